@@ -1,0 +1,35 @@
+//! The pure core: bytes and time in, decisions out.
+//!
+//! Nothing below this module names a runtime, a socket, a file, a cluster or a clock; `tests/layering.rs` enforces
+//! that. Everything here is deterministic: the same snapshot, request and time give the same decision.
+
+#![cfg_attr(
+    not(test),
+    warn(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects)
+)]
+
+pub mod certificate;
+pub mod certificate_header;
+pub mod client_cert;
+pub mod compile;
+pub mod decide;
+pub mod decision;
+pub mod encoding;
+pub mod evidence;
+pub mod fingerprint;
+pub mod general_name;
+pub mod identity;
+pub mod index;
+pub mod mapping;
+pub mod matcher;
+pub mod name;
+pub mod path;
+pub mod reason;
+pub mod request;
+pub mod revocation;
+pub mod selection;
+pub mod spec;
+pub mod time;
+pub mod trace;
+pub mod trust;
+pub mod xfcc;

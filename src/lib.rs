@@ -1,0 +1,16 @@
+//! certgate: a client-certificate authorizer for service meshes.
+//!
+//! The library is laid out as a pure core and adapters around it. [`domain`] takes bytes and a time and gives
+//! decisions; it knows no socket, file, runtime or clock. The adapters ([`envoy`], [`file`], [`admin`]) translate
+//! between the core and the world and never import one another. [`app`] alone joins them.
+
+pub mod admin;
+pub mod app;
+pub mod cli;
+pub mod config;
+pub mod domain;
+pub mod envoy;
+pub mod file;
+pub mod lifecycle;
+pub mod metrics;
+pub mod telemetry;
