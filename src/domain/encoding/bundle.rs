@@ -21,6 +21,10 @@ use super::excerpt::excerpt;
 /// The longest text that is read: four times what a ConfigMap or Secret can hold (1 MiB), for files.
 pub const MAX_TEXT: usize = 4 * 1024 * 1024;
 
+/// The longest certificate, in octets of DER. CA certificates of large public key infrastructures carry long lists of
+/// name constraints; what a client may send is capped lower ([`super::MAX_CERTIFICATE`]).
+pub const MAX_DER: usize = 256 * 1024;
+
 /// The most certificates of one text. Public root programmes have about 150; ten times that is no trust decision any
 /// more, and path building would have to search it.
 pub const MAX_BLOCKS: usize = 1_500;
@@ -127,7 +131,7 @@ pub fn certificates(text: &[u8]) -> Result<Vec<Bytes>, BundleError> {
                 open = Some((place, Vec::with_capacity(2048)));
             }
             (Line::End(CERTIFICATE), Some((place, body))) => {
-                found.push(base64::certificate(&body).map_err(|cause| BundleError::Body { place, cause })?);
+                found.push(base64::decode(&body, MAX_DER).map_err(|cause| BundleError::Body { place, cause })?);
             }
             (Line::Other(content), Some((place, mut body))) => {
                 body.extend_from_slice(content);
