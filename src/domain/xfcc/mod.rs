@@ -20,6 +20,10 @@
 //! does can be equal to one, so an injection cannot pass. A header of one element needs no such check: nothing was
 //! added to it.
 //!
+//! An element other than the right-most is as good as the proxies to the right of it: who may connect to the last proxy
+//! past the one before it can send everything that proxy would have written, `By` included. Such a proxy must accept
+//! its known peers only.
+//!
 //! A client can also send a header that ends inside a quoted value, to swallow what the proxy appends. The next `"` is
 //! then the one that opens the proxy's `Cert`, and what follows it is no separator: the header is refused.
 
@@ -209,7 +213,7 @@ pub fn certificate(lines: &[&[u8]], element: NonZeroUsize, by: Option<&str>) -> 
     if let Some(by) = by
         && !chosen.by.iter().any(|found| found.as_ref() == by.as_bytes())
     {
-        return Err(XfccError::By { element: want, want: by.to_owned(), found: listed(&chosen.by) });
+        return Err(XfccError::By { element: want, want: excerpt(by.as_bytes()), found: listed(&chosen.by) });
     }
     let leaf = chosen.leaf(want)?.ok_or(XfccError::NoCert { element: want })?;
     let chain = chosen.chain_after(&leaf, want)?;
