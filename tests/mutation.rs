@@ -179,6 +179,9 @@ fn find_all<'a>(text: &'a [u8], what: &'a [u8]) -> impl Iterator<Item = &'a [u8]
     (0..text.len()).filter_map(move |at| text[at..].strip_prefix(what))
 }
 
+/// Tells what a text is.
+type Judge<'a> = Box<dyn Fn(&[u8]) -> bool + 'a>;
+
 /// A value that stands in one header, or in `source.certificate` when `header` is empty.
 struct Kind<'a> {
     name: &'static str,
@@ -186,9 +189,9 @@ struct Kind<'a> {
     header: &'static str,
     original: String,
     /// Whether a text that was read as the original leaf is a spelling of it.
-    is_spelling: Box<dyn Fn(&[u8]) -> bool + 'a>,
+    is_spelling: Judge<'a>,
     /// Whether a text that was read as another leaf may be.
-    may_be_other: Box<dyn Fn(&[u8]) -> bool + 'a>,
+    may_be_other: Judge<'a>,
     /// Headers that are not mutated.
     others: Vec<(&'static str, String)>,
 }
