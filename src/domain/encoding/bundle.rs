@@ -182,6 +182,9 @@ fn check_label(label: &[u8], place: Place) -> Result<(), BundleError> {
 
 #[cfg(test)]
 mod tests {
+    use ::base64::Engine as _;
+    use ::base64::engine::general_purpose::STANDARD;
+
     use super::*;
 
     const ONE: &str = "-----BEGIN CERTIFICATE-----\nAQID\n-----END CERTIFICATE-----\n";
@@ -281,6 +284,10 @@ mod tests {
         assert_eq!(certificates(ONE.repeat(MAX_BLOCKS).as_bytes()).map(|v| v.len()), Ok(MAX_BLOCKS));
         let over = certificates(ONE.repeat(MAX_BLOCKS + 1).as_bytes());
         assert_eq!(over, Err(BundleError::TooMany { limit: MAX_BLOCKS }));
+        let block = |octets: usize| ONE.replace("AQID", &STANDARD.encode(vec![1; octets]));
+        assert_eq!(certificates(block(MAX_DER).as_bytes()).map(|v| v.len()), Ok(1));
+        let over = certificates(block(MAX_DER + 1).as_bytes());
+        assert!(matches!(over, Err(BundleError::Body { cause: Base64Error::TooLong { .. }, .. })));
         let long = vec![b'x'; MAX_TEXT + 1];
         assert_eq!(certificates(&long), Err(BundleError::TooLong { length: MAX_TEXT + 1, limit: MAX_TEXT }));
     }
