@@ -22,10 +22,14 @@ fuzz_target!(|input: &[u8]| {
     }
 });
 
-/// The text of a name is printable ASCII and reads back as an equal name.
+/// The text of a name is printable ASCII and reads back as an equal name, unless it has an attribute type whose numbers
+/// are too large to be written in dots: that is shown as hexadecimal, which RFC 4514 does not know.
 fn check(name: &Name) {
     let text = name.to_rfc4514();
     assert!(text.bytes().all(|octet| matches!(octet, b' '..=b'~')), "{text:?}");
+    if name.attributes().any(|(ty, _)| ty.to_string().starts_with('#')) {
+        return;
+    }
     let again = Name::parse_rfc4514(&text).unwrap_or_else(|error| panic!("{text:?}: {error}"));
     assert_eq!(again.canonical(), name.canonical(), "{text:?}");
 }
