@@ -351,7 +351,9 @@ fn kinds(fixture: &Fixture) -> Vec<Kind<'_>> {
             header(HeaderFormat::Rfc9440, false),
             LEAF,
             format!(":{}:", STANDARD.encode(leaf)),
-            Box::new(move |text| String::from_utf8_lossy(text).trim_matches(' ') == format!(":{}:", STANDARD.encode(leaf))),
+            Box::new(move |text| {
+                String::from_utf8_lossy(text).trim_matches(' ') == format!(":{}:", STANDARD.encode(leaf))
+            }),
             anything(),
         ),
         kind(
