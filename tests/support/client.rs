@@ -23,7 +23,7 @@ use super::pki::{Identity, Pki};
 use super::upstream::{Echo, SERVED_BY};
 
 /// The header by which a test finds its request in Envoy's access log.
-pub const TEST_ID: &str = "x-test-id";
+pub const REQUEST_ID: &str = "x-request-id";
 
 /// No answer takes longer in a test that works.
 const DEADLINE: Duration = Duration::from_secs(20);
@@ -129,15 +129,14 @@ async fn handshake(
 
 async fn exchange(mut stream: impl AsyncRead + AsyncWrite + Unpin, bytes: &[u8]) -> Raw {
     let mut answer = Vec::new();
-    let done =
-        async {
-            stream.write_all(bytes).await?;
-            stream.flush().await?;
-            let read = stream.read_to_end(&mut answer).await;
-            // Envoy closes without close_notify after an error; what it said before counts.
-            read.map(|_| ())
-                .or_else(|error| if error.kind() == std::io::ErrorKind::UnexpectedEof { Ok(()) } else { Err(error) })
-        };
+    let done = async {
+        stream.write_all(bytes).await?;
+        stream.flush().await?;
+        let read = stream.read_to_end(&mut answer).await;
+        // Envoy closes without close_notify after an error; what it said before counts.
+        read.map(|_| ())
+            .or_else(|error| if error.kind() == std::io::ErrorKind::UnexpectedEof { Ok(()) } else { Err(error) })
+    };
     let done: std::io::Result<()> =
         tokio::time::timeout(DEADLINE, done).await.expect("the server answers and closes in time");
     Raw { bytes: answer, broken: done.is_err() }
@@ -263,7 +262,7 @@ impl Call {
     pub fn get(path: &str) -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(1);
         Self {
-            id: format!("t{}", NEXT.fetch_add(1, Ordering::Relaxed)),
+            id: format!("call-{}", NEXT.fetch_add(1, Ordering::Relaxed)),
             method: Method::GET,
             host: Pki::SERVER_NAME.to_owned(),
             path: path.to_owned(),
@@ -297,7 +296,7 @@ impl Call {
             Version::Http1 => builder.uri(&self.path).header("host", &self.host),
             Version::Http2 => builder.uri(format!("https://{}{}", self.host, self.path)),
         };
-        builder = builder.header(TEST_ID, &self.id);
+        builder = builder.header(REQUEST_ID, &self.id);
         for (name, value) in self.headers {
             builder = builder.header(name, value);
         }
@@ -308,7 +307,7 @@ impl Call {
 /// An answer.
 #[derive(Clone, Debug)]
 pub struct Reply {
-    /// The value of [`TEST_ID`] that the request carried.
+    /// The value of [`REQUEST_ID`] that the request carried.
     pub id: String,
     pub status: StatusCode,
     pub headers: HeaderMap,

@@ -23,7 +23,7 @@ pub struct Envoy {
     listeners: HashMap<String, SocketAddr>,
     access_log: PathBuf,
     // Dropped last: the process writes into it.
-    _directory: TempDir,
+    _directory: Option<TempDir>,
 }
 
 /// One line of the access log.
@@ -76,21 +76,23 @@ impl Envoy {
         let directory = TempDir::with_prefix("certgate-envoy-").expect("a temporary directory can be made");
         let access_log = directory.path().join("access.log");
         let bootstrap = config.bootstrap(&access_log).to_string();
-        Self::launch("envoy", &bootstrap, "json", directory, access_log).await
+        let mut envoy = Self::launch("envoy", &bootstrap, "json", directory.path(), access_log).await;
+        envoy._directory = Some(directory);
+        envoy
     }
 
     /// Starts one with a bootstrap as text. The listeners' ports are free to be 0, and so is the admin's.
-    pub async fn launch(name: &str, bootstrap: &str, format: &str, directory: TempDir, access_log: PathBuf) -> Self {
-        let config = directory.path().join(format!("{name}.{format}"));
+    pub async fn launch(name: &str, bootstrap: &str, format: &str, directory: &Path, access_log: PathBuf) -> Self {
+        let config = directory.join(format!("{name}.{format}"));
         fs::write(&config, bootstrap).expect("the directory is writable");
-        let admin_file = directory.path().join(format!("{name}.admin"));
+        let admin_file = directory.join(format!("{name}.admin"));
         let mut command = Command::new(binary().expect("there is an Envoy"));
         command.arg("--config-path").arg(config);
         command.arg("--admin-address-path").arg(&admin_file);
         command.args(["--concurrency", "1", "--disable-hot-restart", "--log-level", "warning"]);
         // The access log is read as soon as a request is done.
         command.args(["--file-flush-interval-msec", "10"]);
-        let mut process = Process::spawn(name, command, directory.path());
+        let mut process = Process::spawn(name, command, directory);
 
         let admin = until("Envoy writes its admin address", PATIENCE, async || {
             assert!(process.ended().is_none(), "Envoy does not start:\n{}", process.log());
@@ -104,7 +106,7 @@ impl Envoy {
         })
         .await;
         let (_, listeners) = admin_get(admin, "/listeners?format=json").await.expect("Envoy's admin port answers");
-        Self { process, admin, listeners: addresses(&listeners), access_log, _directory: directory }
+        Self { process, admin, listeners: addresses(&listeners), access_log, _directory: None }
     }
 
     /// Where a listener listens.

@@ -593,7 +593,7 @@ fn access_log_to(path: &Path) -> Value {
             "@type": "type.googleapis.com/envoy.extensions.access_loggers.file.v3.FileAccessLog",
             "path": path,
             "log_format": {"json_format": {
-                "id": "%REQ(x-test-id)%",
+                "id": "%REQ(x-request-id)%",
                 "status": "%RESPONSE_CODE%",
                 "details": "%RESPONSE_CODE_DETAILS%",
                 "flags": "%RESPONSE_FLAGS%",
