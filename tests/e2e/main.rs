@@ -7,7 +7,14 @@
 #[allow(dead_code, reason = "the demo and these tests each use a part of the harness")]
 mod support;
 
+mod answers;
 mod facts;
+mod failures;
+mod forwarded;
+mod mapping;
+mod reload;
+mod selection;
+mod trust;
 
 use std::future::Future;
 use std::time::Duration;

@@ -8,6 +8,7 @@ pub mod certgate;
 pub mod client;
 pub mod envoy;
 pub mod envoy_config;
+pub mod load;
 pub mod pki;
 pub mod policies;
 pub mod ports;

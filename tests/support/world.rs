@@ -33,19 +33,28 @@ impl World {
 
     /// The same, with both listeners changed first.
     pub async fn start_with(pki: Pki, policies: &str, change: impl Fn(Listener) -> Listener) -> Self {
-        let listeners = [Listener::https(MTLS, &pki.server, &pki.root.pem()), Listener::http(PLAINTEXT)];
-        Self::start_listeners(pki, policies, listeners.into_iter().map(change).collect()).await
+        let listeners = Self::listeners(&pki).into_iter().map(change).collect();
+        Self::start_listeners(pki, policies, listeners).await
     }
 
     /// The same, with listeners of the test's own.
     pub async fn start_listeners(pki: Pki, policies: &str, listeners: Vec<Listener>) -> Self {
-        let policies = PolicyDirectory::with(policies);
+        Self::start_over(pki, PolicyDirectory::with(policies), listeners).await
+    }
+
+    /// Starts everything over a directory that is there already.
+    pub async fn start_over(pki: Pki, policies: PolicyDirectory, listeners: Vec<Listener>) -> Self {
         let upstream = Upstream::start().await;
         let certgate = Certgate::start(policies.path()).await;
         let mut config = Config::new(upstream.address(), [certgate.address()]);
         config.listeners = listeners;
         let envoy = Envoy::start(&config).await;
         Self { pki, policies, upstream, certgate, envoy }
+    }
+
+    /// The listeners [`MTLS`] and [`PLAINTEXT`].
+    pub fn listeners(pki: &Pki) -> Vec<Listener> {
+        vec![Listener::https(MTLS, &pki.server, &pki.root.pem()), Listener::http(PLAINTEXT)]
     }
 
     /// A client of the listener with mutual TLS.
