@@ -21,16 +21,19 @@ fn clients(pki: &Pki) -> String {
     trust("clients", &[pki.root.pem()], &format!("intermediates:\n- inline: |\n{}", indent(&pki.issuing.pem(), 4)))
 }
 
-/// Profile and policy over mapping objects.
-fn base(pki: &Pki) -> String {
+/// Profile and policy over mapping objects with a label.
+fn base(pki: &Pki, label: &str) -> String {
     let open = policy(
         "open",
-        "match: [{paths: [{prefix: /}]}]\ntrustRef: {name: clients}\nmapping: {selector: {matchLabels: {api: test}}}\n",
+        &format!(
+            "match: [{{paths: [{{prefix: /}}]}}]\ntrustRef: {{name: clients}}\n\
+             mapping: {{selector: {{matchLabels: {{api: {label}}}}}}}\n"
+        ),
     );
     documents([clients(pki).as_str(), open.as_str()])
 }
 
-/// Two mapping objects that agree on a number in everything that they say: the user by one, the groups by the other.
+/// A mapping object that says its number twice.
 fn account(identity: &Identity, number: usize) -> String {
     mapping(
         "account",
@@ -64,7 +67,7 @@ fn edits_under_load() {
     with_envoy(async {
         let pki = Pki::new();
         let acme = pki.client("acme");
-        let base = base(&pki);
+        let base = base(&pki, "test");
         let directory = PolicyDirectory::with(&base);
         directory.write("account.yaml", &account(&acme, 0));
         let listeners = World::listeners(&pki);
@@ -127,7 +130,7 @@ fn a_broken_file_keeps_the_last_snapshot() {
     with_envoy(async {
         let pki = Pki::new();
         let acme = pki.client("acme");
-        let base = base(&pki);
+        let base = base(&pki, "test");
         let directory = PolicyDirectory::with(&base);
         directory.write("account.yaml", &account(&acme, 0));
         let listeners = World::listeners(&pki);
@@ -213,13 +216,16 @@ fn a_mounted_config_map_is_swapped() {
     with_envoy(async {
         let pki = Pki::new();
         let acme = pki.client("acme");
-        let base = base(&pki);
+        // Policy and mapping agree on a label: a state between two versions would map nobody.
+        let labelled = |number: usize| base(&pki, &format!("test-{number}"));
+        let versions: Vec<String> = (0..=5).map(labelled).collect();
         let directory = PolicyDirectory::with("");
         directory.remove("policies.yaml");
         let write_version = |directory: &PolicyDirectory, number: usize| {
             let version = format!("..2026_11_{number}");
-            directory.write(&format!("{version}/policies.yaml"), &base);
-            directory.write(&format!("{version}/account.yaml"), &account(&acme, number));
+            directory.write(&format!("{version}/policies.yaml"), &versions[number]);
+            let account = account(&acme, number).replace("api: test", &format!("api: test-{number}"));
+            directory.write(&format!("{version}/account.yaml"), &account);
             symlink(&version, directory.path().join("..data_tmp")).expect("a link can be made");
             fs::rename(directory.path().join("..data_tmp"), directory.path().join("..data"))
                 .expect("a link can be renamed");
@@ -300,7 +306,7 @@ fn trust_sources_change_and_break() {
 fn a_broken_directory_at_start() {
     with_envoy(async {
         let pki = Pki::new();
-        let directory = PolicyDirectory::with(&base(&pki));
+        let directory = PolicyDirectory::with(&base(&pki, "test"));
         directory.write(
             "one.yaml",
             "apiVersion: certgate.dev/v1alpha1\nkind: TrustProfile\nmetadata: {name: x}\nspec:\n  trustAnchor: []\n",
