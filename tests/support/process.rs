@@ -108,7 +108,7 @@ fn guard(verb: &str, group: u32) {
             remove) groups="${groups%% $group *} ${groups#* $group }" ;;
             esac
         done
-        for group in $groups; do kill -KILL -- "-$group"; done
+        for group in $groups; do kill -s KILL -- "-$group"; done
     "#;
     let guardian = GUARDIAN.get_or_init(|| {
         let mut child = Command::new("sh")
