@@ -107,7 +107,10 @@ mod tests {
     #[tokio::test]
     async fn a_phase_that_was_skipped_counts_as_reached() {
         let lifecycle = Lifecycle::new();
-        let waiting = { let lifecycle = lifecycle.clone(); tokio::spawn(async move { lifecycle.reached(Phase::Serving).await }) };
+        let waiting = {
+            let lifecycle = lifecycle.clone();
+            tokio::spawn(async move { lifecycle.reached(Phase::Serving).await })
+        };
         lifecycle.advance(Phase::Stopping);
         waiting.await.unwrap();
     }

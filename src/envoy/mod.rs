@@ -18,8 +18,8 @@ mod wire;
 pub mod proto {
     include!(concat!(env!("OUT_DIR"), "/proto.rs"));
     pub use self::envoy::config::core::v3 as core;
-    pub use self::envoy::r#type::v3 as r#type;
     pub use self::envoy::service::auth::v3 as auth;
+    pub use self::envoy::r#type::v3 as r#type;
 
     /// The descriptors of `proto/` as an encoded FileDescriptorSet.
     pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));

@@ -104,7 +104,8 @@ impl Reply {
         let mut writer = Writer::new(&mut frame);
         outcome(&mut writer);
         writer.message(field::RESPONSE_METADATA, |w| write_metadata(&mut Struct(w), decision));
-        let len = u32::try_from(frame.len() - PREFIX).expect("a response holds a few headers, each capped by its policy");
+        let len =
+            u32::try_from(frame.len() - PREFIX).expect("a response holds a few headers, each capped by its policy");
         frame[1..PREFIX].copy_from_slice(&len.to_be_bytes());
         Self { frame: frame.into() }
     }
@@ -199,7 +200,10 @@ impl<'a> Passage<'a> {
     /// removes after it sets, so that a name in both lists would vanish.
     pub fn removed(&self) -> impl Iterator<Item = &'a str> {
         let set = self.set;
-        self.identity_headers.iter().map(|name| &**name).filter(move |name| set.iter().all(|(other, _)| &**other != *name))
+        self.identity_headers
+            .iter()
+            .map(|name| &**name)
+            .filter(move |name| set.iter().all(|(other, _)| &**other != *name))
     }
 
     fn write(&self, response: &mut Writer<'_>) {
