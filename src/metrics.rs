@@ -330,7 +330,7 @@ impl Values {
         let buckets: Vec<(f64, u64)> = LATENCY_BOUNDS
             .iter()
             .map(|bound| seconds(*bound))
-            .chain([f64::MAX])
+            .chain([f64::INFINITY])
             .zip(self.latency.buckets.iter().map(|bucket| bucket.load(Ordering::Relaxed)))
             .collect();
         let count = buckets.iter().map(|(_, count)| count).sum();
@@ -454,7 +454,7 @@ mod tests {
         );
         assert!(!text.contains("CERT_EXPIRED"), "series without a count are left out");
         assert!(line(&text, "certgate_decision_duration_seconds_count").ends_with(" 3"));
-        assert!(line(&text, r#"certgate_decision_duration_seconds_bucket{le="5e-6"}"#).ends_with(" 0"), "{text}");
+        assert!(line(&text, r#"certgate_decision_duration_seconds_bucket{le="0.000005"}"#).ends_with(" 0"), "{text}");
         assert!(line(&text, r#"certgate_decision_duration_seconds_bucket{le="+Inf"}"#).ends_with(" 3"));
         assert!(text.ends_with("# EOF\n"));
     }

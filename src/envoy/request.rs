@@ -136,7 +136,7 @@ impl<'a> CheckRequest<'a> {
 /// Takes one entry of `context_extensions`. A map holds a key once; when two entries name the policy differently, neither
 /// can be preferred.
 fn name_policy<'a>(entry: &'a [u8], named: &mut Option<&'a [u8]>) -> Result<(), ParseError> {
-    let (key, value) = read_entry(entry)?;
+    let Entry { key, value, .. } = read_entry(entry)?;
     if key != POLICY_KEY {
         return Ok(());
     }
@@ -149,8 +149,15 @@ fn name_policy<'a>(entry: &'a [u8], named: &mut Option<&'a [u8]>) -> Result<(), 
     }
 }
 
-/// Key and value of a map's entry or of a HeaderValue, whose raw value counts before the other. Absent parts are empty.
-fn read_entry(bytes: &[u8]) -> Result<(&[u8], &[u8]), WireError> {
+/// An entry of a map, or a HeaderValue. Absent parts are empty.
+struct Entry<'a> {
+    key: &'a [u8],
+    value: &'a [u8],
+    /// Of a HeaderValue only.
+    raw_value: &'a [u8],
+}
+
+fn read_entry(bytes: &[u8]) -> Result<Entry<'_>, WireError> {
     let (mut key, mut value, mut raw_value) = (None, None, None);
     for field in Fields::of(bytes) {
         let field = field?;
@@ -161,8 +168,11 @@ fn read_entry(bytes: &[u8]) -> Result<(&[u8], &[u8]), WireError> {
             _ => {}
         }
     }
-    let value = raw_value.filter(|raw| !raw.is_empty()).or(value);
-    Ok((key.unwrap_or_default(), value.unwrap_or_default()))
+    Ok(Entry {
+        key: key.unwrap_or_default(),
+        value: value.unwrap_or_default(),
+        raw_value: raw_value.unwrap_or_default(),
+    })
 }
 
 /// Reads the request line. Headers are left alone.
@@ -209,9 +219,10 @@ impl<'a> WireHeaders<'a> {
         for field in Fields::of(lines) {
             let field = field?;
             if field.number == number {
-                let (key, value) = read_entry(field.bytes()?)?;
-                if key.eq_ignore_ascii_case(name) {
-                    out.push(value);
+                let entry = read_entry(field.bytes()?)?;
+                if entry.key.eq_ignore_ascii_case(name) {
+                    let raw = header_map.is_some() && !entry.raw_value.is_empty();
+                    out.push(if raw { entry.raw_value } else { entry.value });
                 }
             }
         }
@@ -243,4 +254,191 @@ fn read_address(bytes: &[u8]) -> Result<Option<IpAddr>, WireError> {
         }
     }
     Ok(address.and_then(|text| std::str::from_utf8(text).ok()).and_then(|text| text.parse().ok()))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use proptest::prelude::*;
+    use prost::Message;
+
+    use super::*;
+    use crate::envoy::proto::auth::attribute_context::{HttpRequest as HttpMessage, Peer, Request as RequestMessage};
+    use crate::envoy::proto::auth::{AttributeContext, CheckRequest as CheckMessage};
+    use crate::envoy::proto::core::{Address, HeaderMap, HeaderValue, SocketAddress};
+
+    fn http() -> HttpMessage {
+        HttpMessage {
+            method: "GET".into(),
+            path: "/v1/payments?a=b".into(),
+            host: "api.example.com:8443".into(),
+            headers: HashMap::from([
+                (":authority".into(), "api.example.com:8443".into()),
+                ("x-request-id".into(), "7".into()),
+                ("x-empty".into(), String::new()),
+            ]),
+            header_map: None,
+        }
+    }
+
+    fn message(http: Option<HttpMessage>, extensions: &[(&str, &str)]) -> CheckMessage {
+        CheckMessage {
+            attributes: Some(AttributeContext {
+                source: Some(Peer {
+                    address: Some(Address {
+                        socket_address: Some(SocketAddress { address: "192.0.2.7".into(), port_value: 4711 }),
+                    }),
+                    certificate: "-----BEGIN%20CERTIFICATE-----".into(),
+                }),
+                request: Some(RequestMessage { http }),
+                context_extensions: extensions.iter().map(|(k, v)| ((*k).into(), (*v).into())).collect(),
+            }),
+        }
+    }
+
+    fn lines<'h>(request: &'h CheckRequest<'_>, name: &str) -> Vec<&'h [u8]> {
+        let mut out = Vec::new();
+        request.headers.lines(name, &mut out);
+        out
+    }
+
+    #[test]
+    fn a_full_message_is_read() {
+        let bytes = message(Some(http()), &[("other", "x"), ("certgate.dev/policy", "a/b")]).encode_to_vec();
+        let check = CheckRequest::parse(&bytes).unwrap();
+        let request = check.request();
+        assert_eq!(request.named_policy, Some(&b"a/b"[..]));
+        assert_eq!(request.peer_certificate, b"-----BEGIN%20CERTIFICATE-----");
+        assert_eq!(request.source_address, Some("192.0.2.7".parse().unwrap()));
+        let http = request.http.unwrap();
+        assert_eq!(
+            (http.host, http.method, http.path),
+            (&b"api.example.com:8443"[..], &b"GET"[..], &b"/v1/payments?a=b"[..])
+        );
+        assert_eq!(lines(&check, "x-request-id"), [b"7"]);
+        assert_eq!(lines(&check, "x-empty"), [b""]);
+        assert!(lines(&check, "x-absent").is_empty());
+        assert_eq!(check.headers_were_readable(), Ok(()));
+    }
+
+    #[test]
+    fn a_tcp_connection_has_no_request_line() {
+        for bytes in [message(None, &[]).encode_to_vec(), CheckMessage::default().encode_to_vec()] {
+            let check = CheckRequest::parse(&bytes).unwrap();
+            assert!(check.request().http.is_none());
+            assert_eq!(check.request().named_policy, None);
+        }
+    }
+
+    #[test]
+    fn raw_headers_take_the_place_of_the_map() {
+        let line = |key: &str, value: &str, raw: &[u8]| HeaderValue {
+            key: key.into(),
+            value: value.into(),
+            raw_value: raw.to_vec(),
+        };
+        let header_map = HeaderMap {
+            headers: vec![line("x-a", "", b"1\xff"), line("x-b", "value", b""), line("x-a", "ignored", b"2")],
+        };
+        let bytes = message(Some(HttpMessage { header_map: Some(header_map), ..http() }), &[]).encode_to_vec();
+        let check = CheckRequest::parse(&bytes).unwrap();
+        assert_eq!(lines(&check, "x-a"), [&b"1\xff"[..], b"2"]);
+        assert_eq!(lines(&check, "x-b"), [b"value"]);
+        assert!(lines(&check, "x-request-id").is_empty(), "the map is not read beside it");
+    }
+
+    /// `field` of wire type 2 with `content`.
+    fn nested(number: u8, content: &[u8]) -> Vec<u8> {
+        [&[number << 3 | 2, u8::try_from(content.len()).unwrap()][..], content].concat()
+    }
+
+    fn extension(key: &str, value: &str) -> Vec<u8> {
+        nested(10, &[nested(1, key.as_bytes()), nested(2, value.as_bytes())].concat())
+    }
+
+    #[test]
+    fn a_policy_that_is_named_twice_must_be_the_same() {
+        let twice = |first, second| {
+            let entries = [extension("certgate.dev/policy", first), extension("certgate.dev/policy", second)].concat();
+            nested(1, &entries)
+        };
+        let same = twice("a/b", "a/b");
+        assert_eq!(CheckRequest::parse(&same).unwrap().request().named_policy, Some(&b"a/b"[..]));
+        let error = CheckRequest::parse(&twice("a/b", "a/c")).unwrap_err();
+        assert_eq!(error, ParseError::TwoPolicies("a/b".into(), "a/c".into()));
+    }
+
+    #[test]
+    fn an_empty_policy_name_is_a_name() {
+        let bytes = message(Some(http()), &[("certgate.dev/policy", "")]).encode_to_vec();
+        assert_eq!(CheckRequest::parse(&bytes).unwrap().request().named_policy, Some(&b""[..]));
+    }
+
+    #[test]
+    fn what_stands_once_may_not_stand_twice() {
+        let certificate = nested(1, &[nested(5, b"A"), nested(5, b"B")].concat());
+        let path = nested(4, &nested(2, &[nested(4, b"/a"), nested(4, b"/b")].concat()));
+        for (name, attributes) in [
+            ("source", [nested(1, b""), nested(1, b"")].concat()),
+            ("certificate", certificate),
+            ("request", [nested(4, b""), nested(4, b"")].concat()),
+            ("path", path),
+        ] {
+            let error = CheckRequest::parse(&nested(1, &attributes)).unwrap_err();
+            assert!(matches!(error, ParseError::Wire(WireError::Repeated(_))), "{name}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_broken_header_voids_what_was_decided_on_it() {
+        let entry = [nested(1, b"x-a"), vec![0x12, 9, b'v']].concat();
+        let bytes = nested(1, &nested(4, &nested(2, &nested(3, &entry))));
+        let check = CheckRequest::parse(&bytes).unwrap();
+        assert_eq!(check.headers_were_readable(), Ok(()), "nothing was searched yet");
+        assert!(lines(&check, "x-a").is_empty());
+        assert_eq!(check.headers_were_readable(), Err(ParseError::Wire(WireError::Truncated)));
+    }
+
+    proptest! {
+        /// Whatever prost and we both accept, we read alike.
+        #[test]
+        fn agrees_with_prost(
+            at in any::<prop::sample::Index>(),
+            octet in any::<u8>(),
+            edits in 0_usize..4,
+        ) {
+            let mut bytes = message(Some(http()), &[("certgate.dev/policy", "a/b")]).encode_to_vec();
+            for edit in 0..edits {
+                let at = at.index(bytes.len() - edit);
+                bytes[at] = octet.wrapping_add(edit as u8);
+            }
+            let (Ok(check), Ok(prost)) = (CheckRequest::parse(&bytes), CheckMessage::decode(&*bytes)) else { return Ok(()) };
+            let request = check.request();
+            let attributes = prost.attributes.unwrap_or_default();
+            let named = attributes.context_extensions.get("certgate.dev/policy").map(String::as_bytes);
+            prop_assert_eq!(request.named_policy, named);
+            let certificate = attributes.source.unwrap_or_default().certificate;
+            prop_assert_eq!(request.peer_certificate, certificate.as_bytes());
+            let http = attributes.request.and_then(|request| request.http);
+            prop_assert_eq!(request.http.is_some(), http.is_some());
+            if let (Some(ours), Some(theirs)) = (request.http, http) {
+                prop_assert_eq!(ours.path, theirs.path.as_bytes());
+                prop_assert_eq!(ours.host, theirs.host.as_bytes());
+                prop_assert_eq!(ours.method, theirs.method.as_bytes());
+                for (name, value) in &theirs.headers {
+                    let found = lines(&check, name).contains(&value.as_bytes());
+                    let void = check.headers_were_readable().is_err() || theirs.header_map.is_some();
+                    prop_assert!(found || void, "{name}: {value}");
+                }
+            }
+        }
+
+        #[test]
+        fn never_panics(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
+            if let Ok(check) = CheckRequest::parse(&bytes) {
+                lines(&check, "x-forwarded-client-cert");
+            }
+        }
+    }
 }

@@ -328,3 +328,6 @@ pub fn source_word(source: EvidenceSource) -> &'static str {
         EvidenceSource::Header => "header",
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -310,3 +310,6 @@ async fn report_health(mut reporter: HealthReporter, lifecycle: Lifecycle) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -230,3 +230,6 @@ impl RateLimit {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

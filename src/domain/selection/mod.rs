@@ -294,9 +294,8 @@ struct Choices<'a>(&'a [Choice]);
 impl Choices<'_> {
     /// The policies that take every request of `route` before `loser` does; `None` when something is left to it.
     fn shadows(&self, loser: usize, route: &Route) -> Option<BTreeSet<usize>> {
-        let before = |order: MethodOrder| {
-            self.0.iter().filter(move |choice| choice.order == order && choice.policy < loser)
-        };
+        let before =
+            |order: MethodOrder| self.0.iter().filter(move |choice| choice.order == order && choice.policy < loser);
         if route.methods.is_empty() {
             return before(MethodOrder::Any).next().map(|choice| BTreeSet::from([choice.policy]));
         }
