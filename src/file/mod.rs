@@ -1,1 +1,5 @@
-//! file
+//! The policy directory.
+mod report;
+mod scalar;
+mod split;
+mod yaml;
