@@ -94,7 +94,14 @@ mod tests {
     #[test]
     fn refuses_everything_else() {
         let with_colon_at_end = format!("{}:", &EMPTY[..94 - 31]);
-        for text in ["", &EMPTY[1..], &format!("{EMPTY}0"), &EMPTY.replace('e', "g"), &EMPTY.replace("c4", ":4"), &with_colon_at_end] {
+        for text in [
+            "",
+            &EMPTY[1..],
+            &format!("{EMPTY}0"),
+            &EMPTY.replace('e', "g"),
+            &EMPTY.replace("c4", ":4"),
+            &with_colon_at_end,
+        ] {
             assert_eq!(text.parse::<Sha256>(), Err(FingerprintError), "{text}");
         }
     }

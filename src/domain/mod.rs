@@ -3,10 +3,7 @@
 //! Nothing below this module names a runtime, a socket, a file, a cluster or a clock; `tests/layering.rs` enforces
 //! that. Everything here is deterministic: the same snapshot, request and time give the same decision.
 
-#![cfg_attr(
-    not(test),
-    warn(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects)
-)]
+#![cfg_attr(not(test), warn(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects))]
 
 pub mod certificate;
 pub mod certificate_header;

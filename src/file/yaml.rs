@@ -30,11 +30,6 @@ pub struct Mark {
     pub column: u32,
 }
 
-impl Mark {
-    /// The start of a file.
-    pub const START: Self = Self { line: 1, column: 1 };
-}
-
 impl fmt::Display for Mark {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:{}", self.line, self.column)
@@ -48,6 +43,17 @@ pub struct YamlError {
     pub at: Mark,
     /// What, in words.
     pub message: String,
+    /// Whether it is about the keys at the top of the document, or the values right below them.
+    pub extent: Extent,
+}
+
+/// What of a document a [`YamlError`] puts in doubt.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub enum Extent {
+    /// Anything, also which kind the document is.
+    Document,
+    /// Only something below the values at the top.
+    Part,
 }
 
 /// A value and where it starts.
@@ -195,6 +201,7 @@ fn unprintable(text: &str, first_line: u32) -> Option<YamlError> {
             return Some(YamlError {
                 at,
                 message: format!("character U+{code:04X} is not allowed; write it as an escape in double quotes"),
+                extent: Extent::Document,
             });
         }
     }
@@ -244,11 +251,16 @@ impl<'a> Reader<'a> {
 
     fn scan_error(&self, error: &ScanError) -> YamlError {
         let at = self.place(error.marker().line(), error.marker().col());
-        YamlError { at, message: format!("not valid YAML: {}", error.info()) }
+        YamlError { at, message: format!("not valid YAML: {}", error.info()), extent: Extent::Document }
     }
 
     fn refuse(&mut self, at: Mark, message: String) {
-        self.errors.push(YamlError { at, message });
+        let extent = self.extent();
+        self.errors.push(YamlError { at, message, extent });
+    }
+
+    fn extent(&self) -> Extent {
+        if self.stack.len() <= 1 { Extent::Document } else { Extent::Part }
     }
 
     fn event(&mut self, event: Event<'a>, span: Span) -> Result<(), YamlError> {
@@ -300,7 +312,8 @@ impl<'a> Reader<'a> {
 
     fn open(&mut self, at: Mark, open: Open<'a>) -> Result<(), YamlError> {
         if self.stack.len() >= MAX_DEPTH {
-            return Err(YamlError { at, message: format!("nested more than {MAX_DEPTH} deep") });
+            let message = format!("nested more than {MAX_DEPTH} deep");
+            return Err(YamlError { at, message, extent: Extent::Document });
         }
         self.stack.push(open);
         Ok(())
@@ -310,16 +323,23 @@ impl<'a> Reader<'a> {
     fn node(&mut self, mut node: Node<'a>) -> Result<(), YamlError> {
         self.nodes += 1;
         if self.nodes > MAX_NODES {
-            return Err(YamlError { at: node.at, message: format!("more than {MAX_NODES} values in one document") });
+            let message = format!("more than {MAX_NODES} values in one document");
+            return Err(YamlError { at: node.at, message, extent: Extent::Document });
         }
+        let extent = self.extent();
         match self.stack.last_mut() {
             None => self.root = Some(node),
             Some(Open::Sequence { items, .. }) => items.push(node),
             Some(Open::Mapping { entries, key, seen, .. }) => match std::mem::replace(key, Pending::None) {
                 Pending::None => {
-                    let (pending, problem) = accept_key(node, entries, seen);
-                    *key = pending;
-                    self.errors.extend(problem);
+                    let at = node.at;
+                    *key = match accept_key(node, entries, seen) {
+                        Ok(key) => Pending::Key(key),
+                        Err(message) => {
+                            self.errors.push(YamlError { at, message, extent });
+                            Pending::Refused
+                        }
+                    };
                 }
                 Pending::Key(key) => {
                     if node.is_null() {
@@ -339,31 +359,31 @@ fn accept_key<'a>(
     node: Node<'a>,
     entries: &[(Key<'a>, Node<'a>)],
     seen: &mut Option<HashMap<String, Mark>>,
-) -> (Pending<'a>, Option<YamlError>) {
+) -> Result<Key<'a>, String> {
     let at = node.at;
-    let refuse = |message: String| (Pending::Refused, Some(YamlError { at, message }));
     let Value::Scalar(scalar) = node.value else {
-        return refuse("a key must be text".to_owned());
+        return Err("a key must be text".to_owned());
     };
     if scalar.style == Style::Plain && scalar.text == "<<" {
-        return refuse("merge keys are not supported; write the fields out".to_owned());
+        return Err("merge keys are not supported; write the fields out".to_owned());
     }
     let first = if entries.len() < FEW_KEYS {
         entries.iter().find(|(k, _)| k.scalar.text == scalar.text).map(|(k, _)| k.at)
     } else {
-        let seen =
-            seen.get_or_insert_with(|| entries.iter().map(|(k, _)| (k.scalar.text.to_string(), k.at)).collect());
+        let seen = seen.get_or_insert_with(|| entries.iter().map(|(k, _)| (k.scalar.text.to_string(), k.at)).collect());
         let first = seen.get(&*scalar.text).copied();
         if first.is_none() {
             seen.insert(scalar.text.to_string(), at);
         }
         first
     };
-    if let Some(first) = first {
-        let shown = super::report::shown(&scalar.text);
-        return refuse(format!("duplicate key {shown}: first at line {}, column {}", first.line, first.column));
+    match first {
+        Some(first) => {
+            let key = super::report::shown(&scalar.text);
+            Err(format!("duplicate key {key}: first at line {}, column {}", first.line, first.column))
+        }
+        None => Ok(Key { at, scalar }),
     }
-    (Pending::Key(Key { at, scalar }), None)
 }
 
 #[cfg(test)]
@@ -388,9 +408,27 @@ mod tests {
             ("merge key", "a: {<<: {b: 1}}\n", 1, 5, "merge keys are not supported; write the fields out"),
             ("list as key", "? [a]\n: 1\n", 1, 3, "a key must be text"),
             ("map as key", "{{a: 1}: 1}\n", 1, 2, "a key must be text"),
-            ("bell", "a: \"x\u{7}\"\n", 1, 6, "character U+0007 is not allowed; write it as an escape in double quotes"),
-            ("lone carriage return", "a: 1\n# c\rb: 2\n", 2, 4, "character U+000D is not allowed; write it as an escape in double quotes"),
-            ("next line", "\u{e4}: 1\u{85}b: 2\n", 1, 5, "character U+0085 is not allowed; write it as an escape in double quotes"),
+            (
+                "bell",
+                "a: \"x\u{7}\"\n",
+                1,
+                6,
+                "character U+0007 is not allowed; write it as an escape in double quotes",
+            ),
+            (
+                "lone carriage return",
+                "a: 1\n# c\rb: 2\n",
+                2,
+                4,
+                "character U+000D is not allowed; write it as an escape in double quotes",
+            ),
+            (
+                "next line",
+                "\u{e4}: 1\u{85}b: 2\n",
+                1,
+                5,
+                "character U+0085 is not allowed; write it as an escape in double quotes",
+            ),
         ] {
             assert_eq!(errors(text), vec![(line, column, message.to_owned())], "{name}");
         }
@@ -448,7 +486,7 @@ mod tests {
         assert!(spec.get("empty").unwrap().is_null());
         let Value::Sequence(items) = &spec.get("list").unwrap().value else { panic!("list") };
         assert_eq!(items[1].text(), Some("b\n"));
-        assert_eq!(items[1].at.line, 8);
+        assert_eq!(items[1].at.line, 9, "a block scalar is placed at its first line of content");
     }
 
     #[test]
