@@ -623,7 +623,7 @@ mod tests {
         let at =
             |kind, line, path| locate_field(list.as_bytes(), 1, wanted(kind, line), path).map(|m| (m.line, m.column));
         assert_eq!(at(Kind::ConfigMap, None, "data.k"), Some((5, 68)));
-        assert_eq!(at(Kind::Secret, Some(4), "metadata.name"), Some((4, 48)));
+        assert_eq!(at(Kind::Secret, Some(4), "metadata.name"), Some((4, 51)));
         assert_eq!(at(Kind::Secret, Some(5), "metadata.name"), None);
         assert_eq!(at(Kind::TrustProfile, None, ""), None);
     }
