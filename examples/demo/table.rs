@@ -2,7 +2,7 @@
 
 /// What happened to a request, in words that can be compared.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Seen(pub String);
+pub struct Seen(String);
 
 impl Seen {
     /// It passed as this user.
@@ -19,6 +19,17 @@ impl Seen {
     pub fn refused(status: u16, reason: &str) -> Self {
         Self(format!("{status} {reason}"))
     }
+
+    /// Whether it passed.
+    pub fn is_allowed(&self) -> bool {
+        self.0.starts_with("200")
+    }
+}
+
+impl std::fmt::Display for Seen {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
 }
 
 /// Prints rows as they come, in columns that stay where they are.
@@ -27,8 +38,8 @@ pub struct Table {
     wrong: usize,
 }
 
-const CASE: usize = 62;
-const OUTCOME: usize = 26;
+const CASE: usize = 58;
+const OUTCOME: usize = 28;
 
 impl Table {
     /// Prints the head.

@@ -12,6 +12,7 @@ mod facts;
 mod failures;
 mod forwarded;
 mod mapping;
+mod program;
 mod reload;
 mod selection;
 mod trust;

@@ -20,12 +20,12 @@ pub struct Certgate {
     directory: TempDir,
 }
 
-/// The program: next to the test that runs, or where `CERTGATE_BIN` says.
+/// The program: where `CERTGATE_BIN` says, or next to the test that runs.
 pub fn binary() -> PathBuf {
-    if let Some(path) = option_env!("CARGO_BIN_EXE_certgate") {
+    if let Some(path) = std::env::var_os("CERTGATE_BIN") {
         return path.into();
     }
-    if let Some(path) = std::env::var_os("CERTGATE_BIN") {
+    if let Some(path) = option_env!("CARGO_BIN_EXE_certgate") {
         return path.into();
     }
     let here = std::env::current_exe().expect("a running program has a path");

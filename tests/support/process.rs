@@ -19,7 +19,7 @@ pub use rustix::process::Signal;
 use super::wait::until;
 
 /// How much of a log is shown when a test fails.
-const SHOWN: usize = 12_000;
+const SHOWN: usize = 6_000;
 
 /// A running child.
 pub struct Process {
