@@ -78,7 +78,8 @@ fn claims_of_the_client_are_replaced_or_removed() {
             ("x-regions", "eu,us"),
             ("x-tier", "gold"),
         ];
-        let rows: [(&str, &str, bool, &[(&str, &str)]); 6] = [
+        type Row<'a> = (&'a str, &'a str, bool, &'a [(&'a str, &'a str)]);
+        let rows: [Row<'_>; 6] = [
             ("all headers", "/full", true, full),
             ("the subject", "/subject", true, &[("x-certgate-user", "CN=acme")]),
             ("anonymous", "/optional", false, &[]),

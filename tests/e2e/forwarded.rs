@@ -10,7 +10,7 @@ use crate::support::envoy_config::{
 };
 use crate::support::pki::{Authority, Identity, Leaf, Pki};
 use crate::support::policies::{documents, indent, policy, trust};
-use crate::support::world::{Outcome, PLAINTEXT, World};
+use crate::support::world::{Outcome, PLAINTEXT, Rows, World};
 use crate::with_envoy;
 
 const XFCC: &str = "x-forwarded-client-cert";
@@ -82,6 +82,7 @@ fn modes_of_the_proxy_and_forged_headers() {
             by("peer", "[{peerCertificate: {}}]", "clients"),
         ];
         let world = World::start_listeners(pki, &documents(texts.iter().map(String::as_str)), listeners).await;
+        let mut rows = Rows::default();
         for (mode, mtls, anonymous, plaintext) in table {
             let clients = [
                 ("mutual TLS", world.client_of(&format!("tls-{}", mode.name()), &acme), mtls, Own),
@@ -100,17 +101,18 @@ fn modes_of_the_proxy_and_forged_headers() {
             ];
             for (kind, client, by_header, by_peer) in clients {
                 for (path, decides) in [("/xfcc", by_header), ("/peer", by_peer)] {
-                    println!("{mode:?}, {kind}, {path}");
                     let call = Call::get(path).header(XFCC, element(&victim));
                     let outcome = world.outcome(client.send(call)).await;
-                    match decides {
-                        Own => outcome.allowed_as("CN=acme"),
-                        Nothing => outcome.denied(403, "CERT_REQUIRED"),
-                        Forged => outcome.allowed_as("CN=victim"),
-                    }
+                    let want = match decides {
+                        Own => Ok("CN=acme"),
+                        Nothing => Err("CERT_REQUIRED"),
+                        Forged => Ok("CN=victim"),
+                    };
+                    rows.row(format!("{mode:?}, {kind}, {path}"), &outcome, want);
                 }
             }
         }
+        rows.end();
     });
 }
 
@@ -415,15 +417,13 @@ fn header_formats_of_other_proxies() {
             ),
         ];
         let client = Client::plaintext(world.envoy.address(PLAINTEXT));
+        let mut checked = Rows::default();
         for (name, path, headers, want) in rows {
-            println!("{name}");
             let call = headers.iter().fold(Call::get(path), |call, (name, value)| call.header(name, value));
             let outcome = world.outcome(client.send(call)).await;
-            match want {
-                Ok(user) => outcome.allowed_as(user),
-                Err(reason) => outcome.denied(403, reason),
-            }
+            checked.row(name, &outcome, want);
         }
+        checked.end();
         // The malformed first source is not passed over for a good second one either.
         world.get(&acme, "/either").await.allowed_as("CN=acme");
         world.call(&acme, Call::get("/either").header("client-cert", "x")).await.denied(403, "FORWARDED_INVALID");

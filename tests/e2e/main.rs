@@ -3,6 +3,8 @@
 //! One binary, because each costs a link; a module per subject. `facts` holds what certgate relies on in Envoy itself
 //! and runs with a stand-in: when an Envoy update breaks one of those, the design has to be looked at, not the test.
 
+#![allow(clippy::print_stdout, reason = "a test tells where it is and what it measured")]
+
 #[path = "../support/mod.rs"]
 #[allow(dead_code, reason = "the demo and these tests each use a part of the harness")]
 mod support;

@@ -288,7 +288,6 @@ impl Pki {
     pub const SERVER_NAME: &'static str = "api.example.test";
 
     /// Makes new authorities.
-    #[expect(clippy::new_without_default, reason = "a default PKI would hide that keys are made here")]
     pub fn new() -> Self {
         let root = Authority::root("Clients Root");
         let issuing = root.intermediate("Clients Issuing");

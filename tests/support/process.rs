@@ -86,6 +86,7 @@ impl Process {
 }
 
 impl Drop for Process {
+    #[expect(clippy::print_stderr, reason = "the harness of tests shows stderr when a test fails")]
     fn drop(&mut self) {
         self.kill();
         guard("remove", self.child.id());
@@ -111,6 +112,7 @@ fn guard(verb: &str, group: u32) {
         for group in $groups; do kill -s KILL -- "-$group"; done
     "#;
     let guardian = GUARDIAN.get_or_init(|| {
+        #[expect(clippy::zombie_processes, reason = "it outlives us; that is its purpose")]
         let mut child = Command::new("sh")
             .args(["-c", SCRIPT])
             .process_group(0)

@@ -92,12 +92,73 @@ pub struct Outcome {
     pub access: AccessRecord,
 }
 
+/// What a request is to come to.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub enum Want<'a> {
+    /// It passes, as whomever.
+    Pass,
+    /// It passes, and the upstream is told of this user.
+    User(&'a str),
+    /// It is refused with this status and for this reason.
+    Refusal(u16, &'a str),
+}
+
+/// A user, or the reason of a refusal with status 403.
+impl<'a> From<Result<&'a str, &'a str>> for Want<'a> {
+    fn from(want: Result<&'a str, &'a str>) -> Self {
+        want.map_or_else(|reason| Self::Refusal(403, reason), Self::User)
+    }
+}
+
+/// The reason of a refusal with status 403, or none.
+impl<'a> From<Option<&'a str>> for Want<'a> {
+    fn from(reason: Option<&'a str>) -> Self {
+        reason.map_or(Self::Pass, |reason| Self::Refusal(403, reason))
+    }
+}
+
 impl Outcome {
+    /// Compares with what was wanted.
+    pub fn compare(&self, want: Want<'_>) -> Result<(), String> {
+        let reason = self.access.told("/reason");
+        let told = self.access.told("/identity/user");
+        let seen = match (self.reply.served(), want) {
+            (true, Want::Pass) => return Ok(()),
+            (true, Want::User(user)) => {
+                let reached = self.reply.echo().header("x-certgate-user").map(str::to_owned);
+                if reached.as_deref() == Some(user) && told == Some(user) {
+                    return Ok(());
+                }
+                format!("passed, upstream told of {reached:?}, metadata of {told:?}")
+            }
+            (false, Want::Refusal(status, why)) if self.reply.status.as_u16() == status && reason == Some(why) => {
+                return Ok(());
+            }
+            (true, Want::Refusal(..)) => format!("passed as {told:?}"),
+            (false, _) => {
+                format!("refused with {} {reason:?} ({:?})", self.reply.status, self.access.details.as_deref())
+            }
+        };
+        Err(format!("wanted {want:?}; {seen}"))
+    }
+
     /// The request passed, and the upstream was told of this user.
     #[track_caller]
     pub fn allowed_as(&self, user: &str) {
-        assert_eq!(self.reply.echo().header("x-certgate-user"), Some(user), "{self:#?}");
-        assert_eq!(self.access.told("/identity/user"), Some(user), "{self:#?}");
+        self.check(Want::User(user));
+    }
+
+    /// The request was refused with this status and for this reason, and never reached the upstream.
+    #[track_caller]
+    pub fn denied(&self, status: u16, reason: &str) {
+        self.check(Want::Refusal(status, reason));
+    }
+
+    #[track_caller]
+    fn check(&self, want: Want<'_>) {
+        if let Err(difference) = self.compare(want) {
+            panic!("{difference}\n{self:#?}");
+        }
     }
 
     /// The request passed, and the upstream was told of nobody.
@@ -108,12 +169,25 @@ impl Outcome {
         assert!(told.is_empty(), "{told:?} reached the upstream");
         assert_eq!(self.access.told("/identity/user"), None, "{self:#?}");
     }
+}
 
-    /// The request was refused with this status and for this reason, and never reached the upstream.
+/// The rows of a table: all are tried, and those that went wrong are told together.
+#[derive(Default)]
+pub struct Rows {
+    wrong: Vec<String>,
+}
+
+impl Rows {
+    /// Compares a row with what was wanted.
+    pub fn row<'a>(&mut self, name: impl std::fmt::Display, outcome: &Outcome, want: impl Into<Want<'a>>) {
+        if let Err(difference) = outcome.compare(want.into()) {
+            self.wrong.push(format!("{name}: {difference}"));
+        }
+    }
+
+    /// Fails if a row went wrong.
     #[track_caller]
-    pub fn denied(&self, status: u16, reason: &str) {
-        assert!(!self.reply.served(), "it was to be refused ({reason}) and passed: {self:#?}");
-        let seen = (self.reply.status.as_u16(), self.access.told("/reason"));
-        assert_eq!(seen, (status, Some(reason)), "{self:#?}");
+    pub fn end(self) {
+        assert!(self.wrong.is_empty(), "{} rows went wrong:\n{}", self.wrong.len(), self.wrong.join("\n"));
     }
 }
