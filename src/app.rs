@@ -2,6 +2,8 @@
 //!
 //! Owns the order of start and end, and which thread does what. Adapters do not know one another; they meet here.
 
+mod policies;
+
 use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::path::Path;
@@ -14,12 +16,15 @@ use crate::admin::{Admin, Explain};
 use crate::cli::Exit;
 use crate::config::ServeConfig;
 use crate::domain::decide::Snapshot;
-use crate::domain::index::Index;
 use crate::envoy::server::{self, Ended, ServerOptions};
 use crate::envoy::service::{Authorizer, system_clock};
 use crate::explain::{self, Explanation, Question, QuestionError, RemoteError};
+use self::policies::{LoadError, Loaded};
 use crate::lifecycle::{Lifecycle, Phase, Signals};
-use crate::metrics::{Load, Metrics};
+use crate::file::loader::Reload;
+use crate::file::report::Class;
+use crate::file::watch::{Source, WatchOptions};
+use crate::metrics::Metrics;
 use crate::telemetry::{self, TelemetryError};
 
 /// Why the process cannot serve.
@@ -31,6 +36,9 @@ pub enum ServeError {
     /// A socket.
     #[error("cannot listen on {0}: {1}")]
     Listen(SocketAddr, io::Error),
+    /// The policies.
+    #[error("{0}: {1}")]
+    Policies(std::path::PathBuf, LoadError),
     /// Threads, signals.
     #[error("cannot start: {0}")]
     Start(#[from] io::Error),
@@ -79,12 +87,20 @@ async fn run(config: &ServeConfig, metrics: &Arc<Metrics>) -> Result<(), ServeEr
     let options = ServerOptions { workers: config.workers, drain_deadline: config.drain_deadline };
     let mut server = tokio::spawn(server::serve(listener, authorizer.clone(), lifecycle.clone(), options));
 
-    let mut index = Index::new();
-    if let Some(snapshot) = index.publish() {
-        metrics.loaded(Load::Applied { problems: index.problems().len() });
-        metrics.published(snapshot.generation(), snapshot.counts());
-        authorizer.publish(snapshot);
-    }
+    let directory = config.policies.clone();
+    let mut first = tokio::task::spawn_blocking(move || policies::load(&directory));
+    let Loaded { loader, first, snapshot: _ } = tokio::select! {
+        loaded = &mut first => loaded.map_err(io::Error::other)?.map_err(|error| ServeError::Policies(config.policies.clone(), error))?,
+        signal = signals.next() => {
+            tracing::info!(signal, "stopped before the policies were loaded");
+            return Ok(());
+        }
+    };
+    policies::take_over(&first, &authorizer, metrics);
+    drop(first);
+    let source = Source::new(loader, WatchOptions::default());
+    let (watched, counted) = (authorizer.clone(), metrics.clone());
+    source.spawn(move |reload: Reload| policies::take_over(&reload, &watched, &counted))?;
     lifecycle.advance(Phase::Serving);
     tracing::info!("ready");
 
@@ -140,6 +156,9 @@ pub enum ExplainError {
     /// The live server.
     #[error(transparent)]
     Remote(#[from] RemoteError),
+    /// The policies.
+    #[error("{0}: {1}")]
+    Policies(std::path::PathBuf, LoadError),
     /// The runtime.
     #[error("cannot start: {0}")]
     Start(#[from] io::Error),
@@ -150,7 +169,7 @@ impl ExplainError {
     pub fn exit(&self) -> Exit {
         match self {
             Self::Question(_) | Self::Remote(RemoteError::Address(_)) => Exit::Usage,
-            Self::Remote(_) | Self::Start(_) => Exit::Failure,
+            Self::Remote(_) | Self::Policies(..) | Self::Start(_) => Exit::Failure,
         }
     }
 }
@@ -161,14 +180,20 @@ pub fn explain_by_server(address: &str, question: &Question) -> Result<Explanati
     Ok(runtime.block_on(explain::ask(address, question))?)
 }
 
-/// Explains by the policies of a directory.
+/// Explains by the policies of a directory. Objects that do not compile decide as they would in the server; that there are
+/// some is told on `errors`.
 pub fn explain_by_directory(
-    policies: &Path,
+    directory: &Path,
     question: &Question,
-    _errors: &mut impl Write,
+    errors: &mut impl Write,
 ) -> Result<Explanation, ExplainError> {
-    let _ = policies;
-    let snapshot = Index::new().publish().ok_or(QuestionError::NotLoaded)?;
+    let Loaded { first, snapshot, .. } =
+        policies::load(directory).map_err(|error| ExplainError::Policies(directory.to_owned(), error))?;
+    let invalid = first.problems.iter().filter(|problem| problem.class == Class::Invalid).count();
+    if invalid > 0 {
+        let directory = directory.display();
+        writeln!(errors, "certgate: {invalid} errors in the policies; `certgate check {directory}` names them")?;
+    }
     Ok(explain::explain(question, &snapshot, system_clock())?)
 }
 

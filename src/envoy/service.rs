@@ -63,9 +63,9 @@ impl<D: Decide> Authorizer<D> {
         Self { current: ArcSwapOption::empty(), metrics, clock, denial_log: RateLimit::new(denials_per_second) }
     }
 
-    /// Makes `decider` the one that decides from now on. Requests in flight keep theirs.
-    pub fn publish(&self, decider: Arc<D>) {
-        self.current.store(Some(decider));
+    /// Makes `decider` the one that decides from now on, and returns the one before. Requests in flight keep theirs.
+    pub fn publish(&self, decider: Arc<D>) -> Option<Arc<D>> {
+        self.current.swap(Some(decider))
     }
 
     /// What decides at the moment.

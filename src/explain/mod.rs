@@ -443,3 +443,6 @@ impl Headers for HeaderLines<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
