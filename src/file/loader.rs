@@ -187,6 +187,8 @@ pub struct Loader {
     directories: BTreeSet<PathBuf>,
     problems: Arc<[Problem]>,
     parsed: usize,
+    /// How long a directory must stay as it is before what was read of it counts.
+    calm: Duration,
 }
 
 impl Loader {
@@ -200,7 +202,14 @@ impl Loader {
             directories: BTreeSet::new(),
             problems: Arc::from([]),
             parsed: 0,
+            calm: Duration::ZERO,
         }
+    }
+
+    /// Sets how long a directory that has changed must stay as it is before what was read of it counts. Events tell when
+    /// a writer is done, so it is zero unless there are none.
+    pub fn set_calm(&mut self, calm: Duration) {
+        self.calm = calm;
     }
 
     /// The directory or file.
@@ -228,6 +237,29 @@ impl Loader {
         })
     }
 
+    /// The path of a file of the directory, as [`Problem::file`] names it, for people.
+    pub fn display(&self, file: &str) -> String {
+        if file.is_empty() { self.path().display().to_string() } else { self.root.resolve(file).display().to_string() }
+    }
+
+    /// Reads the directory and gives everything that is wrong with it, also what does not compile among that which can
+    /// be read while something else cannot.
+    pub fn check(&mut self) -> (Totals, Vec<Problem>) {
+        let reload = self.reload();
+        let mut problems = reload.problems.to_vec();
+        match reload.outcome {
+            Outcome::Published(_) | Outcome::Unchanged => {}
+            Outcome::Refused => {
+                self.read_sources();
+                self.index.publish();
+                problems.extend(self.placed(self.index.problems()));
+            }
+            Outcome::Busy => problems.push(whole_file("", "the files change all the time".to_owned())),
+        }
+        problems.sort_by(|a, b| (&a.file, a.at, &a.field).cmp(&(&b.file, b.at, &b.field)));
+        (reload.totals, problems)
+    }
+
     /// Brings everything up to date with the directory.
     pub fn reload(&mut self) -> Reload {
         let start = Instant::now();
@@ -246,7 +278,7 @@ impl Loader {
             let listing = match self.root.list() {
                 Ok(listing) => listing,
                 Err(error) => {
-                    let problem = whole_file(&self.root.path().to_string_lossy(), error.to_string());
+                    let problem = whole_file("", error.to_string());
                     return (Outcome::Refused, Some(Arc::from([problem])));
                 }
             };
@@ -260,6 +292,7 @@ impl Loader {
                 break listing;
             }
             // Something changed since the last listing: it may still be changing.
+            thread::sleep(self.calm);
             let again = self.root.list().ok();
             if whole == Whole::Whole && again.as_ref() == Some(&listing) {
                 break listing;
@@ -399,7 +432,7 @@ impl Loader {
                 problems.push(Problem { at: *at, ..whole_file(name, message.clone()) });
             }
         }
-        problems.sort_by(|a, b| (&a.file, a.at).cmp(&(&b.file, b.at)));
+        problems.sort_by(|a, b| (&a.file, a.at, &a.field).cmp(&(&b.file, b.at, &b.field)));
         problems
     }
 
