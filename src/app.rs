@@ -2,7 +2,7 @@
 //!
 //! Owns the order of start and end, and which thread does what. Adapters do not know one another; they meet here.
 
-mod policies;
+pub mod policies;
 
 use std::io::{self, Write};
 use std::net::SocketAddr;
@@ -12,6 +12,7 @@ use std::sync::Arc;
 use thiserror::Error;
 use tokio::net::TcpListener;
 
+use self::policies::{LoadError, Loaded};
 use crate::admin::{Admin, Explain};
 use crate::cli::Exit;
 use crate::config::ServeConfig;
@@ -19,11 +20,8 @@ use crate::domain::decide::Snapshot;
 use crate::envoy::server::{self, Ended, ServerOptions};
 use crate::envoy::service::{Authorizer, system_clock};
 use crate::explain::{self, Explanation, Question, QuestionError, RemoteError};
-use self::policies::{LoadError, Loaded};
-use crate::lifecycle::{Lifecycle, Phase, Signals};
-use crate::file::loader::Reload;
 use crate::file::report::Class;
-use crate::file::watch::{Source, WatchOptions};
+use crate::lifecycle::{Lifecycle, Phase, Signals};
 use crate::metrics::Metrics;
 use crate::telemetry::{self, TelemetryError};
 
@@ -98,9 +96,7 @@ async fn run(config: &ServeConfig, metrics: &Arc<Metrics>) -> Result<(), ServeEr
     };
     policies::take_over(&first, &authorizer, metrics);
     drop(first);
-    let source = Source::new(loader, WatchOptions::default());
-    let (watched, counted) = (authorizer.clone(), metrics.clone());
-    source.spawn(move |reload: Reload| policies::take_over(&reload, &watched, &counted))?;
+    policies::watch(loader, authorizer.clone(), metrics.clone())?;
     lifecycle.advance(Phase::Serving);
     tracing::info!("ready");
 
@@ -195,9 +191,4 @@ pub fn explain_by_directory(
         writeln!(errors, "certgate: {invalid} errors in the policies; `certgate check {directory}` names them")?;
     }
     Ok(explain::explain(question, &snapshot, system_clock())?)
-}
-
-/// Checks a directory or file.
-pub fn check(_path: &Path, _out: &mut impl Write, _errors: &mut impl Write) -> Exit {
-    Exit::Failure
 }

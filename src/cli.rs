@@ -16,6 +16,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use crate::app;
 use crate::config::{ExplainEndpoint, GoDuration, ServeConfig, default_workers};
 use crate::explain::{self, HeaderLine, Question, certificates_to_pem};
+use crate::file;
 use crate::telemetry::LogFormat;
 
 /// How the process ends.
@@ -92,8 +93,11 @@ struct ServeArgs {
 #[derive(Debug, Args)]
 struct CheckArgs {
     /// A directory of policies, or one file.
-    #[arg(value_name = "PATH")]
+    #[arg(value_name = "PATH", env = "CERTGATE_POLICIES")]
     path: PathBuf,
+    /// The form of the report.
+    #[arg(long, short, value_name = "FORM", default_value = "text")]
+    output: Output,
 }
 
 #[derive(Copy, Clone, Debug, PartialEq, Eq, ValueEnum)]
@@ -164,7 +168,7 @@ pub fn run(args: impl IntoIterator<Item = std::ffi::OsString>) -> Exit {
     };
     match cli.command {
         Command::Serve(args) => serve(args),
-        Command::Check(args) => app::check(&args.path, &mut io::stdout().lock(), &mut io::stderr().lock()),
+        Command::Check(args) => check(&args),
         Command::Explain(args) => explain(&args),
         Command::Reasons => print(&explain::reasons_page()),
     }
@@ -186,6 +190,18 @@ fn serve(args: ServeArgs) -> Exit {
     match app::serve(&config) {
         Ok(()) => Exit::Success,
         Err(error) => complain(&error.to_string(), error.exit()),
+    }
+}
+
+fn check(args: &CheckArgs) -> Exit {
+    let found = file::check::check(&args.path);
+    let report = match args.output {
+        Output::Text => found.to_text(),
+        Output::Json => format!("{:#}\n", found.to_json()),
+    };
+    match print(&report) {
+        Exit::Success if found.errors() > 0 => Exit::Failure,
+        exit => exit,
     }
 }
 

@@ -82,7 +82,8 @@ fn flags_can_come_from_the_environment() {
 fn serve_lists_what_it_cannot_read_and_ends() {
     let directory = tempfile::tempdir().unwrap();
     fs::write(directory.path().join("a.yaml"), "a: [\n").unwrap();
-    fs::write(directory.path().join("b.yaml"), "kind: CertificatePolicy\napiVersion: certgate.dev/v1alpha1\nx: 1\n").unwrap();
+    fs::write(directory.path().join("b.yaml"), "kind: CertificatePolicy\napiVersion: certgate.dev/v1alpha1\nx: 1\n")
+        .unwrap();
     let policies = directory.path().to_str().unwrap();
     let output =
         certgate(&["serve", "--policies", policies, "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"]);
@@ -95,4 +96,19 @@ fn a_server_that_is_not_there_is_a_failure() {
     let output = certgate(&["explain", "--server", "http://127.0.0.1:1", "--host", "a"]);
     assert_eq!(output.status.code(), Some(1));
     assert!(err(&output).contains("127.0.0.1:1"), "{}", err(&output));
+}
+
+#[test]
+fn check_reports_on_standard_output() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().to_str().unwrap();
+    let output = certgate(&["check", path]);
+    assert_eq!((output.status.code(), err(&output)), (Some(0), ""), "{}", out(&output));
+    fs::write(directory.path().join("a.yaml"), "a: [\n").unwrap();
+    let output = certgate(&["check", path]);
+    assert_eq!((output.status.code(), err(&output)), (Some(1), ""));
+    assert!(out(&output).contains("a.yaml:"), "{}", out(&output));
+    let output = certgate(&["check", path, "--output", "json"]);
+    let json: serde_json::Value = serde_json::from_str(out(&output)).unwrap();
+    assert_eq!(json["valid"], false);
 }

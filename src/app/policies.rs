@@ -4,6 +4,7 @@
 //! snapshot before. Reading and noticing belong to [`crate::file`]. All of it runs on the directory's own thread, whose
 //! priority is low, so that compiling and freeing large policies takes no time from requests.
 
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
 use std::thread;
@@ -15,10 +16,19 @@ use crate::domain::decide::Snapshot;
 use crate::envoy::service::Authorizer;
 use crate::file::loader::{Loader, Outcome, Reload};
 use crate::file::report::{Class, Problem};
+use crate::file::watch::{Source, WatchOptions};
 use crate::metrics::{Load, Metrics};
+use crate::panics;
 
 /// How often a directory that is being written all the time is read at the start before that counts as an error.
 const FIRST_ATTEMPTS: u32 = 20;
+
+/// How far the priority of the directory's thread is lowered: all the way. While 20,000 requests a second run, rebuilding a
+/// large policy costs their 99.9th percentile 0.6 ms so, and 10 ms otherwise.
+const NICENESS: i32 = 19;
+
+/// The pause after a panic, which the next reading may well meet again.
+const AFTER_PANIC: Duration = Duration::from_secs(5);
 
 /// How many problems of one reading the log names; `certgate check` names all.
 const LOGGED_PROBLEMS: usize = 100;
@@ -80,6 +90,33 @@ pub fn load(path: &Path) -> Result<Loaded, LoadError> {
         }
     }
     Err(LoadError::Busy)
+}
+
+/// Watches the directory on a thread of its own, of low priority, for as long as the process lives.
+///
+/// A panic while reading or compiling must not end the watching unnoticed: it counts as a refused reading, and after a
+/// pause the directory is read afresh.
+pub fn watch(loader: Loader, authorizer: Arc<Authorizer<Snapshot>>, metrics: Arc<Metrics>) -> io::Result<()> {
+    thread::Builder::new().name("policies".to_owned()).spawn(move || {
+        // On Linux this concerns the calling thread alone. Where it is refused, decisions are a little slower meanwhile.
+        let _ = rustix::process::nice(NICENESS);
+        let path = loader.path().to_owned();
+        let mut source = Source::new(loader, WatchOptions::default());
+        loop {
+            let ended = panics::guarded(|| source.run(|reload| take_over(&reload, &authorizer, &metrics)));
+            if let Err(panic) = ended {
+                metrics.loaded(Load::Refused { errors: 1 });
+                tracing::error!(
+                    place = panic.place,
+                    panic = panic.message,
+                    "panic while reading the policies; those before go on"
+                );
+            }
+            thread::sleep(AFTER_PANIC);
+            source = Source::new(Loader::new(&path), WatchOptions::default());
+        }
+    })?;
+    Ok(())
 }
 
 /// Takes one reading over: what it publishes decides from now on.
@@ -186,6 +223,8 @@ mod tests {
         take_over(&loaded.loader.reload(), &authorizer, &metrics);
         assert!(Arc::ptr_eq(&authorizer.current().unwrap(), &loaded.snapshot));
         let text = metrics.render();
-        assert!(text.contains("certgate_policy_load_errors 1") && text.contains("certgate_policy_load_failures_total 1"));
+        assert!(
+            text.contains("certgate_policy_load_errors 1") && text.contains("certgate_policy_load_failures_total 1")
+        );
     }
 }

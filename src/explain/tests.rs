@@ -40,10 +40,7 @@ fn certificates_are_presented_as_envoy_presents_them() {
     assert_eq!(xfcc.leaf, leaf.der().to_vec());
     assert!(xfcc.chain.iter().any(|der| *der == issuer.der().to_vec()), "{:?}", xfcc.chain.len());
 
-    let own = Question {
-        headers: vec![line("X-Forwarded-Client-Cert", "Hash=00")],
-        ..question
-    };
+    let own = Question { headers: vec![line("X-Forwarded-Client-Cert", "Hash=00")], ..question };
     let presented = Presented::of(&own).unwrap();
     assert_eq!(presented.xfcc(&own), None, "a header that is given is not added to");
     assert!(found(&Question::default(), rule).is_none());
@@ -70,13 +67,21 @@ fn explanation(decision: &Decision) -> Explanation {
             ..Asked::default()
         },
         steps: vec![
-            ExplainedStep { stage: "select".into(), result: StepResult::Pass, detail: "host api.example.com = api.example.com".into() },
+            ExplainedStep {
+                stage: "select".into(),
+                result: StepResult::Pass,
+                detail: "host api.example.com = api.example.com".into(),
+            },
             ExplainedStep {
                 stage: "path".into(),
                 result: StepResult::Note,
                 detail: format!("leaf {} of CN=acme,O=Acme Corporation,C=DE issued by CN=Partner CA", "0f".repeat(32)),
             },
-            ExplainedStep { stage: "path".into(), result: StepResult::Fail, detail: "notAfter\u{1b}[31m 2026-01-01T00:00:00Z < now".into() },
+            ExplainedStep {
+                stage: "path".into(),
+                result: StepResult::Fail,
+                detail: "notAfter\u{1b}[31m 2026-01-01T00:00:00Z < now".into(),
+            },
         ],
         upstream: None,
         answer: answer(decision),
