@@ -13,8 +13,7 @@ use thiserror::Error;
 use tokio::net::TcpListener;
 
 use self::policies::{LoadError, Loaded};
-use crate::admin::{Admin, Explain};
-use crate::cli::Exit;
+use crate::admin::{Admin, Explain, NoAnswer};
 use crate::config::ServeConfig;
 use crate::domain::decide::Snapshot;
 use crate::envoy::server::{self, Ended, ServerOptions};
@@ -40,16 +39,6 @@ pub enum ServeError {
     /// Threads, signals.
     #[error("cannot start: {0}")]
     Start(#[from] io::Error),
-}
-
-impl ServeError {
-    /// The exit code for it.
-    pub fn exit(&self) -> Exit {
-        match self {
-            Self::Telemetry(TelemetryError::Filter(..)) => Exit::Usage,
-            _ => Exit::Failure,
-        }
-    }
 }
 
 /// Serves until a signal ends the process.
@@ -138,8 +127,12 @@ async fn listen(address: SocketAddr) -> Result<TcpListener, ServeError> {
 fn explainer(authorizer: &Arc<Authorizer<Snapshot>>) -> Explain {
     let authorizer = authorizer.clone();
     Arc::new(move |question| {
-        let snapshot = authorizer.current().ok_or(QuestionError::NotLoaded)?;
-        explain::explain(question, &snapshot, system_clock())
+        let question = serde_json::from_slice(question).map_err(|error| NoAnswer::BadQuestion(error.to_string()))?;
+        let snapshot =
+            authorizer.current().ok_or_else(|| NoAnswer::NotReady("the policies are not loaded yet".to_owned()))?;
+        let explanation = explain::explain(&question, &snapshot, system_clock())
+            .map_err(|error| NoAnswer::BadQuestion(error.to_string()))?;
+        Ok(serde_json::to_vec_pretty(&explanation).expect("an explanation is plain text"))
     })
 }
 
@@ -158,16 +151,6 @@ pub enum ExplainError {
     /// The runtime.
     #[error("cannot start: {0}")]
     Start(#[from] io::Error),
-}
-
-impl ExplainError {
-    /// The exit code for it.
-    pub fn exit(&self) -> Exit {
-        match self {
-            Self::Question(_) | Self::Remote(RemoteError::Address(_)) => Exit::Usage,
-            Self::Remote(_) | Self::Policies(..) | Self::Start(_) => Exit::Failure,
-        }
-    }
 }
 
 /// Explains by a live server.

@@ -13,11 +13,11 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::app;
+use crate::app::{self, ExplainError, ServeError};
 use crate::config::{ExplainEndpoint, GoDuration, ServeConfig, default_workers};
-use crate::explain::{self, HeaderLine, Question, certificates_to_pem};
+use crate::explain::{self, HeaderLine, Question, RemoteError, certificates_to_pem};
 use crate::file;
-use crate::telemetry::LogFormat;
+use crate::telemetry::{LogFormat, TelemetryError};
 
 /// How the process ends.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
@@ -189,7 +189,8 @@ fn serve(args: ServeArgs) -> Exit {
     };
     match app::serve(&config) {
         Ok(()) => Exit::Success,
-        Err(error) => complain(&error.to_string(), error.exit()),
+        Err(error @ ServeError::Telemetry(TelemetryError::Filter(..))) => complain(&error.to_string(), Exit::Usage),
+        Err(error) => complain(&error.to_string(), Exit::Failure),
     }
 }
 
@@ -229,7 +230,10 @@ fn explain(args: &ExplainArgs) -> Exit {
     };
     let explanation = match explanation {
         Ok(explanation) => explanation,
-        Err(error) => return complain(&error.to_string(), error.exit()),
+        Err(error @ (ExplainError::Question(_) | ExplainError::Remote(RemoteError::Address(_)))) => {
+            return complain(&error.to_string(), Exit::Usage);
+        }
+        Err(error) => return complain(&error.to_string(), Exit::Failure),
     };
     let page = match args.output {
         Output::Text => explain::render(&explanation, terminal_width()),

@@ -1,7 +1,11 @@
 //! The program as a user meets it: exit codes, and which stream gets what.
 
+#![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+
 use std::fs;
-use std::process::{Command, Output};
+use std::io::{BufRead, BufReader, Lines};
+use std::path::Path;
+use std::process::{Child, ChildStderr, Command, Output, Stdio};
 
 fn certgate(args: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_certgate")).args(args).env_remove("CERTGATE_POLICIES").output().unwrap()
@@ -111,4 +115,79 @@ fn check_reports_on_standard_output() {
     let output = certgate(&["check", path, "--output", "json"]);
     let json: serde_json::Value = serde_json::from_str(out(&output)).unwrap();
     assert_eq!(json["valid"], false);
+}
+
+/// A server on ports of its own choice.
+struct Serving {
+    child: Child,
+    log: Lines<BufReader<ChildStderr>>,
+    admin: String,
+}
+
+impl Serving {
+    fn start(policies: &Path) -> Self {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_certgate"))
+            .args(["serve", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--policies"])
+            .arg(policies)
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let log = BufReader::new(child.stderr.take().unwrap()).lines();
+        let mut serving = Self { child, log, admin: String::new() };
+        let starting = serving.until("starting");
+        serving.admin = format!("http://{}", starting["admin"].as_str().unwrap());
+        serving.until("ready");
+        serving
+    }
+
+    /// Reads the log up to the line that says `message`.
+    fn until(&mut self, message: &str) -> serde_json::Value {
+        for line in &mut self.log {
+            let line: serde_json::Value = serde_json::from_str(&line.unwrap()).unwrap();
+            if line["message"] == message {
+                return line;
+            }
+        }
+        panic!("the log ends without {message:?}")
+    }
+
+    fn terminate(mut self) -> Option<i32> {
+        let pid = rustix::process::Pid::from_child(&self.child);
+        rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+        self.until("stopped");
+        self.child.wait().unwrap().code()
+    }
+}
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[test]
+fn a_live_server_explains_like_the_directory_does() {
+    let directory = tempfile::tempdir().unwrap();
+    let serving = Serving::start(directory.path());
+    let question = ["--host", "api.example.com", "--at", "2026-01-31T12:00:00Z", "--output", "json"];
+    let live = certgate(&[&["explain", "--server", &serving.admin][..], &question].concat());
+    assert_eq!(live.status.code(), Some(1), "{}", err(&live));
+    let policies = directory.path().to_str().unwrap();
+    let local = certgate(&[&["explain", "--policies", policies][..], &question].concat());
+    assert_eq!(out(&live), out(&local));
+    let wrong = certgate(&["explain", "--server", &serving.admin, "--host", "a", "--at", "noon"]);
+    assert!(wrong.status.code() != Some(0) && err(&wrong).contains("noon"), "{}", err(&wrong));
+    assert_eq!(serving.terminate(), Some(0));
+}
+
+#[test]
+fn a_port_that_is_taken_is_named() {
+    let directory = tempfile::tempdir().unwrap();
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let policies = directory.path().to_str().unwrap();
+    let output = certgate(&["serve", "--policies", policies, "--listen", &address, "--admin-listen", "127.0.0.1:0"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(err(&output).contains(&format!("cannot listen on {address}")), "{}", err(&output));
 }
