@@ -237,6 +237,14 @@ impl Loader {
         })
     }
 
+    /// The objects that were read, by file.
+    pub fn objects(&self) -> impl Iterator<Item = ObjectId> {
+        self.files.iter().flat_map(|(name, state)| {
+            let keys = state.chunks.iter().flat_map(|chunk| chunk.content.objects());
+            keys.map(move |(key, _)| key.id(name))
+        })
+    }
+
     /// The path of a file of the directory, as [`Problem::file`] names it, for people.
     pub fn display(&self, file: &str) -> String {
         if file.is_empty() { self.path().display().to_string() } else { self.root.resolve(file).display().to_string() }
