@@ -1,5 +1,7 @@
 //! The policy directory as an operator works with it: edits of every sort, and what comes of them.
 
+#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test may panic, and says what it measured")]
+
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::Path;
