@@ -2,6 +2,8 @@
 //!
 //! Owns the order of start and end, and which thread does what. Adapters do not know one another; they meet here.
 
+pub mod policies;
+
 use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::path::Path;
@@ -10,16 +12,16 @@ use std::sync::Arc;
 use thiserror::Error;
 use tokio::net::TcpListener;
 
-use crate::admin::{Admin, Explain};
-use crate::cli::Exit;
+use self::policies::{LoadError, Loaded};
+use crate::admin::{Admin, Explain, NoAnswer};
 use crate::config::ServeConfig;
 use crate::domain::decide::Snapshot;
-use crate::domain::index::Index;
 use crate::envoy::server::{self, Ended, ServerOptions};
 use crate::envoy::service::{Authorizer, system_clock};
 use crate::explain::{self, Explanation, Question, QuestionError, RemoteError};
+use crate::file::report::Class;
 use crate::lifecycle::{Lifecycle, Phase, Signals};
-use crate::metrics::{Load, Metrics};
+use crate::metrics::Metrics;
 use crate::telemetry::{self, TelemetryError};
 
 /// Why the process cannot serve.
@@ -31,19 +33,12 @@ pub enum ServeError {
     /// A socket.
     #[error("cannot listen on {0}: {1}")]
     Listen(SocketAddr, io::Error),
+    /// The policies.
+    #[error("{0}: {1}")]
+    Policies(std::path::PathBuf, LoadError),
     /// Threads, signals.
     #[error("cannot start: {0}")]
     Start(#[from] io::Error),
-}
-
-impl ServeError {
-    /// The exit code for it.
-    pub fn exit(&self) -> Exit {
-        match self {
-            Self::Telemetry(TelemetryError::Filter(..)) => Exit::Usage,
-            _ => Exit::Failure,
-        }
-    }
 }
 
 /// Serves until a signal ends the process.
@@ -79,12 +74,18 @@ async fn run(config: &ServeConfig, metrics: &Arc<Metrics>) -> Result<(), ServeEr
     let options = ServerOptions { workers: config.workers, drain_deadline: config.drain_deadline };
     let mut server = tokio::spawn(server::serve(listener, authorizer.clone(), lifecycle.clone(), options));
 
-    let mut index = Index::new();
-    if let Some(snapshot) = index.publish() {
-        metrics.loaded(Load::Applied { problems: index.problems().len() });
-        metrics.published(snapshot.generation(), snapshot.counts());
-        authorizer.publish(snapshot);
-    }
+    let directory = config.policies.clone();
+    let mut first = tokio::task::spawn_blocking(move || policies::load(&directory));
+    let Loaded { loader, first, snapshot: _ } = tokio::select! {
+        loaded = &mut first => loaded.map_err(io::Error::other)?.map_err(|error| ServeError::Policies(config.policies.clone(), error))?,
+        signal = signals.next() => {
+            tracing::info!(signal, "stopped before the policies were loaded");
+            return Ok(());
+        }
+    };
+    policies::take_over(&first, &authorizer, metrics);
+    drop(first);
+    policies::watch(loader, authorizer.clone(), metrics.clone())?;
     lifecycle.advance(Phase::Serving);
     tracing::info!("ready");
 
@@ -126,8 +127,12 @@ async fn listen(address: SocketAddr) -> Result<TcpListener, ServeError> {
 fn explainer(authorizer: &Arc<Authorizer<Snapshot>>) -> Explain {
     let authorizer = authorizer.clone();
     Arc::new(move |question| {
-        let snapshot = authorizer.current().ok_or(QuestionError::NotLoaded)?;
-        explain::explain(question, &snapshot, system_clock())
+        let question = serde_json::from_slice(question).map_err(|error| NoAnswer::BadQuestion(error.to_string()))?;
+        let snapshot =
+            authorizer.current().ok_or_else(|| NoAnswer::NotReady("the policies are not loaded yet".to_owned()))?;
+        let explanation = explain::explain(&question, &snapshot, system_clock())
+            .map_err(|error| NoAnswer::BadQuestion(error.to_string()))?;
+        Ok(serde_json::to_vec_pretty(&explanation).expect("an explanation is plain text"))
     })
 }
 
@@ -140,19 +145,12 @@ pub enum ExplainError {
     /// The live server.
     #[error(transparent)]
     Remote(#[from] RemoteError),
+    /// The policies.
+    #[error("{0}: {1}")]
+    Policies(std::path::PathBuf, LoadError),
     /// The runtime.
     #[error("cannot start: {0}")]
     Start(#[from] io::Error),
-}
-
-impl ExplainError {
-    /// The exit code for it.
-    pub fn exit(&self) -> Exit {
-        match self {
-            Self::Question(_) | Self::Remote(RemoteError::Address(_)) => Exit::Usage,
-            Self::Remote(_) | Self::Start(_) => Exit::Failure,
-        }
-    }
 }
 
 /// Explains by a live server.
@@ -161,18 +159,19 @@ pub fn explain_by_server(address: &str, question: &Question) -> Result<Explanati
     Ok(runtime.block_on(explain::ask(address, question))?)
 }
 
-/// Explains by the policies of a directory.
+/// Explains by the policies of a directory. Objects that do not compile decide as they would in the server; that there are
+/// some is told on `errors`.
 pub fn explain_by_directory(
-    policies: &Path,
+    directory: &Path,
     question: &Question,
-    _errors: &mut impl Write,
+    errors: &mut impl Write,
 ) -> Result<Explanation, ExplainError> {
-    let _ = policies;
-    let snapshot = Index::new().publish().ok_or(QuestionError::NotLoaded)?;
+    let Loaded { first, snapshot, .. } =
+        policies::load(directory).map_err(|error| ExplainError::Policies(directory.to_owned(), error))?;
+    let invalid = first.problems.iter().filter(|problem| problem.class == Class::Invalid).count();
+    if invalid > 0 {
+        let directory = directory.display();
+        writeln!(errors, "certgate: {invalid} errors in the policies; `certgate check {directory}` names them")?;
+    }
     Ok(explain::explain(question, &snapshot, system_clock())?)
-}
-
-/// Checks a directory or file.
-pub fn check(_path: &Path, _out: &mut impl Write, _errors: &mut impl Write) -> Exit {
-    Exit::Failure
 }

@@ -13,10 +13,11 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::app;
+use crate::app::{self, ExplainError, ServeError};
 use crate::config::{ExplainEndpoint, GoDuration, ServeConfig, default_workers};
-use crate::explain::{self, HeaderLine, Question, certificates_to_pem};
-use crate::telemetry::LogFormat;
+use crate::explain::{self, HeaderLine, Question, RemoteError, certificates_to_pem};
+use crate::file;
+use crate::telemetry::{LogFormat, TelemetryError};
 
 /// How the process ends.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
@@ -92,8 +93,11 @@ struct ServeArgs {
 #[derive(Debug, Args)]
 struct CheckArgs {
     /// A directory of policies, or one file.
-    #[arg(value_name = "PATH")]
+    #[arg(value_name = "PATH", env = "CERTGATE_POLICIES")]
     path: PathBuf,
+    /// The form of the report.
+    #[arg(long, short, value_name = "FORM", default_value = "text")]
+    output: Output,
 }
 
 #[derive(Copy, Clone, Debug, PartialEq, Eq, ValueEnum)]
@@ -164,7 +168,7 @@ pub fn run(args: impl IntoIterator<Item = std::ffi::OsString>) -> Exit {
     };
     match cli.command {
         Command::Serve(args) => serve(args),
-        Command::Check(args) => app::check(&args.path, &mut io::stdout().lock(), &mut io::stderr().lock()),
+        Command::Check(args) => check(&args),
         Command::Explain(args) => explain(&args),
         Command::Reasons => print(&explain::reasons_page()),
     }
@@ -185,7 +189,20 @@ fn serve(args: ServeArgs) -> Exit {
     };
     match app::serve(&config) {
         Ok(()) => Exit::Success,
-        Err(error) => complain(&error.to_string(), error.exit()),
+        Err(error @ ServeError::Telemetry(TelemetryError::Filter(..))) => complain(&error.to_string(), Exit::Usage),
+        Err(error) => complain(&error.to_string(), Exit::Failure),
+    }
+}
+
+fn check(args: &CheckArgs) -> Exit {
+    let found = file::check::check(&args.path);
+    let report = match args.output {
+        Output::Text => found.to_text(),
+        Output::Json => format!("{:#}\n", found.to_json()),
+    };
+    match print(&report) {
+        Exit::Success if found.errors() > 0 => Exit::Failure,
+        exit => exit,
     }
 }
 
@@ -213,7 +230,10 @@ fn explain(args: &ExplainArgs) -> Exit {
     };
     let explanation = match explanation {
         Ok(explanation) => explanation,
-        Err(error) => return complain(&error.to_string(), error.exit()),
+        Err(error @ (ExplainError::Question(_) | ExplainError::Remote(RemoteError::Address(_)))) => {
+            return complain(&error.to_string(), Exit::Usage);
+        }
+        Err(error) => return complain(&error.to_string(), Exit::Failure),
     };
     let page = match args.output {
         Output::Text => explain::render(&explanation, terminal_width()),

@@ -144,14 +144,12 @@ pub fn clean(bytes: &[u8], max: usize) -> String {
     let head = bytes.get(..max.saturating_mul(4)).unwrap_or(bytes);
     let text = String::from_utf8_lossy(head);
     let mut out = String::with_capacity(text.len().min(max));
-    let mut kept = 0;
-    for c in text.chars() {
+    for (kept, c) in text.chars().enumerate() {
         if kept == max {
             let _ = write!(out, "… ({} octets)", bytes.len());
             break;
         }
         out.push(if c.is_control() || is_invisible(c) { char::REPLACEMENT_CHARACTER } else { c });
-        kept += 1;
     }
     out
 }

@@ -87,9 +87,6 @@ pub enum QuestionError {
         /// What is wrong with it.
         error: PemError,
     },
-    /// No snapshot has been published yet.
-    #[error("the policies are not loaded yet")]
-    NotLoaded,
 }
 
 /// The answer to a [`Question`].
@@ -443,3 +440,6 @@ impl Headers for HeaderLines<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

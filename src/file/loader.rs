@@ -187,6 +187,10 @@ pub struct Loader {
     directories: BTreeSet<PathBuf>,
     problems: Arc<[Problem]>,
     parsed: usize,
+    /// Whether the problems at hand are those of the index as it is.
+    is_current: bool,
+    /// How long a directory must stay as it is before what was read of it counts.
+    calm: Duration,
 }
 
 impl Loader {
@@ -200,7 +204,15 @@ impl Loader {
             directories: BTreeSet::new(),
             problems: Arc::from([]),
             parsed: 0,
+            is_current: false,
+            calm: Duration::ZERO,
         }
+    }
+
+    /// Sets how long a directory that has changed must stay as it is before what was read of it counts. Events tell when
+    /// a writer is done, so it is zero unless there are none.
+    pub fn set_calm(&mut self, calm: Duration) {
+        self.calm = calm;
     }
 
     /// The directory or file.
@@ -228,6 +240,37 @@ impl Loader {
         })
     }
 
+    /// The objects that were read, by file.
+    pub fn objects(&self) -> impl Iterator<Item = ObjectId> {
+        self.files.iter().flat_map(|(name, state)| {
+            let keys = state.chunks.iter().flat_map(|chunk| chunk.content.objects());
+            keys.map(move |(key, _)| key.id(name))
+        })
+    }
+
+    /// The path of a file of the directory, as [`Problem::file`] names it, for people.
+    pub fn display(&self, file: &str) -> String {
+        if file.is_empty() { self.path().display().to_string() } else { self.root.resolve(file).display().to_string() }
+    }
+
+    /// Reads the directory and gives everything that is wrong with it, also what does not compile among that which can
+    /// be read while something else cannot.
+    pub fn check(&mut self) -> (Totals, Vec<Problem>) {
+        let reload = self.reload();
+        let mut problems = reload.problems.to_vec();
+        match reload.outcome {
+            Outcome::Published(_) | Outcome::Unchanged => {}
+            Outcome::Refused => {
+                self.read_sources();
+                self.index.publish();
+                problems.extend(self.placed(self.index.problems()));
+            }
+            Outcome::Busy => problems.push(whole_file("", "the files change all the time".to_owned())),
+        }
+        problems.sort_by(|a, b| (&a.file, a.at, &a.field).cmp(&(&b.file, b.at, &b.field)));
+        (reload.totals, problems)
+    }
+
     /// Brings everything up to date with the directory.
     pub fn reload(&mut self) -> Reload {
         let start = Instant::now();
@@ -246,13 +289,15 @@ impl Loader {
             let listing = match self.root.list() {
                 Ok(listing) => listing,
                 Err(error) => {
-                    let problem = whole_file(&self.root.path().to_string_lossy(), error.to_string());
+                    self.is_current = false;
+                    let problem = whole_file("", error.to_string());
                     return (Outcome::Refused, Some(Arc::from([problem])));
                 }
             };
             attempts += 1;
             self.directories.clone_from(&listing.directories);
             let (changed, mut whole) = self.absorb(&listing);
+            self.is_current &= !changed;
             if listing.torn {
                 whole = Whole::Torn;
             }
@@ -260,6 +305,7 @@ impl Loader {
                 break listing;
             }
             // Something changed since the last listing: it may still be changing.
+            thread::sleep(self.calm);
             let again = self.root.list().ok();
             if whole == Whole::Whole && again.as_ref() == Some(&listing) {
                 break listing;
@@ -275,16 +321,16 @@ impl Loader {
         };
         let unreadable = self.unreadable(&listing);
         if !unreadable.is_empty() {
+            self.is_current = false;
             return (Outcome::Refused, Some(Arc::from(unreadable)));
         }
         self.read_sources();
-        match self.index.publish() {
-            Some(snapshot) => {
-                let problems = self.index.problems();
-                (Outcome::Published(snapshot), Some(Arc::from(self.placed(problems))))
-            }
-            None => (Outcome::Unchanged, None),
-        }
+        let outcome = self.index.publish().map_or(Outcome::Unchanged, Outcome::Published);
+        // Problems can change although no decision does: a profile that no policy uses is mended.
+        let is_idle = self.is_current && matches!(outcome, Outcome::Unchanged);
+        self.is_current = true;
+        let problems = (!is_idle).then(|| Arc::from(self.placed(self.index.problems())));
+        (outcome, problems)
     }
 
     /// Reads what changed against `listing` into the index; tells whether something did.
@@ -359,6 +405,7 @@ impl Loader {
                 Err(message) => (SourceState::Failed(message.clone()), Err(message)),
             };
             if known != Some(&state) || content.is_ok() {
+                self.is_current = false;
                 self.index.set_file(&name, content);
                 self.sources.insert(name, state);
             }
@@ -399,7 +446,7 @@ impl Loader {
                 problems.push(Problem { at: *at, ..whole_file(name, message.clone()) });
             }
         }
-        problems.sort_by(|a, b| (&a.file, a.at).cmp(&(&b.file, b.at)));
+        problems.sort_by(|a, b| (&a.file, a.at, &a.field).cmp(&(&b.file, b.at, &b.field)));
         problems
     }
 

@@ -59,7 +59,7 @@ impl Class {
 /// known.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
-    /// The file, relative to the policy directory unless it lies outside.
+    /// The file, relative to the policy directory; empty when the directory itself is meant.
     pub file: Arc<str>,
     /// The place in the file; a problem of the whole file has none.
     pub at: Option<Mark>,
@@ -75,21 +75,30 @@ pub struct Problem {
 
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.file)?;
+        self.write(f, &self.file)
+    }
+}
+
+impl Problem {
+    /// Writes the problem with `file` as the name of its file.
+    pub fn write(&self, out: &mut impl fmt::Write, file: &str) -> fmt::Result {
+        out.write_str(file)?;
         if let Some(at) = self.at {
-            write!(f, ":{at}")?;
+            write!(out, ":{at}")?;
         }
-        f.write_str(": ")?;
+        if !file.is_empty() {
+            out.write_str(": ")?;
+        }
         if self.class == Class::Warning {
-            f.write_str("warning: ")?;
+            out.write_str("warning: ")?;
         }
         if let Some(object) = &self.object {
-            write!(f, "{object}: ")?;
+            write!(out, "{object}: ")?;
         }
         if !self.field.is_empty() {
-            write!(f, "{}: ", self.field)?;
+            write!(out, "{}: ", self.field)?;
         }
-        f.write_str(&self.message)
+        out.write_str(&self.message)
     }
 }
 

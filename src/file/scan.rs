@@ -5,6 +5,7 @@
 //! directories of a mounted ConfigMap (`..data`, `..2026_…`) count once, through the visible links to them.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::ffi::OsStr;
 use std::fs::{self, Metadata};
 use std::io;
 use std::os::unix::fs::MetadataExt;
@@ -19,7 +20,7 @@ const MAX_FILES: usize = 1_000_000;
 const MAX_DEPTH: usize = 32;
 
 /// The link that a kubelet swaps to change all files of a mounted ConfigMap or Secret at once.
-const SWAPPED_LINK: &str = "..data";
+pub const SWAPPED_LINK: &str = "..data";
 
 /// A file system's clock may stand still this long; a file changed within it may change again and show the same stamp.
 const CLOCK_TICK: Duration = Duration::from_millis(50);
@@ -148,12 +149,12 @@ impl Walk<'_> {
         for entry in fs::read_dir(path)? {
             let entry = entry?;
             let name = entry.file_name();
-            if name.as_encoded_bytes().starts_with(b".") {
+            if !is_visible(&name) {
                 continue;
             }
             let path = entry.path();
             let kind = entry.file_type()?;
-            if !kind.is_dir() && !kind.is_symlink() && !has_policy_name(&path) {
+            if !kind.is_dir() && !kind.is_symlink() && !is_policy_file(&path) {
                 continue;
             }
             match fs::metadata(&path) {
@@ -162,7 +163,7 @@ impl Walk<'_> {
                     Err(error) if error.kind() == io::ErrorKind::NotFound => self.listing.torn = true,
                     Err(error) => self.problem(&path, error.to_string()),
                 },
-                Ok(metadata) if has_policy_name(&path) => {
+                Ok(metadata) if is_policy_file(&path) => {
                     self.file(&path, &metadata);
                     if kind.is_symlink() {
                         self.watch_parent(&path);
@@ -172,7 +173,7 @@ impl Walk<'_> {
                 Err(error) if error.kind() == io::ErrorKind::NotFound && !kind.is_symlink() => {
                     self.listing.torn = true;
                 }
-                Err(error) if has_policy_name(&path) => self.problem(&path, error.to_string()),
+                Err(error) if is_policy_file(&path) => self.problem(&path, error.to_string()),
                 Err(_) => {}
             }
         }
@@ -213,8 +214,13 @@ impl Walk<'_> {
     }
 }
 
+/// Whether a name is listed at all.
+pub fn is_visible(name: &OsStr) -> bool {
+    !name.as_encoded_bytes().starts_with(b".")
+}
+
 /// Whether a file of this name may hold policies.
-fn has_policy_name(path: &Path) -> bool {
+pub fn is_policy_file(path: &Path) -> bool {
     path.extension().is_some_and(|extension| extension == "yaml" || extension == "yml" || extension == "json")
 }
 
