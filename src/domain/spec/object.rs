@@ -102,6 +102,13 @@ pub struct ObjectMeta {
     pub origin: Origin,
 }
 
+impl ObjectMeta {
+    /// What tells an object of `kind` with this metadata from others.
+    pub fn id(&self, kind: Kind) -> ObjectId {
+        ObjectId { kind, namespace: self.namespace.clone(), name: self.name.clone(), origin: self.origin.clone() }
+    }
+}
+
 /// What tells one stored object from another.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ObjectId {
@@ -166,14 +173,21 @@ impl Object {
         }
     }
 
+    /// The metadata, to be changed.
+    pub const fn meta_mut(&mut self) -> &mut ObjectMeta {
+        match self {
+            Self::TrustProfile { meta, .. }
+            | Self::CertificatePolicy { meta, .. }
+            | Self::CertificateMapping { meta, .. }
+            | Self::ConfigMap { meta, .. }
+            | Self::Secret { meta, .. }
+            | Self::ClusterTrustBundle { meta, .. }
+            | Self::Namespace { meta } => meta,
+        }
+    }
+
     /// What tells this object from others.
     pub fn id(&self) -> ObjectId {
-        let meta = self.meta();
-        ObjectId {
-            kind: self.kind(),
-            namespace: meta.namespace.clone(),
-            name: meta.name.clone(),
-            origin: meta.origin.clone(),
-        }
+        self.meta().id(self.kind())
     }
 }
