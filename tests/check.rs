@@ -143,10 +143,10 @@ fn a_rule_lets_its_certificates_pass_with_an_identity() {
         .map(|header| HeaderLine { name: header.key, value: header.value })
         .collect();
     set.sort_by(|a, b| a.name.cmp(&b.name));
-    assert_eq!(set.iter().map(|line| (&*line.name, &*line.value)).collect::<Vec<_>>(), [
-        ("x-certgate-groups", "partners"),
-        ("x-certgate-user", "contoso")
-    ]);
+    assert_eq!(
+        set.iter().map(|line| (&*line.name, &*line.value)).collect::<Vec<_>>(),
+        [("x-certgate-groups", "partners"), ("x-certgate-user", "contoso")]
+    );
     assert_eq!(ok.headers_to_remove, ["x-other-user"]);
 
     let explanation = world.explain(&pem, "/v1/payments");
