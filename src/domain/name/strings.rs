@@ -1,0 +1,104 @@
+//! The string types of ASN.1 that names use, and the folding of RFC 5280 section 7.1.
+
+use crate::domain::der::{Tlv, tag};
+
+use super::StringError;
+
+/// A decoded value.
+pub(super) enum Decoded<'a> {
+    /// Octets that are UTF-8 already.
+    Utf8(&'a [u8]),
+    /// Text of another encoding.
+    Transcoded(String),
+    /// Not a string type.
+    NotAString,
+}
+
+/// Decodes a value by its string type. NUL is refused in every type: it ends strings in C and begins deceptions.
+pub(super) fn decode(value: Tlv<'_>) -> Result<Decoded<'_>, StringError> {
+    let octets = value.content;
+    let ascii = |ok: fn(u8) -> bool, problem| match octets.iter().find(|b| !ok(**b)) {
+        None => Ok(Decoded::Utf8(octets)),
+        Some(0) => Err(StringError::Nul),
+        Some(_) => Err(problem),
+    };
+    match value.tag {
+        tag::UTF8_STRING => match std::str::from_utf8(octets) {
+            Err(_) => Err(StringError::NotUtf8),
+            Ok(_) if octets.contains(&0) => Err(StringError::Nul),
+            Ok(_) => Ok(Decoded::Utf8(octets)),
+        },
+        tag::PRINTABLE_STRING => ascii(is_printable, StringError::NotPrintable),
+        tag::IA5_STRING => ascii(|b| b != 0 && b < 0x80, StringError::NotAscii),
+        tag::NUMERIC_STRING => ascii(|b| b == b' ' || b.is_ascii_digit(), StringError::NotNumeric),
+        tag::VISIBLE_STRING => ascii(|b| (0x20..0x7f).contains(&b), StringError::NotVisible),
+        // T.61 is read as ISO 8859-1, as every issuer of the last decades has meant it.
+        tag::TELETEX_STRING => transcoded(octets.iter().map(|b| Some(char::from(*b)))),
+        tag::BMP_STRING => {
+            let units = octets.chunks(2).map(|pair| <[u8; 2]>::try_from(pair).ok().map(u16::from_be_bytes));
+            transcoded(units.map(|unit| unit.and_then(|unit| char::from_u32(u32::from(unit)))))
+        }
+        tag::UNIVERSAL_STRING => {
+            let units = octets.chunks(4).map(|quad| <[u8; 4]>::try_from(quad).ok().map(u32::from_be_bytes));
+            transcoded(units.map(|unit| unit.and_then(char::from_u32)))
+        }
+        _ => Ok(Decoded::NotAString),
+    }
+}
+
+fn transcoded<'a>(chars: impl Iterator<Item = Option<char>>) -> Result<Decoded<'a>, StringError> {
+    let mut text = String::new();
+    for c in chars {
+        match c {
+            Some('\0') => return Err(StringError::Nul),
+            Some(c) => text.push(c),
+            None => return Err(StringError::NotUnicode),
+        }
+    }
+    Ok(Decoded::Transcoded(text))
+}
+
+/// X.680 41.4: the characters of PrintableString.
+fn is_printable(b: u8) -> bool {
+    b.is_ascii_alphanumeric()
+        || matches!(b, b' ' | b'\'' | b'(' | b')' | b'+' | b',' | b'-' | b'.' | b'/' | b':' | b'=' | b'?')
+}
+
+/// Appends `text` folded: lower case, no white space at the ends, one space for each inner run of it.
+pub(super) fn fold(out: &mut Vec<u8>, text: &str) {
+    if text.is_ascii() {
+        fold_ascii(out, text.as_bytes());
+        return;
+    }
+    let start = out.len();
+    let mut space = false;
+    for c in text.chars() {
+        if c.is_whitespace() {
+            space = true;
+            continue;
+        }
+        if std::mem::take(&mut space) && out.len() > start {
+            out.push(b' ');
+        }
+        // Upper then lower: ß and SS, ς and σ fold alike, as in Unicode's full case folding.
+        for folded in c.to_uppercase().flat_map(char::to_lowercase) {
+            out.extend_from_slice(folded.encode_utf8(&mut [0; 4]).as_bytes());
+        }
+    }
+}
+
+fn fold_ascii(out: &mut Vec<u8>, text: &[u8]) {
+    let start = out.len();
+    let mut space = false;
+    for b in text {
+        // The white space of `char::is_whitespace` below U+0080.
+        if matches!(b, b' ' | 0x09..=0x0d) {
+            space = true;
+            continue;
+        }
+        if std::mem::take(&mut space) && out.len() > start {
+            out.push(b' ');
+        }
+        out.push(b.to_ascii_lowercase());
+    }
+}
