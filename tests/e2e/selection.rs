@@ -82,7 +82,8 @@ fn hosts_paths_and_methods() {
         }
         checked.end();
         // HTTP/1.1 knows no method in small letters, HTTP/2 knows it as another one.
-        let small = world.client(&acme).http2().send(call("methods.test", "/").method("get"));
+        let client = world.client(&acme).http2();
+        let small = client.send(call("methods.test", "/").method("get"));
         world.outcome(small).await.allowed_as("all-methods");
         // What no policy of the host itself covers falls to those of any host.
         world.call(&acme, call("paths.test", "/v2")).await.allowed_as("any-host");
