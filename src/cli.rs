@@ -174,7 +174,6 @@ pub fn run(args: impl IntoIterator<Item = std::ffi::OsString>) -> Exit {
         Command::Serve(args) => serve(args),
         Command::Check(args) => check(&args),
         Command::Explain(args) => explain(&args),
-        Command::Reasons => print(&explain::reasons_page()),
         Command::Reference => print(&reference_page()),
         Command::Reasons => print(&reason::markdown()),
     }
