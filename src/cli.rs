@@ -15,8 +15,10 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::app::{self, ExplainError, ServeError};
 use crate::config::{ExplainEndpoint, GoDuration, ServeConfig, default_workers};
+use crate::domain::reason;
 use crate::explain::{self, HeaderLine, Question, RemoteError, certificates_to_pem};
 use crate::file;
+use crate::reference::reference_page;
 use crate::telemetry::{LogFormat, TelemetryError};
 
 /// How the process ends.
@@ -54,6 +56,8 @@ enum Command {
     Explain(ExplainArgs),
     /// Print the table of reasons for a denial, in Markdown.
     Reasons,
+    /// Print the reference of the resources' fields, in Markdown.
+    Reference,
 }
 
 #[derive(Debug, Args)]
@@ -170,7 +174,8 @@ pub fn run(args: impl IntoIterator<Item = std::ffi::OsString>) -> Exit {
         Command::Serve(args) => serve(args),
         Command::Check(args) => check(&args),
         Command::Explain(args) => explain(&args),
-        Command::Reasons => print(&explain::reasons_page()),
+        Command::Reference => print(&reference_page()),
+        Command::Reasons => print(&reason::markdown()),
     }
 }
 

@@ -16,5 +16,6 @@ pub mod explain;
 pub mod file;
 pub mod lifecycle;
 pub mod metrics;
+pub mod reference;
 pub mod panics;
 pub mod telemetry;

@@ -124,6 +124,26 @@ impl Reason {
     }
 }
 
+/// The page `docs/reasons.md`, made from the table.
+pub fn markdown() -> String {
+    let mut page = String::from(
+        "# Reasons for a denial\n\n\
+         Every denial has one of these codes. It stands in the dynamic metadata, in the log and in the metrics; the \
+         client sees it only where a policy says `reveal: Reason`. When several checks would fail, the first in the \
+         order of this table is reported. The HTTP status is what the client gets unless the policy sets another \
+         (`response.denial`); 503 cannot be changed. IIS is the sub-status by which IIS reports the same.\n\n\
+         This page is made from the table in `src/domain/reason.rs` by `certgate reasons`; do not edit it.\n\n\
+         | code | HTTP | IIS | what happened | what to do |\n|---|---|---|---|---|\n",
+    );
+    for row in Reason::ALL {
+        let iis = if row.iis.is_empty() { "-" } else { row.iis };
+        let cells = [row.meaning, row.action].map(|text| text.replace('|', "\\|"));
+        let [meaning, action] = cells;
+        page.push_str(&format!("| `{}` | {} | {iis} | {meaning} | {action} |\n", row.code, row.http_status));
+    }
+    page
+}
+
 impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.code())
