@@ -15,6 +15,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::app::{self, ExplainError, ServeError};
 use crate::config::{ExplainEndpoint, GoDuration, ServeConfig, default_workers};
+use crate::domain::reason;
 use crate::explain::{self, HeaderLine, Question, RemoteError, certificates_to_pem};
 use crate::file;
 use crate::telemetry::{LogFormat, TelemetryError};
@@ -170,7 +171,7 @@ pub fn run(args: impl IntoIterator<Item = std::ffi::OsString>) -> Exit {
         Command::Serve(args) => serve(args),
         Command::Check(args) => check(&args),
         Command::Explain(args) => explain(&args),
-        Command::Reasons => print(&explain::reasons_page()),
+        Command::Reasons => print(&reason::markdown()),
     }
 }
 
