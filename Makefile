@@ -20,7 +20,7 @@ test: test-debug test-scale ## Run every test, with the real Envoy.
 
 test-debug: ## Unit, property, contract, conformance and end-to-end tests.
 	scripts/fetch-envoy >/dev/null
-	$(CARGO) test --locked --lib --bins --tests
+	$(CARGO) test --locked
 
 test-scale: ## The figures: 100,000 mappings in a directory, optimized.
 	$(CARGO) test --locked --profile measure --test scale -- --ignored --test-threads=1 --nocapture
