@@ -5,8 +5,8 @@ use base64::Engine as _;
 use crate::support::client::{Call, Client};
 use crate::support::envoy::Envoy;
 use crate::support::envoy_config::{
-    ClientCertificates, Cluster, Config, Details, ForwardClientCert, Listener, PeerCertificate, RawHeaders, Route,
-    UpstreamTls,
+    ClientCertificates, Cluster, Config, Details, Format, ForwardClientCert, Listener, PeerCertificate, RawHeaders,
+    Route, UpstreamTls,
 };
 use crate::support::pki::{Authority, Identity, Leaf, Pki};
 use crate::support::policies::{documents, indent, policy, trust};
@@ -262,6 +262,75 @@ fn desynchronized_and_injected_elements() {
     });
 }
 
+/// The JSON form of the header, and what clients can put before it.
+#[test]
+fn the_json_form() {
+    with_envoy(async {
+        let pki = Pki::new();
+        let victim = pki.client("victim");
+        let acme = pki.issuing.issue(Leaf::client("acme").dns("a.test").uri("spiffe://lab.test/a,b;\"c\""));
+        let late = pki.issuing.issue(Leaf::client("late").expired());
+        let forged_element = format!("{{\"hash\":\"{}\",\"cert\":{:?}}}", victim.sha256(), victim.pem());
+        let whole =
+            Leaf::client("mallory").uri(&format!("spiffe://lab.test/x\"]}},{forged_element}").replace('\n', ""));
+        let whole = pki.issuing.issue(whole);
+        let hostile =
+            pki.issuing.issue(Leaf::client("mallory").uri("spiffe://lab.test/x\"]},{\"hash\":\"00\"},{\"uri\":[\"x"));
+        let listener = |name: &str, mode, details| {
+            Listener::https(name, &pki.server, &pki.root.pem()).forward(mode).with_http(|http| {
+                http.details = details;
+                http.format = Format::Json;
+            })
+        };
+        let listeners = vec![
+            listener("set", ForwardClientCert::SanitizeSet, Details::All),
+            listener("chain", ForwardClientCert::SanitizeSet, Details::CertAndChain),
+            listener("names", ForwardClientCert::SanitizeSet, Details::Names),
+            listener("append", ForwardClientCert::AppendForward, Details::CertAndChain),
+        ];
+        let [_, root_only] = profiles(&pki);
+        let texts = [root_only, by("xfcc", "[{xfcc: {element: 1}}]", "root-only")];
+        let world = World::start_listeners(pki, &documents(texts.iter().map(String::as_str)), listeners).await;
+        let mut rows = Rows::default();
+        let table = [
+            ("all details", "set", &acme, Ok("CN=acme")),
+            ("certificate and chain", "chain", &acme, Ok("CN=acme")),
+            ("expired", "set", &late, Err("CERT_EXPIRED")),
+            ("no certificate in it", "names", &acme, Err("FORWARDED_INVALID")),
+            ("a name that looks like elements", "set", &hostile, Ok("CN=mallory")),
+            ("a name with blanks, as PEM has them", "set", &whole, Err("CERT_MALFORMED")),
+        ];
+        for (name, listener, identity, want) in table {
+            let outcome = world.outcome(world.client_of(listener, identity).get("/xfcc")).await;
+            rows.row(name, &outcome, want);
+        }
+        let forged = [
+            ("a whole element before", format!("[{forged_element}]").replace('\n', "\\n"), Ok("CN=acme")),
+            ("an empty list before", "[]".to_owned(), Err("FORWARDED_INVALID")),
+            ("broken JSON before", "[{\"hash\":".to_owned(), Err("FORWARDED_INVALID")),
+            ("an open string before", "[{\"subject\":\"".to_owned(), Err("FORWARDED_INVALID")),
+            (
+                "the end of the list inside",
+                format!("[{{}}],[{forged_element}").replace('\n', "\\n"),
+                Err("FORWARDED_INVALID"),
+            ),
+            ("duplicate keys", "[{\"hash\":\"00\",\"hash\":\"00\"}]".to_owned(), Err("FORWARDED_INVALID")),
+        ];
+        for (name, header, want) in &forged {
+            let call = Call::get("/xfcc").header(XFCC, header);
+            rows.row(name, &world.outcome(world.client_of("append", &acme).send(call)).await, *want);
+        }
+        // The client's form wins: a text element makes the proxy append text.
+        let call = Call::get("/xfcc").header(XFCC, element(&victim));
+        rows.row(
+            "a text element before",
+            &world.outcome(world.client_of("append", &acme).send(call)).await,
+            Ok("CN=acme"),
+        );
+        rows.end();
+    });
+}
+
 /// An Envoy behind an Envoy: the first forwards, the second asks.
 #[test]
 fn a_second_proxy_behind_the_first() {
@@ -318,15 +387,15 @@ fn a_second_proxy_behind_the_first() {
         let client =
             |identity: Option<&Identity>| Client::tls(edge.address("outside"), world.pki.server_root.der(), identity);
 
-        for path in ["/append/client", "/forward/client"] {
+        // Without a certificate the header has only the edge's element, or is not there at all.
+        for (path, anonymous) in [("/append/client", "FORWARDED_INVALID"), ("/forward/client", "CERT_REQUIRED")] {
             println!("{path}");
+            let forged = || Call::get(path).header(XFCC, format!("By=spiffe://mesh.test/edge;{}", element(&victim)));
             world.outcome(client(Some(&acme)).get(path)).await.allowed_as("CN=acme");
-            let forged = Call::get(path).header(XFCC, format!("By=spiffe://mesh.test/edge;{}", element(&victim)));
-            world.outcome(client(Some(&acme)).send(forged.clone())).await.allowed_as("CN=acme");
+            world.outcome(client(Some(&acme)).send(forged())).await.allowed_as("CN=acme");
             world.outcome(client(Some(&late)).get(path)).await.denied(403, "CERT_EXPIRED");
-            let outcome = world.outcome(client(None).send(forged)).await;
-            assert!(!outcome.reply.served(), "{outcome:#?}");
-            println!("  without a certificate: {:?}", outcome.access.told("/reason"));
+            world.outcome(client(None).get(path)).await.denied(403, anonymous);
+            world.outcome(client(None).send(forged())).await.denied(403, anonymous);
         }
         world.outcome(client(Some(&acme)).get("/append/edge")).await.allowed_as("CN=edge.mesh.test");
         world.outcome(client(Some(&acme)).get("/append/peer")).await.allowed_as("CN=edge.mesh.test");
