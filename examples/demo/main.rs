@@ -21,6 +21,7 @@ fn main() -> ExitCode {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime can be made");
     runtime.block_on(async {
         tokio::select! {
+            biased;
             code = demonstrate() => code,
             () = interrupted() => ExitCode::from(130),
         }
@@ -36,7 +37,7 @@ async fn demonstrate() -> ExitCode {
     let wrong = cases::play(&stage).await;
     if std::env::var_os("KEEP").is_some_and(|keep| !keep.is_empty() && keep != "0") {
         stage.print_commands();
-        std::future::pending::<()>().await;
+        interrupted().await;
     }
     if wrong == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use rcgen::ExtendedKeyUsagePurpose;
 use tempfile::TempDir;
 
-use crate::support::certgate::Certgate;
+use crate::support::certgate::{self, Certgate};
 use crate::support::client::{Client, Reply};
 use crate::support::envoy::{AccessRecord, Envoy};
 use crate::support::pki::{Authority, Identity, Leaf, Pki};
@@ -126,6 +126,12 @@ impl Stage {
         println!("{curl} --cert {run}/pki/expired.pem --key {run}/pki/expired.key {url}/v1/payments\n");
         println!("# refused: CERT_REQUIRED");
         println!("{curl} {url}/v1/payments\n");
+        println!("# the same decision, step by step");
+        println!(
+            "{} explain --policies {run}/policies --certificate {run}/pki/expired.pem --host {} --path /v1/payments\n",
+            certgate::binary().display(),
+            Pki::SERVER_NAME
+        );
         println!("# edit a policy, and the next request is decided by it");
         println!("$EDITOR {run}/policies/payments.yaml\n");
         println!("Other certificates:  ls {run}/pki");

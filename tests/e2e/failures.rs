@@ -68,6 +68,31 @@ fn stalled() {
     });
 }
 
+/// Envoy opens one connection and sends everything at once over it: nothing is refused for being too much.
+#[test]
+fn a_burst_over_a_cold_connection() {
+    with_envoy(async {
+        let pki = Pki::new();
+        let acme = pki.client("acme");
+        let texts = policies(&pki);
+        let world = World::start(pki, &texts).await;
+        let client = world.client(&acme);
+        let mut connections = Vec::new();
+        for _ in 0..60 {
+            connections.push(client.connect().await);
+        }
+        let requests: Vec<_> = connections
+            .into_iter()
+            .map(|mut connection| tokio::spawn(async move { connection.send(Call::get("/")).await.served() }))
+            .collect();
+        let mut served = 0;
+        for request in requests {
+            served += usize::from(request.await.expect("a client does not panic"));
+        }
+        assert_eq!(served, 60);
+    });
+}
+
 /// Two instances behind health checks; each in turn is asked to end, under load, and comes back. No request notices,
 /// and no retry is needed: an instance says that it goes before it goes, and that it is there once it can decide.
 #[test]

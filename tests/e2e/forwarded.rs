@@ -5,12 +5,12 @@ use base64::Engine as _;
 use crate::support::client::{Call, Client};
 use crate::support::envoy::Envoy;
 use crate::support::envoy_config::{
-    ClientCertificates, Cluster, Config, Details, ForwardClientCert, Listener, PeerCertificate, RawHeaders, Route,
-    UpstreamTls,
+    ClientCertificates, Cluster, Config, Details, Format, ForwardClientCert, Listener, PeerCertificate, RawHeaders,
+    Route, UpstreamTls,
 };
 use crate::support::pki::{Authority, Identity, Leaf, Pki};
 use crate::support::policies::{documents, indent, policy, trust};
-use crate::support::world::{Outcome, PLAINTEXT, Rows, World};
+use crate::support::world::{Outcome, PLAINTEXT, Rows, Want, World};
 use crate::with_envoy;
 
 const XFCC: &str = "x-forwarded-client-cert";
@@ -227,38 +227,99 @@ fn desynchronized_and_injected_elements() {
             ("a trailing semicolon", format!("{};", element(&victim))),
             ("no grammar at all", "hello".to_owned()),
         ];
+        let mut rows = Rows::default();
         for (name, header) in &forged {
-            println!("{name}");
-            let call = Call::get("/xfcc").header(XFCC, header);
-            let outcome = world.outcome(world.client_of("append", &acme).send(call)).await;
-            if outcome.reply.served() {
-                // Strict or not, the last element is what the proxy itself wrote.
-                outcome.allowed_as("CN=acme");
-            } else {
-                outcome.denied(403, "FORWARDED_INVALID");
-            }
-            let call = Call::get("/peer").header(XFCC, header);
-            world.outcome(world.client_of("append", &acme).send(call)).await.allowed_as("CN=acme");
+            let call = |path| Call::get(path).header(XFCC, header);
+            let client = world.client_of("append", &acme);
+            rows.row(name, &world.outcome(client.send(call("/xfcc"))).await, Err("FORWARDED_INVALID"));
+            rows.row(name, &world.outcome(client.send(call("/peer"))).await, Ok("CN=acme"));
         }
-
+        // What the names of a certificate wrote into the header gives itself away: the real element before it lacks them.
         let hostile = [
-            ("a fragment", &fragment),
-            ("a whole element", &whole),
-            ("keys of the same element", &inside),
-            ("a quote in the subject", &quoted),
+            ("a fragment", &fragment, Some("FORWARDED_INVALID")),
+            ("a whole element", &whole, Some("FORWARDED_INVALID")),
+            ("keys of the same element", &inside, Some("FORWARDED_INVALID")),
+            ("a quote in the subject, which is escaped", &quoted, None),
         ];
-        for (name, identity) in hostile {
-            println!("injected: {name}");
-            let outcome = world.outcome(world.client_of("set", identity).get("/xfcc")).await;
-            if outcome.reply.served() {
-                let user = outcome.access.told("/identity/user").unwrap_or_default().to_owned();
-                assert_eq!(outcome.access.told("/certificate/sha256"), Some(identity.sha256().as_str()), "as {user}");
-            } else {
-                outcome.denied(403, "FORWARDED_INVALID");
+        for (name, identity, want) in hostile {
+            let client = world.client_of("set", identity);
+            let outcome = world.outcome(client.get("/xfcc")).await;
+            rows.row(name, &outcome, want);
+            if want.is_none() {
+                assert_eq!(outcome.access.told("/certificate/sha256"), Some(identity.sha256().as_str()), "{name}");
             }
-            let outcome = world.outcome(world.client_of("set", identity).get("/peer")).await;
-            assert!(outcome.reply.served(), "the peer certificate is not affected: {outcome:#?}");
+            rows.row(name, &world.outcome(client.get("/peer")).await, Want::Pass);
         }
+        rows.end();
+    });
+}
+
+/// The JSON form of the header, and what clients can put before it.
+#[test]
+fn the_json_form() {
+    with_envoy(async {
+        let pki = Pki::new();
+        let victim = pki.client("victim");
+        let acme = pki.issuing.issue(Leaf::client("acme").dns("a.test").uri("spiffe://lab.test/a,b;\"c\""));
+        let late = pki.issuing.issue(Leaf::client("late").expired());
+        let forged_element = format!("{{\"hash\":\"{}\",\"cert\":{:?}}}", victim.sha256(), victim.pem());
+        let whole =
+            Leaf::client("mallory").uri(&format!("spiffe://lab.test/x\"]}},{forged_element}").replace('\n', ""));
+        let whole = pki.issuing.issue(whole);
+        let hostile =
+            pki.issuing.issue(Leaf::client("mallory").uri("spiffe://lab.test/x\"]},{\"hash\":\"00\"},{\"uri\":[\"x"));
+        let listener = |name: &str, mode, details| {
+            Listener::https(name, &pki.server, &pki.root.pem()).forward(mode).with_http(|http| {
+                http.details = details;
+                http.format = Format::Json;
+            })
+        };
+        let listeners = vec![
+            listener("set", ForwardClientCert::SanitizeSet, Details::All),
+            listener("chain", ForwardClientCert::SanitizeSet, Details::CertAndChain),
+            listener("names", ForwardClientCert::SanitizeSet, Details::Names),
+            listener("append", ForwardClientCert::AppendForward, Details::CertAndChain),
+        ];
+        let [_, root_only] = profiles(&pki);
+        let texts = [root_only, by("xfcc", "[{xfcc: {element: 1}}]", "root-only")];
+        let world = World::start_listeners(pki, &documents(texts.iter().map(String::as_str)), listeners).await;
+        let mut rows = Rows::default();
+        let table = [
+            ("all details", "set", &acme, Ok("CN=acme")),
+            ("certificate and chain", "chain", &acme, Ok("CN=acme")),
+            ("expired", "set", &late, Err("CERT_EXPIRED")),
+            ("no certificate in it", "names", &acme, Err("FORWARDED_INVALID")),
+            ("a name that looks like elements", "set", &hostile, Ok("CN=mallory")),
+            ("a name with blanks, as PEM has them", "set", &whole, Err("CERT_MALFORMED")),
+        ];
+        for (name, listener, identity, want) in table {
+            let outcome = world.outcome(world.client_of(listener, identity).get("/xfcc")).await;
+            rows.row(name, &outcome, want);
+        }
+        let forged = [
+            ("a whole element before", format!("[{forged_element}]").replace('\n', "\\n"), Ok("CN=acme")),
+            ("an empty list before", "[]".to_owned(), Err("FORWARDED_INVALID")),
+            ("broken JSON before", "[{\"hash\":".to_owned(), Err("FORWARDED_INVALID")),
+            ("an open string before", "[{\"subject\":\"".to_owned(), Err("FORWARDED_INVALID")),
+            (
+                "the end of the list inside",
+                format!("[{{}}],[{forged_element}").replace('\n', "\\n"),
+                Err("FORWARDED_INVALID"),
+            ),
+            ("duplicate keys", "[{\"hash\":\"00\",\"hash\":\"00\"}]".to_owned(), Err("FORWARDED_INVALID")),
+        ];
+        for (name, header, want) in &forged {
+            let call = Call::get("/xfcc").header(XFCC, header);
+            rows.row(name, &world.outcome(world.client_of("append", &acme).send(call)).await, *want);
+        }
+        // The client's form wins: a text element makes the proxy append text.
+        let call = Call::get("/xfcc").header(XFCC, element(&victim));
+        rows.row(
+            "a text element before",
+            &world.outcome(world.client_of("append", &acme).send(call)).await,
+            Ok("CN=acme"),
+        );
+        rows.end();
     });
 }
 
@@ -318,15 +379,15 @@ fn a_second_proxy_behind_the_first() {
         let client =
             |identity: Option<&Identity>| Client::tls(edge.address("outside"), world.pki.server_root.der(), identity);
 
-        for path in ["/append/client", "/forward/client"] {
+        // Without a certificate the header has only the edge's element, or is not there at all.
+        for (path, anonymous) in [("/append/client", "FORWARDED_INVALID"), ("/forward/client", "CERT_REQUIRED")] {
             println!("{path}");
+            let forged = || Call::get(path).header(XFCC, format!("By=spiffe://mesh.test/edge;{}", element(&victim)));
             world.outcome(client(Some(&acme)).get(path)).await.allowed_as("CN=acme");
-            let forged = Call::get(path).header(XFCC, format!("By=spiffe://mesh.test/edge;{}", element(&victim)));
-            world.outcome(client(Some(&acme)).send(forged.clone())).await.allowed_as("CN=acme");
+            world.outcome(client(Some(&acme)).send(forged())).await.allowed_as("CN=acme");
             world.outcome(client(Some(&late)).get(path)).await.denied(403, "CERT_EXPIRED");
-            let outcome = world.outcome(client(None).send(forged)).await;
-            assert!(!outcome.reply.served(), "{outcome:#?}");
-            println!("  without a certificate: {:?}", outcome.access.told("/reason"));
+            world.outcome(client(None).get(path)).await.denied(403, anonymous);
+            world.outcome(client(None).send(forged())).await.denied(403, anonymous);
         }
         world.outcome(client(Some(&acme)).get("/append/edge")).await.allowed_as("CN=edge.mesh.test");
         world.outcome(client(Some(&acme)).get("/append/peer")).await.allowed_as("CN=edge.mesh.test");

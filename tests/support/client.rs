@@ -247,7 +247,7 @@ impl Connection {
 }
 
 /// A request to send.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Call {
     id: String,
     method: Method,

@@ -45,6 +45,7 @@ pub struct Http {
     pub forward: ForwardClientCert,
     /// Which details a new XFCC element has.
     pub details: Details,
+    pub format: Format,
     pub routes: Vec<Route>,
     /// Headers that a filter before the authorizer removes.
     pub strip: Vec<String>,
@@ -73,6 +74,13 @@ pub enum Details {
     All,
     /// `subject`, `uri` and `dns`, as a sidecar sends them.
     Names,
+}
+
+/// `format` of a new XFCC element.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub enum Format {
+    Text,
+    Json,
 }
 
 /// Whether Envoy normalizes paths before the authorizer sees them.
@@ -338,6 +346,7 @@ impl Default for Http {
         Self {
             forward: ForwardClientCert::Sanitize,
             details: Details::CertAndChain,
+            format: Format::Text,
             routes: vec![Route::new("/")],
             strip: Vec::new(),
             paths: Paths::AsSent,
@@ -388,7 +397,9 @@ impl Http {
         });
         let sets = matches!(self.forward, ForwardClientCert::SanitizeSet | ForwardClientCert::AppendForward);
         if let (true, Some(config)) = (sets, config.as_object_mut()) {
-            config.insert("set_current_client_cert_details".to_owned(), self.details.render());
+            let mut details = self.details.render();
+            details["format"] = json!(if self.format == Format::Json { "JSON" } else { "TEXT" });
+            config.insert("set_current_client_cert_details".to_owned(), details);
         }
         json!({"name": "envoy.filters.network.http_connection_manager", "typed_config": config})
     }

@@ -101,7 +101,8 @@ fn echo(request: &Request<Incoming>) -> Response<Full<Bytes>> {
         target: request.uri().to_string(),
         headers: request.headers().iter().map(|(key, value)| (key.to_string(), text(value))).collect(),
     };
-    let body = serde_json::to_vec(&told).expect("it is plain data");
+    let mut body = serde_json::to_vec(&told).expect("it is plain data");
+    body.push(b'\n');
     Response::builder()
         .header(SERVED_BY, "upstream")
         .header("content-type", "application/json")

@@ -142,6 +142,9 @@ fn ways_to_set_an_upstream_header() {
         option.header.as_mut().expect("it has one").raw_value = b"acme".to_vec();
         vec![option]
     };
+    let twice = ["first", "second"]
+        .map(|value| HeaderValueOption::new(USER, value, Some(false), OVERWRITE_IF_EXISTS_OR_ADD))
+        .to_vec();
     with_envoy(async {
         // name, answer, what the upstream sees when the client claims to be admin
         let rows = [
@@ -150,6 +153,7 @@ fn ways_to_set_an_upstream_header() {
             ("append wins", CheckResponse::ok(set(Some(true), OVERWRITE_IF_EXISTS_OR_ADD), &[]), Some("admin,acme")),
             ("append_action ignored", CheckResponse::ok(set(Some(false), 0), &[]), Some("acme")),
             ("raw_value ignored", CheckResponse::ok(raw, &[]), Some("")),
+            ("set twice", CheckResponse::ok(twice, &[]), Some("second")),
             ("removed", CheckResponse::ok(Vec::new(), &[USER]), None),
             // Trap 7.
             ("removed after set", CheckResponse::ok(set(Some(false), OVERWRITE_IF_EXISTS_OR_ADD), &[USER]), None),

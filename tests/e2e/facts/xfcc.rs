@@ -2,7 +2,7 @@
 
 use super::Bench;
 use crate::support::client::Call;
-use crate::support::envoy_config::{Details, ForwardClientCert, Listener};
+use crate::support::envoy_config::{Details, Format, ForwardClientCert, Listener};
 use crate::support::pki::{Leaf, Pki};
 use crate::support::stand_in::StandIn;
 use crate::with_envoy;
@@ -100,6 +100,49 @@ fn an_element_and_what_a_hostile_name_does_to_it() {
 
         let element = xfcc(&quoted).await;
         assert!(element.contains(r#";Subject="CN=a\"c\;Cert=\"me";"#), "RFC 2253's own escapes: {element}");
+    });
+}
+
+/// The JSON form escapes what a name holds; what a client sent before it is another matter.
+#[test]
+fn the_json_form() {
+    with_envoy(async {
+        let pki = Pki::new();
+        let listener = |name: &str, mode| {
+            Listener::https(name, &pki.server, &pki.root.pem()).forward(mode).with_http(|http| {
+                http.details = Details::All;
+                http.format = Format::Json;
+            })
+        };
+        let listeners =
+            [listener("set", ForwardClientCert::SanitizeSet), listener("append", ForwardClientCert::AppendForward)];
+        let uri = "spiffe://lab.test/x\"},{\"hash\":\"00";
+        let acme = pki.issuing.issue(Leaf::client("acme").uri(uri).dns("a.test"));
+        let bench = Bench::start(pki, StandIn::allowing().await, listeners).await;
+        let seen = async |listener: &str, forged: Option<&str>| {
+            let call = forged.iter().fold(Call::get("/"), |call, forged| call.header(XFCC, forged));
+            bench.client(listener, &acme).send(call).await.echo();
+            let asked = bench.authorizer.last().request;
+            String::from_utf8(asked.http().expect("HTTP").raw_lines(XFCC)[0].to_vec()).expect("UTF-8")
+        };
+        let real = seen("set", None).await;
+        let parsed: serde_json::Value = serde_json::from_str(&real).expect("JSON");
+        let element = &parsed[0];
+        assert_eq!(parsed.as_array().map(Vec::len), Some(1), "{real}");
+        assert_eq!(element["hash"], acme.sha256().as_str());
+        assert_eq!(element["cert"], acme.pem().as_str(), "PEM as it is");
+        assert_eq!(element["chain"].as_array().map(Vec::len), Some(2), "the leaf first: {real}");
+        assert_eq!(element["uri"], serde_json::json!([uri]));
+        assert_eq!(element["dns"], serde_json::json!(["a.test"]));
+        assert_eq!(element["subject"], "CN=acme");
+
+        let inner = real.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).expect("a list");
+        assert_eq!(seen("set", Some("[]")).await, real, "replaced");
+        assert_eq!(seen("append", Some("[{\"hash\":\"00\"}]")).await, format!("[{{\"hash\":\"00\"}},{inner}]"));
+        let broken = seen("append", Some("[]")).await;
+        assert!(serde_json::from_str::<serde_json::Value>(&broken).is_err(), "{broken}");
+        let mixed = seen("append", Some("Hash=00")).await;
+        assert!(mixed.starts_with("Hash=00,Hash="), "the client's form wins: {mixed}");
     });
 }
 
