@@ -1,0 +1,371 @@
+//! Revoked serial numbers, kept compactly: the table behind a CRL's look-up.
+//!
+//! A million entries with serial numbers of 20 octets take 23 octets each, a look-up touches two or three cache
+//! lines, and neither depends on how the CA chooses its numbers.
+//!
+//! How: keys have one width in a CRL (the longest serial number in it; shorter ones are padded in front). The last
+//! four octets of a key are mixed with the rest by a bijection, so that their leading bits spread evenly whatever the
+//! numbers are; those bits choose a bucket and need not be stored. Inside a bucket the records are sorted, so even a
+//! list made to fall into one bucket costs a binary search and no more.
+
+use crate::domain::time::UnixTime;
+
+use super::reason::CrlReason;
+
+/// The longest key: an issuer's number and a serial number of 20 octets.
+const MAX_KEY: usize = 24;
+
+/// Octets of a key that are mixed.
+const TAIL: usize = 4;
+
+/// Octets of a revocation date.
+const DATE: usize = 4;
+
+/// Records in a bucket, on average at most.
+const BUCKET: usize = 8;
+
+/// Neighbours of the first guess that a look-up tries.
+const NEIGHBOURS: u32 = 6;
+
+/// What a CRL says about a certificate that it lists.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// When the certificate was revoked. Dates before 1970 and after 2106 are kept as the nearest of these.
+    pub date: UnixTime,
+    /// Why, where the CRL says so.
+    pub reason: Option<CrlReason>,
+}
+
+/// Whether keys begin with the number of the certificate issuer.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub(super) enum Issuers {
+    /// All entries are about certificates of the CRL issuer.
+    One,
+    /// Entries name their certificate issuer.
+    Many,
+}
+
+/// The table.
+#[derive(Debug)]
+pub(super) struct Serials {
+    layout: Layout,
+    /// Where each bucket begins, in records, and the number of records.
+    starts: Box<[u32]>,
+    /// Records of `layout.stride` octets: the stored part of the key, then the date.
+    records: Box<[u8]>,
+    /// Two reasons to an octet, the even record's in the low half.
+    reasons: Box<[u8]>,
+}
+
+/// How keys are cut up.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+struct Layout {
+    issuers: Issuers,
+    /// Octets of a key.
+    width: usize,
+    /// Leading bits of the mixed tail that choose the bucket.
+    bits: u32,
+    /// Octets of the mixed tail that are stored.
+    remainder: usize,
+    /// Octets of the stored part of a key.
+    stored: usize,
+    /// Octets of a record.
+    stride: usize,
+}
+
+/// Two entries for one certificate; the serial number.
+#[derive(Debug)]
+pub(super) struct Duplicate(pub(super) Vec<u8>);
+
+/// A key cut up: the bucket, and the stored part in the first `Layout::stored` octets: what is left of the mixed tail,
+/// then the rest of the key.
+struct Cut {
+    bucket: usize,
+    /// The bits of the mixed tail that are stored.
+    rest: u32,
+    stored: [u8; MAX_KEY],
+}
+
+impl Layout {
+    fn new(count: usize, longest_serial: usize, issuers: Issuers) -> Self {
+        let prefix = if issuers == Issuers::Many { TAIL } else { 0 };
+        let width = longest_serial.max(TAIL).saturating_add(prefix).min(MAX_KEY);
+        let bits = count.div_ceil(BUCKET).checked_next_power_of_two().map_or(0, usize::trailing_zeros).min(28);
+        let remainder = usize::try_from(32_u32.saturating_sub(bits).div_ceil(8)).unwrap_or(TAIL);
+        let stored = width.saturating_sub(TAIL).saturating_add(remainder);
+        Self { issuers, width, bits, remainder, stored, stride: stored.saturating_add(DATE) }
+    }
+
+    /// `None` when no key of this layout can hold the serial number.
+    fn cut(&self, issuer: u32, serial: &[u8]) -> Option<Cut> {
+        let mut key = [0_u8; MAX_KEY];
+        let key = key.get_mut(..self.width)?;
+        let prefix = match self.issuers {
+            Issuers::One => 0,
+            Issuers::Many => {
+                key.get_mut(..TAIL)?.copy_from_slice(&issuer.to_be_bytes());
+                TAIL
+            }
+        };
+        let start = self.width.checked_sub(serial.len()).filter(|start| *start >= prefix)?;
+        key.get_mut(start..)?.copy_from_slice(serial);
+
+        let (head, tail) = key.split_last_chunk::<TAIL>()?;
+        let mixed = mix(u32::from_be_bytes(*tail) ^ fold(head));
+        let bucket = mixed.checked_shr(32_u32.saturating_sub(self.bits)).unwrap_or(0);
+        let rest = mixed & u32::MAX.checked_shr(self.bits).unwrap_or(0);
+        let mut stored = [0_u8; MAX_KEY];
+        let (front, back) = stored.split_at_mut_checked(self.remainder)?;
+        front.copy_from_slice(rest.to_be_bytes().get(TAIL.saturating_sub(self.remainder)..)?);
+        back.get_mut(..head.len())?.copy_from_slice(head);
+        Some(Cut { bucket: usize::try_from(bucket).ok()?, rest, stored })
+    }
+}
+
+impl Layout {
+    /// Where between two records one is likely that has `rest`.
+    fn guess(&self, rest: u32, start: usize, end: usize) -> usize {
+        let count = u64::try_from(end.saturating_sub(start)).unwrap_or(0);
+        let kept = 32_u32.saturating_sub(self.bits);
+        let offset = u64::from(rest).saturating_mul(count).checked_shr(kept).unwrap_or(0);
+        start.saturating_add(usize::try_from(offset).unwrap_or(0))
+    }
+}
+
+impl Cut {
+    fn key(&self, layout: &Layout) -> &[u8] {
+        self.stored.get(..layout.stored).unwrap_or_default()
+    }
+}
+
+/// A bijection on 32 bits whose leading bits depend on all of `x`.
+fn mix(x: u32) -> u32 {
+    const ODD: u32 = 0x9e37_79b1;
+    let x = x.wrapping_mul(ODD);
+    let x = x ^ (x >> 15);
+    x.wrapping_mul(ODD)
+}
+
+/// 32 bits of a head of a key. Any function would be right; this one spreads.
+fn fold(head: &[u8]) -> u32 {
+    const ODD: u64 = 0x9e37_79b9_7f4a_7c15;
+    let step = |state: u64, word: u64| {
+        let state = (state ^ word).wrapping_mul(ODD);
+        state ^ (state >> 32)
+    };
+    let mut state = 0_u64;
+    let mut rest = head;
+    while let Some((word, after)) = rest.split_first_chunk::<8>() {
+        state = step(state, u64::from_le_bytes(*word));
+        rest = after;
+    }
+    let last = rest.iter().fold(0_u64, |word, octet| (word << 8) | u64::from(*octet));
+    state = step(state, last);
+    u32::try_from(state >> 32).unwrap_or(0)
+}
+
+impl Serials {
+    /// Builds the table of `count` entries; `key_at` gives issuer and serial number of the n-th and is asked several
+    /// times, `entry_at` the rest and is asked once. Serial numbers have at most `longest_serial` octets, and that is
+    /// at most 20.
+    pub(super) fn build<'a>(
+        count: u32,
+        longest_serial: usize,
+        issuers: Issuers,
+        key_at: impl Fn(u32) -> Option<(u32, &'a [u8])>,
+        entry_at: impl Fn(u32) -> Option<Entry>,
+    ) -> Result<Self, Duplicate> {
+        let entries = usize::try_from(count).unwrap_or(usize::MAX);
+        let layout = Layout::new(entries, longest_serial, issuers);
+        let cut = |n: u32| key_at(n).and_then(|(issuer, serial)| layout.cut(issuer, serial));
+
+        // A counting sort by bucket, then a sort inside each.
+        let buckets = 1_usize.checked_shl(layout.bits).unwrap_or(1);
+        let mut starts = vec![0_u32; buckets.saturating_add(1)];
+        for n in 0..count {
+            let Some(slot) = cut(n).and_then(|cut| starts.get_mut(cut.bucket.saturating_add(1))) else { continue };
+            *slot = slot.saturating_add(1);
+        }
+        let mut total = 0_u32;
+        for start in &mut starts {
+            total = total.saturating_add(*start);
+            *start = total;
+        }
+        let mut order = vec![0_u32; usize::try_from(total).unwrap_or(0)];
+        let mut next = starts.clone();
+        for n in 0..count {
+            let Some(slot) = cut(n).and_then(|cut| next.get_mut(cut.bucket)) else { continue };
+            if let Some(place) = usize::try_from(*slot).ok().and_then(|at| order.get_mut(at)) {
+                *place = n;
+            }
+            *slot = slot.saturating_add(1);
+        }
+        drop(next);
+
+        let mut records = Vec::with_capacity(order.len().saturating_mul(layout.stride));
+        let mut reasons = vec![0_u8; order.len().div_ceil(2)];
+        let mut bucket: Vec<(Cut, u32)> = Vec::new();
+        for pair in starts.windows(2) {
+            let [from, to] = pair else { continue };
+            let range = usize::try_from(*from).unwrap_or(0)..usize::try_from(*to).unwrap_or(0);
+            bucket.clear();
+            let numbers = order.get(range).unwrap_or_default().iter();
+            bucket.extend(numbers.filter_map(|n| Some((cut(*n)?, *n))));
+            bucket.sort_unstable_by(|a, b| a.0.stored.cmp(&b.0.stored));
+            let same = |two: &&[(Cut, u32)]| matches!(two, [a, b] if a.0.stored == b.0.stored);
+            if let Some([(_, twice), _]) = bucket.windows(2).find(same) {
+                return Err(Duplicate(key_at(*twice).map(|(_, serial)| serial.to_vec()).unwrap_or_default()));
+            }
+            for (cut, n) in &bucket {
+                let Some(entry) = entry_at(*n) else { continue };
+                let record = records.len().checked_div(layout.stride).unwrap_or(0);
+                records.extend_from_slice(cut.key(&layout));
+                let date = u32::try_from(entry.date.as_secs().clamp(0, i64::from(u32::MAX))).unwrap_or(0);
+                records.extend_from_slice(&date.to_be_bytes());
+                if let Some(octet) = reasons.get_mut(record >> 1) {
+                    *octet |= CrlReason::to_nibble(entry.reason) << half(record);
+                }
+            }
+        }
+        Ok(Self { layout, starts: starts.into(), records: records.into(), reasons: reasons.into() })
+    }
+
+    /// Entries in the table.
+    pub(super) fn len(&self) -> usize {
+        self.records.len().checked_div(self.layout.stride).unwrap_or(0)
+    }
+
+    /// Octets that the table keeps.
+    pub(super) fn memory(&self) -> usize {
+        let starts = std::mem::size_of_val(&*self.starts);
+        self.records.len().saturating_add(self.reasons.len()).saturating_add(starts)
+    }
+
+    /// The entry of a serial number, given as a magnitude without leading zero octets.
+    pub(super) fn get(&self, issuer: u32, serial: &[u8]) -> Option<Entry> {
+        let cut = self.layout.cut(issuer, serial)?;
+        let start = usize::try_from(*self.starts.get(cut.bucket)?).ok()?;
+        let end = usize::try_from(*self.starts.get(cut.bucket.saturating_add(1))?).ok()?;
+        let wanted = cut.key(&self.layout);
+        let (mut low, mut high) = (start, end);
+        // The records of a bucket are sorted by bits that spread evenly, so the first guess is nearly right, and the
+        // next steps go to its neighbours. Where it is not, a binary search takes over.
+        let mut middle = self.layout.guess(cut.rest, start, end);
+        let mut steps = 0_u32;
+        while low < high {
+            if steps > NEIGHBOURS {
+                middle = low.saturating_add(high.saturating_sub(low) >> 1);
+            }
+            steps = steps.saturating_add(1);
+            let at = middle.saturating_mul(self.layout.stride);
+            let record = self.records.get(at..at.saturating_add(self.layout.stride))?;
+            let (key, date) = record.split_at_checked(self.layout.stored)?;
+            match key.cmp(wanted) {
+                std::cmp::Ordering::Less => {
+                    low = middle.saturating_add(1);
+                    middle = low;
+                }
+                std::cmp::Ordering::Greater => {
+                    high = middle;
+                    middle = middle.saturating_sub(1);
+                }
+                std::cmp::Ordering::Equal => {
+                    let date = u32::from_be_bytes(date.try_into().ok()?);
+                    let reason = self.reasons.get(middle >> 1)?.checked_shr(half(middle))? & 0x0f;
+                    let date = UnixTime::from_secs(i64::from(date));
+                    return Some(Entry { date, reason: CrlReason::from_nibble(reason) });
+                }
+            }
+        }
+        None
+    }
+}
+
+/// How far a record's reason is shifted in its octet.
+fn half(record: usize) -> u32 {
+    if record & 1 == 0 { 0 } else { 4 }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn entry(n: usize) -> Entry {
+        let reasons = [None, Some(CrlReason::KeyCompromise), Some(CrlReason::CertificateHold)];
+        Entry { date: UnixTime::from_secs(1_700_000_000 + n as i64), reason: reasons[n % reasons.len()] }
+    }
+
+    fn table(serials: &[(u32, Vec<u8>)], issuers: Issuers) -> Result<Serials, Duplicate> {
+        let longest = serials.iter().map(|(_, serial)| serial.len()).max().unwrap_or(0);
+        let key_at = |n: u32| serials.get(n as usize).map(|(issuer, serial)| (*issuer, serial.as_slice()));
+        Serials::build(serials.len() as u32, longest, issuers, key_at, |n| Some(entry(n as usize)))
+    }
+
+    /// Magnitudes, as readers give them.
+    fn magnitude() -> impl Strategy<Value = Vec<u8>> {
+        prop_oneof![
+            proptest::collection::vec(any::<u8>(), 0..=20),
+            (0_u32..2000).prop_map(|n| n.to_be_bytes().to_vec()),
+            (0_u32..2000).prop_map(|n| [n.to_be_bytes(), [7; 4], [7; 4]].concat()),
+        ]
+        .prop_map(|octets| octets.iter().copied().skip_while(|octet| *octet == 0).collect())
+    }
+
+    proptest! {
+        #[test]
+        fn finds_what_was_put_in_and_nothing_else(
+            inside in proptest::collection::hash_map((0_u32..3, magnitude()), Just(()), 0..400),
+            outside in proptest::collection::vec((0_u32..4, magnitude()), 0..100),
+        ) {
+            let serials: Vec<(u32, Vec<u8>)> = inside.into_keys().collect();
+            let model: HashMap<_, _> = serials.iter().cloned().zip(0..).collect();
+            let built = table(&serials, Issuers::Many).unwrap();
+            prop_assert_eq!(built.len(), serials.len());
+            for (issuer, serial) in serials.iter().chain(&outside) {
+                let want = model.get(&(*issuer, serial.clone())).map(|n| entry(*n));
+                prop_assert_eq!(built.get(*issuer, serial), want);
+            }
+        }
+    }
+
+    #[test]
+    fn lists_of_every_shape_spread_over_the_buckets() {
+        let count = 20_000_u64;
+        let shapes: [(&str, fn(u64) -> Vec<u8>); 4] = [
+            ("sequential", |n| (n + 1_000_000).to_be_bytes().to_vec()),
+            ("constant end", |n| [n.to_be_bytes(), [9; 8]].concat()),
+            ("constant front", |n| [[9; 8], n.to_be_bytes()].concat()),
+            ("steps of 2^20", |n| (n << 20).to_be_bytes().to_vec()),
+        ];
+        for (shape, make) in shapes {
+            let trim = |octets: Vec<u8>| octets.into_iter().skip_while(|octet| *octet == 0).collect::<Vec<u8>>();
+            let serials: Vec<_> = (1..=count).map(|n| (0, trim(make(n)))).collect();
+            let built = table(&serials, Issuers::One).unwrap();
+            let largest = built.starts.windows(2).map(|pair| pair[1] - pair[0]).max().unwrap();
+            assert!(largest < 64, "{shape}: {largest} in one bucket");
+            assert!(serials.iter().enumerate().all(|(n, (_, s))| built.get(0, s) == Some(entry(n))), "{shape}");
+        }
+    }
+
+    #[test]
+    fn a_serial_number_stands_once() {
+        let twice = [(0, vec![1]), (0, vec![5, 6]), (0, vec![1])];
+        assert_eq!(table(&twice, Issuers::One).unwrap_err().0, vec![1]);
+        // The same number of two issuers is two certificates.
+        assert!(table(&[(0, vec![1]), (1, vec![1])], Issuers::Many).is_ok());
+    }
+
+    #[test]
+    fn twenty_octets_take_twenty_three() {
+        let serials: Vec<_> = (0..100_000_u64)
+            .map(|n| (0, crate::domain::fingerprint::Sha256::of(&n.to_be_bytes()).as_bytes()[..20].to_vec()))
+            .collect();
+        let built = table(&serials, Issuers::One).unwrap();
+        let each = built.memory() as f64 / built.len() as f64;
+        assert!(each < 24.0, "{each}");
+    }
+}
