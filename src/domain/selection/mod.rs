@@ -1,0 +1,332 @@
+//! Which policy decides a request: exactly one, or none.
+//!
+//! Owns the order of precedence (host, then path, then methods, then age, then name, as Gateway API orders routes) and
+//! the refusal of paths that can be read in two ways. It knows nothing of what a policy then does.
+//!
+//! One deliberate strictness: a path is checked whenever any policy whose hosts cover the request selects by path, even
+//! when a policy of a more specific host would win without looking at it.
+
+pub mod host;
+pub mod path;
+
+use std::collections::BTreeSet;
+
+use foldhash::fast::RandomState;
+use hashbrown::HashMap;
+
+use super::decision::Denial;
+use super::reason::Reason;
+use super::request::Request;
+use super::trace::{Trace, Verdict};
+use host::HostPattern;
+use path::PathPattern;
+
+/// Some of the requests that a policy decides: one host pattern, one path pattern, and methods.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Route {
+    /// The hosts.
+    pub host: HostPattern,
+    /// The paths.
+    pub path: PathPattern,
+    /// The methods; empty for any.
+    pub methods: Vec<String>,
+}
+
+/// A policy as far as selection sees it. Its number is its place in the list that [`Selection::new`] takes.
+#[derive(Copy, Clone, Debug)]
+pub struct Candidate<'a> {
+    /// `namespace/name`.
+    pub name: &'a str,
+    /// What it decides.
+    pub routes: &'a [Route],
+}
+
+/// The policies by host, path and method.
+#[derive(Debug, Default)]
+pub struct Selection {
+    by_name: HashMap<Box<str>, usize, RandomState>,
+    exact: HashMap<Box<str>, Paths, RandomState>,
+    below: HashMap<Box<str>, Paths, RandomState>,
+    any: Paths,
+}
+
+/// The routes of one host pattern.
+#[derive(Debug, Default)]
+struct Paths {
+    exact: HashMap<Box<[u8]>, Vec<Choice>, RandomState>,
+    prefix: HashMap<Box<[u8]>, Vec<Choice>, RandomState>,
+    /// The lengths that prefixes have, longest first. They bound the look-ups that one path can cause.
+    prefix_lengths: Vec<usize>,
+    any: Vec<Choice>,
+    /// Invalid policies of which nobody can tell what paths or methods they mean.
+    unreadable: Vec<Choice>,
+    /// Whether any route looks at the path.
+    looks_at_path: bool,
+}
+
+/// A policy among those of one host and path pattern, best first.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Choice {
+    order: MethodOrder,
+    policy: usize,
+    methods: Vec<String>,
+}
+
+/// Routes that name methods stand before those that do not.
+#[derive(Copy, Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum MethodOrder {
+    Named,
+    Any,
+}
+
+/// A policy that no request reaches, with those that take its place.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Conflict {
+    /// The policy's number.
+    pub loser: usize,
+    /// The numbers of the policies that win in its place.
+    pub winners: Vec<usize>,
+}
+
+impl Selection {
+    /// Builds the table. `candidates` stand in the order that breaks ties: older ones first, then by name.
+    pub fn new(candidates: &[Candidate<'_>]) -> Self {
+        let mut selection = Self::default();
+        for (policy, candidate) in candidates.iter().enumerate() {
+            selection.by_name.entry(candidate.name.into()).or_insert(policy);
+            for route in candidate.routes {
+                let paths = match &route.host {
+                    HostPattern::Exact(host) => selection.exact.entry(host.as_str().into()).or_default(),
+                    HostPattern::Below(suffix) => selection.below.entry(suffix.as_str().into()).or_default(),
+                    HostPattern::Any => &mut selection.any,
+                };
+                paths.add(route, policy);
+            }
+        }
+        selection.hosts_mut().for_each(Paths::sort);
+        selection
+    }
+
+    /// The policy that decides `request`, by its number.
+    pub fn select<T: Trace>(&self, request: &Request<'_>, trace: &mut T) -> Result<usize, Denial> {
+        if let Some(named) = request.named_policy {
+            return self.select_named(named, trace);
+        }
+        let Some(http) = &request.http else {
+            let detail = "the request is not HTTP and its route names no policy";
+            return Err(refuse(trace, Reason::NoPolicy, || detail.to_owned()));
+        };
+        let Some(host) = host::normalize(http.host) else {
+            return Err(refuse(trace, Reason::NoPolicy, || format!("{} is not a host", quoted(http.host))));
+        };
+        let raw_path = path::without_query(http.path);
+        trace.step("select", Verdict::Note, || {
+            format!("host {host}, path {}, method {}", quoted(raw_path), quoted(http.method))
+        });
+        let looks_at_path = self.levels(&host).any(|(_, paths)| paths.looks_at_path);
+        let canonical = match path::canonical(raw_path) {
+            Ok(path) => path,
+            Err(ambiguity) if looks_at_path => {
+                let detail = || format!("path {} is ambiguous: {ambiguity}", quoted(raw_path));
+                return Err(refuse(trace, Reason::PathAmbiguous, detail));
+            }
+            // Nobody will look at it.
+            Err(_) => raw_path.into(),
+        };
+        for (level, paths) in self.levels(&host) {
+            if let Some((Choice { policy, methods, .. }, reach)) = paths.select(&canonical, http.method) {
+                trace.step("select", Verdict::Pass, || {
+                    let methods = if methods.is_empty() { "any method".to_owned() } else { methods.join(", ") };
+                    format!("host {level}, {reach}, {methods}: policy {}", self.name_of(*policy))
+                });
+                return Ok(*policy);
+            }
+            trace.step("select", Verdict::Skip, || format!("host {level}: no policy for this path and method"));
+        }
+        Err(refuse(trace, Reason::NoPolicy, || {
+            format!("no policy selects host {host}, path {}, method {}", quoted(raw_path), quoted(http.method))
+        }))
+    }
+
+    fn select_named<T: Trace>(&self, named: &[u8], trace: &mut T) -> Result<usize, Denial> {
+        let found = std::str::from_utf8(named).ok().and_then(|name| self.by_name.get(name));
+        match found {
+            Some(policy) => {
+                trace.step("select", Verdict::Pass, || format!("the route names policy {}", quoted(named)));
+                Ok(*policy)
+            }
+            None => Err(refuse(trace, Reason::NoPolicy, || {
+                format!("the route names policy {}, which does not exist (want namespace/name)", quoted(named))
+            })),
+        }
+    }
+
+    /// The policies that lose every request they name to others.
+    pub fn conflicts(&self, candidates: &[Candidate<'_>]) -> Vec<Conflict> {
+        let conflict = |(loser, candidate): (usize, &Candidate<'_>)| {
+            let mut winners = BTreeSet::new();
+            for route in candidate.routes {
+                winners.extend(self.choices(route)?.shadows(loser, route)?);
+            }
+            (!winners.is_empty()).then(|| Conflict { loser, winners: winners.into_iter().collect() })
+        };
+        candidates.iter().enumerate().filter_map(conflict).collect()
+    }
+
+    /// The policies with the same host and path patterns as `route`, best first.
+    fn choices(&self, route: &Route) -> Option<Choices<'_>> {
+        let paths = match &route.host {
+            HostPattern::Exact(host) => self.exact.get(host.as_str())?,
+            HostPattern::Below(suffix) => self.below.get(suffix.as_str())?,
+            HostPattern::Any => &self.any,
+        };
+        Some(Choices(match &route.path {
+            PathPattern::Exact(path) => paths.exact.get(path.as_slice())?,
+            PathPattern::Prefix(path) if !path.is_empty() => paths.prefix.get(path.as_slice())?,
+            PathPattern::Prefix(_) | PathPattern::Any => &paths.any,
+            PathPattern::Unreadable => &paths.unreadable,
+        }))
+    }
+
+    /// The host patterns that cover `host`, most specific first.
+    fn levels<'a>(&'a self, host: &'a str) -> impl Iterator<Item = (Level<'a>, &'a Paths)> {
+        let exact = self.exact.get(host).map(|paths| (Level::Exact(host), paths));
+        let suffixes = host.match_indices('.').filter_map(|(at, _)| host.get(at..));
+        let below = suffixes.filter_map(|suffix| Some((Level::Below(suffix), self.below.get(suffix)?)));
+        exact.into_iter().chain(below).chain(std::iter::once((Level::Any, &self.any)))
+    }
+
+    fn hosts_mut(&mut self) -> impl Iterator<Item = &mut Paths> {
+        self.exact.values_mut().chain(self.below.values_mut()).chain(std::iter::once(&mut self.any))
+    }
+
+    fn name_of(&self, policy: usize) -> &str {
+        self.by_name.iter().find(|(_, at)| **at == policy).map_or("of the same name as another", |(name, _)| name)
+    }
+}
+
+/// A host pattern that covers a request, for the trace.
+#[derive(Copy, Clone)]
+enum Level<'a> {
+    Exact(&'a str),
+    Below(&'a str),
+    Any,
+}
+
+impl std::fmt::Display for Level<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Exact(host) => f.write_str(host),
+            Self::Below(suffix) => write!(f, "*{suffix}"),
+            Self::Any => f.write_str("*"),
+        }
+    }
+}
+
+impl Paths {
+    fn add(&mut self, route: &Route, policy: usize) {
+        let order = if route.methods.is_empty() { MethodOrder::Any } else { MethodOrder::Named };
+        let choice = Choice { order, policy, methods: route.methods.clone() };
+        match &route.path {
+            PathPattern::Exact(path) => self.exact.entry(path.as_slice().into()).or_default().push(choice),
+            PathPattern::Prefix(path) if !path.is_empty() => {
+                self.prefix.entry(path.as_slice().into()).or_default().push(choice);
+            }
+            PathPattern::Prefix(_) | PathPattern::Any => self.any.push(choice),
+            PathPattern::Unreadable => self.unreadable.push(choice),
+        }
+        self.looks_at_path |= !matches!(route.path, PathPattern::Any | PathPattern::Unreadable);
+    }
+
+    fn sort(&mut self) {
+        let lengths: BTreeSet<usize> = self.prefix.keys().map(|prefix| prefix.len()).collect();
+        self.prefix_lengths = lengths.into_iter().rev().collect();
+        self.exact.values_mut().chain(self.prefix.values_mut()).for_each(|choices| choices.sort());
+        self.any.sort();
+        self.unreadable.sort();
+    }
+
+    /// The best choice for a path and method, with the path pattern that matched.
+    fn select<'a>(&'a self, path: &'a [u8], method: &[u8]) -> Option<(&'a Choice, Reach<'a>)> {
+        if let Some(choice) = self.unreadable.first() {
+            return Some((choice, Reach::Unreadable));
+        }
+        if let Some(choice) = self.exact.get(path).and_then(|choices| best(choices, method)) {
+            return Some((choice, Reach::Exact(path)));
+        }
+        for length in &self.prefix_lengths {
+            let Some((prefix, rest)) = path.split_at_checked(*length) else { continue };
+            if !rest.is_empty() && rest.first() != Some(&b'/') {
+                continue;
+            }
+            if let Some(choice) = self.prefix.get(prefix).and_then(|choices| best(choices, method)) {
+                return Some((choice, Reach::Below(prefix)));
+            }
+        }
+        best(&self.any, method).map(|choice| (choice, Reach::Any))
+    }
+}
+
+/// A path pattern that covers a request, for the trace.
+#[derive(Copy, Clone)]
+enum Reach<'a> {
+    Exact(&'a [u8]),
+    Below(&'a [u8]),
+    Any,
+    Unreadable,
+}
+
+impl std::fmt::Display for Reach<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Exact(path) => write!(f, "path {}", String::from_utf8_lossy(path)),
+            Self::Below(path) => write!(f, "paths below {}", String::from_utf8_lossy(path)),
+            Self::Any => f.write_str("any path"),
+            Self::Unreadable => f.write_str("an unreadable path or method, which stands for all"),
+        }
+    }
+}
+
+/// The first choice that takes `method`.
+fn best<'a>(choices: &'a [Choice], method: &[u8]) -> Option<&'a Choice> {
+    choices.iter().find(|choice| choice.takes(method))
+}
+
+impl Choice {
+    fn takes(&self, method: &[u8]) -> bool {
+        self.methods.is_empty() || self.methods.iter().any(|named| named.as_bytes() == method)
+    }
+}
+
+/// The policies of one host and path pattern, best first.
+struct Choices<'a>(&'a [Choice]);
+
+impl Choices<'_> {
+    /// The policies that take every request of `route` before `loser` does; `None` when something is left to it.
+    fn shadows(&self, loser: usize, route: &Route) -> Option<BTreeSet<usize>> {
+        let before =
+            |order: MethodOrder| self.0.iter().filter(move |choice| choice.order == order && choice.policy < loser);
+        if route.methods.is_empty() {
+            return before(MethodOrder::Any).next().map(|choice| BTreeSet::from([choice.policy]));
+        }
+        let taker = |method: &String| before(MethodOrder::Named).find(|choice| choice.methods.contains(method));
+        route.methods.iter().map(|method| taker(method).map(|choice| choice.policy)).collect()
+    }
+}
+
+fn refuse<T: Trace>(trace: &mut T, reason: Reason, detail: impl FnOnce() -> String) -> Denial {
+    let denial = Denial::new(reason, detail());
+    trace.step("select", Verdict::Fail, || denial.detail.clone());
+    denial
+}
+
+/// Bytes of a request for people to read: quoted, escaped, cut to a length that a log can bear.
+fn quoted(bytes: &[u8]) -> String {
+    const SHOWN: usize = 200;
+    let shown = bytes.get(..SHOWN).unwrap_or(bytes);
+    let more = if shown.len() < bytes.len() { "…" } else { "" };
+    format!("\"{}\"{more}", shown.escape_ascii())
+}
+
+#[cfg(test)]
+mod tests;

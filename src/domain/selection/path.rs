@@ -1,0 +1,287 @@
+//! Paths of requests and of policies, and which of them can be read in one way only.
+//!
+//! A proxy, certgate and the service behind both may each normalize a path, and differ. Where a policy is selected by
+//! path, a path on which they could differ is therefore not interpreted but refused. What is left is compared after
+//! percent-decoding, so that `%21` and `!` cannot name one thing to the service and two to certgate.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use thiserror::Error;
+
+/// What makes a path ambiguous.
+#[derive(Copy, Clone, Debug, PartialEq, Eq, Error)]
+pub enum Ambiguity {
+    /// It does not begin with a slash: `*`, an absolute URI, or nothing.
+    #[error("it does not begin with `/`")]
+    NotAbsolute,
+    /// A segment is `.` or `..`.
+    #[error("it has a dot segment")]
+    DotSegment,
+    /// Two slashes stand side by side.
+    #[error("it has an empty segment")]
+    EmptySegment,
+    /// An escaped slash or backslash.
+    #[error("it escapes a slash or backslash")]
+    EscapedSlash,
+    /// A raw backslash.
+    #[error("it has a backslash")]
+    Backslash,
+    /// A semicolon, raw or escaped, which some servers take for the start of parameters.
+    #[error("it has a `;`")]
+    Parameters,
+    /// A raw number sign.
+    #[error("it has a `#`")]
+    Fragment,
+    /// A percent sign without two hexadecimal digits.
+    #[error("it has a `%` without two hexadecimal digits")]
+    InvalidEscape,
+    /// An escaped letter, digit, `-`, `.`, `_` or `~` (RFC 3986 section 2.3: these should not be escaped).
+    #[error("it escapes a character that needs no escape")]
+    NeedlessEscape,
+    /// An escaped percent sign before two hexadecimal digits: an escape to those who decode twice.
+    #[error("it is escaped twice")]
+    DoubleEscape,
+    /// A control character, raw or escaped, or a raw blank or character outside ASCII.
+    #[error("it has a control character, a raw blank or a raw character outside ASCII")]
+    IllegalCharacter,
+}
+
+/// The path of a request target: what stands before the first `?`.
+pub fn without_query(target: &[u8]) -> &[u8] {
+    target.split(|b| *b == b'?').next().unwrap_or_default()
+}
+
+/// The decoded form of a path (without query) that everybody reads alike, or why there is none.
+///
+/// A trailing slash is not an empty segment.
+pub fn canonical(path: &[u8]) -> Result<Cow<'_, [u8]>, Ambiguity> {
+    let Some(segments) = path.strip_prefix(b"/") else { return Err(Ambiguity::NotAbsolute) };
+    let mut escaped = false;
+    let mut rest = path;
+    while let Some((&byte, after)) = rest.split_first() {
+        rest = after;
+        match byte {
+            b'%' => {
+                let (value, after) = escape(after)?;
+                check_escaped(value, after)?;
+                escaped = true;
+                rest = after;
+            }
+            b'\\' => return Err(Ambiguity::Backslash),
+            b';' => return Err(Ambiguity::Parameters),
+            b'#' => return Err(Ambiguity::Fragment),
+            0..=b' ' | 0x7f.. => return Err(Ambiguity::IllegalCharacter),
+            _ => {}
+        }
+    }
+    let mut segments = segments.split(|b| *b == b'/').peekable();
+    while let Some(segment) = segments.next() {
+        match segment {
+            b"." | b".." => return Err(Ambiguity::DotSegment),
+            b"" if segments.peek().is_some() => return Err(Ambiguity::EmptySegment),
+            _ => {}
+        }
+    }
+    Ok(if escaped { Cow::Owned(decode(path)) } else { Cow::Borrowed(path) })
+}
+
+/// The value of an escape whose percent sign has been read, and what follows it.
+fn escape(after: &[u8]) -> Result<(u8, &[u8]), Ambiguity> {
+    let digit = |b: u8| char::from(b).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
+    match after {
+        [high, low, rest @ ..] => match (digit(*high), digit(*low)) {
+            (Some(high), Some(low)) => Ok(((high << 4) | low, rest)),
+            _ => Err(Ambiguity::InvalidEscape),
+        },
+        _ => Err(Ambiguity::InvalidEscape),
+    }
+}
+
+fn check_escaped(value: u8, after: &[u8]) -> Result<(), Ambiguity> {
+    match value {
+        b'/' | b'\\' => Err(Ambiguity::EscapedSlash),
+        b';' => Err(Ambiguity::Parameters),
+        b'-' | b'.' | b'_' | b'~' => Err(Ambiguity::NeedlessEscape),
+        byte if byte.is_ascii_alphanumeric() => Err(Ambiguity::NeedlessEscape),
+        byte if byte.is_ascii_control() => Err(Ambiguity::IllegalCharacter),
+        b'%' if escape(after).is_ok() => Err(Ambiguity::DoubleEscape),
+        _ => Ok(()),
+    }
+}
+
+/// Decodes a path whose escapes have been checked.
+fn decode(path: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(path.len());
+    let mut rest = path;
+    while let Some((&byte, after)) = rest.split_first() {
+        match (byte, escape(after)) {
+            (b'%', Ok((value, after))) => {
+                out.push(value);
+                rest = after;
+            }
+            _ => {
+                out.push(byte);
+                rest = after;
+            }
+        }
+    }
+    out
+}
+
+/// The paths that a policy names, in canonical form.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum PathPattern {
+    /// This path.
+    Exact(Vec<u8>),
+    /// This path and those below it; without a trailing slash, so empty for all paths.
+    Prefix(Vec<u8>),
+    /// Any path.
+    Any,
+    /// A path or method that nobody can read. It might be any, so it takes every request of the host before all others.
+    Unreadable,
+}
+
+impl PathPattern {
+    /// The path `text` alone.
+    pub fn exact(text: &str) -> Result<Self, PathError> {
+        Ok(Self::Exact(readable(text)?))
+    }
+
+    /// The path `text` and those below it. A trailing slash makes no difference.
+    pub fn prefix(text: &str) -> Result<Self, PathError> {
+        let mut path = readable(text)?;
+        if path.last() == Some(&b'/') {
+            path.pop();
+        }
+        Ok(Self::Prefix(path))
+    }
+}
+
+/// Why a text is not a path of a policy.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum PathError {
+    /// It has a query.
+    #[error("a path has no query here: what follows `?` is not compared")]
+    Query,
+    /// No request with this path would be let through.
+    #[error("no request can have this path: {0}")]
+    Ambiguous(#[from] Ambiguity),
+}
+
+fn readable(text: &str) -> Result<Vec<u8>, PathError> {
+    if text.contains('?') {
+        return Err(PathError::Query);
+    }
+    Ok(canonical(text.as_bytes())?.into_owned())
+}
+
+impl fmt::Display for PathPattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Exact(path) => write!(f, "path {}", String::from_utf8_lossy(path)),
+            Self::Prefix(path) if path.is_empty() => f.write_str("paths below /"),
+            Self::Prefix(path) => write!(f, "paths below {}", String::from_utf8_lossy(path)),
+            Self::Any => f.write_str("any path"),
+            Self::Unreadable => f.write_str("an unreadable path or method, which stands for all"),
+        }
+    }
+}
+
+impl fmt::Debug for PathPattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "PathPattern({self})")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn clear_paths_are_decoded() {
+        for (path, want) in [
+            ("/", "/"),
+            ("/v1/payments", "/v1/payments"),
+            ("/v1/payments/", "/v1/payments/"),
+            ("/a%20b", "/a b"),
+            ("/a%21b", "/a!b"),
+            ("/a!b", "/a!b"),
+            ("/50%25", "/50%"),
+            ("/50%25x", "/50%x"),
+            ("/caf%C3%A9", "/caf\u{e9}"),
+            ("/caf%c3%a9", "/caf\u{e9}"),
+            ("/%3F", "/?"),
+            ("/..a/.b/c.", "/..a/.b/c."),
+            ("/...", "/..."),
+            ("/a:b@c,d=e&f+g", "/a:b@c,d=e&f+g"),
+        ] {
+            assert_eq!(canonical(path.as_bytes()).as_deref(), Ok(want.as_bytes()), "{path}");
+        }
+    }
+
+    #[test]
+    fn ambiguous_paths_are_refused() {
+        use Ambiguity::*;
+        for (path, want) in [
+            ("", NotAbsolute),
+            ("*", NotAbsolute),
+            ("http://a/b", NotAbsolute),
+            ("/a/./b", DotSegment),
+            ("/a/../b", DotSegment),
+            ("/..", DotSegment),
+            ("/a/.", DotSegment),
+            ("//a", EmptySegment),
+            ("/a//b", EmptySegment),
+            ("/a//", EmptySegment),
+            ("//", EmptySegment),
+            ("/a%2fb", EscapedSlash),
+            ("/a%2Fb", EscapedSlash),
+            ("/a%5cb", EscapedSlash),
+            ("/a%5Cb", EscapedSlash),
+            ("/a\\b", Backslash),
+            ("/a;x=1", Parameters),
+            ("/a/;/b", Parameters),
+            ("/a%3bx", Parameters),
+            ("/a#b", Fragment),
+            ("/a%", InvalidEscape),
+            ("/a%2", InvalidEscape),
+            ("/a%zz", InvalidEscape),
+            ("/a%u002f", InvalidEscape),
+            ("/%61dmin", NeedlessEscape),
+            ("/%2e%2e/a", NeedlessEscape),
+            ("/a%7Eb", NeedlessEscape),
+            ("/a%2D", NeedlessEscape),
+            ("/a%5f", NeedlessEscape),
+            ("/a%30", NeedlessEscape),
+            ("/a%252e", DoubleEscape),
+            ("/a%00", IllegalCharacter),
+            ("/a%0a", IllegalCharacter),
+            ("/a%7f", IllegalCharacter),
+            ("/a b", IllegalCharacter),
+            ("/a\tb", IllegalCharacter),
+            ("/a\0b", IllegalCharacter),
+            ("/caf\u{e9}", IllegalCharacter),
+        ] {
+            assert_eq!(canonical(path.as_bytes()), Err(want), "{path:?}");
+        }
+    }
+
+    #[test]
+    fn the_query_is_not_looked_at() {
+        for (target, want) in [("/a?b=/../c#;%zz", "/a"), ("/a", "/a"), ("?x", ""), ("/a??", "/a")] {
+            assert_eq!(without_query(target.as_bytes()), want.as_bytes(), "{target}");
+        }
+    }
+
+    #[test]
+    fn patterns_are_canonical() {
+        assert_eq!(PathPattern::prefix("/"), Ok(PathPattern::Prefix(Vec::new())));
+        assert_eq!(PathPattern::prefix("/a/"), PathPattern::prefix("/a"));
+        assert_ne!(PathPattern::exact("/a/"), PathPattern::exact("/a"));
+        assert_eq!(PathPattern::exact("/a%21"), PathPattern::exact("/a!"));
+        assert_eq!(PathPattern::exact("/a?b"), Err(PathError::Query));
+        assert_eq!(PathPattern::prefix("a"), Err(PathError::Ambiguous(Ambiguity::NotAbsolute)));
+        assert_eq!(PathPattern::prefix("/a/../b"), Err(PathError::Ambiguous(Ambiguity::DotSegment)));
+    }
+}

@@ -1,0 +1,158 @@
+//! `TrustProfile`: how a client certificate is validated.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::LabelSelector;
+
+/// How a client certificate is validated: what it must chain to, and what narrows that trust.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct TrustProfileSpec {
+    /// Chain (default): a valid path to a trust anchor. Peer: the very certificate is listed in trustedPeers; only its
+    /// dates and the disallowed list are checked besides. PeerOrChain: either of the two.
+    #[serde(default)]
+    pub mode: TrustModeSpec,
+    /// Where the trust anchors come from. The sources are a union; a certificate that occurs twice counts once.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub trust_anchors: Vec<TrustSource>,
+    /// CA certificates that help to build a path. They lend no trust.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub intermediates: Vec<TrustSource>,
+    /// The client certificates that modes Peer and PeerOrChain accept as they are, byte for byte.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub trusted_peers: Vec<TrustSource>,
+    /// The CAs that may issue client certificates: the certificate right above the client's on the path must be listed.
+    /// Listing a higher CA does not count. Omitted: any CA of the path.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub issuing_authorities: Option<Vec<CertificateHash>>,
+    /// CA certificates of which the path must hold at least one. It only narrows what the anchors trust. Omitted: any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trust_list: Option<Vec<CertificateHash>>,
+    /// Certificates that are refused wherever they stand on the path, in every mode.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub disallowed: Vec<CertificateHash>,
+    /// What the certificates of a path must fulfil besides.
+    #[serde(default)]
+    pub requirements: RequirementsSpec,
+    /// The namespaces whose policies may refer to this profile.
+    #[serde(default)]
+    pub allowed_namespaces: AllowedNamespaces,
+}
+
+/// The validation mode of a trust profile.
+#[derive(Copy, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum TrustModeSpec {
+    /// A valid path to a trust anchor.
+    #[default]
+    Chain,
+    /// Byte identity with a trusted peer.
+    Peer,
+    /// Either of the two.
+    PeerOrChain,
+}
+
+/// A place that holds certificates in PEM; exactly one of the fields.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct TrustSource {
+    /// A key of a ConfigMap in the profile's namespace.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub config_map: Option<KeyRef>,
+    /// A key of a Secret in the profile's namespace.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub secret: Option<KeyRef>,
+    /// A ClusterTrustBundle.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cluster_trust_bundle: Option<NameRef>,
+    /// The PEM itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub inline: Option<String>,
+    /// The path of a PEM file that certgate can read. A relative path starts at the policy directory.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub file: Option<String>,
+}
+
+/// A key of a ConfigMap or Secret.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct KeyRef {
+    /// The object's name.
+    pub name: String,
+    /// The key within its data. Default: ca.crt.
+    #[serde(default = "default_key")]
+    pub key: String,
+}
+
+fn default_key() -> String {
+    "ca.crt".to_owned()
+}
+
+/// An object named in full by its name.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct NameRef {
+    /// The object's name.
+    pub name: String,
+}
+
+/// A certificate, named by its fingerprint.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct CertificateHash {
+    /// SHA-256 of the certificate's DER, 64 hexadecimal digits; colons and upper case are accepted.
+    pub sha256: String,
+}
+
+/// What the certificates of a path must fulfil besides a valid path.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct RequirementsSpec {
+    /// How clientAuth must be permitted by the extended key usage of the client certificate and of the CAs above it.
+    #[serde(default)]
+    pub extended_key_usage: ExtendedKeyUsageSpec,
+    /// The smallest RSA modulus, in bits, that any certificate of the path may have. Default and minimum: 2048.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub minimum_rsa_bits: Option<i64>,
+    /// The largest number of intermediate CA certificates, self-issued ones not counted, between the client certificate
+    /// and the trust anchor.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_path_length: Option<i64>,
+}
+
+/// What counts as permission to authenticate clients.
+#[derive(Copy, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum ExtendedKeyUsageSpec {
+    /// The client certificate lists clientAuth. A CA without the extension permits every usage.
+    #[default]
+    Listed,
+    /// The client certificate lists clientAuth or anyExtendedKeyUsage.
+    ListedOrAny,
+    /// The client certificate lists clientAuth or anyExtendedKeyUsage, or has no such extension.
+    Permitted,
+}
+
+/// The namespaces whose policies may refer to a trust profile.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct AllowedNamespaces {
+    /// Same (default): the profile's own. All: every one. Selector: those whose labels the selector matches.
+    #[serde(default)]
+    pub from: NamespacesFrom,
+    /// The labels of permitted namespaces; only with `from: Selector`. Every namespace carries the label
+    /// kubernetes.io/metadata.name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub selector: Option<LabelSelector>,
+}
+
+/// How [`AllowedNamespaces`] chooses.
+#[derive(Copy, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum NamespacesFrom {
+    /// The profile's own namespace.
+    #[default]
+    Same,
+    /// Every namespace.
+    All,
+    /// The namespaces that the selector matches.
+    Selector,
+}
