@@ -66,6 +66,11 @@ impl KeyUsage {
         self.bit(0)
     }
 
+    /// Bit 1, also called contentCommitment.
+    pub fn non_repudiation(self) -> bool {
+        self.bit(1)
+    }
+
     /// Bit 5: the key may sign certificates.
     pub fn key_cert_sign(self) -> bool {
         self.bit(5)

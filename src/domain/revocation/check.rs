@@ -142,8 +142,31 @@ struct Speaker<'a> {
 }
 
 impl<'a> Check<'a> {
-    /// The status of one certificate of a path: until when it is known to be good.
+    /// The status of one certificate of a path: until when it is known to be good. Revoked by one source is revoked,
+    /// whatever another says.
     pub(super) fn certificate<T: Trace>(
+        &self,
+        path: &[Arc<Certificate>],
+        position: usize,
+        doubt: Option<&Doubt<'_>>,
+        trace: &mut T,
+    ) -> Result<Option<UnixTime>, BadStatus> {
+        let Some(by_ocsp) = self.by_ocsp(path, position, doubt, trace) else {
+            return self.by_crls(path, position, doubt, trace);
+        };
+        if matches!(by_ocsp, Err(BadStatus::Revoked { .. })) {
+            return by_ocsp;
+        }
+        match (self.by_crls(path, position, doubt, trace), by_ocsp) {
+            (Err(status @ BadStatus::Revoked { .. }), _) => Err(status),
+            (Ok(by_crls), Ok(by_ocsp)) => Ok(earliest(by_crls, by_ocsp)),
+            (Ok(until), Err(_)) | (Err(_), Ok(until)) => Ok(until),
+            (Err(BadStatus::Unknown { .. }), Err(status)) | (Err(status), Err(_)) => Err(status),
+        }
+    }
+
+    /// The status by CRLs alone.
+    pub(super) fn by_crls<T: Trace>(
         &self,
         path: &[Arc<Certificate>],
         position: usize,

@@ -1,4 +1,4 @@
-//! The CRLs of a trust profile, by issuer: built when a source changes, read by every request.
+//! The CRLs of a trust profile, by issuer, and OCSP responses: built when a source changes, read by every request.
 
 use std::sync::Arc;
 
@@ -10,13 +10,15 @@ use crate::domain::name::Name;
 use crate::domain::path::SignaturePolicy;
 
 use super::crl::Crl;
+use super::ocsp::OcspResponse;
 
-/// An immutable set of CRLs. Which of several speaks about a certificate is decided when one is checked, by scope and
+/// An immutable set of CRLs and responses. Which of several speaks about a certificate is decided when one is checked, by scope and
 /// freshness; the order in which they were given means nothing.
 #[derive(Debug, Default)]
 pub struct RevocationData {
     crls: Vec<Arc<Crl>>,
     by_issuer: HashMap<Box<[u8]>, Vec<Arc<Crl>>, RandomState>,
+    responses: Vec<Arc<OcspResponse>>,
 }
 
 /// A CRL that was not taken because its number is lower than that of the one it would replace.
@@ -73,7 +75,7 @@ impl RevocationData {
             crls.retain(|crl| !offered(&crl) || is_newer(crl));
             crls.push(Arc::clone(kept));
         }
-        (Self::new(crls), refused)
+        (Self::new(crls).with_responses(self.responses.iter().cloned()), refused)
     }
 
     /// Verifies each CRL by the certificates that could have signed it, so that requests find the outcome ready.
@@ -91,9 +93,21 @@ impl RevocationData {
         &self.crls
     }
 
-    /// Whether there is none.
+    /// The same with OCSP responses, which speak beside the CRLs.
+    #[must_use]
+    pub fn with_responses(mut self, responses: impl IntoIterator<Item = Arc<OcspResponse>>) -> Self {
+        self.responses.extend(responses);
+        self
+    }
+
+    /// Every OCSP response.
+    pub fn responses(&self) -> &[Arc<OcspResponse>] {
+        &self.responses
+    }
+
+    /// Whether there is nothing at all.
     pub fn is_empty(&self) -> bool {
-        self.crls.is_empty()
+        self.crls.is_empty() && self.responses.is_empty()
     }
 
     /// The CRLs that `issuer` made.

@@ -1,14 +1,16 @@
 //! Revocation, offline: which CRL or OCSP response speaks about a certificate, whether it may, and what it says.
 //!
 //! CRLs are parsed ([`crl`]) into an immutable [`RevocationData`]; [`check`] walks a valid path over it by RFC 5280
-//! section 6.3.
+//! section 6.3. OCSP responses are parsed and judged by [`ocsp`].
 //!
 //! Not owned here: where CRLs come from, when they are read again, and what a profile calls its switches.
 
+mod by_ocsp;
 pub mod check;
 pub mod crl;
 mod data;
 mod distribution;
+pub mod ocsp;
 pub mod reason;
 mod scope;
 mod serials;
