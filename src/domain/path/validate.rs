@@ -82,6 +82,9 @@ fn form(certificate: &Certificate) -> Result<(), PathError> {
     if certificate.serial_number().is_empty() {
         return Err(PathError::ZeroSerial);
     }
+    if certificate.has_empty_subject_alt_name() {
+        return Err(PathError::EmptyNames);
+    }
     match certificate.unknown_critical_extension() {
         Some(oid) => Err(PathError::UnknownCriticalExtension(oid)),
         None => Ok(()),

@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use crate::domain::certificate::Certificate;
 use crate::domain::path;
-use crate::domain::path::signature::{self, SignatureError, SignaturePolicy};
+use crate::domain::path::signature::{self, Sha1, SignatureError, SignaturePolicy};
 use crate::domain::revocation::{BadStatus, DEFAULT_MAX_AGE, Entry, Freshness, MaxAge};
 use crate::domain::time::UnixTime;
 
@@ -271,6 +271,10 @@ fn is_delegate(
     path::check_validity(delegate, now).map_err(|failure| failure.error.to_string())?;
     if let Some(oid) = delegate.unknown_critical_extension() {
         return Err(format!("critical extension {oid} is not supported"));
+    }
+    // Whoever takes SHA-1 takes the certificates of its time.
+    if delegate.has_empty_subject_alt_name() && policy.signatures.sha1 == Sha1::Refused {
+        return Err("its subjectAltName is there and empty".to_owned());
     }
     if policy.authority == Authority::AnyIssued {
         return Ok(());
