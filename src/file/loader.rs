@@ -19,7 +19,7 @@ use bytes::Bytes;
 use super::manifest::{self, DocumentFault, Foreign, Reading, Wanted};
 use super::report::{Class, Problem};
 use super::scan::{Listing, Root, Stamp};
-use super::split::{Chunks, SplitError};
+use super::split::{Chunk, Chunks, SplitError};
 use super::yaml::Mark;
 use crate::domain::decide::Snapshot;
 use crate::domain::fingerprint::Sha256;
@@ -41,6 +41,9 @@ const PATIENCE: Duration = Duration::from_millis(300);
 
 /// The pause before a directory that changed while it was read is read again.
 const PAUSE: Duration = Duration::from_millis(5);
+
+/// How many bytes of new chunks are kept at hand while the rest of a changed file is compared. More is read twice.
+const MAX_NEW_AT_HAND: usize = 4 << 20;
 
 /// The buffer for reading files. Larger ones were not faster.
 const BUFFER: usize = 64 << 10;
@@ -176,6 +179,41 @@ enum Whole {
     Torn,
 }
 
+/// What a listing differed in from what was known.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+enum Changes {
+    /// Nothing.
+    None,
+    /// One file is new or has changed; none is gone.
+    OneFile,
+    /// More than that.
+    Several,
+}
+
+/// What came of reading what changed.
+#[derive(Copy, Clone, Debug)]
+struct Absorbed {
+    changes: Changes,
+    whole: Whole,
+}
+
+/// What was done to a file's chunks.
+#[derive(Copy, Clone, Debug, Default)]
+struct Edit {
+    parsed: usize,
+    forgotten: usize,
+}
+
+/// A chunk of a file that is read again.
+enum Step {
+    /// As before.
+    Known(ChunkState),
+    /// New, and still at hand.
+    New { hash: ChunkHash, line: u32, bytes: Box<[u8]> },
+    /// New, and to be read once more.
+    Later,
+}
+
 /// Reads a directory, again and again.
 #[derive(Debug)]
 pub struct Loader {
@@ -296,23 +334,24 @@ impl Loader {
             };
             attempts += 1;
             self.directories.clone_from(&listing.directories);
-            let (changed, mut whole) = self.absorb(&listing);
-            self.is_current &= !changed;
-            if listing.torn {
-                whole = Whole::Torn;
-            }
-            if !changed && whole == Whole::Whole {
+            let absorbed = self.absorb(&listing);
+            self.is_current &= absorbed.changes == Changes::None;
+            let whole = if listing.torn { Whole::Torn } else { absorbed.whole };
+            if absorbed.changes == Changes::None && whole == Whole::Whole {
                 break listing;
             }
             // Something changed since the last listing: it may still be changing.
             thread::sleep(self.calm);
-            let again = self.root.list().ok();
-            if whole == Whole::Whole && again.as_ref() == Some(&listing) {
+            let is_steady = match absorbed.changes {
+                // The directory was as listed, with the file before or after its edit.
+                Changes::OneFile if self.calm.is_zero() => listing.is_before_swaps(),
+                _ => self.root.list().is_ok_and(|again| again == listing),
+            };
+            if whole == Whole::Whole && is_steady {
                 break listing;
             }
             if attempts >= MIN_ATTEMPTS && start.elapsed() > PATIENCE {
-                let swapped = again.as_ref().is_none_or(|again| again.swaps != listing.swaps);
-                if whole == Whole::Torn || swapped {
+                if whole == Whole::Torn || !listing.is_before_swaps() {
                     return (Outcome::Busy, None);
                 }
                 break listing;
@@ -333,16 +372,15 @@ impl Loader {
         (outcome, problems)
     }
 
-    /// Reads what changed against `listing` into the index; tells whether something did.
-    fn absorb(&mut self, listing: &Listing) -> (bool, Whole) {
-        let mut changed = false;
-        let mut whole = Whole::Whole;
+    /// Reads what changed against `listing` into the index.
+    fn absorb(&mut self, listing: &Listing) -> Absorbed {
+        let mut absorbed = Absorbed { changes: Changes::None, whole: Whole::Whole };
         let is_listed = |name: &Arc<str>| listing.files.binary_search_by(|listed| (*listed.name).cmp(&**name)).is_ok();
         let index = &mut self.index;
         self.files.retain(|name, state| {
             let keep = is_listed(name);
             if !keep {
-                changed = true;
+                absorbed.changes = Changes::Several;
                 state.chunks.iter().for_each(|chunk| forget(index, name, chunk));
             }
             keep
@@ -352,24 +390,35 @@ impl Loader {
             if known.is_some_and(|state| state.settled && state.stamp == listed.stamp && state.error.is_none()) {
                 continue;
             }
-            changed |= known.is_none_or(|state| state.stamp != listed.stamp);
-            if self.read_file(&listed.name, &listed.stamp) == Whole::Torn {
-                whole = Whole::Torn;
+            let restamped = known.is_none_or(|state| state.stamp != listed.stamp);
+            let (edited, whole) = self.read_file(&listed.name, &listed.stamp);
+            if restamped || edited {
+                absorbed.changes = match absorbed.changes {
+                    Changes::None => Changes::OneFile,
+                    _ => Changes::Several,
+                };
+            }
+            if whole == Whole::Torn {
+                absorbed.whole = Whole::Torn;
             }
         }
-        (changed, whole)
+        absorbed
     }
 
-    fn read_file(&mut self, name: &Arc<str>, stamp: &Stamp) -> Whole {
+    /// Reads one file into the index. Tells whether its content is another one than before, and whether it was whole.
+    fn read_file(&mut self, name: &Arc<str>, stamp: &Stamp) -> (bool, Whole) {
         let path = self.root.resolve(name);
         let mut state = self.files.remove(name).unwrap_or_else(|| FileState::new(*stamp));
         state.settled = stamp.is_settled(SystemTime::now());
         state.error = None;
+        let mut edited = false;
         let read = File::open(&path).map_err(SplitError::from).and_then(|file| {
             if Stamp::of(&file.metadata()?) != *stamp {
                 return Ok(Whole::Torn);
             }
-            self.parsed += state.update(&mut self.index, name, &file)?;
+            let edit = state.update(&mut self.index, name, &file)?;
+            self.parsed += edit.parsed;
+            edited = edit.parsed > 0 || edit.forgotten > 0;
             Ok(if Stamp::of(&file.metadata()?) == *stamp { Whole::Whole } else { Whole::Torn })
         });
         let whole = match read {
@@ -390,7 +439,7 @@ impl Loader {
             Whole::Torn => state.settled = false,
         }
         self.files.insert(Arc::clone(name), state);
-        whole
+        (edited, whole)
     }
 
     /// Reads the `file:` trust sources that changed.
@@ -484,12 +533,15 @@ impl Loader {
     fn places(&self, file: &Arc<str>, problems: &[index::Problem]) -> HashMap<(usize, usize), Mark> {
         let mut places = HashMap::new();
         let Some(state) = self.files.get(file) else { return places };
-        let wanted: HashMap<u32, usize> =
-            problems.iter().enumerate().map(|(n, problem)| (problem.id.origin.document, n)).collect();
+        // One object may have two: what is wrong with it, and what is doubtful.
+        let mut wanted: HashMap<u32, Vec<usize>> = HashMap::new();
+        for (n, problem) in problems.iter().enumerate() {
+            wanted.entry(problem.id.origin.document).or_default().push(n);
+        }
         let mut in_chunk: HashMap<usize, Vec<(usize, Option<u32>)>> = HashMap::new();
         for (at, chunk) in state.chunks.iter().enumerate() {
             for (key, line) in chunk.content.objects() {
-                if let Some(n) = wanted.get(&key.document) {
+                for n in wanted.get(&key.document).into_iter().flatten() {
                     in_chunk.entry(at).or_default().push((*n, line));
                 }
             }
@@ -559,17 +611,23 @@ impl FileState {
         Self { stamp, settled: false, next_document: 0, chunks: Vec::new(), error: None }
     }
 
-    /// Brings the index from the former content of the file to that of `file`; gives how many chunks were parsed.
+    /// Brings the index from the former content of the file to that of `file`.
     ///
-    /// What is gone is deleted before what is new is applied, so that the index never holds both. That takes a first
-    /// pass that only hashes; a file that is new does without.
-    fn update(&mut self, index: &mut Index, name: &Arc<str>, file: &File) -> Result<usize, SplitError> {
+    /// What is gone is deleted before what is new is applied, so that the index never holds both.
+    fn update(&mut self, index: &mut Index, name: &Arc<str>, file: &File) -> Result<Edit, SplitError> {
+        if self.chunks.is_empty() {
+            let mut chunks = Chunks::new(BufReader::with_capacity(BUFFER, file), MAX_DOCUMENT);
+            while let Some(chunk) = chunks.next_chunk()? {
+                self.parse(index, name, hash_of(chunk.bytes), &chunk);
+            }
+            self.chunks.shrink_to_fit();
+            return Ok(Edit { parsed: self.chunks.len(), forgotten: 0 });
+        }
         let mut old: Vec<Option<ChunkState>> = std::mem::take(&mut self.chunks).into_iter().map(Some).collect();
         let result = self.update_from(&mut old, index, name, file);
-        match &result {
-            Ok(_) => old.iter().flatten().for_each(|chunk| forget(index, name, chunk)),
+        if result.is_err() {
             // The rest was not seen: it may or may not be there still.
-            Err(_) => self.chunks.extend(old.into_iter().flatten()),
+            self.chunks.extend(old.into_iter().flatten());
         }
         result
     }
@@ -580,51 +638,85 @@ impl FileState {
         index: &mut Index,
         name: &Arc<str>,
         mut file: &File,
-    ) -> Result<usize, SplitError> {
-        if !old.is_empty() {
-            let mut there: HashMap<ChunkHash, u32> = HashMap::with_capacity(old.len());
-            let mut chunks = Chunks::new(BufReader::with_capacity(BUFFER, file), MAX_DOCUMENT);
-            while let Some(chunk) = chunks.next_chunk()? {
-                *there.entry(hash_of(chunk.bytes)).or_default() += 1;
-            }
-            for slot in old.iter_mut() {
-                let Some(chunk) = slot else { continue };
-                match there.get_mut(&chunk.hash) {
-                    Some(count) if *count > 0 => *count -= 1,
-                    _ => {
-                        forget(index, name, chunk);
-                        *slot = None;
-                    }
-                }
-            }
-            file.rewind()?;
-        }
-        // From the end, so that equal chunks are taken in their order.
+    ) -> Result<Edit, SplitError> {
         let mut places: HashMap<ChunkHash, Vec<usize>> = HashMap::with_capacity(old.len());
+        // From the end, so that equal chunks are taken in their order.
         for (at, chunk) in old.iter().enumerate().rev() {
             if let Some(chunk) = chunk {
                 places.entry(chunk.hash).or_default().push(at);
             }
         }
-        let mut parsed = 0;
+        let mut steps = Vec::with_capacity(old.len());
+        let mut room = MAX_NEW_AT_HAND;
         let mut chunks = Chunks::new(BufReader::with_capacity(BUFFER, file), MAX_DOCUMENT);
-        while let Some(chunk) = chunks.next_chunk()? {
+        let mut read = || -> Result<bool, SplitError> {
+            let Some(chunk) = chunks.next_chunk()? else { return Ok(false) };
             let hash = hash_of(chunk.bytes);
-            let known = places.get_mut(&hash).and_then(Vec::pop).and_then(|at| old.get_mut(at)).and_then(Option::take);
-            if let Some(mut known) = known {
-                if known.moves_to(chunk.line) {
-                    self.chunks.push(known);
-                    continue;
+            let place = places.get_mut(&hash).and_then(Vec::pop).and_then(|at| old.get_mut(at));
+            let moves = |known: &mut ChunkState| known.moves_to(chunk.line);
+            steps.push(match place.and_then(|slot| slot.take_if(moves)) {
+                Some(known) => Step::Known(known),
+                None if chunk.bytes.len() <= room => {
+                    room -= chunk.bytes.len();
+                    Step::New { hash, line: chunk.line, bytes: Box::from(chunk.bytes) }
                 }
-                forget(index, name, &known);
+                None => Step::Later,
+            });
+            Ok(true)
+        };
+        let read = loop {
+            match read() {
+                Ok(true) => {}
+                Ok(false) => break Ok(()),
+                Err(error) => break Err(error),
             }
-            parsed += 1;
-            let reading = manifest::read(chunk.bytes, chunk.line);
-            let content = self.apply(reading, index, name);
-            self.chunks.push(ChunkState { hash, line: chunk.line, content });
+        };
+        if let Err(error) = read {
+            self.chunks.extend(steps.into_iter().filter_map(|step| match step {
+                Step::Known(chunk) => Some(chunk),
+                Step::New { .. } | Step::Later => None,
+            }));
+            return Err(error);
+        }
+        let mut edit = Edit::default();
+        for gone in old.iter_mut().filter_map(Option::take) {
+            forget(index, name, &gone);
+            edit.forgotten += 1;
+        }
+        file.rewind()?;
+        // Read once more only when too much is new to be at hand. A file that changed meanwhile shows it in its stamp.
+        let mut again = steps
+            .iter()
+            .any(|step| matches!(step, Step::Later))
+            .then(|| Chunks::new(BufReader::with_capacity(BUFFER, file), MAX_DOCUMENT));
+        for step in steps {
+            let chunk = match &mut again {
+                Some(chunks) => chunks.next_chunk()?,
+                None => None,
+            };
+            match step {
+                Step::Known(known) => self.chunks.push(known),
+                Step::New { hash, line, bytes } => {
+                    self.parse(index, name, hash, &Chunk { line, bytes: &bytes });
+                    edit.parsed += 1;
+                }
+                Step::Later => {
+                    if let Some(chunk) = chunk {
+                        self.parse(index, name, hash_of(chunk.bytes), &chunk);
+                        edit.parsed += 1;
+                    }
+                }
+            }
         }
         self.chunks.shrink_to_fit();
-        Ok(parsed)
+        Ok(edit)
+    }
+
+    /// Parses a chunk, the next of the file, into the index.
+    fn parse(&mut self, index: &mut Index, name: &Arc<str>, hash: ChunkHash, chunk: &Chunk<'_>) {
+        let reading = manifest::read(chunk.bytes, chunk.line);
+        let content = self.apply(reading, index, name);
+        self.chunks.push(ChunkState { hash, line: chunk.line, content });
     }
 
     fn apply(&mut self, reading: Reading, index: &mut Index, file: &Arc<str>) -> Content {

@@ -79,6 +79,13 @@ pub struct Listing {
     pub torn: bool,
 }
 
+impl Listing {
+    /// Whether the links of [`SWAPPED_LINK`] still lead where they led.
+    pub fn is_before_swaps(&self) -> bool {
+        self.swaps.iter().all(|(path, target)| fs::read_link(path.join(SWAPPED_LINK)).is_ok_and(|now| now == *target))
+    }
+}
+
 /// Where policies are read: a directory, or one file.
 #[derive(Clone, Debug)]
 pub struct Root {
@@ -157,7 +164,9 @@ impl Walk<'_> {
             if !kind.is_dir() && !kind.is_symlink() && !is_policy_file(&path) {
                 continue;
             }
-            match fs::metadata(&path) {
+            // Without following links, as entry.metadata() does, the path need not be walked again.
+            let metadata = if kind.is_symlink() { fs::metadata(&path) } else { entry.metadata() };
+            match metadata {
                 Ok(metadata) if metadata.is_dir() => match self.directory(&path, &metadata, depth + 1) {
                     Ok(()) => {}
                     Err(error) if error.kind() == io::ErrorKind::NotFound => self.listing.torn = true,

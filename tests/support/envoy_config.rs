@@ -555,6 +555,9 @@ impl Cluster {
                 "@type": "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
                 "explicit_http_config": {"http2_protocol_options": {}},
             });
+            // Three retries at a time are Envoy's default: too few when half of the authorizers are away.
+            let thresholds = json!({"thresholds": [{"max_retries": 1000}]});
+            fields.insert("circuit_breakers".to_owned(), thresholds);
             let key = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions";
             fields.insert("typed_extension_protocol_options".to_owned(), json!({key: options}));
         }
