@@ -36,6 +36,20 @@ pub struct Entry {
     pub reason: Option<CrlReason>,
 }
 
+/// The longest serial number that a certificate can have here (RFC 5280 4.1.2.2), in content octets.
+const MAX_SERIAL: usize = 20;
+
+/// The content of an INTEGER as certificates give their serial number, without a sign octet; `None` for what no
+/// certificate's is: negative, or too long.
+pub(super) fn magnitude(content: &[u8]) -> Option<&[u8]> {
+    match content {
+        [first, ..] if *first >= 0x80 => None,
+        content if content.len() > MAX_SERIAL => None,
+        [0, magnitude @ ..] => Some(magnitude),
+        magnitude => Some(magnitude),
+    }
+}
+
 /// Whether keys begin with the number of the certificate issuer.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub(super) enum Issuers {

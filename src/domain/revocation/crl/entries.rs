@@ -7,15 +7,12 @@ use crate::domain::der::{self, DerError, Reader, tag};
 use crate::domain::general_name::GeneralNameError;
 use crate::domain::name::Name;
 use crate::domain::revocation::reason::CrlReason;
-use crate::domain::revocation::serials::{Duplicate, Entry, Issuers, Serials};
+use crate::domain::revocation::serials::{Duplicate, Entry, Issuers, Serials, magnitude};
 use crate::domain::time::UnixTime;
 
 use super::{CrlError, Extension, Version, at};
 
 const FIELD: &str = "revokedCertificates";
-
-/// The longest serial number that a certificate can have here ([`crate::domain::certificate`]).
-const MAX_SERIAL: usize = 20;
 
 /// Extensions of one entry. Three are defined.
 const MAX_ENTRY_EXTENSIONS: usize = 8;
@@ -202,16 +199,6 @@ impl<'a> Parsed<'a> {
 
     fn name(&self) -> String {
         hexadecimal(self.serial)
-    }
-}
-
-/// The serial number without its sign octet, when a certificate can have it.
-fn magnitude(content: &[u8]) -> Option<&[u8]> {
-    match content {
-        [first, ..] if *first >= 0x80 => None,
-        content if content.len() > MAX_SERIAL => None,
-        [0, magnitude @ ..] => Some(magnitude),
-        magnitude => Some(magnitude),
     }
 }
 

@@ -12,6 +12,7 @@ use std::sync::Arc;
 use crate::domain::certificate::Certificate;
 use crate::domain::path;
 use crate::domain::path::signature::{self, Sha1, SignatureError, SignaturePolicy};
+use crate::domain::revocation::serials::magnitude;
 use crate::domain::revocation::{BadStatus, DEFAULT_MAX_AGE, Entry, Freshness, MaxAge};
 use crate::domain::time::UnixTime;
 
@@ -147,7 +148,7 @@ fn answers<'a>(
     issuer: &Certificate,
 ) -> impl Iterator<Item = &'a SingleResponse> {
     response.responses().iter().filter(move |single| {
-        magnitude(&single.serial) == certificate.serial_number()
+        magnitude(&single.serial) == Some(certificate.serial_number())
             && is_by(single, &[certificate.issuer().der(), issuer.subject().der()], issuer)
     })
 }
@@ -175,15 +176,6 @@ fn is_by(single: &SingleResponse, names: &[&[u8]], issuer: &Certificate) -> bool
         let hashes = IssuerHashes::new(hash, name, issuer);
         *hashes.name.as_ref() == *single.issuer_name_hash && *hashes.key.as_ref() == *single.issuer_key_hash
     })
-}
-
-/// The content of an INTEGER without its sign octet, as certificates give their serial number; negative numbers stay
-/// as they are, which no certificate's is.
-fn magnitude(content: &[u8]) -> &[u8] {
-    match content {
-        [0, magnitude @ ..] => magnitude,
-        other => other,
-    }
 }
 
 /// The last second at which an answer is current, clock skew included.
