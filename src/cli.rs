@@ -16,8 +16,10 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use crate::app::{self, ExplainError, ServeError};
 use crate::commands::verify::{self, VerifyArgs};
 use crate::config::{ExplainEndpoint, GoDuration, ServeConfig, default_workers};
+use crate::domain::reason;
 use crate::explain::{self, HeaderLine, Question, RemoteError, certificates_to_pem};
 use crate::file;
+use crate::reference::reference_page;
 use crate::telemetry::{LogFormat, TelemetryError};
 
 /// How the process ends.
@@ -57,6 +59,8 @@ enum Command {
     Verify(VerifyArgs),
     /// Print the table of reasons for a denial, in Markdown.
     Reasons,
+    /// Print the reference of the resources' fields, in Markdown.
+    Reference,
 }
 
 #[derive(Debug, Args)]
@@ -174,7 +178,8 @@ pub fn run(args: impl IntoIterator<Item = std::ffi::OsString>) -> Exit {
         Command::Check(args) => check(&args),
         Command::Explain(args) => explain(&args),
         Command::Verify(args) => verify::run(&args, io::stdin().lock(), io::stdout().lock(), io::stderr().lock()),
-        Command::Reasons => print(&explain::reasons_page()),
+        Command::Reference => print(&reference_page()),
+        Command::Reasons => print(&reason::markdown()),
     }
 }
 

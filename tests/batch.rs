@@ -62,7 +62,8 @@ fn a_valid_case_is_answered() {
 #[test]
 fn a_line_that_cannot_be_read_says_so() {
     let good = case().0;
-    let edits: Vec<(&str, Box<dyn Fn(&mut Value)>)> = vec![
+    type Edit = Box<dyn Fn(&mut Value)>;
+    let edits: Vec<(&str, Edit)> = vec![
         ("no leaf", Box::new(|c| drop(c.as_object_mut().unwrap().remove("leaf")))),
         ("no anchors", Box::new(|c| drop(c.as_object_mut().unwrap().remove("trust_anchors")))),
         ("anchors no list", Box::new(|c| c["trust_anchors"] = json!("AA=="))),

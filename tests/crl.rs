@@ -60,13 +60,12 @@ fn signatures_of_every_kind_are_verified_and_remembered() {
     }
 }
 
-type Edit = fn(&mut CrlDraft);
-
 #[test]
 fn malformed_lists_are_refused() {
     let name_of_ca = || context(4, name(CA));
     let unknown = |critical| ("1.2.3.4".to_owned(), critical, vec![5, 0]);
-    let rows: Vec<(&str, Box<dyn Fn(&mut CrlDraft)>, &str)> = vec![
+    type Edit = Box<dyn Fn(&mut CrlDraft)>;
+    let rows: Vec<(&str, Edit, &str)> = vec![
         ("version 1 encoded", Box::new(|d| d.version = int(0)), "version 0"),
         ("version 3", Box::new(|d| d.version = int(2)), "version 2"),
         ("v1 with extensions", Box::new(|d| d.version = vec![]), "crlExtensions in a CRL of version 1"),
@@ -171,6 +170,7 @@ fn malformed_lists_are_refused() {
 
 #[test]
 fn what_other_tools_write_is_taken() {
+    type Edit = fn(&mut CrlDraft);
     let rows: &[(&str, Edit)] = &[
         ("no nextUpdate", |d| d.next_update = vec![]),
         ("v1", |d| {

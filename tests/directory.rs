@@ -28,7 +28,7 @@ fn mappings(names: &[&str]) -> String {
 
 /// Replaces a file at once, as careful editors do.
 fn replace(path: &Path, text: &str) {
-    let aside = path.with_file_name(".aside");
+    let aside = path.with_file_name(format!(".{}", path.file_name().unwrap().display()));
     fs::write(&aside, text).unwrap();
     fs::rename(aside, path).unwrap();
 }

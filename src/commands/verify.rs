@@ -283,7 +283,7 @@ fn certificates(file: &Path) -> Result<Vec<Arc<Certificate>>, String> {
         .collect()
 }
 
-fn path_of<'a>(outcome: &'a Result<Valid, Invalid>) -> &'a [Arc<Certificate>] {
+fn path_of(outcome: &Result<Valid, Invalid>) -> &[Arc<Certificate>] {
     match outcome {
         Ok(valid) => valid.path.certificates(),
         Err(invalid) => &invalid.path,

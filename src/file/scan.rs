@@ -47,6 +47,11 @@ impl Stamp {
         }
     }
 
+    /// The file's size, or `limit` when it is larger; never zero.
+    pub fn size_or(&self, limit: usize) -> usize {
+        usize::try_from(self.size).map_or(limit, |size| size.clamp(1, limit))
+    }
+
     /// Whether a change after `now` is certain to show in the stamp.
     pub fn is_settled(&self, now: SystemTime) -> bool {
         let (seconds, nanos) = self.changed;

@@ -225,7 +225,7 @@ impl Serials {
             bucket.clear();
             let numbers = order.get(range).unwrap_or_default().iter();
             bucket.extend(numbers.filter_map(|n| Some((cut(*n)?, *n))));
-            bucket.sort_unstable_by(|a, b| a.0.stored.cmp(&b.0.stored));
+            bucket.sort_unstable_by_key(|(cut, _)| cut.stored);
             let same = |two: &&[(Cut, u32)]| matches!(two, [a, b] if a.0.stored == b.0.stored);
             if let Some([(_, twice), _]) = bucket.windows(2).find(same) {
                 return Err(Duplicate(key_at(*twice).map(|(_, serial)| serial.to_vec()).unwrap_or_default()));
@@ -349,7 +349,8 @@ mod tests {
     #[test]
     fn lists_of_every_shape_spread_over_the_buckets() {
         let count = 20_000_u64;
-        let shapes: [(&str, fn(u64) -> Vec<u8>); 4] = [
+        type Shape = (&'static str, fn(u64) -> Vec<u8>);
+        let shapes: [Shape; 4] = [
             ("sequential", |n| (n + 1_000_000).to_be_bytes().to_vec()),
             ("constant end", |n| [n.to_be_bytes(), [9; 8]].concat()),
             ("constant front", |n| [[9; 8], n.to_be_bytes()].concat()),
