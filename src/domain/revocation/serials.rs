@@ -376,7 +376,7 @@ mod tests {
 
     #[test]
     fn twenty_octets_take_twenty_three() {
-        let serials: Vec<_> = (0..100_000_u64)
+        let serials: Vec<_> = (0..300_000_u64)
             .map(|n| (0, crate::domain::fingerprint::Sha256::of(&n.to_be_bytes()).as_bytes()[..20].to_vec()))
             .collect();
         let built = table(&serials, Issuers::One).unwrap();
