@@ -4,9 +4,13 @@
 //! lines, and neither depends on how the CA chooses its numbers.
 //!
 //! How: keys have one width in a CRL (the longest serial number in it; shorter ones are padded in front). The last
-//! four octets of a key are mixed with the rest by a bijection, so that their leading bits spread evenly whatever the
-//! numbers are; those bits choose a bucket and need not be stored. Inside a bucket the records are sorted, so even a
-//! list made to fall into one bucket costs a binary search and no more.
+//! four octets of a key, its tail, are mixed with the head by a bijection, so that they spread evenly whatever the
+//! numbers are. The leading bits of the mixed tail choose a bucket and need not be stored. The other bits lie packed
+//! beside those of the neighbours: for a number that is not listed, two look-ups in two megabytes nearly always end
+//! the matter. Heads and dates lie apart. Inside a bucket everything is sorted, so even a list made to fall into one
+//! bucket costs a binary search and no more.
+
+use std::cmp::Ordering;
 
 use crate::domain::time::UnixTime;
 
@@ -18,14 +22,17 @@ const MAX_KEY: usize = 24;
 /// Octets of a key that are mixed.
 const TAIL: usize = 4;
 
+/// The longest head of a key.
+const MAX_HEAD: usize = 20;
+
 /// Octets of a revocation date.
 const DATE: usize = 4;
 
 /// Records in a bucket, on average at most.
-const BUCKET: usize = 8;
+const BUCKET: usize = 16;
 
 /// Neighbours of the first guess that a look-up tries.
-const NEIGHBOURS: u32 = 6;
+const NEIGHBOURS: usize = 8;
 
 /// What a CRL says about a certificate that it lists.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
@@ -65,7 +72,9 @@ pub(super) struct Serials {
     layout: Layout,
     /// Where each bucket begins, in records, and the number of records.
     starts: Box<[u32]>,
-    /// Records of `layout.stride` octets: the stored part of the key, then the date.
+    /// What is left of each mixed tail, `layout.remainder` octets.
+    remainders: Box<[u8]>,
+    /// Records of `layout.stride` octets: the head of the key, then the date.
     records: Box<[u8]>,
     /// Two reasons to an octet, the even record's in the low half.
     reasons: Box<[u8]>,
@@ -81,8 +90,8 @@ struct Layout {
     bits: u32,
     /// Octets of the mixed tail that are stored.
     remainder: usize,
-    /// Octets of the stored part of a key.
-    stored: usize,
+    /// Octets of a head.
+    head: usize,
     /// Octets of a record.
     stride: usize,
 }
@@ -91,13 +100,13 @@ struct Layout {
 #[derive(Debug)]
 pub(super) struct Duplicate(pub(super) Vec<u8>);
 
-/// A key cut up: the bucket, and the stored part in the first `Layout::stored` octets: what is left of the mixed tail,
-/// then the rest of the key.
+/// A key cut up.
 struct Cut {
     bucket: usize,
-    /// The bits of the mixed tail that are stored.
+    /// What is left of the mixed tail.
     rest: u32,
-    stored: [u8; MAX_KEY],
+    /// The head in the first `Layout::head` octets; zeros after it.
+    head: [u8; MAX_HEAD],
 }
 
 impl Layout {
@@ -106,8 +115,8 @@ impl Layout {
         let width = longest_serial.max(TAIL).saturating_add(prefix).min(MAX_KEY);
         let bits = count.div_ceil(BUCKET).checked_next_power_of_two().map_or(0, usize::trailing_zeros).min(28);
         let remainder = usize::try_from(32_u32.saturating_sub(bits).div_ceil(8)).unwrap_or(TAIL);
-        let stored = width.saturating_sub(TAIL).saturating_add(remainder);
-        Self { issuers, width, bits, remainder, stored, stride: stored.saturating_add(DATE) }
+        let head = width.saturating_sub(TAIL);
+        Self { issuers, width, bits, remainder, head, stride: head.saturating_add(DATE) }
     }
 
     /// `None` when no key of this layout can hold the serial number.
@@ -128,15 +137,11 @@ impl Layout {
         let mixed = mix(u32::from_be_bytes(*tail) ^ fold(head));
         let bucket = mixed.checked_shr(32_u32.saturating_sub(self.bits)).unwrap_or(0);
         let rest = mixed & u32::MAX.checked_shr(self.bits).unwrap_or(0);
-        let mut stored = [0_u8; MAX_KEY];
-        let (front, back) = stored.split_at_mut_checked(self.remainder)?;
-        front.copy_from_slice(rest.to_be_bytes().get(TAIL.saturating_sub(self.remainder)..)?);
-        back.get_mut(..head.len())?.copy_from_slice(head);
-        Some(Cut { bucket: usize::try_from(bucket).ok()?, rest, stored })
+        let mut out = Cut { bucket: usize::try_from(bucket).ok()?, rest, head: [0; MAX_HEAD] };
+        out.head.get_mut(..head.len())?.copy_from_slice(head);
+        Some(out)
     }
-}
 
-impl Layout {
     /// Where between two records one is likely that has `rest`.
     fn guess(&self, rest: u32, start: usize, end: usize) -> usize {
         let count = u64::try_from(end.saturating_sub(start)).unwrap_or(0);
@@ -147,8 +152,8 @@ impl Layout {
 }
 
 impl Cut {
-    fn key(&self, layout: &Layout) -> &[u8] {
-        self.stored.get(..layout.stored).unwrap_or_default()
+    fn head(&self, layout: &Layout) -> &[u8] {
+        self.head.get(..layout.head).unwrap_or_default()
     }
 }
 
@@ -216,6 +221,7 @@ impl Serials {
         }
         drop(next);
 
+        let mut remainders = Vec::with_capacity(order.len().saturating_mul(layout.remainder));
         let mut records = Vec::with_capacity(order.len().saturating_mul(layout.stride));
         let mut reasons = vec![0_u8; order.len().div_ceil(2)];
         let mut bucket: Vec<(Cut, u32)> = Vec::new();
@@ -225,15 +231,17 @@ impl Serials {
             bucket.clear();
             let numbers = order.get(range).unwrap_or_default().iter();
             bucket.extend(numbers.filter_map(|n| Some((cut(*n)?, *n))));
-            bucket.sort_unstable_by_key(|(cut, _)| cut.stored);
-            let same = |two: &&[(Cut, u32)]| matches!(two, [a, b] if a.0.stored == b.0.stored);
+            bucket.sort_unstable_by_key(|(cut, _)| (cut.rest, cut.head));
+            let same = |two: &&[(Cut, u32)]| matches!(two, [(a, _), (b, _)] if a.rest == b.rest && a.head == b.head);
             if let Some([(_, twice), _]) = bucket.windows(2).find(same) {
                 return Err(Duplicate(key_at(*twice).map(|(_, serial)| serial.to_vec()).unwrap_or_default()));
             }
             for (cut, n) in &bucket {
                 let Some(entry) = entry_at(*n) else { continue };
                 let record = records.len().checked_div(layout.stride).unwrap_or(0);
-                records.extend_from_slice(cut.key(&layout));
+                let unused = TAIL.saturating_sub(layout.remainder);
+                remainders.extend_from_slice(cut.rest.to_be_bytes().get(unused..).unwrap_or_default());
+                records.extend_from_slice(cut.head(&layout));
                 let date = u32::try_from(entry.date.as_secs().clamp(0, i64::from(u32::MAX))).unwrap_or(0);
                 records.extend_from_slice(&date.to_be_bytes());
                 if let Some(octet) = reasons.get_mut(record >> 1) {
@@ -241,7 +249,8 @@ impl Serials {
                 }
             }
         }
-        Ok(Self { layout, starts: starts.into(), records: records.into(), reasons: reasons.into() })
+        let (remainders, records, reasons) = (remainders.into(), records.into(), reasons.into());
+        Ok(Self { layout, starts: starts.into(), remainders, records, reasons })
     }
 
     /// Entries in the table.
@@ -252,7 +261,8 @@ impl Serials {
     /// Octets that the table keeps.
     pub(super) fn memory(&self) -> usize {
         let starts = std::mem::size_of_val(&*self.starts);
-        self.records.len().saturating_add(self.reasons.len()).saturating_add(starts)
+        let records = self.remainders.len().saturating_add(self.records.len());
+        records.saturating_add(self.reasons.len()).saturating_add(starts)
     }
 
     /// The entry of a serial number, given as a magnitude without leading zero octets.
@@ -260,39 +270,74 @@ impl Serials {
         let cut = self.layout.cut(issuer, serial)?;
         let start = usize::try_from(*self.starts.get(cut.bucket)?).ok()?;
         let end = usize::try_from(*self.starts.get(cut.bucket.saturating_add(1))?).ok()?;
-        let wanted = cut.key(&self.layout);
-        let (mut low, mut high) = (start, end);
-        // The records of a bucket are sorted by bits that spread evenly, so the first guess is nearly right, and the
-        // next steps go to its neighbours. Where it is not, a binary search takes over.
-        let mut middle = self.layout.guess(cut.rest, start, end);
-        let mut steps = 0_u32;
-        while low < high {
-            if steps > NEIGHBOURS {
-                middle = low.saturating_add(high.saturating_sub(low) >> 1);
-            }
-            steps = steps.saturating_add(1);
-            let at = middle.saturating_mul(self.layout.stride);
-            let record = self.records.get(at..at.saturating_add(self.layout.stride))?;
-            let (key, date) = record.split_at_checked(self.layout.stored)?;
-            match key.cmp(wanted) {
-                std::cmp::Ordering::Less => {
-                    low = middle.saturating_add(1);
-                    middle = low;
-                }
-                std::cmp::Ordering::Greater => {
-                    high = middle;
-                    middle = middle.saturating_sub(1);
-                }
-                std::cmp::Ordering::Equal => {
-                    let date = u32::from_be_bytes(date.try_into().ok()?);
-                    let reason = self.reasons.get(middle >> 1)?.checked_shr(half(middle))? & 0x0f;
-                    let date = UnixTime::from_secs(i64::from(date));
+        let wanted = cut.head(&self.layout);
+        let mut at = self.first_at_least(&cut, start, end);
+        // Equal remainders are rare unless somebody made them; then the records are still in order.
+        if at.saturating_add(NEIGHBOURS) < end && self.remainder(at.saturating_add(NEIGHBOURS)) == Some(cut.rest) {
+            at = partition(at, end, |at| {
+                let key = (self.remainder(at), self.record(at).map(|(head, _)| head));
+                key < (Some(cut.rest), Some(wanted))
+            });
+        }
+        while at < end && self.remainder(at) == Some(cut.rest) {
+            let (head, date) = self.record(at)?;
+            match head.cmp(wanted) {
+                Ordering::Less => at = at.saturating_add(1),
+                Ordering::Greater => return None,
+                Ordering::Equal => {
+                    let date = UnixTime::from_secs(i64::from(u32::from_be_bytes(date.try_into().ok()?)));
+                    let reason = self.reasons.get(at >> 1)?.checked_shr(half(at))? & 0x0f;
                     return Some(Entry { date, reason: CrlReason::from_nibble(reason) });
                 }
             }
         }
         None
     }
+
+    /// The first record of a bucket whose remainder is not below the wanted one. Remainders spread evenly, so the
+    /// first guess is nearly right, and its neighbours are tried next; where they are not, a binary search takes over.
+    fn first_at_least(&self, cut: &Cut, start: usize, end: usize) -> usize {
+        let is_below = |at: usize| self.remainder(at).is_some_and(|rest| rest < cut.rest);
+        let mut at = self.layout.guess(cut.rest, start, end);
+        for _ in 0..NEIGHBOURS {
+            if at < end && is_below(at) {
+                at = at.saturating_add(1);
+            } else if at > start && !is_below(at.saturating_sub(1)) {
+                at = at.saturating_sub(1);
+            } else {
+                return at;
+            }
+        }
+        partition(start, end, is_below)
+    }
+
+    /// The head of a record's key, and its date.
+    fn record(&self, at: usize) -> Option<(&[u8], &[u8])> {
+        let from = at.saturating_mul(self.layout.stride);
+        self.records.get(from..from.saturating_add(self.layout.stride))?.split_at_checked(self.layout.head)
+    }
+
+    /// What is left of the mixed tail of a record's key.
+    #[inline]
+    fn remainder(&self, at: usize) -> Option<u32> {
+        let from = at.saturating_mul(self.layout.remainder);
+        let octets = self.remainders.get(from..from.saturating_add(self.layout.remainder))?;
+        Some(octets.iter().fold(0_u32, |rest, octet| (rest << 8) | u32::from(*octet)))
+    }
+}
+
+/// The first number of a range that is not below, where those that are come first.
+fn partition(start: usize, end: usize, is_below: impl Fn(usize) -> bool) -> usize {
+    let (mut low, mut high) = (start, end);
+    while low < high {
+        let middle = low.saturating_add(high.saturating_sub(low) >> 1);
+        if is_below(middle) {
+            low = middle.saturating_add(1);
+        } else {
+            high = middle;
+        }
+    }
+    low
 }
 
 /// How far a record's reason is shifted in its octet.
@@ -363,6 +408,26 @@ mod tests {
             let largest = built.starts.windows(2).map(|pair| pair[1] - pair[0]).max().unwrap();
             assert!(largest < 64, "{shape}: {largest} in one bucket");
             assert!(serials.iter().enumerate().all(|(n, (_, s))| built.get(0, s) == Some(entry(n))), "{shape}");
+        }
+    }
+
+    /// Lists that somebody made so that every number falls into one bucket.
+    #[test]
+    fn hostile_lists_are_searched_all_the_same() {
+        let made = |n: u32, mixed: u32| {
+            let head = [[0x55; 12].as_slice(), &n.to_be_bytes()].concat();
+            // What is mixed is the tail with this; so the mixed tails are equal too.
+            let tail = mixed ^ fold(&head);
+            (0, [head, tail.to_be_bytes().to_vec()].concat())
+        };
+        for (name, mixed) in [("equal", [7_u32; 2]), ("two kinds", [7, 8])] {
+            let serials: Vec<_> = (0..5_000_u32).map(|n| made(n, mixed[n as usize % 2])).collect();
+            let built = table(&serials, Issuers::One).unwrap();
+            let filled = built.starts.windows(2).filter(|pair| pair[0] != pair[1]).count();
+            assert!(filled <= 2, "{name}: {filled} buckets");
+            assert!(serials.iter().enumerate().all(|(n, (_, s))| built.get(0, s) == Some(entry(n))), "{name}");
+            assert!((5_000..10_000).all(|n| built.get(0, &made(n, mixed[n as usize % 2]).1).is_none()), "{name}");
+            assert!((0..5_000).all(|n| built.get(0, &made(n, 9).1).is_none()), "{name}");
         }
     }
 
