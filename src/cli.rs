@@ -14,6 +14,7 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::app::{self, ExplainError, ServeError};
+use crate::commands::verify::{self, VerifyArgs};
 use crate::config::{ExplainEndpoint, GoDuration, ServeConfig, default_workers};
 use crate::domain::reason;
 use crate::explain::{self, HeaderLine, Question, RemoteError, certificates_to_pem};
@@ -54,6 +55,8 @@ enum Command {
     Check(CheckArgs),
     /// Show how one request is decided, step by step. Exit code 0: it passes, 1: it is denied.
     Explain(ExplainArgs),
+    /// Check one certificate against anchors, CRLs and OCSP responses. Exit code 0: it is valid, 1: it is not.
+    Verify(VerifyArgs),
     /// Print the table of reasons for a denial, in Markdown.
     Reasons,
     /// Print the reference of the resources' fields, in Markdown.
@@ -174,6 +177,7 @@ pub fn run(args: impl IntoIterator<Item = std::ffi::OsString>) -> Exit {
         Command::Serve(args) => serve(args),
         Command::Check(args) => check(&args),
         Command::Explain(args) => explain(&args),
+        Command::Verify(args) => verify::run(&args, io::stdin().lock(), io::stdout().lock(), io::stderr().lock()),
         Command::Reference => print(&reference_page()),
         Command::Reasons => print(&reason::markdown()),
     }

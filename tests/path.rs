@@ -63,6 +63,7 @@ fn dates() {
 fn form_of_the_leaf() {
     check(&[
         ("serial zero", |c| c.leaf.serial = vec![0], Err(Reason::CertMalformed)),
+        ("empty names", |c| c.leaf.set(ext::names(&[])), Err(Reason::CertMalformed)),
         ("unknown critical extension", |c| c.leaf.set(ext::any("1.2.3", true, vec![])), Err(Reason::CertMalformed)),
         ("unknown extension", |c| c.leaf.set(ext::any("1.2.3", false, vec![])), Ok(())),
         ("critical authorityInfoAccess", |c| c.leaf.set(critical_access()), Err(Reason::CertMalformed)),
@@ -91,6 +92,7 @@ fn issuers() {
         ("path length 0", |c| c.ica.set(ext::ca(Some(0))), Ok(())),
         ("v1", |c| (c.ica.version, c.ica.extensions) = (vec![], vec![]), Err(Reason::CertUntrusted)),
         ("serial zero", |c| c.ica.serial = vec![0], Err(Reason::CertUntrusted)),
+        ("empty names", |c| c.ica.set(ext::names(&[])), Err(Reason::CertUntrusted)),
         ("unknown critical extension", |c| c.ica.set(ext::any("1.2.3", true, vec![])), Err(Reason::CertUntrusted)),
         ("no intermediate allowed", |c| c.profile.requirements.max_path_length = 0, Err(Reason::CertUntrusted)),
         ("one intermediate allowed", |c| c.profile.requirements.max_path_length = 1, Ok(())),

@@ -6,8 +6,8 @@
 //! Strict means: DER, not BER (the whole tree is walked first); no octet after the end; the profile of RFC 5280
 //! section 4.1 wherever leniency would let two parsers see two certificates. Accepted on purpose, because issuers do
 //! it and nothing hangs on it: an encoded `cA FALSE`, trailing zero bits in keyUsage, GeneralizedTime before 2050, an
-//! unsorted multi-valued RDN, and a serial number of zero (old roots have it; path validation refuses it below the
-//! anchor).
+//! unsorted multi-valued RDN. A serial number of zero, which old roots have, and an empty subjectAltName, which old OCSP
+//! responders have, are refused by path validation below the anchor.
 
 mod extensions;
 
@@ -338,6 +338,11 @@ impl Certificate {
     /// subjectAltName; empty when there is none.
     pub fn subject_alt_names(&self) -> &[GeneralName] {
         &self.extensions.subject_alt_names
+    }
+
+    /// Whether subjectAltName is there and names nothing, which RFC 5280 4.2.1.6 forbids.
+    pub fn has_empty_subject_alt_name(&self) -> bool {
+        self.subject_alt_names().is_empty() && self.extension(id::SUBJECT_ALT_NAME).is_some()
     }
 
     /// basicConstraints.

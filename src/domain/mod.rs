@@ -33,4 +33,5 @@ pub(crate) mod testing;
 pub mod time;
 pub mod trace;
 pub mod trust;
+pub mod verify;
 pub mod xfcc;

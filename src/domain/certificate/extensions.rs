@@ -66,6 +66,11 @@ impl KeyUsage {
         self.bit(0)
     }
 
+    /// Bit 1, also called contentCommitment.
+    pub fn non_repudiation(self) -> bool {
+        self.bit(1)
+    }
+
     /// Bit 5: the key may sign certificates.
     pub fn key_cert_sign(self) -> bool {
         self.bit(5)
@@ -183,8 +188,11 @@ impl Extensions {
                 self.key_usage = Some(KeyUsage(bits));
             }
             id::SUBJECT_ALT_NAME => {
+                // An empty list is refused where names count (path validation); old OCSP responders have one.
                 let sequence = der::exactly(value, tag::SEQUENCE)?;
-                self.subject_alt_names = GeneralName::read_all(sequence.content, der)?.into();
+                if !sequence.content.is_empty() {
+                    self.subject_alt_names = GeneralName::read_all(sequence.content, der)?.into();
+                }
             }
             id::BASIC_CONSTRAINTS => self.basic_constraints = Some(basic_constraints(value)?),
             id::NAME_CONSTRAINTS => {

@@ -1,6 +1,6 @@
 //! PEM as people keep it: the contents of a ConfigMap, a Secret, a file or an inline field.
 //!
-//! Owns: finding every `CERTIFICATE` block of such a text and naming the block and line that fail. Text between blocks
+//! Owns: finding every `CERTIFICATE` block of such a text, or every `X509 CRL` block, and naming the block and line that fail. Text between blocks
 //! is allowed (RFC 7468, section 2: explanatory text), as are CRLF, blanks at the end of a line and any line length
 //! (section 3, the lax form), because tools write all of these. It does not parse certificates, and it is not used for
 //! what a proxy forwards: [`super::pem`] is.
@@ -17,6 +17,7 @@ use thiserror::Error;
 
 use super::base64::{self, Base64Error};
 use super::excerpt::excerpt;
+use crate::domain::revocation::crl::MAX_CRL;
 
 /// The longest text that is read: four times what a ConfigMap or Secret can hold (1 MiB), for files.
 pub const MAX_TEXT: usize = 4 * 1024 * 1024;
@@ -29,7 +30,32 @@ pub const MAX_DER: usize = 256 * 1024;
 /// more, and path building would have to search it.
 pub const MAX_BLOCKS: usize = 1_500;
 
-const CERTIFICATE: &[u8] = b"CERTIFICATE";
+/// The longest text with CRLs that is read: what the base64 of one of [`MAX_CRL`] takes, and its line breaks.
+pub const MAX_CRL_TEXT: usize = 384 * 1024 * 1024;
+
+/// The most CRLs of one text. The largest public CAs split theirs into some hundred.
+pub const MAX_CRLS: usize = 4_096;
+
+/// A kind of block, and its caps.
+struct Wanted {
+    label: &'static [u8],
+    text: usize,
+    der: usize,
+    blocks: usize,
+    none: BundleError,
+}
+
+const CERTIFICATE: Wanted = Wanted {
+    label: b"CERTIFICATE",
+    text: MAX_TEXT,
+    der: MAX_DER,
+    blocks: MAX_BLOCKS,
+    none: BundleError::NoCertificate,
+};
+
+/// RFC 7468, section 6.
+const CRL: Wanted =
+    Wanted { label: b"X509 CRL", text: MAX_CRL_TEXT, der: MAX_CRL, blocks: MAX_CRLS, none: BundleError::NoCrl };
 
 /// Where a block stands, as messages name it. Both count from 1.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
@@ -66,14 +92,17 @@ pub enum BundleError {
     /// There is no block at all.
     #[error("no `-----BEGIN CERTIFICATE-----` block")]
     NoCertificate,
+    /// The same for CRLs.
+    #[error("no `-----BEGIN X509 CRL-----` block")]
+    NoCrl,
     /// A private key.
-    #[error("{place} is a private key; remove it: only certificates belong here")]
+    #[error("{place} is a private key; remove it: it does not belong here")]
     PrivateKey {
         /// The block.
         place: Place,
     },
     /// A block of another kind.
-    #[error("{place} is `{label}`, not `CERTIFICATE`")]
+    #[error("{place} is `{label}`, which does not belong here")]
     Label {
         /// The block.
         place: Place,
@@ -87,7 +116,7 @@ pub enum BundleError {
         line: usize,
     },
     /// The text ends, or another block begins, before a block's end.
-    #[error("{place} has no `-----END CERTIFICATE-----`")]
+    #[error("{place} has no END of its kind")]
     Unterminated {
         /// The block.
         place: Place,
@@ -113,8 +142,17 @@ enum Line<'a> {
 
 /// The DER of every certificate in `text`, at least one, in order.
 pub fn certificates(text: &[u8]) -> Result<Vec<Bytes>, BundleError> {
-    if text.len() > MAX_TEXT {
-        return Err(BundleError::TooLong { length: text.len(), limit: MAX_TEXT });
+    blocks(text, &CERTIFICATE)
+}
+
+/// The DER of every CRL in `text`, at least one, in order.
+pub fn crls(text: &[u8]) -> Result<Vec<Bytes>, BundleError> {
+    blocks(text, &CRL)
+}
+
+fn blocks(text: &[u8], wanted: &Wanted) -> Result<Vec<Bytes>, BundleError> {
+    if text.len() > wanted.text {
+        return Err(BundleError::TooLong { length: text.len(), limit: wanted.text });
     }
     let mut found = Vec::new();
     // The block that is open, and its base64 so far.
@@ -124,14 +162,14 @@ pub fn certificates(text: &[u8]) -> Result<Vec<Bytes>, BundleError> {
         match (classify(raw.trim_ascii_end()), open.take()) {
             (Line::Begin(label), None) => {
                 let place = Place { block: found.len().saturating_add(1), line };
-                if place.block > MAX_BLOCKS {
-                    return Err(BundleError::TooMany { limit: MAX_BLOCKS });
+                if place.block > wanted.blocks {
+                    return Err(BundleError::TooMany { limit: wanted.blocks });
                 }
-                check_label(label, place)?;
+                check_label(label, wanted, place)?;
                 open = Some((place, Vec::with_capacity(2048)));
             }
-            (Line::End(CERTIFICATE), Some((place, body))) => {
-                found.push(base64::decode(&body, MAX_DER).map_err(|cause| BundleError::Body { place, cause })?);
+            (Line::End(label), Some((place, body))) if label == wanted.label => {
+                found.push(base64::decode(&body, wanted.der).map_err(|cause| BundleError::Body { place, cause })?);
             }
             (Line::Other(content), Some((place, mut body))) => {
                 body.extend_from_slice(content);
@@ -144,7 +182,7 @@ pub fn certificates(text: &[u8]) -> Result<Vec<Bytes>, BundleError> {
     }
     match open {
         Some((place, _)) => Err(BundleError::Unterminated { place }),
-        None if found.is_empty() => Err(BundleError::NoCertificate),
+        None if found.is_empty() => Err(wanted.none.clone()),
         None => Ok(found),
     }
 }
@@ -170,8 +208,8 @@ fn classify(line: &[u8]) -> Line<'_> {
     if holds(b"-----BEGIN") || holds(b"-----END") { Line::Malformed } else { Line::Other(line) }
 }
 
-fn check_label(label: &[u8], place: Place) -> Result<(), BundleError> {
-    if label == CERTIFICATE {
+fn check_label(label: &[u8], wanted: &Wanted, place: Place) -> Result<(), BundleError> {
+    if label == wanted.label {
         Ok(())
     } else if label.ends_with(b"PRIVATE KEY") {
         Err(BundleError::PrivateKey { place })
@@ -263,6 +301,16 @@ mod tests {
         }
         let got = certificates(format!("{ONE}{}", TWO.replace("BAUG", "BA*G")).as_bytes()).unwrap_err();
         assert!(got.to_string().starts_with("PEM block 2 (line 4): not canonical base64"), "{got}");
+    }
+
+    #[test]
+    fn lists_of_revoked_certificates_have_their_own_label() {
+        let list = ONE.replace("CERTIFICATE", "X509 CRL");
+        assert_eq!(crls(list.as_bytes()), Ok(vec![Bytes::from_static(&[1, 2, 3])]));
+        assert_eq!(crls(b"hello"), Err(BundleError::NoCrl));
+        let mixed = format!("{list}{ONE}");
+        let label = BundleError::Label { place: place(2, 4), label: "CERTIFICATE".into() };
+        assert_eq!(crls(mixed.as_bytes()), Err(label));
     }
 
     #[test]

@@ -20,7 +20,7 @@ use super::budget::Budget;
 use super::error::Rank;
 use super::pool::{Pool, SubjectIndex};
 use super::signature::{PublicKey, SignatureError};
-use super::{PathError, PathFailure, PathParameters, Rejection, ValidPath, policies, validate};
+use super::{PathError, PathFailure, PathParameters, Rejection, RolloverRule, ValidPath, policies, validate};
 
 /// After so many steps the search is not an ordinary one, and it pays to work out which certificates can lead to an
 /// anchor at all.
@@ -156,7 +156,12 @@ impl<'a> Search<'a> {
             self.fail(frames, Some(candidate), frames.len(), Rank::DeadEnd, || PathError::TooLong(limit), trace);
             return;
         }
-        if let Err(error) = validate::issuer(certificate, counted, self.now) {
+        let outcome = if self.is_next_key(certificate) {
+            validate::next_key(certificate, counted, self.now)
+        } else {
+            validate::issuer(certificate, counted, self.now)
+        };
+        if let Err(error) = outcome {
             self.fail(frames, Some(candidate), frames.len(), error.rank(), || error.clone(), trace);
             return;
         }
@@ -168,6 +173,13 @@ impl<'a> Search<'a> {
             let at = frames.len().saturating_sub(1);
             self.fail(frames, None, at, Rank::DeadEnd, || unknown_issuer(certificate), trace);
         }
+    }
+
+    /// Whether an anchor may have issued the certificate to its own name, and that is enough.
+    fn is_next_key(&self, certificate: &Certificate) -> bool {
+        self.parameters.rollover == RolloverRule::KeyCertSign
+            && certificate.is_self_issued()
+            && self.pool.anchors().iter().any(|anchor| anchor.subject() == certificate.subject())
     }
 
     /// Validates a chain that has reached an anchor: signatures first, since without them it is no chain; then

@@ -19,6 +19,9 @@ pub enum PathError {
     /// RFC 5280 4.1.2.2: a serial number is positive.
     #[error("the serial number is zero")]
     ZeroSerial,
+    /// RFC 5280 4.2.1.6: subjectAltName names at least one name.
+    #[error("subjectAltName is there and empty")]
+    EmptyNames,
     /// Only v3 certificates carry the extensions that the checks need.
     #[error("the certificate is of version {0:?}, not V3")]
     OldVersion(Version),
@@ -156,6 +159,7 @@ impl PathError {
             Self::UnknownIssuer(_) | Self::TooLong(_) => Rank::DeadEnd,
             Self::Signature(_) => Rank::Signature,
             Self::ZeroSerial
+            | Self::EmptyNames
             | Self::OldVersion(_)
             | Self::UnknownCriticalExtension(_)
             | Self::Nameless
@@ -179,13 +183,18 @@ impl PathError {
     /// The stable code; `position` is that of the certificate in the path, the leaf being 0.
     pub fn reason(&self, position: usize) -> Reason {
         match self {
-            Self::ZeroSerial | Self::OldVersion(_) | Self::UnknownCriticalExtension(_) | Self::Nameless
+            Self::ZeroSerial
+            | Self::EmptyNames
+            | Self::OldVersion(_)
+            | Self::UnknownCriticalExtension(_)
+            | Self::Nameless
                 if position == 0 =>
             {
                 Reason::CertMalformed
             }
             Self::CaExtensionInEndEntity(_) => Reason::CertMalformed,
             Self::ZeroSerial
+            | Self::EmptyNames
             | Self::OldVersion(_)
             | Self::UnknownCriticalExtension(_)
             | Self::Nameless

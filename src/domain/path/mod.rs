@@ -45,6 +45,18 @@ pub struct PathParameters {
     pub max_path_length: u32,
     /// The policy inputs of RFC 5280 section 6.1.1.
     pub policies: PolicyParameters,
+    /// What an anchor's certificate for its own next key must say.
+    pub rollover: RolloverRule,
+}
+
+/// What a certificate must say that a trust anchor has issued to its own name, for its next key.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub enum RolloverRule {
+    /// That it is a CA's, as every other CA certificate (RFC 5280 6.1.4 (k)).
+    BasicConstraints,
+    /// That its key signs certificates (keyUsage with keyCertSign); basicConstraints may be absent. For suites that
+    /// were made so; the anchor has given the key its own name and that right, so nobody else gains by it.
+    KeyCertSign,
 }
 
 /// The most intermediates unless a profile says otherwise. Corporate and bridge PKIs have up to six.
@@ -59,6 +71,7 @@ impl Default for PathParameters {
             signatures: SignaturePolicy::default(),
             max_path_length: DEFAULT_MAX_PATH_LENGTH,
             policies: PolicyParameters::default(),
+            rollover: RolloverRule::BasicConstraints,
         }
     }
 }

@@ -50,6 +50,11 @@ impl Pool {
         self.certificates.get(self.anchors..).unwrap_or_default()
     }
 
+    /// The anchors and intermediates with this subject.
+    pub fn named<'a>(&'a self, name: &Name) -> impl Iterator<Item = &'a Arc<Certificate>> + use<'a> {
+        self.with_subject(name).iter().filter_map(|position| self.certificates.get(*position as usize))
+    }
+
     pub(super) fn certificates(&self) -> &[Arc<Certificate>] {
         &self.certificates
     }

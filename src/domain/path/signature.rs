@@ -3,7 +3,7 @@
 //! The arithmetic is aws-lc's. Owned here is what may reach it: the algorithm identifiers of RFC 4055, 5758, 8410 and
 //! 5480 with exactly the parameters those allow, and key sizes. Everything else is refused by name.
 
-use aws_lc_rs::signature as lc;
+use aws_lc_rs::{digest, signature as lc};
 use thiserror::Error;
 
 use crate::domain::der::{self, DerError, Reader, tag};
@@ -209,13 +209,34 @@ impl<'a> PublicKey<'a> {
         signature: &[u8],
         policy: &SignaturePolicy,
     ) -> Result<(), SignatureError> {
+        lc::UnparsedPublicKey::new(self.verification(algorithm, policy)?, self.octets)
+            .verify(message, signature)
+            .map_err(|_| SignatureError::Invalid(self.kind))
+    }
+
+    /// The same for a message of which only the digest is at hand, made by [`digest`] for this algorithm.
+    pub fn verify_digest(
+        &self,
+        algorithm: &[u8],
+        digest: &digest::Digest,
+        signature: &[u8],
+        policy: &SignaturePolicy,
+    ) -> Result<(), SignatureError> {
+        lc::UnparsedPublicKey::new(self.verification(algorithm, policy)?, self.octets)
+            .verify_digest(digest, signature)
+            .map_err(|_| SignatureError::Invalid(self.kind))
+    }
+
+    /// aws-lc's algorithm for a DER AlgorithmIdentifier and this key, once both count.
+    fn verification(
+        &self,
+        algorithm: &[u8],
+        policy: &SignaturePolicy,
+    ) -> Result<&'static dyn lc::VerificationAlgorithm, SignatureError> {
         self.check_strength(policy)?;
         let mut reader = Reader::new(der::exactly(algorithm, tag::SEQUENCE).map_err(SignatureError::Key)?.content);
         let oid = reader.oid().map_err(SignatureError::Key)?;
-        let verification = self.algorithm(oid, reader.rest(), policy)?;
-        lc::UnparsedPublicKey::new(verification, self.octets)
-            .verify(message, signature)
-            .map_err(|_| SignatureError::Invalid(self.kind))
+        self.algorithm(oid, reader.rest(), policy)
     }
 
     /// aws-lc's algorithm for a signature algorithm and this key.
@@ -296,6 +317,29 @@ pub fn verify(
     policy: &SignaturePolicy,
 ) -> Result<(), SignatureError> {
     PublicKey::parse(spki)?.verify(algorithm, message, signature, policy)
+}
+
+/// The digest of `message` that signatures with the DER AlgorithmIdentifier `algorithm` are over; `None` for algorithms
+/// that sign the message itself, and for unknown ones.
+pub fn digest(algorithm: &[u8], message: &[u8]) -> Option<digest::Digest> {
+    let mut reader = Reader::new(der::exactly(algorithm, tag::SEQUENCE).ok()?.content);
+    let hash = match reader.oid().ok()? {
+        RSA_SHA1 | ECDSA_SHA1 => &digest::SHA1_FOR_LEGACY_USE_ONLY,
+        RSA_SHA256 | ECDSA_SHA256 => &digest::SHA256,
+        RSA_SHA384 | ECDSA_SHA384 => &digest::SHA384,
+        RSA_SHA512 | ECDSA_SHA512 => &digest::SHA512,
+        RSASSA_PSS => {
+            let mut parameters = Reader::new(der::exactly(reader.rest(), tag::SEQUENCE).ok()?.content);
+            match hash_identifier(parameters.expect(tag::context_constructed(0)).ok()?.content).ok()? {
+                SHA256 => &digest::SHA256,
+                SHA384 => &digest::SHA384,
+                SHA512 => &digest::SHA512,
+                _ => return None,
+            }
+        }
+        _ => return None,
+    };
+    Some(digest::digest(hash, message))
 }
 
 /// The size of an RSAPublicKey's modulus.

@@ -45,6 +45,21 @@ pub(super) fn leaf(certificate: &Certificate, parameters: &PathParameters, now: 
 pub(super) fn issuer(certificate: &Certificate, below: u32, now: UnixTime) -> Result<(), PathError> {
     form(certificate)?;
     time(certificate, now)?;
+    capacity(certificate, below)
+}
+
+/// The same for the next key of an anchor, where [`super::RolloverRule::KeyCertSign`] holds.
+pub(super) fn next_key(certificate: &Certificate, below: u32, now: UnixTime) -> Result<(), PathError> {
+    form(certificate)?;
+    time(certificate, now)?;
+    match (certificate.basic_constraints(), certificate.key_usage()) {
+        (None, Some(usage)) if usage.key_cert_sign() => Ok(()),
+        _ => capacity(certificate, below),
+    }
+}
+
+/// Whether a certificate is one of a CA that may have so many below it.
+fn capacity(certificate: &Certificate, below: u32) -> Result<(), PathError> {
     // 6.1.4 (k). A certificate without extensions could be let in by other means; there are none here.
     let constraints = certificate.basic_constraints().filter(|constraints| constraints.is_ca);
     let constraints = constraints.ok_or(PathError::NotCa)?;
@@ -66,6 +81,9 @@ fn form(certificate: &Certificate) -> Result<(), PathError> {
     }
     if certificate.serial_number().is_empty() {
         return Err(PathError::ZeroSerial);
+    }
+    if certificate.has_empty_subject_alt_name() {
+        return Err(PathError::EmptyNames);
     }
     match certificate.unknown_critical_extension() {
         Some(oid) => Err(PathError::UnknownCriticalExtension(oid)),

@@ -1,0 +1,3 @@
+//! Commands of the command line that are more than a call into the composition root.
+
+pub mod verify;

@@ -1,0 +1,85 @@
+//! A signature that is verified when a key is at hand, and remembered.
+//!
+//! A CRL is parsed long before a path shows who may have signed it. What is kept for that moment is the digest of the
+//! signed part, not the part itself, wherever the algorithm signs a digest; a CRL of a million entries then keeps 64
+//! octets of it. Ed25519 signs the message, so there the signed part stays in memory.
+
+use std::sync::{PoisonError, RwLock};
+
+use aws_lc_rs::digest::Digest;
+use bytes::Bytes;
+
+use crate::domain::path::signature::{self, PublicKey, SignatureError, SignaturePolicy};
+
+/// Keys whose outcome is remembered. One CRL has one signer; keys of the same name come from key roll-over, and from
+/// whoever presents certificates that a CA of the path has issued.
+const MAX_REMEMBERED: usize = 16;
+
+/// A signature and what it is over.
+pub(super) struct Signed {
+    algorithm: Box<[u8]>,
+    signature: Box<[u8]>,
+    message: Message,
+    known: RwLock<Vec<Known>>,
+}
+
+enum Message {
+    Digest(Digest),
+    Whole(Bytes),
+}
+
+struct Known {
+    spki: Box<[u8]>,
+    policy: SignaturePolicy,
+    outcome: Result<(), SignatureError>,
+}
+
+impl Signed {
+    /// `algorithm` is the DER AlgorithmIdentifier.
+    pub(super) fn new(algorithm: &[u8], signature: &[u8], message: Bytes) -> Self {
+        let message = match signature::digest(algorithm, &message) {
+            Some(digest) => Message::Digest(digest),
+            None => Message::Whole(message),
+        };
+        Self { algorithm: algorithm.into(), signature: signature.into(), message, known: RwLock::default() }
+    }
+
+    /// Verifies the signature by the key in the DER SubjectPublicKeyInfo `spki`, once for each key.
+    pub(super) fn verify(&self, spki: &[u8], policy: &SignaturePolicy) -> Result<(), SignatureError> {
+        // A poisoned lock holds what was remembered before the panic; nothing is half written.
+        let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = known.iter().find(|known| *known.spki == *spki && known.policy == *policy) {
+            return known.outcome.clone();
+        }
+        drop(known);
+        let outcome = PublicKey::parse(spki).and_then(|key| match &self.message {
+            Message::Digest(digest) => key.verify_digest(&self.algorithm, digest, &self.signature, policy),
+            Message::Whole(message) => key.verify(&self.algorithm, message, &self.signature, policy),
+        });
+        let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
+        if known.len() < MAX_REMEMBERED && !known.iter().any(|k| *k.spki == *spki && k.policy == *policy) {
+            known.push(Known { spki: spki.into(), policy: *policy, outcome: outcome.clone() });
+        }
+        outcome
+    }
+
+    /// Whether any key has verified it so far.
+    pub(super) fn is_verified(&self) -> bool {
+        self.known.read().unwrap_or_else(PoisonError::into_inner).iter().any(|known| known.outcome.is_ok())
+    }
+
+    /// Octets kept for the signature.
+    pub(super) fn memory(&self) -> usize {
+        let message = match &self.message {
+            Message::Digest(_) => 0,
+            Message::Whole(message) => message.len(),
+        };
+        self.algorithm.len().saturating_add(self.signature.len()).saturating_add(message)
+    }
+}
+
+impl std::fmt::Debug for Signed {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Signed").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,192 @@
+//! Who may sign a CRL about a certificate (RFC 5280 section 6.3.3 (f) and (g)).
+//!
+//! A signer bears the CRL issuer's name, may sign CRLs (keyUsage, where there is one, has cRLSign; an anchor's is
+//! looked at too), and its key verifies the signature. It is a certificate of the path, or another one whose own path
+//! is valid, ends at the same trust anchor, and is not revoked.
+//!
+//! Stricter than RFC 5280: the other signer of a CA's own CRL (a separate key, or an older or newer one) is certified
+//! by that CA or by whoever certified it, not by just anybody below the anchor; else any sub-CA that certifies the
+//! name could vouch for another's certificates. For an indirect CRL the distribution point names the issuer, and that
+//! is enough.
+
+use std::sync::Arc;
+
+use crate::domain::certificate::Certificate;
+use crate::domain::path::{self, LeafRule, PathParameters, Rejection, UsageRule};
+use crate::domain::reason::Reason;
+use crate::domain::trace::Trace;
+
+use super::check::{Check, Silence};
+use super::crl::Crl;
+use super::{BadStatus, OnUnknown, RevocationScope};
+
+/// How a CRL's signer stands to the certificate in question; the better one first.
+#[derive(Copy, Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Authority {
+    /// The signer does not depend on the certificate.
+    Independent,
+    /// The signer is the certificate, or hangs on it: a CRL issuer whose own status stands in the CRL that it signs
+    /// (PKITS 4.14.30). Such a CRL is heard when there is no other.
+    SelfVouched,
+}
+
+/// The certificates whose status is being determined: what hangs on them vouches for itself.
+#[derive(Copy, Clone, Debug)]
+pub(super) struct Doubt<'a> {
+    certificate: &'a Certificate,
+    outer: Option<&'a Doubt<'a>>,
+}
+
+impl Doubt<'_> {
+    fn holds(&self, certificate: &Certificate) -> bool {
+        let mut next = Some(self);
+        while let Some(doubt) = next {
+            if doubt.certificate.is_same(certificate) {
+                return true;
+            }
+            next = doubt.outer;
+        }
+        false
+    }
+
+    fn depth(&self) -> usize {
+        let mut depth = 0_usize;
+        let mut next = Some(self);
+        while let Some(doubt) = next {
+            depth = depth.saturating_add(1);
+            next = doubt.outer;
+        }
+        depth
+    }
+}
+
+/// How deep signers of CRLs about signers of CRLs are followed.
+const MAX_DEPTH: usize = 3;
+
+impl<'a> Check<'a> {
+    /// Finds who signed `crl`, and what the signature is worth for the certificate at `position`; with the signer's
+    /// DER SubjectPublicKeyInfo.
+    pub(super) fn authority<'p, T: Trace>(
+        &self,
+        crl: &Crl,
+        path: &'p [Arc<Certificate>],
+        position: usize,
+        doubt: Option<&Doubt<'_>>,
+        trace: &mut T,
+    ) -> Result<(Authority, &'p [u8]), Silence>
+    where
+        'a: 'p,
+    {
+        let mut silence = Silence::NoSigner;
+        let anchor = path.len().saturating_sub(1);
+        // Above the certificate first: its issuer is nearly always the one.
+        let above = path.iter().enumerate().skip(position.saturating_add(1));
+        let below = path.iter().enumerate().take(position.saturating_add(1)).rev();
+        for (at, candidate) in above.chain(below) {
+            match self.signs(crl, candidate) {
+                Ok(()) if at > position || at == anchor => return Ok((Authority::Independent, candidate.public_key())),
+                Ok(()) => return Ok((Authority::SelfVouched, candidate.public_key())),
+                Err(better) => silence = rank(silence, better),
+            }
+        }
+        let pool = self.helpers.pool.named(crl.issuer());
+        let presented = self.helpers.presented.iter().filter(|candidate| candidate.subject() == crl.issuer());
+        for candidate in pool.chain(presented) {
+            if path.iter().any(|certificate| certificate.is_same(candidate)) {
+                continue;
+            }
+            let outcome =
+                self.signs(crl, candidate).and_then(|()| self.elsewhere(candidate, crl, path, position, doubt, trace));
+            match outcome {
+                Ok(authority) => return Ok((authority, candidate.public_key())),
+                Err(better) => silence = rank(silence, better),
+            }
+        }
+        Err(silence)
+    }
+
+    /// Whether the candidate has the name, the right and the key.
+    fn signs(&self, crl: &Crl, candidate: &Certificate) -> Result<(), Silence> {
+        if candidate.subject() != crl.issuer() {
+            return Err(Silence::NoSigner);
+        }
+        if candidate.key_usage().is_some_and(|usage| !usage.crl_sign()) {
+            return Err(Silence::MayNotSign);
+        }
+        crl.verify(candidate.public_key(), &self.policy.signatures).map_err(Silence::Signature)
+    }
+
+    /// Whether a signer that is not on the path may sign.
+    fn elsewhere<T: Trace>(
+        &self,
+        signer: &Arc<Certificate>,
+        crl: &Crl,
+        path: &[Arc<Certificate>],
+        position: usize,
+        doubt: Option<&Doubt<'_>>,
+        trace: &mut T,
+    ) -> Result<Authority, Silence> {
+        let (Some(certificate), Some(anchor)) = (path.get(position), path.last()) else {
+            return Err(Silence::NoSigner);
+        };
+        if doubt.is_some_and(|doubt| doubt.holds(signer)) {
+            return Ok(Authority::SelfVouched);
+        }
+        let issuer = path.get(position.saturating_add(1)).unwrap_or(certificate);
+        let is_own = crl.issuer() == certificate.issuer();
+        if is_own && signer.issuer() != issuer.issuer() && signer.issuer() != issuer.subject() {
+            return Err(Silence::Signer(format!("it is certified by [{}]", signer.issuer())));
+        }
+        let doubt = Doubt { certificate, outer: doubt };
+        let left = self.searches.get().checked_sub(1).filter(|_| doubt.depth() <= MAX_DEPTH);
+        self.searches.set(left.ok_or_else(|| Silence::Signer("too many signers to follow".to_owned()))?);
+
+        let parameters = PathParameters {
+            usage: UsageRule::Unchecked,
+            leaf: LeafRule::AnyCertificate,
+            signatures: self.policy.signatures,
+            ..PathParameters::default()
+        };
+        let helpers = self.helpers;
+        let found =
+            path::find(signer, helpers.presented, helpers.pool, &parameters, self.now, trace, |found, trace| {
+                if !found.anchor().is_same(anchor) {
+                    let detail =
+                        format!("its path ends at [{}], not at [{}]", found.anchor().subject(), anchor.subject());
+                    return Err(Rejection { reason: Reason::CertUntrusted, detail });
+                }
+                self.is_good(found.certificates(), &doubt, trace)
+            });
+        match found {
+            Ok(_) => Ok(Authority::Independent),
+            Err(failure) => Err(Silence::Signer(failure.to_string())),
+        }
+    }
+
+    /// Whether the path of a signer is not revoked, as far as the profile wants to know.
+    fn is_good<T: Trace>(&self, path: &[Arc<Certificate>], doubt: &Doubt<'_>, trace: &mut T) -> Result<(), Rejection> {
+        if self.policy.scope == RevocationScope::EndEntity {
+            return Ok(());
+        }
+        for position in 0..path.len().saturating_sub(1) {
+            match self.certificate(path, position, Some(doubt), trace) {
+                Ok(_) => {}
+                Err(BadStatus::Unknown { .. } | BadStatus::Stale { .. })
+                    if self.policy.on_unknown == OnUnknown::Allow => {}
+                Err(status) => return Err(Rejection { reason: status.reason(), detail: status.to_string() }),
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The silence that tells more.
+fn rank(a: Silence, b: Silence) -> Silence {
+    let worth = |silence: &Silence| match silence {
+        Silence::NoSigner => 0_u8,
+        Silence::MayNotSign => 1,
+        Silence::Signature(_) => 2,
+        _ => 3,
+    };
+    if worth(&b) > worth(&a) { b } else { a }
+}

@@ -1,0 +1,78 @@
+//! One certificate against anchors, CRLs and OCSP responses, outside of any policy: what `certgate verify` runs.
+//!
+//! Owned here: putting the path engine and revocation together for one question, and the report. The form of batch
+//! cases is [`batch`]'s. Not owned: reading files, the command line, measuring time.
+
+pub mod batch;
+
+use std::sync::Arc;
+
+use super::certificate::Certificate;
+use super::path::{self, PathParameters, Pool, Rejection, ValidPath};
+use super::reason::Reason;
+use super::revocation::{self, Helpers, RevocationData, RevocationOutcome, RevocationPolicy};
+use super::time::UnixTime;
+use super::trace::{Trace, Verdict};
+
+/// What is asked about a certificate.
+#[derive(Debug)]
+pub struct Question {
+    /// The certificate.
+    pub leaf: Arc<Certificate>,
+    /// Anchors and trusted helpers.
+    pub pool: Pool,
+    /// Certificates that help to build the path.
+    pub untrusted: Vec<Arc<Certificate>>,
+    /// CRLs and OCSP responses.
+    pub data: RevocationData,
+    /// What a path must fulfil.
+    pub path: PathParameters,
+    /// What revocation must show.
+    pub revocation: RevocationPolicy,
+}
+
+/// A certificate that fulfils what was asked.
+#[derive(Debug)]
+pub struct Valid {
+    /// The path.
+    pub path: ValidPath,
+    /// The last second at which that holds, as far as certificates and revocation data tell.
+    pub valid_until: UnixTime,
+    /// What is not known about revocation and was let pass.
+    pub warnings: Vec<String>,
+}
+
+/// Why it does not.
+#[derive(Clone, Debug)]
+pub struct Invalid {
+    /// The stable code.
+    pub reason: Reason,
+    /// What was compared, and the path it belongs to.
+    pub detail: String,
+    /// The path that got farthest, the leaf first; what is known of it.
+    pub path: Vec<Arc<Certificate>>,
+}
+
+impl Question {
+    /// Answers the question for the time `now`.
+    pub fn answer<T: Trace>(&self, now: UnixTime, trace: &mut T) -> Result<Valid, Invalid> {
+        let helpers = Helpers { pool: &self.pool, presented: &self.untrusted };
+        let check = |found: &ValidPath, trace: &mut T| -> Result<RevocationOutcome, Rejection> {
+            revocation::check_path(&self.data, &self.revocation, found.certificates(), helpers, now, trace)
+                .map_err(|failure| Rejection { reason: failure.status.reason(), detail: failure.to_string() })
+        };
+        match path::find(&self.leaf, &self.untrusted, &self.pool, &self.path, now, trace, check) {
+            Ok((path, outcome)) => {
+                let until = path.valid_until();
+                let valid_until = outcome.valid_until.map_or(until, |revocation| revocation.min(until));
+                trace.step("verify", Verdict::Pass, || format!("valid until {valid_until}"));
+                Ok(Valid { path, valid_until, warnings: outcome.warnings })
+            }
+            Err(failure) => {
+                let invalid = Invalid { reason: failure.reason(), detail: failure.explain(), path: failure.path };
+                trace.step("verify", Verdict::Fail, || format!("{}: {}", invalid.reason, invalid.detail));
+                Err(invalid)
+            }
+        }
+    }
+}

@@ -1,0 +1,239 @@
+//! CRLs, one defect at a time, and what is kept of a good one.
+
+#[path = "support/der.rs"]
+mod der;
+#[path = "support/status.rs"]
+mod status;
+
+use certgate::domain::der::tag;
+use certgate::domain::name::Name;
+use certgate::domain::path::SignaturePolicy;
+use certgate::domain::revocation::{Crl, CrlReason};
+
+use der::{Key, NOW, context, implicit, int, name, oid, seq, tlv, uri};
+use status::*;
+
+const CA: &str = "CN=CA";
+
+fn parse(draft: &CrlDraft, key: &Key) -> Result<Crl, String> {
+    Crl::from_der(draft.der(key)).map_err(|error| error.to_string())
+}
+
+#[test]
+fn what_a_crl_says_is_kept() {
+    let key = Key::p256();
+    let big = [&[0x00, 0xff][..], &[7; 18]].concat();
+    let crl = CrlDraft::new(CA).lists(&[5], None).lists(&big, Some(reason::HOLD)).lists(&[0x80, 1], None);
+    let crl = parse(&crl.lists(&[1; 21], Some(reason::KEY_COMPROMISE)), &key).unwrap();
+    let issuer = Name::parse_rfc4514(CA).unwrap();
+    assert_eq!(crl.issuer(), &issuer);
+    assert_eq!(crl.this_update(), NOW.minus(HOUR));
+    assert_eq!(crl.next_update(), Some(NOW.plus(DAY)));
+    assert_eq!(crl.number().unwrap().to_string(), "10");
+    assert_eq!(crl.len(), 2, "negative and over-long serial numbers are no certificate's");
+    let entry = crl.entry(&issuer, &[5]).unwrap();
+    assert_eq!((entry.date, entry.reason), (NOW.minus(30 * DAY), None));
+    assert_eq!(crl.entry(&issuer, &big[1..]).unwrap().reason, Some(CrlReason::CertificateHold));
+    for other in [&[][..], &[0], &[6], &[5, 0], &[0x80, 1], &[1; 21], &[1; 40]] {
+        assert_eq!(crl.entry(&issuer, other), None, "{other:?}");
+    }
+    assert_eq!(crl.entry(&Name::parse_rfc4514("CN=Other").unwrap(), &[5]), None, "another CA's number");
+}
+
+#[test]
+fn signatures_of_every_kind_are_verified_and_remembered() {
+    for key in [Key::p256(), Key::rsa(), Key::ed25519()] {
+        let policy = SignaturePolicy::default();
+        let crl = parse(&CrlDraft::new(CA), &key).unwrap();
+        assert!(!crl.is_verified());
+        assert!(crl.verify(&Key::p256().spki(), &policy).is_err());
+        assert!(!crl.is_verified());
+        for _ in 0..2 {
+            crl.verify(&key.spki(), &policy).unwrap();
+        }
+        assert!(crl.is_verified());
+        let forged = CrlDraft { forged: true, ..CrlDraft::new(CA) };
+        assert!(parse(&forged, &key).unwrap().verify(&key.spki(), &policy).is_err());
+        // Another policy is another question.
+        let strong = SignaturePolicy { minimum_rsa_bits: 4096, minimum_ec_bits: 384, ..policy };
+        assert!(crl.verify(&key.spki(), &strong).is_err());
+    }
+}
+
+#[test]
+fn malformed_lists_are_refused() {
+    let name_of_ca = || context(4, name(CA));
+    let unknown = |critical| ("1.2.3.4".to_owned(), critical, vec![5, 0]);
+    type Edit = Box<dyn Fn(&mut CrlDraft)>;
+    let rows: Vec<(&str, Edit, &str)> = vec![
+        ("version 1 encoded", Box::new(|d| d.version = int(0)), "version 0"),
+        ("version 3", Box::new(|d| d.version = int(2)), "version 2"),
+        ("v1 with extensions", Box::new(|d| d.version = vec![]), "crlExtensions in a CRL of version 1"),
+        ("empty issuer", Box::new(|d| d.issuer = name("")), "the issuer is empty"),
+        ("no dates", Box::new(|d| (d.this_update, d.next_update) = (vec![], vec![])), "thisUpdate"),
+        ("dates reversed", Box::new(|d| *d = d.clone().dated(0, Some(-1))), "is after nextUpdate"),
+        ("offset in a time", Box::new(|d| d.this_update = tlv(tag::UTC_TIME, "260101000000+0000")), "thisUpdate: time"),
+        ("empty list", Box::new(|d| d.next_update = [d.next_update.clone(), seq(&[])].concat()), "may not be empty"),
+        ("algorithms differ", Box::new(|d| d.outer_algorithm = Some(seq(&[oid("1.2.3")]))), "outside the signed part"),
+        ("after the signed part's fields", Box::new(|d| d.trailer = int(1)), "tbsCertList"),
+        ("after the whole", Box::new(|d| d.after = vec![0]), "octets after the end"),
+        ("number twice", Box::new(|d| d.extensions.push(number(11))), "2.5.29.20 appears twice"),
+        ("number negative", Box::new(|d| d.extensions[0].2 = tlv(tag::INTEGER, [0x80])), "or negative"),
+        ("number long", Box::new(|d| d.extensions[0].2 = tlv(tag::INTEGER, [1; 21])), "CRL number of 21"),
+        ("number critical", Box::new(|d| d.extensions[0].1 = true), "2.5.29.20 is critical"),
+        ("unknown critical", Box::new(move |d| d.extensions.push(unknown(true))), "critical extension 1.2.3.4"),
+        ("delta without number", Box::new(|d| d.extensions = vec![base(1)]), "no CRLNumber"),
+        (
+            "key identifier without number",
+            Box::new(|d| {
+                let value = seq(&[implicit(0, [1])]);
+                d.extensions = vec![(id::AUTHORITY_KEY_IDENTIFIER.to_owned(), false, value)];
+            }),
+            "no CRLNumber",
+        ),
+        ("scope empty", Box::new(|d| d.extensions.push(idp(&[]))), "issuingDistributionPoint"),
+        ("scope of users and CAs", Box::new(|d| d.extensions.push(idp(&[flag(1), flag(2)]))), "more than one of"),
+        ("scope with encoded FALSE", Box::new(|d| d.extensions.push(idp(&[implicit(1, [0])]))), "BOOLEAN"),
+        ("scope with empty names", Box::new(|d| d.extensions.push(idp(&[full_name(&[])]))), "may not be empty"),
+        ("scope in the wrong order", Box::new(|d| d.extensions.push(idp(&[flag(4), flag(1)]))), "after the end"),
+        (
+            "fresher list nowhere",
+            Box::new(|d| d.extensions.push((id::FRESHEST_CRL.into(), false, seq(&[])))),
+            "freshestCRL",
+        ),
+        ("listed twice", Box::new(|d| *d = d.clone().lists(&[7], None).lists(&[7], Some(1))), "07 is listed twice"),
+        ("removed in a complete list", Box::new(|d| *d = d.clone().lists(&[7], Some(reason::REMOVE))), "reason code 8"),
+        ("undefined reason", Box::new(|d| *d = d.clone().lists(&[7], Some(7))), "reason code 7"),
+        ("serial padded", Box::new(|d| *d = d.clone().lists(&[0, 7], None)), "not minimal"),
+        ("entry empty", Box::new(|d| d.entries.push(seq(&[]))), "revokedCertificates"),
+        ("entry without date", Box::new(|d| d.entries.push(seq(&[int(7)]))), "revocationDate"),
+        (
+            "entry extensions empty",
+            Box::new(|d| d.entries.push(seq(&[int(7), der::time(NOW), seq(&[])]))),
+            "crlEntryExtensions",
+        ),
+        (
+            "entry's unknown critical",
+            Box::new(move |d| d.entries.push(entry(&[7], &[unknown(true)]))),
+            "1.2.3.4 of the entry for serial number 07",
+        ),
+        (
+            "entry's reason twice",
+            Box::new(|d| d.entries.push(entry(&[7], &[reason_code(1), reason_code(1)]))),
+            "2.5.29.21 appears twice",
+        ),
+        (
+            "certificate issuer in a direct list",
+            Box::new(|d| d.entries.push(entry(&[7], &[certificate_issuer(CA)]))),
+            "not indirect",
+        ),
+        (
+            "invalidity date of another type",
+            Box::new(|d| {
+                let date = tlv(tag::UTC_TIME, "260101000000Z");
+                d.entries.push(entry(&[7], &[(id::INVALIDITY_DATE.to_owned(), false, date)]));
+            }),
+            "invalidityDate",
+        ),
+        (
+            "certificate issuer with two names",
+            Box::new(move |d| {
+                let value = seq(&[name_of_ca(), name_of_ca()]);
+                *d = d.clone().with(idp(&[flag(4)]));
+                d.entries.push(entry(&[7], &[(id::CERTIFICATE_ISSUER.to_owned(), true, value)]));
+            }),
+            "certificateIssuer",
+        ),
+        (
+            "certificate issuer that is no directory name",
+            Box::new(|d| {
+                let value = seq(&[uri("http://ca.example")]);
+                *d = d.clone().with(idp(&[flag(4)]));
+                d.entries.push(entry(&[7], &[(id::CERTIFICATE_ISSUER.to_owned(), true, value)]));
+            }),
+            "certificateIssuer",
+        ),
+    ];
+    let key = Key::ed25519();
+    assert!(parse(&CrlDraft::new(CA), &key).is_ok());
+    let mut problems = Vec::new();
+    for (row, edit, want) in rows {
+        let mut draft = CrlDraft::new(CA);
+        edit(&mut draft);
+        match parse(&draft, &key) {
+            Err(error) if error.contains(want) => {}
+            other => problems.push(format!("{row}: want {want:?}, got {:?}", other.map(|crl| crl.to_string()))),
+        }
+    }
+    assert!(problems.is_empty(), "{}", problems.join("\n"));
+}
+
+#[test]
+fn what_other_tools_write_is_taken() {
+    type Edit = fn(&mut CrlDraft);
+    let rows: &[(&str, Edit)] = &[
+        ("no nextUpdate", |d| d.next_update = vec![]),
+        ("v1", |d| {
+            d.version = vec![];
+            d.extensions = vec![];
+        }),
+        ("v2 without extensions", |d| d.extensions = vec![]),
+        ("unknown extension", |d| d.extensions.push(("1.2.3.4".to_owned(), false, vec![5, 0]))),
+        ("GeneralizedTime before 2050", |d| d.this_update = generalized(NOW.minus(HOUR))),
+        ("scope not critical", |d| {
+            d.extensions.push((id::ISSUING_DISTRIBUTION_POINT.to_owned(), false, seq(&[flag(1)])))
+        }),
+        ("entry's unknown extension", |d| d.entries.push(entry(&[7], &[("1.2.3.4".to_owned(), false, vec![5, 0])]))),
+        ("reason unspecified", |d| *d = d.clone().lists(&[7], Some(0))),
+        ("removal in a delta list", |d| *d = d.clone().with(base(9)).lists(&[7], Some(reason::REMOVE))),
+        ("issuers in an indirect list", |d| {
+            *d = d.clone().with(idp(&[flag(4)]));
+            d.entries.push(entry(&[7], &[certificate_issuer("CN=Other")]));
+            d.entries.push(entry(&[8], &[]));
+        }),
+    ];
+    let key = Key::ed25519();
+    for (row, edit) in rows {
+        let mut draft = CrlDraft::new(CA);
+        edit(&mut draft);
+        if let Err(error) = parse(&draft, &key) {
+            panic!("{row}: {error}");
+        }
+    }
+}
+
+#[test]
+fn indirect_entries_belong_to_the_issuer_named_last() {
+    let mut draft = CrlDraft::new(CA).with(idp(&[flag(4)]));
+    draft.entries = vec![
+        entry(&[1], &[]),
+        entry(&[0x80], &[certificate_issuer("CN=A")]),
+        entry(&[1], &[]),
+        entry(&[2], &[certificate_issuer("CN=B")]),
+        entry(&[3], &[]),
+        entry(&[1], &[certificate_issuer("cn=b")]),
+        entry(&[9], &[certificate_issuer(CA)]),
+    ];
+    let crl = parse(&draft, &Key::ed25519()).unwrap();
+    let listed = |issuer: &str, serial: u8| crl.entry(&Name::parse_rfc4514(issuer).unwrap(), &[serial]).is_some();
+    for (issuer, serials) in [(CA, vec![1, 9]), ("CN=A", vec![1]), ("CN=B", vec![1, 2, 3]), ("CN=C", vec![])] {
+        for serial in 1..10 {
+            assert_eq!(listed(issuer, serial), serials.contains(&serial), "{issuer} {serial}");
+        }
+    }
+}
+
+proptest::proptest! {
+    #[test]
+    fn no_input_panics(edits in proptest::collection::vec((0_usize..600, 0_u8..), 1..6)) {
+        let mut draft = CrlDraft::new(CA).with(idp(&[full_name(&[uri("http://a.example")]), flag(4)]));
+        draft.entries = vec![entry(&[1], &[reason_code(1), certificate_issuer("CN=A")]), entry(&[2], &[])];
+        thread_local!(static KEY: Key = Key::ed25519());
+        let mut der = KEY.with(|key| draft.der(key));
+        for (at, octet) in edits {
+            let at = at % der.len();
+            der[at] = octet;
+        }
+        drop(Crl::from_der(der));
+    }
+}

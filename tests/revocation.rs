@@ -1,0 +1,1046 @@
+//! Which CRL speaks, which one counts, and which one wins (RFC 5280 section 6.3), rule by rule.
+
+#[path = "support/der.rs"]
+mod der;
+#[path = "support/status.rs"]
+mod status;
+
+use std::sync::Arc;
+
+use certgate::domain::certificate::Certificate;
+use certgate::domain::path::{LeafRule, PathParameters, Pool, UsageRule};
+use certgate::domain::reason::Reason;
+use certgate::domain::revocation::{
+    Crl, Freshness, MaxAge, OnUnknown, RevocationData, RevocationMode, RevocationPolicy, RevocationScope,
+};
+use certgate::domain::trace::NoTrace;
+use certgate::domain::verify::{Question, Valid};
+
+use der::{Draft, Key, NOW, directory, ext, uri};
+use status::*;
+
+const ROOT: &str = "CN=Root";
+const CA: &str = "CN=CA";
+const LEAF: &str = "CN=client";
+const LEAF_SERIAL: &[u8] = &[0x31];
+const CA_SERIAL: &[u8] = &[0x21];
+
+/// A root, a CA and a leaf; further certificates; CRLs.
+struct World {
+    root: Key,
+    ca: Key,
+    /// For whatever a case needs a third key for.
+    other: Key,
+    root_cert: Draft,
+    ca_cert: Draft,
+    leaf: Draft,
+    presented: Vec<Arc<Certificate>>,
+    anchors: Vec<Arc<Certificate>>,
+    crls: Vec<Vec<u8>>,
+    policy: RevocationPolicy,
+}
+
+impl World {
+    /// A valid path and no CRL; no clock skew.
+    fn new() -> Self {
+        let (root, ca, other) = (Key::ed25519(), Key::ed25519(), Key::ed25519());
+        let mut ca_cert = Draft::ca(CA, ROOT, &ca);
+        ca_cert.serial = CA_SERIAL.to_vec();
+        let mut leaf = Draft::client(LEAF, CA, &other);
+        leaf.serial = LEAF_SERIAL.to_vec();
+        let policy = RevocationPolicy {
+            freshness: Freshness { max_age: MaxAge::NextUpdate, clock_skew: 0 },
+            ..RevocationPolicy::default()
+        };
+        Self {
+            root_cert: Draft::ca(ROOT, ROOT, &root),
+            root,
+            ca,
+            other,
+            ca_cert,
+            leaf,
+            presented: vec![],
+            anchors: vec![],
+            crls: vec![],
+            policy,
+        }
+    }
+
+    /// The same with a CRL of the root that lists nothing.
+    fn rooted() -> Self {
+        let mut world = Self::new();
+        world.by_root(CrlDraft::new(ROOT));
+        world
+    }
+
+    fn by_root(&mut self, draft: CrlDraft) {
+        self.crls.push(draft.der(&self.root));
+    }
+
+    fn by_ca(&mut self, draft: CrlDraft) {
+        self.crls.push(draft.der(&self.ca));
+    }
+
+    fn answer(&self) -> Result<Valid, (Reason, String)> {
+        let crls: Vec<Arc<Crl>> = self.crls.iter().map(|der| Arc::new(Crl::from_der(der.clone()).unwrap())).collect();
+        let mut reversed = crls.clone();
+        reversed.reverse();
+        let ask = |crls: Vec<Arc<Crl>>| {
+            let anchors = [vec![self.root_cert.sign(&self.root)], self.anchors.clone()].concat();
+            let question = Question {
+                leaf: self.leaf.sign(&self.ca),
+                pool: Pool::new(anchors, [self.ca_cert.sign(&self.root)]),
+                untrusted: self.presented.clone(),
+                data: RevocationData::new(crls),
+                path: PathParameters {
+                    usage: UsageRule::Unchecked,
+                    leaf: LeafRule::AnyCertificate,
+                    ..PathParameters::default()
+                },
+                revocation: self.policy,
+            };
+            question.answer(NOW, &mut NoTrace).map_err(|invalid| (invalid.reason, invalid.detail))
+        };
+        let (one, two) = (ask(crls), ask(reversed));
+        match (&one, &two) {
+            (Ok(one), Ok(two)) => assert_eq!(one.valid_until, two.valid_until, "the order of files counts"),
+            (Err(one), Err(two)) => assert_eq!(one.0, two.0, "the order of files counts"),
+            _ => panic!("the order of files counts: {one:?}, {two:?}"),
+        }
+        one
+    }
+}
+
+type Row = (&'static str, fn(&mut World), Result<(), Reason>);
+
+fn run(make: fn() -> World, rows: &[Row]) {
+    let mut problems = Vec::new();
+    for (row, edit, want) in rows {
+        let mut world = make();
+        edit(&mut world);
+        let got = world.answer();
+        let code = got.as_ref().map(|_| ()).map_err(|(reason, _)| *reason);
+        if code != *want {
+            problems.push(format!("{row}: want {want:?}, got {got:?}"));
+        }
+    }
+    assert!(problems.is_empty(), "{}", problems.join("\n"));
+}
+
+const REVOKED: Result<(), Reason> = Err(Reason::CertRevoked);
+const UNKNOWN: Result<(), Reason> = Err(Reason::RevocationUnknown);
+const STALE: Result<(), Reason> = Err(Reason::RevocationStale);
+
+fn listing(reason: Option<u8>) -> CrlDraft {
+    CrlDraft::new(CA).lists(LEAF_SERIAL, reason)
+}
+
+#[test]
+fn a_complete_list_by_the_issuer() {
+    let rows: &[Row] = &[
+        ("lists nobody", |w| w.by_ca(CrlDraft::new(CA)), Ok(())),
+        ("lists the leaf", |w| w.by_ca(listing(None)), REVOKED),
+        ("lists the leaf on hold", |w| w.by_ca(listing(Some(reason::HOLD))), REVOKED),
+        ("lists others", |w| w.by_ca(CrlDraft::new(CA).lists(&[0x31, 0], None).lists(&[0x32], None)), Ok(())),
+        ("is missing", |_| (), UNKNOWN),
+        (
+            "lists the CA",
+            |w| {
+                w.by_ca(CrlDraft::new(CA));
+                w.by_root(CrlDraft::new(ROOT).lists(CA_SERIAL, None).with(number(11)));
+            },
+            REVOKED,
+        ),
+        ("of the root is missing", |w| w.crls = vec![CrlDraft::new(CA).der(&w.ca)], UNKNOWN),
+        (
+            "of the root lists the leaf's number",
+            |w| {
+                w.by_ca(CrlDraft::new(CA));
+                w.by_root(CrlDraft::new(ROOT).lists(LEAF_SERIAL, None).with(number(11)));
+            },
+            Ok(()),
+        ),
+        ("is forged", |w| w.by_ca(CrlDraft { forged: true, ..CrlDraft::new(CA) }), UNKNOWN),
+        ("is by another key", |w| w.crls.push(CrlDraft::new(CA).der(&w.other)), UNKNOWN),
+        (
+            "forged, beside a good one",
+            |w| {
+                w.by_ca(CrlDraft { forged: true, ..listing(None).with(number(99)).dated(-60, Some(DAY)) });
+                w.by_ca(CrlDraft::new(CA));
+            },
+            Ok(()),
+        ),
+        (
+            "by an issuer without cRLSign",
+            |w| {
+                w.ca_cert.set(ext::key_usage(&[5]));
+                w.by_ca(CrlDraft::new(CA));
+            },
+            UNKNOWN,
+        ),
+        (
+            "by an issuer without keyUsage",
+            |w| {
+                w.ca_cert.remove(ext::KEY_USAGE);
+                w.by_ca(CrlDraft::new(CA));
+            },
+            Ok(()),
+        ),
+        (
+            "under an anchor without cRLSign",
+            |w| {
+                w.root_cert.set(ext::key_usage(&[5]));
+                w.by_ca(CrlDraft::new(CA));
+            },
+            UNKNOWN,
+        ),
+        ("spells the issuer otherwise", |w| w.by_ca(CrlDraft::new("cn=ca")), Ok(())),
+    ];
+    run(World::rooted, rows);
+}
+
+#[test]
+fn dates() {
+    let rows: &[Row] = &[
+        ("until this second", |w| w.by_ca(CrlDraft::new(CA).dated(-HOUR, Some(0))), Ok(())),
+        ("until a second ago", |w| w.by_ca(CrlDraft::new(CA).dated(-HOUR, Some(-1))), STALE),
+        ("out of date, lists the leaf", |w| w.by_ca(listing(None).dated(-DAY, Some(-HOUR))), REVOKED),
+        ("from a second ahead", |w| w.by_ca(CrlDraft::new(CA).dated(1, Some(DAY))), UNKNOWN),
+        ("from ahead, lists the leaf", |w| w.by_ca(listing(None).dated(HOUR, Some(DAY))), UNKNOWN),
+        (
+            "clocks differ",
+            |w| {
+                w.policy.freshness.clock_skew = 60;
+                w.by_ca(CrlDraft::new(CA).dated(60, Some(DAY)));
+            },
+            Ok(()),
+        ),
+        (
+            "clocks differ by more",
+            |w| {
+                w.policy.freshness.clock_skew = 60;
+                w.by_ca(CrlDraft::new(CA).dated(61, Some(DAY)));
+            },
+            UNKNOWN,
+        ),
+        (
+            "late by the skew",
+            |w| {
+                w.policy.freshness.clock_skew = 60;
+                w.by_ca(CrlDraft::new(CA).dated(-HOUR, Some(-60)));
+            },
+            Ok(()),
+        ),
+        (
+            "late by more",
+            |w| {
+                w.policy.freshness.clock_skew = 60;
+                w.by_ca(CrlDraft::new(CA).dated(-HOUR, Some(-61)));
+            },
+            STALE,
+        ),
+        ("no nextUpdate, seven days old", |w| w.by_ca(CrlDraft::new(CA).dated(-7 * DAY, None)), Ok(())),
+        ("no nextUpdate, older", |w| w.by_ca(CrlDraft::new(CA).dated(-7 * DAY - 1, None)), STALE),
+        (
+            "no nextUpdate, greatest age set",
+            |w| {
+                w.policy.freshness.max_age = MaxAge::Seconds(HOUR);
+                w.by_ca(CrlDraft::new(CA).dated(-HOUR - 1, None));
+            },
+            STALE,
+        ),
+        (
+            "greatest age reached",
+            |w| {
+                w.policy.freshness.max_age = MaxAge::Seconds(HOUR);
+                w.by_ca(CrlDraft::new(CA).dated(-HOUR, Some(DAY)));
+            },
+            Ok(()),
+        ),
+        (
+            "greatest age passed",
+            |w| {
+                w.policy.freshness.max_age = MaxAge::Seconds(HOUR);
+                w.by_ca(CrlDraft::new(CA).dated(-HOUR - 1, Some(DAY)));
+            },
+            STALE,
+        ),
+        (
+            "weekly, a week old",
+            |w| {
+                w.policy.freshness.max_age = MaxAge::Weekly;
+                w.by_ca(CrlDraft::new(CA).dated(-7 * DAY, Some(90 * DAY)));
+            },
+            Ok(()),
+        ),
+        (
+            "weekly, older",
+            |w| {
+                w.policy.freshness.max_age = MaxAge::Weekly;
+                w.by_ca(CrlDraft::new(CA).dated(-7 * DAY - 1, Some(90 * DAY)));
+            },
+            STALE,
+        ),
+        (
+            "weekly, of a CA that plans for years",
+            |w| {
+                w.policy.freshness.max_age = MaxAge::Weekly;
+                w.by_ca(CrlDraft::new(CA).dated(-30 * DAY, Some(700 * DAY)));
+            },
+            Ok(()),
+        ),
+    ];
+    run(World::rooted, rows);
+}
+
+#[test]
+fn the_newest_wins() {
+    let rows: &[Row] = &[
+        (
+            "newer list releases",
+            |w| {
+                w.by_ca(listing(Some(reason::HOLD)).dated(-2 * HOUR, Some(DAY)).with(number(9)));
+                w.by_ca(CrlDraft::new(CA));
+            },
+            Ok(()),
+        ),
+        (
+            "newer list revokes",
+            |w| {
+                w.by_ca(CrlDraft::new(CA).dated(-2 * HOUR, Some(DAY)).with(number(9)));
+                w.by_ca(listing(None));
+            },
+            REVOKED,
+        ),
+        (
+            "the higher number counts, not the date",
+            |w| {
+                w.by_ca(listing(None).dated(-2 * HOUR, Some(DAY)).with(number(11)));
+                w.by_ca(CrlDraft::new(CA));
+            },
+            REVOKED,
+        ),
+        (
+            "newer is out of date, older is not",
+            |w| {
+                w.by_ca(CrlDraft::new(CA).dated(-2 * HOUR, Some(DAY)).without(id::CRL_NUMBER));
+                w.by_ca(CrlDraft::new(CA).dated(-HOUR, Some(-60)).without(id::CRL_NUMBER));
+            },
+            Ok(()),
+        ),
+        (
+            "newer is out of date and releases, older lists",
+            |w| {
+                w.by_ca(listing(None).dated(-2 * HOUR, Some(DAY)).without(id::CRL_NUMBER));
+                w.by_ca(CrlDraft::new(CA).dated(-HOUR, Some(-60)).without(id::CRL_NUMBER));
+            },
+            REVOKED,
+        ),
+        (
+            "of one moment, one lists",
+            |w| {
+                w.by_ca(listing(None).without(id::CRL_NUMBER));
+                w.by_ca(CrlDraft::new(CA).without(id::CRL_NUMBER));
+            },
+            REVOKED,
+        ),
+    ];
+    run(World::rooted, rows);
+}
+
+#[test]
+fn scopes() {
+    let rows: &[Row] = &[
+        ("end entities only", |w| w.by_ca(CrlDraft::new(CA).with(idp(&[flag(1)]))), Ok(())),
+        ("CAs only", |w| w.by_ca(CrlDraft::new(CA).with(idp(&[flag(2)]))), UNKNOWN),
+        ("attribute certificates only", |w| w.by_ca(CrlDraft::new(CA).with(idp(&[flag(5)]))), UNKNOWN),
+        (
+            "CAs only, lists the leaf's number",
+            |w| {
+                w.by_ca(listing(None).with(idp(&[flag(2)])));
+                w.by_ca(CrlDraft::new(CA).with(idp(&[flag(1)])));
+            },
+            Ok(()),
+        ),
+        (
+            "end entities only, about a CA",
+            |w| {
+                w.crls = vec![CrlDraft::new(ROOT).with(idp(&[flag(1)])).der(&w.root), CrlDraft::new(CA).der(&w.ca)];
+            },
+            UNKNOWN,
+        ),
+        (
+            "CAs only, about a CA",
+            |w| {
+                w.crls = vec![CrlDraft::new(ROOT).with(idp(&[flag(2)])).der(&w.root), CrlDraft::new(CA).der(&w.ca)];
+            },
+            Ok(()),
+        ),
+        (
+            "point by URI",
+            |w| {
+                w.leaf.set(points(&[vec![full_name(&[uri("http://ca.example/1.crl")])]]));
+                w.by_ca(CrlDraft::new(CA).with(idp(&[full_name(&[uri("http://ca.example/1.crl")])])));
+            },
+            Ok(()),
+        ),
+        (
+            "another point",
+            |w| {
+                w.leaf.set(points(&[vec![full_name(&[uri("http://ca.example/1.crl")])]]));
+                w.by_ca(CrlDraft::new(CA).with(idp(&[full_name(&[uri("http://ca.example/2.crl")])])));
+            },
+            UNKNOWN,
+        ),
+        (
+            "another point lists the number",
+            |w| {
+                w.leaf.set(points(&[vec![full_name(&[uri("http://ca.example/1.crl")])]]));
+                w.by_ca(CrlDraft::new(CA).with(idp(&[full_name(&[uri("http://ca.example/1.crl")])])));
+                w.by_ca(listing(None).with(idp(&[full_name(&[uri("http://ca.example/2.crl")])])));
+            },
+            Ok(()),
+        ),
+        (
+            "one of several names",
+            |w| {
+                let names = [uri("ldap://ca.example/x"), uri("http://ca.example/1.crl")];
+                w.leaf.set(points(&[vec![full_name(&names)]]));
+                w.by_ca(CrlDraft::new(CA).with(idp(&[full_name(&[uri("http://a.example"), names[1].clone()])])));
+            },
+            Ok(()),
+        ),
+        (
+            "URI spelt otherwise",
+            |w| {
+                w.leaf.set(points(&[vec![full_name(&[uri("http://ca.example/%31.crl")])]]));
+                w.by_ca(CrlDraft::new(CA).with(idp(&[full_name(&[uri("http://ca.example/1.crl")])])));
+            },
+            UNKNOWN,
+        ),
+        (
+            "certificate without points, list bound to one",
+            |w| {
+                w.by_ca(CrlDraft::new(CA).with(idp(&[full_name(&[uri("http://ca.example/1.crl")])])));
+            },
+            UNKNOWN,
+        ),
+        (
+            "list bound to its issuer's name",
+            |w| {
+                w.by_ca(CrlDraft::new(CA).with(idp(&[full_name(&[directory(CA)])])));
+            },
+            Ok(()),
+        ),
+        (
+            "points, and a list bound to none",
+            |w| {
+                w.leaf.set(points(&[vec![full_name(&[uri("http://ca.example/1.crl")])]]));
+                w.by_ca(CrlDraft::new(CA));
+            },
+            Ok(()),
+        ),
+        (
+            "relative to the issuer",
+            |w| {
+                w.leaf.set(points(&[vec![relative_name("part 1")]]));
+                w.by_ca(CrlDraft::new(CA).with(idp(&[full_name(&[directory("CN=Part  1,CN=CA")])])));
+            },
+            Ok(()),
+        ),
+        (
+            "relative on both sides",
+            |w| {
+                w.leaf.set(points(&[vec![relative_name("part 1")]]));
+                w.by_ca(CrlDraft::new(CA).with(idp(&[relative_name("part 1")])));
+            },
+            Ok(()),
+        ),
+        (
+            "relative to something else",
+            |w| {
+                w.leaf.set(points(&[vec![relative_name("part 1")]]));
+                w.by_ca(CrlDraft::new(CA).with(idp(&[relative_name("part 2")])));
+            },
+            UNKNOWN,
+        ),
+        ("some reasons", |w| w.by_ca(CrlDraft::new(CA).with(idp(&[reasons(3, &[1, 2])]))), UNKNOWN),
+        (
+            "some reasons, listed",
+            |w| {
+                w.by_ca(listing(Some(reason::KEY_COMPROMISE)).with(idp(&[reasons(3, &[1, 2])])));
+            },
+            REVOKED,
+        ),
+        (
+            "reasons in two parts",
+            |w| {
+                w.by_ca(CrlDraft::new(CA).with(idp(&[reasons(3, &[1, 2])])));
+                w.by_ca(CrlDraft::new(CA).with(idp(&[reasons_but(3, &[1, 2])])));
+            },
+            Ok(()),
+        ),
+        (
+            "reasons in two parts, one out of date",
+            |w| {
+                w.by_ca(CrlDraft::new(CA).with(idp(&[reasons(3, &[1, 2])])).dated(-DAY, Some(-HOUR)));
+                w.by_ca(CrlDraft::new(CA).with(idp(&[reasons_but(3, &[1, 2])])));
+            },
+            STALE,
+        ),
+        (
+            "a point for some reasons, the list for all",
+            |w| {
+                let at = full_name(&[uri("http://ca.example/1.crl")]);
+                w.leaf.set(points(&[vec![at.clone(), reasons(1, &[1, 2])]]));
+                w.by_ca(CrlDraft::new(CA).with(idp(&[at])));
+            },
+            UNKNOWN,
+        ),
+        (
+            "two points for all reasons",
+            |w| {
+                let at = full_name(&[uri("http://ca.example/1.crl")]);
+                w.leaf.set(points(&[vec![at.clone(), reasons(1, &[1, 2])], vec![at.clone(), reasons_but(1, &[1, 2])]]));
+                w.by_ca(CrlDraft::new(CA).with(idp(&[at])));
+            },
+            Ok(()),
+        ),
+        (
+            "newer list of other reasons does not release",
+            |w| {
+                w.by_ca(listing(Some(reason::SUPERSEDED)).dated(-2 * HOUR, Some(DAY)));
+                w.by_ca(CrlDraft::new(CA).with(idp(&[reasons(3, &[1, 2])])));
+            },
+            REVOKED,
+        ),
+        (
+            "newer list of its reason releases",
+            |w| {
+                w.by_ca(listing(Some(reason::HOLD)).dated(-2 * HOUR, Some(DAY)));
+                w.by_ca(CrlDraft::new(CA).with(idp(&[reasons(3, &[6])])));
+            },
+            Ok(()),
+        ),
+        (
+            "malformed points",
+            |w| {
+                w.leaf.set(points(&[vec![reasons(1, &[1])]]));
+                w.by_ca(CrlDraft::new(CA));
+            },
+            UNKNOWN,
+        ),
+    ];
+    run(World::rooted, rows);
+}
+
+/// A CRL issuer beside the CA, certified by the root.
+fn crl_authority(w: &mut World) -> Draft {
+    let mut authority = Draft::new("CN=Lists", ROOT, &w.other).with(ext::key_usage(&[6]));
+    authority.serial = vec![0x41];
+    w.leaf.set(points(&[vec![crl_issuer("CN=Lists")]]));
+    w.presented.push(authority.sign(&w.root));
+    authority
+}
+
+fn indirect(leaf_issuer: &str) -> CrlDraft {
+    let mut draft = CrlDraft::new("CN=Lists").with(idp(&[flag(4)]));
+    draft.entries.push(entry(&[0x01], &[]));
+    draft.entries.push(entry(LEAF_SERIAL, &[certificate_issuer(leaf_issuer)]));
+    draft
+}
+
+#[test]
+fn indirect_lists() {
+    let rows: &[Row] = &[
+        (
+            "lists the leaf",
+            |w| {
+                crl_authority(w);
+                w.crls.push(indirect(CA).der(&w.other));
+            },
+            REVOKED,
+        ),
+        (
+            "lists the number of another issuer",
+            |w| {
+                crl_authority(w);
+                w.crls.push(indirect("CN=CA 2").der(&w.other));
+            },
+            Ok(()),
+        ),
+        (
+            "lists its own",
+            |w| {
+                crl_authority(w);
+                w.crls.push(CrlDraft::new("CN=Lists").with(idp(&[flag(4)])).lists(LEAF_SERIAL, None).der(&w.other));
+            },
+            Ok(()),
+        ),
+        (
+            "is not marked as indirect",
+            |w| {
+                crl_authority(w);
+                w.crls.push(CrlDraft::new("CN=Lists").der(&w.other));
+            },
+            UNKNOWN,
+        ),
+        (
+            "of an issuer that the certificate does not name",
+            |w| {
+                crl_authority(w);
+                w.leaf.set(points(&[vec![crl_issuer("CN=Somebody")]]));
+                w.crls.push(indirect(CA).der(&w.other));
+            },
+            UNKNOWN,
+        ),
+        (
+            "the CA's own, when all points name another issuer",
+            |w| {
+                crl_authority(w);
+                w.by_ca(CrlDraft::new(CA));
+            },
+            UNKNOWN,
+        ),
+        (
+            "of a signer that is revoked",
+            |w| {
+                crl_authority(w);
+                w.by_root(CrlDraft::new(ROOT).lists(&[0x41], None).with(number(11)));
+                w.crls.push(indirect("CN=CA 2").der(&w.other));
+            },
+            UNKNOWN,
+        ),
+        (
+            "of a signer without cRLSign",
+            |w| {
+                let draft = crl_authority(w).with(ext::key_usage(&[0]));
+                w.presented = vec![draft.sign(&w.root)];
+                w.crls.push(indirect("CN=CA 2").der(&w.other));
+            },
+            UNKNOWN,
+        ),
+        (
+            "of a signer that has expired",
+            |w| {
+                let mut draft = crl_authority(w);
+                draft.valid(NOW.minus(DAY), NOW.minus(1));
+                w.presented = vec![draft.sign(&w.root)];
+                w.crls.push(indirect("CN=CA 2").der(&w.other));
+            },
+            UNKNOWN,
+        ),
+        (
+            "of a signer under another anchor",
+            |w| {
+                let (key, draft) = (Key::ed25519(), crl_authority(w));
+                w.anchors = vec![Draft::ca("CN=Root 2", "CN=Root 2", &key).sign(&key)];
+                let draft = Draft { issuer: der::name("CN=Root 2"), ..draft };
+                w.presented = vec![draft.sign(&key)];
+                w.crls.push(CrlDraft::new("CN=Root 2").der(&key));
+                w.crls.push(indirect("CN=CA 2").der(&w.other));
+            },
+            UNKNOWN,
+        ),
+        (
+            "of a signer whose status it holds itself",
+            |w| {
+                let draft = crl_authority(w).with(points(&[vec![crl_issuer("CN=Lists")]]));
+                w.presented = vec![draft.sign(&w.root)];
+                w.crls.push(indirect("CN=CA 2").der(&w.other));
+            },
+            Ok(()),
+        ),
+        (
+            "of a signer that lists itself",
+            |w| {
+                let draft = crl_authority(w).with(points(&[vec![crl_issuer("CN=Lists")]]));
+                w.presented = vec![draft.sign(&w.root)];
+                let mut list = indirect("CN=CA 2");
+                list.entries.push(entry(&[0x41], &[certificate_issuer(ROOT)]));
+                w.crls.push(list.der(&w.other));
+            },
+            UNKNOWN,
+        ),
+        (
+            "an indirect list at a point without issuer proves nothing",
+            |w| {
+                let at = full_name(&[uri("http://ca.example/1.crl")]);
+                w.leaf.set(points(&[vec![at.clone()]]));
+                w.by_ca(CrlDraft::new(CA).with(idp(&[at, flag(4)])));
+            },
+            UNKNOWN,
+        ),
+        (
+            "and revokes what it lists",
+            |w| {
+                let at = full_name(&[uri("http://ca.example/1.crl")]);
+                w.leaf.set(points(&[vec![at.clone()]]));
+                w.by_ca(listing(None).with(idp(&[at, flag(4)])));
+                w.policy.on_unknown = OnUnknown::Allow;
+            },
+            REVOKED,
+        ),
+    ];
+    run(World::rooted, rows);
+}
+
+#[test]
+fn signers_beside_the_issuer() {
+    let rows: &[Row] = &[
+        (
+            "a key for CRLs, certified as the CA is",
+            |w| {
+                w.presented = vec![Draft::new(CA, ROOT, &w.other).with(ext::key_usage(&[6])).sign(&w.root)];
+                w.crls.push(CrlDraft::new(CA).der(&w.other));
+            },
+            Ok(()),
+        ),
+        (
+            "a key for CRLs, certified by the CA itself",
+            |w| {
+                w.presented = vec![Draft::new(CA, CA, &w.other).with(ext::key_usage(&[6])).sign(&w.ca)];
+                // Its own status: by the CA's first key.
+                w.by_ca(CrlDraft::new(CA).with(idp(&[full_name(&[uri("http://ca.example/self.crl")])])));
+                w.crls.push(CrlDraft::new(CA).der(&w.other));
+            },
+            Ok(()),
+        ),
+        (
+            "a namesake below another CA",
+            |w| {
+                let key = Key::ed25519();
+                let mut between = Draft::ca("CN=CA 2", ROOT, &key);
+                between.serial = vec![0x51];
+                let namesake = Draft::new(CA, "CN=CA 2", &w.other).with(ext::key_usage(&[6]));
+                w.presented = vec![between.sign(&w.root), namesake.sign(&key)];
+                w.crls.push(CrlDraft::new("CN=CA 2").der(&key));
+                w.crls.push(CrlDraft::new(CA).der(&w.other));
+            },
+            UNKNOWN,
+        ),
+        (
+            "a namesake that nobody certified",
+            |w| {
+                w.presented = vec![Draft::new(CA, ROOT, &w.other).with(ext::key_usage(&[6])).sign(&w.other)];
+                w.crls.push(CrlDraft::new(CA).der(&w.other));
+            },
+            UNKNOWN,
+        ),
+        (
+            "a revoked key for CRLs",
+            |w| {
+                let mut signer = Draft::new(CA, ROOT, &w.other).with(ext::key_usage(&[6]));
+                signer.serial = vec![0x52];
+                w.presented = vec![signer.sign(&w.root)];
+                w.by_root(CrlDraft::new(ROOT).lists(&[0x52], None).with(number(11)));
+                w.crls.push(CrlDraft::new(CA).der(&w.other));
+            },
+            UNKNOWN,
+        ),
+        (
+            "the next key, certified by the old one",
+            |w| {
+                w.presented = vec![next_key(w)];
+                w.by_ca(CrlDraft::new(CA).with(idp(&[flag(2)])));
+                w.crls.push(CrlDraft::new(CA).der(&w.other));
+            },
+            Ok(()),
+        ),
+        (
+            "the next key does not vouch for itself against the old one",
+            |w| {
+                w.presented = vec![next_key(w)];
+                w.by_ca(CrlDraft::new(CA).with(idp(&[flag(2)])).lists(&[0x53], None).dated(-2 * HOUR, Some(DAY)));
+                w.crls.push(CrlDraft::new(CA).der(&w.other));
+            },
+            UNKNOWN,
+        ),
+    ];
+    run(World::rooted, rows);
+}
+
+/// A certificate of the CA for its next key.
+fn next_key(w: &World) -> Arc<Certificate> {
+    let mut next = Draft::ca(CA, CA, &w.other);
+    next.serial = vec![0x53];
+    next.sign(&w.ca)
+}
+
+fn delta(n: u8, from: u8) -> CrlDraft {
+    CrlDraft::new(CA).with(number(n)).with(base(from)).dated(-60, Some(HOUR))
+}
+
+#[test]
+fn delta_lists() {
+    let rows: &[Row] = &[
+        ("alone", |w| w.by_ca(delta(11, 10)), UNKNOWN),
+        (
+            "adds",
+            |w| {
+                w.by_ca(CrlDraft::new(CA));
+                w.by_ca(delta(11, 10).lists(LEAF_SERIAL, None));
+            },
+            REVOKED,
+        ),
+        (
+            "says nothing",
+            |w| {
+                w.by_ca(CrlDraft::new(CA));
+                w.by_ca(delta(11, 10));
+            },
+            Ok(()),
+        ),
+        (
+            "says nothing about what is listed",
+            |w| {
+                w.by_ca(listing(None));
+                w.by_ca(delta(11, 10));
+            },
+            REVOKED,
+        ),
+        (
+            "lifts a hold",
+            |w| {
+                w.by_ca(listing(Some(reason::HOLD)));
+                w.by_ca(delta(11, 10).lists(LEAF_SERIAL, Some(reason::REMOVE)));
+            },
+            Ok(()),
+        ),
+        (
+            "lifts no compromise",
+            |w| {
+                w.by_ca(listing(Some(reason::KEY_COMPROMISE)));
+                w.by_ca(delta(11, 10).lists(LEAF_SERIAL, Some(reason::REMOVE)));
+            },
+            REVOKED,
+        ),
+        (
+            "out of date, adds",
+            |w| {
+                w.by_ca(CrlDraft::new(CA));
+                w.by_ca(delta(11, 10).lists(LEAF_SERIAL, None).dated(-60, Some(-1)));
+            },
+            REVOKED,
+        ),
+        (
+            "out of date, lifts nothing",
+            |w| {
+                w.by_ca(listing(Some(reason::HOLD)));
+                w.by_ca(delta(11, 10).lists(LEAF_SERIAL, Some(reason::REMOVE)).dated(-60, Some(-1)));
+            },
+            REVOKED,
+        ),
+        (
+            "from ahead, adds nothing",
+            |w| {
+                w.by_ca(CrlDraft::new(CA));
+                w.by_ca(delta(11, 10).lists(LEAF_SERIAL, None).dated(60, Some(HOUR)));
+            },
+            Ok(()),
+        ),
+        (
+            "for a later base",
+            |w| {
+                w.by_ca(listing(Some(reason::HOLD)));
+                w.by_ca(delta(12, 11).lists(LEAF_SERIAL, Some(reason::REMOVE)));
+            },
+            REVOKED,
+        ),
+        (
+            "older than the complete list",
+            |w| {
+                w.by_ca(listing(Some(reason::HOLD)));
+                w.by_ca(delta(10, 9).lists(LEAF_SERIAL, Some(reason::REMOVE)));
+            },
+            REVOKED,
+        ),
+        (
+            "two, the newer counts",
+            |w| {
+                w.by_ca(CrlDraft::new(CA));
+                w.by_ca(delta(11, 10).lists(LEAF_SERIAL, Some(reason::HOLD)));
+                w.by_ca(delta(12, 10).lists(LEAF_SERIAL, Some(reason::REMOVE)).dated(-30, Some(HOUR)));
+            },
+            Ok(()),
+        ),
+        (
+            "forged",
+            |w| {
+                w.by_ca(listing(Some(reason::HOLD)));
+                w.by_ca(CrlDraft { forged: true, ..delta(11, 10).lists(LEAF_SERIAL, Some(reason::REMOVE)) });
+            },
+            REVOKED,
+        ),
+        (
+            "of another scope",
+            |w| {
+                w.by_ca(listing(Some(reason::HOLD)));
+                w.by_ca(delta(11, 10).with(idp(&[flag(1)])).lists(LEAF_SERIAL, Some(reason::REMOVE)));
+            },
+            REVOKED,
+        ),
+        (
+            "the complete list is out of date",
+            |w| {
+                w.by_ca(CrlDraft::new(CA).dated(-DAY, Some(-HOUR)));
+                w.by_ca(delta(11, 10));
+            },
+            STALE,
+        ),
+        (
+            "the complete list has no number",
+            |w| {
+                w.by_ca(listing(Some(reason::HOLD)).without(id::CRL_NUMBER));
+                w.by_ca(delta(11, 10).lists(LEAF_SERIAL, Some(reason::REMOVE)));
+            },
+            REVOKED,
+        ),
+    ];
+    run(World::rooted, rows);
+}
+
+#[test]
+fn what_a_profile_may_ask() {
+    let rows: &[Row] = &[
+        (
+            "no check",
+            |w| {
+                w.policy.mode = RevocationMode::NoCheck;
+                w.by_ca(listing(None));
+            },
+            Ok(()),
+        ),
+        ("unknown passes", |w| w.policy.on_unknown = OnUnknown::Allow, Ok(())),
+        (
+            "out of date passes",
+            |w| {
+                w.policy.on_unknown = OnUnknown::Allow;
+                w.by_ca(CrlDraft::new(CA).dated(-DAY, Some(-HOUR)));
+            },
+            Ok(()),
+        ),
+        (
+            "revoked does not",
+            |w| {
+                w.policy.on_unknown = OnUnknown::Allow;
+                w.by_ca(listing(None));
+            },
+            REVOKED,
+        ),
+        (
+            "a revoked CA does not, though the leaf is unknown",
+            |w| {
+                w.policy.on_unknown = OnUnknown::Allow;
+                w.by_root(CrlDraft::new(ROOT).lists(CA_SERIAL, None).with(number(11)));
+            },
+            REVOKED,
+        ),
+        (
+            "the leaf alone",
+            |w| {
+                w.policy.scope = RevocationScope::EndEntity;
+                w.by_ca(CrlDraft::new(CA));
+                w.by_root(CrlDraft::new(ROOT).lists(CA_SERIAL, None).with(number(11)));
+            },
+            Ok(()),
+        ),
+        (
+            "the leaf alone, listed",
+            |w| {
+                w.policy.scope = RevocationScope::EndEntity;
+                w.by_ca(listing(None));
+            },
+            REVOKED,
+        ),
+        (
+            "the root too",
+            |w| {
+                w.policy.scope = RevocationScope::EntireChain;
+                w.by_ca(CrlDraft::new(CA));
+            },
+            Ok(()),
+        ),
+        (
+            "the root too, listed by itself",
+            |w| {
+                w.policy.scope = RevocationScope::EntireChain;
+                w.by_ca(CrlDraft::new(CA));
+                w.by_root(CrlDraft::new(ROOT).lists(&[0x11, 0x22], None).with(number(11)));
+            },
+            REVOKED,
+        ),
+        (
+            "revoked comes before unknown",
+            |w| {
+                w.by_root(CrlDraft::new(ROOT).lists(CA_SERIAL, None).with(number(11)));
+            },
+            REVOKED,
+        ),
+    ];
+    run(World::rooted, rows);
+}
+
+#[test]
+fn an_answer_holds_until_the_earliest_next_update() {
+    let mut world = World::rooted();
+    world.policy.freshness.clock_skew = 5;
+    world.by_ca(CrlDraft::new(CA).dated(-HOUR, Some(2 * HOUR)));
+    assert_eq!(world.answer().unwrap().valid_until, NOW.plus(2 * HOUR + 5));
+    world.by_ca(delta(11, 10));
+    assert_eq!(world.answer().unwrap().valid_until, NOW.plus(HOUR + 5), "the delta list ends first");
+    world.policy.freshness.max_age = MaxAge::Seconds(HOUR + 30 * 60);
+    assert_eq!(world.answer().unwrap().valid_until, NOW.plus(30 * 60 + 5), "the greatest age of the complete list");
+}
+
+#[test]
+fn a_denial_says_when_why_and_by_what() {
+    let mut world = World::rooted();
+    world.by_ca(listing(Some(reason::KEY_COMPROMISE)));
+    let (_, detail) = world.answer().unwrap_err();
+    for part in [&NOW.minus(30 * DAY).to_string(), "keyCompromise", "CRL of [CN=CA] number 10"] {
+        assert!(detail.contains(part), "{detail}");
+    }
+    let mut world = World::rooted();
+    world.by_ca(CrlDraft::new(CA).dated(-DAY, Some(-HOUR)));
+    let (_, detail) = world.answer().unwrap_err();
+    assert!(detail.contains(&format!("is past its nextUpdate {}", NOW.minus(HOUR))), "{detail}");
+    let (_, detail) = World::rooted().answer().unwrap_err();
+    assert!(detail.contains("no CRL for certificates of [CN=CA]"), "{detail}");
+}
+
+#[test]
+fn numbers_never_go_back() {
+    let key = Key::ed25519();
+    let policy = RevocationPolicy::default().signatures;
+    let crl = |draft: CrlDraft| {
+        let crl = Arc::new(Crl::from_der(draft.der(&key)).unwrap());
+        // Remembered as verified only when it does verify.
+        drop(crl.verify(&key.spki(), &policy));
+        crl
+    };
+    let numbered = |n: u8| crl(CrlDraft::new(CA).with(number(n)));
+    let numbers = |data: &RevocationData| {
+        let mut numbers: Vec<String> = data.crls().iter().map(|crl| crl.number().unwrap().to_string()).collect();
+        numbers.sort();
+        numbers
+    };
+    let data = RevocationData::new([numbered(10)]);
+    let (next, refused) = data.updated([numbered(11)]);
+    assert_eq!((numbers(&next), refused.len()), (vec!["11".to_owned()], 0), "forward");
+    let (next, refused) = data.updated([numbered(10)]);
+    assert_eq!((numbers(&next), refused.len()), (vec!["10".to_owned()], 0), "the same again");
+    let (next, refused) = data.updated([numbered(9)]);
+    assert_eq!((numbers(&next), refused.len()), (vec!["10".to_owned()], 1), "back");
+    assert!(refused[0].to_string().contains("number 9"), "{}", refused[0]);
+    let (next, _) = data.updated([]);
+    assert!(next.is_empty(), "the operator removed it");
+    let forged = crl(CrlDraft { forged: true, ..CrlDraft::new(CA).with(number(99)) });
+    let (next, _) = data.updated([forged]);
+    assert_eq!(numbers(&next), ["10", "99"], "what is not verified replaces nothing");
+    let scoped = crl(CrlDraft::new(CA).with(number(5)).with(idp(&[flag(1)])));
+    let (next, refused) = data.updated([numbered(11), scoped]);
+    assert_eq!((numbers(&next), refused.len()), (vec!["11".to_owned(), "5".to_owned()], 0), "another scope");
+    let (next, _) = data.updated([numbered(11), crl(CrlDraft::new(CA).with(number(3)).with(base(2)))]);
+    assert_eq!(numbers(&next), ["11", "3"], "a delta list counts by itself");
+}

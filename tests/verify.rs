@@ -1,0 +1,159 @@
+//! `certgate verify` as a process: what it prints, its exit codes, and batches on its standard streams.
+
+#[path = "support/der.rs"]
+mod der;
+#[path = "support/status.rs"]
+mod status;
+
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use der::{Draft, Key, NOW};
+use status::*;
+
+fn pem(label: &str, der: &[u8]) -> String {
+    format!("-----BEGIN {label}-----\n{}\n-----END {label}-----\n", STANDARD.encode(der))
+}
+
+/// Files of a root, a CA, a leaf, CRLs and OCSP responses.
+struct Files {
+    folder: TempDir,
+}
+
+impl Files {
+    fn new() -> Self {
+        let files = Self { folder: TempDir::new().unwrap() };
+        let (root, ca) = (Key::p256(), Key::p256());
+        let root_cert = Draft::ca("CN=Root", "CN=Root", &root).sign(&root);
+        let ca_cert = Draft::ca("CN=CA", "CN=Root", &ca).sign(&root);
+        let leaf = Draft::client("CN=client", "CN=CA", &Key::ed25519()).sign(&ca);
+        files.write("root.pem", pem("CERTIFICATE", root_cert.der()));
+        files.write("ca.pem", pem("CERTIFICATE", ca_cert.der()));
+        files.write("ca.der", ca_cert.der());
+        files.write("leaf.pem", pem("CERTIFICATE", leaf.der()));
+        files.write("chain.pem", pem("CERTIFICATE", leaf.der()) + &pem("CERTIFICATE", ca_cert.der()));
+        let clear = [CrlDraft::new("CN=Root").der(&root), CrlDraft::new("CN=CA").der(&ca)];
+        files.write("clear.pem", pem("X509 CRL", &clear[0]) + &pem("X509 CRL", &clear[1]));
+        let lists = CrlDraft::new("CN=CA").lists(leaf.serial_number(), Some(reason::KEY_COMPROMISE)).with(number(11));
+        files.write("lists.crl", lists.der(&ca));
+        let good = ResponseDraft::new(by_name(&ca_cert), vec![Single::good(&leaf, &ca_cert)]);
+        files.write("good.ors", good.der(&ca));
+        let bad = Single { status: revoked(None), ..good.singles[0].clone() };
+        files.write("bad.ors", ResponseDraft { singles: vec![bad], ..good }.der(&ca));
+        files
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn write(&self, name: &str, content: impl AsRef<[u8]>) {
+        std::fs::write(self.path(name), content).unwrap();
+    }
+
+    /// Runs `certgate verify` in the folder, as of [`NOW`].
+    fn verify(&self, words: &str) -> Output {
+        run(self.folder.path(), &format!("--at {NOW} {words}"))
+    }
+}
+
+fn run(folder: &Path, words: &str) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_certgate"));
+    command.arg("verify").args(words.split_whitespace()).current_dir(folder).output().unwrap()
+}
+
+#[test]
+fn one_certificate_in_plain_words() {
+    let files = Files::new();
+    let anchor = "--trust-anchor root.pem";
+    let rows = [
+        (format!("{anchor} --intermediate ca.pem leaf.pem"), 0, "VALID until"),
+        (format!("{anchor} --intermediate ca.der leaf.pem"), 0, "VALID until"),
+        (format!("{anchor} chain.pem"), 0, "issued by    CN=CA\n             CN=Root\n"),
+        (format!("{anchor} leaf.pem"), 1, "INVALID CERT_UNTRUSTED"),
+        (format!("{anchor} --crl clear.pem chain.pem"), 0, "is not listed in CRL of [CN=CA] number 10"),
+        (format!("{anchor} --crl clear.pem --crl lists.crl chain.pem"), 1, "INVALID CERT_REVOKED"),
+        (format!("{anchor} --crl lists.crl --revocation none chain.pem"), 0, "VALID until"),
+        (format!("{anchor} --revocation required chain.pem"), 1, "INVALID REVOCATION_UNKNOWN"),
+        (format!("{anchor} --crl clear.pem --max-age 50m chain.pem"), 1, "INVALID REVOCATION_STALE"),
+        (format!("{anchor} --ocsp-response good.ors --issuer ca.pem leaf.pem"), 0, "is good by an OCSP response"),
+        (format!("{anchor} --ocsp-response bad.ors --issuer ca.pem leaf.pem"), 1, "INVALID CERT_REVOKED"),
+        (format!("{anchor} --usage server chain.pem"), 1, "INVALID EKU_NOT_PERMITTED"),
+        (format!("{anchor} --usage any ca.pem"), 0, "VALID until"),
+        (format!("{anchor} --max-path-length 0 chain.pem"), 1, "INVALID CERT_UNTRUSTED"),
+    ];
+    for (words, code, want) in rows {
+        let output = files.verify(&words);
+        let page = String::from_utf8(output.stdout).unwrap();
+        assert_eq!(output.status.code(), Some(code), "{words}\n{page}");
+        assert!(page.contains(want), "{words}\n{page}");
+        assert!(output.stderr.is_empty(), "{words}");
+    }
+}
+
+#[test]
+fn what_cannot_be_read_is_a_usage_error() {
+    let files = Files::new();
+    files.write("text.pem", "hello\n");
+    for words in [
+        "leaf.pem",
+        "--trust-anchor root.pem",
+        "--trust-anchor missing.pem leaf.pem",
+        "--trust-anchor text.pem leaf.pem",
+        "--trust-anchor root.pem --crl leaf.pem leaf.pem",
+        "--trust-anchor root.pem --ocsp-response text.pem leaf.pem",
+        "--trust-anchor root.pem --usage smime leaf.pem",
+        "--trust-anchor root.pem --at yesterday leaf.pem",
+    ] {
+        let output = run(files.folder.path(), words);
+        assert_eq!(output.status.code(), Some(2), "{words}");
+        assert!(output.stdout.is_empty() && !output.stderr.is_empty(), "{words}");
+    }
+}
+
+#[test]
+fn the_answer_for_programs() {
+    let files = Files::new();
+    let output = files.verify("--trust-anchor root.pem --crl clear.pem --crl lists.crl --output json chain.pem");
+    let answer: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((answer["ok"].clone(), answer["reason"].clone()), (json!(false), json!("CERT_REVOKED")));
+    assert_eq!(answer["path"].as_array().unwrap().len(), 3);
+    assert_eq!(answer["certificate"]["subject"], "CN=client");
+    let output = files.verify("--trust-anchor root.pem --output json chain.pem");
+    let answer: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((answer["ok"].clone(), answer["checkedAt"].clone()), (json!(true), json!(NOW.to_string())));
+}
+
+#[test]
+fn batches_are_answered_line_by_line() {
+    let key = Key::p256();
+    let root = Draft::ca("CN=Root", "CN=Root", &key).sign(&key);
+    let leaf = Draft::client("CN=client", "CN=Root", &Key::ed25519()).sign(&key);
+    let base64 = |der: &[u8]| STANDARD.encode(der);
+    let case = json!({
+        "id": "a", "trust_anchors": [base64(root.der())], "leaf": base64(leaf.der()), "time": NOW.as_secs(),
+    });
+    let input = format!("{case}\nno case\n\n{}\n{case}", json!({"id": "b"}));
+    let mut child = Command::new(env!("CARGO_BIN_EXE_certgate"))
+        .args(["verify", "--batch"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(0));
+    let answers: Vec<Value> =
+        String::from_utf8(output.stdout).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let found: Vec<(&Value, &Value)> = answers.iter().map(|answer| (&answer["id"], &answer["reason"])).collect();
+    let (a, b, malformed, ok) = (json!("a"), json!("b"), json!("CASE_MALFORMED"), json!("OK"));
+    let null = Value::Null;
+    assert_eq!(found, [(&a, &ok), (&null, &malformed), (&null, &malformed), (&b, &malformed), (&a, &ok)]);
+    assert!(answers.iter().all(|answer| answer["micros"].is_u64() && answer["detail"].is_string()));
+}
