@@ -170,13 +170,13 @@ impl MappingTable {
     }
 
     /// The mappings of `namespace` that `selector` selects and that name a certificate by `key` in `form`.
-    pub fn find<'a>(
+    pub fn find<'a, 'k>(
         &'a self,
-        namespace: &'a str,
-        selector: &'a LabelSelector,
+        namespace: &'k str,
+        selector: &'k LabelSelector,
         form: Form,
-        key: &'a [u8],
-    ) -> impl Iterator<Item = Entry<'a>> {
+        key: &'k [u8],
+    ) -> impl Iterator<Item = Entry<'a>> + use<'a, 'k> {
         self.keys
             .iter_hash(key_hash(&self.hasher, namespace, form, key))
             .filter_map(|&at| {
@@ -320,8 +320,7 @@ impl MappingStore {
     fn same_name(&self, namespace: &str, name: &str) -> impl Iterator<Item = u32> {
         self.ids.iter_hash(self.id_hash(namespace, name)).copied().filter(move |&at| {
             self.table.records.get(at).and_then(Option::as_ref).is_some_and(|record| {
-                record.name() == name
-                    && self.groups.get(record.group).is_some_and(|group| group.namespace == namespace)
+                record.name() == name && self.groups.get(record.group).is_some_and(|group| group.namespace == namespace)
             })
         })
     }

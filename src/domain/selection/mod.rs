@@ -58,6 +58,8 @@ struct Paths {
     /// The lengths that prefixes have, longest first. They bound the look-ups that one path can cause.
     prefix_lengths: Vec<usize>,
     any: Vec<Choice>,
+    /// Invalid policies of which nobody can tell what paths or methods they mean.
+    unreadable: Vec<Choice>,
     /// Whether any route looks at the path.
     looks_at_path: bool,
 }
@@ -182,6 +184,7 @@ impl Selection {
             PathPattern::Exact(path) => paths.exact.get(path.as_slice())?,
             PathPattern::Prefix(path) if !path.is_empty() => paths.prefix.get(path.as_slice())?,
             PathPattern::Prefix(_) | PathPattern::Any => &paths.any,
+            PathPattern::Unreadable => &paths.unreadable,
         }))
     }
 
@@ -230,8 +233,9 @@ impl Paths {
                 self.prefix.entry(path.as_slice().into()).or_default().push(choice);
             }
             PathPattern::Prefix(_) | PathPattern::Any => self.any.push(choice),
+            PathPattern::Unreadable => self.unreadable.push(choice),
         }
-        self.looks_at_path |= route.path != PathPattern::Any;
+        self.looks_at_path |= !matches!(route.path, PathPattern::Any | PathPattern::Unreadable);
     }
 
     fn sort(&mut self) {
@@ -239,10 +243,14 @@ impl Paths {
         self.prefix_lengths = lengths.into_iter().rev().collect();
         self.exact.values_mut().chain(self.prefix.values_mut()).for_each(|choices| choices.sort());
         self.any.sort();
+        self.unreadable.sort();
     }
 
     /// The best choice for a path and method, with the path pattern that matched.
     fn select<'a>(&'a self, path: &'a [u8], method: &[u8]) -> Option<(&'a Choice, Reach<'a>)> {
+        if let Some(choice) = self.unreadable.first() {
+            return Some((choice, Reach::Unreadable));
+        }
         if let Some(choice) = self.exact.get(path).and_then(|choices| best(choices, method)) {
             return Some((choice, Reach::Exact(path)));
         }
@@ -265,6 +273,7 @@ enum Reach<'a> {
     Exact(&'a [u8]),
     Below(&'a [u8]),
     Any,
+    Unreadable,
 }
 
 impl std::fmt::Display for Reach<'_> {
@@ -273,6 +282,7 @@ impl std::fmt::Display for Reach<'_> {
             Self::Exact(path) => write!(f, "path {}", String::from_utf8_lossy(path)),
             Self::Below(path) => write!(f, "paths below {}", String::from_utf8_lossy(path)),
             Self::Any => f.write_str("any path"),
+            Self::Unreadable => f.write_str("an unreadable path or method, which stands for all"),
         }
     }
 }
@@ -294,9 +304,8 @@ struct Choices<'a>(&'a [Choice]);
 impl Choices<'_> {
     /// The policies that take every request of `route` before `loser` does; `None` when something is left to it.
     fn shadows(&self, loser: usize, route: &Route) -> Option<BTreeSet<usize>> {
-        let before = |order: MethodOrder| {
-            self.0.iter().filter(move |choice| choice.order == order && choice.policy < loser)
-        };
+        let before =
+            |order: MethodOrder| self.0.iter().filter(move |choice| choice.order == order && choice.policy < loser);
         if route.methods.is_empty() {
             return before(MethodOrder::Any).next().map(|choice| BTreeSet::from([choice.policy]));
         }

@@ -138,6 +138,8 @@ pub enum PathPattern {
     Prefix(Vec<u8>),
     /// Any path.
     Any,
+    /// A path or method that nobody can read. It might be any, so it takes every request of the host before all others.
+    Unreadable,
 }
 
 impl PathPattern {
@@ -181,6 +183,7 @@ impl fmt::Display for PathPattern {
             Self::Prefix(path) if path.is_empty() => f.write_str("paths below /"),
             Self::Prefix(path) => write!(f, "paths below {}", String::from_utf8_lossy(path)),
             Self::Any => f.write_str("any path"),
+            Self::Unreadable => f.write_str("an unreadable path or method, which stands for all"),
         }
     }
 }

@@ -105,7 +105,7 @@ pub enum ChainFrom {
     /// Nowhere.
     #[default]
     None,
-    /// The Chain of the right-most x-forwarded-client-cert element.
+    /// The Chain of the x-forwarded-client-cert element whose Hash is that of the peer certificate.
     Xfcc,
 }
 

@@ -1,0 +1,79 @@
+//! `CertificatePolicy`.
+
+use std::sync::Arc;
+
+use super::metadata::{check_name, check_namespace, metadata};
+use super::response::{HeaderNames, Statuses, denial, headers};
+use super::{Field, Report, evidence::evidence, mapping::mapping, matches::matches};
+use crate::domain::decision::Mode;
+use crate::domain::evidence::EvidenceRule;
+use crate::domain::mapping::rules::Mapping;
+use crate::domain::selection::Route;
+use crate::domain::spec::{CertificatePolicySpec, CertificateRequirement, Kind, ModeSpec, ObjectMeta};
+
+/// A policy as far as it can be read.
+#[derive(Debug)]
+pub struct CompiledPolicy {
+    /// The requests that it decides.
+    pub routes: Vec<Route>,
+    /// The headers that it may set, as far as they can be read.
+    pub identity_headers: Vec<Arc<str>>,
+    /// The rest; `None` when anything is wrong, and then the policy denies.
+    pub body: Option<PolicyBody>,
+    /// What is wrong.
+    pub report: Report,
+}
+
+/// What a valid policy does with the requests that it decides.
+#[derive(Debug)]
+pub struct PolicyBody {
+    /// Whether denials bind.
+    pub mode: Mode,
+    /// Where the certificate is looked for.
+    pub evidence: Vec<EvidenceRule>,
+    /// Namespace and name of the trust profile.
+    pub trust: (String, String),
+    /// Whether a certificate is required.
+    pub certificate: CertificateRequirement,
+    /// Who is allowed, as whom; `None` for every valid certificate, as its own subject.
+    pub mapping: Option<Mapping>,
+    /// The headers that carry the identity.
+    pub headers: HeaderNames,
+    /// How denials are answered.
+    pub statuses: Statuses,
+}
+
+/// Compiles a `CertificatePolicy`.
+pub fn certificate_policy(meta: &ObjectMeta, spec: &CertificatePolicySpec) -> CompiledPolicy {
+    let mut report = Report::default();
+    metadata(Kind::CertificatePolicy, meta, &mut report);
+    let field = Field::root("spec");
+    let routes = matches(&field.child("match"), &spec.matches, &mut report);
+    let evidence = evidence(&field.child("evidence"), spec.evidence.as_deref(), &mut report);
+    let trust_field = field.child("trustRef");
+    check_name(&trust_field.child("name"), &spec.trust_ref.name, &mut report);
+    if let Some(namespace) = &spec.trust_ref.namespace {
+        check_namespace(&trust_field.child("namespace"), namespace, &mut report);
+    }
+    let mapping = spec.mapping.as_ref().map(|spec| mapping(&field.child("mapping"), spec, &mut report));
+    let response = field.child("response");
+    let headers = headers(&response.child("headers"), &spec.response.headers, &evidence, &mut report);
+    let statuses = denial(&response.child("denial"), &spec.response.denial, &mut report);
+    let identity_headers = headers.all().cloned().collect();
+    let body = report.errors.is_empty().then(|| PolicyBody {
+        mode: match spec.mode {
+            ModeSpec::Enforce => Mode::Enforce,
+            ModeSpec::Audit => Mode::Audit,
+        },
+        evidence,
+        trust: (
+            spec.trust_ref.namespace.clone().unwrap_or_else(|| meta.namespace.clone()),
+            spec.trust_ref.name.clone(),
+        ),
+        certificate: spec.certificate,
+        mapping,
+        headers,
+        statuses,
+    });
+    CompiledPolicy { routes, identity_headers, body, report }
+}

@@ -1,0 +1,147 @@
+//! What the upstream and the client are told.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use super::evidence::header_name;
+use super::metadata::shown;
+use super::{Field, Report};
+use crate::domain::decision::Reveal;
+use crate::domain::evidence::EvidenceRule;
+use crate::domain::spec::{DenialSpec, ResponseHeaders, RevealSpec};
+
+/// The header that carries the user unless a policy names another.
+pub const DEFAULT_USER_HEADER: &str = "x-certgate-user";
+
+/// The header that carries the groups unless a policy names another.
+pub const DEFAULT_GROUPS_HEADER: &str = "x-certgate-groups";
+
+/// Headers that say how the message travels or where the certificate is. Setting one would change the request itself.
+const RESERVED: [&str; 18] = [
+    "connection",
+    "content-encoding",
+    "content-length",
+    "content-type",
+    "expect",
+    "forwarded",
+    "host",
+    "keep-alive",
+    "proxy-connection",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+    "x-forwarded-client-cert",
+    "x-forwarded-for",
+    "x-forwarded-host",
+    "x-forwarded-proto",
+    "x-request-id",
+];
+
+/// The most headers for extra attributes.
+const MAX_EXTRA_HEADERS: usize = 32;
+
+/// The request headers that carry the identity, lower case.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HeaderNames {
+    /// For the user.
+    pub user: Arc<str>,
+    /// For the groups.
+    pub groups: Arc<str>,
+    /// For the uid.
+    pub uid: Option<Arc<str>>,
+    /// For extra attributes: key and header.
+    pub extra: Vec<(String, Arc<str>)>,
+}
+
+impl HeaderNames {
+    /// Every header of these.
+    pub fn all(&self) -> impl Iterator<Item = &Arc<str>> {
+        [&self.user, &self.groups].into_iter().chain(&self.uid).chain(self.extra.iter().map(|(_, header)| header))
+    }
+}
+
+/// How a denied client is answered.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub struct Statuses {
+    /// The status of denials that are about the client; `None` for that of the table of reasons.
+    pub denial: Option<u16>,
+    /// The status when a required certificate is missing.
+    pub missing_certificate: Option<u16>,
+    /// What the client learns.
+    pub reveal: Reveal,
+}
+
+/// Compiles the header names. A name that cannot be read is replaced by the default; the error is noted.
+pub fn headers(
+    field: &Field<'_>,
+    spec: &ResponseHeaders,
+    evidence: &[EvidenceRule],
+    report: &mut Report,
+) -> HeaderNames {
+    let mut taken = BTreeSet::new();
+    let mut header = |field: &Field<'_>, written: Option<&str>, usual: Option<&str>, report: &mut Report| {
+        let name = match written {
+            Some(text) => report.take(field, identity_header(text, evidence)),
+            None => usual.map(str::to_owned),
+        }?;
+        if !taken.insert(name.clone()) {
+            report.error(field, format_args!("{} carries something else already", shown(&name)));
+        }
+        Some(Arc::<str>::from(name))
+    };
+    let user = header(&field.child("user"), spec.user.as_deref(), Some(DEFAULT_USER_HEADER), report);
+    let groups = header(&field.child("groups"), spec.groups.as_deref(), Some(DEFAULT_GROUPS_HEADER), report);
+    let uid = header(&field.child("uid"), spec.uid.as_deref(), None, report);
+    let extra_field = field.child("extra");
+    report.cap(&extra_field, spec.extra.len(), MAX_EXTRA_HEADERS);
+    let extra = spec.extra.iter().filter_map(|(key, name)| {
+        let header = header(&extra_field.key(key), Some(name), None, report)?;
+        Some((key.clone(), header))
+    });
+    let extra = extra.collect();
+    HeaderNames {
+        user: user.unwrap_or_else(|| DEFAULT_USER_HEADER.into()),
+        groups: groups.unwrap_or_else(|| DEFAULT_GROUPS_HEADER.into()),
+        uid,
+        extra,
+    }
+}
+
+fn identity_header(text: &str, evidence: &[EvidenceRule]) -> Result<String, String> {
+    if text.starts_with(':') {
+        return Err(format!("{} is a pseudo-header", shown(text)));
+    }
+    let name = header_name(text)?;
+    let read = evidence.iter().any(|rule| match rule {
+        EvidenceRule::Header { name: cert, chain_name, .. } => name == *cert || Some(&name) == chain_name.as_ref(),
+        EvidenceRule::PeerCertificate { .. } | EvidenceRule::Xfcc { .. } => false,
+    });
+    if read {
+        Err(format!("{} is where this policy reads the certificate", shown(text)))
+    } else if RESERVED.contains(&name.as_str()) || name.starts_with("x-envoy-") || name.starts_with("grpc-") {
+        Err(format!("{} is reserved: it says how the message travels", shown(text)))
+    } else {
+        Ok(name)
+    }
+}
+
+/// Compiles how denials are answered.
+pub fn denial(field: &Field<'_>, spec: &DenialSpec, report: &mut Report) -> Statuses {
+    let status = |name: &str, value: Option<i64>, report: &mut Report| {
+        let value = value?;
+        let status = u16::try_from(value).ok().filter(|status| (400..=599).contains(status));
+        if status.is_none() {
+            report.error(&field.child(name), format_args!("{value} is no status of a denial: want 400 to 599"));
+        }
+        status
+    };
+    Statuses {
+        denial: status("status", spec.status, report),
+        missing_certificate: status("missingCertificateStatus", spec.missing_certificate_status, report),
+        reveal: match spec.reveal {
+            RevealSpec::Nothing => Reveal::Nothing,
+            RevealSpec::Reason => Reveal::Reason,
+        },
+    }
+}

@@ -1,0 +1,234 @@
+//! `TrustProfile`.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::metadata::{check_name, metadata, shown};
+use super::{Field, MAX_HASHES, MAX_SOURCES, Report};
+use crate::domain::certificate::Certificate;
+use crate::domain::encoding::bundle;
+use crate::domain::fingerprint::Sha256;
+use crate::domain::spec::{
+    AllowedNamespaces, CertificateHash, ExtendedKeyUsageSpec, KeyRef, Kind, NamespacesFrom, ObjectMeta,
+    RequirementsSpec, TrustModeSpec, TrustProfileSpec, TrustSource,
+};
+
+/// The smallest RSA modulus, in bits (NIST SP 800-57 part 1, table 2: less gives under 112 bits of security).
+pub const MINIMUM_RSA_BITS: i64 = 2048;
+
+/// The largest RSA modulus that a profile may ask for.
+const MAXIMUM_RSA_BITS: i64 = 16_384;
+
+/// The longest path that a profile may allow; path building has a budget of its own.
+const MAX_PATH_LENGTH: i64 = 32;
+
+/// The longest path of a file.
+const MAX_FILE: usize = 4096;
+
+/// A profile as it stands by itself; its sources are not resolved.
+#[derive(Debug)]
+pub struct CompiledProfile {
+    /// What makes a certificate valid.
+    pub mode: TrustModeSpec,
+    /// The trust anchors.
+    pub anchors: Vec<SourceRef>,
+    /// Help for path building.
+    pub intermediates: Vec<SourceRef>,
+    /// Certificates that are accepted as they are.
+    pub peers: Vec<SourceRef>,
+    /// The CAs that may issue client certificates.
+    pub issuing_authorities: Option<BTreeSet<Sha256>>,
+    /// CAs of which a path needs one.
+    pub trust_list: Option<BTreeSet<Sha256>>,
+    /// Certificates that are refused.
+    pub disallowed: BTreeSet<Sha256>,
+    /// What a path must fulfil besides.
+    pub requirements: Requirements,
+    /// Who may refer to the profile.
+    pub allowed_namespaces: AllowedNamespaces,
+}
+
+/// What a path must fulfil besides being valid.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub struct Requirements {
+    /// How clientAuth must be permitted.
+    pub extended_key_usage: ExtendedKeyUsageSpec,
+    /// The smallest RSA modulus in bits.
+    pub minimum_rsa_bits: u32,
+    /// The largest number of intermediates.
+    pub max_path_length: Option<u32>,
+}
+
+/// Where certificates come from.
+#[derive(Clone, Debug)]
+pub enum SourceRef {
+    /// A key of a ConfigMap or Secret of the profile's namespace.
+    Key(Kind, KeyRef),
+    /// A ClusterTrustBundle.
+    Bundle(String),
+    /// A file.
+    File(String),
+    /// The profile itself.
+    Inline(Vec<Arc<Certificate>>),
+}
+
+/// Compiles a `TrustProfile`.
+pub fn trust_profile(meta: &ObjectMeta, spec: &TrustProfileSpec) -> (Option<CompiledProfile>, Report) {
+    let mut report = Report::default();
+    metadata(Kind::TrustProfile, meta, &mut report);
+    let field = Field::root("spec");
+    let anchors_field = field.child("trustAnchors");
+    let peers_field = field.child("trustedPeers");
+    let authorities_field = field.child("issuingAuthorities");
+    let anchors = sources(&anchors_field, &spec.trust_anchors, &mut report);
+    let intermediates = sources(&field.child("intermediates"), &spec.intermediates, &mut report);
+    let peers = sources(&peers_field, &spec.trusted_peers, &mut report);
+    let issuing_authorities = narrowing(&authorities_field, spec.issuing_authorities.as_deref(), &mut report);
+    let trust_list = narrowing(&field.child("trustList"), spec.trust_list.as_deref(), &mut report);
+    let disallowed = hashes(&field.child("disallowed"), &spec.disallowed, &mut report);
+    let requirements = requirements(&field.child("requirements"), &spec.requirements, &mut report);
+    allowed_namespaces(&field.child("allowedNamespaces"), &spec.allowed_namespaces, &mut report);
+
+    let chain = spec.mode != TrustModeSpec::Peer;
+    let peer = spec.mode != TrustModeSpec::Chain;
+    if chain && spec.trust_anchors.is_empty() {
+        report.warning(&anchors_field, "there are no trust anchors: no path can be valid");
+    }
+    if !chain && !spec.trust_anchors.is_empty() {
+        report.warning(&anchors_field, "mode Peer does not use trust anchors");
+    }
+    if peer && spec.trusted_peers.is_empty() {
+        report.warning(&peers_field, "there are no trusted peers");
+    }
+    if !peer && !spec.trusted_peers.is_empty() {
+        report.warning(&peers_field, "mode Chain does not use trusted peers");
+    }
+    if !chain && spec.issuing_authorities.is_some() {
+        report.warning(&authorities_field, "mode Peer knows no issuing CA: with this list every certificate is denied");
+    }
+    let profile = report.errors.is_empty().then(|| CompiledProfile {
+        mode: spec.mode,
+        anchors,
+        intermediates,
+        peers,
+        issuing_authorities,
+        trust_list,
+        disallowed,
+        requirements,
+        allowed_namespaces: spec.allowed_namespaces.clone(),
+    });
+    (profile, report)
+}
+
+fn sources(field: &Field<'_>, specs: &[TrustSource], report: &mut Report) -> Vec<SourceRef> {
+    report.cap(field, specs.len(), MAX_SOURCES);
+    specs.iter().enumerate().filter_map(|(at, spec)| source(&field.at(at), spec, report)).collect()
+}
+
+fn source(field: &Field<'_>, spec: &TrustSource, report: &mut Report) -> Option<SourceRef> {
+    let TrustSource { config_map, secret, cluster_trust_bundle, inline, file } = spec;
+    match (config_map, secret, cluster_trust_bundle, inline, file) {
+        (Some(key), None, None, None, None) => {
+            key_ref(&field.child("configMap"), key, report);
+            Some(SourceRef::Key(Kind::ConfigMap, key.clone()))
+        }
+        (None, Some(key), None, None, None) => {
+            key_ref(&field.child("secret"), key, report);
+            Some(SourceRef::Key(Kind::Secret, key.clone()))
+        }
+        (None, None, Some(bundle), None, None) => {
+            // Names of bundles may hold colons after a signer's name; they are only looked up.
+            if bundle.name.is_empty() {
+                report.error(&field.child("clusterTrustBundle").child("name"), "the name is empty");
+            }
+            Some(SourceRef::Bundle(bundle.name.clone()))
+        }
+        (None, None, None, Some(pem), None) => {
+            let certificates = certificates(&Bytes::copy_from_slice(pem.as_bytes()));
+            report.take(&field.child("inline"), certificates).map(SourceRef::Inline)
+        }
+        (None, None, None, None, Some(path)) => {
+            if path.is_empty() || path.len() > MAX_FILE || path.chars().any(char::is_control) {
+                report.error(&field.child("file"), format_args!("{} is not the path of a file", shown(path)));
+            }
+            Some(SourceRef::File(path.clone()))
+        }
+        _ => {
+            report.error(field, "want exactly one of configMap, secret, clusterTrustBundle, inline, file");
+            None
+        }
+    }
+}
+
+fn key_ref(field: &Field<'_>, spec: &KeyRef, report: &mut Report) {
+    check_name(&field.child("name"), &spec.name, report);
+    if spec.key.is_empty() {
+        report.error(&field.child("key"), "the key is empty");
+    }
+}
+
+/// The certificates in a PEM text, at least one, each once.
+pub fn certificates(pem: &Bytes) -> Result<Vec<Arc<Certificate>>, String> {
+    let mut seen = BTreeSet::new();
+    let mut out = Vec::new();
+    for (at, der) in (1..).zip(bundle::certificates(pem).map_err(|error| error.to_string())?) {
+        let certificate = Certificate::from_der(der).map_err(|error| format!("certificate {at}: {error}"))?;
+        if seen.insert(certificate.sha256()) {
+            out.push(Arc::new(certificate));
+        }
+    }
+    Ok(out)
+}
+
+/// A list that narrows. An empty one would deny everything, or nothing: its author must say which.
+fn narrowing(field: &Field<'_>, spec: Option<&[CertificateHash]>, report: &mut Report) -> Option<BTreeSet<Sha256>> {
+    let spec = spec?;
+    if spec.is_empty() {
+        report.error(field, "the list is empty: name a certificate, or leave it out to allow any");
+    }
+    Some(hashes(field, spec, report))
+}
+
+fn hashes(field: &Field<'_>, spec: &[CertificateHash], report: &mut Report) -> BTreeSet<Sha256> {
+    report.cap(field, spec.len(), MAX_HASHES);
+    let hash = |(at, spec): (usize, &CertificateHash)| {
+        report.take(&field.at(at).child("sha256"), spec.sha256.parse().map_err(|error| quote(&spec.sha256, &error)))
+    };
+    spec.iter().enumerate().filter_map(hash).collect()
+}
+
+fn quote(text: &str, error: &dyn fmt::Display) -> String {
+    format!("{}: {error}", shown(text))
+}
+
+fn requirements(field: &Field<'_>, spec: &RequirementsSpec, report: &mut Report) -> Requirements {
+    let mut number = |name: &str, value: i64, from: i64, to: i64| {
+        if !(from..=to).contains(&value) {
+            report.error(&field.child(name), format_args!("{value} is out of range: want {from} to {to}"));
+        }
+        u32::try_from(value).unwrap_or_default()
+    };
+    Requirements {
+        extended_key_usage: spec.extended_key_usage,
+        minimum_rsa_bits: number(
+            "minimumRsaBits",
+            spec.minimum_rsa_bits.unwrap_or(MINIMUM_RSA_BITS),
+            MINIMUM_RSA_BITS,
+            MAXIMUM_RSA_BITS,
+        ),
+        max_path_length: spec.max_path_length.map(|value| number("maxPathLength", value, 0, MAX_PATH_LENGTH)),
+    }
+}
+
+fn allowed_namespaces(field: &Field<'_>, spec: &AllowedNamespaces, report: &mut Report) {
+    match (spec.from, &spec.selector) {
+        (NamespacesFrom::Selector, None) => report.error(&field.child("selector"), "from: Selector needs a selector"),
+        (NamespacesFrom::Same | NamespacesFrom::All, Some(_)) => {
+            report.error(&field.child("selector"), "a selector is used with from: Selector only");
+        }
+        _ => {}
+    }
+}

@@ -1,0 +1,255 @@
+//! From a certificate to an identity.
+//!
+//! Owns what a policy's mapping section means: single certificates before rules, the first rule that matches, and what
+//! is denied in between. It sees only certificates that have been verified; whether they are is not asked here. Where
+//! mappings are kept is [`table`]'s part, how names are compared [`key`]'s.
+
+mod interner;
+pub mod key;
+mod paged;
+pub mod rules;
+pub mod table;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::certificate::Certificate;
+use super::compile::header_value_problem;
+use super::general_name::GeneralName;
+use super::identity::Identity;
+use super::reason::Reason;
+use super::spec::{MappingState, Precedence};
+use super::trace::{Trace, Verdict};
+use key::{Form, keys_of};
+use rules::{Mapping, OneToOneEntry, RuleOutcome};
+use table::{Entry, MappingTable, Status};
+
+/// Why a certificate has no identity.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unmapped {
+    /// The reason for the denial.
+    pub reason: Reason,
+    /// What was compared.
+    pub detail: String,
+}
+
+const STAGE: &str = "mapping";
+
+/// The identity of a certificate under a policy's mapping section.
+pub fn identify<T: Trace>(
+    mapping: &Mapping,
+    namespace: &str,
+    table: &MappingTable,
+    certificate: &Certificate,
+    trace: &mut T,
+) -> Result<Arc<Identity>, Unmapped> {
+    if mapping.precedence == Precedence::DenyFirst
+        && let Some(rule) = rules::first_deny(&mapping.rules, certificate, trace)
+    {
+        return fail(trace, Reason::MappingDenied, format!("rule {:?} denies the certificate", rule.name));
+    }
+    if let Some(found) = specific(mapping, namespace, table, certificate, trace) {
+        return found;
+    }
+    match rules::first_match(&mapping.rules, certificate, trace) {
+        RuleOutcome::Allow(identity) => Ok(Arc::clone(identity)),
+        RuleOutcome::Deny(rule) => {
+            fail(trace, Reason::MappingDenied, format!("rule {:?} denies the certificate", rule.name))
+        }
+        RuleOutcome::NoMatch => {
+            fail(trace, Reason::NoMapping, "no one-to-one entry, mapping or rule names the certificate".to_owned())
+        }
+    }
+}
+
+fn fail<T: Trace, V>(trace: &mut T, reason: Reason, detail: String) -> Result<V, Unmapped> {
+    trace.step(STAGE, Verdict::Fail, || detail.clone());
+    Err(Unmapped { reason, detail })
+}
+
+/// What names a certificate by itself.
+#[derive(Copy, Clone)]
+enum Holder<'a> {
+    OneToOne(&'a OneToOneEntry),
+    Object(Entry<'a>, Form),
+}
+
+impl Holder<'_> {
+    fn agrees_with(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::OneToOne(left), Self::OneToOne(right)) => left.identity == right.identity,
+            (Self::OneToOne(entry), Self::Object(object, _)) | (Self::Object(object, _), Self::OneToOne(entry)) => {
+                object.stands_for(&entry.identity)
+            }
+            (Self::Object(left, _), Self::Object(right, _)) => left.agrees_with(right),
+        }
+    }
+
+    fn status(&self) -> Status {
+        match self {
+            Self::OneToOne(entry) => match entry.state {
+                MappingState::Enabled => Status::Enabled,
+                MappingState::Disabled => Status::Disabled,
+            },
+            Self::Object(object, _) => object.status(),
+        }
+    }
+
+    fn identity(&self) -> Arc<Identity> {
+        match self {
+            Self::OneToOne(entry) => Arc::clone(&entry.identity),
+            Self::Object(object, _) => Arc::new(object.identity()),
+        }
+    }
+
+    fn user(&self) -> &str {
+        match self {
+            Self::OneToOne(entry) => &entry.identity.user,
+            Self::Object(object, _) => object.user(),
+        }
+    }
+}
+
+impl std::fmt::Display for Holder<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::OneToOne(entry) => write!(f, "oneToOne[{}] by sha256", entry.index),
+            Self::Object(object, form) => write!(f, "CertificateMapping {} by {}", object.name(), form.name()),
+        }
+    }
+}
+
+/// Everything that names one certificate by itself, drawn together.
+#[derive(Default)]
+struct Claims<'a> {
+    first: Option<Holder<'a>>,
+    disabled: Option<Holder<'a>>,
+    invalid: Option<Holder<'a>>,
+    rival: Option<Holder<'a>>,
+}
+
+impl<'a> Claims<'a> {
+    fn add<T: Trace>(&mut self, holder: Holder<'a>, trace: &mut T) {
+        trace.step(STAGE, Verdict::Note, || match holder.status() {
+            Status::Enabled => format!("{holder}: user {:?}", holder.user()),
+            Status::Disabled => format!("{holder}: disabled"),
+            Status::Invalid | Status::InvalidDisabled => format!("{holder}: does not compile"),
+        });
+        match holder.status() {
+            Status::Disabled | Status::InvalidDisabled => _ = self.disabled.get_or_insert(holder),
+            Status::Invalid => _ = self.invalid.get_or_insert(holder),
+            Status::Enabled => {
+                let first = self.first.get_or_insert(holder);
+                if !first.agrees_with(&holder) {
+                    self.rival.get_or_insert(holder);
+                }
+            }
+        }
+    }
+
+    /// What the claims come to; `None` when there are none. A disabled entry outweighs everything.
+    fn settle(&self) -> Option<Result<Holder<'a>, Unmapped>> {
+        if let Some(holder) = &self.disabled {
+            return Some(Err(Unmapped { reason: Reason::AccountDisabled, detail: format!("{holder} is disabled") }));
+        }
+        if let Some(holder) = &self.invalid {
+            let detail = format!("{holder} does not compile");
+            return Some(Err(Unmapped { reason: Reason::PolicyInvalid, detail }));
+        }
+        let first = self.first?;
+        Some(match &self.rival {
+            Some(rival) => Err(Unmapped {
+                reason: Reason::MappingAmbiguous,
+                detail: format!("{first} says user {:?}, {rival} says user {:?}", first.user(), rival.user()),
+            }),
+            None => Ok(first),
+        })
+    }
+}
+
+fn specific<T: Trace>(
+    mapping: &Mapping,
+    namespace: &str,
+    table: &MappingTable,
+    certificate: &Certificate,
+    trace: &mut T,
+) -> Option<Result<Arc<Identity>, Unmapped>> {
+    let mut claims = Claims::default();
+    if !mapping.one_to_one.is_empty() {
+        match mapping.one_to_one.get(&certificate.sha256()) {
+            Some(entry) => claims.add(Holder::OneToOne(entry), trace),
+            None => trace.step(STAGE, Verdict::Skip, || {
+                format!("no oneToOne entry, of {}, names sha256 {}", mapping.one_to_one.len(), certificate.sha256())
+            }),
+        }
+    }
+    if let Some(selector) = &mapping.selector {
+        let mut found = false;
+        keys_of(certificate, table.forms(), |form, key| {
+            for entry in table.find(namespace, selector, form, key) {
+                found = true;
+                claims.add(Holder::Object(entry, form), trace);
+            }
+        });
+        if !found {
+            trace.step(STAGE, Verdict::Skip, || {
+                let labels: Vec<_> =
+                    selector.match_labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
+                let labels = if labels.is_empty() { "any labels".to_owned() } else { labels.join(",") };
+                format!("no CertificateMapping in namespace {namespace} with {labels} names the certificate")
+            });
+        }
+    }
+    Some(match claims.settle()? {
+        Ok(holder) => {
+            trace.step(STAGE, Verdict::Pass, || format!("{holder} decides: user {:?}", holder.user()));
+            Ok(holder.identity())
+        }
+        Err(unmapped) => {
+            trace.step(STAGE, Verdict::Fail, || unmapped.detail.clone());
+            Err(unmapped)
+        }
+    })
+}
+
+/// The identity of a certificate under a policy without a mapping section: its subject, or when that is empty its only
+/// URI, else its first DNS name, else its first e-mail address.
+pub fn subject_identity<T: Trace>(certificate: &Certificate, trace: &mut T) -> Result<Arc<Identity>, Unmapped> {
+    let (field, user) = if certificate.subject().is_empty() {
+        match alternative_name(certificate) {
+            Some(found) => found,
+            None => {
+                let detail = "the certificate has neither subject nor URI, DNS name or e-mail address";
+                return fail(trace, Reason::NoMapping, detail.to_owned());
+            }
+        }
+    } else {
+        ("subject", certificate.subject().to_rfc4514())
+    };
+    if let Some(problem) = header_value_problem(&user) {
+        return fail(trace, Reason::NoMapping, format!("the certificate's {field} {user:?} {problem}"));
+    }
+    trace.step(STAGE, Verdict::Pass, || format!("no mapping: the {field} is the user, {user:?}"));
+    Ok(Arc::new(Identity { user, groups: Vec::new(), uid: None, extra: BTreeMap::new() }))
+}
+
+fn alternative_name(certificate: &Certificate) -> Option<(&'static str, String)> {
+    let names = certificate.subject_alt_names();
+    let mut uris = names.iter().filter_map(|name| match name {
+        GeneralName::Uri(uri) => Some(uri),
+        _ => None,
+    });
+    if let (Some(uri), None) = (uris.next(), uris.next()) {
+        return Some(("URI", uri.clone()));
+    }
+    let dns = names.iter().find_map(|name| match name {
+        GeneralName::Dns(name) => Some(("DNS name", name.clone())),
+        _ => None,
+    });
+    dns.or_else(|| {
+        names.iter().find_map(|name| match name {
+            GeneralName::Email(address) => Some(("e-mail address", address.clone())),
+            _ => None,
+        })
+    })
+}
