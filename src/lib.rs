@@ -11,6 +11,7 @@ pub mod config;
 pub mod domain;
 pub mod envoy;
 pub mod file;
+pub mod kubernetes;
 pub mod lifecycle;
 pub mod metrics;
 pub mod telemetry;
