@@ -1,1 +1,270 @@
-//! admin
+//! The admin port: health, readiness, metrics and `explain` over HTTP/1.1.
+//!
+//! Owns the endpoints and their limits. `explain` tells which certificates are trusted and why a request was refused, so it
+//! is served only where the operator meant it to be; everything else says nothing that is secret. Nothing here changes the
+//! process.
+
+use std::convert::Infallible;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue};
+use http::{HeaderMap, Method, Request, Response, StatusCode};
+use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
+use hyper::body::{Body, Incoming};
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
+
+use crate::lifecycle::{Lifecycle, Phase};
+use crate::metrics::Metrics;
+
+/// Connections at once: probes, a scraper or two, an operator.
+const MAX_CONNECTIONS: usize = 64;
+
+/// The longest question: a certificate chain, and headers like those that a CheckRequest may hold.
+const MAX_QUESTION: usize = 1 << 20;
+
+/// How long a client may take to send its headers.
+const HEADER_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How long a whole exchange may take.
+const EXCHANGE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long a connection may stay, however busy.
+const CONNECTION_TIMEOUT: Duration = Duration::from_secs(300);
+
+/// How long accepting pauses after an error such as too many open files.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// Answers the questions of `POST /explain`: JSON in, JSON out.
+pub type Explain = Arc<dyn Fn(&[u8]) -> Result<Vec<u8>, NoAnswer> + Send + Sync>;
+
+/// Why a question has no answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum NoAnswer {
+    /// The question makes no sense.
+    BadQuestion(String),
+    /// It cannot be answered yet.
+    NotReady(String),
+}
+
+/// What the admin port shows.
+#[derive(Clone)]
+pub struct Admin {
+    lifecycle: Lifecycle,
+    metrics: Arc<Metrics>,
+    explain: Option<Explain>,
+}
+
+impl fmt::Debug for Admin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Admin").field("lifecycle", &self.lifecycle).finish_non_exhaustive()
+    }
+}
+
+impl Admin {
+    /// An admin port; without `explain` that endpoint does not exist.
+    pub fn new(lifecycle: Lifecycle, metrics: Arc<Metrics>, explain: Option<Explain>) -> Self {
+        Self { lifecycle, metrics, explain }
+    }
+
+    /// Serves on `listener` for as long as the process lives: while it drains, readiness must still be told.
+    pub async fn serve(self, listener: TcpListener) -> Infallible {
+        let slots = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+        loop {
+            let slot = slots.clone().acquire_owned().await.expect("the semaphore is never closed");
+            let stream = match listener.accept().await {
+                Ok((stream, _)) => stream,
+                Err(error) => {
+                    tracing::warn!(%error, "cannot accept a connection of the admin port");
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                    continue;
+                }
+            };
+            let admin = self.clone();
+            tokio::spawn(async move {
+                let service = service_fn(move |request: Request<Incoming>| {
+                    let admin = admin.clone();
+                    async move { Ok::<_, Infallible>(admin.call(request).await) }
+                });
+                let connection = http1::Builder::new()
+                    .timer(TokioTimer::new())
+                    .header_read_timeout(HEADER_TIMEOUT)
+                    .serve_connection(TokioIo::new(stream), service);
+                // How a probe's connection ends concerns nobody.
+                let _ = tokio::time::timeout(CONNECTION_TIMEOUT, connection).await;
+                drop(slot);
+            });
+        }
+    }
+
+    /// Answers one request.
+    pub async fn call<B>(&self, request: Request<B>) -> Response<Full<Bytes>>
+    where
+        B: Body<Data = Bytes>,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        match tokio::time::timeout(EXCHANGE_TIMEOUT, self.route(request)).await {
+            Ok(response) => response,
+            Err(_) => text(StatusCode::REQUEST_TIMEOUT, "the request took too long\n"),
+        }
+    }
+
+    async fn route<B>(&self, request: Request<B>) -> Response<Full<Bytes>>
+    where
+        B: Body<Data = Bytes>,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        let get = [Method::GET, Method::HEAD].contains(request.method());
+        match (request.uri().path(), get, request.method() == Method::POST) {
+            ("/livez", true, _) => text(StatusCode::OK, "ok\n"),
+            ("/readyz", true, _) => self.readyz(),
+            ("/metrics", true, _) => self.metrics(),
+            ("/explain", _, true) => match &self.explain {
+                Some(explain) => answer_question(explain, request).await,
+                None => text(StatusCode::NOT_FOUND, "explain is not served on this address\n"),
+            },
+            ("/livez" | "/readyz" | "/metrics", false, _) => not_allowed("GET, HEAD"),
+            ("/explain", _, false) => not_allowed("POST"),
+            _ => text(StatusCode::NOT_FOUND, "served here: /livez /readyz /metrics /explain\n"),
+        }
+    }
+
+    fn readyz(&self) -> Response<Full<Bytes>> {
+        match self.lifecycle.phase() {
+            Phase::Serving => text(StatusCode::OK, "ok\n"),
+            Phase::Loading => text(StatusCode::SERVICE_UNAVAILABLE, "the policies are not loaded yet\n"),
+            Phase::Draining | Phase::Stopping => text(StatusCode::SERVICE_UNAVAILABLE, "draining\n"),
+        }
+    }
+
+    fn metrics(&self) -> Response<Full<Bytes>> {
+        const OPEN_METRICS: HeaderValue =
+            HeaderValue::from_static("application/openmetrics-text; version=1.0.0; charset=utf-8");
+        respond(StatusCode::OK, OPEN_METRICS, self.metrics.render().into())
+    }
+}
+
+/// A question must be declared as JSON: a browser that some page has led here cannot do so without asking first.
+async fn answer_question<B>(explain: &Explain, request: Request<B>) -> Response<Full<Bytes>>
+where
+    B: Body<Data = Bytes>,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    if !is_json(request.headers()) {
+        return text(StatusCode::UNSUPPORTED_MEDIA_TYPE, "the question must be application/json\n");
+    }
+    let body = match Limited::new(request.into_body(), MAX_QUESTION).collect().await {
+        Ok(body) => body.to_bytes(),
+        Err(error) if error.is::<LengthLimitError>() => {
+            return text(StatusCode::PAYLOAD_TOO_LARGE, "the question is too long\n");
+        }
+        Err(_) => return text(StatusCode::BAD_REQUEST, "the question ended early\n"),
+    };
+    match explain(&body) {
+        Ok(json) => respond(StatusCode::OK, HeaderValue::from_static("application/json"), json.into()),
+        Err(NoAnswer::BadQuestion(error)) => text(StatusCode::BAD_REQUEST, &format!("{error}\n")),
+        Err(NoAnswer::NotReady(error)) => text(StatusCode::SERVICE_UNAVAILABLE, &format!("{error}\n")),
+    }
+}
+
+fn is_json(headers: &HeaderMap) -> bool {
+    let media_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    media_type.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case("application/json")
+}
+
+fn not_allowed(methods: &'static str) -> Response<Full<Bytes>> {
+    let mut response = text(StatusCode::METHOD_NOT_ALLOWED, "not with this method\n");
+    response.headers_mut().insert(ALLOW, HeaderValue::from_static(methods));
+    response
+}
+
+fn text(status: StatusCode, body: &str) -> Response<Full<Bytes>> {
+    respond(status, HeaderValue::from_static("text/plain; charset=utf-8"), Bytes::copy_from_slice(body.as_bytes()))
+}
+
+fn respond(status: StatusCode, media_type: HeaderValue, body: Bytes) -> Response<Full<Bytes>> {
+    const NO_SNIFF: HeaderName = HeaderName::from_static("x-content-type-options");
+    let mut response = Response::new(Full::new(body));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, media_type);
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(NO_SNIFF, HeaderValue::from_static("nosniff"));
+    response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn admin(phase: Phase) -> Admin {
+        let lifecycle = Lifecycle::new();
+        lifecycle.advance(phase);
+        let explain: Explain = Arc::new(|question| match question {
+            b"yes?" => Ok(b"yes".to_vec()),
+            b"now?" => Err(NoAnswer::NotReady("later".into())),
+            _ => Err(NoAnswer::BadQuestion("what?".into())),
+        });
+        Admin::new(lifecycle, Arc::new(Metrics::new()), Some(explain))
+    }
+
+    async fn call(admin: &Admin, method: Method, path: &str, json: bool, body: &str) -> (StatusCode, String) {
+        let mut request = Request::builder().method(method).uri(path);
+        if json {
+            request = request.header(CONTENT_TYPE, "application/json; charset=utf-8");
+        }
+        let response = admin.call(request.body(Full::new(Bytes::copy_from_slice(body.as_bytes()))).unwrap()).await;
+        let status = response.status();
+        let body = response.into_body().collect().await.unwrap().to_bytes();
+        (status, String::from_utf8(body.to_vec()).unwrap())
+    }
+
+    #[tokio::test]
+    async fn readiness_follows_the_process_and_liveness_does_not() {
+        for (phase, ready) in [
+            (Phase::Loading, StatusCode::SERVICE_UNAVAILABLE),
+            (Phase::Serving, StatusCode::OK),
+            (Phase::Draining, StatusCode::SERVICE_UNAVAILABLE),
+            (Phase::Stopping, StatusCode::SERVICE_UNAVAILABLE),
+        ] {
+            let admin = admin(phase);
+            assert_eq!(call(&admin, Method::GET, "/readyz", false, "").await.0, ready, "{phase:?}");
+            assert_eq!(call(&admin, Method::GET, "/livez", false, "").await.0, StatusCode::OK, "{phase:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn metrics_are_open_metrics() {
+        let (status, body) = call(&admin(Phase::Serving), Method::GET, "/metrics", false, "").await;
+        assert_eq!(status, StatusCode::OK);
+        assert!(body.contains("certgate_build_info{version=") && body.ends_with("# EOF\n"), "{body}");
+    }
+
+    #[tokio::test]
+    async fn questions_are_answered_within_limits() {
+        let long = "a".repeat(MAX_QUESTION + 1);
+        for (name, method, json, body, want) in [
+            ("a good question", Method::POST, true, "yes?", StatusCode::OK),
+            ("a bad question", Method::POST, true, "no?", StatusCode::BAD_REQUEST),
+            ("an early question", Method::POST, true, "now?", StatusCode::SERVICE_UNAVAILABLE),
+            ("another media type", Method::POST, false, "yes?", StatusCode::UNSUPPORTED_MEDIA_TYPE),
+            ("too long", Method::POST, true, &long, StatusCode::PAYLOAD_TOO_LARGE),
+            ("another method", Method::GET, true, "yes?", StatusCode::METHOD_NOT_ALLOWED),
+        ] {
+            assert_eq!(call(&admin(Phase::Serving), method, "/explain", json, body).await.0, want, "{name}");
+        }
+        assert_eq!(call(&admin(Phase::Serving), Method::POST, "/explain", true, "yes?").await.1, "yes");
+    }
+
+    #[tokio::test]
+    async fn explain_is_absent_where_it_is_not_meant_to_be() {
+        let admin = Admin { explain: None, ..admin(Phase::Serving) };
+        assert_eq!(call(&admin, Method::POST, "/explain", true, "{}").await.0, StatusCode::NOT_FOUND);
+    }
+}

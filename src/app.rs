@@ -1,1 +1,177 @@
-//! app
+//! Joins the adapters: the policy directory feeds the index, its snapshots decide Envoy's requests, the admin port shows it.
+//!
+//! Owns the order of start and end, and which thread does what. Adapters do not know one another; they meet here.
+
+pub mod policies;
+
+use std::io::{self, Write};
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+
+use thiserror::Error;
+use tokio::net::TcpListener;
+
+use self::policies::{LoadError, Loaded};
+use crate::admin::{Admin, Explain, NoAnswer};
+use crate::config::ServeConfig;
+use crate::domain::decide::Snapshot;
+use crate::envoy::server::{self, Ended, ServerOptions};
+use crate::envoy::service::{Authorizer, system_clock};
+use crate::explain::{self, Explanation, Question, QuestionError, RemoteError};
+use crate::file::report::Class;
+use crate::lifecycle::{Lifecycle, Phase, Signals};
+use crate::metrics::Metrics;
+use crate::telemetry::{self, TelemetryError};
+
+/// Why the process cannot serve.
+#[derive(Debug, Error)]
+pub enum ServeError {
+    /// The log.
+    #[error(transparent)]
+    Telemetry(#[from] TelemetryError),
+    /// A socket.
+    #[error("cannot listen on {0}: {1}")]
+    Listen(SocketAddr, io::Error),
+    /// The policies.
+    #[error("{0}: {1}")]
+    Policies(std::path::PathBuf, LoadError),
+    /// Threads, signals.
+    #[error("cannot start: {0}")]
+    Start(#[from] io::Error),
+}
+
+/// Serves until a signal ends the process.
+pub fn serve(config: &ServeConfig) -> Result<(), ServeError> {
+    let metrics = Arc::new(Metrics::new());
+    let _log = telemetry::init(config.log_format, &config.log_filter, metrics.log_lines_dropped())?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let ended = runtime.block_on(run(config, &metrics));
+    // What still runs after the deadline is not waited for.
+    runtime.shutdown_background();
+    ended
+}
+
+async fn run(config: &ServeConfig, metrics: &Arc<Metrics>) -> Result<(), ServeError> {
+    let mut signals = Signals::install()?;
+    let lifecycle = Lifecycle::new();
+    let authorizer = Arc::new(Authorizer::<Snapshot>::new(metrics.clone(), system_clock, config.denials_per_second));
+
+    let admin_listener = listen(config.admin_listen).await?;
+    let listener = listen(config.listen).await?;
+    let admin_address = admin_listener.local_addr()?;
+    let explain = config.explain.serves_on(admin_address).then(|| explainer(&authorizer));
+    tracing::info!(
+        version = env!("CARGO_PKG_VERSION"),
+        listen = %listener.local_addr()?,
+        admin = %admin_address,
+        workers = config.workers,
+        policies = %config.policies.display(),
+        "starting"
+    );
+    let admin = Admin::new(lifecycle.clone(), metrics.clone(), explain);
+    tokio::spawn(admin.serve(admin_listener));
+    let options = ServerOptions { workers: config.workers, drain_deadline: config.drain_deadline };
+    let mut server = tokio::spawn(server::serve(listener, authorizer.clone(), lifecycle.clone(), options));
+
+    let directory = config.policies.clone();
+    let mut first = tokio::task::spawn_blocking(move || policies::load(&directory));
+    let Loaded { loader, first, snapshot: _ } = tokio::select! {
+        loaded = &mut first => loaded.map_err(io::Error::other)?.map_err(|error| ServeError::Policies(config.policies.clone(), error))?,
+        signal = signals.next() => {
+            tracing::info!(signal, "stopped before the policies were loaded");
+            return Ok(());
+        }
+    };
+    policies::take_over(&first, &authorizer, metrics);
+    drop(first);
+    policies::watch(loader, authorizer.clone(), metrics.clone())?;
+    lifecycle.advance(Phase::Serving);
+    tracing::info!("ready");
+
+    let signal = tokio::select! {
+        signal = signals.next() => signal,
+        ended = &mut server => return Err(ServeError::Start(server_failed(ended))),
+    };
+    tracing::info!(signal, "draining");
+    lifecycle.advance(Phase::Draining);
+    tokio::select! {
+        () = tokio::time::sleep(config.drain_delay) => {}
+        _ = signals.next() => {}
+    }
+    lifecycle.advance(Phase::Stopping);
+    tokio::select! {
+        ended = server => match ended {
+            Ok(Ok(Ended::Drained)) => tracing::info!("stopped"),
+            Ok(Ok(Ended::DeadlineExceeded)) => tracing::warn!("stopped at the deadline, with connections still open"),
+            failed => return Err(ServeError::Start(server_failed(failed))),
+        },
+        signal = signals.next() => tracing::warn!(signal, "stopped by a second signal"),
+    }
+    Ok(())
+}
+
+fn server_failed(ended: Result<io::Result<Ended>, tokio::task::JoinError>) -> io::Error {
+    match ended {
+        Ok(Ok(_)) => io::Error::other("the server ended by itself"),
+        Ok(Err(error)) => error,
+        Err(error) => io::Error::other(error),
+    }
+}
+
+async fn listen(address: SocketAddr) -> Result<TcpListener, ServeError> {
+    TcpListener::bind(address).await.map_err(|error| ServeError::Listen(address, error))
+}
+
+/// Explains by what the server decides by at that moment.
+fn explainer(authorizer: &Arc<Authorizer<Snapshot>>) -> Explain {
+    let authorizer = authorizer.clone();
+    Arc::new(move |question| {
+        let question = serde_json::from_slice(question).map_err(|error| NoAnswer::BadQuestion(error.to_string()))?;
+        let snapshot =
+            authorizer.current().ok_or_else(|| NoAnswer::NotReady("the policies are not loaded yet".to_owned()))?;
+        let explanation = explain::explain(&question, &snapshot, system_clock())
+            .map_err(|error| NoAnswer::BadQuestion(error.to_string()))?;
+        Ok(serde_json::to_vec_pretty(&explanation).expect("an explanation is plain text"))
+    })
+}
+
+/// Why a request cannot be explained.
+#[derive(Debug, Error)]
+pub enum ExplainError {
+    /// The question.
+    #[error(transparent)]
+    Question(#[from] QuestionError),
+    /// The live server.
+    #[error(transparent)]
+    Remote(#[from] RemoteError),
+    /// The policies.
+    #[error("{0}: {1}")]
+    Policies(std::path::PathBuf, LoadError),
+    /// The runtime.
+    #[error("cannot start: {0}")]
+    Start(#[from] io::Error),
+}
+
+/// Explains by a live server.
+pub fn explain_by_server(address: &str, question: &Question) -> Result<Explanation, ExplainError> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    Ok(runtime.block_on(explain::ask(address, question))?)
+}
+
+/// Explains by the policies of a directory. Objects that do not compile decide as they would in the server; that there are
+/// some is told on `errors`.
+pub fn explain_by_directory(
+    directory: &Path,
+    question: &Question,
+    errors: &mut impl Write,
+) -> Result<Explanation, ExplainError> {
+    let Loaded { first, snapshot, .. } =
+        policies::load(directory).map_err(|error| ExplainError::Policies(directory.to_owned(), error))?;
+    let invalid = first.problems.iter().filter(|problem| problem.class == Class::Invalid).count();
+    if invalid > 0 {
+        let directory = directory.display();
+        writeln!(errors, "certgate: {invalid} errors in the policies; `certgate check {directory}` names them")?;
+    }
+    Ok(explain::explain(question, &snapshot, system_clock())?)
+}

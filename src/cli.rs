@@ -1,1 +1,273 @@
-//! cli
+//! The command line.
+//!
+//! Owns the flags, their environment variables, and the exit codes. Flags are taken as they come and then checked into the
+//! types of [`crate::config`]; the work is done in [`crate::app`]. Results go to standard output, errors to standard
+//! error.
+
+use std::fs;
+use std::io::{self, IsTerminal, Write};
+use std::net::{IpAddr, SocketAddr};
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::app::{self, ExplainError, ServeError};
+use crate::config::{ExplainEndpoint, GoDuration, ServeConfig, default_workers};
+use crate::explain::{self, HeaderLine, Question, RemoteError, certificates_to_pem};
+use crate::file;
+use crate::telemetry::{LogFormat, TelemetryError};
+
+/// How the process ends.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub enum Exit {
+    /// Allowed, or valid, or done.
+    Success = 0,
+    /// Denied, or invalid, or failed.
+    Failure = 1,
+    /// The command line does not make sense.
+    Usage = 2,
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(exit as u8)
+    }
+}
+
+/// Decides for Envoy which client certificate may do what, and as whom.
+#[derive(Debug, Parser)]
+#[command(name = "certgate", version, max_term_width = 100)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Answer Envoy's authorization requests by the policies of a directory.
+    Serve(ServeArgs),
+    /// Read the policies of a directory or file and print every error.
+    Check(CheckArgs),
+    /// Show how one request is decided, step by step. Exit code 0: it passes, 1: it is denied.
+    Explain(ExplainArgs),
+    /// Print the table of reasons for a denial, in Markdown.
+    Reasons,
+}
+
+#[derive(Debug, Args)]
+struct ServeArgs {
+    /// The directory of policies, read and watched with all its sub-directories.
+    #[arg(long, value_name = "DIR", env = "CERTGATE_POLICIES")]
+    policies: PathBuf,
+    /// Where Envoy connects (gRPC, plaintext HTTP/2).
+    #[arg(long, value_name = "ADDRESS", env = "CERTGATE_LISTEN", default_value = "127.0.0.1:9090")]
+    listen: SocketAddr,
+    /// Where /livez, /readyz, /metrics and /explain are served (HTTP).
+    #[arg(long, value_name = "ADDRESS", env = "CERTGATE_ADMIN_LISTEN", default_value = "127.0.0.1:9091")]
+    admin_listen: SocketAddr,
+    /// Threads that decide [default: one for each processor].
+    #[arg(long, value_name = "N", env = "CERTGATE_THREADS")]
+    threads: Option<NonZeroUsize>,
+    /// Where the admin port answers POST /explain. It tells what is trusted and why requests are denied.
+    #[arg(long, value_name = "WHERE", env = "CERTGATE_EXPLAIN_ENDPOINT", default_value = "loopback")]
+    explain_endpoint: ExplainEndpoint,
+    /// How long requests are still accepted after SIGTERM, while readiness tells callers to go elsewhere.
+    #[arg(long, value_name = "DURATION", env = "CERTGATE_DRAIN_DELAY", default_value = "0s")]
+    drain_delay: GoDuration,
+    /// How long requests in flight may take after that.
+    #[arg(long, value_name = "DURATION", env = "CERTGATE_DRAIN_DEADLINE", default_value = "10s")]
+    drain_deadline: GoDuration,
+    /// Denials logged in a second at most; metrics count the rest.
+    #[arg(long, value_name = "N", env = "CERTGATE_DENIAL_LOG_RATE", default_value_t = 1000)]
+    denial_log_rate: u32,
+    /// The form of log lines.
+    #[arg(long, value_name = "FORMAT", env = "CERTGATE_LOG_FORMAT", default_value = "json")]
+    log_format: LogFormat,
+    /// Which log lines are written: a level, or levels by target such as `info,certgate::denial=off`.
+    #[arg(long, value_name = "FILTER", env = "CERTGATE_LOG", default_value = "info")]
+    log: String,
+}
+
+#[derive(Debug, Args)]
+struct CheckArgs {
+    /// A directory of policies, or one file.
+    #[arg(value_name = "PATH", env = "CERTGATE_POLICIES")]
+    path: PathBuf,
+    /// The form of the report.
+    #[arg(long, short, value_name = "FORM", default_value = "text")]
+    output: Output,
+}
+
+#[derive(Copy, Clone, Debug, PartialEq, Eq, ValueEnum)]
+enum Output {
+    /// For people.
+    Text,
+    /// A stable form for programs.
+    Json,
+}
+
+#[derive(Debug, Args)]
+struct ExplainArgs {
+    /// The directory of policies that decide.
+    #[arg(long, value_name = "DIR", env = "CERTGATE_POLICIES", required_unless_present = "server")]
+    policies: Option<PathBuf>,
+    /// Ask a live server instead, at its admin address, such as http://127.0.0.1:9091.
+    #[arg(long, value_name = "URL", env = "CERTGATE_SERVER")]
+    server: Option<String>,
+    /// The client's certificate, PEM or DER; further certificates in the file count as its chain.
+    #[arg(long, value_name = "FILE")]
+    certificate: Option<PathBuf>,
+    /// Certificates that the client sends along, PEM or DER.
+    #[arg(long, value_name = "FILE")]
+    chain: Option<PathBuf>,
+    /// The request's host. Without host, path and method, a TCP connection is decided.
+    #[arg(long)]
+    host: Option<String>,
+    /// The request's path, with its query [default: /].
+    #[arg(long)]
+    path: Option<String>,
+    /// The request's method [default: GET].
+    #[arg(long)]
+    method: Option<String>,
+    /// A header of the request; may be repeated.
+    #[arg(long = "header", value_name = "NAME: VALUE", value_parser = parse_header)]
+    headers: Vec<HeaderLine>,
+    /// The policy that the proxy's route names.
+    #[arg(long, value_name = "NAMESPACE/NAME")]
+    policy: Option<String>,
+    /// Decide as if it were this time, such as 2026-01-31T12:00:00Z [default: now].
+    #[arg(long, value_name = "TIME")]
+    at: Option<String>,
+    /// The client's address.
+    #[arg(long, value_name = "IP")]
+    source_address: Option<IpAddr>,
+    /// The form of the answer.
+    #[arg(long, short, value_name = "FORM", default_value = "text")]
+    output: Output,
+}
+
+fn parse_header(text: &str) -> Result<HeaderLine, String> {
+    let (name, value) = text.split_once(':').ok_or("a header is written `name: value`")?;
+    if name.trim().is_empty() {
+        return Err("the header has no name".to_owned());
+    }
+    Ok(HeaderLine { name: name.trim().to_owned(), value: value.trim().to_owned() })
+}
+
+/// Runs the command line in `args`, the program's name first.
+pub fn run(args: impl IntoIterator<Item = std::ffi::OsString>) -> Exit {
+    let cli = match Cli::try_parse_from(args) {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help and version are results and go to standard output; clap knows which.
+            let _ = error.print();
+            return if error.use_stderr() { Exit::Usage } else { Exit::Success };
+        }
+    };
+    match cli.command {
+        Command::Serve(args) => serve(args),
+        Command::Check(args) => check(&args),
+        Command::Explain(args) => explain(&args),
+        Command::Reasons => print(&explain::reasons_page()),
+    }
+}
+
+fn serve(args: ServeArgs) -> Exit {
+    let config = ServeConfig {
+        policies: args.policies,
+        listen: args.listen,
+        admin_listen: args.admin_listen,
+        workers: args.threads.unwrap_or_else(default_workers),
+        explain: args.explain_endpoint,
+        drain_delay: args.drain_delay.0,
+        drain_deadline: args.drain_deadline.0,
+        denials_per_second: args.denial_log_rate,
+        log_format: args.log_format,
+        log_filter: args.log,
+    };
+    match app::serve(&config) {
+        Ok(()) => Exit::Success,
+        Err(error @ ServeError::Telemetry(TelemetryError::Filter(..))) => complain(&error.to_string(), Exit::Usage),
+        Err(error) => complain(&error.to_string(), Exit::Failure),
+    }
+}
+
+fn check(args: &CheckArgs) -> Exit {
+    let found = file::check::check(&args.path);
+    let report = match args.output {
+        Output::Text => found.to_text(),
+        Output::Json => format!("{:#}\n", found.to_json()),
+    };
+    match print(&report) {
+        Exit::Success if found.errors() > 0 => Exit::Failure,
+        exit => exit,
+    }
+}
+
+fn explain(args: &ExplainArgs) -> Exit {
+    let read = |path: &Option<PathBuf>| path.as_deref().map(read_certificates).transpose();
+    let (certificate, chain) = match (read(&args.certificate), read(&args.chain)) {
+        (Ok(certificate), Ok(chain)) => (certificate, chain),
+        (Err(error), _) | (_, Err(error)) => return complain(&error, Exit::Usage),
+    };
+    let question = Question {
+        policy: args.policy.clone(),
+        host: args.host.clone(),
+        path: args.path.clone(),
+        method: args.method.clone(),
+        headers: args.headers.clone(),
+        certificate,
+        chain,
+        at: args.at.clone(),
+        source_address: args.source_address,
+    };
+    let explanation = match (&args.server, &args.policies) {
+        (Some(server), _) => app::explain_by_server(server, &question),
+        (None, Some(policies)) => app::explain_by_directory(policies, &question, &mut io::stderr().lock()),
+        (None, None) => return complain("--policies or --server is needed", Exit::Usage),
+    };
+    let explanation = match explanation {
+        Ok(explanation) => explanation,
+        Err(error @ (ExplainError::Question(_) | ExplainError::Remote(RemoteError::Address(_)))) => {
+            return complain(&error.to_string(), Exit::Usage);
+        }
+        Err(error) => return complain(&error.to_string(), Exit::Failure),
+    };
+    let page = match args.output {
+        Output::Text => explain::render(&explanation, terminal_width()),
+        Output::Json => {
+            let json = serde_json::to_string_pretty(&explanation).expect("an explanation is plain text");
+            format!("{json}\n")
+        }
+    };
+    match print(&page) {
+        Exit::Success if !explanation.passes() => Exit::Failure,
+        exit => exit,
+    }
+}
+
+fn read_certificates(path: &Path) -> Result<String, String> {
+    let file = fs::read(path).map_err(|error| format!("{}: {error}", path.display()))?;
+    certificates_to_pem(&file).map_err(|error| format!("{}: {error}", path.display()))
+}
+
+/// The width of the terminal that standard output is, when the shell tells it.
+fn terminal_width() -> Option<usize> {
+    io::stdout().is_terminal().then(|| std::env::var("COLUMNS").ok()?.parse().ok()).flatten()
+}
+
+/// Writes a result. A reader that has had enough, such as `head`, is no failure.
+fn print(text: &str) -> Exit {
+    match io::stdout().lock().write_all(text.as_bytes()) {
+        Ok(()) => Exit::Success,
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Exit::Success,
+        Err(error) => complain(&format!("cannot write: {error}"), Exit::Failure),
+    }
+}
+
+fn complain(error: &str, exit: Exit) -> Exit {
+    let _ = writeln!(io::stderr(), "certgate: {error}");
+    exit
+}

@@ -4,14 +4,18 @@
 //! decisions; it knows no socket, file, runtime or clock. The adapters ([`envoy`], [`file`], [`admin`]) translate
 //! between the core and the world and never import one another. [`app`] alone joins them.
 
+#![cfg_attr(test, allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test"))]
+
 pub mod admin;
 pub mod app;
 pub mod cli;
 pub mod config;
 pub mod domain;
 pub mod envoy;
+pub mod explain;
 pub mod file;
 pub mod kubernetes;
 pub mod lifecycle;
 pub mod metrics;
+pub mod panics;
 pub mod telemetry;

@@ -1,1 +1,214 @@
-//! telemetry
+//! Logs: structured lines on standard error.
+//!
+//! Owns the format and the way to the sink, not what is said. Lines pass through a bounded queue to a thread of their own:
+//! a slow sink must not slow decisions down, so a line that finds the queue full is dropped and counted.
+
+use std::fmt::Write as _;
+use std::io::{self, Write};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::thread::{self, JoinHandle};
+
+use thiserror::Error;
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
+
+/// How many lines may wait for the sink; at half a kilobyte each, 4 MiB.
+const QUEUE: usize = 8192;
+
+/// The form of log lines.
+#[derive(Copy, Clone, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum LogFormat {
+    /// One JSON object a line.
+    Json,
+    /// For people.
+    Text,
+}
+
+/// Why logging cannot start.
+#[derive(Debug, Error)]
+pub enum TelemetryError {
+    /// The filter does not parse.
+    #[error("the log filter {0:?} is not valid: {1}")]
+    Filter(String, tracing_subscriber::filter::ParseError),
+    /// Another subscriber is installed already.
+    #[error(transparent)]
+    Installed(#[from] TryInitError),
+    /// The writer's thread does not start.
+    #[error("cannot start the log's thread: {0}")]
+    Thread(#[from] io::Error),
+}
+
+/// Keeps the log's thread alive; dropping it writes what is queued.
+#[derive(Debug)]
+pub struct LogGuard {
+    queue: Queue,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// Sends all log lines to standard error from now on. Lines that are dropped are counted in `dropped`.
+pub fn init(format: LogFormat, filter: &str, dropped: Arc<AtomicU64>) -> Result<LogGuard, TelemetryError> {
+    let filter = EnvFilter::try_new(filter).map_err(|error| TelemetryError::Filter(filter.to_owned(), error))?;
+    let (queue, thread) = Queue::start(io::stderr(), dropped)?;
+    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(queue.clone());
+    match format {
+        LogFormat::Json => {
+            lines.json().flatten_event(true).with_current_span(false).with_span_list(false).finish().try_init()?
+        }
+        LogFormat::Text => lines.with_ansi(false).finish().try_init()?,
+    }
+    Ok(LogGuard { queue, thread: Some(thread) })
+}
+
+impl Drop for LogGuard {
+    fn drop(&mut self) {
+        // An empty message ends the thread after all lines before it.
+        if self.queue.lines.send(Vec::new()).is_ok()
+            && let Some(thread) = self.thread.take()
+        {
+            let _ = thread.join();
+        }
+    }
+}
+
+/// The near end of the queue.
+#[derive(Clone, Debug)]
+struct Queue {
+    lines: SyncSender<Vec<u8>>,
+    dropped: Arc<AtomicU64>,
+}
+
+impl Queue {
+    fn start(sink: impl Write + Send + 'static, dropped: Arc<AtomicU64>) -> io::Result<(Self, JoinHandle<()>)> {
+        let (sender, receiver) = sync_channel(QUEUE);
+        let thread = thread::Builder::new().name("log".to_owned()).spawn(move || drain(&receiver, sink))?;
+        Ok((Self { lines: sender, dropped }, thread))
+    }
+}
+
+/// Writes lines until an empty one comes. A sink that fails is tried again with the next line: there is nowhere else to
+/// tell about it.
+fn drain(lines: &Receiver<Vec<u8>>, mut sink: impl Write) {
+    while let Ok(line) = lines.recv() {
+        if line.is_empty() {
+            break;
+        }
+        let _ = sink.write_all(&line);
+    }
+    let _ = sink.flush();
+}
+
+impl<'w> MakeWriter<'w> for Queue {
+    type Writer = Line<'w>;
+
+    fn make_writer(&'w self) -> Line<'w> {
+        Line { queue: self, text: Vec::new() }
+    }
+}
+
+/// One line in the making; queued when it is dropped.
+struct Line<'q> {
+    queue: &'q Queue,
+    text: Vec<u8>,
+}
+
+impl Write for Line<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.text.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Drop for Line<'_> {
+    fn drop(&mut self) {
+        let line = std::mem::take(&mut self.text);
+        if line.is_empty() {
+            return;
+        }
+        if let Err(TrySendError::Full(_)) = self.queue.lines.try_send(line) {
+            self.queue.dropped.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}
+
+/// Text from outside, safe for a log line: control characters and bytes that are not UTF-8 are replaced, and no more than
+/// `max` characters are kept.
+pub fn clean(bytes: &[u8], max: usize) -> String {
+    // No character is shorter than an octet, so the rest cannot matter.
+    let head = bytes.get(..max.saturating_mul(4)).unwrap_or(bytes);
+    let text = String::from_utf8_lossy(head);
+    let mut out = String::with_capacity(text.len().min(max));
+    for (kept, c) in text.chars().enumerate() {
+        if kept == max {
+            let _ = write!(out, "… ({} octets)", bytes.len());
+            break;
+        }
+        out.push(if c.is_control() || is_invisible(c) { char::REPLACEMENT_CHARACTER } else { c });
+    }
+    out
+}
+
+/// Characters that change how the text around them is shown: line separators, and the controls of bidirectional text.
+fn is_invisible(c: char) -> bool {
+    matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use super::*;
+
+    #[test]
+    fn foreign_text_is_cleaned() {
+        for (name, bytes, want) in [
+            ("plain", &b"/v1/pay"[..], "/v1/pay"),
+            ("line break", b"a\r\nb", "a\u{fffd}\u{fffd}b"),
+            ("escape sequence", b"\x1b[31m", "\u{fffd}[31m"),
+            ("not UTF-8", b"a\xffb", "a\u{fffd}b"),
+            ("C1 control", "a\u{9b}b".as_bytes(), "a\u{fffd}b"),
+            ("direction override", "a\u{202e}b".as_bytes(), "a\u{fffd}b"),
+            ("as long as allowed", b"0123456789", "0123456789"),
+            ("too long", b"0123456789x", "0123456789… (11 octets)"),
+        ] {
+            assert_eq!(clean(bytes, 10), want, "{name}");
+        }
+    }
+
+    /// A sink that waits for leave before every write.
+    struct Gate(Receiver<()>, Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Gate {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            let _ = self.0.recv();
+            self.1.lock().unwrap().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_sink_that_hangs_costs_lines_and_no_time() {
+        let (open, gate) = std::sync::mpsc::channel();
+        let written = Arc::default();
+        let dropped = Arc::new(AtomicU64::new(0));
+        let (queue, thread) = Queue::start(Gate(gate, Arc::clone(&written)), dropped.clone()).unwrap();
+        for _ in 0..QUEUE + 10 {
+            queue.make_writer().write_all(b"line\n").unwrap();
+        }
+        // The thread may hold one line in its hand.
+        assert!((9..=10).contains(&dropped.load(Ordering::Relaxed)), "{dropped:?}");
+        drop(open);
+        drop(LogGuard { queue, thread: Some(thread) });
+        assert!(written.lock().unwrap().len() >= QUEUE * 5);
+    }
+}

@@ -150,3 +150,20 @@ pub enum Effect<'a> {
     /// The request is refused.
     Refuse(&'a Denial),
 }
+
+#[cfg(test)]
+impl Decision {
+    /// A decision as tests of the adapters need it, with no check behind it.
+    pub(crate) fn unchecked(
+        policy: &str,
+        mode: Mode,
+        presented: Option<Presented>,
+        verdict: Result<(Option<Identity>, &[(&str, &str)]), Denial>,
+    ) -> Self {
+        let verdict = verdict.map(|(identity, headers)| {
+            let headers = headers.iter().map(|(name, value)| (Arc::from(*name), Arc::from(*value))).collect();
+            Grant::new(identity.map(Arc::new), headers)
+        });
+        Self::new(Some(policy.into()), mode, presented.map(Arc::new), verdict)
+    }
+}

@@ -166,6 +166,19 @@ impl Object {
         }
     }
 
+    /// The metadata, to be changed.
+    pub const fn meta_mut(&mut self) -> &mut ObjectMeta {
+        match self {
+            Self::TrustProfile { meta, .. }
+            | Self::CertificatePolicy { meta, .. }
+            | Self::CertificateMapping { meta, .. }
+            | Self::ConfigMap { meta, .. }
+            | Self::Secret { meta, .. }
+            | Self::ClusterTrustBundle { meta, .. }
+            | Self::Namespace { meta } => meta,
+        }
+    }
+
     /// What tells this object from others.
     pub fn id(&self) -> ObjectId {
         let meta = self.meta();

@@ -1,0 +1,235 @@
+//! One Check: from the bytes of a CheckRequest to the bytes of its answer.
+//!
+//! Owns the order of things around a decision: one load of the current policies, one reading of the clock, the decision,
+//! the answer, the count and the log line. Whatever goes wrong here denies, and does so as a successful call: Envoy turns
+//! a failed call into an allow under `failure_mode_allow`, an answer never.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+use arc_swap::ArcSwapOption;
+
+use super::request::CheckRequest;
+use super::response::{Reply, Sent, mode_word, source_word};
+use crate::domain::decide::Snapshot;
+use crate::domain::decision::{Decision, Denial};
+use crate::domain::reason::Reason;
+use crate::domain::request::{Headers, Request};
+use crate::domain::time::UnixTime;
+use crate::domain::trace::NoTrace;
+use crate::metrics::Metrics;
+use crate::panics::{self, Panic};
+use crate::telemetry::clean;
+
+/// Characters of a foreign text that a log line keeps.
+const LOGGED: usize = 256;
+
+/// Characters of a denial's compared values that a log line keeps.
+const LOGGED_DETAIL: usize = 1024;
+
+/// What decides requests: a snapshot of the policies, or a stand-in in tests.
+pub trait Decide: Send + Sync + 'static {
+    /// Decides one request.
+    fn decide(&self, request: &Request<'_>, now: UnixTime) -> Decision;
+
+    /// All request headers that any policy can set.
+    fn identity_headers(&self) -> &[Arc<str>];
+}
+
+impl Decide for Snapshot {
+    fn decide(&self, request: &Request<'_>, now: UnixTime) -> Decision {
+        Snapshot::decide(self, request, now, &mut NoTrace)
+    }
+
+    fn identity_headers(&self) -> &[Arc<str>] {
+        Snapshot::identity_headers(self)
+    }
+}
+
+/// Answers CheckRequests by the current policies.
+#[derive(Debug)]
+pub struct Authorizer<D = Snapshot> {
+    current: ArcSwapOption<D>,
+    metrics: Arc<Metrics>,
+    clock: fn() -> UnixTime,
+    denial_log: RateLimit,
+}
+
+impl<D: Decide> Authorizer<D> {
+    /// An authorizer without policies, which denies everything until [`Authorizer::publish`]. At most `denials_per_second`
+    /// denials are logged.
+    pub fn new(metrics: Arc<Metrics>, clock: fn() -> UnixTime, denials_per_second: u32) -> Self {
+        Self { current: ArcSwapOption::empty(), metrics, clock, denial_log: RateLimit::new(denials_per_second) }
+    }
+
+    /// Makes `decider` the one that decides from now on, and returns the one before. Requests in flight keep theirs.
+    pub fn publish(&self, decider: Arc<D>) -> Option<Arc<D>> {
+        self.current.swap(Some(decider))
+    }
+
+    /// What decides at the moment.
+    pub fn current(&self) -> Option<Arc<D>> {
+        self.current.load_full()
+    }
+
+    /// The metrics that decisions are counted in.
+    pub fn metrics(&self) -> &Arc<Metrics> {
+        &self.metrics
+    }
+
+    /// Answers the CheckRequest in `message`.
+    pub fn check(&self, message: &[u8]) -> Reply {
+        let started = Instant::now();
+        let now = (self.clock)();
+        let current = self.current.load();
+        panics::guarded(|| {
+            let decider = current.as_deref();
+            let headers = decider.map(Decide::identity_headers).unwrap_or_default();
+            let request = CheckRequest::parse(message);
+            let decision = match (&request, decider) {
+                (Ok(request), Some(decider)) => {
+                    let decision = decider.decide(&request.request(), now);
+                    request.headers_were_readable().map_or_else(|error| self.unreadable(&error), |()| decision)
+                }
+                (Ok(_), None) => Decision::refused(Reason::TrustUnavailable, "the policies are not loaded yet"),
+                (Err(error), _) => self.unreadable(error),
+            };
+            let (reply, sent) = Reply::to(&decision, headers);
+            if sent == Sent::RefusedInstead {
+                tracing::error!(policy = decision.policy(), "a grant's headers cannot be sent, so it was refused");
+            }
+            self.record(&decision, request.as_ref().ok(), now, started);
+            reply
+        })
+        .unwrap_or_else(|panic| self.answer_panic(&panic, message.len(), started))
+    }
+
+    /// Answers a call whose message could not be received as one.
+    pub fn refuse_unreceived(&self, why: &str) -> Reply {
+        self.metrics.unreadable_request();
+        let decision = Decision::refused(Reason::ForwardedInvalid, why);
+        self.record(&decision, None, (self.clock)(), Instant::now());
+        Reply::to(&decision, &[]).0
+    }
+
+    fn unreadable(&self, error: &dyn std::error::Error) -> Decision {
+        self.metrics.unreadable_request();
+        Decision::refused(Reason::ForwardedInvalid, error.to_string())
+    }
+
+    fn record(&self, decision: &Decision, request: Option<&CheckRequest<'_>>, now: UnixTime, started: Instant) {
+        self.metrics.decided(decision, started.elapsed());
+        let Err(denial) = decision.verdict() else { return };
+        match self.denial_log.admit(now) {
+            Admission::Refused => self.metrics.denials_not_logged(1),
+            Admission::Granted { left_out } => {
+                if left_out > 0 {
+                    tracing::warn!(left_out, "denials were left out of the log by its rate limit");
+                }
+                log_denial(decision, denial, request);
+            }
+        }
+    }
+
+    #[cold]
+    fn answer_panic(&self, panic: &Panic, message_len: usize, started: Instant) -> Reply {
+        self.metrics.panicked();
+        tracing::error!(
+            place = panic.place,
+            panic = clean(panic.message.as_bytes(), LOGGED),
+            message_len,
+            "panic while deciding; the request was denied"
+        );
+        let decision = Decision::refused(Reason::Internal, "panic");
+        self.metrics.decided(&decision, started.elapsed());
+        Reply::to(&decision, &[]).0
+    }
+}
+
+/// One structured line about one denial. The query is left out, as it may hold secrets; so is the certificate itself.
+fn log_denial(decision: &Decision, denial: &Denial, request: Option<&CheckRequest<'_>>) {
+    let request = request.map(CheckRequest::request);
+    let http = request.and_then(|request| request.http);
+    let text = |bytes: &[u8]| clean(bytes, LOGGED);
+    let presented = decision.presented();
+    tracing::info!(
+        target: "certgate::denial",
+        reason = denial.reason.code(),
+        iis = denial.reason.row().iis,
+        policy = decision.policy(),
+        mode = mode_word(decision.mode()),
+        status = denial.status,
+        detail = clean(denial.detail.as_bytes(), LOGGED_DETAIL),
+        host = http.map(|http| text(http.host)),
+        method = http.map(|http| text(http.method)),
+        path = http.map(|http| text(http.path.split(|octet| *octet == b'?').next().unwrap_or_default())),
+        request_id = request.and_then(|request| first_line(request.headers, "x-request-id")),
+        source = request.and_then(|request| request.source_address).map(|address| address.to_string()),
+        certificate.source = presented.map(|presented| source_word(presented.source)),
+        certificate.sha256 = presented.map(|presented| presented.sha256.to_string()),
+        certificate.subject = presented.map(|presented| text(presented.subject.as_bytes())),
+        certificate.issuer = presented.map(|presented| text(presented.issuer.as_bytes())),
+        certificate.serial = presented.map(|presented| text(presented.serial_number.as_bytes())),
+        "denied"
+    );
+}
+
+fn first_line(headers: &dyn Headers, name: &str) -> Option<String> {
+    let mut lines = Vec::new();
+    headers.lines(name, &mut lines);
+    lines.first().map(|line| clean(line, LOGGED))
+}
+
+/// The system's clock in whole seconds.
+pub fn system_clock() -> UnixTime {
+    let secs = |duration: std::time::Duration| i64::try_from(duration.as_secs()).unwrap_or(i64::MAX);
+    UnixTime::from_secs(match SystemTime::now().duration_since(UNIX_EPOCH) {
+        Ok(since) => secs(since),
+        Err(before) => -secs(before.duration()),
+    })
+}
+
+/// At most so many in each second of the clock, without a lock.
+#[derive(Debug)]
+struct RateLimit {
+    per_second: u32,
+    /// The second in the upper half, how many asked in it in the lower.
+    state: AtomicU64,
+}
+
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+enum Admission {
+    /// Granted; `left_out` were refused in the second before, told once.
+    Granted {
+        left_out: u32,
+    },
+    Refused,
+}
+
+impl RateLimit {
+    fn new(per_second: u32) -> Self {
+        Self { per_second, state: AtomicU64::new(0) }
+    }
+
+    fn admit(&self, now: UnixTime) -> Admission {
+        // The lower 32 bits tell neighbouring seconds apart, which is all that is needed.
+        let second = now.as_secs() as u32;
+        let next = |state: u64| match ((state >> 32) as u32 == second, state as u32) {
+            (true, asked) => (asked.saturating_add(1), 0),
+            (false, asked) => (1, asked.saturating_sub(self.per_second)),
+        };
+        let pack = |state| u64::from(second) << 32 | u64::from(next(state).0);
+        let before = self
+            .state
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |state| Some(pack(state)))
+            .unwrap_or_else(|unchanged| unchanged);
+        match next(before) {
+            (asked, left_out) if asked <= self.per_second => Admission::Granted { left_out },
+            _ => Admission::Refused,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

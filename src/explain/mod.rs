@@ -1,0 +1,445 @@
+//! `explain`: the same decision as the server's, with its steps.
+//!
+//! Owns the question's and the answer's form in JSON, which is stable, and the answer's form for people ([`render`]). The
+//! decision itself is made by the snapshot and what Envoy would be told by [`crate::envoy::response`]; nothing is decided
+//! here.
+
+mod pem;
+mod reasons;
+mod remote;
+mod render;
+
+use std::fmt::Write as _;
+use std::net::IpAddr;
+
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+pub use pem::{PemError, certificates_to_pem};
+pub use reasons::reasons_page;
+pub use remote::{RemoteError, ask};
+pub use render::render;
+
+use crate::domain::decide::Snapshot;
+use crate::domain::decision::{Decision, Effect, Reveal};
+use crate::domain::fingerprint::Sha256;
+use crate::domain::request::{Headers, Http, Request};
+use crate::domain::time::UnixTime;
+use crate::domain::trace::{Recorder, Verdict};
+use crate::envoy::response::{Passage, REASON_HEADER, mode_word, source_word};
+
+/// The header in which a proxy forwards a client's certificate to the next one.
+const XFCC: &str = "x-forwarded-client-cert";
+
+/// A request to explain. Absent `host`, `path` and `method` together mean a TCP connection.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct Question {
+    /// The policy that the route names, as `namespace/name`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub policy: Option<String>,
+    /// `:authority` or `Host`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub host: Option<String>,
+    /// The raw request target. Absent with a host: `/`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub path: Option<String>,
+    /// The method. Absent with a host: `GET`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub method: Option<String>,
+    /// Request headers.
+    pub headers: Vec<HeaderLine>,
+    /// The client's certificate in PEM; further certificates in it count as `chain`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub certificate: Option<String>,
+    /// Certificates that the client sends along, in PEM.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub chain: Option<String>,
+    /// The time to decide at, RFC 3339 in UTC. Absent: now.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub at: Option<String>,
+    /// The address of the TCP peer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub source_address: Option<IpAddr>,
+}
+
+/// A header line.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HeaderLine {
+    /// The name.
+    pub name: String,
+    /// The value.
+    pub value: String,
+}
+
+/// Why a question has no answer.
+#[derive(Debug, Error)]
+pub enum QuestionError {
+    /// The time is in another form.
+    #[error("the time {0:?} is not RFC 3339 in UTC with whole seconds, such as 2026-01-31T12:00:00Z")]
+    Time(String),
+    /// The certificate, or the chain, is not PEM.
+    #[error("{what}: {error}")]
+    Pem {
+        /// `certificate` or `chain`.
+        what: &'static str,
+        /// What is wrong with it.
+        error: PemError,
+    },
+}
+
+/// The answer to a [`Question`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Explanation {
+    /// The time of the decision, RFC 3339.
+    pub at: String,
+    /// The generation of the policies that decided.
+    pub generation: u64,
+    /// The request as it was decided.
+    pub request: Asked,
+    /// The steps in order.
+    pub steps: Vec<ExplainedStep>,
+    /// What was decided.
+    pub decision: Decided,
+    /// What becomes of the request when it passes.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub upstream: Option<Upstream>,
+    /// What the client is answered when it does not.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub answer: Option<Answer>,
+}
+
+/// The request in an [`Explanation`].
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Asked {
+    /// The policy that the route names.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub policy: Option<String>,
+    /// The host, of an HTTP request.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub host: Option<String>,
+    /// The raw path, of an HTTP request.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub path: Option<String>,
+    /// The method, of an HTTP request.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub method: Option<String>,
+    /// The names of the headers that were given.
+    pub headers: Vec<String>,
+    /// How many certificates were given: the client's own and those sent along.
+    pub certificates: usize,
+    /// The address of the TCP peer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub source_address: Option<IpAddr>,
+}
+
+/// How a step ended.
+#[derive(Copy, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum StepResult {
+    /// The check passed.
+    Pass,
+    /// The check failed and decides the denial.
+    Fail,
+    /// An alternative that did not apply.
+    Skip,
+    /// A finding that decides nothing.
+    Note,
+}
+
+/// One step of a decision.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ExplainedStep {
+    /// The stage, such as `select` or `mapping`.
+    pub stage: String,
+    /// How the step ended.
+    pub result: StepResult,
+    /// What was compared.
+    pub detail: String,
+}
+
+/// Whether the request passes.
+#[derive(Copy, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Outcome {
+    /// It passes.
+    Allow,
+    /// It passes although the policy denies it, because the policy is in mode Audit.
+    AllowAudited,
+    /// It is refused.
+    Deny,
+}
+
+/// The decision in an [`Explanation`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Decided {
+    /// Whether the request passes.
+    pub outcome: Outcome,
+    /// The deciding policy.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub policy: Option<String>,
+    /// `Enforce` or `Audit`.
+    pub mode: String,
+    /// Why it was denied.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub reason: Option<ExplainedReason>,
+    /// Who the certificate stands for.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub identity: Option<ExplainedIdentity>,
+    /// The certificate that was found.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub certificate: Option<ExplainedCertificate>,
+}
+
+/// A row of the table of reasons, with the values of this case.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ExplainedReason {
+    /// The stable code.
+    pub code: String,
+    /// The IIS sub-status; empty when there is none.
+    pub iis: String,
+    /// What the code means.
+    pub meaning: String,
+    /// What to do about it.
+    pub action: String,
+    /// What was compared.
+    pub detail: String,
+}
+
+/// An identity in an [`Explanation`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ExplainedIdentity {
+    /// The account's name.
+    pub user: String,
+    /// Its groups.
+    pub groups: Vec<String>,
+    /// Its lasting identifier.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub uid: Option<String>,
+    /// Further attributes.
+    #[serde(skip_serializing_if = "std::collections::BTreeMap::is_empty", default)]
+    pub extra: std::collections::BTreeMap<String, Vec<String>>,
+}
+
+/// A certificate in an [`Explanation`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ExplainedCertificate {
+    /// Where it was found, as policies write it.
+    pub source: String,
+    /// SHA-256 of its DER.
+    pub sha256: String,
+    /// Its subject, RFC 4514.
+    pub subject: String,
+    /// Its issuer, RFC 4514.
+    pub issuer: String,
+    /// Its serial number, hexadecimal.
+    pub serial: String,
+}
+
+/// Changes of the request on its way to the upstream.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Upstream {
+    /// Headers that are set, in place of the client's.
+    pub set: Vec<HeaderLine>,
+    /// Headers that are removed.
+    pub remove: Vec<String>,
+}
+
+/// What a refused client is answered.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Answer {
+    /// The HTTP status.
+    pub status: u16,
+    /// The headers that certgate adds.
+    pub headers: Vec<HeaderLine>,
+}
+
+impl Explanation {
+    /// Whether the request passes.
+    pub fn passes(&self) -> bool {
+        self.decision.outcome != Outcome::Deny
+    }
+}
+
+/// Decides the question's request by `snapshot`, at the question's time or else `now`, and keeps the steps.
+pub fn explain(question: &Question, snapshot: &Snapshot, now: UnixTime) -> Result<Explanation, QuestionError> {
+    let at = match &question.at {
+        Some(text) => UnixTime::parse_rfc3339(text).ok_or_else(|| QuestionError::Time(text.clone()))?,
+        None => now,
+    };
+    let presented = Presented::of(question)?;
+    let headers = HeaderLines(&question.headers, presented.xfcc(question));
+    let (host, path, method) = (&question.host, &question.path, &question.method);
+    let or = |text: &Option<String>, other: &str| text.clone().unwrap_or_else(|| other.to_owned());
+    let http = (host.is_some() || path.is_some() || method.is_some())
+        .then(|| (or(host, ""), or(path, "/"), or(method, "GET")));
+    let request = Request {
+        named_policy: question.policy.as_deref().map(str::as_bytes),
+        http: http.as_ref().map(|(host, path, method)| Http {
+            host: host.as_bytes(),
+            method: method.as_bytes(),
+            path: path.as_bytes(),
+        }),
+        peer_certificate: presented.leaf.as_bytes(),
+        headers: &headers,
+        source_address: question.source_address,
+    };
+    let mut recorder = Recorder::default();
+    let decision = snapshot.decide(&request, at, &mut recorder);
+    let (host, path, method) = http.map_or((None, None, None), |(h, p, m)| (Some(h), Some(p), Some(m)));
+    Ok(Explanation {
+        at: at.to_string(),
+        generation: snapshot.generation(),
+        request: Asked {
+            policy: question.policy.clone(),
+            host,
+            path,
+            method,
+            headers: question.headers.iter().map(|line| line.name.to_ascii_lowercase()).collect(),
+            certificates: presented.count,
+            source_address: question.source_address,
+        },
+        steps: recorder.steps().iter().map(explained_step).collect(),
+        upstream: upstream(&decision, snapshot),
+        answer: answer(&decision),
+        decision: decided(&decision),
+    })
+}
+
+fn explained_step(step: &crate::domain::trace::Step) -> ExplainedStep {
+    let result = match step.verdict {
+        Verdict::Pass => StepResult::Pass,
+        Verdict::Fail => StepResult::Fail,
+        Verdict::Skip => StepResult::Skip,
+        Verdict::Note => StepResult::Note,
+    };
+    ExplainedStep { stage: step.stage.to_owned(), result, detail: step.detail.clone() }
+}
+
+fn upstream(decision: &Decision, snapshot: &Snapshot) -> Option<Upstream> {
+    let Effect::Pass(grant) = decision.effect() else { return None };
+    let set = grant.map(|grant| grant.headers()).unwrap_or_default();
+    let passage = Passage::new(set, snapshot.identity_headers()).ok()?;
+    Some(Upstream {
+        set: passage.set().iter().map(|(name, value)| line(name, value)).collect(),
+        remove: passage.removed().map(str::to_owned).collect(),
+    })
+}
+
+fn answer(decision: &Decision) -> Option<Answer> {
+    let Effect::Refuse(denial) = decision.effect() else { return None };
+    let headers = match denial.reveal {
+        Reveal::Nothing => Vec::new(),
+        Reveal::Reason => vec![line(REASON_HEADER, denial.reason.code())],
+    };
+    Some(Answer { status: denial.status, headers })
+}
+
+fn decided(decision: &Decision) -> Decided {
+    let denial = decision.verdict().err();
+    Decided {
+        outcome: match (decision.verdict(), decision.effect()) {
+            (Ok(_), Effect::Pass(_)) => Outcome::Allow,
+            (Err(_), Effect::Pass(_)) => Outcome::AllowAudited,
+            (_, Effect::Refuse(_)) => Outcome::Deny,
+        },
+        policy: decision.policy().map(str::to_owned),
+        mode: mode_word(decision.mode()).to_owned(),
+        reason: denial.map(|denial| {
+            let row = denial.reason.row();
+            ExplainedReason {
+                code: row.code.to_owned(),
+                iis: row.iis.to_owned(),
+                meaning: row.meaning.to_owned(),
+                action: row.action.to_owned(),
+                detail: crate::telemetry::clean(denial.detail.as_bytes(), usize::MAX),
+            }
+        }),
+        identity: decision.verdict().ok().and_then(|grant| grant.identity()).map(|identity| ExplainedIdentity {
+            user: identity.user.clone(),
+            groups: identity.groups.clone(),
+            uid: identity.uid.clone(),
+            extra: identity.extra.clone(),
+        }),
+        certificate: decision.presented().map(|presented| ExplainedCertificate {
+            source: source_word(presented.source).to_owned(),
+            sha256: presented.sha256.to_string(),
+            subject: presented.subject.clone(),
+            issuer: presented.issuer.clone(),
+            serial: presented.serial_number.clone(),
+        }),
+    }
+}
+
+fn line(name: &str, value: &str) -> HeaderLine {
+    HeaderLine { name: name.to_owned(), value: value.to_owned() }
+}
+
+/// The question's certificates in the form in which Envoy forwards them.
+struct Presented {
+    /// URL-encoded PEM of the leaf; empty when there is none.
+    leaf: String,
+    /// URL-encoded PEM of leaf and chain.
+    chain: String,
+    sha256: Option<Sha256>,
+    count: usize,
+}
+
+impl Presented {
+    fn of(question: &Question) -> Result<Self, QuestionError> {
+        let blocks = |what, text: &Option<String>| match text {
+            Some(text) => pem::certificates(text).map_err(|error| QuestionError::Pem { what, error }),
+            None => Ok(Vec::new()),
+        };
+        let mut all = blocks("certificate", &question.certificate)?;
+        all.extend(blocks("chain", &question.chain)?);
+        let leaf = all.first().filter(|_| question.certificate.is_some());
+        Ok(Self {
+            leaf: leaf.map(|block| url_encode(&block.text)).unwrap_or_default(),
+            sha256: leaf.and_then(|block| block.der.as_deref()).map(Sha256::of),
+            chain: all.iter().map(|block| url_encode(&block.text)).collect(),
+            count: all.len(),
+        })
+    }
+
+    /// What a proxy with `SANITIZE_SET` and `cert` and `chain` details would forward, unless the question says otherwise:
+    /// so that policies that take their evidence from there can be explained too.
+    fn xfcc(&self, question: &Question) -> Option<String> {
+        let given = question.headers.iter().any(|line| line.name.eq_ignore_ascii_case(XFCC));
+        let sha256 = self.sha256.filter(|_| !given)?;
+        Some(format!("Hash={sha256};Cert=\"{}\";Chain=\"{}\"", self.leaf, self.chain))
+    }
+}
+
+/// Percent-encodes everything but RFC 3986's unreserved characters.
+fn url_encode(text: &str) -> String {
+    let mut out = String::with_capacity(text.len() * 5 / 4);
+    for octet in text.bytes() {
+        if octet.is_ascii_alphanumeric() || b"-._~".contains(&octet) {
+            out.push(char::from(octet));
+        } else {
+            let _ = write!(out, "%{octet:02X}");
+        }
+    }
+    out
+}
+
+/// The question's headers, and the one that the proxy adds.
+struct HeaderLines<'q>(&'q [HeaderLine], Option<String>);
+
+impl Headers for HeaderLines<'_> {
+    fn lines<'h>(&'h self, name: &str, out: &mut Vec<&'h [u8]>) {
+        out.extend(self.0.iter().filter(|line| line.name.eq_ignore_ascii_case(name)).map(|line| line.value.as_bytes()));
+        if let Some(xfcc) = self.1.as_ref().filter(|_| name == XFCC) {
+            out.push(xfcc.as_bytes());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

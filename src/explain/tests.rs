@@ -1,0 +1,163 @@
+use std::num::NonZeroUsize;
+
+use super::*;
+use crate::domain::decision::{Denial, Mode};
+use crate::domain::evidence::{ChainSource, EvidenceRule, gather};
+use crate::domain::identity::Identity;
+use crate::domain::reason::Reason;
+
+fn certificate(name: &str) -> rcgen::Certificate {
+    let key = rcgen::KeyPair::generate().unwrap();
+    rcgen::CertificateParams::new(vec![name.to_owned()]).unwrap().self_signed(&key).unwrap()
+}
+
+/// The question's request under `rule`: the evidence that a policy finds.
+fn found(question: &Question, rule: EvidenceRule) -> Option<crate::domain::evidence::Evidence> {
+    let presented = Presented::of(question).unwrap();
+    let headers = HeaderLines(&question.headers, presented.xfcc(question));
+    let request = Request {
+        named_policy: None,
+        http: None,
+        peer_certificate: presented.leaf.as_bytes(),
+        headers: &headers,
+        source_address: None,
+    };
+    gather(&[rule], &request).unwrap()
+}
+
+#[test]
+fn certificates_are_presented_as_envoy_presents_them() {
+    let (leaf, issuer) = (certificate("leaf"), certificate("issuer"));
+    let question = Question {
+        certificate: Some(format!("Bag Attributes\r\n{}", leaf.pem())),
+        chain: Some(issuer.pem()),
+        ..Question::default()
+    };
+    let peer = found(&question, EvidenceRule::PeerCertificate { chain_from: ChainSource::None }).unwrap();
+    assert_eq!(peer.leaf, leaf.der().to_vec());
+    let rule = EvidenceRule::Xfcc { element: NonZeroUsize::MIN, by: None };
+    let xfcc = found(&question, rule.clone()).unwrap();
+    assert_eq!(xfcc.leaf, leaf.der().to_vec());
+    assert!(xfcc.chain.iter().any(|der| *der == issuer.der().to_vec()), "{:?}", xfcc.chain.len());
+
+    let own = Question { headers: vec![line("X-Forwarded-Client-Cert", "Hash=00")], ..question };
+    let presented = Presented::of(&own).unwrap();
+    assert_eq!(presented.xfcc(&own), None, "a header that is given is not added to");
+    assert!(found(&Question::default(), rule).is_none());
+}
+
+#[test]
+fn a_file_with_a_chain_has_the_leaf_first() {
+    let (leaf, issuer) = (certificate("leaf"), certificate("issuer"));
+    let question = Question { certificate: Some(leaf.pem() + &issuer.pem()), ..Question::default() };
+    let presented = Presented::of(&question).unwrap();
+    assert_eq!(presented.count, 2);
+    assert_eq!(presented.sha256, Some(Sha256::of(leaf.der())));
+}
+
+fn explanation(decision: &Decision) -> Explanation {
+    Explanation {
+        at: "2026-11-22T05:00:00Z".into(),
+        generation: 1,
+        request: Asked {
+            host: Some("api.example.com".into()),
+            path: Some("/v1/payments".into()),
+            method: Some("GET".into()),
+            certificates: 1,
+            ..Asked::default()
+        },
+        steps: vec![
+            ExplainedStep {
+                stage: "select".into(),
+                result: StepResult::Pass,
+                detail: "host api.example.com = api.example.com".into(),
+            },
+            ExplainedStep {
+                stage: "path".into(),
+                result: StepResult::Note,
+                detail: format!("leaf {} of CN=acme,O=Acme Corporation,C=DE issued by CN=Partner CA", "0f".repeat(32)),
+            },
+            ExplainedStep {
+                stage: "path".into(),
+                result: StepResult::Fail,
+                detail: "notAfter\u{1b}[31m 2026-01-01T00:00:00Z < now".into(),
+            },
+        ],
+        upstream: None,
+        answer: answer(decision),
+        decision: decided(decision),
+    }
+}
+
+#[test]
+fn the_page_leads_from_the_request_to_what_to_do() {
+    let mut denial = Denial::new(Reason::CertExpired, "notAfter 2026-01-01T00:00:00Z < now 2026-11-22T05:00:00Z");
+    denial.reveal = Reveal::Reason;
+    let decision = Decision::unchecked("payments/payments-api", Mode::Enforce, None, Err(denial));
+    let page = render(&explanation(&decision), Some(80));
+    let want = "\
+Request
+  line      GET /v1/payments
+  host      api.example.com
+  policy    chosen by host, path and method
+  client    one certificate
+  time      2026-11-22T05:00:00Z
+
+Steps
+    ok  select  host api.example.com = api.example.com
+     ·  path    leaf
+                0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f
+                of CN=acme,O=Acme Corporation,C=DE issued by CN=Partner CA
+  FAIL          notAfter [31m 2026-01-01T00:00:00Z < now
+
+Decision
+  DENY  CERT_EXPIRED (IIS 403.17)
+
+  policy    payments/payments-api
+  meaning   The certificate, or a CA certificate of its only path, has expired.
+  found     notAfter 2026-01-01T00:00:00Z < now 2026-11-22T05:00:00Z
+  to do     Renew the certificate.
+
+The client's answer
+  status    403
+  header    x-certgate-reason: CERT_EXPIRED
+";
+    assert_eq!(page, want, "got:\n{page}");
+}
+
+#[test]
+fn no_line_is_wider_than_the_terminal_unless_a_word_is() {
+    let decision = Decision::unchecked("ns/api", Mode::Enforce, None, Err(Denial::new(Reason::CertRequired, "")));
+    for width in [50, 80, 100, 160] {
+        for line in render(&explanation(&decision), Some(width)).lines() {
+            let words = line.split_whitespace().count();
+            assert!(line.chars().count() <= width || words == 1, "{width}: {line}");
+            assert_eq!(line.trim_end(), line, "no blanks at the end");
+        }
+    }
+}
+
+#[test]
+fn json_comes_back_as_it_went() {
+    let identity = Identity { user: "svc".into(), groups: vec!["g".into()], uid: None, extra: Default::default() };
+    for decision in [
+        Decision::unchecked("ns/api", Mode::Enforce, None, Ok((Some(identity), &[]))),
+        Decision::unchecked("ns/api", Mode::Audit, None, Err(Denial::new(Reason::NoMapping, "x"))),
+    ] {
+        let explanation = explanation(&decision);
+        assert!(explanation.passes());
+        let json = serde_json::to_string(&explanation).unwrap();
+        assert_eq!(serde_json::from_str::<Explanation>(&json).unwrap(), explanation);
+    }
+}
+
+#[test]
+fn a_question_without_a_request_line_is_a_connection() {
+    let snapshot = Snapshot::default();
+    let now = UnixTime::from_secs(0);
+    let tcp = Question { policy: Some("ns/tcp".into()), ..Question::default() };
+    assert_eq!(explain(&tcp, &snapshot, now).unwrap().request.method, None);
+    let http = Question { host: Some("a".into()), ..Question::default() };
+    let asked = explain(&http, &snapshot, now).unwrap().request;
+    assert_eq!((asked.method.as_deref(), asked.path.as_deref()), (Some("GET"), Some("/")));
+}

@@ -1,0 +1,184 @@
+//! `certgate check`: everything that is wrong with a directory, at once.
+//!
+//! This module owns what the command finds and how it is shown, for people and for programs. It finds nothing itself:
+//! it runs the same loader and index as the server.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::path::Path;
+
+use serde_json::{Value as Json, json};
+
+use super::loader::{Loader, Totals};
+use super::report::{Class, Problem};
+
+/// What the check of a directory or file found.
+#[derive(Debug)]
+pub struct Check {
+    /// How much was read.
+    pub totals: Totals,
+    /// All problems, by file and place, each with the path of its file as an operator would write it.
+    pub problems: Vec<(String, Problem)>,
+    /// The documents that certgate does not read.
+    pub ignored: Vec<Ignored>,
+}
+
+/// A document of a kind that certgate does not read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ignored {
+    /// Its file.
+    pub file: String,
+    /// Its line.
+    pub line: u32,
+    /// Its `apiVersion`.
+    pub api_version: String,
+    /// Its `kind`.
+    pub kind: String,
+}
+
+/// Checks the directory or file at `path`.
+pub fn check(path: &Path) -> Check {
+    let mut loader = Loader::new(path);
+    let (totals, problems) = loader.check();
+    let ignored = loader.foreign().map(|(file, foreign)| Ignored {
+        file: loader.display(file),
+        line: foreign.line,
+        api_version: foreign.api_version.to_string(),
+        kind: foreign.kind.to_string(),
+    });
+    let ignored = ignored.collect();
+    let problems = problems.into_iter().map(|problem| (loader.display(&problem.file), problem)).collect();
+    Check { totals, problems, ignored }
+}
+
+impl Check {
+    /// How many problems are errors.
+    pub fn errors(&self) -> usize {
+        self.problems.iter().filter(|(_, problem)| problem.class != Class::Warning).count()
+    }
+
+    /// How many problems are warnings.
+    pub fn warnings(&self) -> usize {
+        self.problems.len() - self.errors()
+    }
+
+    /// 0 without errors, 1 with some.
+    pub fn exit_code(&self) -> u8 {
+        u8::from(self.errors() > 0)
+    }
+
+    /// One line for each problem and each kind that is ignored, and a line that sums it up.
+    pub fn to_text(&self) -> String {
+        let mut out = String::new();
+        for (file, problem) in &self.problems {
+            // Writing to a String cannot fail.
+            _ = problem.write(&mut out, file);
+            out.push('\n');
+        }
+        let mut kinds: BTreeMap<(&str, &str), (usize, &Ignored)> = BTreeMap::new();
+        for ignored in &self.ignored {
+            kinds.entry((&ignored.api_version, &ignored.kind)).or_insert((0, ignored)).0 += 1;
+        }
+        for ((api_version, kind), (count, first)) in kinds {
+            let name = format!("{} {}", super::report::shown(api_version), super::report::shown(kind)).replace('`', "");
+            let documents = counted(count, "document");
+            _ = writeln!(out, "{}:{}: ignored: {name} ({documents}, this is the first)", first.file, first.line);
+        }
+        let read = format!("{} in {}", counted(self.totals.objects, "object"), counted(self.totals.files, "file"));
+        let warnings = counted(self.warnings(), "warning");
+        _ = match (self.errors(), self.warnings()) {
+            (0, 0) => writeln!(out, "ok: {read}"),
+            (0, _) => writeln!(out, "ok: {read}, {warnings}"),
+            (errors, 0) => writeln!(out, "{}: {read}", counted(errors, "error")),
+            (errors, _) => writeln!(out, "{}, {warnings}: {read}", counted(errors, "error")),
+        };
+        out
+    }
+
+    /// The same for programs.
+    pub fn to_json(&self) -> Json {
+        let problems = self.problems.iter().map(|(file, problem)| {
+            json!({
+                "file": file,
+                "line": problem.at.map(|at| at.line),
+                "column": problem.at.map(|at| at.column),
+                "object": problem.object,
+                "field": problem.field,
+                "message": problem.message,
+                "class": problem.class.as_str(),
+            })
+        });
+        let ignored = self.ignored.iter().map(|ignored| {
+            json!({
+                "file": ignored.file,
+                "line": ignored.line,
+                "apiVersion": ignored.api_version,
+                "kind": ignored.kind,
+            })
+        });
+        json!({
+            "valid": self.errors() == 0,
+            "files": self.totals.files,
+            "objects": self.totals.objects,
+            "errors": self.errors(),
+            "warnings": self.warnings(),
+            "problems": problems.collect::<Vec<_>>(),
+            "ignored": ignored.collect::<Vec<_>>(),
+        })
+    }
+}
+
+/// "1 file", "2 files".
+fn counted(count: usize, noun: &str) -> String {
+    if count == 1 { format!("{count} {noun}") } else { format!("{count} {noun}s") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn everything_is_named_and_summed_up() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a.yaml");
+        let text = "apiVersion: apps/v1\nkind: Deployment\n---\napiVersion: apps/v1\nkind: Deployment\n---\nkind: [\n---\n\
+                    apiVersion: certgate.dev/v1alpha1\nkind: TrustProfile\nmetadata: {name: t}\nspec: {mod: Peer}\n";
+        std::fs::write(&path, text).unwrap();
+        for target in [dir.path(), &path] {
+            let found = check(target);
+            let text = found.to_text().replace(&format!("{}/", dir.path().display()), "");
+            let lines: Vec<&str> = text.lines().collect();
+            assert_eq!(lines.len(), 4, "{text}");
+            assert!(lines[0].starts_with("a.yaml:8:1: not valid YAML: "), "{text}");
+            assert_eq!(lines[1], "a.yaml:12:8: TrustProfile default/t: spec.mod: unknown field; did you mean `mode`?");
+            assert_eq!(lines[2], "a.yaml:1: ignored: apps/v1 Deployment (2 documents, this is the first)");
+            assert_eq!(lines[3], "2 errors: 0 objects in 1 file");
+            assert_eq!(found.exit_code(), 1);
+            let json = found.to_json();
+            assert_eq!(json["problems"][1]["field"], "spec.mod");
+            assert_eq!(json["problems"][1]["line"], 12);
+            assert_eq!(json["problems"][1]["class"], "unreadable");
+            assert_eq!(json["valid"], false);
+            assert_eq!(json["ignored"][1]["line"], 4);
+        }
+    }
+
+    #[test]
+    fn a_directory_that_is_not_there_is_an_error() {
+        let found = check(Path::new("/nowhere/policies"));
+        assert_eq!(
+            found.to_text(),
+            "/nowhere/policies: No such file or directory (os error 2)\n1 error: 0 objects in 0 files\n"
+        );
+        assert_eq!(found.exit_code(), 1);
+    }
+
+    #[test]
+    fn a_good_directory_is_ok() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("a.yaml"), "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: c}\n").unwrap();
+        let found = check(dir.path());
+        assert_eq!(found.to_text(), "ok: 1 object in 1 file\n");
+        assert_eq!(found.exit_code(), 0);
+    }
+}

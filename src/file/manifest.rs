@@ -1,0 +1,630 @@
+//! Documents to objects.
+//!
+//! This module owns which documents are certgate's: the three kinds, the kinds that hold PEM, namespaces, and lists of
+//! them. It turns such a document into an object or into all its errors. Other documents are passed over, and only
+//! named. It reads no files, and it does not judge what a spec means.
+
+use std::collections::BTreeMap;
+use std::panic;
+use std::sync::LazyLock;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value as Json, json};
+
+use super::metadata;
+use super::report::shown;
+use super::schema::{Fault, Schema, advice, distance, locate};
+use super::yaml::{self, Document, Extent, Mark, Node, Value};
+use crate::domain::spec::{DEFAULT_NAMESPACE, Kind, Object, ObjectMeta};
+
+/// The API group of certgate's kinds.
+const GROUP: &str = "certgate.dev";
+
+/// How far another group may differ in spelling and still be taken for a misspelt [`GROUP`].
+const GROUP_TYPO: usize = 3;
+
+/// What a chunk holds.
+#[derive(Debug, Default)]
+pub struct Reading {
+    /// The objects, each with the place of its document.
+    pub objects: Vec<(Object, Mark)>,
+    /// The documents of other kinds.
+    pub foreign: Vec<Foreign>,
+    /// Why documents cannot be read.
+    pub faults: Vec<DocumentFault>,
+}
+
+/// A document of a kind that certgate does not read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Foreign {
+    /// Its `apiVersion`.
+    pub api_version: Box<str>,
+    /// Its `kind`.
+    pub kind: Box<str>,
+    /// Its line.
+    pub line: u32,
+}
+
+/// An error of a document.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DocumentFault {
+    /// `Kind namespace/name`, as far as known.
+    pub object: Option<Box<str>>,
+    /// What is wrong, and where.
+    pub fault: Fault,
+}
+
+/// Reads all documents of a chunk that starts on line `first_line`.
+pub fn read(chunk: &[u8], first_line: u32) -> Reading {
+    let mut reading = Reading::default();
+    let text = match std::str::from_utf8(chunk) {
+        Ok(text) => text,
+        Err(error) => {
+            let before = chunk.get(..error.valid_up_to()).unwrap_or_default();
+            let fault =
+                Fault { at: mark_after(before, first_line), path: String::new(), message: "not UTF-8".to_owned() };
+            reading.faults.push(DocumentFault { object: None, fault });
+            return reading;
+        }
+    };
+    // A bug in the parser must cost this document, not the loader and with it all later edits.
+    match panic::catch_unwind(|| yaml::parse(text, first_line)) {
+        Ok(parsed) => {
+            for document in &parsed.documents {
+                read_document(document, &mut reading);
+            }
+            if let Some(error) = parsed.error {
+                let fault = Fault { at: error.at, path: String::new(), message: error.message };
+                reading.faults.push(DocumentFault { object: None, fault });
+            }
+        }
+        Err(_) => {
+            let at = Mark { line: first_line, column: 1 };
+            let fault =
+                Fault { at, path: String::new(), message: "the YAML parser failed on this document".to_owned() };
+            reading.faults.push(DocumentFault { object: None, fault });
+        }
+    }
+    reading
+}
+
+/// Which object of a chunk is meant.
+#[derive(Copy, Clone, Debug)]
+pub struct Wanted<'a> {
+    /// Its kind.
+    pub kind: Kind,
+    /// Its namespace; empty for kinds without one.
+    pub namespace: &'a str,
+    /// Its name.
+    pub name: &'a str,
+    /// The line on which its document starts, where the chunk holds several of that name.
+    pub line: Option<u32>,
+}
+
+/// The place of the field at `path` of an object of a chunk that starts on line `first_line`.
+pub fn locate_field(chunk: &[u8], first_line: u32, wanted: Wanted<'_>, path: &str) -> Option<Mark> {
+    let parsed = yaml::parse(std::str::from_utf8(chunk).ok()?, first_line);
+    let is_wanted = |root: &Node<'_>| {
+        let field = |key: &str| root.get("metadata").and_then(|node| node.get(key)).and_then(Node::text);
+        let namespace = if wanted.kind.is_namespaced() { field("namespace").unwrap_or(DEFAULT_NAMESPACE) } else { "" };
+        matches!(classify(root), Class::Ours(kind) if kind == wanted.kind)
+            && field("name") == Some(wanted.name)
+            && namespace == wanted.namespace
+            && wanted.line.is_none_or(|line| line == root.at.line)
+    };
+    for document in &parsed.documents {
+        let root = &document.root;
+        let found = match (classify(root), root.get("items").map(|items| &items.value)) {
+            (Class::List, Some(Value::Sequence(items))) => items.iter().find(|item| is_wanted(item)),
+            _ => Some(root).filter(|root| is_wanted(root)),
+        };
+        if let Some(root) = found {
+            return Some(locate(root, path));
+        }
+    }
+    None
+}
+
+fn mark_after(before: &[u8], first_line: u32) -> Mark {
+    let text = String::from_utf8_lossy(before);
+    let lines = text.matches('\n').count();
+    let column = text.rsplit('\n').next().map_or(0, |last| last.chars().count());
+    let small = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
+    Mark { line: first_line.saturating_add(small(lines)), column: small(column).saturating_add(1) }
+}
+
+/// Whose a document is.
+enum Class {
+    /// One of the kinds that are read.
+    Ours(Kind),
+    /// A list of documents.
+    List,
+    /// Somebody else's.
+    Foreign,
+    /// It could be ours but cannot be told, or it is ours and of no kind or version that we know.
+    Unclear(&'static str, String),
+}
+
+fn classify(root: &Node<'_>) -> Class {
+    if !matches!(root.value, Value::Mapping(_)) {
+        return Class::Unclear("", "want a mapping with apiVersion and kind".to_owned());
+    }
+    let Some(kind) = root.get("kind").and_then(Node::text) else {
+        return Class::Unclear("kind", "is required".to_owned());
+    };
+    let Some(api_version) = root.get("apiVersion").and_then(Node::text) else {
+        return Class::Unclear("apiVersion", "is required".to_owned());
+    };
+    let (group, version) = api_version.split_once('/').unwrap_or(("", api_version));
+    let same_version = |ours: &Kind| ours.api_version() == api_version;
+    match Kind::ALL.into_iter().find(|ours| ours.name() == kind) {
+        Some(ours) if same_version(&ours) => return Class::Ours(ours),
+        Some(Kind::ClusterTrustBundle) if group == "certificates.k8s.io" => {
+            return Class::Ours(Kind::ClusterTrustBundle);
+        }
+        Some(Kind::TrustProfile | Kind::CertificatePolicy | Kind::CertificateMapping)
+            if group != GROUP && distance(group, GROUP) <= GROUP_TYPO =>
+        {
+            return Class::Unclear("apiVersion", format!("unknown group {}; did you mean `{GROUP}`?", shown(group)));
+        }
+        _ => {}
+    }
+    let item_kind = kind.strip_suffix("List");
+    if api_version == "v1" && kind == "List" {
+        return Class::List;
+    }
+    let listed = item_kind.and_then(|item| Kind::ALL.into_iter().find(|ours| ours.name() == item));
+    if listed.is_some_and(|ours| same_version(&ours)) {
+        return Class::List;
+    }
+    if group != GROUP {
+        return Class::Foreign;
+    }
+    if api_version != Kind::CertificatePolicy.api_version() {
+        let message = format!("unknown version {}; want {}", shown(version), Kind::CertificatePolicy.api_version());
+        return Class::Unclear("apiVersion", message);
+    }
+    let known = [Kind::TrustProfile, Kind::CertificatePolicy, Kind::CertificateMapping].map(Kind::name);
+    Class::Unclear("kind", format!("unknown kind {}; {}", shown(kind), advice(kind, known.into_iter(), "want one of")))
+}
+
+fn read_document(document: &Document<'_>, reading: &mut Reading) {
+    let root = &document.root;
+    let class = classify(root);
+    if let Class::Foreign = class {
+        // What YAML others write is theirs, as long as it is certain that the document is theirs.
+        if document.errors.iter().all(|error| error.extent == Extent::Part) {
+            reading.foreign.push(foreign(root));
+            return;
+        }
+    }
+    let readable = document.errors.is_empty();
+    if !readable {
+        let object = known_name(root);
+        reading.faults.extend(document.errors.iter().map(|error| {
+            let fault = Fault { at: error.at, path: String::new(), message: error.message.clone() };
+            DocumentFault { object: object.clone(), fault }
+        }));
+    }
+    match class {
+        Class::Foreign => {}
+        Class::Ours(_) | Class::Unclear(..) => read_object(root, class, readable, reading),
+        Class::List => read_list(root, readable, reading),
+    }
+}
+
+fn foreign(root: &Node<'_>) -> Foreign {
+    let text = |key: &str| Box::from(root.get(key).and_then(Node::text).unwrap_or_default());
+    Foreign { api_version: text("apiVersion"), kind: text("kind"), line: root.at.line }
+}
+
+/// `Kind namespace/name` from what can be read, for messages.
+fn known_name(root: &Node<'_>) -> Option<Box<str>> {
+    let kind = root.get("kind")?.text()?;
+    let metadata = root.get("metadata");
+    let field = |key: &str| metadata.and_then(|node| node.get(key)).and_then(Node::text);
+    let clean = |text: &str| shown(text).trim_matches('`').to_owned();
+    let name = field("name").map_or_else(|| "?".to_owned(), clean);
+    let namespace = field("namespace").map_or_else(|| "default".to_owned(), clean);
+    let namespaced = Kind::ALL.into_iter().find(|known| known.name() == kind).is_none_or(Kind::is_namespaced);
+    let kind = clean(kind);
+    let name = if namespaced { format!("{kind} {namespace}/{name}") } else { format!("{kind} {name}") };
+    Some(name.into_boxed_str())
+}
+
+fn read_list(root: &Node<'_>, readable: bool, reading: &mut Reading) {
+    let mut faults = Vec::new();
+    if let Value::Mapping(entries) = &root.value {
+        for (key, _) in entries {
+            if !matches!(&*key.scalar.text, "apiVersion" | "kind" | "metadata" | "items") {
+                let message = "unknown field; the fields of a list are apiVersion, kind, metadata, items".to_owned();
+                faults.push(Fault { at: key.at, path: key.scalar.text.to_string(), message });
+            }
+        }
+    }
+    match root.get("items") {
+        Some(Node { value: Value::Sequence(items), .. }) => {
+            for item in items {
+                match classify(item) {
+                    Class::Foreign => reading.foreign.push(foreign(item)),
+                    Class::List => faults.push(Fault {
+                        at: item.at,
+                        path: "items".to_owned(),
+                        message: "a list may not hold lists".to_owned(),
+                    }),
+                    class => read_object(item, class, readable, reading),
+                }
+            }
+        }
+        Some(node) => {
+            faults.push(Fault { at: node.at, path: "items".to_owned(), message: "want a list".to_owned() });
+        }
+        None => faults.push(Fault { at: root.at, path: "items".to_owned(), message: "is required".to_owned() }),
+    }
+    reading.faults.extend(faults.into_iter().map(|fault| DocumentFault { object: None, fault }));
+}
+
+fn read_object(root: &Node<'_>, class: Class, readable: bool, reading: &mut Reading) {
+    let mut faults = Vec::new();
+    let object = match class {
+        Class::Ours(kind) => build(kind, root, &mut faults),
+        Class::Unclear(path, message) => {
+            let at = root.get(path).map_or(root.at, |node| node.at);
+            faults.push(Fault { at, path: path.to_owned(), message });
+            None
+        }
+        Class::List | Class::Foreign => None,
+    };
+    match object {
+        Some(object) if faults.is_empty() && readable => reading.objects.push((object, root.at)),
+        _ => {
+            let name = if faults.is_empty() { None } else { known_name(root) };
+            reading.faults.extend(faults.into_iter().map(|fault| DocumentFault { object: name.clone(), fault }));
+        }
+    }
+}
+
+/// The content of a kind besides its metadata.
+struct Shape {
+    top: Vec<(Box<str>, Schema)>,
+    required: Vec<&'static str>,
+}
+
+impl Shape {
+    fn new(kind: Kind) -> Self {
+        let texts = || json!({"type": "object", "additionalProperties": {"type": "string"}});
+        let (fields, required): (Vec<(&str, Json)>, Vec<&'static str>) = match kind {
+            Kind::TrustProfile | Kind::CertificatePolicy | Kind::CertificateMapping => {
+                let spec = kind.schema().expect("certgate's own kinds have a schema").clone();
+                (vec![("spec", spec), ("status", json!({}))], vec!["spec"])
+            }
+            Kind::Secret => (
+                vec![("data", texts()), ("stringData", texts()), ("type", json!({})), ("immutable", json!({}))],
+                vec![],
+            ),
+            Kind::ConfigMap => (vec![("data", texts()), ("binaryData", texts()), ("immutable", json!({}))], vec![]),
+            Kind::ClusterTrustBundle => {
+                let spec = json!({
+                    "type": "object", "additionalProperties": false, "required": ["trustBundle"],
+                    "properties": {"signerName": {"type": "string"}, "trustBundle": {"type": "string"}}
+                });
+                (vec![("spec", spec)], vec!["spec"])
+            }
+            Kind::Namespace => (vec![("spec", json!({})), ("status", json!({}))], vec![]),
+        };
+        let prepared = |json: &Json| Schema::new(json).expect("within the vocabulary, as a test shows");
+        Self { top: fields.iter().map(|(name, json)| (Box::from(*name), prepared(json))).collect(), required }
+    }
+
+    fn of(kind: Kind) -> &'static Self {
+        static SHAPES: LazyLock<BTreeMap<Kind, Shape>> =
+            LazyLock::new(|| Kind::ALL.into_iter().map(|kind| (kind, Shape::new(kind))).collect());
+        SHAPES.get(&kind).expect("every kind is in Kind::ALL")
+    }
+}
+
+fn build(kind: Kind, root: &Node<'_>, faults: &mut Vec<Fault>) -> Option<Object> {
+    let shape = Shape::of(kind);
+    let Value::Mapping(entries) = &root.value else { return None };
+    let mut content = Map::new();
+    for (key, node) in entries {
+        let name = &*key.scalar.text;
+        if matches!(name, "apiVersion" | "kind" | "metadata") {
+            continue;
+        }
+        match shape.top.iter().find(|(field, _)| **field == *name) {
+            // `data:` without a value is what kubectl prints for an empty one.
+            Some(_) if node.is_null() && !shape.required.contains(&name) => {}
+            Some((_, schema)) => {
+                content.insert(name.to_owned(), schema.check(node, name, faults));
+            }
+            None => {
+                let known = ["apiVersion", "kind", "metadata"].into_iter();
+                let known = known.chain(shape.top.iter().map(|(field, _)| &**field));
+                let message = format!("unknown field; {}", advice(name, known, "the fields here are"));
+                faults.push(Fault { at: key.at, path: shown(name).trim_matches('`').to_owned(), message });
+            }
+        }
+    }
+    for name in &shape.required {
+        if root.get(name).is_none() {
+            faults.push(Fault { at: root.at, path: (*name).to_owned(), message: "is required".to_owned() });
+        }
+    }
+    let meta = match root.get("metadata") {
+        Some(node) => metadata::read(kind, node, faults),
+        None => {
+            faults.push(Fault { at: root.at, path: "metadata".to_owned(), message: "is required".to_owned() });
+            ObjectMeta::default()
+        }
+    };
+    if !faults.is_empty() {
+        return None;
+    }
+    let spec = content.remove("spec").unwrap_or(Json::Null);
+    match kind {
+        Kind::TrustProfile => typed(spec, root, faults).map(|spec| Object::TrustProfile { meta, spec }),
+        Kind::CertificatePolicy => typed(spec, root, faults).map(|spec| Object::CertificatePolicy { meta, spec }),
+        Kind::CertificateMapping => typed(spec, root, faults).map(|spec| Object::CertificateMapping { meta, spec }),
+        Kind::ConfigMap => {
+            let mut data = texts(&content, "data");
+            decode(root, &content, "binaryData", &mut data, faults);
+            Some(Object::ConfigMap { meta, data })
+        }
+        Kind::Secret => {
+            let mut data = BTreeMap::new();
+            decode(root, &content, "data", &mut data, faults);
+            // As in Kubernetes, stringData wins over data.
+            data.extend(texts(&content, "stringData"));
+            Some(Object::Secret { meta, data })
+        }
+        Kind::ClusterTrustBundle => {
+            let bundle = spec.get("trustBundle").and_then(Json::as_str).unwrap_or_default();
+            Some(Object::ClusterTrustBundle { meta, trust_bundle: Bytes::from(bundle.to_owned()) })
+        }
+        Kind::Namespace => Some(Object::Namespace { meta }),
+    }
+}
+
+/// A spec of the Rust type from JSON that fits the type's schema.
+fn typed<T: DeserializeOwned>(spec: Json, root: &Node<'_>, faults: &mut Vec<Fault>) -> Option<Box<T>> {
+    match serde_json::from_value(spec) {
+        Ok(spec) => Some(Box::new(spec)),
+        Err(error) => {
+            // The schema is made from the type, so this is a fault of the schema; it still has to be an error.
+            let at = locate(root, "spec");
+            faults.push(Fault { at, path: "spec".to_owned(), message: error.to_string() });
+            None
+        }
+    }
+}
+
+fn texts(content: &Map<String, Json>, field: &str) -> BTreeMap<String, Bytes> {
+    let entries = content.get(field).and_then(Json::as_object).into_iter().flatten();
+    entries.filter_map(|(key, value)| Some((key.clone(), Bytes::from(value.as_str()?.to_owned())))).collect()
+}
+
+/// RFC 4648, section 4: base64 with padding. Line breaks, which YAML folding leaves as blanks, are passed over.
+fn decode(
+    root: &Node<'_>,
+    content: &Map<String, Json>,
+    field: &str,
+    data: &mut BTreeMap<String, Bytes>,
+    faults: &mut Vec<Fault>,
+) {
+    for (key, value) in content.get(field).and_then(Json::as_object).into_iter().flatten() {
+        let text: String = value.as_str().unwrap_or_default().split_ascii_whitespace().collect();
+        match STANDARD.decode(text) {
+            Ok(bytes) => {
+                let twice = data.insert(key.clone(), Bytes::from(bytes));
+                if twice.is_some() {
+                    let path = format!("{field}[\"{key}\"]");
+                    let message = "this key stands in data and in binaryData".to_owned();
+                    faults.push(Fault { at: locate(root, &path), path, message });
+                }
+            }
+            Err(error) => {
+                let path = format!("{field}[\"{key}\"]");
+                faults.push(Fault { at: locate(root, &path), path, message: format!("not base64: {error}") });
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MAPPING: &str = "apiVersion: certgate.dev/v1alpha1\nkind: CertificateMapping\nmetadata: {name: a}\n\
+                           spec:\n  certificate: {dns: a.example}\n  identity: {user: a}\n";
+
+    fn faults(text: &str) -> Vec<String> {
+        let reading = read(text.as_bytes(), 1);
+        let show = |f: DocumentFault| {
+            let object = f.object.map_or_else(String::new, |o| format!("{o}: "));
+            format!("{}: {object}{}: {}", f.fault.at, f.fault.path, f.fault.message)
+        };
+        reading.faults.into_iter().map(show).collect()
+    }
+
+    fn names(reading: &Reading) -> Vec<String> {
+        reading.objects.iter().map(|(object, at)| format!("{}@{}", object.id(), at.line)).collect()
+    }
+
+    #[test]
+    fn every_kind_is_read() {
+        assert!(Kind::ALL.into_iter().all(|kind| !Shape::of(kind).top.is_empty()));
+        for (text, want) in [
+            (MAPPING, "CertificateMapping default/a@1"),
+            (
+                "{apiVersion: certgate.dev/v1alpha1, kind: TrustProfile, metadata: {name: t}, spec: {}}",
+                "TrustProfile default/t@1",
+            ),
+            (
+                "{apiVersion: certgate.dev/v1alpha1, kind: CertificatePolicy, metadata: {name: p, namespace: pay}, spec: {trustRef: {name: t}}, status: {x: [~]}}",
+                "CertificatePolicy pay/p@1",
+            ),
+            (
+                "{apiVersion: v1, kind: Secret, metadata: {name: s}, type: Opaque, immutable: true}",
+                "Secret default/s@1",
+            ),
+            ("{apiVersion: v1, kind: ConfigMap, metadata: {name: c}, data: }", "ConfigMap default/c@1"),
+            (
+                "{apiVersion: v1, kind: Namespace, metadata: {name: c}, spec: {finalizers: [kubernetes]}}",
+                "Namespace c@1",
+            ),
+            (
+                "{apiVersion: certificates.k8s.io/v1alpha1, kind: ClusterTrustBundle, metadata: {name: b}, spec: {trustBundle: x}}",
+                "ClusterTrustBundle b@1",
+            ),
+        ] {
+            let reading = read(text.as_bytes(), 1);
+            assert_eq!(faults(text), Vec::<String>::new(), "{text}");
+            assert_eq!(names(&reading), [want]);
+        }
+    }
+
+    #[test]
+    fn secrets_and_config_maps_give_their_bytes() {
+        let data = |text: &str| match read(text.as_bytes(), 1).objects.pop() {
+            Some((Object::Secret { data, .. } | Object::ConfigMap { data, .. }, _)) => data,
+            other => panic!("{other:?}"),
+        };
+        let secret = data(
+            "apiVersion: v1\nkind: Secret\nmetadata: {name: s}\ndata:\n  a: QUJD\n  b: |\n    QU\n    JD\n  c: QUJD\nstringData: {c: plain}\n",
+        );
+        let want = [("a", "ABC"), ("b", "ABC"), ("c", "plain")];
+        assert_eq!(
+            secret.iter().map(|(k, v)| (k.as_str(), &**v)).collect::<Vec<_>>(),
+            want.map(|(k, v)| (k, v.as_bytes()))
+        );
+        let map = data(
+            "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: s}\ndata: {ca.crt: PEM}\nbinaryData: {der: MAA=}\n",
+        );
+        assert_eq!(map.get("ca.crt").map(|b| &**b), Some(&b"PEM"[..]));
+        assert_eq!(map.get("der").map(|b| &**b), Some(&[0x30, 0x00][..]));
+    }
+
+    #[test]
+    fn lists_are_flattened() {
+        let list = |api: &str, kind: &str| {
+            format!(
+                "apiVersion: {api}\nkind: {kind}\nmetadata: {{resourceVersion: \"\"}}\nitems:\n- apiVersion: v1\n  kind: Namespace\n  metadata: {{name: ns}}\n\
+                 - apiVersion: apps/v1\n  kind: Deployment\n- {{apiVersion: v1, kind: ConfigMap, metadata: {{name: c}}}}\n"
+            )
+        };
+        for (api, kind) in
+            [("v1", "List"), ("v1", "ConfigMapList"), ("certgate.dev/v1alpha1", "CertificateMappingList")]
+        {
+            let reading = read(list(api, kind).as_bytes(), 10);
+            assert_eq!(names(&reading), ["Namespace ns@14", "ConfigMap default/c@19"], "{kind}");
+            assert_eq!(reading.foreign.len(), 1);
+            assert!(reading.faults.is_empty());
+        }
+        assert_eq!(faults("{apiVersion: v1, kind: List, items: [{apiVersion: v1, kind: List, items: []}]}").len(), 1);
+        assert_eq!(faults("{apiVersion: v1, kind: List}"), ["1:1: items: is required"]);
+    }
+
+    #[test]
+    fn other_kinds_are_passed_over_with_what_yaml_they_have() {
+        for text in [
+            "apiVersion: apps/v1\nkind: Deployment\nspec: {a: &x 1, b: *x, a: 2}\n",
+            "apiVersion: v1\nkind: Service\nspec: {a: !!str 1}\n",
+            "apiVersion: policy.open-cluster-management.io/v1\nkind: CertificatePolicy\n",
+        ] {
+            let reading = read(text.as_bytes(), 1);
+            assert_eq!((reading.objects.len(), reading.foreign.len(), reading.faults.len()), (0, 1, 0), "{text}");
+        }
+    }
+
+    #[test]
+    fn documents_that_could_be_ours_are_errors() {
+        for (name, text, want) in [
+            ("no kind", "apiVersion: certgate.dev/v1alpha1\n", "1:1: kind: is required"),
+            ("no apiVersion", "kind: CertificatePolicy\n", "1:1: CertificatePolicy default/?: apiVersion: is required"),
+            ("text", "hello\n", "1:1: : want a mapping with apiVersion and kind"),
+            (
+                "other version",
+                "apiVersion: certgate.dev/v1\nkind: TrustProfile\n",
+                "1:13: TrustProfile default/?: apiVersion: unknown version `v1`; want certgate.dev/v1alpha1",
+            ),
+            (
+                "misspelt kind",
+                "apiVersion: certgate.dev/v1alpha1\nkind: TrustProfil\n",
+                "2:7: TrustProfil default/?: kind: unknown kind `TrustProfil`; did you mean `TrustProfile`?",
+            ),
+            (
+                "misspelt group",
+                "apiVersion: certgate.io/v1alpha1\nkind: TrustProfile\nmetadata: {name: x}\n",
+                "1:13: TrustProfile default/x: apiVersion: unknown group `certgate.io`; did you mean `certgate.dev`?",
+            ),
+            (
+                "a second kind",
+                "apiVersion: apps/v1\nkind: Deployment\nkind: TrustProfile\n",
+                "3:1: Deployment default/?: : duplicate key `kind`: first at line 2, column 1",
+            ),
+            (
+                "a second kind, on one line",
+                "{apiVersion: apps/v1, kind: Deployment, kind: TrustProfile}\n",
+                "1:41: Deployment default/?: : duplicate key `kind`: first at line 1, column 23",
+            ),
+            (
+                "merged kind",
+                "<<: {kind: TrustProfile}\napiVersion: v1\nkind: Pod\n",
+                "1:1: Pod default/?: : merge keys are not supported; write the fields out",
+            ),
+            ("not UTF-8", "a: \u{fffd}", "1:4: : not UTF-8"),
+        ] {
+            if name == "not UTF-8" {
+                let reading = read(b"a: \xff\n", 1);
+                assert_eq!(reading.faults[0].fault.at, Mark { line: 1, column: 4 });
+                continue;
+            }
+            assert_eq!(faults(text), [want], "{name}");
+        }
+    }
+
+    #[test]
+    fn all_errors_of_a_document_are_named() {
+        let text = "apiVersion: certgate.dev/v1alpha1\nkind: CertificateMapping\nmetadata: {name: A, labels: {x: 1}}\nspce: {}\nspec:\n  \
+                    certificate: {sha: x}\n  identity: {user: yes}\n  state: Disbled\n";
+        let found = faults(text);
+        let parts =
+            ["spce", "spec.certificate.sha", "spec.identity.user", "spec.state", "metadata.labels.x", "metadata.name"];
+        assert_eq!(found.len(), parts.len(), "{found:#?}");
+        for (line, part) in found.iter().zip(parts) {
+            assert!(line.contains(&format!("CertificateMapping default/A: {part}: ")), "{line}");
+        }
+    }
+
+    #[test]
+    fn a_broken_secret_is_an_error_with_its_key() {
+        let text = "apiVersion: v1\nkind: Secret\nmetadata: {name: s}\ndata:\n  ca.crt: '***'\nstringdata: {}\n";
+        let found = faults(text);
+        assert!(
+            found[0].starts_with("6:1: Secret default/s: stringdata: unknown field; did you mean `stringData`?"),
+            "{found:?}"
+        );
+        let text = "apiVersion: v1\nkind: Secret\nmetadata: {name: s}\ndata:\n  ca.crt: '***'\n";
+        assert!(
+            faults(text)[0].starts_with("5:11: Secret default/s: data[\"ca.crt\"]: not base64"),
+            "{:?}",
+            faults(text)
+        );
+    }
+
+    #[test]
+    fn fields_of_objects_are_found_again() {
+        let list = "apiVersion: v1\nkind: List\nitems:\n- {apiVersion: v1, kind: Secret, metadata: {name: a}}\n- {apiVersion: v1, kind: ConfigMap, metadata: {name: a}, data: {k: v}}\n";
+        let wanted = |kind, line| Wanted { kind, namespace: "default", name: "a", line };
+        let at =
+            |kind, line, path| locate_field(list.as_bytes(), 1, wanted(kind, line), path).map(|m| (m.line, m.column));
+        assert_eq!(at(Kind::ConfigMap, None, "data.k"), Some((5, 68)));
+        assert_eq!(at(Kind::Secret, Some(4), "metadata.name"), Some((4, 51)));
+        assert_eq!(at(Kind::Secret, Some(5), "metadata.name"), None);
+        assert_eq!(at(Kind::TrustProfile, None, ""), None);
+    }
+}

@@ -1,0 +1,297 @@
+//! What lies in the policy directory.
+//!
+//! This module owns the listing: which files count, with a stamp by which a later change shows, and which directories
+//! must be watched to hear of it. It reads no file. Names that start with a dot are passed over, so that the hidden
+//! directories of a mounted ConfigMap (`..data`, `..2026_…`) count once, through the visible links to them.
+
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::ffi::OsStr;
+use std::fs::{self, Metadata};
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+/// How many files are listed. Ten times the largest directory that certgate is measured with.
+const MAX_FILES: usize = 1_000_000;
+
+/// How deep directories nest, against loops through mounts.
+const MAX_DEPTH: usize = 32;
+
+/// The link that a kubelet swaps to change all files of a mounted ConfigMap or Secret at once.
+pub const SWAPPED_LINK: &str = "..data";
+
+/// A file system's clock may stand still this long; a file changed within it may change again and show the same stamp.
+const CLOCK_TICK: Duration = Duration::from_millis(50);
+
+/// What shows that a file has changed.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub struct Stamp {
+    device: u64,
+    inode: u64,
+    size: u64,
+    modified: (i64, i64),
+    changed: (i64, i64),
+}
+
+impl Stamp {
+    /// The stamp of a file with this metadata.
+    pub fn of(metadata: &Metadata) -> Self {
+        Self {
+            device: metadata.dev(),
+            inode: metadata.ino(),
+            size: metadata.size(),
+            modified: (metadata.mtime(), metadata.mtime_nsec()),
+            changed: (metadata.ctime(), metadata.ctime_nsec()),
+        }
+    }
+
+    /// Whether a change after `now` is certain to show in the stamp.
+    pub fn is_settled(&self, now: SystemTime) -> bool {
+        let (seconds, nanos) = self.changed;
+        let (Ok(seconds), Ok(nanos)) = (u64::try_from(seconds), u32::try_from(nanos)) else { return true };
+        now.duration_since(SystemTime::UNIX_EPOCH + Duration::new(seconds, nanos)).is_ok_and(|age| age > CLOCK_TICK)
+    }
+}
+
+/// A file of the directory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listed {
+    /// The path below the directory, with `/`.
+    pub name: Arc<str>,
+    /// Its stamp.
+    pub stamp: Stamp,
+}
+
+/// What lies in the directory at one moment.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Listing {
+    /// The files, by name.
+    pub files: Vec<Listed>,
+    /// The directories in which a change must be noticed, as real paths: those listed, and those that links lead to.
+    pub directories: BTreeSet<PathBuf>,
+    /// Where the links of [`SWAPPED_LINK`] lead. Files behind such a link belong together.
+    pub swaps: BTreeMap<PathBuf, PathBuf>,
+    /// What could not be listed: the name and why.
+    pub problems: Vec<(Arc<str>, String)>,
+    /// Whether something vanished while it was listed.
+    pub torn: bool,
+}
+
+/// Where policies are read: a directory, or one file.
+#[derive(Clone, Debug)]
+pub struct Root {
+    /// What the operator named.
+    path: PathBuf,
+    /// The directory that names and relative paths start at.
+    base: PathBuf,
+}
+
+impl Root {
+    /// The directory or file at `path`.
+    pub fn new(path: &Path) -> Self {
+        let base = match (path.is_file(), path.parent()) {
+            (true, Some(parent)) if parent.as_os_str().is_empty() => PathBuf::from("."),
+            (true, Some(parent)) => parent.to_owned(),
+            _ => path.to_owned(),
+        };
+        Self { path: path.to_owned(), base }
+    }
+
+    /// What the operator named.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The path of the file of this name, or of an absolute path itself.
+    pub fn resolve(&self, name: &str) -> PathBuf {
+        self.base.join(name)
+    }
+
+    /// Lists the directory.
+    pub fn list(&self) -> io::Result<Listing> {
+        let mut walk = Walk { listing: Listing::default(), seen: HashSet::new(), base: &self.base };
+        let metadata = fs::metadata(&self.path)?;
+        if metadata.is_dir() {
+            walk.directory(&self.path, &metadata, 0)?;
+        } else {
+            walk.file(&self.path, &metadata);
+            walk.watch_parent(&self.path);
+        }
+        let mut listing = walk.listing;
+        listing.files.sort_unstable_by(|a, b| a.name.cmp(&b.name));
+        listing.problems.sort();
+        Ok(listing)
+    }
+}
+
+struct Walk<'r> {
+    listing: Listing,
+    /// Directories that were listed, by device and inode: links may lead back.
+    seen: HashSet<(u64, u64)>,
+    base: &'r Path,
+}
+
+impl Walk<'_> {
+    fn directory(&mut self, path: &Path, metadata: &Metadata, depth: usize) -> io::Result<()> {
+        if !self.seen.insert((metadata.dev(), metadata.ino())) {
+            return Ok(());
+        }
+        if depth > MAX_DEPTH {
+            self.problem(path, format!("directories nest more than {MAX_DEPTH} deep"));
+            return Ok(());
+        }
+        self.listing.directories.insert(fs::canonicalize(path)?);
+        if let Ok(target) = fs::read_link(path.join(SWAPPED_LINK)) {
+            self.listing.swaps.insert(path.to_owned(), target);
+        }
+        for entry in fs::read_dir(path)? {
+            let entry = entry?;
+            let name = entry.file_name();
+            if !is_visible(&name) {
+                continue;
+            }
+            let path = entry.path();
+            let kind = entry.file_type()?;
+            if !kind.is_dir() && !kind.is_symlink() && !is_policy_file(&path) {
+                continue;
+            }
+            match fs::metadata(&path) {
+                Ok(metadata) if metadata.is_dir() => match self.directory(&path, &metadata, depth + 1) {
+                    Ok(()) => {}
+                    Err(error) if error.kind() == io::ErrorKind::NotFound => self.listing.torn = true,
+                    Err(error) => self.problem(&path, error.to_string()),
+                },
+                Ok(metadata) if is_policy_file(&path) => {
+                    self.file(&path, &metadata);
+                    if kind.is_symlink() {
+                        self.watch_parent(&path);
+                    }
+                }
+                Ok(_) => {}
+                Err(error) if error.kind() == io::ErrorKind::NotFound && !kind.is_symlink() => {
+                    self.listing.torn = true;
+                }
+                Err(error) if is_policy_file(&path) => self.problem(&path, error.to_string()),
+                Err(_) => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn file(&mut self, path: &Path, metadata: &Metadata) {
+        if !metadata.is_file() {
+            self.problem(path, "not a regular file".to_owned());
+        } else if self.listing.files.len() >= MAX_FILES {
+            if self.listing.files.len() == MAX_FILES {
+                self.problem(path, format!("more than {MAX_FILES} files"));
+            }
+        } else {
+            match self.name(path).to_str() {
+                Some(name) => self.listing.files.push(Listed { name: Arc::from(name), stamp: Stamp::of(metadata) }),
+                None => self.problem(path, "the file's name is not UTF-8".to_owned()),
+            }
+        }
+    }
+
+    /// Notes the directory in which the file at `path` really lies.
+    fn watch_parent(&mut self, path: &Path) {
+        if let Some(parent) = fs::canonicalize(path).ok().as_deref().and_then(Path::parent)
+            && !self.listing.directories.contains(parent)
+        {
+            self.listing.directories.insert(parent.to_owned());
+        }
+    }
+
+    fn problem(&mut self, path: &Path, message: String) {
+        let name = self.name(path).to_string_lossy();
+        self.listing.problems.push((Arc::from(&*name), message));
+    }
+
+    fn name<'p>(&self, path: &'p Path) -> &'p Path {
+        path.strip_prefix(self.base).unwrap_or(path)
+    }
+}
+
+/// Whether a name is listed at all.
+pub fn is_visible(name: &OsStr) -> bool {
+    !name.as_encoded_bytes().starts_with(b".")
+}
+
+/// Whether a file of this name may hold policies.
+pub fn is_policy_file(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| extension == "yaml" || extension == "yml" || extension == "json")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    fn names(listing: &Listing) -> Vec<&str> {
+        listing.files.iter().map(|file| &*file.name).collect()
+    }
+
+    #[test]
+    fn files_are_listed_by_name_and_hidden_ones_are_not() {
+        let dir = tempfile::tempdir().unwrap();
+        let at = |name: &str| dir.path().join(name);
+        fs::create_dir_all(at("team/deep")).unwrap();
+        fs::create_dir(at(".git")).unwrap();
+        for name in
+            ["b.yaml", "a.yml", "c.json", "team/deep/d.yaml", "ca.pem", "e.yaml~", ".f.yaml", ".git/g.yaml", "h.YAML"]
+        {
+            fs::write(at(name), "").unwrap();
+        }
+        symlink(dir.path(), at("team/back")).unwrap();
+        symlink("/nowhere/x.txt", at("dangling.txt")).unwrap();
+        let listing = Root::new(dir.path()).list().unwrap();
+        assert_eq!(names(&listing), ["a.yml", "b.yaml", "c.json", "team/deep/d.yaml"]);
+        assert_eq!(listing.directories.len(), 3);
+        assert_eq!(listing.problems, []);
+        assert_eq!(listing, Root::new(dir.path()).list().unwrap(), "nothing changed");
+    }
+
+    #[test]
+    fn a_mounted_config_map_counts_once_and_its_swap_shows() {
+        let dir = tempfile::tempdir().unwrap();
+        let at = |name: &str| dir.path().join(name);
+        for version in ["..2026_1", "..2026_2"] {
+            fs::create_dir(at(version)).unwrap();
+            fs::write(at(version).join("a.yaml"), "").unwrap();
+        }
+        symlink("..2026_1", at("..data")).unwrap();
+        symlink("..data/a.yaml", at("a.yaml")).unwrap();
+        let before = Root::new(dir.path()).list().unwrap();
+        assert_eq!(names(&before), ["a.yaml"]);
+        symlink("..2026_2", at("..data_tmp")).unwrap();
+        fs::rename(at("..data_tmp"), at("..data")).unwrap();
+        let after = Root::new(dir.path()).list().unwrap();
+        assert_ne!(before.files, after.files);
+        assert_ne!(before.swaps, after.swaps);
+        assert!(after.directories.contains(&fs::canonicalize(at("..2026_2")).unwrap()));
+    }
+
+    #[test]
+    fn what_cannot_be_listed_is_named() {
+        let dir = tempfile::tempdir().unwrap();
+        symlink("/nowhere/a.yaml", dir.path().join("a.yaml")).unwrap();
+        symlink("/dev/null", dir.path().join("null.yaml")).unwrap();
+        let listing = Root::new(dir.path()).list().unwrap();
+        let problems: Vec<_> = listing.problems.iter().map(|(name, _)| &**name).collect();
+        assert_eq!(problems, ["a.yaml", "null.yaml"]);
+        assert!(Root::new(&dir.path().join("missing")).list().is_err());
+    }
+
+    #[test]
+    fn one_file_is_a_root_too() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("policy.txt");
+        fs::write(&path, "").unwrap();
+        let root = Root::new(&path);
+        assert_eq!(names(&root.list().unwrap()), ["policy.txt"]);
+        assert_eq!(root.resolve("ca.pem"), dir.path().join("ca.pem"));
+    }
+}

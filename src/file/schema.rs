@@ -1,0 +1,561 @@
+//! Checks a YAML node against the schema of its kind and turns it into JSON.
+//!
+//! This module owns the shape of documents: which fields there are, of which type, which must be there, which words an
+//! enumeration knows. It names every error at once, each with its field path and place, and proposes the field or word
+//! that was probably meant. Whether values make sense is `compile`'s part. The schemas come from the Rust types
+//! (`Kind::schema`); their vocabulary is small, and a keyword beyond it is refused rather than passed over.
+
+use std::fmt::Write as _;
+
+use serde_json::{Map, Value as Json};
+
+use super::report::shown;
+use super::scalar;
+use super::yaml::{Key, Mark, Node, Scalar, Style, Value};
+
+/// A schema, prepared for checking.
+#[derive(Debug)]
+pub enum Schema {
+    /// Anything; the value is neither checked nor kept.
+    Ignored,
+    /// A mapping with these fields and no others.
+    Fields {
+        /// The fields in the order of the schema.
+        fields: Vec<(Box<str>, Schema)>,
+        /// Which of them must be there.
+        required: Vec<Box<str>>,
+    },
+    /// A mapping with free keys.
+    Map(Box<Schema>),
+    /// A list.
+    List(Box<Schema>),
+    /// A text.
+    Text,
+    /// One of some words.
+    Words(Vec<Box<str>>),
+    /// A whole number.
+    Integer,
+    /// `true` or `false`.
+    Boolean,
+}
+
+/// Why a JSON schema cannot be prepared: its vocabulary is larger than the file source knows.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("JSON schema at {path}: {message}")]
+pub struct SchemaError {
+    path: String,
+    message: String,
+}
+
+impl Schema {
+    /// Prepares a JSON schema. An empty schema (`{}`) accepts and drops everything.
+    pub fn new(json: &Json) -> Result<Self, SchemaError> {
+        Self::at("#", json)
+    }
+
+    fn at(path: &str, json: &Json) -> Result<Self, SchemaError> {
+        let error = |message: String| SchemaError { path: path.to_owned(), message };
+        let object = json.as_object().ok_or_else(|| error("not an object".to_owned()))?;
+        let known =
+            ["type", "properties", "required", "additionalProperties", "items", "enum", "default", "description"];
+        if let Some(keyword) = object.keys().find(|key| !known.contains(&key.as_str())) {
+            return Err(error(format!("unknown keyword {keyword}")));
+        }
+        let words = |key: &str| -> Result<Vec<Box<str>>, SchemaError> {
+            let Some(list) = object.get(key) else { return Ok(Vec::new()) };
+            let list = list.as_array().map(|words| words.iter().map(|w| w.as_str().map(Box::from)).collect());
+            list.flatten().ok_or_else(|| error(format!("{key} is not a list of texts")))
+        };
+        let Some(kind) = object.get("type") else {
+            return if object.is_empty() { Ok(Self::Ignored) } else { Err(error("no type".to_owned())) };
+        };
+        Ok(match kind.as_str().unwrap_or_default() {
+            "object" => {
+                match (object.get("properties").and_then(Json::as_object), object.get("additionalProperties")) {
+                    (Some(properties), Some(Json::Bool(false))) => Self::Fields {
+                        fields: properties
+                            .iter()
+                            .map(|(name, inner)| {
+                                Ok((Box::from(name.as_str()), Self::at(&format!("{path}/{name}"), inner)?))
+                            })
+                            .collect::<Result<_, _>>()?,
+                        required: words("required")?,
+                    },
+                    (None, Some(inner)) => Self::Map(Box::new(Self::at(&format!("{path}/*"), inner)?)),
+                    _ => return Err(error("neither a closed set of properties nor a map".to_owned())),
+                }
+            }
+            "array" => match object.get("items") {
+                Some(inner) => Self::List(Box::new(Self::at(&format!("{path}/[]"), inner)?)),
+                None => return Err(error("a list without items".to_owned())),
+            },
+            "string" if object.contains_key("enum") => Self::Words(words("enum")?),
+            "string" => Self::Text,
+            "integer" => Self::Integer,
+            "boolean" => Self::Boolean,
+            other => return Err(error(format!("unknown type {other:?}"))),
+        })
+    }
+
+    /// Checks `node`, found at the field `path`, and gives it as JSON. All errors are added to `faults`; the JSON is only
+    /// of use when there are none.
+    pub fn check(&self, node: &Node<'_>, path: &str, faults: &mut Vec<Fault>) -> Json {
+        let mut checker = Checker { path: path.to_owned(), faults };
+        checker.node(self, node)
+    }
+
+    const fn wanted(&self) -> &'static str {
+        match self {
+            Self::Ignored => "anything",
+            Self::Fields { .. } | Self::Map(_) => "a mapping",
+            Self::List(_) => "a list",
+            Self::Text => "text",
+            Self::Words(_) => "a word",
+            Self::Integer => "a whole number",
+            Self::Boolean => "true or false",
+        }
+    }
+}
+
+/// An error of one field.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fault {
+    /// Where.
+    pub at: Mark,
+    /// The field's path; empty when it is the document's.
+    pub path: String,
+    /// What is wrong, in words.
+    pub message: String,
+}
+
+struct Checker<'f> {
+    path: String,
+    faults: &'f mut Vec<Fault>,
+}
+
+impl Checker<'_> {
+    fn fault(&mut self, at: Mark, message: String) {
+        self.faults.push(Fault { at, path: self.path.clone(), message });
+    }
+
+    fn node(&mut self, schema: &Schema, node: &Node<'_>) -> Json {
+        if matches!(schema, Schema::Ignored) {
+            return Json::Null;
+        }
+        if node.is_null() {
+            self.fault(node.at, format!("has no value; give it {} or remove it", schema.wanted()));
+            return Json::Null;
+        }
+        match (schema, &node.value) {
+            (Schema::Fields { fields, required }, Value::Mapping(entries)) => {
+                self.fields(fields, required, node.at, entries)
+            }
+            (Schema::Map(inner), Value::Mapping(entries)) => {
+                let mut map = Map::with_capacity(entries.len());
+                for (key, value) in entries {
+                    self.free_key(key);
+                    let value = self.under(|path| push_key(path, &key.scalar.text), |c| c.node(inner, value));
+                    map.insert(key.scalar.text.clone().into_owned(), value);
+                }
+                Json::Object(map)
+            }
+            (Schema::List(inner), Value::Sequence(items)) => {
+                let item = |(n, item): (usize, &Node<'_>)| {
+                    self.under(|path| _ = write!(path, "[{n}]"), |checker| checker.node(inner, item))
+                };
+                Json::Array(items.iter().enumerate().map(item).collect())
+            }
+            (Schema::Text, Value::Scalar(scalar)) => self.text(node.at, scalar),
+            (Schema::Words(words), Value::Scalar(scalar)) => self.word(words, node.at, scalar),
+            (Schema::Integer, Value::Scalar(scalar)) => self.integer(node.at, scalar),
+            (Schema::Boolean, Value::Scalar(scalar)) => match scalar::boolean(&scalar.text) {
+                Some(value) if scalar.style == Style::Plain => Json::Bool(value),
+                _ => {
+                    self.fault(node.at, format!("want true or false, without quotes; got {}", shown(&scalar.text)));
+                    Json::Null
+                }
+            },
+            (schema, value) => {
+                let got = match value {
+                    Value::Scalar(scalar) => shown(&scalar.text),
+                    Value::Sequence(_) => "a list".to_owned(),
+                    Value::Mapping(_) => "a mapping".to_owned(),
+                };
+                self.fault(node.at, format!("want {}, got {got}", schema.wanted()));
+                Json::Null
+            }
+        }
+    }
+
+    /// Runs `check` with the path made longer by `push`.
+    fn under<T>(&mut self, push: impl FnOnce(&mut String), check: impl FnOnce(&mut Checker<'_>) -> T) -> T {
+        let length = self.path.len();
+        push(&mut self.path);
+        let result = check(self);
+        self.path.truncate(length);
+        result
+    }
+
+    fn fields(
+        &mut self,
+        fields: &[(Box<str>, Schema)],
+        required: &[Box<str>],
+        at: Mark,
+        entries: &[(Key<'_>, Node<'_>)],
+    ) -> Json {
+        let mut map = Map::with_capacity(entries.len());
+        for (key, value) in entries {
+            let name = &*key.scalar.text;
+            match fields.iter().find(|(field, _)| **field == *name) {
+                Some((_, inner)) => {
+                    let value = self.under(|path| push_key(path, name), |checker| checker.node(inner, value));
+                    map.insert(name.to_owned(), value);
+                }
+                None => {
+                    let known = fields.iter().map(|(field, _)| &**field);
+                    let message = format!("unknown field; {}", advice(name, known, "the fields here are"));
+                    self.under(|path| push_key(path, name), |checker| checker.fault(key.at, message));
+                }
+            }
+        }
+        for name in required {
+            if !entries.iter().any(|(key, _)| *key.scalar.text == **name) {
+                self.under(|path| push_key(path, name), |checker| checker.fault(at, "is required".to_owned()));
+            }
+        }
+        Json::Object(map)
+    }
+
+    /// A key that is not a field's name is text like any other.
+    fn free_key(&mut self, key: &Key<'_>) {
+        if key.scalar.style == Style::Plain
+            && let Some(reading) = scalar::reading(&key.scalar.text)
+        {
+            let text = shown(&key.scalar.text);
+            self.fault(
+                key.at,
+                format!("the key {text} is {} to some YAML readers; put it in quotes", reading.as_words()),
+            );
+        }
+    }
+
+    fn text(&mut self, at: Mark, scalar: &Scalar<'_>) -> Json {
+        if scalar.style == Style::Plain
+            && let Some(reading) = scalar::reading(&scalar.text)
+        {
+            let text = shown(&scalar.text);
+            self.fault(at, format!("{text} is {} to some YAML readers; put it in quotes", reading.as_words()));
+        }
+        Json::String(scalar.text.clone().into_owned())
+    }
+
+    fn word(&mut self, words: &[Box<str>], at: Mark, scalar: &Scalar<'_>) -> Json {
+        if words.iter().any(|word| **word == *scalar.text) {
+            return self.text(at, scalar);
+        }
+        let advice = advice(&scalar.text, words.iter().map(|word| &**word), "want one of");
+        self.fault(at, format!("unknown word {}; {advice}", shown(&scalar.text)));
+        Json::Null
+    }
+
+    fn integer(&mut self, at: Mark, scalar: &Scalar<'_>) -> Json {
+        match scalar::integer(&scalar.text) {
+            Some(number) if scalar.style == Style::Plain => Json::from(number),
+            Some(_) => {
+                self.fault(at, format!("want a whole number, got text; write {} without quotes", scalar.text));
+                Json::Null
+            }
+            None => {
+                let got = shown(&scalar.text);
+                self.fault(at, format!("want a whole number in plain decimal digits, got {got}"));
+                Json::Null
+            }
+        }
+    }
+}
+
+/// Appends a field to a path: `.name`, or `["name"]` when the name is not a plain word.
+pub fn push_key(path: &mut String, name: &str) {
+    let plain = !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'));
+    if plain {
+        if !path.is_empty() {
+            path.push('.');
+        }
+        path.push_str(name);
+    } else {
+        let name = shown(name);
+        _ = write!(path, "[\"{}\"]", name.trim_matches('`'));
+    }
+}
+
+/// "did you mean `x`?", or `otherwise` and all the words.
+pub fn advice<'a>(got: &str, known: impl Iterator<Item = &'a str> + Clone, otherwise: &str) -> String {
+    let got = got.get(..got.len().min(64)).unwrap_or("").to_ascii_lowercase();
+    let nearest = known
+        .clone()
+        .map(|word| (distance(&got, &word.to_ascii_lowercase()), word))
+        .filter(|(distance, word)| *distance <= (word.len() / 3).max(1) && *distance < word.len())
+        .min();
+    match nearest {
+        Some((_, word)) => format!("did you mean `{word}`?"),
+        None => format!("{otherwise} {}", known.collect::<Vec<_>>().join(", ")),
+    }
+}
+
+/// The number of edits (insert, delete, replace, swap of neighbours) between two short texts, by bytes.
+pub fn distance(a: &str, b: &str) -> usize {
+    let (a, b) = (a.as_bytes(), b.as_bytes());
+    let mut before: Vec<usize> = Vec::new();
+    let mut above: Vec<usize> = (0..=b.len()).collect();
+    for (i, x) in a.iter().enumerate() {
+        let mut row = vec![i + 1];
+        for (j, y) in b.iter().enumerate() {
+            let mut cost = (above[j] + usize::from(x != y)).min(above[j + 1] + 1).min(row[j] + 1);
+            if i > 0 && j > 0 && *x == b[j - 1] && a[i - 1] == *y {
+                cost = cost.min(before[j - 1] + 1);
+            }
+            row.push(cost);
+        }
+        before = std::mem::replace(&mut above, row);
+    }
+    above[b.len()]
+}
+
+/// The place of the field at `path` below `root`, or of the nearest field above it that is there.
+///
+/// A key may stand in the path as `.key` or as `["key"]`, also one that holds dots itself.
+pub fn locate(root: &Node<'_>, path: &str) -> Mark {
+    let mut node = root;
+    let mut at = root.at;
+    let mut rest = path;
+    while !rest.is_empty() {
+        match &node.value {
+            Value::Mapping(entries) => {
+                // The longest key that fits: `a.b` before `a`.
+                let fits =
+                    entries.iter().filter_map(|(key, value)| Some((after_key(rest, &key.scalar.text)?, key, value)));
+                let Some((after, key, value)) = fits.min_by_key(|(after, ..)| after.len()) else { return at };
+                // A scalar is wrong in its value; a collection, or a block scalar, begins at its key.
+                let beside = matches!(value.value, Value::Scalar(_)) && value.at.line == key.at.line;
+                at = if beside { value.at } else { key.at };
+                node = value;
+                rest = after;
+            }
+            Value::Sequence(items) => {
+                let index = rest.strip_prefix('[').and_then(|r| r.split_once(']'));
+                let Some((number, after)) = index else { return at };
+                let Some(item) = number.parse::<usize>().ok().and_then(|n| items.get(n)) else { return at };
+                at = item.at;
+                node = item;
+                rest = after;
+            }
+            Value::Scalar(_) => return at,
+        }
+    }
+    at
+}
+
+/// What is left of `path` after `key`, when the path starts with it and the key ends there.
+fn after_key<'p>(path: &'p str, key: &str) -> Option<&'p str> {
+    let quoted = path.strip_prefix("[\"").and_then(|r| r.strip_prefix(key)).and_then(|r| r.strip_prefix("\"]"));
+    let bare = path.strip_prefix('[').and_then(|r| r.strip_prefix(key)).and_then(|r| r.strip_prefix(']'));
+    let dotted = path.strip_prefix('.').unwrap_or(path).strip_prefix(key);
+    let dotted = dotted.filter(|r| r.is_empty() || r.starts_with(['.', '[']));
+    quoted.or(bare).or(dotted)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::domain::spec::Kind;
+    use crate::file::yaml;
+
+    fn rule_schema() -> Schema {
+        Schema::new(&json!({
+            "type": "object",
+            "additionalProperties": false,
+            "required": ["name", "action"],
+            "properties": {
+                "name": {"type": "string"},
+                "action": {"type": "string", "enum": ["Allow", "Deny", "Off"]},
+                "count": {"type": "integer"},
+                "flag": {"type": "boolean"},
+                "where": {"type": "array", "items": {"type": "object", "additionalProperties": {"type": "string"}}},
+                "free": {}
+            }
+        }))
+        .unwrap()
+    }
+
+    fn check(text: &str) -> (Json, Vec<(u32, u32, String, String)>) {
+        let parsed = yaml::parse(text, 1);
+        assert_eq!(parsed.error, None);
+        let mut faults = Vec::new();
+        let json = rule_schema().check(&parsed.documents[0].root, "spec", &mut faults);
+        (json, faults.into_iter().map(|f| (f.at.line, f.at.column, f.path, f.message)).collect())
+    }
+
+    #[test]
+    fn what_fits_becomes_json() {
+        let (json, faults) = check(
+            "name: a\naction: Deny\ncount: 3\nflag: true\nwhere:\n- {a: b, \"1\": '2'}\n- {}\nfree: [~, {x: !!y z}]\n",
+        );
+        assert_eq!(faults, []);
+        let want = json!({"name": "a", "action": "Deny", "count": 3, "flag": true, "where": [{"a": "b", "1": "2"}, {}], "free": null});
+        assert_eq!(json, want);
+    }
+
+    #[test]
+    fn each_error_has_its_path_and_place() {
+        for (name, text, want) in [
+            ("missing", "name: a\n", (1, 1, "spec.action", "is required")),
+            (
+                "unknown field",
+                "name: a\naction: Deny\nnmae: b\n",
+                (3, 1, "spec.nmae", "unknown field; did you mean `name`?"),
+            ),
+            (
+                "unknown field, far",
+                "name: a\naction: Deny\nzzz: b\n",
+                (3, 1, "spec.zzz", "unknown field; the fields here are name, action, count, flag, where, free"),
+            ),
+            (
+                "case of a field",
+                "name: a\naction: Deny\nWhere: []\n",
+                (3, 1, "spec.Where", "unknown field; did you mean `where`?"),
+            ),
+            (
+                "unknown word",
+                "name: a\naction: Dney\n",
+                (2, 9, "spec.action", "unknown word `Dney`; did you mean `Deny`?"),
+            ),
+            (
+                "unknown word, far",
+                "name: a\naction: Whatever\n",
+                (2, 9, "spec.action", "unknown word `Whatever`; want one of Allow, Deny, Off"),
+            ),
+            (
+                "word that is a boolean elsewhere",
+                "name: a\naction: Off\n",
+                (2, 9, "spec.action", "`Off` is a boolean to some YAML readers; put it in quotes"),
+            ),
+            (
+                "number for text",
+                "name: 42\naction: Deny\n",
+                (1, 7, "spec.name", "`42` is a number to some YAML readers; put it in quotes"),
+            ),
+            (
+                "boolean for text",
+                "name: yes\naction: Deny\n",
+                (1, 7, "spec.name", "`yes` is a boolean to some YAML readers; put it in quotes"),
+            ),
+            (
+                "nothing for text",
+                "name:\naction: Deny\n",
+                (1, 1, "spec.name", "has no value; give it text or remove it"),
+            ),
+            (
+                "nothing for a list",
+                "name: a\naction: Deny\nwhere:\n",
+                (3, 1, "spec.where", "has no value; give it a list or remove it"),
+            ),
+            (
+                "null item",
+                "name: a\naction: Deny\nwhere: [null]\n",
+                (3, 9, "spec.where[0]", "has no value; give it a mapping or remove it"),
+            ),
+            ("text for a list", "name: a\naction: Deny\nwhere: x\n", (3, 8, "spec.where", "want a list, got `x`")),
+            ("list for text", "name: [a]\naction: Deny\n", (1, 7, "spec.name", "want text, got a list")),
+            (
+                "mapping for a list",
+                "name: a\naction: Deny\nwhere: {}\n",
+                (3, 8, "spec.where", "want a list, got a mapping"),
+            ),
+            (
+                "text for a number",
+                "name: a\naction: Deny\ncount: \"3\"\n",
+                (3, 8, "spec.count", "want a whole number, got text; write 3 without quotes"),
+            ),
+            (
+                "octal",
+                "name: a\naction: Deny\ncount: 0403\n",
+                (3, 8, "spec.count", "want a whole number in plain decimal digits, got `0403`"),
+            ),
+            (
+                "fraction",
+                "name: a\naction: Deny\ncount: 1.5\n",
+                (3, 8, "spec.count", "want a whole number in plain decimal digits, got `1.5`"),
+            ),
+            (
+                "word for a boolean",
+                "name: a\naction: Deny\nflag: yes\n",
+                (3, 7, "spec.flag", "want true or false, without quotes; got `yes`"),
+            ),
+            (
+                "free key",
+                "name: a\naction: Deny\nwhere:\n- on: x\n",
+                (4, 3, "spec.where[0]", "the key `on` is a boolean to some YAML readers; put it in quotes"),
+            ),
+            (
+                "free key with dots",
+                "name: a\naction: Deny\nwhere:\n- {a.b/c: 1}\n",
+                (4, 11, "spec.where[0][\"a.b/c\"]", "`1` is a number to some YAML readers; put it in quotes"),
+            ),
+        ] {
+            let (line, column, path, message) = want;
+            assert_eq!(check(text).1, [(line, column, path.to_owned(), message.to_owned())], "{name}");
+        }
+    }
+
+    #[test]
+    fn all_errors_are_named_at_once() {
+        let (_, faults) = check("nmae: 1\naction: No\ncount: x\nwhere: [a, {b: 2}]\n");
+        let paths: Vec<_> = faults.iter().map(|(_, _, path, _)| path.as_str()).collect();
+        assert_eq!(paths, ["spec.nmae", "spec.action", "spec.count", "spec.where[0]", "spec.where[1].b", "spec.name"]);
+    }
+
+    #[test]
+    fn the_schemas_of_all_kinds_are_within_the_vocabulary() {
+        for kind in Kind::ALL {
+            if let Some(json) = kind.schema() {
+                Schema::new(json).unwrap();
+            }
+        }
+        let beyond = Schema::new(&json!({"type": "string", "pattern": "a+"}));
+        assert_eq!(beyond.unwrap_err().to_string(), "JSON schema at #: unknown keyword pattern");
+    }
+
+    #[test]
+    fn paths_lead_to_places() {
+        let text = "spec:\n  rules:\n  - name: a\n    where: [{v: 1}, {v: 2}]\n  labels:\n    a: x\n    a.b: y\n    a.b/c: z\n";
+        let parsed = yaml::parse(text, 1);
+        let root = &parsed.documents[0].root;
+        for (path, line, column) in [
+            ("", 1, 1),
+            ("spec", 1, 1),
+            ("spec.rules[0].name", 3, 11),
+            ("spec.rules[0].where[1].v", 4, 25),
+            ("spec.rules[0].where[7].v", 4, 5),
+            ("spec.rules[0].missing", 3, 5),
+            ("spec.labels.a", 6, 8),
+            ("spec.labels.a.b", 7, 10),
+            ("spec.labels[\"a.b/c\"]", 8, 12),
+            ("spec.labels[a.b]", 7, 10),
+            ("spec.nothing", 1, 1),
+            ("other", 1, 1),
+        ] {
+            let at = locate(root, path);
+            assert_eq!((at.line, at.column), (line, column), "{path}");
+        }
+    }
+
+    #[test]
+    fn edits_are_counted() {
+        for (a, b, want) in [("", "", 0), ("a", "", 1), ("name", "nmae", 1), ("hosts", "host", 1), ("abc", "xyz", 3)] {
+            assert_eq!(distance(a, b), want, "{a} {b}");
+            assert_eq!(distance(b, a), want, "{b} {a}");
+        }
+    }
+}

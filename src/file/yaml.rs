@@ -1,0 +1,517 @@
+//! YAML text to a small tree of nodes, each with its line and column.
+//!
+//! This module owns the subset of YAML that certgate reads: mappings with scalar keys, sequences and scalars. What
+//! readers of YAML disagree about is refused, not guessed: anchors, aliases and merge keys, tags, duplicate keys, keys
+//! that are not scalars, control characters and unusual line breaks. Depth and size are bounded. It does not decide
+//! what a plain scalar means (see [`super::scalar`]) nor what a document must hold (see [`super::schema`]).
+//!
+//! A problem that leaves the tree readable does not stop the reading, so that one pass names them all; a syntax error
+//! ends its chunk only.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::fmt;
+
+use saphyr_parser::{Event, Parser, ScalarStyle, ScanError, Span};
+
+/// How deeply nodes may nest. The deepest field of our kinds is below 12; a Deployment is below 25.
+pub const MAX_DEPTH: usize = 64;
+
+/// How many nodes the documents of one chunk may have. A `List` of 100,000 mappings from `kubectl get -o yaml` has
+/// about 3,000,000.
+pub const MAX_NODES: usize = 8_000_000;
+
+/// A place in a file. Both count from 1; columns count characters.
+#[derive(Copy, Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Mark {
+    /// The line.
+    pub line: u32,
+    /// The column.
+    pub column: u32,
+}
+
+impl fmt::Display for Mark {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.line, self.column)
+    }
+}
+
+/// Something wrong with the text at one place.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct YamlError {
+    /// Where.
+    pub at: Mark,
+    /// What, in words.
+    pub message: String,
+    /// Whether it is about the keys at the top of the document, or the values right below them.
+    pub extent: Extent,
+}
+
+/// What of a document a [`YamlError`] puts in doubt.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub enum Extent {
+    /// Anything, also which kind the document is.
+    Document,
+    /// Only something below the values at the top.
+    Part,
+}
+
+/// A value and where it starts.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Node<'a> {
+    /// Where the value starts; for a value that is not there, where its key starts.
+    pub at: Mark,
+    /// The value.
+    pub value: Value<'a>,
+}
+
+/// What a node holds.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Value<'a> {
+    /// Text, or what a plain scalar stands for.
+    Scalar(Scalar<'a>),
+    /// A list.
+    Sequence(Vec<Node<'a>>),
+    /// Keys and values in the order of the file, without duplicates.
+    Mapping(Vec<(Key<'a>, Node<'a>)>),
+}
+
+/// A scalar's text and whether it was quoted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Scalar<'a> {
+    /// The text after escapes and folding.
+    pub text: Cow<'a, str>,
+    /// How it was written.
+    pub style: Style,
+}
+
+/// Whether a scalar can only be text.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub enum Style {
+    /// Written without quotes: may stand for null, a boolean or a number.
+    Plain,
+    /// Quoted or a block scalar: always text.
+    Text,
+}
+
+/// A key of a mapping.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Key<'a> {
+    /// Where it starts.
+    pub at: Mark,
+    /// Its text.
+    pub scalar: Scalar<'a>,
+}
+
+impl<'a> Node<'a> {
+    /// The value under `key` when this is a mapping that has it.
+    pub fn get(&self, key: &str) -> Option<&Node<'a>> {
+        match &self.value {
+            Value::Mapping(entries) => entries.iter().find(|(k, _)| k.scalar.text == key).map(|(_, node)| node),
+            _ => None,
+        }
+    }
+
+    /// The text when this is a scalar that is not null.
+    pub fn text(&self) -> Option<&str> {
+        match &self.value {
+            Value::Scalar(scalar) if !scalar.is_null() => Some(&scalar.text),
+            _ => None,
+        }
+    }
+
+    /// Whether this is an empty or null scalar.
+    pub fn is_null(&self) -> bool {
+        matches!(&self.value, Value::Scalar(scalar) if scalar.is_null())
+    }
+}
+
+impl Scalar<'_> {
+    fn is_null(&self) -> bool {
+        self.style == Style::Plain && super::scalar::is_null(&self.text)
+    }
+}
+
+/// One document of a chunk.
+#[derive(Debug)]
+pub struct Document<'a> {
+    /// Its root; a document of comments only has none.
+    pub root: Node<'a>,
+    /// What is refused in it though it could be read: duplicate keys, anchors, aliases, tags, control characters.
+    pub errors: Vec<YamlError>,
+}
+
+/// What a chunk holds.
+#[derive(Debug, Default)]
+pub struct Parsed<'a> {
+    /// The documents that could be read, without those that are empty.
+    pub documents: Vec<Document<'a>>,
+    /// The syntax error that ended the reading.
+    pub error: Option<YamlError>,
+}
+
+/// Parses all documents of `text`, whose first line is `first_line` of its file.
+pub fn parse(text: &str, first_line: u32) -> Parsed<'_> {
+    let mut reader =
+        Reader { first_line, parsed: Parsed::default(), errors: Vec::new(), stack: Vec::new(), root: None, nodes: 0 };
+    if let Some(error) = unprintable(text, first_line) {
+        reader.parsed.error = Some(error);
+        return reader.parsed;
+    }
+    let mut parser = Parser::new_from_str(text);
+    while let Some(next) = parser.next_event() {
+        let step = match next {
+            Ok((event, span)) => reader.event(event, span),
+            Err(error) => Err(reader.scan_error(&error)),
+        };
+        if let Err(error) = step {
+            reader.parsed.error = Some(error);
+            break;
+        }
+    }
+    reader.parsed
+}
+
+/// YAML 1.2.2, 5.1 and 5.4: the first character that is not printable, or that one version of YAML takes for a line
+/// break and another does not.
+fn unprintable(text: &str, first_line: u32) -> Option<YamlError> {
+    let mut line_start = 0;
+    let mut line = first_line;
+    let mut bytes = text.char_indices().peekable();
+    // ASCII without control characters is by far the most usual; the slow walk below is for the message.
+    if text.bytes().all(|b| matches!(b, b'\t' | b'\n' | 0x20..=0x7e)) {
+        return None;
+    }
+    while let Some((at, c)) = bytes.next() {
+        let refused = match c {
+            '\n' => {
+                line = line.saturating_add(1);
+                line_start = at + 1;
+                false
+            }
+            '\r' => bytes.peek().is_some_and(|(_, next)| *next != '\n'),
+            '\t' => false,
+            '\u{85}' | '\u{2028}' | '\u{2029}' | '\u{feff}' | '\u{fffe}' | '\u{ffff}' => true,
+            c => c.is_control(),
+        };
+        if refused {
+            let column = text.get(line_start..at).map_or(0, |s| s.chars().count());
+            let at = Mark { line, column: u32::try_from(column).unwrap_or(u32::MAX).saturating_add(1) };
+            let code = u32::from(c);
+            return Some(YamlError {
+                at,
+                message: format!("character U+{code:04X} is not allowed; write it as an escape in double quotes"),
+                extent: Extent::Document,
+            });
+        }
+    }
+    None
+}
+
+/// A collection that is being read.
+enum Open<'a> {
+    Sequence { at: Mark, items: Vec<Node<'a>> },
+    Mapping { at: Mark, entries: Vec<(Key<'a>, Node<'a>)>, key: Pending<'a>, seen: Option<HashMap<String, Mark>> },
+}
+
+/// The key whose value comes next.
+enum Pending<'a> {
+    /// A key comes next.
+    None,
+    /// Its value comes next.
+    Key(Key<'a>),
+    /// The value of a key that is refused comes next and is dropped.
+    Refused,
+}
+
+/// Above this many keys, duplicates are looked for in a hash map instead of by comparing with each.
+const FEW_KEYS: usize = 16;
+
+struct Reader<'a> {
+    first_line: u32,
+    parsed: Parsed<'a>,
+    errors: Vec<YamlError>,
+    stack: Vec<Open<'a>>,
+    root: Option<Node<'a>>,
+    nodes: usize,
+}
+
+impl<'a> Reader<'a> {
+    fn mark(&self, span: Span) -> Mark {
+        self.place(span.start.line(), span.start.col())
+    }
+
+    fn place(&self, line: usize, column: usize) -> Mark {
+        let line = u32::try_from(line.saturating_sub(1)).unwrap_or(u32::MAX);
+        Mark {
+            line: self.first_line.saturating_add(line),
+            column: u32::try_from(column).unwrap_or(u32::MAX).saturating_add(1),
+        }
+    }
+
+    fn scan_error(&self, error: &ScanError) -> YamlError {
+        let at = self.place(error.marker().line(), error.marker().col());
+        YamlError { at, message: format!("not valid YAML: {}", error.info()), extent: Extent::Document }
+    }
+
+    fn refuse(&mut self, at: Mark, message: String) {
+        let extent = self.extent();
+        self.errors.push(YamlError { at, message, extent });
+    }
+
+    fn extent(&self) -> Extent {
+        if self.stack.len() <= 1 { Extent::Document } else { Extent::Part }
+    }
+
+    fn event(&mut self, event: Event<'a>, span: Span) -> Result<(), YamlError> {
+        let at = self.mark(span);
+        match event {
+            Event::Nothing | Event::StreamStart | Event::StreamEnd | Event::DocumentStart(_) => {}
+            Event::DocumentEnd => {
+                let errors = std::mem::take(&mut self.errors);
+                if let Some(root) = self.root.take()
+                    && !(root.is_null() && errors.is_empty())
+                {
+                    self.parsed.documents.push(Document { root, errors });
+                }
+            }
+            Event::Alias(_) => {
+                self.refuse(at, "aliases are not supported; write the value out".to_owned());
+                self.node(Node { at, value: Value::Scalar(Scalar { text: Cow::Borrowed(""), style: Style::Text }) })?;
+            }
+            Event::Scalar(text, style, anchor, tag) => {
+                self.decorations(at, anchor, tag.is_some());
+                let style = if style == ScalarStyle::Plain { Style::Plain } else { Style::Text };
+                self.node(Node { at, value: Value::Scalar(Scalar { text, style }) })?;
+            }
+            Event::SequenceStart(anchor, tag) => {
+                self.decorations(at, anchor, tag.is_some());
+                self.open(at, Open::Sequence { at, items: Vec::new() })?;
+            }
+            Event::MappingStart(anchor, tag) => {
+                self.decorations(at, anchor, tag.is_some());
+                self.open(at, Open::Mapping { at, entries: Vec::new(), key: Pending::None, seen: None })?;
+            }
+            Event::SequenceEnd | Event::MappingEnd => match self.stack.pop() {
+                Some(Open::Sequence { at, items }) => self.node(Node { at, value: Value::Sequence(items) })?,
+                Some(Open::Mapping { at, entries, .. }) => self.node(Node { at, value: Value::Mapping(entries) })?,
+                None => {}
+            },
+        }
+        Ok(())
+    }
+
+    fn decorations(&mut self, at: Mark, anchor: usize, tagged: bool) {
+        if anchor != 0 {
+            self.refuse(at, "anchors are not supported; write the value out".to_owned());
+        }
+        if tagged {
+            self.refuse(at, "tags are not supported; quote the value when it is text".to_owned());
+        }
+    }
+
+    fn open(&mut self, at: Mark, open: Open<'a>) -> Result<(), YamlError> {
+        if self.stack.len() >= MAX_DEPTH {
+            let message = format!("nested more than {MAX_DEPTH} deep");
+            return Err(YamlError { at, message, extent: Extent::Document });
+        }
+        self.stack.push(open);
+        Ok(())
+    }
+
+    /// Puts a finished node where it belongs: the root, an item, a key or a value.
+    fn node(&mut self, mut node: Node<'a>) -> Result<(), YamlError> {
+        self.nodes += 1;
+        if self.nodes > MAX_NODES {
+            let message = format!("more than {MAX_NODES} values in one document");
+            return Err(YamlError { at: node.at, message, extent: Extent::Document });
+        }
+        let extent = self.extent();
+        match self.stack.last_mut() {
+            None => self.root = Some(node),
+            Some(Open::Sequence { items, .. }) => items.push(node),
+            Some(Open::Mapping { entries, key, seen, .. }) => match std::mem::replace(key, Pending::None) {
+                Pending::None => {
+                    let at = node.at;
+                    *key = match accept_key(node, entries, seen) {
+                        Ok(key) => Pending::Key(key),
+                        Err(message) => {
+                            self.errors.push(YamlError { at, message, extent });
+                            Pending::Refused
+                        }
+                    };
+                }
+                Pending::Key(key) => {
+                    if node.is_null() {
+                        node.at = key.at;
+                    }
+                    entries.push((key, node));
+                }
+                Pending::Refused => {}
+            },
+        }
+        Ok(())
+    }
+}
+
+/// Checks a node that stands where a key stands.
+fn accept_key<'a>(
+    node: Node<'a>,
+    entries: &[(Key<'a>, Node<'a>)],
+    seen: &mut Option<HashMap<String, Mark>>,
+) -> Result<Key<'a>, String> {
+    let at = node.at;
+    let Value::Scalar(scalar) = node.value else {
+        return Err("a key must be text".to_owned());
+    };
+    if scalar.style == Style::Plain && scalar.text == "<<" {
+        return Err("merge keys are not supported; write the fields out".to_owned());
+    }
+    let first = if entries.len() < FEW_KEYS {
+        entries.iter().find(|(k, _)| k.scalar.text == scalar.text).map(|(k, _)| k.at)
+    } else {
+        let seen = seen.get_or_insert_with(|| entries.iter().map(|(k, _)| (k.scalar.text.to_string(), k.at)).collect());
+        let first = seen.get(&*scalar.text).copied();
+        if first.is_none() {
+            seen.insert(scalar.text.to_string(), at);
+        }
+        first
+    };
+    match first {
+        Some(first) => {
+            let key = super::report::shown(&scalar.text);
+            Err(format!("duplicate key {key}: first at line {}, column {}", first.line, first.column))
+        }
+        None => Ok(Key { at, scalar }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn errors(text: &str) -> Vec<(u32, u32, String)> {
+        let parsed = parse(text, 1);
+        let soft = parsed.documents.into_iter().flat_map(|d| d.errors);
+        soft.chain(parsed.error).map(|e| (e.at.line, e.at.column, e.message)).collect()
+    }
+
+    #[test]
+    fn what_readers_disagree_about_is_refused_with_its_place() {
+        for (name, text, line, column, message) in [
+            ("duplicate key", "a: 1\nb: 2\na: 3\n", 3, 1, "duplicate key `a`: first at line 1, column 1"),
+            ("duplicate key, quoted", "a: 1\n\"a\": 3\n", 2, 1, "duplicate key `a`: first at line 1, column 1"),
+            ("nested duplicate key", "x:\n  - {k: 1, k: 2}\n", 2, 12, "duplicate key `k`: first at line 2, column 6"),
+            ("anchor", "a: &x 1\n", 1, 4, "anchors are not supported; write the value out"),
+            ("anchor on a list", "a: &x [1]\n", 1, 4, "anchors are not supported; write the value out"),
+            ("tag", "a: !!str 1\n", 1, 4, "tags are not supported; quote the value when it is text"),
+            ("merge key", "a: {<<: {b: 1}}\n", 1, 5, "merge keys are not supported; write the fields out"),
+            ("list as key", "? [a]\n: 1\n", 1, 3, "a key must be text"),
+            ("map as key", "{{a: 1}: 1}\n", 1, 2, "a key must be text"),
+            (
+                "bell",
+                "a: \"x\u{7}\"\n",
+                1,
+                6,
+                "character U+0007 is not allowed; write it as an escape in double quotes",
+            ),
+            (
+                "lone carriage return",
+                "a: 1\n# c\rb: 2\n",
+                2,
+                4,
+                "character U+000D is not allowed; write it as an escape in double quotes",
+            ),
+            (
+                "next line",
+                "\u{e4}: 1\u{85}b: 2\n",
+                1,
+                5,
+                "character U+0085 is not allowed; write it as an escape in double quotes",
+            ),
+        ] {
+            assert_eq!(errors(text), vec![(line, column, message.to_owned())], "{name}");
+        }
+        let alias = errors("a: &x 1\nb: *x\n");
+        assert_eq!(alias.len(), 2);
+        assert_eq!((alias[1].0, alias[1].1), (2, 4));
+    }
+
+    #[test]
+    fn syntax_errors_have_their_place() {
+        for (name, text, line) in [
+            ("unclosed bracket", "a: [1, 2\nb: 3\n", 2),
+            ("bad indentation", "a:\n  b: 1\n c: 2\n", 3),
+            ("tab indentation", "a:\n\tb: 1\n", 2),
+            ("unclosed quote", "a: \"x\nb: 1\n", 1),
+            ("two values", "a: b: c\n", 1),
+            ("unknown alias", "a: *nobody\n", 1),
+        ] {
+            let parsed = parse(text, 100);
+            let error = parsed.error.unwrap_or_else(|| panic!("{name}: no error"));
+            assert!((100 + line - 1..=101 + line).contains(&error.at.line), "{name}: {error:?}");
+            assert!(error.message.starts_with("not valid YAML: "), "{name}: {error:?}");
+        }
+    }
+
+    #[test]
+    fn duplicates_are_found_among_many_keys() {
+        let mut text: String = (0..100).map(|n| format!("k{n}: 1\n")).collect();
+        text.push_str("k3: 2\nk99: 2\n");
+        let found: Vec<_> = errors(&text).into_iter().map(|(line, _, _)| line).collect();
+        assert_eq!(found, [101, 102]);
+    }
+
+    #[test]
+    fn marks_and_styles_are_kept() {
+        let text = "# c\nspec:\n  name: \"42\"\n  empty:\n  port: 42\n  list:\n  - a\n  - |\n    b\n";
+        let parsed = parse(text, 1);
+        assert_eq!(parsed.error, None);
+        let root = &parsed.documents[0].root;
+        let spec = root.get("spec").unwrap();
+        let at = |key: &str| {
+            let node = spec.get(key).unwrap();
+            (node.at.line, node.at.column)
+        };
+        assert_eq!(at("name"), (3, 9));
+        assert_eq!(at("empty"), (4, 3), "a value that is not there is placed at its key");
+        assert_eq!(at("port"), (5, 9));
+        assert_eq!(at("list").0, 7);
+        let style = |key: &str| match &spec.get(key).unwrap().value {
+            Value::Scalar(scalar) => scalar.style,
+            _ => panic!("{key}"),
+        };
+        assert_eq!(style("name"), Style::Text);
+        assert_eq!(style("port"), Style::Plain);
+        assert!(spec.get("empty").unwrap().is_null());
+        let Value::Sequence(items) = &spec.get("list").unwrap().value else { panic!("list") };
+        assert_eq!(items[1].text(), Some("b\n"));
+        assert_eq!(items[1].at.line, 9, "a block scalar is placed at its first line of content");
+    }
+
+    #[test]
+    fn json_is_yaml() {
+        let text = "{\n\t\"a\": [1, \"x\", null, true],\n\t\"b\": {\"c\": \"\\u00e4\\n\"}\n}\n";
+        let parsed = parse(text, 1);
+        assert_eq!(parsed.error, None);
+        let root = &parsed.documents[0].root;
+        assert_eq!(root.get("b").and_then(|b| b.get("c")).and_then(Node::text), Some("\u{e4}\n"));
+        let Some(Node { value: Value::Sequence(items), .. }) = root.get("a") else { panic!("a") };
+        assert_eq!(items.len(), 4);
+    }
+
+    #[test]
+    fn several_documents_and_empty_ones() {
+        let parsed = parse("---\n---\na: 1\n---\n# nothing\n...\n", 1);
+        assert_eq!(parsed.error, None);
+        assert_eq!(parsed.documents.len(), 1);
+    }
+
+    #[test]
+    fn depth_is_bounded() {
+        let text = "[".repeat(MAX_DEPTH + 1);
+        assert!(parse(&text, 1).error.unwrap().message.starts_with("nested more than"));
+        let fits = format!("{}{}", "[".repeat(MAX_DEPTH), "]".repeat(MAX_DEPTH));
+        assert_eq!(parse(&fits, 1).error, None);
+    }
+}

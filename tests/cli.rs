@@ -1,0 +1,193 @@
+//! The program as a user meets it: exit codes, and which stream gets what.
+
+#![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+
+use std::fs;
+use std::io::{BufRead, BufReader, Lines};
+use std::path::Path;
+use std::process::{Child, ChildStderr, Command, Output, Stdio};
+
+fn certgate(args: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_certgate")).args(args).env_remove("CERTGATE_POLICIES").output().unwrap()
+}
+
+fn out(output: &Output) -> &str {
+    std::str::from_utf8(&output.stdout).unwrap()
+}
+
+fn err(output: &Output) -> &str {
+    std::str::from_utf8(&output.stderr).unwrap()
+}
+
+#[test]
+fn a_command_line_that_makes_no_sense_is_a_usage_error() {
+    for args in [
+        &[][..],
+        &["sreve"],
+        &["serve"],
+        &["serve", "--policies", "x", "--threads", "0"],
+        &["serve", "--policies", "x", "--listen", "nowhere"],
+        &["serve", "--policies", "x", "--drain-delay", "soon"],
+        &["explain", "--host", "a"],
+        &["explain", "--policies", "x", "--header", "no-colon"],
+        &["explain", "--policies", "x", "--certificate", "/does/not/exist"],
+        &["explain", "--server", "https://a", "--host", "a"],
+    ] {
+        let output = certgate(args);
+        assert_eq!(output.status.code(), Some(2), "{args:?}: {}", err(&output));
+        assert!(out(&output).is_empty() && !err(&output).is_empty(), "{args:?}");
+    }
+}
+
+#[test]
+fn help_and_version_are_results() {
+    for args in [&["--help"][..], &["--version"], &["serve", "--help"], &["explain", "-h"]] {
+        let output = certgate(args);
+        assert_eq!(output.status.code(), Some(0), "{args:?}");
+        assert!(err(&output).is_empty() && !out(&output).is_empty(), "{args:?}");
+    }
+}
+
+#[test]
+fn reasons_prints_the_table() {
+    let output = certgate(&["reasons"]);
+    assert_eq!(output.status.code(), Some(0));
+    assert!(out(&output).contains("| `CERT_EXPIRED` | 403.17 | 403 |"));
+}
+
+#[test]
+fn explain_denies_with_code_1_in_both_forms() {
+    let directory = tempfile::tempdir().unwrap();
+    let policies = directory.path().to_str().unwrap();
+    let question = ["explain", "--policies", policies, "--host", "api.example.com", "--path", "/v1"];
+    let output = certgate(&question);
+    assert_eq!(output.status.code(), Some(1), "{}", err(&output));
+    assert!(out(&output).contains("DENY  NO_POLICY"), "{}", out(&output));
+    let output = certgate(&[&question[..], &["--output", "json", "--at", "2026-01-31T12:00:00Z"]].concat());
+    assert_eq!(output.status.code(), Some(1));
+    let json: serde_json::Value = serde_json::from_str(out(&output)).unwrap();
+    assert_eq!(json["decision"]["reason"]["code"], "NO_POLICY");
+    assert_eq!(json["at"], "2026-01-31T12:00:00Z");
+}
+
+#[test]
+fn flags_can_come_from_the_environment() {
+    let directory = tempfile::tempdir().unwrap();
+    let output = Command::new(env!("CARGO_BIN_EXE_certgate"))
+        .args(["explain", "--host", "a"])
+        .env("CERTGATE_POLICIES", directory.path())
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(1), "{}", err(&output));
+    assert!(out(&output).contains("NO_POLICY"));
+}
+
+#[test]
+fn serve_lists_what_it_cannot_read_and_ends() {
+    let directory = tempfile::tempdir().unwrap();
+    fs::write(directory.path().join("a.yaml"), "a: [\n").unwrap();
+    fs::write(directory.path().join("b.yaml"), "kind: CertificatePolicy\napiVersion: certgate.dev/v1alpha1\nx: 1\n")
+        .unwrap();
+    let policies = directory.path().to_str().unwrap();
+    let output =
+        certgate(&["serve", "--policies", policies, "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"]);
+    assert_eq!(output.status.code(), Some(1), "{}", err(&output));
+    assert!(err(&output).contains("a.yaml:") && err(&output).contains("b.yaml:"), "{}", err(&output));
+}
+
+#[test]
+fn a_server_that_is_not_there_is_a_failure() {
+    let output = certgate(&["explain", "--server", "http://127.0.0.1:1", "--host", "a"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(err(&output).contains("127.0.0.1:1"), "{}", err(&output));
+}
+
+#[test]
+fn check_reports_on_standard_output() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().to_str().unwrap();
+    let output = certgate(&["check", path]);
+    assert_eq!((output.status.code(), err(&output)), (Some(0), ""), "{}", out(&output));
+    fs::write(directory.path().join("a.yaml"), "a: [\n").unwrap();
+    let output = certgate(&["check", path]);
+    assert_eq!((output.status.code(), err(&output)), (Some(1), ""));
+    assert!(out(&output).contains("a.yaml:"), "{}", out(&output));
+    let output = certgate(&["check", path, "--output", "json"]);
+    let json: serde_json::Value = serde_json::from_str(out(&output)).unwrap();
+    assert_eq!(json["valid"], false);
+}
+
+/// A server on ports of its own choice.
+struct Serving {
+    child: Child,
+    log: Lines<BufReader<ChildStderr>>,
+    admin: String,
+}
+
+impl Serving {
+    fn start(policies: &Path) -> Self {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_certgate"))
+            .args(["serve", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--policies"])
+            .arg(policies)
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let log = BufReader::new(child.stderr.take().unwrap()).lines();
+        let mut serving = Self { child, log, admin: String::new() };
+        let starting = serving.until("starting");
+        serving.admin = format!("http://{}", starting["admin"].as_str().unwrap());
+        serving.until("ready");
+        serving
+    }
+
+    /// Reads the log up to the line that says `message`.
+    fn until(&mut self, message: &str) -> serde_json::Value {
+        for line in &mut self.log {
+            let line: serde_json::Value = serde_json::from_str(&line.unwrap()).unwrap();
+            if line["message"] == message {
+                return line;
+            }
+        }
+        panic!("the log ends without {message:?}")
+    }
+
+    fn terminate(mut self) -> Option<i32> {
+        let pid = rustix::process::Pid::from_child(&self.child);
+        rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+        self.until("stopped");
+        self.child.wait().unwrap().code()
+    }
+}
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[test]
+fn a_live_server_explains_like_the_directory_does() {
+    let directory = tempfile::tempdir().unwrap();
+    let serving = Serving::start(directory.path());
+    let question = ["--host", "api.example.com", "--at", "2026-01-31T12:00:00Z", "--output", "json"];
+    let live = certgate(&[&["explain", "--server", &serving.admin][..], &question].concat());
+    assert_eq!(live.status.code(), Some(1), "{}", err(&live));
+    let policies = directory.path().to_str().unwrap();
+    let local = certgate(&[&["explain", "--policies", policies][..], &question].concat());
+    assert_eq!(out(&live), out(&local));
+    let wrong = certgate(&["explain", "--server", &serving.admin, "--host", "a", "--at", "noon"]);
+    assert!(wrong.status.code() != Some(0) && err(&wrong).contains("noon"), "{}", err(&wrong));
+    assert_eq!(serving.terminate(), Some(0));
+}
+
+#[test]
+fn a_port_that_is_taken_is_named() {
+    let directory = tempfile::tempdir().unwrap();
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let policies = directory.path().to_str().unwrap();
+    let output = certgate(&["serve", "--policies", policies, "--listen", &address, "--admin-listen", "127.0.0.1:0"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(err(&output).contains(&format!("cannot listen on {address}")), "{}", err(&output));
+}

@@ -1,0 +1,134 @@
+//! 100,000 `CertificateMapping` documents from a directory: ready in under 3 s, under 128 MiB RSS; adding one is live in
+//! under a second.
+//!
+//! The bars hold for a release build: `cargo test --release --test scale -- --ignored --test-threads=1`. Memory is read
+//! of the whole process, so each layout runs in a process of its own.
+
+use std::fs::{self, File};
+use std::io::{BufWriter, Write};
+use std::path::Path;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use certgate::file::loader::{Loader, Outcome};
+
+const MAPPINGS: usize = 100_000;
+
+/// Names the layout that a child process measures.
+const LAYOUT: &str = "CERTGATE_SCALE_LAYOUT";
+
+fn write_mapping(out: &mut impl Write, n: usize) {
+    write!(
+        out,
+        "---\napiVersion: certgate.dev/v1alpha1\nkind: CertificateMapping\nmetadata:\n  name: partner-{n}\n  namespace: payments\n  \
+         labels: {{api: payments}}\nspec:\n  certificate: {{sha256: \"{n:064x}\"}}\n  identity:\n    user: svc-partner-{n}\n    \
+         groups: [partners, tier-{}]\n    uid: \"{n}\"\n",
+        n % 7
+    )
+    .unwrap();
+}
+
+fn write_policy(dir: &Path) {
+    fs::write(
+        dir.join("policy.yaml"),
+        "apiVersion: certgate.dev/v1alpha1\nkind: CertificatePolicy\nmetadata: {name: payments, namespace: payments}\nspec:\n  \
+         match: [{hosts: [api.example.com]}]\n  trustRef: {name: partners}\n  mapping:\n    selector: {matchLabels: {api: payments}}\n\
+         ---\napiVersion: certgate.dev/v1alpha1\nkind: TrustProfile\nmetadata: {name: partners, namespace: payments}\nspec: {}\n",
+    )
+    .unwrap();
+}
+
+fn write_directory(dir: &Path, files: usize) {
+    write_policy(dir);
+    for file in 0..files {
+        let mut out = BufWriter::new(File::create(dir.join(format!("mappings-{file}.yaml"))).unwrap());
+        for n in (file..MAPPINGS).step_by(files) {
+            write_mapping(&mut out, n);
+        }
+        out.flush().unwrap();
+    }
+}
+
+/// Kilobytes of the process' memory: now, and at most so far.
+fn memory() -> (u64, u64) {
+    let status = fs::read_to_string("/proc/self/status").unwrap();
+    let field = |name: &str| {
+        let line = status.lines().find(|line| line.starts_with(name)).unwrap();
+        line.split_ascii_whitespace().nth(1).unwrap().parse::<u64>().unwrap()
+    };
+    (field("VmRSS:"), field("VmHWM:"))
+}
+
+fn measure(files: usize) {
+    let dir = tempfile::tempdir().unwrap();
+    write_directory(dir.path(), files);
+
+    let mut loader = Loader::new(dir.path());
+    let start = Instant::now();
+    let first = loader.reload();
+    let load = start.elapsed();
+    assert!(matches!(first.outcome, Outcome::Published(_)), "{:?} {:?}", first.outcome, first.problems.first());
+    assert_eq!(first.totals.objects, MAPPINGS + 2);
+    let (rss, peak) = memory();
+    println!("load {load:?}, RSS {} MiB (peak {} MiB)", rss >> 10, peak >> 10);
+
+    let start = Instant::now();
+    let idle_outcome = loader.reload().outcome;
+    let idle = start.elapsed();
+    assert!(matches!(idle_outcome, Outcome::Unchanged), "{idle_outcome:?}");
+
+    let added = dir.path().join("mappings-0.yaml");
+    let mut out = fs::OpenOptions::new().append(true).open(&added).unwrap();
+    write_mapping(&mut out, MAPPINGS);
+    drop(out);
+    let start = Instant::now();
+    let second = loader.reload();
+    let add = start.elapsed();
+    assert!(matches!(second.outcome, Outcome::Published(_)), "{:?}", second.outcome);
+    assert_eq!(second.totals.objects, MAPPINGS + 3);
+    assert_eq!(second.parsed, 1, "only the new document is parsed");
+    let (rss_after, peak_after) = memory();
+
+    println!(
+        "{MAPPINGS} mappings in {files} files: load {load:?}, idle scan {idle:?}, add one {add:?}, RSS {} MiB (peak {} MiB), after the edit \
+         {} MiB (peak {} MiB)",
+        rss >> 10,
+        peak >> 10,
+        rss_after >> 10,
+        peak_after >> 10
+    );
+    assert!(load < Duration::from_secs(3), "load took {load:?}");
+    assert!(add < Duration::from_secs(1), "adding one took {add:?}");
+    assert!(peak_after < 128 << 10, "peak {peak_after} KiB");
+}
+
+/// Runs `measure` in a process of its own, so that memory is that of one layout.
+fn in_own_process(test: &str, files: usize) {
+    if std::env::var(LAYOUT).is_ok_and(|layout| layout == test) {
+        return measure(files);
+    }
+    let status = Command::new(std::env::current_exe().unwrap())
+        .args(["--ignored", "--exact", test, "--nocapture", "--test-threads=1"])
+        .env(LAYOUT, test)
+        .status()
+        .unwrap();
+    assert!(status.success());
+}
+
+#[test]
+#[ignore = "a measurement, for release builds"]
+fn in_one_file() {
+    in_own_process("in_one_file", 1);
+}
+
+#[test]
+#[ignore = "a measurement, for release builds"]
+fn in_a_hundred_files() {
+    in_own_process("in_a_hundred_files", 100);
+}
+
+#[test]
+#[ignore = "a measurement, for release builds"]
+fn in_a_file_each() {
+    in_own_process("in_a_file_each", MAPPINGS);
+}
