@@ -14,9 +14,12 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::app::{self, ExplainError, ServeError};
-use crate::config::{ExplainEndpoint, GoDuration, ServeConfig, default_workers};
+use crate::config::{ExplainEndpoint, GoDuration, PolicySource, ServeConfig, default_workers};
 use crate::explain::{self, HeaderLine, Question, RemoteError, certificates_to_pem};
 use crate::file;
+use crate::kubernetes::cluster::ClusterOptions;
+use crate::kubernetes::crd;
+use crate::kubernetes::store::Scope;
 use crate::telemetry::{LogFormat, TelemetryError};
 
 /// How the process ends.
@@ -46,12 +49,14 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Answer Envoy's authorization requests by the policies of a directory.
+    /// Answer Envoy's authorization requests by the policies of a directory or a Kubernetes cluster.
     Serve(ServeArgs),
     /// Read the policies of a directory or file and print every error.
     Check(CheckArgs),
     /// Show how one request is decided, step by step. Exit code 0: it passes, 1: it is denied.
     Explain(ExplainArgs),
+    /// Print the custom resource definitions, for `kubectl apply`.
+    Crds,
     /// Print the table of reasons for a denial, in Markdown.
     Reasons,
 }
@@ -59,8 +64,14 @@ enum Command {
 #[derive(Debug, Args)]
 struct ServeArgs {
     /// The directory of policies, read and watched with all its sub-directories.
-    #[arg(long, value_name = "DIR", env = "CERTGATE_POLICIES")]
-    policies: PathBuf,
+    #[arg(long, value_name = "DIR", env = "CERTGATE_POLICIES", required_unless_present = "kubernetes")]
+    policies: Option<PathBuf>,
+    /// Follow the policies of a Kubernetes cluster: the one that the process runs in, or that of the kubeconfig.
+    #[arg(long, env = "CERTGATE_KUBERNETES", conflicts_with = "policies")]
+    kubernetes: bool,
+    /// A namespace to follow; may be repeated [default: all].
+    #[arg(long = "namespace", value_name = "NAME", env = "CERTGATE_NAMESPACES", value_delimiter = ',', requires = "kubernetes")]
+    namespaces: Vec<String>,
     /// Where Envoy connects (gRPC, plaintext HTTP/2).
     #[arg(long, value_name = "ADDRESS", env = "CERTGATE_LISTEN", default_value = "127.0.0.1:9090")]
     listen: SocketAddr,
@@ -170,13 +181,22 @@ pub fn run(args: impl IntoIterator<Item = std::ffi::OsString>) -> Exit {
         Command::Serve(args) => serve(args),
         Command::Check(args) => check(&args),
         Command::Explain(args) => explain(&args),
+        Command::Crds => print(&crd::yaml()),
         Command::Reasons => print(&explain::reasons_page()),
     }
 }
 
 fn serve(args: ServeArgs) -> Exit {
     let config = ServeConfig {
-        policies: args.policies,
+        policies: match args.policies {
+            Some(directory) => PolicySource::Directory(directory),
+            None => PolicySource::Cluster(ClusterOptions {
+                scope: match args.namespaces.is_empty() {
+                    true => Scope::Cluster,
+                    false => Scope::Namespaces(args.namespaces.into_iter().collect()),
+                },
+            }),
+        },
         listen: args.listen,
         admin_listen: args.admin_listen,
         workers: args.threads.unwrap_or_else(default_workers),

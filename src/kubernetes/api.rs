@@ -200,7 +200,7 @@ pub fn collection_path(kind: Kind, namespace: Option<&str>) -> String {
 
 /// Where a watch begins.
 #[derive(Clone, Debug)]
-pub enum From<'a> {
+pub enum Begin<'a> {
     /// With everything that there is, then what changes.
     Everything,
     /// After this version.
@@ -234,10 +234,10 @@ impl Api {
     }
 
     /// Begins a watch. The answer's body is one JSON event a line.
-    pub async fn watch(&self, target: &Target, from: From<'_>, lasting: Duration) -> Result<Body, ApiError> {
+    pub async fn watch(&self, target: &Target, from: Begin<'_>, lasting: Duration) -> Result<Body, ApiError> {
         let begin = match from {
-            From::Everything => "sendInitialEvents=true&resourceVersionMatch=NotOlderThan".to_owned(),
-            From::Version(version) => format!("resourceVersion={version}"),
+            Begin::Everything => "sendInitialEvents=true&resourceVersionMatch=NotOlderThan".to_owned(),
+            Begin::Version(version) => format!("resourceVersion={version}"),
         };
         let uri = format!(
             "{}?{}watch=true&allowWatchBookmarks=true&timeoutSeconds={}&{begin}",

@@ -9,7 +9,7 @@ use std::time::Duration;
 use http_body_util::BodyExt;
 use kube::client::Body;
 
-use super::api::{Api, ApiError, From, Target};
+use super::api::{Api, ApiError, Begin, Target};
 use super::wire::{self, Event, Received};
 
 /// How long the server keeps a watch open. It ends the watch by itself then, and a new one shows that credentials and
@@ -114,8 +114,8 @@ impl Follower<'_> {
         if self.version.is_none() && self.listing == Listing::Paged {
             self.pages(listener).await?;
         }
-        let from = self.version.as_deref().map_or(From::Everything, From::Version);
-        let begins = matches!(from, From::Everything);
+        let from = self.version.as_deref().map_or(Begin::Everything, Begin::Version);
+        let begins = matches!(from, Begin::Everything);
         let body = self.api.watch(self.target, from, WATCH_LASTS).await?;
         if begins {
             listener.listing();

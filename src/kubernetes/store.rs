@@ -3,13 +3,12 @@
 //! Owns which objects exist, which list they were told in, and which trust sources have to be watched. Objects themselves
 //! go straight into the core's index; here a hundred thousand of them are a name and a few numbers each.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use hashbrown::HashMap;
 use tokio::sync::Notify;
 
 use super::api::{ApiError, Target};
@@ -196,7 +195,10 @@ impl Store {
                 self.references_changed = true;
             }
         }
-        self.index.apply_unfit(object, unfit);
+        for error in &unfit {
+            tracing::warn!("{}: {error}", object.id());
+        }
+        self.index.apply(object);
         self.dirty = true;
         self.notify.notify_one();
     }
@@ -334,7 +336,8 @@ impl Listener for Ear {
         let Some(set) = store.sets.get_mut(&self.target) else { return };
         // The three kinds are waited for: without them there is nothing to decide by. A source that is not there, or not
         // ours to read, is a fact that its profile reports.
-        if self.target.name.is_some() && error.is_definite() && matches!(set.progress, Progress::Waiting | Progress::First) {
+        let ours = matches!(self.target.kind, Kind::TrustProfile | Kind::CertificatePolicy | Kind::CertificateMapping);
+        if !ours && error.is_definite() && matches!(set.progress, Progress::Waiting | Progress::First) {
             set.progress = Progress::Denied;
             notify.notify_one();
         }
@@ -345,8 +348,7 @@ impl Listener for Ear {
         }
         set.failure = Some((class, Instant::now()));
         let retry_ms = u64::try_from(pause.as_millis()).unwrap_or(u64::MAX);
-        let installed = self.target.name.is_none() && error.is_not_found();
-        let hint = if installed { "; are the custom resource definitions installed (`certgate crds`)?" } else { "" };
+        let hint = if ours && error.is_not_found() { "; are the custom resource definitions installed (`certgate crds`)?" } else { "" };
         tracing::warn!(target = %self.target, retry_ms, "cannot watch: {error}{hint}");
     }
 }
