@@ -1,25 +1,136 @@
 //! One Check: from a request to a decision, over an immutable snapshot.
+//!
+//! The walk is: select the policy, find the certificate, parse it, verify it, map it, answer. Each step either hands the
+//! next one what it needs or ends in a denial; there is no other way to a [`Grant`]. What the steps mean is decided
+//! where they live; here is only their order, and what a policy says about denials.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::decision::Decision;
+use super::certificate::Certificate;
+use super::compile::{CompiledPolicy, DEFAULT_GROUPS_HEADER, DEFAULT_USER_HEADER, HeaderNames, PolicyBody, Statuses};
+use super::decision::{Decision, Denial, Grant, Mode, Presented};
+use super::evidence::{self, Evidence, EvidenceSource};
+use super::fingerprint::Sha256;
+use super::identity::Identity;
+use super::mapping::table::MappingTable;
+use super::mapping::{Unmapped, identify, subject_identity};
 use super::reason::Reason;
 use super::request::Request;
+use super::selection::{Candidate, Conflict, Selection};
+use super::spec::CertificateRequirement;
 use super::time::UnixTime;
-use super::trace::Trace;
+use super::trace::{Trace, Verdict};
+use super::trust::TrustProfile;
 
-/// Everything that decisions need, immutable; shared by requests in flight.
-#[derive(Debug, Default)]
+/// Everything that decisions need, immutable; shared by the requests in flight.
+#[derive(Clone, Debug)]
 pub struct Snapshot {
     generation: u64,
-    identity_headers: Vec<Arc<str>>,
+    policies: Arc<[Policy]>,
+    selection: Arc<Selection>,
+    mappings: MappingTable,
+    identity_headers: Arc<[Arc<str>]>,
+}
+
+/// A policy, joined with what it refers to.
+#[derive(Debug)]
+pub struct Policy {
+    name: Arc<str>,
+    namespace: String,
+    compiled: Arc<CompiledPolicy>,
+    state: PolicyState,
+}
+
+/// Whether a policy can decide.
+#[derive(Debug)]
+pub enum PolicyState {
+    /// It can, with this profile.
+    Ready(Arc<TrustProfile>),
+    /// Its trust profile is missing, or has never been readable.
+    Unavailable(String),
+    /// It is in error; here is the first thing that is wrong.
+    Invalid(String),
+}
+
+/// The size of a snapshot.
+#[derive(Copy, Clone, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Policies, with invalid ones.
+    pub policies: usize,
+    /// Policies that are in error and deny.
+    pub invalid_policies: usize,
+    /// Policies whose trust profile is missing or unreadable.
+    pub unavailable_policies: usize,
+    /// CertificateMapping objects, with invalid ones.
+    pub mappings: usize,
+}
+
+impl Policy {
+    /// A policy in its state.
+    pub fn new(name: &Arc<str>, namespace: &str, compiled: Arc<CompiledPolicy>, state: PolicyState) -> Self {
+        Self { name: Arc::clone(name), namespace: namespace.to_owned(), compiled, state }
+    }
+
+    /// `namespace/name`.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Whether it can decide.
+    pub fn state(&self) -> &PolicyState {
+        &self.state
+    }
+
+    fn candidate(&self) -> Candidate<'_> {
+        Candidate { name: &self.name, routes: &self.compiled.routes }
+    }
+
+    /// Whether both decide alike because they are made of the same parts.
+    fn is_same(&self, other: &Self) -> bool {
+        let same_state = match (&self.state, &other.state) {
+            (PolicyState::Ready(left), PolicyState::Ready(right)) => Arc::ptr_eq(left, right),
+            (PolicyState::Unavailable(left), PolicyState::Unavailable(right))
+            | (PolicyState::Invalid(left), PolicyState::Invalid(right)) => left == right,
+            _ => false,
+        };
+        same_state && self.name == other.name && Arc::ptr_eq(&self.compiled, &other.compiled)
+    }
 }
 
 impl Snapshot {
-    /// Decides one request.
-    pub fn decide<T: Trace>(&self, request: &Request<'_>, now: UnixTime, trace: &mut T) -> Decision {
-        let _ = (request, now, trace);
-        Decision::refused(Reason::NoPolicy, "no policies are loaded")
+    /// A snapshot of `policies`, which stand in the order that breaks ties.
+    pub fn new(former_generation: u64, policies: Vec<Policy>, mappings: MappingTable) -> Self {
+        let candidates: Vec<_> = policies.iter().map(Policy::candidate).collect();
+        let selection = Arc::new(Selection::new(&candidates));
+        let named = policies.iter().flat_map(|policy| policy.compiled.identity_headers.iter().cloned());
+        let headers: BTreeSet<Arc<str>> =
+            named.chain([DEFAULT_USER_HEADER.into(), DEFAULT_GROUPS_HEADER.into()]).collect();
+        Self {
+            generation: former_generation.saturating_add(1),
+            policies: policies.into(),
+            selection,
+            mappings,
+            identity_headers: headers.into_iter().collect(),
+        }
+    }
+
+    /// The next snapshot, with the same policies and other mappings.
+    #[must_use]
+    pub fn with_mappings(&self, mappings: MappingTable) -> Self {
+        Self { generation: self.generation.saturating_add(1), mappings, ..self.clone() }
+    }
+
+    /// Whether the snapshot is made of these policies.
+    pub fn has_policies(&self, policies: &[Policy]) -> bool {
+        self.policies.len() == policies.len()
+            && self.policies.iter().zip(policies).all(|(left, right)| left.is_same(right))
+    }
+
+    /// The policies that no request reaches.
+    pub fn conflicts(&self) -> Vec<Conflict> {
+        let candidates: Vec<_> = self.policies.iter().map(Policy::candidate).collect();
+        self.selection.conflicts(&candidates)
     }
 
     /// Every request header that any policy can set, lower case, sorted, without duplicates. An adapter removes from the
@@ -33,21 +144,236 @@ impl Snapshot {
         self.generation
     }
 
-    /// How many objects of each kind the snapshot decides by.
+    /// The policies in the order that breaks ties.
+    pub fn policies(&self) -> &[Policy] {
+        &self.policies
+    }
+
+    /// How many objects the snapshot decides by.
     pub fn counts(&self) -> Counts {
-        Counts::default()
+        let count = |wanted: fn(&PolicyState) -> bool| self.policies.iter().filter(|p| wanted(&p.state)).count();
+        Counts {
+            policies: self.policies.len(),
+            invalid_policies: count(|state| matches!(state, PolicyState::Invalid(_))),
+            unavailable_policies: count(|state| matches!(state, PolicyState::Unavailable(_))),
+            mappings: self.mappings.len(),
+        }
+    }
+
+    /// Decides one request.
+    pub fn decide<T: Trace>(&self, request: &Request<'_>, now: UnixTime, trace: &mut T) -> Decision {
+        let selected = self.selection.select(request, trace).map(|at| self.policies.get(at));
+        let policy = match selected {
+            Ok(Some(policy)) => policy,
+            Ok(None) => return Decision::refused(Reason::Internal, "the selected policy is not in the snapshot"),
+            Err(denial) => return Decision::new(None, Mode::Enforce, None, Err(denial)),
+        };
+        let refused = |denial| Decision::new(Some(Arc::clone(&policy.name)), Mode::Enforce, None, Err(denial));
+        let body = match (&policy.state, &policy.compiled.body) {
+            (PolicyState::Invalid(problem), _) => {
+                let detail = format!("policy {} is in error: {problem}", policy.name);
+                return refused(fail("select", Reason::PolicyInvalid, detail, trace));
+            }
+            (_, None) => return refused(Denial::new(Reason::Internal, "a policy without body is not invalid")),
+            (PolicyState::Ready(_) | PolicyState::Unavailable(_), Some(body)) => body,
+        };
+        let mut presented = None;
+        let verdict = match &policy.state {
+            PolicyState::Ready(profile) => {
+                let check = Check { policy, body, profile, mappings: &self.mappings, request, now };
+                check.run(&mut presented, trace)
+            }
+            PolicyState::Unavailable(problem) | PolicyState::Invalid(problem) => {
+                Err(fail("trust", Reason::TrustUnavailable, problem.clone(), trace))
+            }
+        };
+        let verdict = verdict.map_err(|denial| body.statuses.apply(denial));
+        if let (Err(denial), Mode::Audit) = (&verdict, body.mode) {
+            trace.step("answer", Verdict::Note, || format!("mode Audit: {} is recorded, not enforced", denial.reason));
+        }
+        Decision::new(Some(Arc::clone(&policy.name)), body.mode, presented, verdict)
     }
 }
 
-/// The size of a snapshot.
-#[derive(Copy, Clone, Debug, Default, PartialEq, Eq)]
-pub struct Counts {
-    /// Policies, with invalid ones.
-    pub policies: usize,
-    /// Policies that do not compile.
-    pub invalid_policies: usize,
-    /// Trust profiles.
-    pub trust_profiles: usize,
-    /// CertificateMapping objects, with invalid ones.
-    pub mappings: usize,
+impl Statuses {
+    /// The denial with the status and openness that the policy wants.
+    fn apply(&self, denial: Denial) -> Denial {
+        let own = denial.reason.row().http_status;
+        let status = match denial.reason {
+            Reason::CertRequired => self.missing_certificate.or(self.denial).unwrap_or(own),
+            // The client is not at fault, and should come again.
+            _ if own >= 500 => own,
+            _ => self.denial.unwrap_or(own),
+        };
+        Denial { status, reveal: self.reveal, ..denial }
+    }
 }
+
+/// What one Check works with, once its policy is known.
+struct Check<'a> {
+    policy: &'a Policy,
+    body: &'a PolicyBody,
+    profile: &'a TrustProfile,
+    mappings: &'a MappingTable,
+    request: &'a Request<'a>,
+    now: UnixTime,
+}
+
+impl Check<'_> {
+    fn run<T: Trace>(&self, presented: &mut Option<Arc<Presented>>, trace: &mut T) -> Result<Grant, Denial> {
+        let Some(evidence) = self.evidence(trace)? else { return self.anonymous(trace) };
+        let leaf = self.parse(&evidence, presented, trace)?;
+        let chain = chain(&evidence, trace);
+        self.profile.verify(&leaf, &chain, self.now, trace)?;
+        let identity = match &self.body.mapping {
+            Some(mapping) => identify(mapping, &self.policy.namespace, self.mappings, &leaf, trace),
+            None => subject_identity(&leaf, trace),
+        };
+        let identity = identity.map_err(|Unmapped { reason, detail }| Denial::new(reason, detail))?;
+        let headers = headers(&self.body.headers, &identity);
+        trace.step("answer", Verdict::Pass, || {
+            let shown: Vec<_> = headers.iter().map(|(name, value)| format!("{name}: {value:?}")).collect();
+            format!("allowed as {:?}, with {}", identity.user, shown.join(", "))
+        });
+        Ok(Grant::new(Some(identity), headers))
+    }
+
+    fn evidence<T: Trace>(&self, trace: &mut T) -> Result<Option<Evidence>, Denial> {
+        match evidence::gather(&self.body.evidence, self.request) {
+            Ok(Some(found)) => {
+                trace.step("evidence", Verdict::Pass, || {
+                    format!(
+                        "{}: a certificate of {} bytes, with {} more",
+                        source_name(found.source),
+                        found.leaf.len(),
+                        found.chain.len()
+                    )
+                });
+                Ok(Some(found))
+            }
+            Ok(None) => Ok(None),
+            Err(error) => Err(fail("evidence", Reason::ForwardedInvalid, error.to_string(), trace)),
+        }
+    }
+
+    fn anonymous<T: Trace>(&self, trace: &mut T) -> Result<Grant, Denial> {
+        let places: Vec<_> = self.body.evidence.iter().map(ToString::to_string).collect();
+        let detail = format!("no certificate in {}", places.join(", "));
+        match self.body.certificate {
+            CertificateRequirement::Required => Err(fail("evidence", Reason::CertRequired, detail, trace)),
+            CertificateRequirement::Optional => {
+                trace.step("evidence", Verdict::Note, || detail);
+                trace.step("answer", Verdict::Pass, || {
+                    "certificate is Optional: allowed without an identity".to_owned()
+                });
+                Ok(Grant::new(None, [].into()))
+            }
+        }
+    }
+
+    fn parse<T: Trace>(
+        &self,
+        evidence: &Evidence,
+        presented: &mut Option<Arc<Presented>>,
+        trace: &mut T,
+    ) -> Result<Arc<Certificate>, Denial> {
+        match Certificate::from_der(evidence.leaf.clone()) {
+            Ok(leaf) => {
+                let about = Presented {
+                    source: evidence.source,
+                    sha256: leaf.sha256(),
+                    subject: leaf.subject().to_rfc4514(),
+                    issuer: leaf.issuer().to_rfc4514(),
+                    serial_number: hexadecimal(leaf.serial_number()),
+                };
+                trace.step("certificate", Verdict::Note, || {
+                    format!(
+                        "subject {:?}, issuer {:?}, serial number {}, valid {} to {}, sha256 {}",
+                        about.subject,
+                        about.issuer,
+                        about.serial_number,
+                        leaf.not_before(),
+                        leaf.not_after(),
+                        about.sha256
+                    )
+                });
+                *presented = Some(Arc::new(about));
+                Ok(Arc::new(leaf))
+            }
+            Err(error) => {
+                *presented = Some(Arc::new(Presented {
+                    source: evidence.source,
+                    sha256: Sha256::of(&evidence.leaf),
+                    subject: String::new(),
+                    issuer: String::new(),
+                    serial_number: String::new(),
+                }));
+                Err(fail("certificate", Reason::CertMalformed, error.to_string(), trace))
+            }
+        }
+    }
+}
+
+/// What came along with the leaf, as far as it can be read. It is only help, so what cannot be read is left out.
+fn chain<T: Trace>(evidence: &Evidence, trace: &mut T) -> Vec<Arc<Certificate>> {
+    let mut chain = Vec::with_capacity(evidence.chain.len());
+    for (at, der) in (1..).zip(&evidence.chain) {
+        match Certificate::from_der(der.clone()) {
+            Ok(certificate) => {
+                trace.step("certificate", Verdict::Note, || {
+                    format!(
+                        "sent along: {:?}, issued by {:?}",
+                        certificate.subject().to_rfc4514(),
+                        certificate.issuer().to_rfc4514()
+                    )
+                });
+                chain.push(Arc::new(certificate));
+            }
+            Err(error) => {
+                trace
+                    .step("certificate", Verdict::Skip, || format!("certificate {at} sent along is left out: {error}"));
+            }
+        }
+    }
+    chain
+}
+
+/// The headers that tell an identity to the upstream. Parts that the identity lacks are not sent.
+fn headers(names: &HeaderNames, identity: &Identity) -> Arc<[(Arc<str>, Arc<str>)]> {
+    let mut out = Vec::with_capacity(4);
+    out.push((Arc::clone(&names.user), identity.user.as_str().into()));
+    if !identity.groups.is_empty() {
+        out.push((Arc::clone(&names.groups), identity.groups.join(",").into()));
+    }
+    if let (Some(name), Some(uid)) = (&names.uid, &identity.uid) {
+        out.push((Arc::clone(name), uid.as_str().into()));
+    }
+    for (key, name) in &names.extra {
+        if let Some(values) = identity.extra.get(key) {
+            out.push((Arc::clone(name), values.join(",").into()));
+        }
+    }
+    out.into()
+}
+
+fn source_name(source: EvidenceSource) -> &'static str {
+    match source {
+        EvidenceSource::PeerCertificate => "source.certificate",
+        EvidenceSource::Xfcc => "x-forwarded-client-cert",
+        EvidenceSource::Header => "a certificate header",
+    }
+}
+
+fn hexadecimal(bytes: &[u8]) -> String {
+    const DIGITS: [char; 16] = ['0', '1', '2', '3', '4', '5', '6', '7', '8', '9', 'a', 'b', 'c', 'd', 'e', 'f'];
+    let digit = |nibble: u8| DIGITS.get(usize::from(nibble)).copied().unwrap_or('?');
+    bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
+}
+
+fn fail<T: Trace>(stage: &'static str, reason: Reason, detail: String, trace: &mut T) -> Denial {
+    trace.step(stage, Verdict::Fail, || format!("{reason}: {detail}"));
+    Denial::new(reason, detail)
+}
+
+#[cfg(test)]
+mod tests;

@@ -28,6 +28,8 @@ pub mod request;
 pub mod revocation;
 pub mod selection;
 pub mod spec;
+#[cfg(test)]
+pub(crate) mod testing;
 pub mod time;
 pub mod trace;
 pub mod trust;

@@ -24,11 +24,14 @@ use super::spec::FieldError;
 pub use certificate_name::MAX_KEY;
 pub use field::{Field, Report};
 pub use identity::{MAX_HEADER_VALUE, MAX_IDENTITY_TEXT, header_value_problem};
-pub use mapping::{CompiledMapping, certificate_mapping};
+pub use mapping::{CompiledMapping, certificate_mapping, mapping as mapping_section};
 pub use metadata::metadata;
 pub use policy::{CompiledPolicy, PolicyBody, certificate_policy};
+pub use response::{DEFAULT_GROUPS_HEADER, DEFAULT_USER_HEADER};
 pub use response::{HeaderNames, Statuses};
-pub use trust::{CompiledProfile, MINIMUM_RSA_BITS, Requirements, SourceRef, trust_profile};
+pub use trust::{
+    CompiledProfile, MINIMUM_RSA_BITS, Requirements, SourceRef, certificates as pem_certificates, trust_profile,
+};
 
 /// The most trust sources in one list. A union of more is better kept in one bundle.
 pub const MAX_SOURCES: usize = 64;

@@ -72,7 +72,7 @@ pub enum SourceRef {
     /// A file.
     File(String),
     /// The profile itself.
-    Inline(Vec<Arc<Certificate>>),
+    Inline(Arc<[Arc<Certificate>]>),
 }
 
 /// Compiles a `TrustProfile`.
@@ -148,7 +148,7 @@ fn source(field: &Field<'_>, spec: &TrustSource, report: &mut Report) -> Option<
         }
         (None, None, None, Some(pem), None) => {
             let certificates = certificates(&Bytes::copy_from_slice(pem.as_bytes()));
-            report.take(&field.child("inline"), certificates).map(SourceRef::Inline)
+            report.take(&field.child("inline"), certificates).map(|found| SourceRef::Inline(found.into()))
         }
         (None, None, None, None, Some(path)) => {
             if path.is_empty() || path.len() > MAX_FILE || path.chars().any(char::is_control) {

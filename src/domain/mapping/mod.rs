@@ -253,3 +253,6 @@ fn alternative_name(certificate: &Certificate) -> Option<(&'static str, String)>
         })
     })
 }
+
+#[cfg(test)]
+mod tests;

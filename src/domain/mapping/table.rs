@@ -304,6 +304,11 @@ impl MappingStore {
         })
     }
 
+    /// Whether any mapping would disable a certificate which nobody can tell.
+    pub fn has_unreadable(&self) -> bool {
+        !self.unreadable.is_empty()
+    }
+
     /// The mappings selected by `selector` that would disable a certificate which nobody can tell.
     pub fn unreadable<'a>(&'a self, namespace: &'a str, selector: &'a LabelSelector) -> impl Iterator<Item = ObjectId> {
         self.unreadable.iter().filter_map(move |&at| {

@@ -327,3 +327,6 @@ fn quoted(bytes: &[u8]) -> String {
     let more = if shown.len() < bytes.len() { "…" } else { "" };
     format!("\"{}\"{more}", shown.escape_ascii())
 }
+
+#[cfg(test)]
+mod tests;

@@ -102,6 +102,13 @@ pub struct ObjectMeta {
     pub origin: Origin,
 }
 
+impl ObjectMeta {
+    /// What tells an object of `kind` with this metadata from others.
+    pub fn id(&self, kind: Kind) -> ObjectId {
+        ObjectId { kind, namespace: self.namespace.clone(), name: self.name.clone(), origin: self.origin.clone() }
+    }
+}
+
 /// What tells one stored object from another.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ObjectId {
@@ -181,12 +188,6 @@ impl Object {
 
     /// What tells this object from others.
     pub fn id(&self) -> ObjectId {
-        let meta = self.meta();
-        ObjectId {
-            kind: self.kind(),
-            namespace: meta.namespace.clone(),
-            name: meta.name.clone(),
-            origin: meta.origin.clone(),
-        }
+        self.meta().id(self.kind())
     }
 }

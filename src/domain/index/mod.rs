@@ -1,0 +1,192 @@
+//! The mutable store: takes objects in any order, compiles each by itself, joins them, and publishes snapshots.
+//!
+//! What a snapshot decides depends on the objects that the store holds and never on the order in which they came; the
+//! one exception is the last good content of a trust source. Nothing is read here: adapters hand objects in, and the
+//! contents of files too.
+
+mod objects;
+mod policies;
+mod profiles;
+mod sources;
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::compile::certificate_mapping;
+use super::decide::Snapshot;
+use super::mapping::table::{Change, MappingStore, twin_error};
+use super::spec::{FieldError, Kind, Object, ObjectId};
+use policies::Policies;
+use profiles::Profiles;
+use sources::{Namespaces, Sources};
+
+/// The mutable store behind the snapshots.
+#[derive(Debug, Default)]
+pub struct Index {
+    policies: Policies,
+    profiles: Profiles,
+    sources: Sources,
+    namespaces: Namespaces,
+    mappings: MappingStore,
+    stale: Stale,
+    published: Option<Arc<Snapshot>>,
+}
+
+/// What has been edited since the last publication.
+#[derive(Debug, Default)]
+struct Stale {
+    /// Profiles or the certificates they take from elsewhere.
+    trust: bool,
+    /// Policies, or what they refer to.
+    policies: bool,
+    /// CertificateMapping objects.
+    mappings: bool,
+    /// Whether mappings made policies invalid at the last publication.
+    unreadable: bool,
+}
+
+impl Index {
+    /// An index without objects. Its first [`Index::publish`] yields a snapshot that denies everything.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Stores an object, in place of the former one of the same [`ObjectId`].
+    pub fn apply(&mut self, object: Object) {
+        let stale = &mut self.stale;
+        match object {
+            // Of 100,000 mappings only the compact form is kept; the others are few.
+            Object::CertificateMapping { meta, spec } => {
+                let compiled = certificate_mapping(&meta, &spec);
+                stale.mappings |= self.mappings.apply(meta, compiled) == Change::Changed;
+            }
+            Object::CertificatePolicy { meta, spec } => {
+                stale.policies |= self.policies.apply(meta.id(Kind::CertificatePolicy), &meta, spec);
+            }
+            Object::TrustProfile { meta, spec } => {
+                stale.trust |= self.profiles.apply(meta.id(Kind::TrustProfile), &meta, spec);
+            }
+            Object::ConfigMap { meta, data } => {
+                stale.trust |= self.sources.apply_data(meta.id(Kind::ConfigMap), data);
+            }
+            Object::Secret { meta, data } => stale.trust |= self.sources.apply_data(meta.id(Kind::Secret), data),
+            Object::ClusterTrustBundle { meta, trust_bundle } => {
+                stale.trust |= self.sources.apply_bundle(meta.id(Kind::ClusterTrustBundle), trust_bundle);
+            }
+            Object::Namespace { meta } => {
+                stale.policies |= self.namespaces.apply(meta.id(Kind::Namespace), meta.labels);
+            }
+        }
+    }
+
+    /// Removes an object; nothing happens when it is not there.
+    pub fn delete(&mut self, id: &ObjectId) {
+        let stale = &mut self.stale;
+        match id.kind {
+            Kind::CertificateMapping => stale.mappings |= self.mappings.delete(id) == Change::Changed,
+            Kind::CertificatePolicy => stale.policies |= self.policies.delete(id),
+            Kind::TrustProfile => stale.trust |= self.profiles.delete(id),
+            Kind::ConfigMap | Kind::Secret | Kind::ClusterTrustBundle => stale.trust |= self.sources.delete(id),
+            Kind::Namespace => stale.policies |= self.namespaces.delete(id),
+        }
+    }
+
+    /// Stores the content of a file that a trust profile names, or why it cannot be read.
+    pub fn set_file(&mut self, path: &str, content: Result<Bytes, String>) {
+        self.stale.trust |= self.sources.set_file(path, content);
+    }
+
+    /// The files that trust profiles name, as they are written there.
+    pub fn wanted_files(&self) -> BTreeSet<String> {
+        self.profiles.wanted_files()
+    }
+
+    /// A new snapshot; `None` when nothing that a decision could depend on has changed since the last one.
+    pub fn publish(&mut self) -> Option<Arc<Snapshot>> {
+        let Stale { trust, policies, mappings, unreadable } = std::mem::take(&mut self.stale);
+        self.stale.unreadable = self.mappings.has_unreadable();
+        let next = match self.published.as_deref() {
+            Some(_) if !(trust || policies || mappings) => return None,
+            // By far the most frequent edit, and policies do not depend on it.
+            Some(former) if !(trust || policies || unreadable || self.stale.unreadable) => {
+                former.with_mappings(self.mappings.table())
+            }
+            former => {
+                if trust || former.is_none() {
+                    self.profiles.refresh(&mut self.sources);
+                }
+                let list = self.policies.assemble(&self.profiles, &self.namespaces, &self.mappings);
+                match former {
+                    Some(former) if former.has_policies(&list) => {
+                        if !mappings {
+                            return None;
+                        }
+                        former.with_mappings(self.mappings.table())
+                    }
+                    _ => {
+                        let generation = former.map_or(0, Snapshot::generation);
+                        let next = Snapshot::new(generation, list, self.mappings.table());
+                        self.policies.note_conflicts(&next);
+                        next
+                    }
+                }
+            }
+        };
+        let next = Arc::new(next);
+        self.published = Some(Arc::clone(&next));
+        Some(next)
+    }
+
+    /// What is wrong with the stored objects, as of the last [`Index::publish`], sorted by object.
+    pub fn problems(&self) -> Vec<Problem> {
+        let mut out = Problems::default();
+        self.policies.problems(&mut out);
+        self.profiles.problems(&mut out);
+        for (id, errors) in self.mappings.problems() {
+            out.add(id, Severity::Error, errors);
+        }
+        for (id, twins) in self.sources.twins().into_iter().chain(self.namespaces.twins()) {
+            out.add(id, Severity::Error, [twin_error(twins.into_iter())]);
+        }
+        let problem = |((id, severity), errors)| Problem { id, severity, errors };
+        out.0.into_iter().map(problem).collect()
+    }
+}
+
+/// What is wrong with one object.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Problem {
+    /// The object.
+    pub id: ObjectId,
+    /// How bad it is.
+    pub severity: Severity,
+    /// Each thing that is wrong, with its field.
+    pub errors: Vec<FieldError>,
+}
+
+/// How bad a problem is.
+#[derive(Copy, Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Severity {
+    /// The object, or a part of it, does not work.
+    Error,
+    /// The object works, but hardly as its author meant it.
+    Warning,
+}
+
+/// Problems by object, as they are collected.
+#[derive(Debug, Default)]
+struct Problems(BTreeMap<(ObjectId, Severity), Vec<FieldError>>);
+
+impl Problems {
+    fn add(&mut self, id: ObjectId, severity: Severity, errors: impl IntoIterator<Item = FieldError>) {
+        let mut errors = errors.into_iter().peekable();
+        if errors.peek().is_some() {
+            self.0.entry((id, severity)).or_default().extend(errors);
+        }
+    }
+}

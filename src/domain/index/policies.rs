@@ -1,0 +1,154 @@
+//! Certificate policies, joined with their trust profiles and put into the order that breaks ties.
+
+use std::cmp::Ordering;
+use std::sync::Arc;
+
+use super::objects::Objects;
+use super::profiles::{Profiles, Trust};
+use super::sources::Namespaces;
+use super::{Problems, Severity};
+use crate::domain::compile::{CompiledPolicy, Field, certificate_policy};
+
+use crate::domain::decide::{Policy, PolicyState, Snapshot};
+use crate::domain::mapping::table::{MappingStore, twin_error};
+use crate::domain::selection::Conflict;
+use crate::domain::spec::{CertificatePolicySpec, FieldError, Kind, ObjectId, ObjectMeta};
+use crate::domain::time::UnixTime;
+
+/// A stored policy.
+#[derive(Debug)]
+struct Stored {
+    spec: Box<CertificatePolicySpec>,
+    created: Option<UnixTime>,
+    name: Arc<str>,
+    compiled: Arc<CompiledPolicy>,
+}
+
+/// The certificate policies.
+#[derive(Debug, Default)]
+pub struct Policies {
+    objects: Objects<Stored>,
+    /// The identifiers in the order of the last [`Policies::assemble`], with what was wrong besides themselves.
+    joined: Vec<(ObjectId, Vec<FieldError>)>,
+    /// The policies that lose everything to others.
+    conflicts: Vec<(ObjectId, FieldError)>,
+}
+
+impl Policies {
+    /// Stores a policy and says whether that changed anything.
+    pub fn apply(&mut self, id: ObjectId, meta: &ObjectMeta, spec: Box<CertificatePolicySpec>) -> bool {
+        let same = |stored: &Stored| stored.spec == spec && stored.created == meta.creation_timestamp;
+        if self.objects.get(&id).is_some_and(same) {
+            return false;
+        }
+        let compiled = Arc::new(certificate_policy(meta, &spec));
+        let name = format!("{}/{}", id.namespace, id.name).into();
+        self.objects.insert(id, Stored { spec, created: meta.creation_timestamp, name, compiled });
+        true
+    }
+
+    /// Removes a policy and says whether it was there.
+    pub fn delete(&mut self, id: &ObjectId) -> bool {
+        self.objects.remove(id)
+    }
+
+    /// The policies in the order that breaks ties, each joined with its trust profile.
+    pub fn assemble(&mut self, profiles: &Profiles, namespaces: &Namespaces, mappings: &MappingStore) -> Vec<Policy> {
+        let mut list: Vec<_> = self.objects.iter(Kind::CertificatePolicy).collect();
+        list.sort_by(|(left_id, left, _), (right_id, right, _)| {
+            older(left.created, right.created).then_with(|| left_id.cmp(right_id))
+        });
+        let mut out = Vec::with_capacity(list.len());
+        let mut joined = Vec::with_capacity(list.len());
+        for (id, stored, twins) in list {
+            let mut errors = Vec::new();
+            if !twins.is_empty() {
+                errors.push(twin_error(twins.into_iter()));
+            }
+            let state = state(&id, stored, profiles, namespaces, mappings, &mut errors);
+            out.push(Policy::new(&stored.name, &id.namespace, Arc::clone(&stored.compiled), state));
+            joined.push((id, errors));
+        }
+        self.joined = joined;
+        out
+    }
+
+    /// Notes which policies lose everything to others in a snapshot of what [`Policies::assemble`] gave.
+    pub fn note_conflicts(&mut self, snapshot: &Snapshot) {
+        let conflict = |conflict: Conflict| {
+            let (loser, _) = self.joined.get(conflict.loser)?;
+            let winner = |(id, _): &(ObjectId, _)| format!("{}/{}", id.namespace, id.name);
+            let winners: Vec<_> = conflict.winners.iter().filter_map(|at| self.joined.get(*at)).map(winner).collect();
+            let message = format!("Conflicted: every request that it names is decided by {}", winners.join(", "));
+            Some((loser.clone(), FieldError::new("spec.match", message)))
+        };
+        self.conflicts = snapshot.conflicts().into_iter().filter_map(conflict).collect();
+    }
+
+    /// What is wrong with the policies.
+    pub fn problems(&self, out: &mut Problems) {
+        for (id, stored, _) in self.objects.iter(Kind::CertificatePolicy) {
+            out.add(id.clone(), Severity::Error, stored.compiled.report.errors.iter().cloned());
+            out.add(id, Severity::Warning, stored.compiled.report.warnings.iter().cloned());
+        }
+        for (id, errors) in &self.joined {
+            out.add(id.clone(), Severity::Error, errors.iter().cloned());
+        }
+        for (id, warning) in &self.conflicts {
+            out.add(id.clone(), Severity::Warning, [warning.clone()]);
+        }
+    }
+}
+
+/// Those with a time of creation first, the older the sooner.
+fn older(left: Option<UnixTime>, right: Option<UnixTime>) -> Ordering {
+    match (left, right) {
+        (Some(left), Some(right)) => left.cmp(&right),
+        (Some(_), None) => Ordering::Less,
+        (None, Some(_)) => Ordering::Greater,
+        (None, None) => Ordering::Equal,
+    }
+}
+
+fn state(
+    id: &ObjectId,
+    stored: &Stored,
+    profiles: &Profiles,
+    namespaces: &Namespaces,
+    mappings: &MappingStore,
+    errors: &mut Vec<FieldError>,
+) -> PolicyState {
+    let spec = Field::root("spec");
+    let mut invalid = errors.first().map(ToString::to_string);
+    let Some(body) = &stored.compiled.body else {
+        let own = &stored.compiled.report.errors;
+        let first = own.first().map_or_else(String::new, ToString::to_string);
+        let more = match own.len().saturating_sub(1) {
+            0 => String::new(),
+            more => format!(" (and {more} more)"),
+        };
+        return PolicyState::Invalid(format!("{first}{more}"));
+    };
+    let (trust, problem) = profiles.resolve(&body.trust, &id.namespace, namespaces);
+    if let Some(problem) = problem {
+        let error = FieldError::new(spec.child("trustRef").to_string(), problem);
+        if let Trust::Invalid(_) = &trust {
+            invalid.get_or_insert(error.to_string());
+        }
+        errors.push(error);
+    }
+    if let Some(selector) = body.mapping.as_ref().and_then(|mapping| mapping.selector.as_ref()) {
+        for mapping in mappings.unreadable(&id.namespace, selector) {
+            let field = spec.child("mapping");
+            let message = format!("{mapping} is disabled, but nobody can read which certificate it means");
+            let error = FieldError::new(field.child("selector").to_string(), message);
+            invalid.get_or_insert(error.to_string());
+            errors.push(error);
+        }
+    }
+    match (invalid, trust) {
+        (Some(problem), _) | (None, Trust::Invalid(problem)) => PolicyState::Invalid(problem),
+        (None, Trust::Unavailable(problem)) => PolicyState::Unavailable(problem),
+        (None, Trust::Ready(profile)) => PolicyState::Ready(profile),
+    }
+}

@@ -1,0 +1,223 @@
+//! Trust sources: the certificates that profiles take from elsewhere, and the last good content of each.
+//!
+//! This is the one place where history counts, and on purpose: a ConfigMap that was deleted or broken by mistake must
+//! not stop every client. A source keeps its last good content for as long as some profile refers to it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::objects::{Found, Objects};
+use crate::domain::certificate::Certificate;
+use crate::domain::compile::{SourceRef, pem_certificates};
+use crate::domain::spec::{Kind, NamespacesFrom, ObjectId};
+
+/// The certificates of a source.
+pub type Certificates = Arc<[Arc<Certificate>]>;
+
+/// What identifies a source.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum SourceKey {
+    /// A key of a ConfigMap or Secret: kind, namespace, name, key.
+    Key(Kind, String, String, String),
+    /// A ClusterTrustBundle.
+    Bundle(String),
+    /// A file.
+    File(String),
+}
+
+impl SourceKey {
+    /// The key of `source` in a profile of `namespace`; `None` for inline certificates.
+    pub fn of(source: &SourceRef, namespace: &str) -> Option<Self> {
+        match source {
+            SourceRef::Key(kind, key) => {
+                Some(Self::Key(*kind, namespace.to_owned(), key.name.clone(), key.key.clone()))
+            }
+            SourceRef::Bundle(name) => Some(Self::Bundle(name.clone())),
+            SourceRef::File(path) => Some(Self::File(path.clone())),
+            SourceRef::Inline(_) => None,
+        }
+    }
+}
+
+impl std::fmt::Display for SourceKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Key(kind, namespace, name, key) => write!(f, "key {key} of {kind} {namespace}/{name}"),
+            Self::Bundle(name) => write!(f, "ClusterTrustBundle {name}"),
+            Self::File(path) => write!(f, "file {path}"),
+        }
+    }
+}
+
+/// A source as it was last read.
+#[derive(Debug, Default)]
+pub struct SourceState {
+    content: Option<Bytes>,
+    /// The last good content.
+    pub good: Option<Certificates>,
+    /// Why the present content is not good.
+    pub error: Option<String>,
+}
+
+/// The data of a ConfigMap or Secret.
+pub type Data = BTreeMap<String, Bytes>;
+
+/// Everything that can hold PEM.
+#[derive(Debug, Default)]
+pub struct Sources {
+    config_maps: Objects<Data>,
+    secrets: Objects<Data>,
+    bundles: Objects<Bytes>,
+    files: BTreeMap<String, Result<Bytes, String>>,
+    states: BTreeMap<SourceKey, SourceState>,
+}
+
+impl Sources {
+    /// Stores the data of a ConfigMap or Secret and says whether that changed anything.
+    pub fn apply_data(&mut self, id: ObjectId, data: Data) -> bool {
+        let objects = if id.kind == Kind::Secret { &mut self.secrets } else { &mut self.config_maps };
+        let changed = objects.get(&id) != Some(&data);
+        objects.insert(id, data);
+        changed
+    }
+
+    /// Stores a ClusterTrustBundle and says whether that changed anything.
+    pub fn apply_bundle(&mut self, id: ObjectId, bundle: Bytes) -> bool {
+        let changed = self.bundles.get(&id) != Some(&bundle);
+        self.bundles.insert(id, bundle);
+        changed
+    }
+
+    /// Stores the content of a file and says whether that changed anything.
+    pub fn set_file(&mut self, path: &str, content: Result<Bytes, String>) -> bool {
+        if self.files.get(path) == Some(&content) {
+            return false;
+        }
+        self.files.insert(path.to_owned(), content);
+        true
+    }
+
+    /// Removes an object and says whether it was there.
+    pub fn delete(&mut self, id: &ObjectId) -> bool {
+        match id.kind {
+            Kind::ConfigMap => self.config_maps.remove(id),
+            Kind::Secret => self.secrets.remove(id),
+            _ => self.bundles.remove(id),
+        }
+    }
+
+    /// The objects that share their name with another.
+    pub fn twins(&self) -> Vec<(ObjectId, Vec<crate::domain::spec::Origin>)> {
+        let config_maps = self.config_maps.iter(Kind::ConfigMap).map(|(id, _, twins)| (id, twins));
+        let secrets = self.secrets.iter(Kind::Secret).map(|(id, _, twins)| (id, twins));
+        let bundles = self.bundles.iter(Kind::ClusterTrustBundle).map(|(id, _, twins)| (id, twins));
+        config_maps.chain(secrets).chain(bundles).filter(|(_, twins)| !twins.is_empty()).collect()
+    }
+
+    /// Reads every source in `wanted` again whose content has changed, and forgets the others.
+    pub fn refresh(&mut self, wanted: &BTreeSet<SourceKey>) {
+        self.states.retain(|key, _| wanted.contains(key));
+        for key in wanted {
+            let content = self.content(key);
+            let state = self.states.entry(key.clone()).or_default();
+            match content {
+                Err(error) => {
+                    state.error = Some(error);
+                    state.content = None;
+                }
+                Ok(content) if state.content.as_ref() == Some(&content) => {}
+                Ok(content) => {
+                    match pem_certificates(&content) {
+                        Ok(certificates) => {
+                            state.error = None;
+                            // What has not changed keeps its place in memory, so that nothing built from it is rebuilt.
+                            if !state.good.as_ref().is_some_and(|good| same(good, &certificates)) {
+                                state.good = Some(certificates.into());
+                            }
+                        }
+                        Err(error) => state.error = Some(error),
+                    }
+                    state.content = Some(content);
+                }
+            }
+        }
+    }
+
+    /// The state of a source after [`Sources::refresh`].
+    pub fn state(&self, key: &SourceKey) -> Option<&SourceState> {
+        self.states.get(key)
+    }
+
+    fn content(&self, key: &SourceKey) -> Result<Bytes, String> {
+        match key {
+            SourceKey::Key(kind, namespace, name, data_key) => {
+                let objects = if *kind == Kind::Secret { &self.secrets } else { &self.config_maps };
+                match objects.find(namespace, name) {
+                    Found::None => Err(format!("{kind} {namespace}/{name} does not exist")),
+                    Found::Twins => Err(format!("there is more than one {kind} {namespace}/{name}")),
+                    Found::One(data) => {
+                        let content = data.get(data_key).cloned();
+                        content.ok_or_else(|| format!("{kind} {namespace}/{name} has no key {data_key:?}"))
+                    }
+                }
+            }
+            SourceKey::Bundle(name) => match self.bundles.find("", name) {
+                Found::None => Err(format!("ClusterTrustBundle {name} does not exist")),
+                Found::Twins => Err(format!("there is more than one ClusterTrustBundle {name}")),
+                Found::One(bundle) => Ok(bundle.clone()),
+            },
+            SourceKey::File(path) => match self.files.get(path) {
+                None => Err(format!("file {path} has not been read")),
+                Some(content) => content.clone(),
+            },
+        }
+    }
+}
+
+fn same(left: &[Arc<Certificate>], right: &[Arc<Certificate>]) -> bool {
+    left.len() == right.len() && left.iter().zip(right).all(|(left, right)| left.is_same(right))
+}
+
+/// The labels of namespaces.
+#[derive(Debug, Default)]
+pub struct Namespaces {
+    objects: Objects<BTreeMap<String, String>>,
+}
+
+impl Namespaces {
+    /// Stores a namespace's labels and says whether that changed anything.
+    pub fn apply(&mut self, id: ObjectId, labels: BTreeMap<String, String>) -> bool {
+        let changed = self.objects.get(&id) != Some(&labels);
+        self.objects.insert(id, labels);
+        changed
+    }
+
+    /// Removes a namespace and says whether it was there.
+    pub fn delete(&mut self, id: &ObjectId) -> bool {
+        self.objects.remove(id)
+    }
+
+    /// The namespaces that share their name with another.
+    pub fn twins(&self) -> impl Iterator<Item = (ObjectId, Vec<crate::domain::spec::Origin>)> {
+        self.objects.iter(Kind::Namespace).map(|(id, _, twins)| (id, twins)).filter(|(_, twins)| !twins.is_empty())
+    }
+
+    /// Whether a profile of `profile` may be used from `user`.
+    pub fn permit(&self, allowed: &crate::domain::spec::AllowedNamespaces, profile: &str, user: &str) -> bool {
+        match allowed.from {
+            NamespacesFrom::All => true,
+            NamespacesFrom::Same => profile == user,
+            NamespacesFrom::Selector => {
+                let mut labels = match self.objects.find("", user) {
+                    Found::One(labels) => labels.clone(),
+                    Found::None | Found::Twins => BTreeMap::new(),
+                };
+                // Kubernetes gives this label to every namespace, and nobody can take it away.
+                labels.insert("kubernetes.io/metadata.name".to_owned(), user.to_owned());
+                allowed.selector.as_ref().is_some_and(|selector| selector.selects(&labels))
+            }
+        }
+    }
+}

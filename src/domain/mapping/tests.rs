@@ -1,0 +1,345 @@
+//! What a mapping section means, row by row.
+
+use serde_json::{Value, json};
+
+use super::*;
+use crate::domain::compile::{Field, Report, certificate_mapping, mapping_section};
+use crate::domain::fingerprint::Sha256;
+use crate::domain::mapping::table::MappingStore;
+use crate::domain::spec::ObjectMeta;
+use crate::domain::testing::{C, CN, Key, O, OU, San, Template, Text, name, pem};
+use crate::domain::trace::{NoTrace, Recorder};
+
+const NAMESPACE: &str = "payments";
+
+fn compiled(mapping: &Value) -> Mapping {
+    let mut report = Report::default();
+    let root = Field::root("mapping");
+    let mapping = mapping_section(&root, &serde_json::from_value(mapping.clone()).unwrap(), &mut report);
+    assert_eq!(report.errors, [], "the mapping of a row must compile");
+    mapping
+}
+
+/// Mapping objects: name, labels, spec.
+fn store(objects: &[(&str, &str, Value)]) -> MappingStore {
+    let mut store = MappingStore::default();
+    for (at, (name, label, spec)) in (0..).zip(objects) {
+        let mut meta = ObjectMeta { name: (*name).to_owned(), namespace: NAMESPACE.to_owned(), ..Default::default() };
+        meta.labels.insert("api".to_owned(), (*label).to_owned());
+        meta.origin.document = at;
+        let compiled = certificate_mapping(&meta, &serde_json::from_value(spec.clone()).unwrap());
+        let _ = store.apply(meta, compiled);
+    }
+    store
+}
+
+fn run(mapping: &Value, objects: &[(&str, &str, Value)], certificate: &Certificate) -> Result<String, Reason> {
+    let (mapping, table) = (compiled(mapping), store(objects).table());
+    let mut recorder = Recorder::default();
+    let result = identify(&mapping, NAMESPACE, &table, certificate, &mut recorder);
+    let last = recorder.steps().last().expect("every outcome leaves a step");
+    assert_eq!(last.verdict == Verdict::Pass, result.is_ok(), "{last:?}");
+    result.map(|identity| identity.user.clone()).map_err(|unmapped| unmapped.reason)
+}
+
+/// A rule: name, action and parts; rules that allow give their name as the user.
+fn rule(name: &str, action: &str, parts: &[(&str, &str, &str)]) -> Value {
+    let parts: Vec<Value> = parts
+        .iter()
+        .map(|(field, attribute, value)| match *attribute {
+            "" => json!({"field": field, "value": value}),
+            attribute => json!({"field": field, "attribute": attribute, "value": value}),
+        })
+        .collect();
+    match action {
+        "Allow" => json!({"name": name, "action": action, "where": parts, "identity": {"user": name}}),
+        _ => json!({"name": name, "action": action, "where": parts}),
+    }
+}
+
+fn subject(attributes: &[(&'static str, &str)]) -> Template {
+    Template { subject: name(attributes), ..Template::default() }
+}
+
+fn sans(sans: &[San]) -> Template {
+    Template { sans: sans.to_vec(), ..Template::default() }
+}
+
+#[test]
+fn rules_over_subject_and_issuer() {
+    let sales = subject(&[(O, "Contoso"), (OU, "Sales"), (CN, "a")]);
+    let legal = subject(&[(O, "Contoso"), (OU, "Legal"), (CN, "a")]);
+    let both = subject(&[(O, "Contoso"), (OU, "Legal"), (OU, "Sales"), (CN, "a")]);
+    let deny_sales = rule("no-sales", "Deny", &[("Subject", "OU", "Sales")]);
+    let contoso = rule("contoso", "Allow", &[("Subject", "O", "Conto*")]);
+    let joined = Template {
+        subject: vec![vec![(OU, Text::Utf8, "Legal".into()), (CN, Text::Utf8, "a".into())]],
+        ..Template::default()
+    };
+    let with_text = |text: Text| Template {
+        subject: vec![vec![(O, text, "Contoso".into())], vec![(CN, Text::Utf8, "a".into())]],
+        ..Template::default()
+    };
+    let one = |rule: &Value| json!({"rules": [rule]});
+    let allow = |parts: &[(&str, &str, &str)]| one(&rule("yes", "Allow", parts));
+    let no_subject = Template { subject: vec![], sans: vec![San::Dns("a.example".into())], ..Template::default() };
+    let rows: Vec<(&str, Value, &Template, Result<&str, Reason>)> = vec![
+        ("deny above allow denies", json!({"rules": [deny_sales, contoso]}), &sales, Err(Reason::MappingDenied)),
+        ("deny below allow does not", json!({"rules": [contoso, deny_sales]}), &sales, Ok("contoso")),
+        ("a deny that does not match lets the next rule decide", json!({"rules": [deny_sales, contoso]}), &legal, Ok("contoso")),
+        ("a repeated attribute matches if any value does", json!({"rules": [deny_sales, contoso]}), &both, Err(Reason::MappingDenied)),
+        ("no rule matches", one(&deny_sales), &legal, Err(Reason::NoMapping)),
+        ("whole value, not a prefix", allow(&[("Subject", "O", "Contoso")]), &subject(&[(O, "Contoso Evil")]), Err(Reason::NoMapping)),
+        ("whole value, not a suffix", allow(&[("Subject", "O", "Contoso")]), &subject(&[(O, "Evil Contoso")]), Err(Reason::NoMapping)),
+        ("case counts", allow(&[("Subject", "O", "contoso")]), &legal, Err(Reason::NoMapping)),
+        ("case does not count when so written", json!({"rules": [{"name": "i", "action": "Allow", "where": [{"field": "Subject", "attribute": "O", "value": "CONTO*", "case": "Insensitive"}], "identity": {"user": "i"}}]}), &legal, Ok("i")),
+        ("parts are joined by and", allow(&[("Subject", "O", "Contoso"), ("Subject", "OU", "Sales")]), &legal, Err(Reason::NoMapping)),
+        ("all parts match", allow(&[("Subject", "O", "Contoso"), ("Subject", "OU", "Legal")]), &legal, Ok("yes")),
+        ("parts may match different values", allow(&[("Subject", "OU", "Legal"), ("Subject", "OU", "Sales")]), &both, Ok("yes")),
+        ("a missing attribute matches nothing", allow(&[("Subject", "L", "*")]), &legal, Err(Reason::NoMapping)),
+        ("an attribute that is there matches an asterisk", allow(&[("Subject", "OU", "*")]), &legal, Ok("yes")),
+        ("an empty subject matches nothing", allow(&[("Subject", "CN", "*")]), &no_subject, Err(Reason::NoMapping)),
+        ("issuer", allow(&[("Issuer", "CN", "Acme CA")]), &legal, Ok("yes")),
+        ("the issuer is not the subject", allow(&[("Issuer", "O", "Contoso")]), &legal, Err(Reason::NoMapping)),
+        ("dotted type", allow(&[("Subject", "2.5.4.10", "Contoso")]), &legal, Ok("yes")),
+        ("second spelling of a type", allow(&[("Subject", "organizationName", "Contoso")]), &legal, Ok("yes")),
+        ("multi-valued RDN", allow(&[("Subject", "OU", "Legal"), ("Subject", "CN", "a")]), &joined, Ok("yes")),
+        ("UTF8String", allow(&[("Subject", "O", "Contoso")]), &with_text(Text::Utf8), Ok("yes")),
+        ("PrintableString", allow(&[("Subject", "O", "Contoso")]), &with_text(Text::Printable), Ok("yes")),
+        ("BMPString", allow(&[("Subject", "O", "Contoso")]), &with_text(Text::Bmp), Ok("yes")),
+        ("escaped asterisk is literal", allow(&[("Subject", "O", r"Con\*")]), &legal, Err(Reason::NoMapping)),
+        ("escaped asterisk matches itself", allow(&[("Subject", "O", r"Con\*")]), &subject(&[(O, "Con*")]), Ok("yes")),
+        ("a disabled rule is passed over", json!({"rules": [{"name": "d", "action": "Deny", "where": [{"field": "Subject", "attribute": "O", "value": "*"}], "state": "Disabled"}, contoso]}), &sales, Ok("contoso")),
+        ("DenyFirst: a deny below beats an allow above", json!({"precedence": "DenyFirst", "rules": [contoso, deny_sales]}), &sales, Err(Reason::MappingDenied)),
+        ("DenyFirst: without a deny, the rules as ever", json!({"precedence": "DenyFirst", "rules": [contoso, deny_sales]}), &legal, Ok("contoso")),
+    ];
+    for (row, mapping, template, want) in rows {
+        assert_eq!(run(&mapping, &[], &template.parsed()), want.map(str::to_owned), "{row}");
+    }
+}
+
+#[test]
+fn rules_over_alternative_names() {
+    let uri = || San::Uri("spiffe://acme.example/ns/a/sa/b".into());
+    let allow = |field: &str, value: &str| json!({"rules": [rule("yes", "Allow", &[(field, "", value)])]});
+    let rows: Vec<(&str, Value, Template, Result<&str, Reason>)> = vec![
+        ("URI", allow("URI", "spiffe://acme.example/ns/a/*"), sans(&[uri()]), Ok("yes")),
+        ("URI, any of several", allow("URI", "spiffe://acme.example/*"), sans(&[San::Uri("urn:x:y".into()), uri()]), Ok("yes")),
+        ("URI of another trust domain", allow("URI", "spiffe://acme.example/*"), sans(&[San::Uri("spiffe://acme.example.evil/ns".into())]), Err(Reason::NoMapping)),
+        ("DNS", allow("DNS", "*.acme.example"), sans(&[San::Dns("a.acme.example".into())]), Ok("yes")),
+        ("DNS is no e-mail", allow("Email", "*"), sans(&[San::Dns("a.acme.example".into())]), Err(Reason::NoMapping)),
+        ("e-mail", allow("Email", "*@acme.example"), sans(&[San::Email("bob@acme.example".into())]), Ok("yes")),
+        ("UPN", allow("UserPrincipalName", "*@corp.acme.example"), sans(&[San::Upn("bob@corp.acme.example".into())]), Ok("yes")),
+        ("UPN is no e-mail", allow("Email", "*"), sans(&[San::Upn("bob@corp.acme.example".into())]), Err(Reason::NoMapping)),
+        ("no names", allow("URI", "*"), Template::default(), Err(Reason::NoMapping)),
+        ("the CN is no DNS name", allow("DNS", "*"), subject(&[(CN, "a.acme.example")]), Err(Reason::NoMapping)),
+    ];
+    for (row, mapping, template, want) in rows {
+        assert_eq!(run(&mapping, &[], &template.parsed()), want.map(str::to_owned), "{row}");
+    }
+}
+
+#[test]
+fn one_to_one_is_the_very_certificate() {
+    let (key, ca) = (Key::new(), Key::new());
+    let first = Template::default().der(&key, &ca);
+    let renewed = Template { serial: vec![0x2b], ..Template::default() }.der(&key, &ca);
+    let parse = |der: &[u8]| Certificate::from_der(der.to_vec()).unwrap();
+    let sha256 = Sha256::of(&first).to_string();
+    let colons = sha256.as_bytes().chunks(2).map(|p| std::str::from_utf8(p).unwrap()).collect::<Vec<_>>().join(":").to_uppercase();
+    let entry = |certificate: Value| json!({"oneToOne": [{"certificate": certificate, "identity": {"user": "acme"}}]});
+    let catch_all = rule("rule", "Allow", &[("Subject", "O", "*")]);
+    let deny_all = rule("deny", "Deny", &[("Subject", "O", "*")]);
+    let with_rule = |mut mapping: Value, rule: &Value| {
+        mapping["rules"] = json!([rule]);
+        mapping
+    };
+    let disabled = json!({"oneToOne": [{"certificate": {"sha256": sha256}, "identity": {"user": "acme"}, "state": "Disabled"}], "rules": [catch_all]});
+    let by_hash = entry(json!({"sha256": sha256}));
+    let deny_first = |mut mapping: Value| {
+        mapping["precedence"] = json!("DenyFirst");
+        mapping
+    };
+    let rows: Vec<(&str, Value, &[u8], Result<&str, Reason>)> = vec![
+        ("by SHA-256", by_hash.clone(), &first, Ok("acme")),
+        ("by SHA-256 with colons", entry(json!({"sha256": colons})), &first, Ok("acme")),
+        ("by PEM", entry(json!({"inline": pem(&first)})), &first, Ok("acme")),
+        ("renewed with the same key", by_hash.clone(), &renewed, Err(Reason::NoMapping)),
+        ("beats a rule", with_rule(by_hash.clone(), &catch_all), &first, Ok("acme")),
+        ("beats a rule that denies", with_rule(by_hash.clone(), &deny_all), &first, Ok("acme")),
+        ("DenyFirst: a rule that denies beats it", deny_first(with_rule(by_hash.clone(), &deny_all)), &first, Err(Reason::MappingDenied)),
+        ("others go by the rules", with_rule(by_hash, &catch_all), &renewed, Ok("rule")),
+        ("disabled denies and does not fall through", disabled.clone(), &first, Err(Reason::AccountDisabled)),
+        ("disabled concerns that certificate alone", disabled, &renewed, Ok("rule")),
+        ("the same twice", json!({"oneToOne": [{"certificate": {"sha256": sha256}, "identity": {"user": "acme"}}, {"certificate": {"sha256": sha256}, "identity": {"user": "acme"}}]}), &first, Ok("acme")),
+    ];
+    for (row, mapping, der, want) in rows {
+        assert_eq!(run(&mapping, &[], &parse(der)), want.map(str::to_owned), "{row}");
+    }
+}
+
+fn object(certificate: Value, user: &str) -> Value {
+    json!({"certificate": certificate, "identity": {"user": user}})
+}
+
+#[test]
+fn mapping_objects_name_certificates_in_nine_forms() {
+    let template = Template {
+        subject: name(&[(C, "DE"), (O, "Contoso"), (CN, "client")]),
+        serial: vec![0x00, 0xa1, 0x02],
+        sans: vec![
+            San::Uri("spiffe://acme.example/a".into()),
+            San::Uri("urn:second".into()),
+            San::Dns("Client.Acme.Example".into()),
+            San::Email("Bob@Acme.Example".into()),
+            San::Upn("Bob@Corp.Example".into()),
+        ],
+        ..Template::default()
+    };
+    let (key, ca) = (Key::new(), Key::new());
+    let der = template.der(&key, &ca);
+    let certificate = Certificate::from_der(der.clone()).unwrap();
+    let issuer_serial = |issuer: &str, serial: &str| json!({"issuerSerial": {"issuer": issuer, "serialNumber": serial}});
+    let rows: Vec<(&str, Value, bool)> = vec![
+        ("sha256", json!({"sha256": certificate.sha256().to_string()}), true),
+        ("another sha256", json!({"sha256": Sha256::of(b"").to_string()}), false),
+        ("inline", json!({"inline": pem(&der)}), true),
+        ("key", json!({"publicKeySha256": certificate.public_key_sha256().to_string()}), true),
+        ("the certificate's hash is not the key's", json!({"publicKeySha256": certificate.sha256().to_string()}), false),
+        ("issuer and serial", issuer_serial("CN=Acme CA,O=Acme", "a102"), true),
+        ("issuer in other case and white space", issuer_serial("cn=ACME  ca , o=acme", "A1:02"), true),
+        ("serial with leading zeros", issuer_serial("CN=Acme CA,O=Acme", "0000a102"), true),
+        ("serial padded behind", issuer_serial("CN=Acme CA,O=Acme", "a10200"), false),
+        ("another issuer", issuer_serial("CN=Acme CA,O=Acne", "a102"), false),
+        ("issuer in the wrong order", issuer_serial("O=Acme,CN=Acme CA", "a102"), false),
+        ("URI", json!({"uri": "spiffe://acme.example/a"}), true),
+        ("second URI", json!({"uri": "urn:second"}), true),
+        ("URI in other case", json!({"uri": "spiffe://acme.example/A"}), false),
+        ("prefix of a URI", json!({"uri": "spiffe://acme.example/"}), false),
+        ("DNS", json!({"dns": "client.acme.example"}), true),
+        ("DNS with a trailing dot", json!({"dns": "CLIENT.acme.example."}), true),
+        ("parent of the DNS name", json!({"dns": "acme.example"}), false),
+        ("e-mail", json!({"email": "Bob@ACME.example"}), true),
+        ("e-mail with another local part", json!({"email": "bob@acme.example"}), false),
+        ("UPN", json!({"userPrincipalName": "bob@corp.example"}), true),
+        ("UPN is not the e-mail", json!({"userPrincipalName": "Bob@Acme.Example"}), false),
+        ("subject", json!({"subject": "CN=client,O=Contoso,C=DE"}), true),
+        ("subject in other case and white space", json!({"subject": "cn=CLIENT, o=contoso , c=de"}), true),
+        ("subject in the wrong order", json!({"subject": "C=DE,O=Contoso,CN=client"}), false),
+        ("part of the subject", json!({"subject": "CN=client"}), false),
+    ];
+    let mapping = json!({"selector": {"matchLabels": {"api": "x"}}});
+    for (row, name, matches) in rows {
+        let want = if matches { Ok("acme".to_owned()) } else { Err(Reason::NoMapping) };
+        assert_eq!(run(&mapping, &[("m", "x", object(name, "acme"))], &certificate), want, "{row}");
+    }
+}
+
+#[test]
+fn mapping_objects_together() {
+    let key = Key::new();
+    let template = sans(&[San::Dns("a.example".into()), San::Dns("b.example".into()), San::Uri("urn:a".into())]);
+    let der = template.der(&key, &key);
+    let certificate = Certificate::from_der(der.clone()).unwrap();
+    let hash = json!({"sha256": Sha256::of(&der).to_string()});
+    let dns = |name: &str| json!({"dns": name});
+    let disabled = |certificate: Value| json!({"certificate": certificate, "identity": {"user": "x"}, "state": "Disabled"});
+    let broken = |certificate: Value| json!({"certificate": certificate, "identity": {"user": ""}});
+    let selector = json!({"selector": {"matchLabels": {"api": "x"}}});
+    let everything = json!({"selector": {}});
+    let rules = json!([rule("rule", "Allow", &[("Subject", "O", "*")])]);
+    let with_rules = json!({"selector": {"matchLabels": {"api": "x"}}, "rules": rules});
+    let with_one = |user: &str| json!({"oneToOne": [{"certificate": hash, "identity": {"user": user}}], "selector": {"matchLabels": {"api": "x"}}});
+    type Objects = Vec<(&'static str, &'static str, Value)>;
+    let rows: Vec<(&str, Value, Objects, Result<&str, Reason>)> = vec![
+        ("one form", selector.clone(), vec![("m", "x", object(dns("a.example"), "a"))], Ok("a")),
+        ("labels differ", selector.clone(), vec![("m", "y", object(dns("a.example"), "a"))], Err(Reason::NoMapping)),
+        ("an empty selector takes all", everything, vec![("m", "y", object(dns("a.example"), "a"))], Ok("a")),
+        ("no selector takes none", json!({"rules": rules}), vec![("m", "x", object(dns("a.example"), "a"))], Ok("rule")),
+        ("beats a rule", with_rules.clone(), vec![("m", "x", object(dns("a.example"), "a"))], Ok("a")),
+        ("two forms, one identity", selector.clone(), vec![("m", "x", object(dns("a.example"), "a")), ("n", "x", object(hash.clone(), "a"))], Ok("a")),
+        ("two forms, two identities", selector.clone(), vec![("m", "x", object(dns("a.example"), "a")), ("n", "x", object(hash.clone(), "b"))], Err(Reason::MappingAmbiguous)),
+        ("two names of one form, two identities", selector.clone(), vec![("m", "x", object(dns("a.example"), "a")), ("n", "x", object(dns("b.example"), "b"))], Err(Reason::MappingAmbiguous)),
+        ("one name, two identities", selector.clone(), vec![("m", "x", object(dns("a.example"), "a")), ("n", "x", object(dns("A.example"), "b"))], Err(Reason::MappingAmbiguous)),
+        ("one name, two identities, one not selected", selector.clone(), vec![("m", "x", object(dns("a.example"), "a")), ("n", "y", object(dns("a.example"), "b"))], Ok("a")),
+        ("identities differ by groups alone", selector.clone(), vec![("m", "x", object(dns("a.example"), "a")), ("n", "x", json!({"certificate": hash, "identity": {"user": "a", "groups": ["g"]}}))], Err(Reason::MappingAmbiguous)),
+        ("identities differ by uid alone", selector.clone(), vec![("m", "x", object(dns("a.example"), "a")), ("n", "x", json!({"certificate": hash, "identity": {"user": "a", "uid": "1"}}))], Err(Reason::MappingAmbiguous)),
+        ("one-to-one and object agree", with_one("a"), vec![("m", "x", object(dns("a.example"), "a"))], Ok("a")),
+        ("one-to-one and object disagree", with_one("b"), vec![("m", "x", object(dns("a.example"), "a"))], Err(Reason::MappingAmbiguous)),
+        ("disabled denies", with_rules.clone(), vec![("m", "x", disabled(dns("a.example")))], Err(Reason::AccountDisabled)),
+        ("disabled outweighs another form", selector.clone(), vec![("m", "x", disabled(dns("a.example"))), ("n", "x", object(hash.clone(), "a"))], Err(Reason::AccountDisabled)),
+        ("disabled outweighs ambiguity", selector.clone(), vec![("l", "x", object(dns("a.example"), "a")), ("m", "x", disabled(json!({"uri": "urn:a"}))), ("n", "x", object(hash.clone(), "b"))], Err(Reason::AccountDisabled)),
+        ("disabled elsewhere does not concern us", with_rules.clone(), vec![("m", "y", disabled(dns("a.example")))], Ok("rule")),
+        ("a broken object denies its certificate", with_rules.clone(), vec![("m", "x", broken(dns("a.example")))], Err(Reason::PolicyInvalid)),
+        ("a broken object of which nobody can tell the certificate grants nothing", with_rules.clone(), vec![("m", "x", object(dns("*.example"), "a"))], Ok("rule")),
+        ("two objects of one name deny what they name", with_rules.clone(), vec![("m", "x", object(dns("a.example"), "a")), ("m", "x", object(dns("z.example"), "z"))], Err(Reason::PolicyInvalid)),
+        ("two objects of one name, one disabled", with_rules, vec![("m", "x", disabled(dns("a.example"))), ("m", "x", object(dns("z.example"), "z"))], Err(Reason::AccountDisabled)),
+    ];
+    for (row, mapping, objects, want) in rows {
+        assert_eq!(run(&mapping, &objects, &certificate), want.map(str::to_owned), "{row}");
+    }
+}
+
+#[test]
+fn identities_come_out_whole() {
+    let certificate = sans(&[San::Dns("a.example".into())]).parsed();
+    let spec = json!({"certificate": {"dns": "a.example"}, "identity": {
+        "user": "svc", "groups": ["b", "a", "b"], "uid": "42", "extra": {"tier": ["gold", "silver"], "zone": ["z"]}}});
+    let mapping = compiled(&json!({"selector": {}}));
+    let table = store(&[("m", "x", spec)]).table();
+    let identity = identify(&mapping, NAMESPACE, &table, &certificate, &mut NoTrace).unwrap();
+    assert_eq!(identity.user, "svc");
+    assert_eq!(identity.groups, ["b", "a"]);
+    assert_eq!(identity.uid.as_deref(), Some("42"));
+    assert_eq!(identity.extra["tier"], ["gold", "silver"]);
+    assert_eq!(identity.extra["zone"], ["z"]);
+    let other = identify(&mapping, "other", &table, &certificate, &mut NoTrace);
+    assert_eq!(other.unwrap_err().reason, Reason::NoMapping, "mappings of another namespace do not count");
+}
+
+#[test]
+fn without_mapping_the_subject_is_the_user() {
+    let empty = |sans: &[San]| Template { subject: vec![], sans: sans.to_vec(), ..Template::default() };
+    let uri = |text: &str| San::Uri(text.to_owned());
+    let (dns, email) = (San::Dns("a.example".into()), San::Email("a@example".into()));
+    let rows: Vec<(&str, Template, Result<&str, Reason>)> = vec![
+        ("subject, most specific first", subject(&[(C, "DE"), (O, "Contoso"), (CN, "a")]), Ok("CN=a,O=Contoso,C=DE")),
+        ("subject beats alternative names", sans(&[uri("urn:a")]), Ok("CN=client,O=Contoso,C=DE")),
+        ("line breaks are escaped", subject(&[(CN, "a\r\nx: y")]), Ok(r"CN=a\0D\0Ax: y")),
+        ("characters outside ASCII are escaped", subject(&[(CN, "Mü")]), Ok(r"CN=M\C3\BC")),
+        ("the only URI", empty(&[dns.clone(), uri("urn:a")]), Ok("urn:a")),
+        ("two URIs say nothing", empty(&[uri("urn:a"), uri("urn:b"), dns.clone()]), Ok("a.example")),
+        ("the first DNS name", empty(&[email.clone(), dns, San::Dns("b.example".into())]), Ok("a.example")),
+        ("the first e-mail address", empty(&[email]), Ok("a@example")),
+        ("nothing that can be told", empty(&[San::Upn("a@b".into())]), Err(Reason::NoMapping)),
+    ];
+    for (row, template, want) in rows {
+        let got = subject_identity(&template.parsed(), &mut NoTrace);
+        assert_eq!(got.map(|id| id.user.clone()).map_err(|u| u.reason), want.map(str::to_owned), "{row}");
+    }
+}
+
+#[test]
+fn the_trace_shows_what_was_compared() {
+    let mapping = compiled(&json!({
+        "oneToOne": [{"certificate": {"sha256": Sha256::of(b"").to_string()}, "identity": {"user": "other"}}],
+        "selector": {"matchLabels": {"api": "x"}},
+        "rules": [rule("no-sales", "Deny", &[("Subject", "OU", "Sales")]), rule("contoso", "Allow", &[("Subject", "O", "Conto*"), ("Issuer", "CN", "Acme CA")])],
+    }));
+    let certificate = subject(&[(O, "Contoso"), (OU, "Legal"), (OU, "IT")]).parsed();
+    let mut recorder = Recorder::default();
+    identify(&mapping, NAMESPACE, &MappingTable::default(), &certificate, &mut recorder).unwrap();
+    let steps: Vec<_> = recorder.steps().iter().map(|step| (step.verdict, step.detail.as_str())).collect();
+    assert_eq!(
+        steps,
+        [
+            (Verdict::Skip, &*format!("no oneToOne entry, of 1, names sha256 {}", certificate.sha256())),
+            (Verdict::Skip, "no CertificateMapping in namespace payments with api=x names the certificate"),
+            (Verdict::Skip, r#"rule "no-sales": Subject OU "Legal", "IT" does not fit "Sales""#),
+            (
+                Verdict::Pass,
+                r#"rule "contoso" allows as user "contoso": Subject O "Contoso" fits "Conto*"; Issuer CN "Acme CA" fits "Acme CA""#
+            ),
+        ]
+    );
+}

@@ -1,0 +1,299 @@
+//! How names compare with the subtrees of name constraints, form by form (RFC 5280 section 4.2.1.10).
+//!
+//! Every comparison answers one of three: inside, outside, or that it cannot be made. A name or subtree that is not
+//! well-formed cannot be compared, and then the caller refuses, whichever way the constraint points.
+
+use std::net::IpAddr;
+
+/// The answer of a comparison.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub(super) enum Comparison {
+    /// The name lies in the subtree.
+    Inside,
+    /// It does not.
+    Outside,
+    /// Name or subtree is malformed, for this reason.
+    Unsupported(&'static str),
+}
+
+/// Which way a constraint points. Where a name stands for many (a wildcard), inside means *all* of them for a
+/// permitted subtree and *any* of them for an excluded one.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub(super) enum Direction {
+    Permitted,
+    Excluded,
+}
+
+fn answer(inside: bool) -> Comparison {
+    if inside { Comparison::Inside } else { Comparison::Outside }
+}
+
+/// A DNS name: the base, or anything with more labels before it.
+pub(super) fn dns(name: &str, base: &str, direction: Direction) -> Comparison {
+    let (wildcard, host) = match name.strip_prefix("*.") {
+        Some(rest) => (true, rest),
+        None => (false, name),
+    };
+    if !is_host(host) {
+        return Comparison::Unsupported("it is not a DNS name");
+    }
+    // An empty base holds every name. RFC 5280 has no leading period here, unlike for URIs and mail: such a base is
+    // malformed, since readers differ on whether the domain itself is inside.
+    if base.is_empty() {
+        return Comparison::Inside;
+    }
+    if !is_host(base) {
+        return Comparison::Unsupported("the subtree is not a DNS name");
+    }
+    if is_below_or_at(host, base) {
+        return Comparison::Inside;
+    }
+    // `*.example.com` stands for `bar.example.com` too.
+    let touches = wildcard
+        && direction == Direction::Excluded
+        && base.split_once('.').is_some_and(|(_, parent)| parent.eq_ignore_ascii_case(host));
+    answer(touches)
+}
+
+/// A mail address: one mailbox, the mailboxes of a host, or those of every host below a domain.
+pub(super) fn email(name: &str, base: &str) -> Comparison {
+    mailbox(name, base, str::eq)
+}
+
+/// A user principal name. Microsoft, whose form it is, writes subtrees as a host, `@host`, or `.domain`; names compare
+/// without regard to case. Nothing says whether a bare host holds what is below it: it does when excluded only.
+pub(super) fn user_principal_name(name: &str, base: &str, direction: Direction) -> Comparison {
+    let host_only = base.strip_prefix('@').unwrap_or(base);
+    match mailbox(name, host_only, str::eq_ignore_ascii_case) {
+        Comparison::Outside if direction == Direction::Excluded && !base.contains('@') && !base.starts_with('.') => {
+            let host = name.rsplit_once('@').map_or("", |(_, host)| host);
+            answer(is_below_or_at(host, host_only))
+        }
+        other => other,
+    }
+}
+
+fn mailbox(name: &str, base: &str, same_local: fn(&str, &str) -> bool) -> Comparison {
+    // Local parts with a quoted `@` are legal and unused; telling them from forgeries is not worth it.
+    let Some((local, host)) = split_mailbox(name) else {
+        return Comparison::Unsupported("it is not a mail address");
+    };
+    if base.is_empty() {
+        return Comparison::Inside;
+    }
+    if base.contains('@') {
+        return match split_mailbox(base) {
+            // RFC 5280 7.5: the local part is compared exactly, the host without regard to case.
+            Some((base_local, base_host)) => {
+                answer(same_local(local, base_local) && host.eq_ignore_ascii_case(base_host))
+            }
+            None => Comparison::Unsupported("the subtree is not a mail address"),
+        };
+    }
+    host_within(host, base)
+}
+
+fn split_mailbox(text: &str) -> Option<(&str, &str)> {
+    let (local, host) = text.split_once('@')?;
+    (!local.is_empty() && is_host(host)).then_some((local, host))
+}
+
+/// A URI, by the host of its authority: one host, or every host below a domain.
+pub(super) fn uri(name: &str, base: &str) -> Comparison {
+    // RFC 5280 4.2.1.10: a URI without an authority that has a fully qualified domain name is refused.
+    let Some(host) = uri_host(name) else {
+        return Comparison::Unsupported("the URI has no host name");
+    };
+    if base.is_empty() { Comparison::Inside } else { host_within(host, base) }
+}
+
+/// The host name in a URI's authority; `None` where there is none or it is an address.
+fn uri_host(uri: &str) -> Option<&str> {
+    let (scheme, rest) = uri.split_once(':')?;
+    let is_scheme = scheme.starts_with(|c: char| c.is_ascii_alphabetic())
+        && scheme.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'-' | b'.'));
+    let authority = rest.strip_prefix("//")?;
+    let authority = authority.split(['/', '?', '#']).next()?;
+    let (user, host) = authority.split_once('@').unwrap_or(("", authority));
+    // RFC 3986 3.2.1. Anything else there (a backslash, a second `@`) is where URI readers part ways.
+    let user_is_plain = user.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=:%".contains(&b));
+    let host = match host.split_once(':') {
+        Some((host, port)) if port.bytes().all(|b| b.is_ascii_digit()) => host,
+        Some(_) => return None,
+        None => host,
+    };
+    (is_scheme && user_is_plain && is_host(host) && host.parse::<IpAddr>().is_err()).then_some(host)
+}
+
+/// A base with a leading period holds every host below it, any other base the one host.
+fn host_within(host: &str, base: &str) -> Comparison {
+    match base.strip_prefix('.') {
+        Some(domain) if is_host(domain) => answer(is_below_or_at(host, domain) && !host.eq_ignore_ascii_case(domain)),
+        None if is_host(base) => answer(host.eq_ignore_ascii_case(base)),
+        _ => Comparison::Unsupported("the subtree is not a host or domain"),
+    }
+}
+
+/// An address, by the leading bits of a range of its own family.
+pub(super) fn address(name: IpAddr, base: IpAddr, prefix: u8) -> Comparison {
+    let (name, base, width) = match (name, base) {
+        (IpAddr::V4(name), IpAddr::V4(base)) => (u128::from(name.to_bits()), u128::from(base.to_bits()), 32_u32),
+        (IpAddr::V6(name), IpAddr::V6(base)) => (name.to_bits(), base.to_bits(), 128),
+        _ => return Comparison::Outside,
+    };
+    let host_bits = width.saturating_sub(u32::from(prefix));
+    let differing = (name ^ base).checked_shr(host_bits).unwrap_or(0);
+    answer(differing == 0)
+}
+
+/// Whether the labels of `base` are the last ones of `host`.
+fn is_below_or_at(host: &str, base: &str) -> bool {
+    let Some(split) = host.len().checked_sub(base.len()) else { return false };
+    match (host.get(..split), host.get(split..)) {
+        (Some(front), Some(end)) => end.eq_ignore_ascii_case(base) && (front.is_empty() || front.ends_with('.')),
+        _ => false,
+    }
+}
+
+/// A host name in the preferred syntax of RFC 1034, underscores allowed as in practice, without a trailing period.
+fn is_host(host: &str) -> bool {
+    host.len() <= 253
+        && host.split('.').all(|label| {
+            (1..=63).contains(&label.len())
+                && !label.starts_with('-')
+                && !label.ends_with('-')
+                && label.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'))
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Comparison::{Inside, Outside, Unsupported};
+    use super::Direction::{Excluded, Permitted};
+    use super::*;
+
+    /// Unsupported answers compare by being one.
+    fn same(found: Comparison, want: Comparison) -> bool {
+        found == want || matches!((found, want), (Unsupported(_), Unsupported(_)))
+    }
+
+    const MALFORMED: Comparison = Unsupported("");
+
+    #[test]
+    fn dns_names() {
+        for (name, base, permitted, excluded) in [
+            ("example.com", "example.com", Inside, Inside),
+            ("a.b.Example.COM", "eXample.com", Inside, Inside),
+            ("notexample.com", "example.com", Outside, Outside),
+            ("com", "example.com", Outside, Outside),
+            ("anything.test", "", Inside, Inside),
+            ("*.example.com", "example.com", Inside, Inside),
+            ("*.example.com", "bar.example.com", Outside, Inside),
+            ("*.example.com", "a.bar.example.com", Outside, Outside),
+            ("*.com", "example.com", Outside, Inside),
+            ("a_b.example.com", "example.com", Inside, Inside),
+            (".example.com", "example.com", MALFORMED, MALFORMED),
+            ("example.com.", "example.com", MALFORMED, MALFORMED),
+            ("a..example.com", "example.com", MALFORMED, MALFORMED),
+            ("foo.*.example.com", "example.com", MALFORMED, MALFORMED),
+            ("ba*.example.com", "example.com", MALFORMED, MALFORMED),
+            ("foo.example.com", ".example.com", MALFORMED, MALFORMED),
+            ("foo.example.com", "*.example.com", MALFORMED, MALFORMED),
+        ] {
+            assert!(same(dns(name, base, Permitted), permitted), "{name} permitted {base}");
+            assert!(same(dns(name, base, Excluded), excluded), "{name} excluded {base}");
+        }
+    }
+
+    #[test]
+    fn mail_addresses() {
+        for (name, base, want) in [
+            ("a@example.com", "a@example.com", Inside),
+            ("A@example.com", "a@example.com", Outside),
+            ("a@EXAMPLE.com", "a@example.com", Inside),
+            ("a@example.com", "example.com", Inside),
+            ("a@sub.example.com", "example.com", Outside),
+            ("a@sub.example.com", ".example.com", Inside),
+            ("a@example.com", ".example.com", Outside),
+            ("a@notexample.com", ".example.com", Outside),
+            ("a@example.com", "", Inside),
+            ("a@b@example.com", "example.com", MALFORMED),
+            ("\"a@b\"@example.com", "example.com", MALFORMED),
+            ("example.com", "example.com", MALFORMED),
+            ("@example.com", "example.com", MALFORMED),
+            ("a@example.com", "x@y@example.com", MALFORMED),
+            ("a@example.com", "*.example.com", MALFORMED),
+        ] {
+            assert!(same(email(name, base), want), "{name} in {base}");
+        }
+    }
+
+    #[test]
+    fn user_principal_names() {
+        for (name, base, permitted, excluded) in [
+            ("a@corp.example", "corp.example", Inside, Inside),
+            ("a@corp.example", "@corp.example", Inside, Inside),
+            ("a@CORP.example", "A@corp.EXAMPLE", Inside, Inside),
+            ("a@eu.corp.example", "corp.example", Outside, Inside),
+            ("a@eu.corp.example", "@corp.example", Outside, Outside),
+            ("a@eu.corp.example", ".corp.example", Inside, Inside),
+            ("b@corp.example", "a@corp.example", Outside, Outside),
+            ("a@evilcorp.example", "corp.example", Outside, Outside),
+            ("corp.example", "corp.example", MALFORMED, MALFORMED),
+        ] {
+            assert!(same(user_principal_name(name, base, Permitted), permitted), "{name} permitted {base}");
+            assert!(same(user_principal_name(name, base, Excluded), excluded), "{name} excluded {base}");
+        }
+    }
+
+    #[test]
+    fn uris() {
+        for (name, base, want) in [
+            ("https://host.example/x", "host.example", Inside),
+            ("https://HOST.example:8443/x?y#z", "host.example", Inside),
+            ("https://user:pw@host.example/", "host.example", Inside),
+            ("spiffe://trust.domain/ns/a", "trust.domain", Inside),
+            ("https://a.host.example", "host.example", Outside),
+            ("https://a.host.example", ".host.example", Inside),
+            ("https://host.example", ".host.example", Outside),
+            ("https://evil.example/@host.example", "host.example", Outside),
+            ("https://evil.example?@host.example", "host.example", Outside),
+            ("https://host.example@evil.example/", "host.example", Outside),
+            ("https://evil.example\\@host.example/", "host.example", MALFORMED),
+            ("https://a@evil.example@host.example/", "host.example", MALFORMED),
+            ("urn:uuid:1", "host.example", MALFORMED),
+            ("https://192.0.2.1/", "host.example", MALFORMED),
+            ("https://[2001:db8::1]/", "host.example", MALFORMED),
+            ("https:///path", "host.example", MALFORMED),
+            ("https://host.example:x/", "host.example", MALFORMED),
+            ("https://h%6fst.example/", "host.example", MALFORMED),
+            ("https://host.example/", "https://host.example", MALFORMED),
+        ] {
+            assert!(same(uri(name, base), want), "{name} in {base}");
+        }
+    }
+
+    #[test]
+    fn addresses() {
+        for (name, base, prefix, want) in [
+            ("192.0.2.1", "192.0.2.0", 24, Inside),
+            ("192.0.3.1", "192.0.2.0", 24, Outside),
+            ("192.0.2.129", "192.0.2.128", 25, Inside),
+            ("192.0.2.127", "192.0.2.128", 25, Outside),
+            ("203.0.113.9", "0.0.0.0", 0, Inside),
+            ("192.0.2.1", "192.0.2.1", 32, Inside),
+            ("192.0.2.2", "192.0.2.1", 32, Outside),
+            ("2001:db8::1", "2001:db8::", 32, Inside),
+            ("2001:db9::1", "2001:db8::", 32, Outside),
+            ("2001:db9::1", "::", 0, Inside),
+            ("192.0.2.1", "::", 0, Outside),
+            ("::ffff:192.0.2.1", "192.0.2.0", 24, Outside),
+        ] {
+            assert_eq!(
+                address(name.parse().unwrap(), base.parse().unwrap(), prefix),
+                want,
+                "{name} in {base}/{prefix}"
+            );
+        }
+    }
+}

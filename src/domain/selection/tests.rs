@@ -1,0 +1,247 @@
+//! Selection row by row, and against a model that knows nothing of tables.
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::domain::request::{Http, NoHeaders};
+use crate::domain::trace::NoTrace;
+
+struct Fake {
+    name: String,
+    routes: Vec<Route>,
+}
+
+fn route(host: &str, path: &str, methods: &[&str]) -> Route {
+    let path = match path {
+        "" => PathPattern::Any,
+        "?" => PathPattern::Unreadable,
+        text => match text.strip_suffix("/**") {
+            Some("") => PathPattern::prefix("/").unwrap(),
+            Some(prefix) => PathPattern::prefix(prefix).unwrap(),
+            None => PathPattern::exact(text).unwrap(),
+        },
+    };
+    Route {
+        host: HostPattern::new(host).unwrap(),
+        path,
+        methods: methods.iter().map(|method| (*method).to_owned()).collect(),
+    }
+}
+
+/// Policies from `host path methods…` lines; a path ending in `/**` is a prefix, `-` is any, `?` unreadable.
+fn policies(lines: &[&str]) -> Vec<Fake> {
+    let fake = |(at, line): (usize, &&str)| {
+        let routes = line.split(" | ").map(|route_text| {
+            let mut words = route_text.split_whitespace();
+            let (host, path) = (words.next().unwrap(), words.next().unwrap());
+            route(host, if path == "-" { "" } else { path }, &words.collect::<Vec<_>>())
+        });
+        Fake { name: format!("ns/p{at}"), routes: routes.collect() }
+    };
+    lines.iter().enumerate().map(fake).collect()
+}
+
+fn candidates(fakes: &[Fake]) -> Vec<Candidate<'_>> {
+    fakes.iter().map(|fake| Candidate { name: &fake.name, routes: &fake.routes }).collect()
+}
+
+fn request<'a>(host: &'a str, path: &'a str, method: &'a str) -> Request<'a> {
+    Request {
+        named_policy: None,
+        http: Some(Http { host: host.as_bytes(), method: method.as_bytes(), path: path.as_bytes() }),
+        peer_certificate: b"",
+        headers: &NoHeaders,
+        source_address: None,
+    }
+}
+
+fn select(fakes: &[Fake], request: &Request<'_>) -> Result<usize, Reason> {
+    Selection::new(&candidates(fakes)).select(request, &mut NoTrace).map_err(|denial| denial.reason)
+}
+
+#[test]
+fn the_most_specific_policy_decides() {
+    const API: &str = "api.example.com";
+    let none = Err(Reason::NoPolicy);
+    let ambiguous = Err(Reason::PathAmbiguous);
+    type Row<'a> = (&'a str, &'a [&'a str], (&'a str, &'a str, &'a str), Result<usize, Reason>);
+    let rows: &[Row<'_>] = &[
+        ("no policies", &[], (API, "/", "GET"), none),
+        ("exact host beats wildcard", &["*.example.com -", "api.example.com -"], (API, "/", "GET"), Ok(1)),
+        ("longer wildcard beats shorter", &["*.com -", "*.example.com -"], (API, "/", "GET"), Ok(1)),
+        ("wildcard beats any host", &["* -", "*.com -"], (API, "/", "GET"), Ok(1)),
+        ("a wildcard spans labels", &["*.com -"], (API, "/", "GET"), Ok(0)),
+        ("a wildcard needs a label", &["*.example.com -"], ("example.com", "/", "GET"), none),
+        ("a wildcard matches whole labels", &["*.example.com -"], ("evilexample.com", "/", "GET"), none),
+        ("any host", &["* -"], ("other", "/", "GET"), Ok(0)),
+        ("any host is still a host", &["* -"], ("", "/", "GET"), none),
+        ("a host with illegal characters selects nothing", &["* -"], ("a b", "/", "GET"), none),
+        ("host in upper case with port and dot", &["api.example.com -"], ("API.example.COM.:8443", "/", "GET"), Ok(0)),
+        ("host before path", &["* /v1", "api.example.com -"], (API, "/v1", "GET"), Ok(1)),
+        ("exact path beats prefix", &["* /v1/**", "* /v1"], (API, "/v1", "GET"), Ok(1)),
+        ("longer prefix beats shorter", &["* /v1/**", "* /v1/payments/**"], (API, "/v1/payments/7", "GET"), Ok(1)),
+        ("prefix beats any path", &["* -", "* /v1/**"], (API, "/v1", "GET"), Ok(1)),
+        ("prefix takes whole segments", &["* /v1/pay/**"], (API, "/v1/payments", "GET"), none),
+        ("prefix takes itself with a slash", &["* /v1/pay/**"], (API, "/v1/pay/", "GET"), Ok(0)),
+        ("exact path with a slash is another", &["* /v1"], (API, "/v1/", "GET"), none),
+        ("path before method", &["* /v1/** GET", "* /v1/x"], (API, "/v1/x", "GET"), Ok(1)),
+        ("methods named beat any", &["* /v1", "* /v1 GET"], (API, "/v1", "GET"), Ok(1)),
+        ("another method goes to the one without", &["* /v1", "* /v1 GET"], (API, "/v1", "POST"), Ok(0)),
+        ("methods are case-sensitive", &["* - GET"], (API, "/", "get"), none),
+        ("number of methods does not count", &["* - GET POST", "* - GET"], (API, "/", "GET"), Ok(0)),
+        ("the earlier in order wins a tie", &["* -", "* -"], (API, "/", "GET"), Ok(0)),
+        ("prefix / and any path tie", &["* -", "* /**"], (API, "/x", "GET"), Ok(0)),
+        ("a method that does not match falls to a shorter prefix", &["* /v1/** POST", "* /**"], (API, "/v1", "GET"), Ok(1)),
+        ("a path that does not match falls to a wildcard host", &["api.example.com /a", "*.example.com -"], (API, "/b", "GET"), Ok(1)),
+        ("several routes of one policy", &["* /a | * /b"], (API, "/b", "GET"), Ok(0)),
+        ("the query is not compared", &["* /a"], (API, "/a?b=/../c;#%zz", "GET"), Ok(0)),
+        ("escapes are compared decoded", &["* /a%20b", "* -"], (API, "/a%20b", "GET"), Ok(0)),
+        ("an escape that is not needed by RFC 3986 reserves", &["* /a!b", "* -"], (API, "/a%21b", "GET"), Ok(0)),
+        ("ambiguous path where a policy selects by path", &["* -", "* /a"], (API, "/b/../a", "GET"), ambiguous),
+        ("ambiguous path where none does", &["* -"], (API, "/b/../a", "GET"), Ok(0)),
+        ("a policy of another host does not count", &["a.example /x", "* -"], (API, "//", "GET"), Ok(1)),
+        ("a policy of a wider host counts", &["api.example.com -", "*.com /x"], (API, "//", "GET"), ambiguous),
+        ("prefix / counts", &["* /**"], (API, "//", "GET"), ambiguous),
+        ("methods alone do not count", &["* - GET"], (API, "//", "GET"), Ok(0)),
+        ("asterisk form where a policy selects by path", &["* /**"], (API, "*", "OPTIONS"), ambiguous),
+        ("asterisk form where none does", &["* -"], (API, "*", "OPTIONS"), Ok(0)),
+        ("an unreadable path takes its whole host", &["* /a", "* ?"], (API, "/a", "GET"), Ok(1)),
+        ("an unreadable path leaves other hosts alone", &["api.example.com ?", "* -"], ("other", "/", "GET"), Ok(1)),
+        ("an unreadable path leaves more specific hosts alone", &["*.example.com ?", "api.example.com -"], (API, "/", "GET"), Ok(1)),
+    ];
+    for (name, lines, (host, path, method), want) in rows {
+        assert_eq!(select(&policies(lines), &request(host, path, method)), *want, "{name}");
+    }
+}
+
+#[test]
+fn a_named_policy_is_authoritative() {
+    let fakes = policies(&["* -", "api.example.com -"]);
+    let rows: &[(&str, &[u8], Result<usize, Reason>)] = &[
+        ("it beats a better match", b"ns/p0", Ok(0)),
+        ("unknown name", b"ns/p9", Err(Reason::NoPolicy)),
+        ("name without namespace", b"p0", Err(Reason::NoPolicy)),
+        ("empty name", b"", Err(Reason::NoPolicy)),
+        ("not UTF-8", b"ns/\xff", Err(Reason::NoPolicy)),
+        ("other case", b"NS/p0", Err(Reason::NoPolicy)),
+    ];
+    for (row, name, want) in rows {
+        let request = Request { named_policy: Some(name), ..request("api.example.com", "/a/../b", "GET") };
+        assert_eq!(select(&fakes, &request), *want, "{row}");
+        let tcp = Request { http: None, ..request };
+        assert_eq!(select(&fakes, &tcp), *want, "{row}, not HTTP");
+    }
+    let tcp = Request { http: None, ..request("", "", "") };
+    assert_eq!(select(&fakes, &tcp), Err(Reason::NoPolicy));
+}
+
+#[test]
+fn policies_that_lose_everything_are_conflicted() {
+    type Row<'a> = (&'a str, &'a [&'a str], &'a [(usize, &'a [usize])]);
+    let rows: &[Row<'_>] = &[
+        ("same host and path", &["* /a", "* /a"], &[(1, &[0])]),
+        ("other path", &["* /a", "* /b"], &[]),
+        ("something is left", &["* /a", "* /a | * /b"], &[]),
+        ("any path and prefix / are the same", &["* -", "* /**"], &[(1, &[0])]),
+        ("methods of the loser are covered", &["* /a GET POST", "* /a GET"], &[(1, &[0])]),
+        ("methods of the loser are covered by two", &["* /a GET", "* /a POST", "* /a POST GET"], &[(2, &[0, 1])]),
+        ("methods are not all covered", &["* /a GET", "* /a GET POST"], &[]),
+        ("named methods win over an older policy without", &["* /a", "* /a GET"], &[]),
+        ("no routes", &["* /a", "* /a"], &[(1, &[0])]),
+        ("three alike", &["* -", "* -", "* -"], &[(1, &[0]), (2, &[0])]),
+    ];
+    for (name, lines, want) in rows {
+        let fakes = policies(lines);
+        let candidates = candidates(&fakes);
+        let got = Selection::new(&candidates).conflicts(&candidates);
+        let got: Vec<_> = got.iter().map(|conflict| (conflict.loser, &*conflict.winners)).collect();
+        assert_eq!(got, *want, "{name}");
+    }
+    let silent = Fake { name: "ns/silent".into(), routes: vec![] };
+    assert_eq!(Selection::new(&candidates(&[silent])).conflicts(&[]), []);
+}
+
+/// How well a route fits a request, by the words of the documentation; the greater the better.
+fn fit(route: &Route, host: &str, path: &str, method: &str) -> Option<(usize, usize, usize, usize, bool)> {
+    let (host_rank, host_length) = match &route.host {
+        HostPattern::Exact(name) => (name == host).then_some((2, 0))?,
+        HostPattern::Below(suffix) => {
+            (host.len() > suffix.len() && host.ends_with(suffix.as_str())).then_some((1, suffix.len()))?
+        }
+        HostPattern::Any => (0, 0),
+    };
+    let (path_rank, path_length) = match &route.path {
+        PathPattern::Unreadable => return Some((host_rank, host_length, 3, 0, true)),
+        PathPattern::Exact(exact) => (exact == path.as_bytes()).then_some((2, 0))?,
+        PathPattern::Prefix(prefix) => {
+            let prefix = std::str::from_utf8(prefix).unwrap();
+            (path == prefix || path.starts_with(&format!("{prefix}/"))).then_some((1, prefix.len()))?
+        }
+        PathPattern::Any => (1, 0),
+    };
+    let named = !route.methods.is_empty();
+    (!named || route.methods.iter().any(|m| m == method)).then_some((host_rank, host_length, path_rank, path_length, named))
+}
+
+fn naive(fakes: &[Fake], host: &str, path: &str, method: &str) -> Result<usize, Reason> {
+    let covers = |route: &&Route| fit(&Route { path: PathPattern::Any, methods: vec![], ..(*route).clone() }, host, "/", "X").is_some();
+    let by_path = |route: &Route| matches!(route.path, PathPattern::Exact(_) | PathPattern::Prefix(_));
+    let ambiguous = ["//", "/.", "%2f", ";", "\\", "%61"].iter().any(|bad| path.contains(bad)) || !path.starts_with('/');
+    if ambiguous && fakes.iter().flat_map(|fake| &fake.routes).filter(covers).any(by_path) {
+        return Err(Reason::PathAmbiguous);
+    }
+    let mut best = None;
+    for (at, fake) in fakes.iter().enumerate() {
+        for route in &fake.routes {
+            if let Some(fit) = fit(route, host, path, method)
+                && best.is_none_or(|(former, _)| fit > former)
+            {
+                best = Some((fit, at));
+            }
+        }
+    }
+    best.map(|(_, at)| at).ok_or(Reason::NoPolicy)
+}
+
+fn any_route() -> impl Strategy<Value = Route> {
+    let host = prop::sample::select(vec!["a.x", "b.a.x", "c.x", "*.x", "*.a.x", "*"]);
+    let path = prop::sample::select(vec!["", "", "?", "/**", "/a/**", "/a/b/**", "/a", "/a/b", "/a/", "/ab"]);
+    let methods = prop::sample::subsequence(vec!["GET", "POST", "PUT"], 0..=2);
+    (host, path, methods).prop_map(|(host, path, methods)| match path {
+        "?" => route(host, path, &[]),
+        path => route(host, path, &methods),
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2000))]
+    #[test]
+    fn agrees_with_the_naive_model(
+        policies in prop::collection::vec(prop::collection::vec(any_route(), 0..4), 0..6),
+        host in prop::sample::select(vec!["a.x", "b.a.x", "d.b.a.x", "c.x", "x", "z", "a.y"]),
+        segments in prop::collection::vec(prop::sample::select(vec!["a", "b", "ab", "a", "b", "", ".", "..", "a%2fb", "a;b", "a\\b", "%61"]), 0..4),
+        method in prop::sample::select(vec!["GET", "POST", "PUT", "get"]),
+        query in prop::sample::select(vec!["", "?", "?a=/../b"]),
+    ) {
+        let fakes: Vec<Fake> = policies.into_iter().enumerate().map(|(at, routes)| Fake { name: format!("ns/{at}"), routes }).collect();
+        let path = segments.iter().map(|segment| format!("/{segment}")).collect::<String>();
+        let target = format!("{path}{query}");
+        prop_assert_eq!(select(&fakes, &request(host, &target, method)), naive(&fakes, host, &path, method));
+    }
+
+    #[test]
+    fn a_policy_never_widens_what_another_protects_elsewhere(
+        policies in prop::collection::vec(prop::collection::vec(any_route(), 1..3), 1..4),
+        added in prop::collection::vec(any_route(), 1..3),
+        host in prop::sample::select(vec!["a.x", "b.a.x", "c.x", "z"]),
+        path in prop::sample::select(vec!["/", "/a", "/a/b", "/ab", "//"]),
+    ) {
+        // A request that the new policy does not get is decided as before, or refused.
+        let mut fakes: Vec<Fake> = policies.into_iter().enumerate().map(|(at, routes)| Fake { name: format!("ns/{at}"), routes }).collect();
+        let before = select(&fakes, &request(host, path, "GET"));
+        let new = fakes.len();
+        fakes.push(Fake { name: "ns/new".into(), routes: added });
+        let after = select(&fakes, &request(host, path, "GET"));
+        prop_assert!(after == before || after == Ok(new) || after == Err(Reason::PathAmbiguous), "{before:?} {after:?}");
+    }
+}
