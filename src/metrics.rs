@@ -20,9 +20,11 @@ use crate::domain::decide::Counts;
 use crate::domain::decision::{Decision, Mode};
 use crate::domain::reason::Reason;
 
-/// Upper bounds of the latency buckets, in nanoseconds: from a warm decision (microseconds) past Envoy's default
+/// Upper bounds of the latency buckets, in nanoseconds: from a denial that checks nothing (half a microsecond) past Envoy's default
 /// deadline of 200 ms.
-const LATENCY_BOUNDS: [u64; 14] = [
+const LATENCY_BOUNDS: [u64; 16] = [
+    1_000,
+    2_000,
     5_000,
     10_000,
     20_000,

@@ -4,6 +4,8 @@
 //! The bars hold for a release build: `cargo test --release --test scale -- --ignored --test-threads=1`. Memory is read
 //! of the whole process, so each layout runs in a process of its own.
 
+#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test may panic, and says what it measured")]
+
 use std::fs::{self, File};
 use std::io::{BufWriter, Write};
 use std::path::Path;

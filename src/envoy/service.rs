@@ -13,7 +13,7 @@ use arc_swap::ArcSwapOption;
 use super::request::CheckRequest;
 use super::response::{Reply, Sent, mode_word, source_word};
 use crate::domain::decide::Snapshot;
-use crate::domain::decision::{Decision, Denial};
+use crate::domain::decision::{Decision, Denial, Mode};
 use crate::domain::reason::Reason;
 use crate::domain::request::{Headers, Request};
 use crate::domain::time::UnixTime;
@@ -171,7 +171,11 @@ fn log_denial(decision: &Decision, denial: &Denial, request: Option<&CheckReques
         certificate.subject = presented.map(|presented| text(presented.subject.as_bytes())),
         certificate.issuer = presented.map(|presented| text(presented.issuer.as_bytes())),
         certificate.serial = presented.map(|presented| text(presented.serial_number.as_bytes())),
-        "denied"
+        "{}",
+        match decision.mode() {
+            Mode::Enforce => "denied",
+            Mode::Audit => "would be denied, were the policy not in mode Audit",
+        }
     );
 }
 

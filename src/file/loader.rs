@@ -187,6 +187,8 @@ pub struct Loader {
     directories: BTreeSet<PathBuf>,
     problems: Arc<[Problem]>,
     parsed: usize,
+    /// Whether the problems at hand are those of the index as it is.
+    is_current: bool,
     /// How long a directory must stay as it is before what was read of it counts.
     calm: Duration,
 }
@@ -202,6 +204,7 @@ impl Loader {
             directories: BTreeSet::new(),
             problems: Arc::from([]),
             parsed: 0,
+            is_current: false,
             calm: Duration::ZERO,
         }
     }
@@ -234,6 +237,14 @@ impl Loader {
                 let foreign = chunk.content.more().map(|more| more.foreign.as_slice()).unwrap_or_default();
                 foreign.iter().map(move |f| (name, f))
             })
+        })
+    }
+
+    /// The objects that were read, by file.
+    pub fn objects(&self) -> impl Iterator<Item = ObjectId> {
+        self.files.iter().flat_map(|(name, state)| {
+            let keys = state.chunks.iter().flat_map(|chunk| chunk.content.objects());
+            keys.map(move |(key, _)| key.id(name))
         })
     }
 
@@ -278,6 +289,7 @@ impl Loader {
             let listing = match self.root.list() {
                 Ok(listing) => listing,
                 Err(error) => {
+                    self.is_current = false;
                     let problem = whole_file("", error.to_string());
                     return (Outcome::Refused, Some(Arc::from([problem])));
                 }
@@ -285,6 +297,7 @@ impl Loader {
             attempts += 1;
             self.directories.clone_from(&listing.directories);
             let (changed, mut whole) = self.absorb(&listing);
+            self.is_current &= !changed;
             if listing.torn {
                 whole = Whole::Torn;
             }
@@ -308,16 +321,16 @@ impl Loader {
         };
         let unreadable = self.unreadable(&listing);
         if !unreadable.is_empty() {
+            self.is_current = false;
             return (Outcome::Refused, Some(Arc::from(unreadable)));
         }
         self.read_sources();
-        match self.index.publish() {
-            Some(snapshot) => {
-                let problems = self.index.problems();
-                (Outcome::Published(snapshot), Some(Arc::from(self.placed(problems))))
-            }
-            None => (Outcome::Unchanged, None),
-        }
+        let outcome = self.index.publish().map_or(Outcome::Unchanged, Outcome::Published);
+        // Problems can change although no decision does: a profile that no policy uses is mended.
+        let is_idle = self.is_current && matches!(outcome, Outcome::Unchanged);
+        self.is_current = true;
+        let problems = (!is_idle).then(|| Arc::from(self.placed(self.index.problems())));
+        (outcome, problems)
     }
 
     /// Reads what changed against `listing` into the index; tells whether something did.
@@ -392,6 +405,7 @@ impl Loader {
                 Err(message) => (SourceState::Failed(message.clone()), Err(message)),
             };
             if known != Some(&state) || content.is_ok() {
+                self.is_current = false;
                 self.index.set_file(&name, content);
                 self.sources.insert(name, state);
             }

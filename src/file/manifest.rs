@@ -319,6 +319,13 @@ impl Shape {
         Self { top: fields.iter().map(|(name, json)| (Box::from(*name), prepared(json))).collect(), required }
     }
 
+    fn is_field_of_spec(&self, name: &str) -> bool {
+        self.top.iter().any(|(top, schema)| match schema {
+            Schema::Fields { fields, .. } if **top == *"spec" => fields.iter().any(|(field, _)| **field == *name),
+            _ => false,
+        })
+    }
+
     fn of(kind: Kind) -> &'static Self {
         static SHAPES: LazyLock<BTreeMap<Kind, Shape>> =
             LazyLock::new(|| Kind::ALL.into_iter().map(|kind| (kind, Shape::new(kind))).collect());
@@ -344,7 +351,12 @@ fn build(kind: Kind, root: &Node<'_>, faults: &mut Vec<Fault>) -> Option<Object>
             None => {
                 let known = ["apiVersion", "kind", "metadata"].into_iter();
                 let known = known.chain(shape.top.iter().map(|(field, _)| &**field));
-                let message = format!("unknown field; {}", advice(name, known, "the fields here are"));
+                let advice = if shape.is_field_of_spec(name) {
+                    "it belongs below spec".to_owned()
+                } else {
+                    advice(name, known, "the fields here are")
+                };
+                let message = format!("unknown field; {advice}");
                 faults.push(Fault { at: key.at, path: shown(name).trim_matches('`').to_owned(), message });
             }
         }

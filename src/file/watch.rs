@@ -110,12 +110,12 @@ impl Source {
         })
     }
 
-    /// Watches until stopped. `on_reload` gets each reload that matters: each new snapshot, each refusal whose problems
-    /// differ from the last one's, and, as `Unchanged`, the end of a refusal. It is called on this thread and may take
-    /// its time.
+    /// Watches until stopped. `on_reload` gets each reload that is news: a new snapshot, other problems, the beginning or the
+    /// end of a refusal (the latter as `Unchanged` when it leaves the last snapshot as it was). It is called on this
+    /// thread and may take its time.
     pub fn run(mut self, mut on_reload: impl FnMut(Reload)) {
         let mut watches = Watches::new(&self.shared, self.options.notice);
-        let mut refused: Option<Arc<[Problem]>> = None;
+        let mut told = Told { refused: false, problems: None };
         let mut rounds = 0;
         // Watches first: a change after them is an event, a change before them is seen by the reload.
         watches.arm(&self.loader);
@@ -124,18 +124,7 @@ impl Source {
             let reload = self.loader.reload();
             let busy = matches!(reload.outcome, Outcome::Busy);
             let idle = matches!(reload.outcome, Outcome::Unchanged).then_some(reload.elapsed).unwrap_or_default();
-            let matters = match &reload.outcome {
-                Outcome::Published(_) => true,
-                Outcome::Unchanged => refused.is_some(),
-                Outcome::Refused => refused.as_ref() != Some(&reload.problems),
-                Outcome::Busy => false,
-            };
-            match &reload.outcome {
-                Outcome::Published(_) | Outcome::Unchanged => refused = None,
-                Outcome::Refused => refused = Some(Arc::clone(&reload.problems)),
-                Outcome::Busy => {}
-            }
-            if matters {
+            if told.is_news(&reload) {
                 on_reload(reload);
             }
             rounds += 1;
@@ -153,6 +142,27 @@ impl Source {
                 return;
             }
         }
+    }
+}
+
+/// What `on_reload` knows.
+struct Told {
+    refused: bool,
+    problems: Option<Arc<[Problem]>>,
+}
+
+impl Told {
+    fn is_news(&mut self, reload: &Reload) -> bool {
+        let refused = match &reload.outcome {
+            Outcome::Busy => return false,
+            Outcome::Refused => true,
+            Outcome::Published(_) | Outcome::Unchanged => false,
+        };
+        // What the first reload, before the watching, found is not news.
+        let problems = self.problems.replace(Arc::clone(&reload.problems));
+        let differ = problems.is_some_and(|problems| problems != reload.problems);
+        let turned = std::mem::replace(&mut self.refused, refused) != refused;
+        turned || differ || matches!(reload.outcome, Outcome::Published(_))
     }
 }
 

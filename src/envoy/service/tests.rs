@@ -5,7 +5,7 @@ use prost::Message;
 use tracing_subscriber::fmt::MakeWriter;
 
 use super::*;
-use crate::domain::decision::{Mode, Presented};
+use crate::domain::decision::Presented;
 use crate::domain::evidence::EvidenceSource;
 use crate::domain::fingerprint::Sha256;
 use crate::domain::identity::Identity;

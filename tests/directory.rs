@@ -1,0 +1,422 @@
+//! The policy directory as an operator works with it: edits of every sort, and what comes of them.
+
+#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test may panic, and says what it measured")]
+
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::mpsc::{self, Receiver};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use certgate::domain::decide::Snapshot;
+use certgate::file::loader::{Loader, Outcome, Reload};
+use certgate::file::watch::{Notice, Source, Stopper, WatchOptions};
+use tempfile::TempDir;
+
+fn mapping(name: &str) -> String {
+    format!(
+        "apiVersion: certgate.dev/v1alpha1\nkind: CertificateMapping\nmetadata: {{name: {name}}}\nspec:\n  \
+         certificate: {{dns: {name}.example}}\n  identity: {{user: {name}}}\n"
+    )
+}
+
+fn mappings(names: &[&str]) -> String {
+    names.iter().map(|name| mapping(name)).collect::<Vec<_>>().join("---\n")
+}
+
+/// Replaces a file at once, as careful editors do.
+fn replace(path: &Path, text: &str) {
+    let aside = path.with_file_name(".aside");
+    fs::write(&aside, text).unwrap();
+    fs::rename(aside, path).unwrap();
+}
+
+struct Directory {
+    dir: TempDir,
+    loader: Loader,
+}
+
+impl Directory {
+    fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let loader = Loader::new(dir.path());
+        Self { dir, loader }
+    }
+
+    fn write(&self, name: &str, text: &str) {
+        let path = self.dir.path().join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    }
+
+    fn names(&self) -> Vec<String> {
+        let mut names: Vec<String> =
+            self.loader.objects().map(|id| format!("{}:{}", id.origin.file, id.name)).collect();
+        names.sort();
+        names
+    }
+
+    /// Reloads, which must give a new snapshot; gives how many chunks were parsed.
+    fn published(&mut self) -> usize {
+        let reload = self.loader.reload();
+        assert!(matches!(reload.outcome, Outcome::Published(_)), "{reload:?}");
+        reload.parsed
+    }
+
+    /// Reloads, which must be refused; gives the problems.
+    fn refused(&mut self) -> Vec<String> {
+        let reload = self.loader.reload();
+        assert!(matches!(reload.outcome, Outcome::Refused), "{reload:?}");
+        reload.problems.iter().map(ToString::to_string).collect()
+    }
+
+    fn unchanged(&mut self) -> usize {
+        let reload = self.loader.reload();
+        assert!(matches!(reload.outcome, Outcome::Unchanged), "{reload:?}");
+        reload.parsed
+    }
+}
+
+#[test]
+fn files_and_documents_come_and_go() {
+    let mut d = Directory::new();
+    assert_eq!(d.published(), 0, "an empty directory is a snapshot that denies everything");
+    d.write("a.yaml", &mappings(&["a1", "a2", "a3"]));
+    d.write("team/b.yml", &mappings(&["b1"]));
+    d.write("c.json", r#"{"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "c1"}, "data": {"k": "v"}}"#);
+    assert_eq!(d.published(), 5);
+    assert_eq!(d.names(), ["a.yaml:a1", "a.yaml:a2", "a.yaml:a3", "c.json:c1", "team/b.yml:b1"]);
+    assert_eq!(d.unchanged(), 0);
+
+    d.write("a.yaml", &mappings(&["a1", "changed", "a3"]));
+    assert_eq!(d.published(), 1, "only the document that changed is parsed");
+    d.write("a.yaml", &mappings(&["new", "a1", "changed", "a3"]));
+    assert!(d.published() <= 2, "documents that only moved are not parsed");
+    fs::remove_file(d.dir.path().join("team/b.yml")).unwrap();
+    assert_eq!(d.published(), 0);
+    assert_eq!(d.names(), ["a.yaml:a1", "a.yaml:a3", "a.yaml:changed", "a.yaml:new", "c.json:c1"]);
+    fs::rename(d.dir.path().join("a.yaml"), d.dir.path().join("z.yaml")).unwrap();
+    d.loader.reload();
+    assert_eq!(d.names(), ["c.json:c1", "z.yaml:a1", "z.yaml:a3", "z.yaml:changed", "z.yaml:new"]);
+}
+
+#[test]
+fn an_edit_that_keeps_size_and_inode_is_seen() {
+    let mut d = Directory::new();
+    for n in 0..20 {
+        let name = if n % 2 == 0 { "aa" } else { "bb" };
+        d.write("a.yaml", &mapping(name));
+        assert_eq!(d.published(), 1, "edit {n}");
+        assert_eq!(d.names(), [format!("a.yaml:{name}")]);
+    }
+}
+
+#[test]
+fn what_cannot_be_read_refuses_the_whole_reload_until_it_is_mended() {
+    let mut d = Directory::new();
+    d.write("a.yaml", &mappings(&["a1", "a2"]));
+    d.published();
+    d.write("a.yaml", &mappings(&["a1", "a2", "a3"]));
+    d.write("b.yaml", "kind: [\n---\nkind: CertificatePolicy\n---\napiVersion: certgate.dev/v1alpha1\nkind: TrustProfile\nmetadata: {name: t}\nspec: {modus: Peer}\n");
+    let problems = d.refused();
+    assert_eq!(problems.len(), 3, "{problems:#?}");
+    assert!(problems[0].starts_with("b.yaml:2:1: not valid YAML: "), "{problems:#?}");
+    assert_eq!(problems[1], "b.yaml:3:1: CertificatePolicy default/?: apiVersion: is required");
+    assert!(
+        problems[2].starts_with("b.yaml:8:8: TrustProfile default/t: spec.modus: unknown field; "),
+        "{problems:#?}"
+    );
+    assert_eq!(d.refused(), problems, "it stays refused");
+
+    d.write("b.yaml", "# moved\n\nkind: [\n");
+    let problems = d.refused();
+    assert!(problems[0].starts_with("b.yaml:4:1: "), "{problems:#?}");
+    fs::remove_file(d.dir.path().join("b.yaml")).unwrap();
+    d.published();
+    assert_eq!(d.names(), ["a.yaml:a1", "a.yaml:a2", "a.yaml:a3"]);
+}
+
+#[test]
+fn a_refusal_that_is_taken_back_changes_nothing() {
+    let mut d = Directory::new();
+    d.write("a.yaml", &mapping("a1"));
+    d.published();
+    d.write("b.yaml", "a: b: c\n");
+    d.refused();
+    fs::remove_file(d.dir.path().join("b.yaml")).unwrap();
+    d.unchanged();
+}
+
+#[test]
+fn messages_that_name_lines_follow_their_document() {
+    let mut d = Directory::new();
+    let broken = "kind: Secret\napiVersion: v1\nmetadata: {name: s}\nkind: Secret\n";
+    d.write("a.yaml", broken);
+    assert_eq!(d.refused(), ["a.yaml:4:1: Secret default/s: duplicate key `kind`: first at line 1, column 1"]);
+    d.write("a.yaml", &format!("{}---\n{broken}", mapping("a")));
+    assert_eq!(d.refused(), ["a.yaml:11:1: Secret default/s: duplicate key `kind`: first at line 8, column 1"]);
+}
+
+#[test]
+fn a_directory_that_vanishes_keeps_the_last_snapshot() {
+    let mut d = Directory::new();
+    d.write("p/a.yaml", &mapping("a1"));
+    let path = d.dir.path().join("p");
+    d.loader = Loader::new(&path);
+    d.published();
+    fs::rename(&path, d.dir.path().join("q")).unwrap();
+    assert!(d.refused()[0].contains("No such file or directory"));
+    assert_eq!(d.names(), ["a.yaml:a1"]);
+    fs::rename(d.dir.path().join("q"), &path).unwrap();
+    d.unchanged();
+}
+
+/// Lays out a directory as a kubelet does for a mounted ConfigMap.
+fn mount(dir: &Path, version: &str, files: &[(&str, String)]) {
+    let hidden = dir.join(format!("..{version}"));
+    fs::create_dir(&hidden).unwrap();
+    for (name, text) in files {
+        fs::write(hidden.join(name), text).unwrap();
+    }
+    symlink(format!("..{version}"), dir.join("..data_tmp")).unwrap();
+    fs::rename(dir.join("..data_tmp"), dir.join("..data")).unwrap();
+    for (name, _) in files {
+        let link = dir.join(name);
+        if fs::symlink_metadata(&link).is_err() {
+            symlink(Path::new("..data").join(name), link).unwrap();
+        }
+    }
+}
+
+#[test]
+fn a_mounted_config_map_is_swapped_at_once() {
+    let mut d = Directory::new();
+    mount(d.dir.path(), "1", &[("a.yaml", mapping("old-a")), ("b.yaml", mapping("old-b"))]);
+    d.published();
+    assert_eq!(d.names(), ["a.yaml:old-a", "b.yaml:old-b"]);
+    mount(d.dir.path(), "2", &[("a.yaml", mapping("new-a")), ("b.yaml", mapping("new-b"))]);
+    fs::remove_dir_all(d.dir.path().join("..1")).unwrap();
+    d.published();
+    assert_eq!(d.names(), ["a.yaml:new-a", "b.yaml:new-b"]);
+}
+
+#[test]
+fn two_objects_of_one_name_are_both_errors_until_one_goes() {
+    let mut d = Directory::new();
+    d.write("a.yaml", &mapping("twin"));
+    d.write("b.yaml", &mappings(&["b", "twin"]));
+    d.published();
+    let problems = d.loader.reload().problems;
+    let shown: Vec<String> = problems.iter().map(ToString::to_string).collect();
+    assert_eq!(shown.len(), 2, "{shown:#?}");
+    assert!(shown[0].starts_with("a.yaml:3:18: CertificateMapping default/twin: metadata.name: "), "{shown:#?}");
+    assert!(shown[1].starts_with("b.yaml:10:18: CertificateMapping default/twin: metadata.name: "), "{shown:#?}");
+    fs::remove_file(d.dir.path().join("a.yaml")).unwrap();
+    d.published();
+    assert_eq!(d.loader.reload().problems.len(), 0);
+}
+
+/// A source that runs until dropped.
+struct Running {
+    reloads: Receiver<Reload>,
+    stopper: Stopper,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Running {
+    fn start(path: &Path, notice: Notice) -> Self {
+        let mut loader = Loader::new(path);
+        loader.reload();
+        let options = match notice {
+            // So slow that a test that passes was told by an event.
+            Notice::Events => WatchOptions { notice, poll: Duration::from_secs(60), niceness: 0 },
+            Notice::Poll => WatchOptions { notice, poll: Duration::from_millis(20), niceness: 0 },
+        };
+        let source = Source::new(loader, options);
+        let stopper = source.stopper();
+        let (sender, reloads) = mpsc::channel();
+        let thread = source.spawn(move |reload| _ = sender.send(reload)).unwrap();
+        Self { reloads, stopper, thread: Some(thread) }
+    }
+
+    fn next(&self) -> Reload {
+        self.reloads.recv_timeout(Duration::from_secs(10)).expect("a reload within ten seconds")
+    }
+
+    /// Waits for a snapshot that holds this many mappings.
+    fn until(&self, mappings: usize) -> Arc<Snapshot> {
+        loop {
+            if let Outcome::Published(snapshot) = self.next().outcome
+                && snapshot.counts().mappings == mappings
+            {
+                return snapshot;
+            }
+        }
+    }
+
+    fn until_refused(&self) -> Reload {
+        loop {
+            let reload = self.next();
+            if matches!(reload.outcome, Outcome::Refused) {
+                return reload;
+            }
+        }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.stopper.stop();
+        if let Some(thread) = self.thread.take() {
+            let ended = thread.join();
+            assert!(ended.is_ok() || std::thread::panicking());
+        }
+    }
+}
+
+/// Runs `test` with events and with the poll alone.
+fn both(test: impl Fn(Notice)) {
+    test(Notice::Events);
+    test(Notice::Poll);
+}
+
+#[test]
+fn edits_of_every_sort_are_noticed() {
+    both(|notice| {
+        let dir = tempfile::tempdir().unwrap();
+        let at = |name: &str| dir.path().join(name);
+        fs::write(at("a.yaml"), mapping("a")).unwrap();
+        let running = Running::start(dir.path(), notice);
+        // In place.
+        fs::write(at("a.yaml"), mappings(&["a", "b"])).unwrap();
+        running.until(2);
+        // By an atomic rename.
+        replace(&at("a.yaml"), &mappings(&["a", "b", "c"]));
+        running.until(3);
+        // A new file in a new directory in a new directory.
+        fs::create_dir_all(at("x/y")).unwrap();
+        fs::write(at("x/y/d.yaml"), mapping("d")).unwrap();
+        running.until(4);
+        fs::write(at("x/y/d.yaml"), mappings(&["d", "e"])).unwrap();
+        running.until(5);
+        // Deleted.
+        fs::remove_dir_all(at("x")).unwrap();
+        running.until(3);
+        // Made anew.
+        fs::create_dir(at("x")).unwrap();
+        fs::write(at("x/f.yaml"), mapping("f")).unwrap();
+        running.until(4);
+    });
+}
+
+#[test]
+fn broken_yaml_is_reported_once_and_its_end_too() {
+    both(|notice| {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join("a.yaml"), mapping("a")).unwrap();
+        let running = Running::start(dir.path(), notice);
+        replace(&dir.path().join("b.yaml"), "a: b: c\n");
+        let refused = running.until_refused();
+        assert_eq!(&*refused.problems[0].file, "b.yaml");
+        replace(&dir.path().join("b.yaml"), "a: [\n");
+        let other = running.until_refused();
+        assert_ne!(refused.problems, other.problems);
+        fs::remove_file(dir.path().join("b.yaml")).unwrap();
+        assert!(matches!(running.next().outcome, Outcome::Unchanged));
+    });
+}
+
+#[test]
+fn the_swap_of_a_mounted_config_map_is_noticed_and_whole() {
+    both(|notice| {
+        let dir = tempfile::tempdir().unwrap();
+        mount(dir.path(), "0", &[("a.yaml", mapping("a")), ("b.yaml", mapping("b"))]);
+        let running = Running::start(dir.path(), notice);
+        for version in 1..6 {
+            let names: Vec<String> = (0..=version).map(|n| format!("m{n}")).collect();
+            let names: Vec<&str> = names.iter().map(String::as_str).collect();
+            let text = mappings(&names);
+            mount(
+                dir.path(),
+                &version.to_string(),
+                &[("a.yaml", text.clone()), ("b.yaml", text.replace("name: m", "name: w"))],
+            );
+            fs::remove_dir_all(dir.path().join(format!("..{}", version - 1))).unwrap();
+            loop {
+                if let Outcome::Published(snapshot) = running.next().outcome {
+                    let mappings = snapshot.counts().mappings;
+                    assert_eq!(mappings % 2, 0, "files of one swap were published apart");
+                    if mappings == 2 * (version + 1) {
+                        break;
+                    }
+                }
+            }
+        }
+    });
+}
+
+#[test]
+fn a_directory_that_is_deleted_and_made_anew_is_noticed() {
+    both(|notice| {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("deep/policies");
+        fs::create_dir_all(&path).unwrap();
+        fs::write(path.join("a.yaml"), mapping("a")).unwrap();
+        let running = Running::start(&path, notice);
+        fs::rename(dir.path().join("deep"), dir.path().join("gone")).unwrap();
+        running.until_refused();
+        fs::create_dir_all(&path).unwrap();
+        fs::write(path.join("a.yaml"), mappings(&["a", "b"])).unwrap();
+        running.until(2);
+        fs::write(path.join("a.yaml"), mappings(&["a", "b", "c"])).unwrap();
+        running.until(3);
+    });
+}
+
+#[test]
+fn an_edit_is_live_within_a_second_under_constant_edits() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::write(dir.path().join("a.yaml"), mapping("a")).unwrap();
+    let running = Running::start(dir.path(), Notice::Events);
+    let noisy = dir.path().join("noise.yaml");
+    let (stop, stopped) = mpsc::channel::<()>();
+    let writer = std::thread::spawn(move || {
+        let mut n = 0_u64;
+        while stopped.recv_timeout(Duration::from_millis(3)) == Err(mpsc::RecvTimeoutError::Timeout) {
+            n += 1;
+            replace(&noisy, &mappings(&[&format!("noise-{}", n % 100)]));
+        }
+    });
+    running.until(2);
+    for edit in 0..5 {
+        let start = Instant::now();
+        let names: Vec<String> = (0..edit + 2).map(|n| format!("m{n}")).collect();
+        replace(&dir.path().join("a.yaml"), &mappings(&names.iter().map(String::as_str).collect::<Vec<_>>()));
+        running.until(edit + 3);
+        let took = start.elapsed();
+        assert!(took < Duration::from_secs(1), "edit {edit} took {took:?}");
+    }
+    stop.send(()).unwrap();
+    writer.join().unwrap();
+}
+
+#[test]
+fn a_file_that_is_being_written_is_not_read_by_halves() {
+    use std::io::Write;
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("a.yaml");
+    fs::write(&path, mapping("a")).unwrap();
+    let running = Running::start(dir.path(), Notice::Events);
+    let mut file = fs::File::create(&path).unwrap();
+    for n in 0..10 {
+        write!(file, "---\n{}", mapping(&format!("m{n}"))).unwrap();
+        file.flush().unwrap();
+        // Slower than the pause that ends an edit would be if the file were closed.
+        std::thread::park_timeout(Duration::from_millis(10));
+    }
+    drop(file);
+    let Outcome::Published(snapshot) = running.next().outcome else { panic!("refused") };
+    assert_eq!(snapshot.counts().mappings, 10);
+}
