@@ -1,0 +1,616 @@
+//! Envoy's configuration as types: what the tests vary, and nothing else.
+
+use std::net::SocketAddr;
+use std::path::Path;
+
+use serde_json::{Map, Value, json};
+
+use super::pki::Identity;
+
+/// A whole Envoy.
+#[derive(Clone, Debug, Default)]
+pub struct Config {
+    pub listeners: Vec<Listener>,
+    pub clusters: Vec<Cluster>,
+}
+
+/// The name of the cluster that answers, unless a listener names another.
+pub const UPSTREAM: &str = "upstream";
+
+/// The name of the authorizers' cluster.
+pub const AUTHZ: &str = "authz";
+
+/// A place where Envoy listens.
+#[derive(Clone, Debug)]
+pub struct Listener {
+    pub name: String,
+    /// `None`: any free port.
+    pub address: Option<SocketAddr>,
+    pub tls: Option<DownstreamTls>,
+    pub protocol: Protocol,
+    pub authorization: Option<Authorization>,
+}
+
+/// What a listener does with a connection.
+#[derive(Clone, Debug)]
+pub enum Protocol {
+    Http(Http),
+    /// Connections are passed on as they are.
+    Tcp,
+}
+
+/// A listener's HTTP side.
+#[derive(Clone, Debug)]
+pub struct Http {
+    pub forward: ForwardClientCert,
+    /// Which details a new XFCC element has.
+    pub details: Details,
+    pub routes: Vec<Route>,
+    /// Headers that a filter before the authorizer removes.
+    pub strip: Vec<String>,
+    pub paths: Paths,
+    pub underscores: Underscores,
+}
+
+/// `forward_client_cert_details`.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub enum ForwardClientCert {
+    Sanitize,
+    SanitizeSet,
+    AppendForward,
+    ForwardOnly,
+    AlwaysForwardOnly,
+}
+
+/// `set_current_client_cert_details`.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub enum Details {
+    /// `cert` and `chain`.
+    CertAndChain,
+    /// `cert` alone, as Istio's gateway sends it.
+    Cert,
+    /// All there are.
+    All,
+    /// `subject`, `uri` and `dns`, as a sidecar sends them.
+    Names,
+}
+
+/// Whether Envoy normalizes paths before the authorizer sees them.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub enum Paths {
+    AsSent,
+    Normalized,
+}
+
+/// `headers_with_underscores_action`.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub enum Underscores {
+    Allow,
+    RejectRequest,
+}
+
+/// A route by prefix, the most specific first.
+#[derive(Clone, Debug)]
+pub struct Route {
+    pub prefix: String,
+    pub cluster: String,
+    /// The authorizer's `context_extensions` for this route.
+    pub context_extensions: Vec<(String, String)>,
+}
+
+/// A listener's side of TLS.
+#[derive(Clone, Debug)]
+pub struct DownstreamTls {
+    pub server: Identity,
+    pub clients: ClientCertificates,
+    pub resumption: Resumption,
+}
+
+/// What Envoy asks of a client's certificate.
+#[derive(Clone, Debug)]
+pub enum ClientCertificates {
+    /// Asks for one and passes on whatever comes, for the authorizer to judge.
+    AcceptUntrusted { anchors: String },
+    /// Demands one that leads to `anchors`.
+    Require { anchors: String },
+    /// `require_client_certificate` with no validation context.
+    RequireUnvalidated,
+}
+
+/// Whether clients may resume TLS sessions.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub enum Resumption {
+    Allowed,
+    Disabled,
+}
+
+/// The ext_authz filter.
+#[derive(Clone, Debug)]
+pub struct Authorization {
+    pub failure: FailureMode,
+    pub peer_certificate: PeerCertificate,
+    pub headers: RawHeaders,
+    pub mutations: Mutations,
+    pub timeout: &'static str,
+    pub retries: u32,
+}
+
+/// `failure_mode_allow`.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub enum FailureMode {
+    Deny,
+    Allow,
+}
+
+/// `include_peer_certificate`.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub enum PeerCertificate {
+    Included,
+    LeftOut,
+}
+
+/// `encode_raw_headers`.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub enum RawHeaders {
+    /// `header_map`: each line, as bytes.
+    Lines,
+    /// `headers`: a map, repeated lines joined.
+    Joined,
+}
+
+/// `validate_mutations`.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub enum Mutations {
+    Validated,
+    Trusted,
+}
+
+/// Where requests go.
+#[derive(Clone, Debug)]
+pub struct Cluster {
+    pub name: String,
+    pub addresses: Vec<SocketAddr>,
+    pub http2: bool,
+    pub tls: Option<UpstreamTls>,
+}
+
+/// A cluster's side of TLS.
+#[derive(Clone, Debug)]
+pub struct UpstreamTls {
+    pub identity: Identity,
+    pub anchors: String,
+    pub sni: String,
+}
+
+impl Config {
+    /// One with a cluster `upstream` and a cluster `authz`.
+    pub fn new(upstream: SocketAddr, authz: impl IntoIterator<Item = SocketAddr>) -> Self {
+        let upstream = Cluster { name: UPSTREAM.to_owned(), addresses: vec![upstream], http2: false, tls: None };
+        let authz = Cluster { name: AUTHZ.to_owned(), addresses: authz.into_iter().collect(), http2: true, tls: None };
+        Self { listeners: Vec::new(), clusters: vec![upstream, authz] }
+    }
+
+    /// Adds a listener.
+    pub fn listener(mut self, listener: Listener) -> Self {
+        self.listeners.push(listener);
+        self
+    }
+
+    /// Adds a cluster.
+    pub fn cluster(mut self, cluster: Cluster) -> Self {
+        self.clusters.push(cluster);
+        self
+    }
+
+    /// The bootstrap. Keys and certificates are written inline; the access log goes to `access_log`.
+    pub fn bootstrap(&self, access_log: &Path) -> Value {
+        json!({
+            "node": {"id": "certgate-test", "cluster": "certgate-test"},
+            "admin": {"address": socket_address(&SocketAddr::from(([127, 0, 0, 1], 0)))},
+            "static_resources": {
+                "listeners": self.listeners.iter().map(|l| l.render(access_log)).collect::<Vec<_>>(),
+                "clusters": self.clusters.iter().map(Cluster::render).collect::<Vec<_>>(),
+            },
+        })
+    }
+}
+
+impl Listener {
+    /// An HTTP listener with mutual TLS that leaves judging to the authorizer, as certgate wants it.
+    pub fn https(name: &str, server: &Identity, anchors: &str) -> Self {
+        let tls = DownstreamTls {
+            server: server.clone(),
+            clients: ClientCertificates::AcceptUntrusted { anchors: anchors.to_owned() },
+            resumption: Resumption::Disabled,
+        };
+        Self { tls: Some(tls), ..Self::http(name) }
+    }
+
+    /// An HTTP listener without TLS.
+    pub fn http(name: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            address: None,
+            tls: None,
+            protocol: Protocol::Http(Http::default()),
+            authorization: Some(Authorization::default()),
+        }
+    }
+
+    /// A TCP listener with mutual TLS.
+    pub fn tcp(name: &str, server: &Identity, anchors: &str) -> Self {
+        Self { protocol: Protocol::Tcp, ..Self::https(name, server, anchors) }
+    }
+
+    /// At this address.
+    pub fn at(mut self, address: SocketAddr) -> Self {
+        self.address = Some(address);
+        self
+    }
+
+    /// With another treatment of clients' certificates.
+    pub fn clients(mut self, clients: ClientCertificates) -> Self {
+        self.tls.as_mut().expect("a TLS listener").clients = clients;
+        self
+    }
+
+    /// With TLS session resumption.
+    pub fn resumption(mut self, resumption: Resumption) -> Self {
+        self.tls.as_mut().expect("a TLS listener").resumption = resumption;
+        self
+    }
+
+    /// With its HTTP side changed.
+    pub fn with_http(mut self, change: impl FnOnce(&mut Http)) -> Self {
+        match &mut self.protocol {
+            Protocol::Http(http) => change(http),
+            Protocol::Tcp => panic!("{} is a TCP listener", self.name),
+        }
+        self
+    }
+
+    /// With an XFCC mode.
+    pub fn forward(self, forward: ForwardClientCert) -> Self {
+        self.with_http(|http| http.forward = forward)
+    }
+
+    /// With its authorizer changed.
+    pub fn authorization(mut self, change: impl FnOnce(&mut Authorization)) -> Self {
+        change(self.authorization.as_mut().expect("a listener with an authorizer"));
+        self
+    }
+
+    /// Without an authorizer.
+    pub fn unauthorized(mut self) -> Self {
+        self.authorization = None;
+        self
+    }
+
+    fn render(&self, access_log: &Path) -> Value {
+        let address = self.address.unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 0)));
+        let filters = match &self.protocol {
+            Protocol::Http(http) => vec![http.render(self, access_log)],
+            Protocol::Tcp => {
+                let authorization = self.authorization.iter().map(|a| a.network_filter(&self.name));
+                authorization.chain([tcp_proxy(&self.name, access_log)]).collect()
+            }
+        };
+        let mut chain = Map::new();
+        chain.insert("filters".to_owned(), Value::from(filters));
+        if let Some(tls) = &self.tls {
+            chain.insert("transport_socket".to_owned(), tls.render(&self.protocol));
+        }
+        json!({"name": self.name, "address": socket_address(&address), "filter_chains": [chain]})
+    }
+}
+
+impl Default for Http {
+    fn default() -> Self {
+        Self {
+            forward: ForwardClientCert::Sanitize,
+            details: Details::CertAndChain,
+            routes: vec![Route::new("/")],
+            strip: Vec::new(),
+            paths: Paths::AsSent,
+            underscores: Underscores::Allow,
+        }
+    }
+}
+
+impl Http {
+    fn render(&self, listener: &Listener, access_log: &Path) -> Value {
+        let mut filters = Vec::new();
+        if !self.strip.is_empty() {
+            let mutations: Vec<Value> = self.strip.iter().map(|name| json!({"remove": name})).collect();
+            filters.push(json!({
+                "name": "strip-spoofable",
+                "typed_config": {
+                    "@type": "type.googleapis.com/envoy.extensions.filters.http.header_mutation.v3.HeaderMutation",
+                    "mutations": {"request_mutations": mutations},
+                },
+            }));
+        }
+        if let Some(authorization) = &listener.authorization {
+            filters.push(authorization.http_filter());
+        }
+        filters.push(json!({
+            "name": "envoy.filters.http.router",
+            "typed_config": {"@type": "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router"},
+        }));
+        let mut config = json!({
+            "@type": HTTP_CONNECTION_MANAGER,
+            "stat_prefix": listener.name,
+            "codec_type": "AUTO",
+            "forward_client_cert_details": self.forward.name(),
+            "normalize_path": self.paths == Paths::Normalized,
+            "merge_slashes": self.paths == Paths::Normalized,
+            "path_with_escaped_slashes_action":
+                if self.paths == Paths::Normalized { "REJECT_REQUEST" } else { "KEEP_UNCHANGED" },
+            "common_http_protocol_options": {"headers_with_underscores_action": self.underscores.name()},
+            "route_config": {
+                "virtual_hosts": [{
+                    "name": "all",
+                    "domains": ["*"],
+                    "routes": self.routes.iter().map(Route::render).collect::<Vec<_>>(),
+                }],
+            },
+            "http_filters": filters,
+            "access_log": [access_log_to(access_log)],
+        });
+        let sets = matches!(self.forward, ForwardClientCert::SanitizeSet | ForwardClientCert::AppendForward);
+        if let (true, Some(config)) = (sets, config.as_object_mut()) {
+            config.insert("set_current_client_cert_details".to_owned(), self.details.render());
+        }
+        json!({"name": "envoy.filters.network.http_connection_manager", "typed_config": config})
+    }
+}
+
+const HTTP_CONNECTION_MANAGER: &str =
+    "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager";
+
+impl ForwardClientCert {
+    /// Envoy's word.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Sanitize => "SANITIZE",
+            Self::SanitizeSet => "SANITIZE_SET",
+            Self::AppendForward => "APPEND_FORWARD",
+            Self::ForwardOnly => "FORWARD_ONLY",
+            Self::AlwaysForwardOnly => "ALWAYS_FORWARD_ONLY",
+        }
+    }
+}
+
+impl Details {
+    fn render(self) -> Value {
+        match self {
+            Self::CertAndChain => json!({"cert": true, "chain": true}),
+            Self::Cert => json!({"cert": true, "subject": true, "dns": true, "uri": true}),
+            Self::All => {
+                json!({"cert": true, "chain": true, "subject": true, "dns": true, "uri": true, "issuer": true})
+            }
+            Self::Names => json!({"subject": true, "dns": true, "uri": true}),
+        }
+    }
+}
+
+impl Underscores {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Allow => "ALLOW",
+            Self::RejectRequest => "REJECT_REQUEST",
+        }
+    }
+}
+
+impl Route {
+    /// A route to the upstream.
+    pub fn new(prefix: &str) -> Self {
+        Self { prefix: prefix.to_owned(), cluster: UPSTREAM.to_owned(), context_extensions: Vec::new() }
+    }
+
+    /// A route that names its policy.
+    pub fn with_policy(prefix: &str, policy: &str) -> Self {
+        let context_extensions = vec![("certgate.dev/policy".to_owned(), policy.to_owned())];
+        Self { context_extensions, ..Self::new(prefix) }
+    }
+
+    /// To another cluster.
+    pub fn to(mut self, cluster: &str) -> Self {
+        self.cluster = cluster.to_owned();
+        self
+    }
+
+    fn render(&self) -> Value {
+        let mut route = json!({
+            "match": {"prefix": self.prefix},
+            "route": {"cluster": self.cluster, "timeout": "10s"},
+        });
+        if let (false, Some(route)) = (self.context_extensions.is_empty(), route.as_object_mut()) {
+            let extensions: Map<String, Value> =
+                self.context_extensions.iter().map(|(key, value)| (key.clone(), json!(value))).collect();
+            let per_route = json!({
+                "@type": "type.googleapis.com/envoy.extensions.filters.http.ext_authz.v3.ExtAuthzPerRoute",
+                "check_settings": {"context_extensions": extensions},
+            });
+            route.insert("typed_per_filter_config".to_owned(), json!({"envoy.filters.http.ext_authz": per_route}));
+        }
+        route
+    }
+}
+
+impl DownstreamTls {
+    fn render(&self, protocol: &Protocol) -> Value {
+        let alpn: &[&str] = match protocol {
+            Protocol::Http(_) => &["h2", "http/1.1"],
+            Protocol::Tcp => &[],
+        };
+        let mut common = json!({"alpn_protocols": alpn, "tls_certificates": [tls_certificate(&self.server)]});
+        let require = !matches!(self.clients, ClientCertificates::AcceptUntrusted { .. });
+        let context = match &self.clients {
+            ClientCertificates::AcceptUntrusted { anchors } => {
+                Some(json!({"trusted_ca": inline(anchors), "trust_chain_verification": "ACCEPT_UNTRUSTED"}))
+            }
+            ClientCertificates::Require { anchors } => Some(json!({"trusted_ca": inline(anchors)})),
+            ClientCertificates::RequireUnvalidated => None,
+        };
+        if let (Some(context), Some(common)) = (context, common.as_object_mut()) {
+            common.insert("validation_context".to_owned(), context);
+        }
+        let disabled = self.resumption == Resumption::Disabled;
+        json!({
+            "name": "envoy.transport_sockets.tls",
+            "typed_config": {
+                "@type": "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext",
+                "require_client_certificate": require,
+                "disable_stateless_session_resumption": disabled,
+                "disable_stateful_session_resumption": disabled,
+                "common_tls_context": common,
+            },
+        })
+    }
+}
+
+impl Default for Authorization {
+    fn default() -> Self {
+        Self {
+            failure: FailureMode::Deny,
+            peer_certificate: PeerCertificate::Included,
+            headers: RawHeaders::Lines,
+            mutations: Mutations::Validated,
+            // Longer than a busy test machine may take; the tests of deadlines set their own.
+            timeout: "5s",
+            retries: 0,
+        }
+    }
+}
+
+impl Authorization {
+    fn http_filter(&self) -> Value {
+        json!({
+            "name": "envoy.filters.http.ext_authz",
+            "typed_config": {
+                "@type": "type.googleapis.com/envoy.extensions.filters.http.ext_authz.v3.ExtAuthz",
+                "transport_api_version": "V3",
+                "failure_mode_allow": self.failure == FailureMode::Allow,
+                "include_peer_certificate": self.peer_certificate == PeerCertificate::Included,
+                "include_tls_session": true,
+                "encode_raw_headers": self.headers == RawHeaders::Lines,
+                "validate_mutations": self.mutations == Mutations::Validated,
+                "grpc_service": self.grpc_service(),
+            },
+        })
+    }
+
+    fn network_filter(&self, name: &str) -> Value {
+        json!({
+            "name": "envoy.filters.network.ext_authz",
+            "typed_config": {
+                "@type": "type.googleapis.com/envoy.extensions.filters.network.ext_authz.v3.ExtAuthz",
+                "stat_prefix": name,
+                "transport_api_version": "V3",
+                "failure_mode_allow": self.failure == FailureMode::Allow,
+                "include_peer_certificate": self.peer_certificate == PeerCertificate::Included,
+                "include_tls_session": true,
+                "grpc_service": self.grpc_service(),
+            },
+        })
+    }
+
+    fn grpc_service(&self) -> Value {
+        let mut service = json!({
+            "timeout": self.timeout,
+            "envoy_grpc": {"cluster_name": AUTHZ, "authority": "authz.example.test"},
+        });
+        if let (true, Some(service)) = (self.retries > 0, service.as_object_mut()) {
+            let policy = json!({
+                "num_retries": self.retries,
+                "retry_on": "unavailable,reset,connect-failure",
+                "retry_back_off": {"base_interval": "0.01s", "max_interval": "0.1s"},
+            });
+            service.insert("retry_policy".to_owned(), policy);
+        }
+        service
+    }
+}
+
+impl Cluster {
+    /// A cluster behind TLS at one address: the next proxy.
+    pub fn next_proxy(name: &str, address: SocketAddr, tls: UpstreamTls) -> Self {
+        Self { name: name.to_owned(), addresses: vec![address], http2: false, tls: Some(tls) }
+    }
+
+    fn render(&self) -> Value {
+        let endpoints: Vec<Value> =
+            self.addresses.iter().map(|at| json!({"endpoint": {"address": socket_address(at)}})).collect();
+        let mut cluster = json!({
+            "name": self.name,
+            "type": "STATIC",
+            "connect_timeout": "1s",
+            "load_assignment": {"cluster_name": self.name, "endpoints": [{"lb_endpoints": endpoints}]},
+        });
+        let fields = cluster.as_object_mut().expect("it is an object");
+        if self.http2 {
+            let options = json!({
+                "@type": "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
+                "explicit_http_config": {"http2_protocol_options": {}},
+            });
+            let key = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions";
+            fields.insert("typed_extension_protocol_options".to_owned(), json!({key: options}));
+        }
+        if let Some(tls) = &self.tls {
+            let context = json!({
+                "@type": "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext",
+                "sni": tls.sni,
+                "common_tls_context": {
+                    "tls_certificates": [tls_certificate(&tls.identity)],
+                    "validation_context": {"trusted_ca": inline(&tls.anchors)},
+                },
+            });
+            let socket = json!({"name": "envoy.transport_sockets.tls", "typed_config": context});
+            fields.insert("transport_socket".to_owned(), socket);
+        }
+        cluster
+    }
+}
+
+fn tcp_proxy(name: &str, access_log: &Path) -> Value {
+    json!({
+        "name": "envoy.filters.network.tcp_proxy",
+        "typed_config": {
+            "@type": "type.googleapis.com/envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy",
+            "stat_prefix": name,
+            "cluster": UPSTREAM,
+            "access_log": [access_log_to(access_log)],
+        },
+    })
+}
+
+fn access_log_to(path: &Path) -> Value {
+    json!({
+        "name": "envoy.access_loggers.file",
+        "typed_config": {
+            "@type": "type.googleapis.com/envoy.extensions.access_loggers.file.v3.FileAccessLog",
+            "path": path,
+            "log_format": {"json_format": {
+                "id": "%REQ(x-request-id)%",
+                "status": "%RESPONSE_CODE%",
+                "details": "%RESPONSE_CODE_DETAILS%",
+                "flags": "%RESPONSE_FLAGS%",
+                "authz": "%DYNAMIC_METADATA(envoy.filters.http.ext_authz)%",
+            }},
+        },
+    })
+}
+
+fn tls_certificate(identity: &Identity) -> Value {
+    json!({"certificate_chain": inline(&identity.chain_pem()), "private_key": inline(&identity.key_pem())})
+}
+
+fn inline(text: &str) -> Value {
+    json!({"inline_string": text})
+}
+
+fn socket_address(address: &SocketAddr) -> Value {
+    json!({"socket_address": {"address": address.ip().to_string(), "port_value": address.port()}})
+}

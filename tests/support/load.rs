@@ -1,0 +1,93 @@
+//! Clients that ask again and again, and keep what they saw.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Instant;
+
+use tokio::task::JoinHandle;
+
+use super::client::{Call, Client};
+
+/// One answer.
+#[derive(Clone, Debug)]
+pub struct Sample {
+    /// When the request was sent.
+    pub sent: Instant,
+    /// When its answer was there.
+    pub answered: Instant,
+    pub seen: Seen,
+}
+
+/// What one request met with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Seen {
+    /// The upstream answered; these identity headers had reached it.
+    Served { user: Option<String>, groups: Option<String> },
+    /// It was refused.
+    Refused(u16),
+    /// There was no answer.
+    Broken(String),
+}
+
+/// Clients at work. Each has one connection and sends its next request when the last is answered.
+pub struct Load {
+    stop: Arc<AtomicBool>,
+    answered: Arc<AtomicUsize>,
+    tasks: Vec<JoinHandle<Vec<Sample>>>,
+}
+
+impl Load {
+    /// Sets the clients to work.
+    pub fn start(clients: impl IntoIterator<Item = Client>, path: &'static str) -> Self {
+        let stop = Arc::new(AtomicBool::new(false));
+        let answered = Arc::new(AtomicUsize::new(0));
+        let tasks = clients
+            .into_iter()
+            .map(|client| tokio::spawn(ask(client, path, Arc::clone(&stop), Arc::clone(&answered))))
+            .collect();
+        Self { stop, answered, tasks }
+    }
+
+    /// Awaits so many more answers.
+    pub async fn answers(&self, more: usize) {
+        let goal = self.answered.load(Ordering::Relaxed) + more;
+        super::wait::until("the clients get answers", super::wait::PATIENCE, async || {
+            (self.answered.load(Ordering::Relaxed) >= goal).then_some(())
+        })
+        .await;
+    }
+
+    /// Ends the work and returns what was seen, in the order of the answers.
+    pub async fn stop(self) -> Vec<Sample> {
+        self.stop.store(true, Ordering::Relaxed);
+        let mut samples = Vec::new();
+        for task in self.tasks {
+            samples.extend(task.await.expect("a client does not panic"));
+        }
+        samples.sort_by_key(|sample| sample.answered);
+        samples
+    }
+}
+
+async fn ask(client: Client, path: &str, stop: Arc<AtomicBool>, answered: Arc<AtomicUsize>) -> Vec<Sample> {
+    let mut samples = Vec::new();
+    let mut connection = client.connect().await;
+    while !stop.load(Ordering::Relaxed) {
+        let sent = Instant::now();
+        let seen = match connection.try_send(Call::get(path)).await {
+            Ok(reply) if reply.served() => {
+                let echo = reply.echo();
+                let header = |name| echo.header(name).map(str::to_owned);
+                Seen::Served { user: header("x-certgate-user"), groups: header("x-certgate-groups") }
+            }
+            Ok(reply) => Seen::Refused(reply.status.as_u16()),
+            Err(error) => {
+                connection = client.connect().await;
+                Seen::Broken(error.to_string())
+            }
+        };
+        samples.push(Sample { sent, answered: Instant::now(), seen });
+        answered.fetch_add(1, Ordering::Relaxed);
+    }
+    samples
+}

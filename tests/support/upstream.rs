@@ -1,0 +1,110 @@
+//! The upstream behind the proxy: it answers each request with what reached it, as JSON, and counts.
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::body::Incoming;
+use hyper::header::HeaderValue;
+use hyper::service::service_fn;
+use hyper::{Request, Response};
+use hyper_util::rt::TokioIo;
+use serde::{Deserialize, Serialize};
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+
+/// The response header that only the upstream sets.
+pub const SERVED_BY: &str = "x-served-by";
+
+/// What reached the upstream.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Echo {
+    pub method: String,
+    /// The request target as it came.
+    pub target: String,
+    /// Each header line, in order; bytes outside ASCII appear as the characters of the same number.
+    pub headers: Vec<(String, String)>,
+}
+
+impl Echo {
+    /// Every line of a header.
+    pub fn all(&self, name: &str) -> Vec<&str> {
+        self.headers.iter().filter(|(key, _)| key == name).map(|(_, value)| value.as_str()).collect()
+    }
+
+    /// A header that must not be there twice.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        let all = self.all(name);
+        assert!(all.len() < 2, "{name} reached the upstream more than once: {all:?}");
+        all.first().copied()
+    }
+}
+
+/// A running upstream; ends when dropped.
+pub struct Upstream {
+    address: SocketAddr,
+    served: Arc<AtomicUsize>,
+    task: JoinHandle<()>,
+}
+
+impl Upstream {
+    /// Starts it. It speaks HTTP/1.1.
+    pub async fn start() -> Self {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a port is free");
+        let address = listener.local_addr().expect("it is bound");
+        let served = Arc::new(AtomicUsize::new(0));
+        let counter = Arc::clone(&served);
+        let task = tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                // Without it the answer waits for the peer's delayed acknowledgement.
+                let _ = stream.set_nodelay(true);
+                let counter = Arc::clone(&counter);
+                tokio::spawn(async move {
+                    let service = service_fn(|request| {
+                        counter.fetch_add(1, Ordering::Relaxed);
+                        async move { Ok::<_, Infallible>(echo(&request)) }
+                    });
+                    // A connection that breaks is the proxy's business.
+                    let _ = hyper::server::conn::http1::Builder::new()
+                        .serve_connection(TokioIo::new(stream), service)
+                        .await;
+                });
+            }
+        });
+        Self { address, served, task }
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// How many requests have reached it.
+    pub fn served(&self) -> usize {
+        self.served.load(Ordering::Relaxed)
+    }
+}
+
+impl Drop for Upstream {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+fn echo(request: &Request<Incoming>) -> Response<Full<Bytes>> {
+    let text = |value: &HeaderValue| value.as_bytes().iter().map(|&byte| char::from(byte)).collect();
+    let told = Echo {
+        method: request.method().to_string(),
+        target: request.uri().to_string(),
+        headers: request.headers().iter().map(|(key, value)| (key.to_string(), text(value))).collect(),
+    };
+    let body = serde_json::to_vec(&told).expect("it is plain data");
+    Response::builder()
+        .header(SERVED_BY, "upstream")
+        .header("content-type", "application/json")
+        .body(Full::from(body))
+        .expect("the parts are sound")
+}
