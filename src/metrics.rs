@@ -264,7 +264,7 @@ impl Metrics {
     pub fn published(&self, generation: u64, counts: Counts) {
         self.values.generation.store(generation, Ordering::Relaxed);
         self.values.published_at.store(millis_now(), Ordering::Relaxed);
-        let counts = [counts.policies, counts.invalid_policies, counts.trust_profiles, counts.mappings];
+        let counts = [counts.policies, counts.invalid_policies, counts.unavailable_policies, counts.mappings];
         for (gauge, count) in self.values.objects.iter().zip(counts) {
             gauge.store(i64::try_from(count).unwrap_or(i64::MAX), Ordering::Relaxed);
         }

@@ -72,7 +72,7 @@ fn wrong_objects_are_refused_with_their_field() {
             (mapping, "{certificate: {issuerSerial: {issuer: \"CN=a\"}}, identity: {user: u}}", "spec.certificate.issuerSerial.serialNumber: Required value"),
             (mapping, "{certificate: {issuerSerial: {issuer: \"CN=a\", serialNumber: xyz}}, identity: {user: u}}", "spec.certificate.issuerSerial.serialNumber: Invalid value"),
             (mapping, "{certificate: {uri: nonsense}, identity: {user: u}}", "spec.certificate.uri: Invalid value"),
-            (mapping, "{certificate: {dns: a}, identity: {user: u}, state: Off}", "spec.state: Unsupported value: \"Off\""),
+            (mapping, "{certificate: {dns: a}, identity: {user: u}, state: Gone}", "spec.state: Unsupported value: \"Gone\""),
         ];
         let mut wrong = Vec::new();
         for (kind, spec, words) in rows {
