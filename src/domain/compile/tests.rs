@@ -68,11 +68,21 @@ fn each_mistake_has_its_field_and_message() {
     let long = "x".repeat(2049);
     let rows: Vec<(Kind, Value, &str, &str)> = vec![
         (P, policy(json!({"trustRef": {"name": "Partners"}})), "spec.trustRef.name", "\"Partners\" is not a name"),
-        (P, policy(json!({"trustRef": {"name": "a", "namespace": "a.b"}})), "spec.trustRef.namespace", "not a namespace"),
+        (
+            P,
+            policy(json!({"trustRef": {"name": "a", "namespace": "a.b"}})),
+            "spec.trustRef.namespace",
+            "not a namespace",
+        ),
         (P, matched(json!({"hosts": ["https://a.example"]})), "spec.match[1].hosts[0]", "not a host name"),
         (P, matched(json!({"hosts": ["a.example", "b.example:443"]})), "spec.match[1].hosts[1]", "has no port"),
         (P, matched(json!({"hosts": ["a.*.example"]})), "spec.match[1].hosts[0]", "whole first label"),
-        (P, matched(json!({"paths": [{"prefix": "/a"}, {"exact": "a"}]})), "spec.match[1].paths[1].exact", "does not begin with `/`"),
+        (
+            P,
+            matched(json!({"paths": [{"prefix": "/a"}, {"exact": "a"}]})),
+            "spec.match[1].paths[1].exact",
+            "does not begin with `/`",
+        ),
         (P, matched(json!({"paths": [{"prefix": "/a/../b"}]})), "spec.match[1].paths[0].prefix", "dot segment"),
         (P, matched(json!({"paths": [{"prefix": "/a?b"}]})), "spec.match[1].paths[0].prefix", "no query"),
         (P, matched(json!({"paths": [{}]})), "spec.match[1].paths[0]", "exactly one of exact, prefix"),
@@ -85,22 +95,73 @@ fn each_mistake_has_its_field_and_message() {
         (P, evidence(json!({"xfcc": {"element": 0}})), "spec.evidence[0].xfcc.element", "1 (the right-most)"),
         (P, evidence(json!({"xfcc": {"element": 1, "by": ""}})), "spec.evidence[0].xfcc.by", "not a URI"),
         (P, evidence(json!({"header": {"format": "HAProxy"}})), "spec.evidence[0].header.name", "no usual header"),
-        (P, evidence(json!({"header": {"format": "Nginx", "name": "a b"}})), "spec.evidence[0].header.name", "not the name of a header"),
-        (P, evidence(json!({"header": {"format": "Nginx", "name": "X-Forwarded-Client-Cert"}})), "spec.evidence[0].header.name", "use xfcc"),
-        (P, evidence(json!({"header": {"format": "Nginx", "chainName": "c"}})), "spec.evidence[0].header.chainName", "no header for the chain"),
-        (P, evidence(json!({"header": {"format": "RFC9440", "chainName": "Client-Cert"}})), "spec.evidence[0].header.chainName", "the same header"),
+        (
+            P,
+            evidence(json!({"header": {"format": "Nginx", "name": "a b"}})),
+            "spec.evidence[0].header.name",
+            "not the name of a header",
+        ),
+        (
+            P,
+            evidence(json!({"header": {"format": "Nginx", "name": "X-Forwarded-Client-Cert"}})),
+            "spec.evidence[0].header.name",
+            "use xfcc",
+        ),
+        (
+            P,
+            evidence(json!({"header": {"format": "Nginx", "chainName": "c"}})),
+            "spec.evidence[0].header.chainName",
+            "no header for the chain",
+        ),
+        (
+            P,
+            evidence(json!({"header": {"format": "RFC9440", "chainName": "Client-Cert"}})),
+            "spec.evidence[0].header.chainName",
+            "the same header",
+        ),
         (P, policy(json!({"mapping": {}})), "spec.mapping", "nothing is mapped"),
-        (P, policy(json!({"mapping": {"oneToOne": [{"certificate": {"dns": "a.example"}, "identity": {"user": "u"}}]}})), "spec.mapping.oneToOne[0].certificate", "sha256 or inline"),
-        (P, policy(json!({"mapping": {"oneToOne": [{"certificate": {"publicKeySha256": hash}, "identity": {"user": "u"}}]}})), "spec.mapping.oneToOne[0].certificate", "sha256 or inline"),
-        (P, policy(json!({"mapping": {"oneToOne": [{"certificate": {"sha256": hash}, "identity": {"user": "u"}}, {"certificate": {"sha256": hash.to_uppercase()}, "identity": {"user": "v"}}]}})), "spec.mapping.oneToOne[1].certificate", "the same certificate as oneToOne[0]"),
+        (
+            P,
+            policy(
+                json!({"mapping": {"oneToOne": [{"certificate": {"dns": "a.example"}, "identity": {"user": "u"}}]}}),
+            ),
+            "spec.mapping.oneToOne[0].certificate",
+            "sha256 or inline",
+        ),
+        (
+            P,
+            policy(
+                json!({"mapping": {"oneToOne": [{"certificate": {"publicKeySha256": hash}, "identity": {"user": "u"}}]}}),
+            ),
+            "spec.mapping.oneToOne[0].certificate",
+            "sha256 or inline",
+        ),
+        (
+            P,
+            policy(
+                json!({"mapping": {"oneToOne": [{"certificate": {"sha256": hash}, "identity": {"user": "u"}}, {"certificate": {"sha256": hash.to_uppercase()}, "identity": {"user": "v"}}]}}),
+            ),
+            "spec.mapping.oneToOne[1].certificate",
+            "the same certificate as oneToOne[0]",
+        ),
         (P, rule(json!({"name": ""})), "spec.mapping.rules[0].name", "is empty"),
         (P, rule(json!({"identity": null})), "spec.mapping.rules[0].identity", "needs an identity"),
         (P, rule(json!({"action": "Deny"})), "spec.mapping.rules[0].identity", "has no identity"),
         (P, rule(json!({"where": []})), "spec.mapping.rules[0].where", "would match every certificate"),
-        (P, rule(json!({"identity": {"user": "u", "groups": ["a", "b,c"]}})), "spec.mapping.rules[0].identity.groups[1]", "holds a comma"),
+        (
+            P,
+            rule(json!({"identity": {"user": "u", "groups": ["a", "b,c"]}})),
+            "spec.mapping.rules[0].identity.groups[1]",
+            "holds a comma",
+        ),
         (P, part(json!({"attribute": null})), "spec.mapping.rules[0].where[0].attribute", "an attribute is wanted"),
         (P, part(json!({"attribute": "Company"})), "spec.mapping.rules[0].where[0].attribute", "Company"),
-        (P, part(json!({"field": "URI"})), "spec.mapping.rules[0].where[0].attribute", "only fields Subject and Issuer"),
+        (
+            P,
+            part(json!({"field": "URI"})),
+            "spec.mapping.rules[0].where[0].attribute",
+            "only fields Subject and Issuer",
+        ),
         (P, part(json!({"value": ""})), "spec.mapping.rules[0].where[0].value", "empty"),
         (P, part(json!({"value": "a\\b"})), "spec.mapping.rules[0].where[0].value", "escape"),
         (P, part(json!({"value": "Contoso\n"})), "spec.mapping.rules[0].where[0].value", "control character"),
@@ -110,20 +171,52 @@ fn each_mistake_has_its_field_and_message() {
         (P, headers(json!({"groups": "Host"})), "spec.response.headers.groups", "reserved"),
         (P, headers(json!({"uid": "X-Envoy-Foo"})), "spec.response.headers.uid", "reserved"),
         (P, headers(json!({"uid": "x-certgate-groups"})), "spec.response.headers.uid", "carries something else"),
-        (P, headers(json!({"extra": {"tier": "X-Certgate-User"}})), "spec.response.headers.extra.tier", "carries something else"),
-        (P, policy(json!({"evidence": [{"header": {"format": "Nginx"}}], "response": {"headers": {"user": "ssl-client-cert"}}})), "spec.response.headers.user", "reads the certificate"),
+        (
+            P,
+            headers(json!({"extra": {"tier": "X-Certgate-User"}})),
+            "spec.response.headers.extra.tier",
+            "carries something else",
+        ),
+        (
+            P,
+            policy(
+                json!({"evidence": [{"header": {"format": "Nginx"}}], "response": {"headers": {"user": "ssl-client-cert"}}}),
+            ),
+            "spec.response.headers.user",
+            "reads the certificate",
+        ),
         (P, denial(json!({"status": 200})), "spec.response.denial.status", "200 is no status of a denial"),
-        (P, denial(json!({"missingCertificateStatus": 70_000})), "spec.response.denial.missingCertificateStatus", "want 400 to 599"),
+        (
+            P,
+            denial(json!({"missingCertificateStatus": 70_000})),
+            "spec.response.denial.missingCertificateStatus",
+            "want 400 to 599",
+        ),
         (T, anchors(json!({})), "spec.trustAnchors[0]", "exactly one of configMap"),
         (T, anchors(json!({"inline": "x", "file": "/x"})), "spec.trustAnchors[0]", "exactly one of configMap"),
         (T, anchors(json!({"inline": "hello"})), "spec.trustAnchors[0].inline", "BEGIN CERTIFICATE"),
         (T, anchors(json!({"inline": truncated})), "spec.trustAnchors[0].inline", "certificate 1"),
         (T, anchors(json!({"configMap": {"name": "A_b"}})), "spec.trustAnchors[0].configMap.name", "not a name"),
-        (T, anchors(json!({"secret": {"name": "a", "key": ""}})), "spec.trustAnchors[0].secret.key", "the key is empty"),
-        (T, anchors(json!({"clusterTrustBundle": {"name": ""}})), "spec.trustAnchors[0].clusterTrustBundle.name", "empty"),
+        (
+            T,
+            anchors(json!({"secret": {"name": "a", "key": ""}})),
+            "spec.trustAnchors[0].secret.key",
+            "the key is empty",
+        ),
+        (
+            T,
+            anchors(json!({"clusterTrustBundle": {"name": ""}})),
+            "spec.trustAnchors[0].clusterTrustBundle.name",
+            "empty",
+        ),
         (T, anchors(json!({"file": ""})), "spec.trustAnchors[0].file", "not the path of a file"),
         (T, json!({"issuingAuthorities": []}), "spec.issuingAuthorities", "the list is empty"),
-        (T, json!({"trustList": [{"sha256": hash}, {"sha256": "abcd"}]}), "spec.trustList[1].sha256", "64 hexadecimal digits"),
+        (
+            T,
+            json!({"trustList": [{"sha256": hash}, {"sha256": "abcd"}]}),
+            "spec.trustList[1].sha256",
+            "64 hexadecimal digits",
+        ),
         (T, json!({"disallowed": [{"sha256": "xx"}]}), "spec.disallowed[0].sha256", "64 hexadecimal digits"),
         (T, json!({"requirements": {"minimumRsaBits": 1024}}), "spec.requirements.minimumRsaBits", "want 2048"),
         (T, json!({"requirements": {"maxPathLength": -1}}), "spec.requirements.maxPathLength", "out of range"),
@@ -143,7 +236,12 @@ fn each_mistake_has_its_field_and_message() {
         (M, named(json!({"email": "bob"})), "spec.certificate.email", "not an e-mail address"),
         (M, named(json!({"subject": ""})), "spec.certificate.subject", "empty"),
         (M, named(json!({"subject": "no equals sign"})), "spec.certificate.subject", ""),
-        (M, named(json!({"issuerSerial": {"issuer": "Foo=1", "serialNumber": "1"}})), "spec.certificate.issuerSerial.issuer", ""),
+        (
+            M,
+            named(json!({"issuerSerial": {"issuer": "Foo=1", "serialNumber": "1"}})),
+            "spec.certificate.issuerSerial.issuer",
+            "",
+        ),
         (M, serial("0"), "spec.certificate.issuerSerial.serialNumber", "not a serial number"),
         (M, serial("0x12"), "spec.certificate.issuerSerial.serialNumber", "not a serial number"),
         (M, serial("1:23"), "spec.certificate.issuerSerial.serialNumber", "not a serial number"),
@@ -224,7 +322,12 @@ fn odd_but_legal_specs_compile() {
         (P, policy(json!({}))),
         (P, policy(json!({"match": []}))),
         (P, policy(json!({"match": [{}]}))),
-        (P, policy(json!({"match": [{"hosts": ["*", "A.Example."], "paths": [{"prefix": "/"}], "methods": ["M-SEARCH"]}]}))),
+        (
+            P,
+            policy(
+                json!({"match": [{"hosts": ["*", "A.Example."], "paths": [{"prefix": "/"}], "methods": ["M-SEARCH"]}]}),
+            ),
+        ),
         (P, policy(json!({"mapping": {"selector": {}}}))),
         (P, policy(json!({"evidence": [{"peerCertificate": {}}, {"peerCertificate": {"chainFrom": "Xfcc"}}]}))),
         (P, policy(json!({"response": {"headers": {"user": "X-User", "extra": {"a": "x-a", "b": "x-b"}}}}))),
@@ -246,7 +349,10 @@ fn warnings_name_what_was_hardly_meant() {
         (json!({"mode": "Peer", "trustAnchors": [{"file": "a"}]}), &["spec.trustAnchors", "spec.trustedPeers"]),
         (json!({"trustAnchors": [{"file": "a"}], "trustedPeers": [{"file": "b"}]}), &["spec.trustedPeers"]),
         (json!({"mode": "PeerOrChain", "trustAnchors": [{"file": "a"}], "trustedPeers": [{"file": "b"}]}), &[]),
-        (json!({"mode": "Peer", "trustedPeers": [{"file": "b"}], "issuingAuthorities": [{"sha256": "00".repeat(32)}]}), &["spec.issuingAuthorities"]),
+        (
+            json!({"mode": "Peer", "trustedPeers": [{"file": "b"}], "issuingAuthorities": [{"sha256": "00".repeat(32)}]}),
+            &["spec.issuingAuthorities"],
+        ),
     ];
     for (spec, want) in rows {
         let report = report(Kind::TrustProfile, &meta(), &spec);
@@ -263,8 +369,15 @@ fn what_can_be_read_of_a_broken_policy_is_kept() {
         compile(spec).routes.iter().map(|route| format!("{} {} {:?}", route.host, route.path, route.methods)).collect()
     };
     let whole = PathPattern::Unreadable.to_string();
-    assert_eq!(routes(matched(json!({"hosts": ["a b", "c.example"]}))), ["a.example any path []", "c.example any path []"]);
-    assert_eq!(routes(policy(json!({"match": [{"hosts": ["a b"]}]}))), [""; 0], "an unreadable host selects nothing, not any host");
+    assert_eq!(
+        routes(matched(json!({"hosts": ["a b", "c.example"]}))),
+        ["a.example any path []", "c.example any path []"]
+    );
+    assert_eq!(
+        routes(policy(json!({"match": [{"hosts": ["a b"]}]}))),
+        [""; 0],
+        "an unreadable host selects nothing, not any host"
+    );
     assert_eq!(
         routes(matched(json!({"paths": [{"exact": "/a"}, {"exact": "a"}], "methods": ["GET"]}))),
         ["a.example any path []".to_owned(), format!("b.example {whole} []")]

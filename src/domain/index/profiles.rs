@@ -9,10 +9,12 @@ use super::{Problems, Severity};
 use crate::domain::certificate::Certificate;
 use crate::domain::compile::{CompiledProfile, Field, Report, SourceRef, trust_profile};
 use crate::domain::mapping::table::twin_error;
+use crate::domain::path::signature::SignaturePolicy;
+use crate::domain::path::{DEFAULT_MAX_PATH_LENGTH, KeyPurpose, PathParameters, UsageRule};
 use crate::domain::spec::{
     ExtendedKeyUsageSpec, FieldError, Kind, ObjectId, ObjectMeta, TrustModeSpec, TrustProfileSpec,
 };
-use crate::domain::trust::{ExtendedKeyUsage, Requirements, TrustMode, TrustParameters, TrustProfile};
+use crate::domain::trust::{TrustMode, TrustParameters, TrustProfile};
 
 /// What a reference to a profile comes to.
 #[derive(Debug)]
@@ -216,14 +218,18 @@ fn parameters(compiled: &CompiledProfile, [anchors, intermediates, peers]: &[Vec
         issuing_authorities: compiled.issuing_authorities.as_ref().map(|set| set.iter().copied().collect()),
         trust_list: compiled.trust_list.as_ref().map(|set| set.iter().copied().collect()),
         disallowed: compiled.disallowed.iter().copied().collect(),
-        requirements: Requirements {
-            extended_key_usage: match compiled.requirements.extended_key_usage {
-                ExtendedKeyUsageSpec::Listed => ExtendedKeyUsage::Listed,
-                ExtendedKeyUsageSpec::ListedOrAny => ExtendedKeyUsage::ListedOrAny,
-                ExtendedKeyUsageSpec::Permitted => ExtendedKeyUsage::Permitted,
+        requirements: PathParameters {
+            usage: match compiled.requirements.extended_key_usage {
+                ExtendedKeyUsageSpec::Listed => UsageRule::Listed(KeyPurpose::ClientAuth),
+                ExtendedKeyUsageSpec::Permitted => UsageRule::Permitted(KeyPurpose::ClientAuth),
+                ExtendedKeyUsageSpec::PermittedOrAny => UsageRule::PermittedOrAny(KeyPurpose::ClientAuth),
             },
-            minimum_rsa_bits: compiled.requirements.minimum_rsa_bits,
-            max_path_length: compiled.requirements.max_path_length,
+            signatures: SignaturePolicy {
+                minimum_rsa_bits: compiled.requirements.minimum_rsa_bits,
+                ..SignaturePolicy::default()
+            },
+            max_path_length: compiled.requirements.max_path_length.unwrap_or(DEFAULT_MAX_PATH_LENGTH),
+            ..PathParameters::default()
         },
     }
 }

@@ -309,13 +309,15 @@ impl MappingStore {
         !self.unreadable.is_empty()
     }
 
-    /// The mappings selected by `selector` that would disable a certificate which nobody can tell.
-    pub fn unreadable<'a>(&'a self, namespace: &'a str, selector: &'a LabelSelector) -> impl Iterator<Item = ObjectId> {
-        self.unreadable.iter().filter_map(move |&at| {
-            let record = self.table.records.get(at)?.as_ref()?;
-            let group = self.groups.get(record.group)?;
-            (group.namespace == namespace && selector.selects(&group.labels)).then(|| self.id(at))?
-        })
+    /// The mappings selected by `selector` that would disable a certificate which nobody can tell, sorted.
+    pub fn unreadable(&self, namespace: &str, selector: &LabelSelector) -> BTreeSet<ObjectId> {
+        let selected = |at: &&u32| {
+            let record = self.table.records.get(**at).and_then(Option::as_ref);
+            record
+                .and_then(|record| self.groups.get(record.group))
+                .is_some_and(|group| group.namespace == namespace && selector.selects(&group.labels))
+        };
+        self.unreadable.iter().filter(selected).filter_map(|at| self.id(*at)).collect()
     }
 
     fn id_hash(&self, namespace: &str, name: &str) -> u64 {

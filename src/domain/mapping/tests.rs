@@ -83,35 +83,95 @@ fn rules_over_subject_and_issuer() {
     let one = |rule: &Value| json!({"rules": [rule]});
     let allow = |parts: &[(&str, &str, &str)]| one(&rule("yes", "Allow", parts));
     let no_subject = Template { subject: vec![], sans: vec![San::Dns("a.example".into())], ..Template::default() };
-    let rows: Vec<(&str, Value, &Template, Result<&str, Reason>)> = vec![
-        ("deny above allow denies", json!({"rules": [deny_sales, contoso]}), &sales, Err(Reason::MappingDenied)),
-        ("deny below allow does not", json!({"rules": [contoso, deny_sales]}), &sales, Ok("contoso")),
-        ("a deny that does not match lets the next rule decide", json!({"rules": [deny_sales, contoso]}), &legal, Ok("contoso")),
-        ("a repeated attribute matches if any value does", json!({"rules": [deny_sales, contoso]}), &both, Err(Reason::MappingDenied)),
-        ("no rule matches", one(&deny_sales), &legal, Err(Reason::NoMapping)),
-        ("whole value, not a prefix", allow(&[("Subject", "O", "Contoso")]), &subject(&[(O, "Contoso Evil")]), Err(Reason::NoMapping)),
-        ("whole value, not a suffix", allow(&[("Subject", "O", "Contoso")]), &subject(&[(O, "Evil Contoso")]), Err(Reason::NoMapping)),
-        ("case counts", allow(&[("Subject", "O", "contoso")]), &legal, Err(Reason::NoMapping)),
-        ("case does not count when so written", json!({"rules": [{"name": "i", "action": "Allow", "where": [{"field": "Subject", "attribute": "O", "value": "CONTO*", "case": "Insensitive"}], "identity": {"user": "i"}}]}), &legal, Ok("i")),
-        ("parts are joined by and", allow(&[("Subject", "O", "Contoso"), ("Subject", "OU", "Sales")]), &legal, Err(Reason::NoMapping)),
-        ("all parts match", allow(&[("Subject", "O", "Contoso"), ("Subject", "OU", "Legal")]), &legal, Ok("yes")),
-        ("parts may match different values", allow(&[("Subject", "OU", "Legal"), ("Subject", "OU", "Sales")]), &both, Ok("yes")),
-        ("a missing attribute matches nothing", allow(&[("Subject", "L", "*")]), &legal, Err(Reason::NoMapping)),
-        ("an attribute that is there matches an asterisk", allow(&[("Subject", "OU", "*")]), &legal, Ok("yes")),
-        ("an empty subject matches nothing", allow(&[("Subject", "CN", "*")]), &no_subject, Err(Reason::NoMapping)),
-        ("issuer", allow(&[("Issuer", "CN", "Acme CA")]), &legal, Ok("yes")),
-        ("the issuer is not the subject", allow(&[("Issuer", "O", "Contoso")]), &legal, Err(Reason::NoMapping)),
-        ("dotted type", allow(&[("Subject", "2.5.4.10", "Contoso")]), &legal, Ok("yes")),
-        ("second spelling of a type", allow(&[("Subject", "organizationName", "Contoso")]), &legal, Ok("yes")),
-        ("multi-valued RDN", allow(&[("Subject", "OU", "Legal"), ("Subject", "CN", "a")]), &joined, Ok("yes")),
-        ("UTF8String", allow(&[("Subject", "O", "Contoso")]), &with_text(Text::Utf8), Ok("yes")),
-        ("PrintableString", allow(&[("Subject", "O", "Contoso")]), &with_text(Text::Printable), Ok("yes")),
-        ("BMPString", allow(&[("Subject", "O", "Contoso")]), &with_text(Text::Bmp), Ok("yes")),
-        ("escaped asterisk is literal", allow(&[("Subject", "O", r"Con\*")]), &legal, Err(Reason::NoMapping)),
-        ("escaped asterisk matches itself", allow(&[("Subject", "O", r"Con\*")]), &subject(&[(O, "Con*")]), Ok("yes")),
-        ("a disabled rule is passed over", json!({"rules": [{"name": "d", "action": "Deny", "where": [{"field": "Subject", "attribute": "O", "value": "*"}], "state": "Disabled"}, contoso]}), &sales, Ok("contoso")),
-        ("DenyFirst: a deny below beats an allow above", json!({"precedence": "DenyFirst", "rules": [contoso, deny_sales]}), &sales, Err(Reason::MappingDenied)),
-        ("DenyFirst: without a deny, the rules as ever", json!({"precedence": "DenyFirst", "rules": [contoso, deny_sales]}), &legal, Ok("contoso")),
+    let rows: Vec<(&str, Value, Template, Result<&str, Reason>)> = vec![
+        ("deny above allow denies", json!({"rules": [deny_sales, contoso]}), sales.clone(), Err(Reason::MappingDenied)),
+        ("deny below allow does not", json!({"rules": [contoso, deny_sales]}), sales.clone(), Ok("contoso")),
+        (
+            "a deny that does not match lets the next rule decide",
+            json!({"rules": [deny_sales, contoso]}),
+            legal.clone(),
+            Ok("contoso"),
+        ),
+        (
+            "a repeated attribute matches if any value does",
+            json!({"rules": [deny_sales, contoso]}),
+            both.clone(),
+            Err(Reason::MappingDenied),
+        ),
+        ("no rule matches", one(&deny_sales), legal.clone(), Err(Reason::NoMapping)),
+        (
+            "whole value, not a prefix",
+            allow(&[("Subject", "O", "Contoso")]),
+            subject(&[(O, "Contoso Evil")]),
+            Err(Reason::NoMapping),
+        ),
+        (
+            "whole value, not a suffix",
+            allow(&[("Subject", "O", "Contoso")]),
+            subject(&[(O, "Evil Contoso")]),
+            Err(Reason::NoMapping),
+        ),
+        ("case counts", allow(&[("Subject", "O", "contoso")]), legal.clone(), Err(Reason::NoMapping)),
+        (
+            "case does not count when so written",
+            json!({"rules": [{"name": "i", "action": "Allow", "where": [{"field": "Subject", "attribute": "O", "value": "CONTO*", "case": "Insensitive"}], "identity": {"user": "i"}}]}),
+            legal.clone(),
+            Ok("i"),
+        ),
+        (
+            "parts are joined by and",
+            allow(&[("Subject", "O", "Contoso"), ("Subject", "OU", "Sales")]),
+            legal.clone(),
+            Err(Reason::NoMapping),
+        ),
+        (
+            "all parts match",
+            allow(&[("Subject", "O", "Contoso"), ("Subject", "OU", "Legal")]),
+            legal.clone(),
+            Ok("yes"),
+        ),
+        (
+            "parts may match different values",
+            allow(&[("Subject", "OU", "Legal"), ("Subject", "OU", "Sales")]),
+            both.clone(),
+            Ok("yes"),
+        ),
+        ("a missing attribute matches nothing", allow(&[("Subject", "L", "*")]), legal.clone(), Err(Reason::NoMapping)),
+        ("an attribute that is there matches an asterisk", allow(&[("Subject", "OU", "*")]), legal.clone(), Ok("yes")),
+        (
+            "an empty subject matches nothing",
+            allow(&[("Subject", "CN", "*")]),
+            no_subject.clone(),
+            Err(Reason::NoMapping),
+        ),
+        ("issuer", allow(&[("Issuer", "CN", "Acme CA")]), legal.clone(), Ok("yes")),
+        ("the issuer is not the subject", allow(&[("Issuer", "O", "Contoso")]), legal.clone(), Err(Reason::NoMapping)),
+        ("dotted type", allow(&[("Subject", "2.5.4.10", "Contoso")]), legal.clone(), Ok("yes")),
+        ("second spelling of a type", allow(&[("Subject", "organizationName", "Contoso")]), legal.clone(), Ok("yes")),
+        ("multi-valued RDN", allow(&[("Subject", "OU", "Legal"), ("Subject", "CN", "a")]), joined.clone(), Ok("yes")),
+        ("UTF8String", allow(&[("Subject", "O", "Contoso")]), with_text(Text::Utf8), Ok("yes")),
+        ("PrintableString", allow(&[("Subject", "O", "Contoso")]), with_text(Text::Printable), Ok("yes")),
+        ("BMPString", allow(&[("Subject", "O", "Contoso")]), with_text(Text::Bmp), Ok("yes")),
+        ("escaped asterisk is literal", allow(&[("Subject", "O", r"Con\*")]), legal.clone(), Err(Reason::NoMapping)),
+        ("escaped asterisk matches itself", allow(&[("Subject", "O", r"Con\*")]), subject(&[(O, "Con*")]), Ok("yes")),
+        (
+            "a disabled rule is passed over",
+            json!({"rules": [{"name": "d", "action": "Deny", "where": [{"field": "Subject", "attribute": "O", "value": "*"}], "state": "Disabled"}, contoso]}),
+            sales.clone(),
+            Ok("contoso"),
+        ),
+        (
+            "DenyFirst: a deny below beats an allow above",
+            json!({"precedence": "DenyFirst", "rules": [contoso, deny_sales]}),
+            sales.clone(),
+            Err(Reason::MappingDenied),
+        ),
+        (
+            "DenyFirst: without a deny, the rules as ever",
+            json!({"precedence": "DenyFirst", "rules": [contoso, deny_sales]}),
+            legal.clone(),
+            Ok("contoso"),
+        ),
     ];
     for (row, mapping, template, want) in rows {
         assert_eq!(run(&mapping, &[], &template.parsed()), want.map(str::to_owned), "{row}");
@@ -124,13 +184,33 @@ fn rules_over_alternative_names() {
     let allow = |field: &str, value: &str| json!({"rules": [rule("yes", "Allow", &[(field, "", value)])]});
     let rows: Vec<(&str, Value, Template, Result<&str, Reason>)> = vec![
         ("URI", allow("URI", "spiffe://acme.example/ns/a/*"), sans(&[uri()]), Ok("yes")),
-        ("URI, any of several", allow("URI", "spiffe://acme.example/*"), sans(&[San::Uri("urn:x:y".into()), uri()]), Ok("yes")),
-        ("URI of another trust domain", allow("URI", "spiffe://acme.example/*"), sans(&[San::Uri("spiffe://acme.example.evil/ns".into())]), Err(Reason::NoMapping)),
+        (
+            "URI, any of several",
+            allow("URI", "spiffe://acme.example/*"),
+            sans(&[San::Uri("urn:x:y".into()), uri()]),
+            Ok("yes"),
+        ),
+        (
+            "URI of another trust domain",
+            allow("URI", "spiffe://acme.example/*"),
+            sans(&[San::Uri("spiffe://acme.example.evil/ns".into())]),
+            Err(Reason::NoMapping),
+        ),
         ("DNS", allow("DNS", "*.acme.example"), sans(&[San::Dns("a.acme.example".into())]), Ok("yes")),
         ("DNS is no e-mail", allow("Email", "*"), sans(&[San::Dns("a.acme.example".into())]), Err(Reason::NoMapping)),
         ("e-mail", allow("Email", "*@acme.example"), sans(&[San::Email("bob@acme.example".into())]), Ok("yes")),
-        ("UPN", allow("UserPrincipalName", "*@corp.acme.example"), sans(&[San::Upn("bob@corp.acme.example".into())]), Ok("yes")),
-        ("UPN is no e-mail", allow("Email", "*"), sans(&[San::Upn("bob@corp.acme.example".into())]), Err(Reason::NoMapping)),
+        (
+            "UPN",
+            allow("UserPrincipalName", "*@corp.acme.example"),
+            sans(&[San::Upn("bob@corp.acme.example".into())]),
+            Ok("yes"),
+        ),
+        (
+            "UPN is no e-mail",
+            allow("Email", "*"),
+            sans(&[San::Upn("bob@corp.acme.example".into())]),
+            Err(Reason::NoMapping),
+        ),
         ("no names", allow("URI", "*"), Template::default(), Err(Reason::NoMapping)),
         ("the CN is no DNS name", allow("DNS", "*"), subject(&[(CN, "a.acme.example")]), Err(Reason::NoMapping)),
     ];
@@ -146,7 +226,13 @@ fn one_to_one_is_the_very_certificate() {
     let renewed = Template { serial: vec![0x2b], ..Template::default() }.der(&key, &ca);
     let parse = |der: &[u8]| Certificate::from_der(der.to_vec()).unwrap();
     let sha256 = Sha256::of(&first).to_string();
-    let colons = sha256.as_bytes().chunks(2).map(|p| std::str::from_utf8(p).unwrap()).collect::<Vec<_>>().join(":").to_uppercase();
+    let colons = sha256
+        .as_bytes()
+        .chunks(2)
+        .map(|p| std::str::from_utf8(p).unwrap())
+        .collect::<Vec<_>>()
+        .join(":")
+        .to_uppercase();
     let entry = |certificate: Value| json!({"oneToOne": [{"certificate": certificate, "identity": {"user": "acme"}}]});
     let catch_all = rule("rule", "Allow", &[("Subject", "O", "*")]);
     let deny_all = rule("deny", "Deny", &[("Subject", "O", "*")]);
@@ -167,11 +253,21 @@ fn one_to_one_is_the_very_certificate() {
         ("renewed with the same key", by_hash.clone(), &renewed, Err(Reason::NoMapping)),
         ("beats a rule", with_rule(by_hash.clone(), &catch_all), &first, Ok("acme")),
         ("beats a rule that denies", with_rule(by_hash.clone(), &deny_all), &first, Ok("acme")),
-        ("DenyFirst: a rule that denies beats it", deny_first(with_rule(by_hash.clone(), &deny_all)), &first, Err(Reason::MappingDenied)),
+        (
+            "DenyFirst: a rule that denies beats it",
+            deny_first(with_rule(by_hash.clone(), &deny_all)),
+            &first,
+            Err(Reason::MappingDenied),
+        ),
         ("others go by the rules", with_rule(by_hash, &catch_all), &renewed, Ok("rule")),
         ("disabled denies and does not fall through", disabled.clone(), &first, Err(Reason::AccountDisabled)),
         ("disabled concerns that certificate alone", disabled, &renewed, Ok("rule")),
-        ("the same twice", json!({"oneToOne": [{"certificate": {"sha256": sha256}, "identity": {"user": "acme"}}, {"certificate": {"sha256": sha256}, "identity": {"user": "acme"}}]}), &first, Ok("acme")),
+        (
+            "the same twice",
+            json!({"oneToOne": [{"certificate": {"sha256": sha256}, "identity": {"user": "acme"}}, {"certificate": {"sha256": sha256}, "identity": {"user": "acme"}}]}),
+            &first,
+            Ok("acme"),
+        ),
     ];
     for (row, mapping, der, want) in rows {
         assert_eq!(run(&mapping, &[], &parse(der)), want.map(str::to_owned), "{row}");
@@ -199,13 +295,18 @@ fn mapping_objects_name_certificates_in_nine_forms() {
     let (key, ca) = (Key::new(), Key::new());
     let der = template.der(&key, &ca);
     let certificate = Certificate::from_der(der.clone()).unwrap();
-    let issuer_serial = |issuer: &str, serial: &str| json!({"issuerSerial": {"issuer": issuer, "serialNumber": serial}});
+    let issuer_serial =
+        |issuer: &str, serial: &str| json!({"issuerSerial": {"issuer": issuer, "serialNumber": serial}});
     let rows: Vec<(&str, Value, bool)> = vec![
         ("sha256", json!({"sha256": certificate.sha256().to_string()}), true),
         ("another sha256", json!({"sha256": Sha256::of(b"").to_string()}), false),
         ("inline", json!({"inline": pem(&der)}), true),
         ("key", json!({"publicKeySha256": certificate.public_key_sha256().to_string()}), true),
-        ("the certificate's hash is not the key's", json!({"publicKeySha256": certificate.sha256().to_string()}), false),
+        (
+            "the certificate's hash is not the key's",
+            json!({"publicKeySha256": certificate.sha256().to_string()}),
+            false,
+        ),
         ("issuer and serial", issuer_serial("CN=Acme CA,O=Acme", "a102"), true),
         ("issuer in other case and white space", issuer_serial("cn=ACME  ca , o=acme", "A1:02"), true),
         ("serial with leading zeros", issuer_serial("CN=Acme CA,O=Acme", "0000a102"), true),
@@ -243,7 +344,8 @@ fn mapping_objects_together() {
     let certificate = Certificate::from_der(der.clone()).unwrap();
     let hash = json!({"sha256": Sha256::of(&der).to_string()});
     let dns = |name: &str| json!({"dns": name});
-    let disabled = |certificate: Value| json!({"certificate": certificate, "identity": {"user": "x"}, "state": "Disabled"});
+    let disabled =
+        |certificate: Value| json!({"certificate": certificate, "identity": {"user": "x"}, "state": "Disabled"});
     let broken = |certificate: Value| json!({"certificate": certificate, "identity": {"user": ""}});
     let selector = json!({"selector": {"matchLabels": {"api": "x"}}});
     let everything = json!({"selector": {}});
@@ -255,25 +357,120 @@ fn mapping_objects_together() {
         ("one form", selector.clone(), vec![("m", "x", object(dns("a.example"), "a"))], Ok("a")),
         ("labels differ", selector.clone(), vec![("m", "y", object(dns("a.example"), "a"))], Err(Reason::NoMapping)),
         ("an empty selector takes all", everything, vec![("m", "y", object(dns("a.example"), "a"))], Ok("a")),
-        ("no selector takes none", json!({"rules": rules}), vec![("m", "x", object(dns("a.example"), "a"))], Ok("rule")),
+        (
+            "no selector takes none",
+            json!({"rules": rules}),
+            vec![("m", "x", object(dns("a.example"), "a"))],
+            Ok("rule"),
+        ),
         ("beats a rule", with_rules.clone(), vec![("m", "x", object(dns("a.example"), "a"))], Ok("a")),
-        ("two forms, one identity", selector.clone(), vec![("m", "x", object(dns("a.example"), "a")), ("n", "x", object(hash.clone(), "a"))], Ok("a")),
-        ("two forms, two identities", selector.clone(), vec![("m", "x", object(dns("a.example"), "a")), ("n", "x", object(hash.clone(), "b"))], Err(Reason::MappingAmbiguous)),
-        ("two names of one form, two identities", selector.clone(), vec![("m", "x", object(dns("a.example"), "a")), ("n", "x", object(dns("b.example"), "b"))], Err(Reason::MappingAmbiguous)),
-        ("one name, two identities", selector.clone(), vec![("m", "x", object(dns("a.example"), "a")), ("n", "x", object(dns("A.example"), "b"))], Err(Reason::MappingAmbiguous)),
-        ("one name, two identities, one not selected", selector.clone(), vec![("m", "x", object(dns("a.example"), "a")), ("n", "y", object(dns("a.example"), "b"))], Ok("a")),
-        ("identities differ by groups alone", selector.clone(), vec![("m", "x", object(dns("a.example"), "a")), ("n", "x", json!({"certificate": hash, "identity": {"user": "a", "groups": ["g"]}}))], Err(Reason::MappingAmbiguous)),
-        ("identities differ by uid alone", selector.clone(), vec![("m", "x", object(dns("a.example"), "a")), ("n", "x", json!({"certificate": hash, "identity": {"user": "a", "uid": "1"}}))], Err(Reason::MappingAmbiguous)),
+        (
+            "two forms, one identity",
+            selector.clone(),
+            vec![("m", "x", object(dns("a.example"), "a")), ("n", "x", object(hash.clone(), "a"))],
+            Ok("a"),
+        ),
+        (
+            "two forms, two identities",
+            selector.clone(),
+            vec![("m", "x", object(dns("a.example"), "a")), ("n", "x", object(hash.clone(), "b"))],
+            Err(Reason::MappingAmbiguous),
+        ),
+        (
+            "two names of one form, two identities",
+            selector.clone(),
+            vec![("m", "x", object(dns("a.example"), "a")), ("n", "x", object(dns("b.example"), "b"))],
+            Err(Reason::MappingAmbiguous),
+        ),
+        (
+            "one name, two identities",
+            selector.clone(),
+            vec![("m", "x", object(dns("a.example"), "a")), ("n", "x", object(dns("A.example"), "b"))],
+            Err(Reason::MappingAmbiguous),
+        ),
+        (
+            "one name, two identities, one not selected",
+            selector.clone(),
+            vec![("m", "x", object(dns("a.example"), "a")), ("n", "y", object(dns("a.example"), "b"))],
+            Ok("a"),
+        ),
+        (
+            "identities differ by groups alone",
+            selector.clone(),
+            vec![
+                ("m", "x", object(dns("a.example"), "a")),
+                ("n", "x", json!({"certificate": hash, "identity": {"user": "a", "groups": ["g"]}})),
+            ],
+            Err(Reason::MappingAmbiguous),
+        ),
+        (
+            "identities differ by uid alone",
+            selector.clone(),
+            vec![
+                ("m", "x", object(dns("a.example"), "a")),
+                ("n", "x", json!({"certificate": hash, "identity": {"user": "a", "uid": "1"}})),
+            ],
+            Err(Reason::MappingAmbiguous),
+        ),
         ("one-to-one and object agree", with_one("a"), vec![("m", "x", object(dns("a.example"), "a"))], Ok("a")),
-        ("one-to-one and object disagree", with_one("b"), vec![("m", "x", object(dns("a.example"), "a"))], Err(Reason::MappingAmbiguous)),
-        ("disabled denies", with_rules.clone(), vec![("m", "x", disabled(dns("a.example")))], Err(Reason::AccountDisabled)),
-        ("disabled outweighs another form", selector.clone(), vec![("m", "x", disabled(dns("a.example"))), ("n", "x", object(hash.clone(), "a"))], Err(Reason::AccountDisabled)),
-        ("disabled outweighs ambiguity", selector.clone(), vec![("l", "x", object(dns("a.example"), "a")), ("m", "x", disabled(json!({"uri": "urn:a"}))), ("n", "x", object(hash.clone(), "b"))], Err(Reason::AccountDisabled)),
-        ("disabled elsewhere does not concern us", with_rules.clone(), vec![("m", "y", disabled(dns("a.example")))], Ok("rule")),
-        ("a broken object denies its certificate", with_rules.clone(), vec![("m", "x", broken(dns("a.example")))], Err(Reason::PolicyInvalid)),
-        ("a broken object of which nobody can tell the certificate grants nothing", with_rules.clone(), vec![("m", "x", object(dns("*.example"), "a"))], Ok("rule")),
-        ("two objects of one name deny what they name", with_rules.clone(), vec![("m", "x", object(dns("a.example"), "a")), ("m", "x", object(dns("z.example"), "z"))], Err(Reason::PolicyInvalid)),
-        ("two objects of one name, one disabled", with_rules, vec![("m", "x", disabled(dns("a.example"))), ("m", "x", object(dns("z.example"), "z"))], Err(Reason::AccountDisabled)),
+        (
+            "one-to-one and object disagree",
+            with_one("b"),
+            vec![("m", "x", object(dns("a.example"), "a"))],
+            Err(Reason::MappingAmbiguous),
+        ),
+        (
+            "disabled denies",
+            with_rules.clone(),
+            vec![("m", "x", disabled(dns("a.example")))],
+            Err(Reason::AccountDisabled),
+        ),
+        (
+            "disabled outweighs another form",
+            selector.clone(),
+            vec![("m", "x", disabled(dns("a.example"))), ("n", "x", object(hash.clone(), "a"))],
+            Err(Reason::AccountDisabled),
+        ),
+        (
+            "disabled outweighs ambiguity",
+            selector.clone(),
+            vec![
+                ("l", "x", object(dns("a.example"), "a")),
+                ("m", "x", disabled(json!({"uri": "urn:a"}))),
+                ("n", "x", object(hash.clone(), "b")),
+            ],
+            Err(Reason::AccountDisabled),
+        ),
+        (
+            "disabled elsewhere does not concern us",
+            with_rules.clone(),
+            vec![("m", "y", disabled(dns("a.example")))],
+            Ok("rule"),
+        ),
+        (
+            "a broken object denies its certificate",
+            with_rules.clone(),
+            vec![("m", "x", broken(dns("a.example")))],
+            Err(Reason::PolicyInvalid),
+        ),
+        (
+            "a broken object of which nobody can tell the certificate grants nothing",
+            with_rules.clone(),
+            vec![("m", "x", object(dns("*.example"), "a"))],
+            Ok("rule"),
+        ),
+        (
+            "two objects of one name deny what they name",
+            with_rules.clone(),
+            vec![("m", "x", object(dns("a.example"), "a")), ("m", "x", object(dns("z.example"), "z"))],
+            Err(Reason::PolicyInvalid),
+        ),
+        (
+            "two objects of one name, one disabled",
+            with_rules,
+            vec![("m", "x", disabled(dns("a.example"))), ("m", "x", object(dns("z.example"), "z"))],
+            Err(Reason::AccountDisabled),
+        ),
     ];
     for (row, mapping, objects, want) in rows {
         assert_eq!(run(&mapping, &objects, &certificate), want.map(str::to_owned), "{row}");

@@ -91,8 +91,18 @@ fn the_most_specific_policy_decides() {
         ("number of methods does not count", &["* - GET POST", "* - GET"], (API, "/", "GET"), Ok(0)),
         ("the earlier in order wins a tie", &["* -", "* -"], (API, "/", "GET"), Ok(0)),
         ("prefix / and any path tie", &["* -", "* /**"], (API, "/x", "GET"), Ok(0)),
-        ("a method that does not match falls to a shorter prefix", &["* /v1/** POST", "* /**"], (API, "/v1", "GET"), Ok(1)),
-        ("a path that does not match falls to a wildcard host", &["api.example.com /a", "*.example.com -"], (API, "/b", "GET"), Ok(1)),
+        (
+            "a method that does not match falls to a shorter prefix",
+            &["* /v1/** POST", "* /**"],
+            (API, "/v1", "GET"),
+            Ok(1),
+        ),
+        (
+            "a path that does not match falls to a wildcard host",
+            &["api.example.com /a", "*.example.com -"],
+            (API, "/b", "GET"),
+            Ok(1),
+        ),
         ("several routes of one policy", &["* /a | * /b"], (API, "/b", "GET"), Ok(0)),
         ("the query is not compared", &["* /a"], (API, "/a?b=/../c;#%zz", "GET"), Ok(0)),
         ("escapes are compared decoded", &["* /a%20b", "* -"], (API, "/a%20b", "GET"), Ok(0)),
@@ -107,7 +117,12 @@ fn the_most_specific_policy_decides() {
         ("asterisk form where none does", &["* -"], (API, "*", "OPTIONS"), Ok(0)),
         ("an unreadable path takes its whole host", &["* /a", "* ?"], (API, "/a", "GET"), Ok(1)),
         ("an unreadable path leaves other hosts alone", &["api.example.com ?", "* -"], ("other", "/", "GET"), Ok(1)),
-        ("an unreadable path leaves more specific hosts alone", &["*.example.com ?", "api.example.com -"], (API, "/", "GET"), Ok(1)),
+        (
+            "an unreadable path leaves more specific hosts alone",
+            &["*.example.com ?", "api.example.com -"],
+            (API, "/", "GET"),
+            Ok(1),
+        ),
     ];
     for (name, lines, (host, path, method), want) in rows {
         assert_eq!(select(&policies(lines), &request(host, path, method)), *want, "{name}");
@@ -180,13 +195,22 @@ fn fit(route: &Route, host: &str, path: &str, method: &str) -> Option<(usize, us
         PathPattern::Any => (1, 0),
     };
     let named = !route.methods.is_empty();
-    (!named || route.methods.iter().any(|m| m == method)).then_some((host_rank, host_length, path_rank, path_length, named))
+    (!named || route.methods.iter().any(|m| m == method)).then_some((
+        host_rank,
+        host_length,
+        path_rank,
+        path_length,
+        named,
+    ))
 }
 
 fn naive(fakes: &[Fake], host: &str, path: &str, method: &str) -> Result<usize, Reason> {
-    let covers = |route: &&Route| fit(&Route { path: PathPattern::Any, methods: vec![], ..(*route).clone() }, host, "/", "X").is_some();
+    let covers = |route: &&Route| {
+        fit(&Route { path: PathPattern::Any, methods: vec![], ..(*route).clone() }, host, "/", "X").is_some()
+    };
     let by_path = |route: &Route| matches!(route.path, PathPattern::Exact(_) | PathPattern::Prefix(_));
-    let ambiguous = ["//", "/.", "%2f", ";", "\\", "%61"].iter().any(|bad| path.contains(bad)) || !path.starts_with('/');
+    let ambiguous =
+        ["//", "/.", "%2f", ";", "\\", "%61"].iter().any(|bad| path.contains(bad)) || !path.starts_with('/');
     if ambiguous && fakes.iter().flat_map(|fake| &fake.routes).filter(covers).any(by_path) {
         return Err(Reason::PathAmbiguous);
     }

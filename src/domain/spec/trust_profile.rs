@@ -108,14 +108,15 @@ pub struct CertificateHash {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct RequirementsSpec {
-    /// How clientAuth must be permitted by the extended key usage of the client certificate and of the CAs above it.
+    /// How the extended key usage of the client certificate must permit clientAuth. A CA above it that has the extension
+    /// must list clientAuth or anyExtendedKeyUsage in any case. Default: Listed.
     #[serde(default)]
     pub extended_key_usage: ExtendedKeyUsageSpec,
     /// The smallest RSA modulus, in bits, that any certificate of the path may have. Default and minimum: 2048.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub minimum_rsa_bits: Option<i64>,
-    /// The largest number of intermediate CA certificates, self-issued ones not counted, between the client certificate
-    /// and the trust anchor.
+    /// The largest number of CA certificates, self-issued ones included, between the client certificate and the trust
+    /// anchor. Default: 10.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_path_length: Option<i64>,
 }
@@ -123,13 +124,13 @@ pub struct RequirementsSpec {
 /// What counts as permission to authenticate clients.
 #[derive(Copy, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum ExtendedKeyUsageSpec {
-    /// The client certificate lists clientAuth. A CA without the extension permits every usage.
+    /// The client certificate lists clientAuth.
     #[default]
     Listed,
-    /// The client certificate lists clientAuth or anyExtendedKeyUsage.
-    ListedOrAny,
-    /// The client certificate lists clientAuth or anyExtendedKeyUsage, or has no such extension.
+    /// The client certificate lists clientAuth, or has no such extension.
     Permitted,
+    /// The client certificate lists clientAuth or anyExtendedKeyUsage, or has no such extension.
+    PermittedOrAny,
 }
 
 /// The namespaces whose policies may refer to a trust profile.
