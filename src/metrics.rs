@@ -392,7 +392,7 @@ impl Collector for Scrape {
             let counter = ConstCounter::new(counter.load(Ordering::Relaxed));
             counter.encode(encoder.encode_descriptor(name, help, None, MetricType::Counter)?)?;
         }
-        let [policies, invalid, profiles, mappings] = &values.objects;
+        let [policies, invalid, unavailable, mappings] = &values.objects;
         for (name, help, gauge) in [
             ("requests_in_flight", "Requests received and not answered yet", &values.in_flight),
             ("connections", "Open gRPC connections", &values.connections),
@@ -408,7 +408,11 @@ impl Collector for Scrape {
             ),
             ("policies", "Policies in the current snapshot", policies),
             ("policies_invalid", "Policies in the current snapshot that do not compile and deny", invalid),
-            ("trust_profiles", "Trust profiles in the current snapshot", profiles),
+            (
+                "policies_unavailable",
+                "Policies in the current snapshot whose trust sources were never readable; they deny",
+                unavailable,
+            ),
             ("mappings", "CertificateMapping objects in the current snapshot", mappings),
         ] {
             let gauge = ConstGauge::new(gauge.load(Ordering::Relaxed));

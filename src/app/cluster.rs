@@ -79,7 +79,7 @@ fn take_over(update: Update, authorizer: &Authorizer<Snapshot>, metrics: &Metric
         generation,
         policies = counts.policies,
         invalid_policies = counts.invalid_policies,
-        trust_profiles = counts.unavailable_policies,
+        unavailable_policies = counts.unavailable_policies,
         mappings = counts.mappings,
         problems = problems.len(),
         took_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX),

@@ -132,7 +132,7 @@ pub fn take_over(reload: &Reload, authorizer: &Authorizer<Snapshot>, metrics: &M
                 generation = snapshot.generation(),
                 policies = counts.policies,
                 invalid_policies = counts.invalid_policies,
-                trust_profiles = counts.unavailable_policies,
+                unavailable_policies = counts.unavailable_policies,
                 mappings = counts.mappings,
                 problems = problems.len(),
                 took_ms = millis(reload.elapsed),

@@ -4,6 +4,7 @@ use super::*;
 use crate::domain::decision::{Denial, Mode};
 use crate::domain::evidence::{ChainSource, EvidenceRule, gather};
 use crate::domain::identity::Identity;
+use crate::domain::index::Index;
 use crate::domain::reason::Reason;
 
 fn certificate(name: &str) -> rcgen::Certificate {
@@ -153,7 +154,7 @@ fn json_comes_back_as_it_went() {
 
 #[test]
 fn a_question_without_a_request_line_is_a_connection() {
-    let snapshot = Snapshot::default();
+    let snapshot = Index::new().publish().unwrap();
     let now = UnixTime::from_secs(0);
     let tcp = Question { policy: Some("ns/tcp".into()), ..Question::default() };
     assert_eq!(explain(&tcp, &snapshot, now).unwrap().request.method, None);

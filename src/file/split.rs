@@ -132,29 +132,30 @@ mod tests {
 
     #[test]
     fn files_are_cut_at_document_markers() {
-        let cases: &[(&str, &str, &[(u32, &str)])] = &[
-            ("nothing", "", &[]),
-            ("one without a marker", "a: 1\n", &[(1, "a: 1\n")]),
-            ("one without an end of line", "a: 1", &[(1, "a: 1")]),
-            ("two", "a: 1\n---\nb: 2\n", &[(1, "a: 1\n"), (2, "---\nb: 2\n")]),
-            ("a leading marker", "---\na: 1\n---\nb: 2\n", &[(1, "---\na: 1\n"), (3, "---\nb: 2\n")]),
-            ("comments belong to what follows", "# c\n\n---\na: 1\n", &[(1, "# c\n\n---\na: 1\n")]),
-            ("directives too", "%YAML 1.2\n---\na: 1\n", &[(1, "%YAML 1.2\n---\na: 1\n")]),
+        let cases = [
+            ("nothing", "", vec![]),
+            ("one without a marker", "a: 1\n", vec![(1, "a: 1\n")]),
+            ("one without an end of line", "a: 1", vec![(1, "a: 1")]),
+            ("two", "a: 1\n---\nb: 2\n", vec![(1, "a: 1\n"), (2, "---\nb: 2\n")]),
+            ("a leading marker", "---\na: 1\n---\nb: 2\n", vec![(1, "---\na: 1\n"), (3, "---\nb: 2\n")]),
+            ("comments belong to what follows", "# c\n\n---\na: 1\n", vec![(1, "# c\n\n---\na: 1\n")]),
+            ("directives too", "%YAML 1.2\n---\na: 1\n", vec![(1, "%YAML 1.2\n---\na: 1\n")]),
             (
                 "an end marker, then directives",
                 "a: 1\n...\n%YAML 1.2\n---\nb: 2\n",
-                &[(1, "a: 1\n...\n"), (3, "%YAML 1.2\n---\nb: 2\n")],
+                vec![(1, "a: 1\n...\n"), (3, "%YAML 1.2\n---\nb: 2\n")],
             ),
-            ("a marker with content", "a: 1\n--- {b: 2}\n", &[(1, "a: 1\n"), (2, "--- {b: 2}\n")]),
-            ("not markers", "a: |\n ---\n---b\n----\n", &[(1, "a: |\n ---\n---b\n----\n")]),
-            ("inside a block scalar", "a: |\n  x\n---\n  y\n", &[(1, "a: |\n  x\n"), (3, "---\n  y\n")]),
-            ("carriage returns", "a: 1\r\n---\r\nb: 2\r\n", &[(1, "a: 1\r\n"), (2, "---\r\nb: 2\r\n")]),
-            ("empty documents", "---\n---\na: 1\n", &[(1, "---\n"), (2, "---\na: 1\n")]),
-            ("a marker at the very end", "a: 1\n---", &[(1, "a: 1\n"), (2, "---")]),
-            ("a byte order mark", "\u{feff}a: 1\n", &[(1, "a: 1\n")]),
+            ("a marker with content", "a: 1\n--- {b: 2}\n", vec![(1, "a: 1\n"), (2, "--- {b: 2}\n")]),
+            ("not markers", "a: |\n ---\n---b\n----\n", vec![(1, "a: |\n ---\n---b\n----\n")]),
+            ("inside a block scalar", "a: |\n  x\n---\n  y\n", vec![(1, "a: |\n  x\n"), (3, "---\n  y\n")]),
+            ("carriage returns", "a: 1\r\n---\r\nb: 2\r\n", vec![(1, "a: 1\r\n"), (2, "---\r\nb: 2\r\n")]),
+            ("empty documents", "---\n---\na: 1\n", vec![(1, "---\n"), (2, "---\na: 1\n")]),
+            ("a marker at the very end", "a: 1\n---", vec![(1, "a: 1\n"), (2, "---")]),
+            ("a byte order mark", "\u{feff}a: 1\n", vec![(1, "a: 1\n")]),
         ];
         for (name, text, want) in cases {
-            let want: Vec<(u32, String)> = want.iter().map(|(line, text)| (*line, (*text).to_owned())).collect();
+            let want: Vec<(u32, String)> =
+                want.into_iter().map(|(line, text): (u32, &str)| (line, text.to_owned())).collect();
             assert_eq!(cut(text), want, "{name}");
         }
     }

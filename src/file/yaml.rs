@@ -514,4 +514,49 @@ mod tests {
         let fits = format!("{}{}", "[".repeat(MAX_DEPTH), "]".repeat(MAX_DEPTH));
         assert_eq!(parse(&fits, 1).error, None);
     }
+
+    /// All documents of `text`, cut into chunks first or not; `None` on any syntax error.
+    fn documents(text: &str, cut: bool) -> Option<Vec<String>> {
+        let whole = [(1, text.to_owned())];
+        let parts = if cut {
+            let mut chunks = crate::file::split::Chunks::new(text.as_bytes(), 1 << 20);
+            let mut parts = Vec::new();
+            while let Some(chunk) = chunks.next_chunk().unwrap() {
+                parts.push((chunk.line, String::from_utf8(chunk.bytes.to_vec()).unwrap()));
+            }
+            parts
+        } else {
+            whole.to_vec()
+        };
+        let mut out = Vec::new();
+        for (line, text) in &parts {
+            let parsed = parse(text, *line);
+            if parsed.error.is_some() {
+                return None;
+            }
+            out.extend(parsed.documents.iter().map(|document| format!("{document:?}")));
+        }
+        Some(out)
+    }
+
+    proptest::proptest! {
+        /// Parsing chunk by chunk gives what parsing the whole file gives, places included. Not among the lines: a
+        /// block scalar as a root (`--- |`), in which saphyr-parser 0.3.3 reads a following `---` as text.
+        #[test]
+        fn chunks_mean_what_the_file_means(lines in proptest::collection::vec(
+            proptest::sample::select(vec![
+                "---", "a: 1", "b: |", "  text", "  ---", "# c", "...", "%YAML 1.2", "- x", "--- {k: v}", "k: 'q", "  q'",
+                "---x: 1", "", "c:", "  d: \"e", "  f\"", "--- # c", "-- -", "[1,", " 2]", "h: &i j", "k: *i",
+            ]), 0..12)) {
+            let text = lines.join("\n");
+            if let Some(whole) = documents(&text, false) {
+                proptest::prop_assert_eq!(documents(&text, true), Some(whole), "{}", text);
+            }
+        }
+
+        #[test]
+        fn no_text_makes_the_parser_panic(text in "[-\\[\\]{},:?!&*|>'\"%@` \n\ta-c0#\\\\~<.\u{e9}\u{2028}]{0,60}") {
+            let _ = parse(&text, 1);
+        }
+    }
 }

@@ -9,6 +9,7 @@ use crate::domain::decision::Presented;
 use crate::domain::evidence::EvidenceSource;
 use crate::domain::fingerprint::Sha256;
 use crate::domain::identity::Identity;
+use crate::domain::index::Index;
 use crate::envoy::proto::auth::attribute_context::{HttpRequest, Peer, Request as RequestMessage};
 use crate::envoy::proto::auth::check_response::HttpResponse;
 use crate::envoy::proto::auth::{AttributeContext, CheckRequest as CheckMessage, CheckResponse};
@@ -194,7 +195,7 @@ fn a_decision_on_headers_that_cannot_be_read_is_void() {
 fn mutated_requests_neither_pass_nor_panic() {
     // Without a policy that allows, nothing that a message says may let it pass.
     let authorizer = Authorizer::<Snapshot>::new(Arc::new(Metrics::new()), system_clock, 0);
-    authorizer.publish(Arc::new(Snapshot::default()));
+    authorizer.publish(Index::new().publish().unwrap());
     let original = message();
     for at in 0..original.len() {
         for octet in [0, 1, 0x7f, 0x80, 0xff, original[at] ^ 1, original[at] ^ 8] {
