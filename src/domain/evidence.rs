@@ -343,3 +343,6 @@ fn header(
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -21,6 +21,10 @@ use super::excerpt::excerpt;
 /// The longest text that is read: four times what a ConfigMap or Secret can hold (1 MiB), for files.
 pub const MAX_TEXT: usize = 4 * 1024 * 1024;
 
+/// The longest certificate, in octets of DER. CA certificates of large public key infrastructures carry long lists of
+/// name constraints; what a client may send is capped lower ([`super::MAX_CERTIFICATE`]).
+pub const MAX_DER: usize = 256 * 1024;
+
 /// The most certificates of one text. Public root programmes have about 150; ten times that is no trust decision any
 /// more, and path building would have to search it.
 pub const MAX_BLOCKS: usize = 1_500;
@@ -127,7 +131,7 @@ pub fn certificates(text: &[u8]) -> Result<Vec<Bytes>, BundleError> {
                 open = Some((place, Vec::with_capacity(2048)));
             }
             (Line::End(CERTIFICATE), Some((place, body))) => {
-                found.push(base64::certificate(&body).map_err(|cause| BundleError::Body { place, cause })?);
+                found.push(base64::decode(&body, MAX_DER).map_err(|cause| BundleError::Body { place, cause })?);
             }
             (Line::Other(content), Some((place, mut body))) => {
                 body.extend_from_slice(content);
@@ -178,6 +182,9 @@ fn check_label(label: &[u8], place: Place) -> Result<(), BundleError> {
 
 #[cfg(test)]
 mod tests {
+    use ::base64::Engine as _;
+    use ::base64::engine::general_purpose::STANDARD;
+
     use super::*;
 
     const ONE: &str = "-----BEGIN CERTIFICATE-----\nAQID\n-----END CERTIFICATE-----\n";
@@ -277,6 +284,10 @@ mod tests {
         assert_eq!(certificates(ONE.repeat(MAX_BLOCKS).as_bytes()).map(|v| v.len()), Ok(MAX_BLOCKS));
         let over = certificates(ONE.repeat(MAX_BLOCKS + 1).as_bytes());
         assert_eq!(over, Err(BundleError::TooMany { limit: MAX_BLOCKS }));
+        let block = |octets: usize| ONE.replace("AQID", &STANDARD.encode(vec![1; octets]));
+        assert_eq!(certificates(block(MAX_DER).as_bytes()).map(|v| v.len()), Ok(1));
+        let over = certificates(block(MAX_DER + 1).as_bytes());
+        assert!(matches!(over, Err(BundleError::Body { cause: Base64Error::TooLong { .. }, .. })));
         let long = vec![b'x'; MAX_TEXT + 1];
         assert_eq!(certificates(&long), Err(BundleError::TooLong { length: MAX_TEXT + 1, limit: MAX_TEXT }));
     }

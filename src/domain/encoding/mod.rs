@@ -13,7 +13,7 @@ pub mod excerpt;
 pub mod pem;
 pub mod percent;
 
-/// The longest certificate that is decoded, in octets of DER.
+/// The longest forwarded certificate that is decoded, in octets of DER.
 ///
 /// Client certificates have one to four kilobytes; an ML-DSA-87 certificate (FIPS 204: a key of 2,592 and a signature
 /// of 4,627 octets) has about eight. Twice that leaves room for many names and still fits one TLS record.

@@ -20,6 +20,10 @@
 //! does can be equal to one, so an injection cannot pass. A header of one element needs no such check: nothing was
 //! added to it.
 //!
+//! An element other than the right-most is as good as the proxies to the right of it: who may connect to the last proxy
+//! past the one before it can send everything that proxy would have written, `By` included. Such a proxy must accept
+//! its known peers only.
+//!
 //! A client can also send a header that ends inside a quoted value, to swallow what the proxy appends. The next `"` is
 //! then the one that opens the proxy's `Cert`, and what follows it is no separator: the header is refused.
 
@@ -31,12 +35,13 @@ use std::num::NonZeroUsize;
 
 use bytes::Bytes;
 use thiserror::Error;
-use x509_parser::prelude::{FromDer as _, GeneralName, X509Certificate};
 
+use super::certificate::Certificate;
 use super::encoding::excerpt::excerpt;
 use super::encoding::pem::{self, PemError};
 use super::evidence::MAX_CHAIN;
 use super::fingerprint::Sha256;
+use super::general_name::GeneralName;
 
 /// The header's name.
 pub const HEADER: &str = "x-forwarded-client-cert";
@@ -66,7 +71,7 @@ pub struct Element<'a> {
 pub enum Armoured<'a> {
     /// URL-encoded PEM, of the text form.
     UrlEncoded(&'a [u8]),
-    /// PEM, of the JSON form: one string, or a list of them.
+    /// PEM, of the JSON form: one string for each certificate.
     Plain(Vec<String>),
 }
 
@@ -208,7 +213,7 @@ pub fn certificate(lines: &[&[u8]], element: NonZeroUsize, by: Option<&str>) -> 
     if let Some(by) = by
         && !chosen.by.iter().any(|found| found.as_ref() == by.as_bytes())
     {
-        return Err(XfccError::By { element: want, want: by.to_owned(), found: listed(&chosen.by) });
+        return Err(XfccError::By { element: want, want: excerpt(by.as_bytes()), found: listed(&chosen.by) });
     }
     let leaf = chosen.leaf(want)?.ok_or(XfccError::NoCert { element: want })?;
     let chain = chosen.chain_after(&leaf, want)?;
@@ -283,26 +288,18 @@ impl Element<'_> {
     }
 
     /// The names that the element gives must be those of its certificate, all of them and in order.
-    fn check_names(&self, der: &[u8], element: usize) -> Result<(), XfccError> {
+    fn check_names(&self, der: &Bytes, element: usize) -> Result<(), XfccError> {
         if self.uri.is_none() && self.dns.is_none() {
             return Ok(());
         }
-        let unreadable = XfccError::Unreadable { element };
-        let Ok(([], certificate)) = X509Certificate::from_der(der) else {
-            return Err(unreadable);
-        };
-        let Ok(extension) = certificate.subject_alternative_name() else {
-            return Err(unreadable);
-        };
-        let names = extension.map(|extension| extension.value.general_names.as_slice()).unwrap_or_default();
-        let uri = |name: &GeneralName<'_>| {
-            if let GeneralName::URI(uri) = name { Some(uri.as_bytes().to_vec()) } else { None }
-        };
-        let dns = |name: &GeneralName<'_>| {
-            if let GeneralName::DNSName(dns) = name { Some(dns.as_bytes().to_vec()) } else { None }
-        };
-        check_list(element, "URI", self.uri.as_deref(), names.iter().filter_map(uri).collect())?;
-        check_list(element, "DNS", self.dns.as_deref(), names.iter().filter_map(dns).collect())
+        let certificate = Certificate::from_der(der.clone()).map_err(|_| XfccError::Unreadable { element })?;
+        let names = certificate.subject_alt_names();
+        let uris =
+            names.iter().filter_map(|name| if let GeneralName::Uri(uri) = name { Some(uri.as_str()) } else { None });
+        let dns =
+            names.iter().filter_map(|name| if let GeneralName::Dns(dns) = name { Some(dns.as_str()) } else { None });
+        check_list(element, "URI", self.uri.as_deref(), &uris.collect::<Vec<_>>())?;
+        check_list(element, "DNS", self.dns.as_deref(), &dns.collect::<Vec<_>>())
     }
 }
 
@@ -310,7 +307,7 @@ fn check_list(
     element: usize,
     key: &'static str,
     given: Option<&[Cow<'_, [u8]>]>,
-    actual: Vec<Vec<u8>>,
+    actual: &[&str],
 ) -> Result<(), XfccError> {
     let Some(given) = given else {
         return Ok(());
@@ -318,11 +315,10 @@ fn check_list(
     // Envoy writes an empty `URI=` for a certificate without URI names.
     let none: &[Cow<'_, [u8]>] = &[];
     let given = if given.len() == 1 && given.iter().all(|name| name.is_empty()) { none } else { given };
-    if given.iter().map(AsRef::as_ref).eq(actual.iter().map(Vec::as_slice)) {
+    if given.iter().map(AsRef::as_ref).eq(actual.iter().map(|name| name.as_bytes())) {
         return Ok(());
     }
-    let actual: Vec<Cow<'_, [u8]>> = actual.into_iter().map(Cow::Owned).collect();
-    Err(XfccError::Names { element, key, given: listed(given), actual: listed(&actual) })
+    Err(XfccError::Names { element, key, given: listed(given), actual: excerpt(actual.join(" ").as_bytes()) })
 }
 
 /// Values as a message shows them.
@@ -331,21 +327,17 @@ fn listed(values: &[Cow<'_, [u8]>]) -> String {
 }
 
 impl Armoured<'_> {
-    /// The DER of the certificates, at least one and at most `limit`.
+    /// The DER of the certificates, at most `limit`.
     fn certificates(&self, limit: usize) -> Result<Vec<Bytes>, PemError> {
         match self {
             Self::UrlEncoded(text) => pem::url_encoded_certificates(text, limit),
+            Self::Plain(texts) if texts.len() > limit => Err(PemError::TooMany { limit }),
             Self::Plain(texts) => {
-                let mut found = Vec::with_capacity(texts.len().min(limit));
+                let mut found = Vec::with_capacity(texts.len());
                 for text in texts {
-                    let left = limit.saturating_sub(found.len());
-                    let more = pem::certificates(text.as_bytes(), left);
-                    found.extend(more.map_err(|error| match error {
-                        PemError::TooMany { .. } => PemError::TooMany { limit },
-                        other => other,
-                    })?);
+                    found.append(&mut pem::certificates(text.as_bytes(), 1)?);
                 }
-                if found.is_empty() { Err(PemError::Begin { block: 1 }) } else { Ok(found) }
+                Ok(found)
             }
         }
     }

@@ -1,0 +1,70 @@
+//! Hosts and paths, and the policies that they select; the first line is the host, the second the method, the rest the
+//! request target.
+#![no_main]
+
+use std::sync::LazyLock;
+
+use certgate::domain::request::{Http, NoHeaders, Request};
+use certgate::domain::selection::host::{self, HostPattern};
+use certgate::domain::selection::path::{self, PathPattern};
+use certgate::domain::selection::{Candidate, Route, Selection};
+use certgate::domain::trace::NoTrace;
+use libfuzzer_sys::fuzz_target;
+
+const ADMIN: usize = 0;
+
+/// `/admin` of one host is protected by a policy of its own; all else of all hosts by another.
+static SELECTION: LazyLock<Selection> = LazyLock::new(|| {
+    let host = |text| HostPattern::new(text).expect("a host");
+    let prefix = |text| PathPattern::prefix(text).expect("a path");
+    let admin = [Route { host: host("api.example.com"), path: prefix("/admin"), methods: vec![] }];
+    let wild = [
+        Route {
+            host: host("*.example.com"),
+            path: PathPattern::exact("/a").expect("a path"),
+            methods: vec!["GET".into()],
+        },
+        Route { host: host("*"), path: prefix("/"), methods: vec![] },
+    ];
+    let candidates = [Candidate { name: "a/admin", routes: &admin }, Candidate { name: "a/wild", routes: &wild }];
+    Selection::new(&candidates)
+});
+
+fuzz_target!(|input: &[u8]| {
+    let mut parts = input.splitn(3, |octet| *octet == b'\n');
+    let (authority, method, target) =
+        (parts.next().unwrap_or_default(), parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
+
+    let normal = host::normalize(authority);
+    if let Some(normal) = &normal {
+        assert!(!normal.bytes().any(|octet| octet.is_ascii_uppercase()));
+        assert_eq!(host::normalize(normal.as_bytes()).as_ref(), Some(normal), "normalized once and for all");
+    }
+
+    let canonical = path::canonical(path::without_query(target));
+    if let Ok(canonical) = &canonical {
+        assert!(canonical.starts_with(b"/") && !canonical.contains(&b'\\') && !canonical.contains(&b';'));
+        assert!(!canonical.split(|octet| *octet == b'/').any(|segment| matches!(segment, b"." | b"..")));
+        assert!(!canonical.windows(2).any(|pair| pair == b"//"));
+    }
+
+    let request = Request {
+        named_policy: None,
+        http: Some(Http { host: authority, method, path: target }),
+        peer_certificate: b"",
+        headers: &NoHeaders,
+        source_address: None,
+    };
+    let selected = SELECTION.select(&request, &mut NoTrace);
+    let (Some(normal), Ok(canonical)) = (normal, canonical) else {
+        assert!(selected.is_err(), "an unreadable host or path selects nothing");
+        return;
+    };
+    let below_admin = canonical.as_ref() == b"/admin" || canonical.starts_with(b"/admin/");
+    let is_admin = normal == "api.example.com" && below_admin;
+    assert_eq!(
+        selected.is_ok_and(|policy| policy == ADMIN),
+        is_admin,
+        "the protected path is protected in every spelling"
+    );
+});
