@@ -14,11 +14,12 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::app::{self, ExplainError, ServeError};
-use crate::config::{ExplainEndpoint, GoDuration, PolicySource, ServeConfig, default_workers};
+use crate::config::{ExplainEndpoint, GoDuration, PolicySource, ServeConfig, default_workers, replica_name};
 use crate::explain::{self, HeaderLine, Question, RemoteError, certificates_to_pem};
 use crate::file;
-use crate::kubernetes::cluster::ClusterOptions;
+use crate::kubernetes::cluster::{ClusterOptions, StatusWriting};
 use crate::kubernetes::crd;
+use crate::kubernetes::status::lease::LeaseOptions;
 use crate::kubernetes::store::Scope;
 use crate::telemetry::{LogFormat, TelemetryError};
 
@@ -72,6 +73,12 @@ struct ServeArgs {
     /// A namespace to follow; may be repeated [default: all].
     #[arg(long = "namespace", value_name = "NAME", env = "CERTGATE_NAMESPACES", value_delimiter = ',', requires = "kubernetes")]
     namespaces: Vec<String>,
+    /// The Lease whose holder writes the status of objects.
+    #[arg(long, value_name = "NAMESPACE/NAME", env = "CERTGATE_LEASE", default_value = "default/certgate", value_parser = parse_lease)]
+    lease: (String, String),
+    /// Whether this process takes part in writing the status of objects.
+    #[arg(long, value_name = "WHETHER", env = "CERTGATE_STATUS", default_value = "leader")]
+    status: Status,
     /// Where Envoy connects (gRPC, plaintext HTTP/2).
     #[arg(long, value_name = "ADDRESS", env = "CERTGATE_LISTEN", default_value = "127.0.0.1:9090")]
     listen: SocketAddr,
@@ -99,6 +106,23 @@ struct ServeArgs {
     /// Which log lines are written: a level, or levels by target such as `info,certgate::denial=off`.
     #[arg(long, value_name = "FILTER", env = "CERTGATE_LOG", default_value = "info")]
     log: String,
+}
+
+#[derive(Copy, Clone, Debug, PartialEq, Eq, ValueEnum)]
+enum Status {
+    /// It does while it holds the lease.
+    Leader,
+    /// It does not.
+    Off,
+}
+
+fn parse_lease(text: &str) -> Result<(String, String), String> {
+    match text.split_once('/') {
+        Some((namespace, name)) if !namespace.is_empty() && !name.is_empty() && !name.contains('/') => {
+            Ok((namespace.to_owned(), name.to_owned()))
+        }
+        _ => Err("want NAMESPACE/NAME".to_owned()),
+    }
 }
 
 #[derive(Debug, Args)]
@@ -194,6 +218,13 @@ fn serve(args: ServeArgs) -> Exit {
                 scope: match args.namespaces.is_empty() {
                     true => Scope::Cluster,
                     false => Scope::Namespaces(args.namespaces.into_iter().collect()),
+                },
+                status: match args.status {
+                    Status::Leader => {
+                        let (namespace, name) = args.lease;
+                        StatusWriting::Leased(LeaseOptions { namespace, name, holder: replica_name() })
+                    }
+                    Status::Off => StatusWriting::Off,
                 },
             }),
         },

@@ -91,6 +91,15 @@ pub fn default_workers() -> NonZeroUsize {
     std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN)
 }
 
+/// What this process is called among its replicas: the pod's name or else the host's, and something that a second process
+/// there does not share.
+pub fn replica_name() -> String {
+    let named = std::env::var("POD_NAME").or_else(|_| std::env::var("HOSTNAME")).ok().filter(|name| !name.is_empty());
+    let host = named.unwrap_or_else(|| rustix::system::uname().nodename().to_string_lossy().into_owned());
+    let started = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    format!("{host}_{}_{:x}", std::process::id(), started.as_millis())
+}
+
 /// A duration as Go and Kubernetes write it: `1h30m`, `10s`, `250ms`, `0`.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub struct GoDuration(pub Duration);

@@ -18,6 +18,8 @@ use tokio::task::{AbortHandle, JoinSet, LocalSet};
 use super::api::{Api, ApiError, Target};
 use super::follow::follow;
 use super::health::Health;
+use super::status::lease::LeaseOptions;
+use super::status::writer::write_status;
 use super::store::{Ear, Scope, Store};
 use crate::domain::decide::Snapshot;
 use crate::domain::index::Problem;
@@ -49,6 +51,17 @@ pub enum ClusterError {
 pub struct ClusterOptions {
     /// The namespaces.
     pub scope: Scope,
+    /// Whether status is written, and by whom.
+    pub status: StatusWriting,
+}
+
+/// Whether this process takes part in writing status.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum StatusWriting {
+    /// It does while it holds this lease.
+    Leased(LeaseOptions),
+    /// It does not.
+    Off,
 }
 
 /// What changed with the cluster.
@@ -76,7 +89,15 @@ pub fn run(
         let api = Api::connect().await.map_err(ClusterError::Configuration)?;
         let notify = Rc::new(Notify::new());
         let store = Rc::new(RefCell::new(Store::new(options.scope.clone(), notify.clone(), health.clone())));
-        Cluster { api, store, notify, tasks: JoinSet::new(), followers: BTreeMap::new() }.run(publish).await
+        let mut tasks = JoinSet::new();
+        if let StatusWriting::Leased(lease) = &options.status {
+            let (api, store, health) = (api.clone(), store.clone(), health.clone());
+            let lease = lease.clone();
+            tasks.spawn_local(async move {
+                write_status(api, store, health, lease).await;
+            });
+        }
+        Cluster { api, store, notify, tasks, followers: BTreeMap::new() }.run(publish).await
     })
 }
 

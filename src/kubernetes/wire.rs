@@ -49,11 +49,8 @@ pub struct Received {
     pub generation: i64,
     /// Tells this object from a later one of the same name.
     pub uid: Box<str>,
-    /// The object for the core.
+    /// The object for the core. Where its spec does not fit this version of certgate, it holds what could be read.
     pub object: Object,
-    /// What keeps its spec from being read by this version of certgate: fields that are not known, values of another
-    /// type. The object holds what could be read.
-    pub unfit: Vec<FieldError>,
     /// The status, as it stands.
     pub status: Option<Box<RawValue>>,
 }
@@ -166,23 +163,26 @@ pub fn page(target: &Target, text: &[u8]) -> Result<Page, ApiError> {
 pub fn object(kind: Kind, text: &str) -> Result<(Box<Received>, String), ApiError> {
     let wire: WireObject<'_> = serde_json::from_str(text).map_err(unreadable)?;
     let key = key(kind, &wire.metadata);
-    let meta = ObjectMeta {
+    let mut meta = ObjectMeta {
         namespace: key.namespace.to_string(),
         name: key.name.to_string(),
         labels: wire.metadata.labels,
         creation_timestamp: wire.metadata.creation_timestamp.as_deref().and_then(UnixTime::parse_rfc3339),
         origin: Origin::default(),
+        unread: Vec::new(),
     };
-    let mut errors = Vec::new();
     let object = match kind {
         Kind::TrustProfile => {
-            Object::TrustProfile { meta, spec: Box::new(spec(kind, wire.spec, &mut errors)?) }
+            let spec = spec(kind, wire.spec, &mut meta.unread)?;
+            Object::TrustProfile { meta, spec: Box::new(spec) }
         }
         Kind::CertificatePolicy => {
-            Object::CertificatePolicy { meta, spec: Box::new(spec(kind, wire.spec, &mut errors)?) }
+            let spec = spec(kind, wire.spec, &mut meta.unread)?;
+            Object::CertificatePolicy { meta, spec: Box::new(spec) }
         }
         Kind::CertificateMapping => {
-            Object::CertificateMapping { meta, spec: Box::new(spec(kind, wire.spec, &mut errors)?) }
+            let spec = spec(kind, wire.spec, &mut meta.unread)?;
+            Object::CertificateMapping { meta, spec: Box::new(spec) }
         }
         Kind::ConfigMap => {
             let mut data = decoded(wire.binary_data);
@@ -209,7 +209,6 @@ pub fn object(kind: Kind, text: &str) -> Result<(Box<Received>, String), ApiErro
         generation: wire.metadata.generation,
         uid: wire.metadata.uid,
         object,
-        unfit: errors,
         status: wire.status.map(ToOwned::to_owned),
     };
     Ok((Box::new(received), wire.metadata.resource_version))

@@ -56,15 +56,26 @@ impl Follower {
         follower
     }
 
-    /// Starts one, ready or not.
+    /// Starts one, ready or not. It does not write status.
     pub fn spawn(kubeconfig: &Path, namespaces: &[&str]) -> Self {
+        let namespaces = namespaces.iter().map(|namespace| format!("--namespace={namespace}"));
+        let args: Vec<_> = ["serve", "--kubernetes", "--status=off"].map(str::to_owned).into_iter().chain(namespaces).collect();
+        Self::spawn_as(kubeconfig, &args.iter().map(String::as_str).collect::<Vec<_>>(), &[])
+    }
+
+    /// Starts one with these arguments, apart from its ports, and this environment alone.
+    pub async fn start_as(kubeconfig: &Path, args: &[&str], env: &[(&str, &str)]) -> Self {
+        let mut follower = Self::spawn_as(kubeconfig, args, env);
+        follower.ready().await;
+        follower
+    }
+
+    fn spawn_as(kubeconfig: &Path, args: &[&str], env: &[(&str, &str)]) -> Self {
         let (listen, admin) = (PortLease::take(), PortLease::take());
         let directory = TempDir::with_prefix("certgate-").unwrap();
         let mut command = Command::new(crate::support::certgate::binary());
-        command.arg("serve").arg("--kubernetes").env("KUBECONFIG", kubeconfig);
-        for namespace in namespaces {
-            command.args(["--namespace", namespace]);
-        }
+        command.env_clear().env("KUBECONFIG", kubeconfig).envs(env.iter().copied());
+        command.args(args.iter().filter(|arg| !arg.starts_with("--listen=") && !arg.starts_with("--admin-listen=")));
         command.arg("--listen").arg(listen.address().to_string());
         command.arg("--admin-listen").arg(admin.address().to_string());
         let process = Process::spawn("certgate", command, directory.path());

@@ -148,6 +148,11 @@ impl Cluster {
         path
     }
 
+    /// Where the cluster's files lie.
+    pub fn directory(&self) -> &Path {
+        self.directory.path()
+    }
+
     /// The kubeconfig of the user that may do everything.
     pub fn admin_kubeconfig(&self) -> PathBuf {
         self.directory.path().join("admin.kubeconfig")

@@ -11,10 +11,12 @@
 mod support;
 
 mod certgate;
+mod chart;
 mod cluster;
 mod definitions;
 mod disturbances;
 mod edits;
+mod status;
 
 use std::future::Future;
 use std::sync::Arc;

@@ -7,6 +7,7 @@
 mod objects;
 mod policies;
 mod profiles;
+mod report;
 mod sources;
 
 #[cfg(test)]
@@ -22,6 +23,7 @@ use super::decide::Snapshot;
 use super::mapping::table::{Change, MappingStore, twin_error};
 use super::spec::{FieldError, Kind, Object, ObjectId};
 use policies::Policies;
+pub use report::{PolicyReport, ProfileReport};
 use profiles::Profiles;
 use sources::{Namespaces, Sources};
 

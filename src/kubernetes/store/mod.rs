@@ -3,17 +3,24 @@
 //! Owns which objects exist, which list they were told in, and which trust sources have to be watched. Objects themselves
 //! go straight into the core's index; here a hundred thousand of them are a name and a few numbers each.
 
+mod due;
+
+pub use due::Due;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use serde_json::value::RawValue;
 use tokio::sync::Notify;
 
+use self::due::Wanted;
 use super::api::{ApiError, Target};
 use super::follow::Listener;
 use super::health::Health;
+use super::status;
 use super::wire::{Key, Received};
 use crate::domain::index::Index;
 use crate::domain::spec::{Kind, NamespacesFrom, Object, ObjectId, Origin, TrustProfileSpec};
@@ -89,6 +96,14 @@ struct Known {
     epoch: u32,
     /// Identity, generation and labels: while these are the same, nothing that decides has changed.
     content: u64,
+    generation: i64,
+    /// The digest of its status; 0 for none.
+    status: u64,
+    /// When `content` changed, in seconds of the process's life; 0 for what the first list told.
+    changed: u32,
+    /// The digest of the status that was last written, and when.
+    written: u64,
+    written_at: u32,
 }
 
 /// The state of one cluster.
@@ -101,6 +116,7 @@ pub struct Store {
     /// The sources of each trust profile, and whether it asks for labels of namespaces.
     references: BTreeMap<Key, BTreeSet<Target>>,
     references_changed: bool,
+    wanted: Wanted,
     dirty: bool,
     published: bool,
     notify: Rc<Notify>,
@@ -116,6 +132,7 @@ impl Store {
             sets: BTreeMap::new(),
             references: BTreeMap::new(),
             references_changed: false,
+            wanted: Wanted::default(),
             dirty: false,
             published: false,
             notify,
@@ -165,6 +182,7 @@ impl Store {
     pub fn note_published(&mut self) {
         self.dirty = false;
         self.published = true;
+        self.wanted.outdate();
     }
 
     /// The sets that the first publication waits for.
@@ -182,12 +200,26 @@ impl Store {
     }
 
     fn change(&mut self, target: &Target, received: Received) {
-        let Received { key, generation, uid, object, unfit, .. } = received;
+        let Received { key, generation, uid, object, status } = received;
+        let now = if self.published { self.seconds() } else { 0 };
         let Some(set) = self.sets.get_mut(target) else { return };
         let content = content(&uid, generation, &object);
-        let known = Known { epoch: set.epoch, content };
-        if set.objects.insert(key.clone(), known).is_some_and(|former| former.content == content) {
-            return;
+        let read = |raw: &RawValue| serde_json::from_str(raw.get()).map_or(1, |status| status::digest(&status));
+        let status = status.as_deref().map_or(0, read);
+        let epoch = set.epoch;
+        let known = Known { epoch, content, generation, status, changed: now, written: 0, written_at: 0 };
+        match set.objects.get_mut(&key) {
+            Some(former) if former.content == content => {
+                former.epoch = epoch;
+                if std::mem::replace(&mut former.status, status) != status {
+                    self.wanted.look_again();
+                }
+                return;
+            }
+            Some(former) => *former = known,
+            None => {
+                set.objects.insert(key.clone(), known);
+            }
         }
         if let Object::TrustProfile { meta, spec } = &object {
             let sources = sources(&self.scope, &meta.namespace, spec);
@@ -195,7 +227,7 @@ impl Store {
                 self.references_changed = true;
             }
         }
-        for error in &unfit {
+        for error in &object.meta().unread {
             tracing::warn!("{}: {error}", object.id());
         }
         self.index.apply(object);
