@@ -15,12 +15,14 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::app::{self, ExplainError, ServeError};
 use crate::config::{ExplainEndpoint, GoDuration, PolicySource, ServeConfig, default_workers, replica_name};
+use crate::domain::reason;
 use crate::explain::{self, HeaderLine, Question, RemoteError, certificates_to_pem};
 use crate::file;
 use crate::kubernetes::cluster::{ClusterOptions, StatusWriting};
 use crate::kubernetes::crd;
 use crate::kubernetes::status::lease::LeaseOptions;
 use crate::kubernetes::store::Scope;
+use crate::reference::reference_page;
 use crate::telemetry::{LogFormat, TelemetryError};
 
 /// How the process ends.
@@ -60,6 +62,8 @@ enum Command {
     Crds,
     /// Print the table of reasons for a denial, in Markdown.
     Reasons,
+    /// Print the reference of the resources' fields, in Markdown.
+    Reference,
 }
 
 #[derive(Debug, Args)]
@@ -206,7 +210,8 @@ pub fn run(args: impl IntoIterator<Item = std::ffi::OsString>) -> Exit {
         Command::Check(args) => check(&args),
         Command::Explain(args) => explain(&args),
         Command::Crds => print(&crd::yaml()),
-        Command::Reasons => print(&explain::reasons_page()),
+        Command::Reference => print(&reference_page()),
+        Command::Reasons => print(&reason::markdown()),
     }
 }
 

@@ -4,6 +4,7 @@
 //! decisions; it knows no socket, file, runtime or clock. The adapters ([`envoy`], [`file`], [`admin`]) translate
 //! between the core and the world and never import one another. [`app`] alone joins them.
 
+#![warn(clippy::unwrap_used, clippy::print_stdout, clippy::print_stderr)]
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test"))]
 
 pub mod admin;
@@ -18,4 +19,5 @@ pub mod kubernetes;
 pub mod lifecycle;
 pub mod metrics;
 pub mod panics;
+pub mod reference;
 pub mod telemetry;

@@ -75,10 +75,10 @@ mod tests {
 
     #[test]
     fn nested_guards_keep_the_outer_one() {
-        let outer = guarded(|| {
+        let outer: Result<(), Panic> = guarded(|| {
             let _ = guarded(|| panic!("inner"));
             panic!("outer")
         });
-        assert_eq!(outer.map(|()| ()).unwrap_err().message, "outer");
+        assert_eq!(outer.unwrap_err().message, "outer");
     }
 }

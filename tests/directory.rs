@@ -28,7 +28,7 @@ fn mappings(names: &[&str]) -> String {
 
 /// Replaces a file at once, as careful editors do.
 fn replace(path: &Path, text: &str) {
-    let aside = path.with_file_name(".aside");
+    let aside = path.with_file_name(format!(".{}", path.file_name().unwrap().display()));
     fs::write(&aside, text).unwrap();
     fs::rename(aside, path).unwrap();
 }
@@ -409,6 +409,9 @@ fn a_file_that_is_being_written_is_not_read_by_halves() {
     let path = dir.path().join("a.yaml");
     fs::write(&path, mapping("a")).unwrap();
     let running = Running::start(dir.path(), Notice::Events);
+    // Once this is noticed, events come.
+    replace(&path, &mappings(&["a", "b"]));
+    running.until(2);
     let mut file = fs::File::create(&path).unwrap();
     for n in 0..10 {
         write!(file, "---\n{}", mapping(&format!("m{n}"))).unwrap();

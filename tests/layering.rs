@@ -7,10 +7,36 @@ use std::path::{Path, PathBuf};
 
 /// What `src/domain/` may not name: runtimes, wire frameworks, clusters, files, sockets, processes and clocks.
 const IMPURE: &[&str] = &[
-    "tokio", "tonic", "prost", "hyper", "tower", "kube", "k8s_openapi", "notify", "socket2", "rustix", "arc_swap",
-    "tracing", "prometheus_client", "clap", "std::fs", "std::io::Read", "std::env", "std::process", "std::thread",
-    "std::path", "TcpStream", "TcpListener", "UdpSocket", "UnixStream", "ToSocketAddrs", "SystemTime", "Instant",
-    "thread_rng", "println!", "eprintln!",
+    "tokio",
+    "tonic",
+    "prost",
+    "hyper",
+    "tower",
+    "kube",
+    "k8s_openapi",
+    "notify",
+    "socket2",
+    "rustix",
+    "arc_swap",
+    "tracing",
+    "prometheus_client",
+    "clap",
+    "std::fs",
+    "std::io::Read",
+    "std::env",
+    "std::process",
+    "std::thread",
+    "std::path",
+    "TcpStream",
+    "TcpListener",
+    "UdpSocket",
+    "UnixStream",
+    "ToSocketAddrs",
+    "SystemTime",
+    "Instant",
+    "thread_rng",
+    "println!",
+    "eprintln!",
 ];
 
 /// The adapters: each may use the core, none may use another or what composes them.
@@ -58,7 +84,8 @@ fn adapters_do_not_name_one_another() {
 
 #[test]
 fn the_check_can_fail() {
-    let code = without_prose("//! tokio is fine here\nuse tokio::net; // and here\nlet s = \"SystemTime\"; let a = 'b';\n");
+    let code =
+        without_prose("//! tokio is fine here\nuse tokio::net; // and here\nlet s = \"SystemTime\"; let a = 'b';\n");
     assert_eq!(lines_naming(&code, "tokio"), [2]);
     assert!(lines_naming(&code, "SystemTime").is_empty());
     assert!(lines_naming("let kubernetes = 1;", "kube").is_empty());

@@ -24,6 +24,7 @@ pub struct Clients {
     pub contoso_evil: Identity,
     pub fabrikam: Identity,
     pub stranger: Identity,
+    pub impostor: Identity,
     pub expired: Identity,
     pub server_only: Identity,
     pub lab: Identity,
@@ -150,14 +151,15 @@ impl Clients {
                 .issue(Leaf::client("Contoso Evil").organization("Contoso Evil").dns("pay.contoso.test")),
             fabrikam: issuing
                 .issue(Leaf::client("billing").organization("Fabrikam").uri("spiffe://fabrikam.test/billing")),
-            stranger: Authority::root("Partners Root").issue(contoso("pay")),
+            stranger: Authority::root("Strangers Root").issue(contoso("pay")),
+            impostor: Authority::root("Partners Root").issue(contoso("pay")),
             expired: issuing.issue(contoso("pay").expired()),
             server_only: issuing.issue(contoso("pay").usages([ExtendedKeyUsagePurpose::ServerAuth])),
             lab: lab.issue(contoso("pay")),
         }
     }
 
-    fn all(&self) -> [(&'static str, &Identity); 11] {
+    fn all(&self) -> [(&'static str, &Identity); 12] {
         [
             ("acme", &self.acme),
             ("acme-renewed", &self.acme_renewed),
@@ -167,6 +169,7 @@ impl Clients {
             ("contoso-evil", &self.contoso_evil),
             ("fabrikam", &self.fabrikam),
             ("stranger", &self.stranger),
+            ("impostor", &self.impostor),
             ("expired", &self.expired),
             ("server-only", &self.server_only),
             ("lab", &self.lab),

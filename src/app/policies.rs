@@ -143,7 +143,8 @@ pub fn take_over(reload: &Reload, authorizer: &Authorizer<Snapshot>, metrics: &M
         }
         Outcome::Unchanged => {
             metrics.loaded(Load::Applied { problems: problems.len() });
-            tracing::info!("the policies can be read again, and nothing has changed");
+            tracing::info!(problems = problems.len(), "the policies can be read, and decide as before");
+            log_problems(problems);
         }
         Outcome::Refused => {
             metrics.loaded(Load::Refused { errors: problems.len() });

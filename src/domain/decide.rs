@@ -288,12 +288,13 @@ impl Check<'_> {
                 };
                 trace.step("certificate", Verdict::Note, || {
                     format!(
-                        "subject {:?}, issuer {:?}, serial number {}, valid {} to {}, sha256 {}",
+                        "subject {:?}, issuer {:?}, serial number {}, valid {} to {} (now {}), sha256 {}",
                         about.subject,
                         about.issuer,
                         about.serial_number,
                         leaf.not_before(),
                         leaf.not_after(),
+                        self.now,
                         about.sha256
                     )
                 });

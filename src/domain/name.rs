@@ -18,7 +18,7 @@ use std::str::FromStr;
 use bytes::Bytes;
 use thiserror::Error;
 
-use super::der::{self, DerError, Reader, Span, tag};
+use super::der::{self, DerError, Reader, Tlv, tag};
 use super::oid::{Oid, OidError};
 
 /// Attributes in one name. RFC 5280 sets no limit; real names stay below 20.
@@ -29,29 +29,23 @@ pub const MAX_ATTRIBUTES: usize = 256;
 /// `==` is the comparison of RFC 5280 section 7.1, not of octets.
 #[derive(Clone)]
 pub struct Name {
+    /// Has been read once, and so reads well again.
     der: Bytes,
-    canonical: Box<[u8]>,
-    attributes: Box<[Attribute]>,
+    canonical: Vec<u8>,
+    /// The texts that are not UTF-8 in the DER, in the order of their attributes.
+    transcoded: Vec<Box<str>>,
 }
 
 /// One attribute of a name.
-#[derive(Clone, Debug)]
-struct Attribute {
-    /// Which RDN it belongs to, counted from the front of the sequence.
-    rdn: u16,
-    /// The content octets of its type, within the name's DER.
-    type_oid: Span,
-    value: Value,
-}
-
-#[derive(Clone, Debug)]
-enum Value {
-    /// Octets that are UTF-8 as they stand in the DER.
-    Utf8(Span),
-    /// Text of another encoding.
-    Transcoded(Box<str>),
-    /// The whole element of a type that is not a string.
-    Opaque(Span),
+struct Attribute<'a> {
+    /// Whether it is the first of its RDN.
+    opens_rdn: bool,
+    /// The content octets of its type.
+    type_oid: &'a [u8],
+    /// Its text; `None` when it is not of a string type.
+    text: Option<&'a str>,
+    /// The whole element of its value.
+    value: &'a [u8],
 }
 
 /// Why bytes or text are not a name.
@@ -113,41 +107,37 @@ impl Name {
     pub(crate) fn from_checked(der: Bytes) -> Result<Self, NameError> {
         let sequence = der::exactly(&der, tag::SEQUENCE)?;
         let mut rdns = Reader::new(sequence.content);
-        let mut attributes = Vec::with_capacity(6);
-        let mut canonical = Vec::with_capacity(der.len());
-        let mut rdn_index = 0_u16;
+        let mut canonical = Canonical::with_capacity(der.len());
+        let mut transcoded: Vec<Box<str>> = Vec::new();
+        let mut count = 0_usize;
         while !rdns.is_empty() {
-            let rdn = rdns.expect(tag::SET)?;
-            let mut members = Reader::new(rdn.content);
+            let mut members = rdns.nested(tag::SET)?;
             if members.is_empty() {
                 return Err(NameError::Der(DerError::Empty));
             }
-            let first = attributes.len();
+            canonical.begin_rdn();
             while !members.is_empty() {
-                let mut member = members.nested(tag::SEQUENCE)?;
-                let type_oid = member.oid()?;
-                let value = member.any()?;
-                member.finish()?;
-                if attributes.len() >= MAX_ATTRIBUTES {
+                count = count.saturating_add(1);
+                if count > MAX_ATTRIBUTES {
                     return Err(NameError::TooManyAttributes);
                 }
-                let value = match strings::decode(value) {
-                    Ok(strings::Decoded::Utf8(text)) => Value::Utf8(Span::of(&der, text)),
-                    Ok(strings::Decoded::Transcoded(text)) => Value::Transcoded(text.into()),
-                    Ok(strings::Decoded::NotAString) => Value::Opaque(Span::of(&der, value.whole)),
-                    Err(problem) => {
-                        return Err(NameError::Value {
-                            attribute: AttributeType(Oid::from_content(type_oid)).to_string(),
-                            problem,
-                        });
+                let (type_oid, value) = attribute(&mut members)?;
+                match strings::decode(value) {
+                    Ok(strings::Decoded::Utf8(text)) => canonical.text(type_oid, text),
+                    Ok(strings::Decoded::Transcoded(text)) => {
+                        canonical.text(type_oid, &text);
+                        transcoded.push(text.into());
                     }
-                };
-                attributes.push(Attribute { rdn: rdn_index, type_oid: Span::of(&der, type_oid), value });
+                    Ok(strings::Decoded::NotAString) => canonical.opaque(type_oid, value.whole),
+                    Err(problem) => {
+                        let attribute = AttributeType(Oid::from_content(type_oid)).to_string();
+                        return Err(NameError::Value { attribute, problem });
+                    }
+                }
             }
-            canonical_rdn(&mut canonical, &der, attributes.get(first..).unwrap_or_default());
-            rdn_index = rdn_index.saturating_add(1);
+            canonical.end_rdn();
         }
-        Ok(Self { canonical: canonical.into(), attributes: attributes.into(), der })
+        Ok(Self { canonical: canonical.octets, transcoded, der })
     }
 
     /// Parses the text form of RFC 4514, most specific RDN first. Attribute types are those of [`AttributeType`];
@@ -158,7 +148,7 @@ impl Name {
 
     /// Whether the name has no RDN at all.
     pub fn is_empty(&self) -> bool {
-        self.attributes.is_empty()
+        self.canonical.is_empty()
     }
 
     /// The DER as it was parsed.
@@ -180,16 +170,34 @@ impl Name {
     /// The texts of every attribute of type `ty`, first RDN first, multi-valued RDNs included. A value that is not a
     /// string is left out.
     pub fn values<'a>(&'a self, ty: &AttributeType) -> impl Iterator<Item = &'a str> + use<'a> {
-        // Cloned so that the iterator borrows the name alone; borrowed types cost nothing.
+        // Cloned so that the iterator borrows the name alone; known types cost nothing.
         let ty = ty.0.clone();
-        self.attributes.iter().filter(move |a| ty == *a.type_oid.get(&self.der)).filter_map(|a| a.value.text(&self.der))
+        self.each().filter(move |a| ty == *a.type_oid).filter_map(|a| a.text)
     }
 
     /// Every attribute with its type and, where it is a string, its text; first RDN first.
     pub fn attributes(&self) -> impl Iterator<Item = (AttributeType, Option<&str>)> {
-        self.attributes
-            .iter()
-            .map(|a| (AttributeType(Oid::from_content(a.type_oid.get(&self.der))), a.value.text(&self.der)))
+        self.each().map(|a| (AttributeType(Oid::from_content(a.type_oid)), a.text))
+    }
+
+    /// The attributes in order, read from the DER again.
+    fn each(&self) -> impl Iterator<Item = Attribute<'_>> {
+        let content = der::exactly(&self.der, tag::SEQUENCE).map(|tlv| tlv.content).unwrap_or_default();
+        let (mut rdns, mut members) = (Reader::new(content), Reader::new(&[]));
+        let mut transcoded = self.transcoded.iter();
+        std::iter::from_fn(move || {
+            let opens_rdn = members.is_empty();
+            if opens_rdn {
+                members = rdns.nested(tag::SET).ok()?;
+            }
+            let (type_oid, value) = attribute(&mut members).ok()?;
+            let text = match strings::form(value.tag) {
+                strings::Form::Utf8 => std::str::from_utf8(value.content).ok(),
+                strings::Form::Transcoded => transcoded.next().map(|text| &**text),
+                strings::Form::NotAString => None,
+            };
+            Some(Attribute { opens_rdn, type_oid, text, value: value.whole })
+        })
     }
 
     /// The text form of RFC 4514, most specific RDN first. Printable ASCII only: every other character is written as
@@ -199,65 +207,86 @@ impl Name {
     }
 }
 
-impl Value {
-    fn text<'a>(&'a self, der: &'a [u8]) -> Option<&'a str> {
-        match self {
-            Value::Utf8(octets) => std::str::from_utf8(octets.get(der)).ok(),
-            Value::Transcoded(text) => Some(text),
-            Value::Opaque(_) => None,
-        }
-    }
+/// Type and value of the next attribute of an RDN.
+fn attribute<'a>(members: &mut Reader<'a>) -> Result<(&'a [u8], Tlv<'a>), DerError> {
+    let mut member = members.nested(tag::SEQUENCE)?;
+    let type_oid = member.oid()?;
+    let value = member.any()?;
+    member.finish()?;
+    Ok((type_oid, value))
 }
 
-/// Appends the canonical form of one RDN: the number of octets, then its attributes in sorted order, so that the
-/// order of a SET OF does not matter.
-fn canonical_rdn(out: &mut Vec<u8>, der: &[u8], attributes: &[Attribute]) {
-    let length_at = out.len();
-    out.extend_from_slice(&[0; 4]);
-    match attributes {
-        [only] => canonical_attribute(out, der, only),
-        several => {
-            let mut encoded: Vec<Vec<u8>> = several
-                .iter()
-                .map(|attribute| {
-                    let mut one = Vec::with_capacity(64);
-                    canonical_attribute(&mut one, der, attribute);
-                    one
-                })
+/// The canonical form in the making: for each RDN the number of octets that follow, then its attributes, sorted, so
+/// that the order of a SET OF does not matter.
+struct Canonical {
+    octets: Vec<u8>,
+    /// Where the open RDN begins.
+    rdn: usize,
+    /// Where its attributes begin.
+    attributes: Vec<usize>,
+}
+
+impl Canonical {
+    fn with_capacity(capacity: usize) -> Self {
+        Self { octets: Vec::with_capacity(capacity.saturating_mul(2)), rdn: 0, attributes: Vec::new() }
+    }
+
+    fn begin_rdn(&mut self) {
+        self.rdn = self.octets.len();
+        self.octets.extend_from_slice(&[0; 4]);
+        self.attributes.clear();
+    }
+
+    fn text(&mut self, type_oid: &[u8], text: &str) {
+        self.attribute(type_oid, b't', |octets| strings::fold(octets, text));
+    }
+
+    fn opaque(&mut self, type_oid: &[u8], value: &[u8]) {
+        self.attribute(type_oid, b'x', |octets| octets.extend_from_slice(value));
+    }
+
+    /// Length and octets of the type, a letter for the kind of value, length and octets of the value.
+    fn attribute(&mut self, type_oid: &[u8], kind: u8, value: impl FnOnce(&mut Vec<u8>)) {
+        let start = self.octets.len();
+        // A vector with one element allocates: only a second attribute is worth it.
+        if start > self.rdn.saturating_add(4) {
+            if self.attributes.is_empty() {
+                self.attributes.push(self.rdn.saturating_add(4));
+            }
+            self.attributes.push(start);
+        }
+        self.prefixed(|octets| octets.extend_from_slice(type_oid));
+        self.octets.push(kind);
+        self.prefixed(value);
+    }
+
+    fn prefixed(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
+        let at = self.octets.len();
+        self.octets.extend_from_slice(&[0; 4]);
+        write(&mut self.octets);
+        self.set_length(at);
+    }
+
+    fn end_rdn(&mut self) {
+        if !self.attributes.is_empty() {
+            let ends = self.attributes.iter().skip(1).copied().chain([self.octets.len()]);
+            let mut parts: Vec<Vec<u8>> = (self.attributes.iter().zip(ends))
+                .map(|(start, end)| self.octets.get(*start..end).unwrap_or_default().to_vec())
                 .collect();
-            encoded.sort_unstable();
-            encoded.iter().for_each(|one| out.extend_from_slice(one));
+            parts.sort_unstable();
+            self.octets.truncate(self.rdn.saturating_add(4));
+            parts.iter().for_each(|part| self.octets.extend_from_slice(part));
         }
+        self.set_length(self.rdn);
     }
-    set_length(out, length_at);
-}
 
-fn canonical_attribute(out: &mut Vec<u8>, der: &[u8], attribute: &Attribute) {
-    let type_oid = attribute.type_oid.get(der);
-    prefixed(out, b'o', |out| out.extend_from_slice(type_oid));
-    match (attribute.value.text(der), &attribute.value) {
-        (Some(text), _) => prefixed(out, b't', |out| strings::fold(out, text)),
-        (None, Value::Opaque(whole)) => prefixed(out, b'x', |out| out.extend_from_slice(whole.get(der))),
-        // Text that is no text cannot be: it was decoded once.
-        (None, _) => prefixed(out, b'?', |_| ()),
-    }
-}
-
-/// Appends `kind`, the number of octets that `write` appends, and those.
-fn prefixed(out: &mut Vec<u8>, kind: u8, write: impl FnOnce(&mut Vec<u8>)) {
-    out.push(kind);
-    let at = out.len();
-    out.extend_from_slice(&[0; 4]);
-    write(out);
-    set_length(out, at);
-}
-
-/// Writes into the four octets at `at` how many follow them.
-fn set_length(out: &mut [u8], at: usize) {
-    let start = at.saturating_add(4);
-    let length = u32::try_from(out.len().saturating_sub(start)).unwrap_or(u32::MAX).to_be_bytes();
-    if let Some(slot) = out.get_mut(at..start) {
-        slot.copy_from_slice(&length);
+    /// Writes into the four octets at `at` how many follow them.
+    fn set_length(&mut self, at: usize) {
+        let start = at.saturating_add(4);
+        let length = u32::try_from(self.octets.len().saturating_sub(start)).unwrap_or(u32::MAX).to_be_bytes();
+        if let Some(slot) = self.octets.get_mut(at..start) {
+            slot.copy_from_slice(&length);
+        }
     }
 }
 

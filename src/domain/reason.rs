@@ -77,7 +77,7 @@ const TABLE: [ReasonRow; 32] = [
     row(Reason::NoPolicy, "NO_POLICY", "", 403, "No policy selects the request, or the route names a policy that does not exist.", "Add a CertificatePolicy whose match covers the host, path and method, or correct the name in the route's context extensions."),
     row(Reason::PolicyInvalid, "POLICY_INVALID", "", 403, "The policy or mapping entry that applies to the request does not compile.", "Run `certgate check`, or read the object's status, and mend the fields it names."),
     row(Reason::PathAmbiguous, "PATH_AMBIGUOUS", "404.11", 400, "The request's path can be read in more than one way and a policy of the host selects by path.", "Normalize paths at the proxy (Envoy: normalize_path, merge_slashes, escaped slashes rejected) or mend the client."),
-    row(Reason::TrustUnavailable, "TRUST_UNAVAILABLE", "", 503, "The trust profile, or a source of its certificates, has never been readable in this process.", "Create the ConfigMap, Secret or file that the TrustProfile names, or mend its PEM."),
+    row(Reason::TrustUnavailable, "TRUST_UNAVAILABLE", "", 503, "The trust profile does not exist, or a source of its certificates has never been readable in this process.", "Create the ConfigMap, Secret or file that the TrustProfile names, or mend its PEM."),
     row(Reason::CertRequired, "CERT_REQUIRED", "403.7", 403, "The request carries no client certificate and the policy requires one.", "Send a certificate; check that the proxy requests one and forwards it (include_peer_certificate or XFCC)."),
     row(Reason::ForwardedInvalid, "FORWARDED_INVALID", "400.10", 403, "The forwarded certificate evidence is malformed, contradictory or over its size limit.", "Check which proxy writes the header that the policy's evidence names, and that it replaces what clients send."),
     row(Reason::CertMalformed, "CERT_MALFORMED", "403.16", 403, "The certificate is not acceptable DER or violates the X.509 v3 profile.", "Reissue the certificate with a conforming CA."),
@@ -122,6 +122,26 @@ impl Reason {
     pub fn code(self) -> &'static str {
         self.row().code
     }
+}
+
+/// The page `docs/reasons.md`, made from the table.
+pub fn markdown() -> String {
+    let mut page = String::from(
+        "# Reasons for a denial\n\n\
+         Every denial has one of these codes. It stands in the dynamic metadata, in the log and in the metrics; the \
+         client sees it only where a policy says `reveal: Reason`. When several checks would fail, the first in the \
+         order of this table is reported. The HTTP status is what the client gets unless the policy sets another \
+         (`response.denial`); 503 cannot be changed. IIS is the sub-status by which IIS reports the same.\n\n\
+         This page is made from the table in `src/domain/reason.rs` by `certgate reasons`; do not edit it.\n\n\
+         | code | HTTP | IIS | what happened | what to do |\n|---|---|---|---|---|\n",
+    );
+    for row in Reason::ALL {
+        let iis = if row.iis.is_empty() { "-" } else { row.iis };
+        let cells = [row.meaning, row.action].map(|text| text.replace('|', "\\|"));
+        let [meaning, action] = cells;
+        page.push_str(&format!("| `{}` | {} | {iis} | {meaning} | {action} |\n", row.code, row.http_status));
+    }
+    page
 }
 
 impl fmt::Display for Reason {

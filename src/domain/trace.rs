@@ -29,6 +29,9 @@ pub struct Step {
 
 /// Receives the steps of a decision.
 pub trait Trace {
+    /// Whether steps are kept, so that nothing need be looked for that only a trace would tell.
+    const KEEPS: bool = true;
+
     /// Takes one step; `detail` is called only when the step is kept.
     fn step(&mut self, stage: &'static str, verdict: Verdict, detail: impl FnOnce() -> String);
 }
@@ -38,6 +41,8 @@ pub trait Trace {
 pub struct NoTrace;
 
 impl Trace for NoTrace {
+    const KEEPS: bool = false;
+
     #[inline]
     fn step(&mut self, _: &'static str, _: Verdict, _: impl FnOnce() -> String) {}
 }

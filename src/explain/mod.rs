@@ -5,7 +5,6 @@
 //! here.
 
 mod pem;
-mod reasons;
 mod remote;
 mod render;
 
@@ -16,7 +15,6 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 pub use pem::{PemError, certificates_to_pem};
-pub use reasons::reasons_page;
 pub use remote::{RemoteError, ask};
 pub use render::render;
 

@@ -11,6 +11,7 @@ const WIDTH: usize = 100;
 pub fn render(explanation: &Explanation, width: Option<usize>) -> String {
     let mut page = Page { out: String::new(), width: width.unwrap_or(WIDTH).clamp(50, 160) };
     request(&mut page, explanation);
+    certificate(&mut page, explanation);
     steps(&mut page, explanation);
     decision(&mut page, explanation);
     page.out
@@ -46,6 +47,16 @@ fn request(page: &mut Page, explanation: &Explanation) {
         page.row("from", &address.to_string());
     }
     page.row("time", &explanation.at);
+}
+
+fn certificate(page: &mut Page, explanation: &Explanation) {
+    let Some(certificate) = &explanation.decision.certificate else { return };
+    page.heading("Certificate");
+    page.row("subject", or_none(&certificate.subject));
+    page.row("issuer", or_none(&certificate.issuer));
+    page.row("serial", or_none(&certificate.serial));
+    page.row("sha256", &certificate.sha256);
+    page.row("found in", &certificate.source);
 }
 
 fn steps(page: &mut Page, explanation: &Explanation) {
@@ -92,13 +103,6 @@ fn decision(page: &mut Page, explanation: &Explanation) {
             page.row("found", &reason.detail);
         }
         page.row("to do", &reason.action);
-    }
-    if let Some(certificate) = &decided.certificate {
-        page.row("subject", or_none(&certificate.subject));
-        page.row("issuer", or_none(&certificate.issuer));
-        page.row("serial", or_none(&certificate.serial));
-        page.row("sha256", &certificate.sha256);
-        page.row("found in", &certificate.source);
     }
     if let Some(identity) = &decided.identity {
         page.row("user", &identity.user);

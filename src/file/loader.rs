@@ -8,7 +8,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs::File;
-use std::io::{self, BufReader, Read, Seek};
+use std::io::{self, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread;
@@ -16,18 +16,15 @@ use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
 
-use super::manifest::{self, DocumentFault, Foreign, Reading, Wanted};
+use super::loaded::{Content, FileState, MAX_DOCUMENT, forget};
+use super::manifest::{self, Foreign, Wanted};
 use super::report::{Class, Problem};
 use super::scan::{Listing, Root, Stamp};
 use super::split::{Chunks, SplitError};
 use super::yaml::Mark;
 use crate::domain::decide::Snapshot;
-use crate::domain::fingerprint::Sha256;
 use crate::domain::index::{self, Index, Severity};
-use crate::domain::spec::{Kind, ObjectId, Origin};
-
-/// The largest document. A `List` of 100,000 objects from `kubectl get -o yaml` has about 60 MB.
-const MAX_DOCUMENT: usize = 128 << 20;
+use crate::domain::spec::ObjectId;
 
 /// The largest `file:` trust source. The Web's whole set of CAs has 0.3 MB.
 const MAX_SOURCE: u64 = 16 << 20;
@@ -41,9 +38,6 @@ const PATIENCE: Duration = Duration::from_millis(300);
 
 /// The pause before a directory that changed while it was read is read again.
 const PAUSE: Duration = Duration::from_millis(5);
-
-/// The buffer for reading files. Larger ones were not faster.
-const BUFFER: usize = 64 << 10;
 
 /// What came of a reload.
 #[derive(Clone, Debug)]
@@ -84,85 +78,6 @@ pub struct Reload {
     pub elapsed: Duration,
 }
 
-/// The first 128 bits of a chunk's SHA-256.
-type ChunkHash = [u8; 16];
-
-/// An object as the loader remembers it; small, there may be 100,000 and more.
-#[derive(Debug)]
-struct ObjectKey {
-    kind: Kind,
-    document: u32,
-    /// `namespace/name`
-    name: Box<str>,
-}
-
-impl ObjectKey {
-    fn parts(&self) -> (&str, &str) {
-        self.name.split_once('/').unwrap_or(("", &self.name))
-    }
-
-    fn id(&self, file: &Arc<str>) -> ObjectId {
-        let (namespace, name) = self.parts();
-        let origin = Origin { file: Arc::clone(file), document: self.document };
-        ObjectId { kind: self.kind, namespace: namespace.to_owned(), name: name.to_owned(), origin }
-    }
-}
-
-#[derive(Debug)]
-struct ChunkState {
-    hash: ChunkHash,
-    line: u32,
-    content: Content,
-}
-
-#[derive(Debug)]
-enum Content {
-    /// Nothing but comments.
-    Nothing,
-    /// One object, as in nearly all chunks.
-    One(ObjectKey),
-    /// Anything else.
-    More(Box<More>),
-}
-
-/// Objects with the lines on which their documents start.
-#[derive(Debug)]
-struct More {
-    objects: Vec<(ObjectKey, u32)>,
-    foreign: Vec<Foreign>,
-    faults: Vec<DocumentFault>,
-}
-
-impl Content {
-    fn objects(&self) -> impl Iterator<Item = (&ObjectKey, Option<u32>)> {
-        let (one, more) = match self {
-            Self::Nothing => (None, None),
-            Self::One(key) => (Some((key, None)), None),
-            Self::More(more) => (None, Some(more.objects.iter().map(|(key, line)| (key, Some(*line))))),
-        };
-        one.into_iter().chain(more.into_iter().flatten())
-    }
-
-    fn more(&self) -> Option<&More> {
-        match self {
-            Self::More(more) => Some(more),
-            _ => None,
-        }
-    }
-}
-
-#[derive(Debug)]
-struct FileState {
-    stamp: Stamp,
-    /// Whether the stamp is certain to show the next change.
-    settled: bool,
-    /// The number of the next object that is read from this file.
-    next_document: u32,
-    chunks: Vec<ChunkState>,
-    /// Why the file could not be read to its end.
-    error: Option<(Option<Mark>, String)>,
-}
-
 #[derive(Debug, PartialEq, Eq)]
 enum SourceState {
     Read { stamp: Stamp, settled: bool },
@@ -176,12 +91,31 @@ enum Whole {
     Torn,
 }
 
+/// What a listing differed in from what was known.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+enum Changes {
+    /// Nothing.
+    None,
+    /// One file is new or has changed; none is gone.
+    OneFile,
+    /// More than that.
+    Several,
+}
+
+/// What came of reading what changed.
+#[derive(Copy, Clone, Debug)]
+struct Absorbed {
+    changes: Changes,
+    whole: Whole,
+}
+
 /// Reads a directory, again and again.
 #[derive(Debug)]
 pub struct Loader {
     root: Root,
     index: Index,
-    files: BTreeMap<Arc<str>, FileState>,
+    /// What was read, by name, sorted.
+    files: Vec<(Arc<str>, FileState)>,
     sources: BTreeMap<String, SourceState>,
     /// What the last reload found in the directory.
     directories: BTreeSet<PathBuf>,
@@ -199,7 +133,7 @@ impl Loader {
         Self {
             root: Root::new(path),
             index: Index::new(),
-            files: BTreeMap::new(),
+            files: Vec::new(),
             sources: BTreeMap::new(),
             directories: BTreeSet::new(),
             problems: Arc::from([]),
@@ -296,23 +230,24 @@ impl Loader {
             };
             attempts += 1;
             self.directories.clone_from(&listing.directories);
-            let (changed, mut whole) = self.absorb(&listing);
-            self.is_current &= !changed;
-            if listing.torn {
-                whole = Whole::Torn;
-            }
-            if !changed && whole == Whole::Whole {
+            let absorbed = self.absorb(&listing);
+            self.is_current &= absorbed.changes == Changes::None;
+            let whole = if listing.torn { Whole::Torn } else { absorbed.whole };
+            if absorbed.changes == Changes::None && whole == Whole::Whole {
                 break listing;
             }
             // Something changed since the last listing: it may still be changing.
             thread::sleep(self.calm);
-            let again = self.root.list().ok();
-            if whole == Whole::Whole && again.as_ref() == Some(&listing) {
+            let is_steady = match absorbed.changes {
+                // The directory was as listed, with the file before or after its edit.
+                Changes::OneFile if self.calm.is_zero() => listing.is_before_swaps(),
+                _ => self.root.list().is_ok_and(|again| again == listing),
+            };
+            if whole == Whole::Whole && is_steady {
                 break listing;
             }
             if attempts >= MIN_ATTEMPTS && start.elapsed() > PATIENCE {
-                let swapped = again.as_ref().is_none_or(|again| again.swaps != listing.swaps);
-                if whole == Whole::Torn || swapped {
+                if whole == Whole::Torn || !listing.is_before_swaps() {
                     return (Outcome::Busy, None);
                 }
                 break listing;
@@ -333,43 +268,65 @@ impl Loader {
         (outcome, problems)
     }
 
-    /// Reads what changed against `listing` into the index; tells whether something did.
-    fn absorb(&mut self, listing: &Listing) -> (bool, Whole) {
-        let mut changed = false;
-        let mut whole = Whole::Whole;
-        let is_listed = |name: &Arc<str>| listing.files.binary_search_by(|listed| (*listed.name).cmp(&**name)).is_ok();
+    /// Reads what changed against `listing` into the index.
+    fn absorb(&mut self, listing: &Listing) -> Absorbed {
+        let mut absorbed = Absorbed { changes: Changes::None, whole: Whole::Whole };
         let index = &mut self.index;
-        self.files.retain(|name, state| {
-            let keep = is_listed(name);
+        let mut gone = self.files.len();
+        let mut listed = listing.files.iter().peekable();
+        self.files.retain(|(name, state)| {
+            // Both are sorted by name.
+            while listed.next_if(|listed| *listed.name < **name).is_some() {}
+            let keep = listed.peek().is_some_and(|listed| *listed.name == **name);
             if !keep {
-                changed = true;
                 state.chunks.iter().for_each(|chunk| forget(index, name, chunk));
             }
             keep
         });
+        gone -= self.files.len();
+        if gone > 0 {
+            absorbed.changes = Changes::Several;
+        }
+        let mut known = std::mem::take(&mut self.files).into_iter().peekable();
+        self.files.reserve_exact(listing.files.len());
         for listed in &listing.files {
-            let known = self.files.get(&listed.name);
-            if known.is_some_and(|state| state.settled && state.stamp == listed.stamp && state.error.is_none()) {
-                continue;
+            let (name, mut state, restamped) = match known.next_if(|(name, _)| *name == listed.name) {
+                Some((name, state)) if state.settled && state.stamp == listed.stamp && state.error.is_none() => {
+                    self.files.push((name, state));
+                    continue;
+                }
+                Some((name, state)) => {
+                    let restamped = state.stamp != listed.stamp;
+                    (name, state, restamped)
+                }
+                None => (Arc::clone(&listed.name), FileState::new(listed.stamp), true),
+            };
+            let (edited, whole) = self.read_file(&name, &mut state, &listed.stamp);
+            self.files.push((name, state));
+            if restamped || edited {
+                absorbed.changes = match absorbed.changes {
+                    Changes::None => Changes::OneFile,
+                    _ => Changes::Several,
+                };
             }
-            changed |= known.is_none_or(|state| state.stamp != listed.stamp);
-            if self.read_file(&listed.name, &listed.stamp) == Whole::Torn {
-                whole = Whole::Torn;
+            if whole == Whole::Torn {
+                absorbed.whole = Whole::Torn;
             }
         }
-        (changed, whole)
+        absorbed
     }
 
-    fn read_file(&mut self, name: &Arc<str>, stamp: &Stamp) -> Whole {
+    /// Reads one file into the index. Tells whether its content is another one than before, and whether it was whole.
+    fn read_file(&mut self, name: &Arc<str>, state: &mut FileState, stamp: &Stamp) -> (bool, Whole) {
         let path = self.root.resolve(name);
-        let mut state = self.files.remove(name).unwrap_or_else(|| FileState::new(*stamp));
         state.settled = stamp.is_settled(SystemTime::now());
         state.error = None;
+        let mut edited = false;
         let read = File::open(&path).map_err(SplitError::from).and_then(|file| {
-            if Stamp::of(&file.metadata()?) != *stamp {
-                return Ok(Whole::Torn);
-            }
-            self.parsed += state.update(&mut self.index, name, &file)?;
+            let edit = state.update(&mut self.index, name, &file, stamp)?;
+            self.parsed += edit.parsed;
+            edited = edit.parsed > 0 || edit.forgotten > 0;
+            // With the stamp that was listed, it is the file that was listed and did not change since.
             Ok(if Stamp::of(&file.metadata()?) == *stamp { Whole::Whole } else { Whole::Torn })
         });
         let whole = match read {
@@ -389,8 +346,7 @@ impl Loader {
             // The next listing may show the same stamp; what was read must be read again all the same.
             Whole::Torn => state.settled = false,
         }
-        self.files.insert(Arc::clone(name), state);
-        whole
+        (edited, whole)
     }
 
     /// Reads the `file:` trust sources that changed.
@@ -414,7 +370,7 @@ impl Loader {
 
     fn totals(&self) -> Totals {
         let mut totals = Totals { files: self.files.len(), ..Totals::default() };
-        for chunk in self.files.values().flat_map(|state| &state.chunks) {
+        for chunk in self.files.iter().flat_map(|(_, state)| &state.chunks) {
             match &chunk.content {
                 Content::Nothing => {}
                 Content::One(_) => totals.objects += 1,
@@ -483,13 +439,17 @@ impl Loader {
     /// The places of the errors of `problems`, all of one file, by the numbers of problem and error.
     fn places(&self, file: &Arc<str>, problems: &[index::Problem]) -> HashMap<(usize, usize), Mark> {
         let mut places = HashMap::new();
-        let Some(state) = self.files.get(file) else { return places };
-        let wanted: HashMap<u32, usize> =
-            problems.iter().enumerate().map(|(n, problem)| (problem.id.origin.document, n)).collect();
+        let Ok(nth) = self.files.binary_search_by(|(name, _)| name.cmp(file)) else { return places };
+        let (_, state) = &self.files[nth];
+        // One object may have two: what is wrong with it, and what is doubtful.
+        let mut wanted: HashMap<u32, Vec<usize>> = HashMap::new();
+        for (n, problem) in problems.iter().enumerate() {
+            wanted.entry(problem.id.origin.document).or_default().push(n);
+        }
         let mut in_chunk: HashMap<usize, Vec<(usize, Option<u32>)>> = HashMap::new();
         for (at, chunk) in state.chunks.iter().enumerate() {
             for (key, line) in chunk.content.objects() {
-                if let Some(n) = wanted.get(&key.document) {
+                for n in wanted.get(&key.document).into_iter().flatten() {
                     in_chunk.entry(at).or_default().push((*n, line));
                 }
             }
@@ -540,124 +500,4 @@ fn read_source(path: &Path, known: Option<&SourceState>) -> Result<Option<(Sourc
     }
     // A file that changed meanwhile is read again by the next reload, for its stamp will differ.
     Ok(Some((SourceState::Read { stamp, settled }, Bytes::from(content))))
-}
-
-fn hash_of(bytes: &[u8]) -> ChunkHash {
-    let mut hash = ChunkHash::default();
-    hash.copy_from_slice(&Sha256::of(bytes).as_bytes()[..16]);
-    hash
-}
-
-fn forget(index: &mut Index, file: &Arc<str>, chunk: &ChunkState) {
-    for (key, _) in chunk.content.objects() {
-        index.delete(&key.id(file));
-    }
-}
-
-impl FileState {
-    const fn new(stamp: Stamp) -> Self {
-        Self { stamp, settled: false, next_document: 0, chunks: Vec::new(), error: None }
-    }
-
-    /// Brings the index from the former content of the file to that of `file`; gives how many chunks were parsed.
-    ///
-    /// What is gone is deleted before what is new is applied, so that the index never holds both. That takes a first
-    /// pass that only hashes; a file that is new does without.
-    fn update(&mut self, index: &mut Index, name: &Arc<str>, file: &File) -> Result<usize, SplitError> {
-        let mut old: Vec<Option<ChunkState>> = std::mem::take(&mut self.chunks).into_iter().map(Some).collect();
-        let result = self.update_from(&mut old, index, name, file);
-        match &result {
-            Ok(_) => old.iter().flatten().for_each(|chunk| forget(index, name, chunk)),
-            // The rest was not seen: it may or may not be there still.
-            Err(_) => self.chunks.extend(old.into_iter().flatten()),
-        }
-        result
-    }
-
-    fn update_from(
-        &mut self,
-        old: &mut [Option<ChunkState>],
-        index: &mut Index,
-        name: &Arc<str>,
-        mut file: &File,
-    ) -> Result<usize, SplitError> {
-        if !old.is_empty() {
-            let mut there: HashMap<ChunkHash, u32> = HashMap::with_capacity(old.len());
-            let mut chunks = Chunks::new(BufReader::with_capacity(BUFFER, file), MAX_DOCUMENT);
-            while let Some(chunk) = chunks.next_chunk()? {
-                *there.entry(hash_of(chunk.bytes)).or_default() += 1;
-            }
-            for slot in old.iter_mut() {
-                let Some(chunk) = slot else { continue };
-                match there.get_mut(&chunk.hash) {
-                    Some(count) if *count > 0 => *count -= 1,
-                    _ => {
-                        forget(index, name, chunk);
-                        *slot = None;
-                    }
-                }
-            }
-            file.rewind()?;
-        }
-        // From the end, so that equal chunks are taken in their order.
-        let mut places: HashMap<ChunkHash, Vec<usize>> = HashMap::with_capacity(old.len());
-        for (at, chunk) in old.iter().enumerate().rev() {
-            if let Some(chunk) = chunk {
-                places.entry(chunk.hash).or_default().push(at);
-            }
-        }
-        let mut parsed = 0;
-        let mut chunks = Chunks::new(BufReader::with_capacity(BUFFER, file), MAX_DOCUMENT);
-        while let Some(chunk) = chunks.next_chunk()? {
-            let hash = hash_of(chunk.bytes);
-            let known = places.get_mut(&hash).and_then(Vec::pop).and_then(|at| old.get_mut(at)).and_then(Option::take);
-            if let Some(mut known) = known {
-                if known.moves_to(chunk.line) {
-                    self.chunks.push(known);
-                    continue;
-                }
-                forget(index, name, &known);
-            }
-            parsed += 1;
-            let reading = manifest::read(chunk.bytes, chunk.line);
-            let content = self.apply(reading, index, name);
-            self.chunks.push(ChunkState { hash, line: chunk.line, content });
-        }
-        self.chunks.shrink_to_fit();
-        Ok(parsed)
-    }
-
-    fn apply(&mut self, reading: Reading, index: &mut Index, file: &Arc<str>) -> Content {
-        let mut objects: Vec<(ObjectKey, u32)> = Vec::with_capacity(reading.objects.len());
-        for (mut object, at) in reading.objects {
-            let document = self.next_document;
-            self.next_document = document.wrapping_add(1);
-            object.meta_mut().origin = Origin { file: Arc::clone(file), document };
-            let meta = object.meta();
-            let name = format!("{}/{}", meta.namespace, meta.name).into_boxed_str();
-            objects.push((ObjectKey { kind: object.kind(), document, name }, at.line));
-            index.apply(object);
-        }
-        let plain = reading.foreign.is_empty() && reading.faults.is_empty();
-        match objects.len() {
-            0 if plain => Content::Nothing,
-            1 if plain => objects.pop().map_or(Content::Nothing, |(key, _)| Content::One(key)),
-            _ => Content::More(Box::new(More { objects, foreign: reading.foreign, faults: reading.faults })),
-        }
-    }
-}
-
-impl ChunkState {
-    /// Notes that the chunk now stands at `line`; false when its messages name lines and it must be read again.
-    fn moves_to(&mut self, line: u32) -> bool {
-        let from = std::mem::replace(&mut self.line, line);
-        if from == line {
-            return true;
-        }
-        let Content::More(more) = &mut self.content else { return true };
-        let shift = |at: &mut u32| *at = at.saturating_sub(from).saturating_add(line);
-        more.objects.iter_mut().for_each(|(_, at)| shift(at));
-        more.foreign.iter_mut().for_each(|foreign| shift(&mut foreign.line));
-        more.faults.is_empty()
-    }
 }

@@ -5,6 +5,7 @@
 //! they mean, and passes the index's snapshots on. It answers no requests.
 
 pub mod check;
+mod loaded;
 pub mod loader;
 mod manifest;
 mod metadata;

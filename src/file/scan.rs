@@ -47,6 +47,11 @@ impl Stamp {
         }
     }
 
+    /// The file's size, or `limit` when it is larger; never zero.
+    pub fn size_or(&self, limit: usize) -> usize {
+        usize::try_from(self.size).map_or(limit, |size| size.clamp(1, limit))
+    }
+
     /// Whether a change after `now` is certain to show in the stamp.
     pub fn is_settled(&self, now: SystemTime) -> bool {
         let (seconds, nanos) = self.changed;
@@ -77,6 +82,13 @@ pub struct Listing {
     pub problems: Vec<(Arc<str>, String)>,
     /// Whether something vanished while it was listed.
     pub torn: bool,
+}
+
+impl Listing {
+    /// Whether the links of [`SWAPPED_LINK`] still lead where they led.
+    pub fn is_before_swaps(&self) -> bool {
+        self.swaps.iter().all(|(path, target)| fs::read_link(path.join(SWAPPED_LINK)).is_ok_and(|now| now == *target))
+    }
 }
 
 /// Where policies are read: a directory, or one file.
@@ -157,7 +169,9 @@ impl Walk<'_> {
             if !kind.is_dir() && !kind.is_symlink() && !is_policy_file(&path) {
                 continue;
             }
-            match fs::metadata(&path) {
+            // Without following links, as entry.metadata() does, the path need not be walked again.
+            let metadata = if kind.is_symlink() { fs::metadata(&path) } else { entry.metadata() };
+            match metadata {
                 Ok(metadata) if metadata.is_dir() => match self.directory(&path, &metadata, depth + 1) {
                     Ok(()) => {}
                     Err(error) if error.kind() == io::ErrorKind::NotFound => self.listing.torn = true,

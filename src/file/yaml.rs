@@ -545,7 +545,7 @@ mod tests {
         #[test]
         fn chunks_mean_what_the_file_means(lines in proptest::collection::vec(
             proptest::sample::select(vec![
-                "---", "a: 1", "b: |", "  text", "  ---", "# c", "...", "%YAML 1.2", "- x", "--- {k: v}", "k: 'q", "  q'",
+                "---", "a: 1", "b: |\n  text", "  ---", "# c", "...", "%YAML 1.2", "- x", "--- {k: v}", "k: 'q", "  q'",
                 "---x: 1", "", "c:", "  d: \"e", "  f\"", "--- # c", "-- -", "[1,", " 2]", "h: &i j", "k: *i",
             ]), 0..12)) {
             let text = lines.join("\n");

@@ -68,7 +68,8 @@ fn stalled() {
     });
 }
 
-/// Two instances; each in turn is asked to end, under load, and comes back. No request notices.
+/// Two instances behind health checks; each in turn is asked to end, under load, and comes back. No request notices,
+/// and no retry is needed: an instance says that it goes before it goes, and that it is there once it can decide.
 #[test]
 fn drained_under_load() {
     with_envoy(async {
@@ -76,15 +77,23 @@ fn drained_under_load() {
         let acme = pki.client("acme");
         let directory = PolicyDirectory::with(&policies(&pki));
         let upstream = Upstream::start().await;
-        let mut instances = [Certgate::start(directory.path()).await, Certgate::start(directory.path()).await];
-        let listener = Listener::https(MTLS, &pki.server, &pki.root.pem())
-            .authorization(|authorization| authorization.retries = 4);
-        let config = Config::new(upstream.address(), instances.iter().map(Certgate::address)).listener(listener);
+        let options = ["--drain-delay", "1s"];
+        let mut instances = [
+            Certgate::start_with(directory.path(), &options).await,
+            Certgate::start_with(directory.path(), &options).await,
+        ];
+        let config = Config::new(upstream.address(), instances.iter().map(Certgate::address))
+            .checking_health()
+            .listener(Listener::https(MTLS, &pki.server, &pki.root.pem()));
         let envoy = Envoy::start(&config).await;
         let client = Client::tls(envoy.address(MTLS), pki.server_root.der(), Some(&acme));
         let load = Load::start(vec![client; 8], "/");
         load.answers(200).await;
         for instance in &mut instances {
+            until("both are healthy", PATIENCE, async || {
+                (envoy.counter("cluster.authz.membership_healthy").await == 2).then_some(())
+            })
+            .await;
             instance.terminate();
             let status = instance.process().wait(Duration::from_secs(20)).await;
             assert!(status.success(), "it ends well: {status}\n{}", instance.log());

@@ -33,7 +33,7 @@ fn one_to_one_is_the_certificate_itself() {
         let one = format!(
             "oneToOne:\n- certificate: {{sha256: \"{}\"}}\n  identity: {{user: svc-acme, groups: [partners, payments]}}\n\
              - certificate:\n    inline: |\n{}  identity: {{user: svc-globex}}\n\
-             - certificate: {{sha256: \"{}\"}}\n  identity: {{user: off}}\n  state: Disabled\n",
+             - certificate: {{sha256: \"{}\"}}\n  identity: {{user: svc-off}}\n  state: Disabled\n",
             acme.sha256().to_uppercase(),
             indent(&globex.pem(), 6),
             off.sha256(),
@@ -81,7 +81,7 @@ fn rules_in_their_order() {
                  - {name: upn, action: Allow, where: [{field: UserPrincipalName, value: \"*@corp.test\"}], identity: {user: upn}}\n\
                  - {name: star, action: Allow, where: [{field: Subject, attribute: O, value: 'a\\*b'}], identity: {user: star}}\n\
                  - {name: oid, action: Allow, where: [{field: Subject, attribute: 2.5.4.8, value: \"Bava*\"}], identity: {user: state}}\n\
-                 - {name: off, action: Allow, state: Disabled, where: [{field: Subject, attribute: CN, value: \"*\"}], identity: {user: off}}\n\
+                 - {name: disabled, action: Allow, state: Disabled, where: [{field: Subject, attribute: CN, value: \"*\"}], identity: {user: svc-off}}\n\
                  - {name: linear, action: Allow, where: [{field: Subject, attribute: O, value: \"*a*a*a*a*a*a*a*a*a*a*b\"}], identity: {user: linear}}\n";
     with_envoy(async {
         let pki = Pki::new();
@@ -221,7 +221,7 @@ fn claims_that_contradict_each_other() {
             mapping("a2", "{certificate: {uri: \"urn:a\"}, identity: {user: two}}\n"),
             mapping("b1", "{certificate: {dns: b.test}, identity: {user: same, groups: [g]}}\n"),
             mapping("b2", "{certificate: {uri: \"urn:b\"}, identity: {user: same, groups: [g]}}\n"),
-            mapping("c", "{certificate: {dns: c.test}, identity: {user: off}, state: Disabled}\n"),
+            mapping("c", "{certificate: {dns: c.test}, identity: {user: svc-off}, state: Disabled}\n"),
             unlabelled.to_owned(),
             foreign.to_owned(),
         ];

@@ -55,6 +55,7 @@ fn each_fault_has_its_reason() {
             params.not_after = rcgen::date_time_ymd(2020, 1, 1);
             params.not_before = rcgen::date_time_ymd(2019, 1, 1);
         });
+        let unknown = Authority::root("Unknown");
         let stranger = Authority::root("Clients Root");
         let impostor = Authority::root("Clients Root").intermediate("Clients Issuing");
         let known =
@@ -69,7 +70,8 @@ fn each_fault_has_its_reason() {
             ("expired", pki.issuing.issue(Leaf::client("acme").expired()), Some("CERT_EXPIRED")),
             ("not yet valid", pki.issuing.issue(Leaf::client("acme").not_yet_valid()), Some("CERT_NOT_YET_VALID")),
             ("expired CA", expired_ca.issue(Leaf::client("acme")), Some("CERT_EXPIRED")),
-            ("unknown root of the same name", stranger.issue(Leaf::client("acme")), Some("CERT_UNTRUSTED")),
+            ("unknown root", unknown.issue(Leaf::client("acme")), Some("CERT_UNTRUSTED")),
+            ("unknown root of the same name", stranger.issue(Leaf::client("acme")), Some("SIGNATURE_INVALID")),
             ("self-signed", Identity::self_signed(Leaf::client("acme")), Some("CERT_UNTRUSTED")),
             ("server only", pki.issuing.issue(usages(&[ServerAuth])), Some("EKU_NOT_PERMITTED")),
             ("other usage", pki.issuing.issue(usages(&[EmailProtection])), Some("EKU_NOT_PERMITTED")),
@@ -135,7 +137,7 @@ fn lists_narrow_trust() {
             ("the listed issuer", "/issuing", &acme, None),
             ("another issuer", "/issuing", &others, Some("ISSUER_NOT_AUTHORIZED")),
             ("only a higher CA is listed", "/higher", &acme, Some("ISSUER_NOT_AUTHORIZED")),
-            ("an empty list authorizes nobody", "/none", &acme, Some("ISSUER_NOT_AUTHORIZED")),
+            ("an empty list is a mistake", "/none", &acme, Some("POLICY_INVALID")),
             ("the trust list has the issuer", "/list", &others, None),
             ("the trust list has a higher CA", "/list", &deeper, None),
             ("not in the trust list", "/list", &acme, Some("ISSUER_NOT_IN_TRUST_LIST")),

@@ -14,6 +14,7 @@ use super::wait::{PATIENCE, until};
 /// A certgate server over a directory of policies.
 pub struct Certgate {
     process: Process,
+    options: Vec<&'static str>,
     policies: PathBuf,
     listen: PortLease,
     admin: PortLease,
@@ -41,12 +42,23 @@ impl Certgate {
         certgate
     }
 
+    /// Starts one with further options of `serve` and awaits its readiness.
+    pub async fn start_with(policies: &Path, options: &[&'static str]) -> Self {
+        let mut certgate = Self::spawn_with(policies, options);
+        certgate.ready().await;
+        certgate
+    }
+
     /// Starts one, ready or not.
     pub fn spawn(policies: &Path) -> Self {
+        Self::spawn_with(policies, &[])
+    }
+
+    fn spawn_with(policies: &Path, options: &[&'static str]) -> Self {
         let (listen, admin) = (PortLease::take(), PortLease::take());
         let directory = TempDir::with_prefix("certgate-").expect("a temporary directory can be made");
-        let process = serve(policies, &listen, &admin, &directory);
-        Self { process, policies: policies.to_owned(), listen, admin, directory }
+        let process = serve(policies, &listen, &admin, &directory, options);
+        Self { process, options: options.to_vec(), policies: policies.to_owned(), listen, admin, directory }
     }
 
     /// Awaits readiness.
@@ -72,7 +84,7 @@ impl Certgate {
     /// Starts it again, at the same ports, once it has ended.
     pub async fn restart(&mut self) {
         assert!(self.process.ended().is_some(), "it still runs");
-        self.process = serve(&self.policies, &self.listen, &self.admin, &self.directory);
+        self.process = serve(&self.policies, &self.listen, &self.admin, &self.directory, &self.options);
         self.ready().await;
     }
 
@@ -104,10 +116,17 @@ impl Certgate {
     }
 }
 
-fn serve(policies: &Path, listen: &PortLease, admin: &PortLease, directory: &TempDir) -> Process {
+fn serve(
+    policies: &Path,
+    listen: &PortLease,
+    admin: &PortLease,
+    directory: &TempDir,
+    options: &[&'static str],
+) -> Process {
     let mut command = Command::new(binary());
     command.arg("serve").arg("--policies").arg(policies);
     command.arg("--listen").arg(listen.address().to_string());
     command.arg("--admin-listen").arg(admin.address().to_string());
+    command.args(options);
     Process::spawn("certgate", command, directory.path())
 }

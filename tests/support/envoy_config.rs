@@ -171,7 +171,16 @@ pub struct Cluster {
     pub name: String,
     pub addresses: Vec<SocketAddr>,
     pub http2: bool,
+    pub health: HealthChecks,
     pub tls: Option<UpstreamTls>,
+}
+
+/// Whether Envoy asks the members of a cluster for their health.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub enum HealthChecks {
+    None,
+    /// By the gRPC health protocol, ten times a second.
+    Grpc,
 }
 
 /// A cluster's side of TLS.
@@ -185,14 +194,34 @@ pub struct UpstreamTls {
 impl Config {
     /// One with a cluster `upstream` and a cluster `authz`.
     pub fn new(upstream: SocketAddr, authz: impl IntoIterator<Item = SocketAddr>) -> Self {
-        let upstream = Cluster { name: UPSTREAM.to_owned(), addresses: vec![upstream], http2: false, tls: None };
-        let authz = Cluster { name: AUTHZ.to_owned(), addresses: authz.into_iter().collect(), http2: true, tls: None };
+        let upstream = Cluster {
+            name: UPSTREAM.to_owned(),
+            addresses: vec![upstream],
+            http2: false,
+            health: HealthChecks::None,
+            tls: None,
+        };
+        let authz = Cluster {
+            name: AUTHZ.to_owned(),
+            addresses: authz.into_iter().collect(),
+            http2: true,
+            health: HealthChecks::None,
+            tls: None,
+        };
         Self { listeners: Vec::new(), clusters: vec![upstream, authz] }
     }
 
     /// Adds a listener.
     pub fn listener(mut self, listener: Listener) -> Self {
         self.listeners.push(listener);
+        self
+    }
+
+    /// With health checks of the authorizers.
+    pub fn checking_health(mut self) -> Self {
+        for cluster in self.clusters.iter_mut().filter(|cluster| cluster.name == AUTHZ) {
+            cluster.health = HealthChecks::Grpc;
+        }
         self
     }
 
@@ -537,7 +566,13 @@ impl Authorization {
 impl Cluster {
     /// A cluster behind TLS at one address: the next proxy.
     pub fn next_proxy(name: &str, address: SocketAddr, tls: UpstreamTls) -> Self {
-        Self { name: name.to_owned(), addresses: vec![address], http2: false, tls: Some(tls) }
+        Self {
+            name: name.to_owned(),
+            addresses: vec![address],
+            http2: false,
+            health: HealthChecks::None,
+            tls: Some(tls),
+        }
     }
 
     fn render(&self) -> Value {
@@ -557,6 +592,21 @@ impl Cluster {
             });
             let key = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions";
             fields.insert("typed_extension_protocol_options".to_owned(), json!({key: options}));
+        }
+        if self.health == HealthChecks::Grpc {
+            let check = json!({
+                "timeout": "1s",
+                "interval": "0.1s",
+                "no_traffic_interval": "0.1s",
+                "unhealthy_threshold": 1,
+                "healthy_threshold": 1,
+                "grpc_health_check": {},
+            });
+            fields.insert("health_checks".to_owned(), json!([check]));
+            // Half of the authorizers away is no reason to ask those that are not ready. And Envoy gathers changes of
+            // health for a second before it heeds them, unless told otherwise: a drain delay must outlast that.
+            let balance = json!({"healthy_panic_threshold": {"value": 0}, "update_merge_window": "0s"});
+            fields.insert("common_lb_config".to_owned(), balance);
         }
         if let Some(tls) = &self.tls {
             let context = json!({

@@ -16,27 +16,45 @@ pub const DEFAULT_USER_HEADER: &str = "x-certgate-user";
 /// The header that carries the groups unless a policy names another.
 pub const DEFAULT_GROUPS_HEADER: &str = "x-certgate-groups";
 
-/// Headers that say how the message travels or where the certificate is. Setting one would change the request itself.
-const RESERVED: [&str; 18] = [
+/// Headers with a meaning of their own. To set one would change the request; and because a header that any policy can
+/// set is removed from every client's request, to name one would break the requests of others.
+const RESERVED: [&str; 31] = [
+    "authorization",
+    "baggage",
+    "cache-control",
+    "client-cert",
+    "client-cert-chain",
     "connection",
-    "content-encoding",
-    "content-length",
-    "content-type",
+    "cookie",
+    "date",
     "expect",
     "forwarded",
+    "from",
     "host",
+    "http2-settings",
     "keep-alive",
-    "proxy-connection",
+    "origin",
+    "pragma",
+    "range",
+    "referer",
     "te",
+    "traceparent",
+    "tracestate",
     "trailer",
     "transfer-encoding",
     "upgrade",
+    "user-agent",
+    "via",
     "x-forwarded-client-cert",
     "x-forwarded-for",
     "x-forwarded-host",
     "x-forwarded-proto",
     "x-request-id",
 ];
+
+/// The beginnings of more such names.
+const RESERVED_PREFIXES: [&str; 8] =
+    ["accept", "access-control-", "content-", "grpc-", "if-", "proxy-", "sec-", "x-envoy-"];
 
 /// The most headers for extra attributes.
 const MAX_EXTRA_HEADERS: usize = 32;
@@ -119,8 +137,8 @@ fn identity_header(text: &str, evidence: &[EvidenceRule]) -> Result<String, Stri
     });
     if read {
         Err(format!("{} is where this policy reads the certificate", shown(text)))
-    } else if RESERVED.contains(&name.as_str()) || name.starts_with("x-envoy-") || name.starts_with("grpc-") {
-        Err(format!("{} is reserved: it says how the message travels", shown(text)))
+    } else if RESERVED.contains(&name.as_str()) || RESERVED_PREFIXES.iter().any(|prefix| name.starts_with(prefix)) {
+        Err(format!("{} is reserved: requests use it for something else", shown(text)))
     } else {
         Ok(name)
     }

@@ -98,6 +98,27 @@ impl Index {
         }
     }
 
+    /// Makes `objects` the only ones of their kind, as after a relist.
+    pub fn reset(&mut self, kind: Kind, objects: impl IntoIterator<Item = Object>) {
+        let mut gone = self.ids(kind);
+        for object in objects.into_iter().filter(|object| object.kind() == kind) {
+            gone.remove(&object.id());
+            self.apply(object);
+        }
+        gone.iter().for_each(|id| self.delete(id));
+    }
+
+    /// The objects of a kind.
+    pub fn ids(&self, kind: Kind) -> BTreeSet<ObjectId> {
+        match kind {
+            Kind::CertificateMapping => self.mappings.ids().collect(),
+            Kind::CertificatePolicy => self.policies.ids().collect(),
+            Kind::TrustProfile => self.profiles.ids().collect(),
+            Kind::ConfigMap | Kind::Secret | Kind::ClusterTrustBundle => self.sources.ids(kind).into_iter().collect(),
+            Kind::Namespace => self.namespaces.ids().collect(),
+        }
+    }
+
     /// Stores the content of a file that a trust profile names, or why it cannot be read.
     pub fn set_file(&mut self, path: &str, content: Result<Bytes, String>) {
         self.stale.trust |= self.sources.set_file(path, content);

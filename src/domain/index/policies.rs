@@ -51,6 +51,11 @@ impl Policies {
         true
     }
 
+    /// The identifiers of all of them.
+    pub fn ids(&self) -> impl Iterator<Item = ObjectId> {
+        self.objects.iter(Kind::CertificatePolicy).map(|(id, _, _)| id)
+    }
+
     /// Removes a policy and says whether it was there.
     pub fn delete(&mut self, id: &ObjectId) -> bool {
         self.objects.remove(id)

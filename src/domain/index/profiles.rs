@@ -70,6 +70,11 @@ impl Profiles {
         true
     }
 
+    /// The identifiers of all of them.
+    pub fn ids(&self) -> impl Iterator<Item = ObjectId> {
+        self.objects.iter(Kind::TrustProfile).map(|(id, _, _)| id)
+    }
+
     /// Removes a profile and says whether it was there.
     pub fn delete(&mut self, id: &ObjectId) -> bool {
         self.unresolved.remove(id);

@@ -108,6 +108,15 @@ impl Sources {
         }
     }
 
+    /// The identifiers of all objects of a kind.
+    pub fn ids(&self, kind: Kind) -> Vec<ObjectId> {
+        match kind {
+            Kind::ConfigMap => self.config_maps.iter(kind).map(|(id, _, _)| id).collect(),
+            Kind::Secret => self.secrets.iter(kind).map(|(id, _, _)| id).collect(),
+            _ => self.bundles.iter(kind).map(|(id, _, _)| id).collect(),
+        }
+    }
+
     /// The objects that share their name with another.
     pub fn twins(&self) -> Vec<(ObjectId, Vec<crate::domain::spec::Origin>)> {
         let config_maps = self.config_maps.iter(Kind::ConfigMap).map(|(id, _, twins)| (id, twins));
@@ -197,6 +206,11 @@ impl Namespaces {
     /// Removes a namespace and says whether it was there.
     pub fn delete(&mut self, id: &ObjectId) -> bool {
         self.objects.remove(id)
+    }
+
+    /// The identifiers of all of them.
+    pub fn ids(&self) -> impl Iterator<Item = ObjectId> {
+        self.objects.iter(Kind::Namespace).map(|(id, _, _)| id)
     }
 
     /// The namespaces that share their name with another.

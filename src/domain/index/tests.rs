@@ -110,6 +110,31 @@ fn publishing_is_quiet_when_nothing_changed() {
 }
 
 #[test]
+fn a_reset_is_one_batch() {
+    let pki = pki();
+    let m = |name: &str, user: &str| {
+        mapping(name, "x", json!({"certificate": {"dns": "c.example"}, "identity": {"user": user}}))
+    };
+    let mut index = Index::new();
+    index.apply(profile(json!({"trustAnchors": [{"inline": pem(&pki.ca)}]})));
+    index.apply(policy(
+        "p",
+        json!({"match": [{"hosts": ["api"]}], "trustRef": {"name": "t"}, "mapping": {"selector": {}}}),
+    ));
+    index.reset(Kind::CertificateMapping, [m("a", "old"), m("b", "old")]);
+    assert_eq!(decide(&index.publish().unwrap(), "api", &pki.client), Ok("old".to_owned()));
+    index.reset(Kind::CertificateMapping, [m("b", "old"), m("a", "old")]);
+    assert!(index.publish().is_none());
+    index.reset(Kind::CertificateMapping, [m("b", "new"), m("c", "new")]);
+    assert_eq!(decide(&index.publish().unwrap(), "api", &pki.client), Ok("new".to_owned()), "a is gone");
+    for kind in Kind::ALL {
+        index.reset(kind, []);
+        assert!(index.ids(kind).is_empty());
+    }
+    assert_eq!(decide(&index.publish().unwrap(), "api", &pki.client), Err(Reason::NoPolicy));
+}
+
+#[test]
 fn a_trust_source_keeps_its_last_good_content() {
     let (pki, other) = (pki(), self::pki());
     let trust = || profile(json!({"trustAnchors": [{"configMap": {"name": "roots"}}]}));

@@ -63,7 +63,7 @@ pub fn identify<T: Trace>(
 }
 
 fn fail<T: Trace, V>(trace: &mut T, reason: Reason, detail: String) -> Result<V, Unmapped> {
-    trace.step(STAGE, Verdict::Fail, || detail.clone());
+    trace.step(STAGE, Verdict::Fail, || format!("{reason}: {detail}"));
     Err(Unmapped { reason, detail })
 }
 
@@ -205,10 +205,7 @@ fn specific<T: Trace>(
             trace.step(STAGE, Verdict::Pass, || format!("{holder} decides: user {:?}", holder.user()));
             Ok(holder.identity())
         }
-        Err(unmapped) => {
-            trace.step(STAGE, Verdict::Fail, || unmapped.detail.clone());
-            Err(unmapped)
-        }
+        Err(Unmapped { reason, detail }) => fail(trace, reason, detail),
     })
 }
 

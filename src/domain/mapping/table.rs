@@ -290,6 +290,11 @@ impl MappingStore {
         }
     }
 
+    /// The identifiers of all mappings.
+    pub fn ids(&self) -> impl Iterator<Item = ObjectId> {
+        self.ids.iter().filter_map(|at| self.id(*at))
+    }
+
     /// The mappings that do not work, each with all that is wrong.
     pub fn problems(&self) -> impl Iterator<Item = (ObjectId, Vec<FieldError>)> {
         let places: BTreeSet<u32> = self.errors.keys().chain(&self.twins).copied().collect();

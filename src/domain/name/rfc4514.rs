@@ -5,48 +5,48 @@ use std::fmt::Write as _;
 use crate::domain::der::{self, tag};
 use crate::domain::oid::Oid;
 
-use super::{Attribute, AttributeType, Name, NameError, Value};
+use super::{Attribute, AttributeType, Name, NameError};
 
 /// Names longer than this are not parsed from text. RFC 5280's own upper bounds give a few thousand characters.
 const MAX_TEXT: usize = 64 * 1024;
 
 /// Prints a name, last RDN first (RFC 4514 section 2.1).
 pub(super) fn print(name: &Name) -> String {
-    let mut out = String::with_capacity(name.der.len());
-    let mut end = name.attributes.len();
-    while let Some(last) = end.checked_sub(1).and_then(|at| name.attributes.get(at)) {
-        let start = name.attributes.iter().position(|a| a.rdn == last.rdn).unwrap_or(end);
-        if !out.is_empty() {
-            out.push(',');
-        }
-        for (at, attribute) in name.attributes.get(start..end).unwrap_or_default().iter().enumerate() {
-            if at > 0 {
-                out.push('+');
+    let mut rdns: Vec<String> = Vec::new();
+    for attribute in name.each() {
+        match rdns.last_mut() {
+            Some(rdn) if !attribute.opens_rdn => {
+                rdn.push('+');
+                print_attribute(rdn, &attribute);
             }
-            print_attribute(&mut out, &name.der, attribute);
+            _ => {
+                let mut rdn = String::new();
+                print_attribute(&mut rdn, &attribute);
+                rdns.push(rdn);
+            }
         }
-        end = start;
     }
-    out
+    rdns.reverse();
+    rdns.join(",")
 }
 
 /// RFC 4514 2.3 and 2.4: a type without a short name is dotted, and its value `#` and the hexadecimal of its DER.
-fn print_attribute(out: &mut String, name: &[u8], attribute: &Attribute) {
-    let type_oid = attribute.type_oid.get(name);
-    let short = AttributeType::short_name(type_oid);
+fn print_attribute(out: &mut String, attribute: &Attribute<'_>) {
+    let short = AttributeType::short_name(attribute.type_oid);
     match short {
         Some(short) => out.push_str(short),
-        None => push(out, format_args!("{}", Oid::from_content(type_oid))),
+        None => push(out, format_args!("{}", Oid::from_content(attribute.type_oid))),
     }
     out.push('=');
-    match (&attribute.value, short, attribute.value.text(name)) {
-        (Value::Opaque(whole), _, _) => print_hex(out, whole.get(name)),
-        (_, Some(_), Some(text)) => print_text(out, text),
-        (_, _, text) => {
+    match (short, attribute.text) {
+        (Some(_), Some(text)) => print_text(out, text),
+        // The value in UTF-8, so that what is parsed from this text compares equal and prints the same.
+        (None, Some(text)) => {
             let mut whole = Vec::new();
-            der::write(&mut whole, tag::UTF8_STRING, text.unwrap_or_default().as_bytes());
+            der::write(&mut whole, tag::UTF8_STRING, text.as_bytes());
             print_hex(out, &whole);
         }
+        (_, None) => print_hex(out, attribute.value),
     }
 }
 

@@ -4,10 +4,31 @@ use crate::domain::der::{Tlv, tag};
 
 use super::StringError;
 
+/// How a string type is encoded.
+pub(super) enum Form {
+    /// As UTF-8, or a subset of it.
+    Utf8,
+    /// Otherwise.
+    Transcoded,
+    /// Not a string type.
+    NotAString,
+}
+
+/// The encoding of a type, as [`decode`] takes it.
+pub(super) fn form(tag: u8) -> Form {
+    match tag {
+        tag::UTF8_STRING | tag::PRINTABLE_STRING | tag::IA5_STRING | tag::NUMERIC_STRING | tag::VISIBLE_STRING => {
+            Form::Utf8
+        }
+        tag::TELETEX_STRING | tag::BMP_STRING | tag::UNIVERSAL_STRING => Form::Transcoded,
+        _ => Form::NotAString,
+    }
+}
+
 /// A decoded value.
 pub(super) enum Decoded<'a> {
-    /// Octets that are UTF-8 already.
-    Utf8(&'a [u8]),
+    /// Text that is UTF-8 already.
+    Utf8(&'a str),
     /// Text of another encoding.
     Transcoded(String),
     /// Not a string type.
@@ -18,15 +39,15 @@ pub(super) enum Decoded<'a> {
 pub(super) fn decode(value: Tlv<'_>) -> Result<Decoded<'_>, StringError> {
     let octets = value.content;
     let ascii = |ok: fn(u8) -> bool, problem| match octets.iter().find(|b| !ok(**b)) {
-        None => Ok(Decoded::Utf8(octets)),
+        None => std::str::from_utf8(octets).map(Decoded::Utf8).map_err(|_| problem),
         Some(0) => Err(StringError::Nul),
         Some(_) => Err(problem),
     };
     match value.tag {
         tag::UTF8_STRING => match std::str::from_utf8(octets) {
             Err(_) => Err(StringError::NotUtf8),
-            Ok(_) if octets.contains(&0) => Err(StringError::Nul),
-            Ok(_) => Ok(Decoded::Utf8(octets)),
+            Ok(text) if text.contains('\0') => Err(StringError::Nul),
+            Ok(text) => Ok(Decoded::Utf8(text)),
         },
         tag::PRINTABLE_STRING => ascii(is_printable, StringError::NotPrintable),
         tag::IA5_STRING => ascii(|b| b != 0 && b < 0x80, StringError::NotAscii),

@@ -177,10 +177,6 @@ impl<'a> Search<'a> {
         trace: &mut T,
         accept: &mut impl FnMut(&ValidPath, &mut T) -> Result<R, Rejection>,
     ) -> Completion<R> {
-        if let Err(error) = self.budget.path() {
-            self.fail(frames, Some(anchor), 0, error, trace);
-            return Completion::Stop;
-        }
         let nodes: Vec<Node> = frames.iter().map(|frame| frame.node).chain([anchor]).collect();
         for (position, pair) in nodes.windows(2).enumerate() {
             let [child, issuer] = pair else { continue };
@@ -223,6 +219,7 @@ impl<'a> Search<'a> {
 
     /// The rules over a whole path, the leaf first and the anchor last. Errors name the certificate's position.
     fn check_whole(&mut self, path: &[&'a Arc<Certificate>]) -> Result<policies::ValidPolicies, (usize, PathError)> {
+        self.budget.path().map_err(|error| (0, error))?;
         let below_anchor = path.split_last().map(|(_, below)| below).unwrap_or_default();
         let top = below_anchor.len().saturating_sub(1);
         for certificate in below_anchor {
@@ -306,14 +303,18 @@ impl<'a> Search<'a> {
         if found.len() > 1 {
             let wanted = child.authority_key_identifier();
             found.sort_by_cached_key(|node| {
-                let Some(candidate) = self.certificate(*node) else { return (3, true, true) };
+                let Some(candidate) = self.certificate(*node) else { return (3, true, true, true, true) };
                 let hint = match (wanted, candidate.subject_key_identifier()) {
                     (Some(wanted), Some(found)) if wanted == found => 0_u8,
                     (Some(_), Some(_)) => 2,
                     _ => 1,
                 };
                 let anchor = self.is_anchor(*node);
-                (hint, !anchor && validate::time(candidate, self.now).is_err(), !anchor)
+                let untimely = validate::time(candidate, self.now).is_err();
+                // One step from an anchor, going by names, is better than farther; self-issued intermediates are rare
+                // in honest chains and the cheapest decoys.
+                let far = !anchor && !self.pool.has_anchor(candidate.issuer());
+                (hint, !anchor && untimely, !anchor, far, !anchor && candidate.is_self_issued())
             });
         }
         found

@@ -2,6 +2,9 @@
 
 use std::sync::Arc;
 
+use foldhash::fast::RandomState;
+use hashbrown::HashSet;
+
 use crate::domain::certificate::Certificate;
 use crate::domain::name::Name;
 
@@ -19,10 +22,13 @@ impl Pool {
         anchors: impl IntoIterator<Item = Arc<Certificate>>,
         intermediates: impl IntoIterator<Item = Arc<Certificate>>,
     ) -> Self {
-        let mut seen = std::collections::HashSet::new();
-        let mut certificates: Vec<_> = anchors.into_iter().filter(|c| seen.insert(c.sha256())).collect();
+        let mut certificates: Vec<_> = anchors.into_iter().collect();
+        drop_doubles(&mut certificates);
         let anchors = certificates.len();
-        certificates.extend(intermediates.into_iter().filter(|c| seen.insert(c.sha256())));
+        certificates.extend(intermediates);
+        if certificates.len() > anchors {
+            drop_doubles(&mut certificates);
+        }
         let index = SubjectIndex::new(&certificates);
         Self { certificates, anchors, index }
     }
@@ -46,10 +52,27 @@ impl Pool {
         self.index.find(&self.certificates, name)
     }
 
+    /// Whether there is an anchor with this subject.
+    pub(super) fn has_anchor(&self, name: &Name) -> bool {
+        self.with_subject(name).iter().any(|position| self.is_anchor(*position as usize))
+    }
+
     /// Whether a position is that of an anchor.
     pub(super) fn is_anchor(&self, position: usize) -> bool {
         position < self.anchors
     }
+}
+
+/// Keeps the first of equal certificates.
+fn drop_doubles(certificates: &mut Vec<Arc<Certificate>>) {
+    if certificates.len() < 2 {
+        return;
+    }
+    let mut seen: HashSet<&[u8], RandomState> = HashSet::default();
+    let fresh: Vec<bool> = certificates.iter().map(|certificate| seen.insert(certificate.der())).collect();
+    drop(seen);
+    let mut fresh = fresh.into_iter();
+    certificates.retain(|_| fresh.next().unwrap_or(true));
 }
 
 /// Positions in a list of certificates, in the order of their subjects' canonical form.

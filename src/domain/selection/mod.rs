@@ -44,6 +44,7 @@ pub struct Candidate<'a> {
 /// The policies by host, path and method.
 #[derive(Debug, Default)]
 pub struct Selection {
+    names: Vec<Box<str>>,
     by_name: HashMap<Box<str>, usize, RandomState>,
     exact: HashMap<Box<str>, Paths, RandomState>,
     below: HashMap<Box<str>, Paths, RandomState>,
@@ -79,6 +80,9 @@ enum MethodOrder {
     Any,
 }
 
+/// How many policies the trace names that would decide if the one that does were not there.
+const SHOWN_LOSERS: usize = 8;
+
 /// A policy that no request reaches, with those that take its place.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Conflict {
@@ -93,6 +97,7 @@ impl Selection {
     pub fn new(candidates: &[Candidate<'_>]) -> Self {
         let mut selection = Self::default();
         for (policy, candidate) in candidates.iter().enumerate() {
+            selection.names.push(candidate.name.into());
             selection.by_name.entry(candidate.name.into()).or_insert(policy);
             for route in candidate.routes {
                 let paths = match &route.host {
@@ -121,7 +126,8 @@ impl Selection {
         };
         let raw_path = path::without_query(http.path);
         trace.step("select", Verdict::Note, || {
-            format!("host {host}, path {}, method {}", quoted(raw_path), quoted(http.method))
+            let (authority, path, method) = (quoted(http.host), quoted(raw_path), quoted(http.method));
+            format!("host {host} (of {authority}), path {path}, method {method}")
         });
         let looks_at_path = self.levels(&host).any(|(_, paths)| paths.looks_at_path);
         let canonical = match path::canonical(raw_path) {
@@ -133,19 +139,22 @@ impl Selection {
             // Nobody will look at it.
             Err(_) => raw_path.into(),
         };
-        for (level, paths) in self.levels(&host) {
-            if let Some((Choice { policy, methods, .. }, reach)) = paths.select(&canonical, http.method) {
-                trace.step("select", Verdict::Pass, || {
-                    let methods = if methods.is_empty() { "any method".to_owned() } else { methods.join(", ") };
-                    format!("host {level}, {reach}, {methods}: policy {}", self.name_of(*policy))
-                });
-                return Ok(*policy);
+        let mut found = self.levels(&host).flat_map(|(level, paths)| {
+            paths.matches(&canonical, http.method).map(move |(choice, reach)| Match { level, reach, choice })
+        });
+        let Some(best) = found.next() else {
+            return Err(refuse(trace, Reason::NoPolicy, || {
+                format!("no policy selects host {host}, path {}, method {}", quoted(raw_path), quoted(http.method))
+            }));
+        };
+        trace.step("select", Verdict::Pass, || format!("policy {}: {best}", self.name_of(best.choice.policy)));
+        for other in found.take(if T::KEEPS { SHOWN_LOSERS } else { 0 }) {
+            if other.choice.policy != best.choice.policy {
+                let name = || self.name_of(other.choice.policy);
+                trace.step("select", Verdict::Skip, || format!("policy {} comes after it: {other}", name()));
             }
-            trace.step("select", Verdict::Skip, || format!("host {level}: no policy for this path and method"));
         }
-        Err(refuse(trace, Reason::NoPolicy, || {
-            format!("no policy selects host {host}, path {}, method {}", quoted(raw_path), quoted(http.method))
-        }))
+        Ok(best.choice.policy)
     }
 
     fn select_named<T: Trace>(&self, named: &[u8], trace: &mut T) -> Result<usize, Denial> {
@@ -201,7 +210,7 @@ impl Selection {
     }
 
     fn name_of(&self, policy: usize) -> &str {
-        self.by_name.iter().find(|(_, at)| **at == policy).map_or("of the same name as another", |(name, _)| name)
+        self.names.get(policy).map_or("", |name| name)
     }
 }
 
@@ -246,24 +255,36 @@ impl Paths {
         self.unreadable.sort();
     }
 
-    /// The best choice for a path and method, with the path pattern that matched.
-    fn select<'a>(&'a self, path: &'a [u8], method: &[u8]) -> Option<(&'a Choice, Reach<'a>)> {
-        if let Some(choice) = self.unreadable.first() {
-            return Some((choice, Reach::Unreadable));
+    /// The choices for a path and method, best first, each with the path pattern that matched.
+    fn matches<'a>(&'a self, path: &'a [u8], method: &'a [u8]) -> impl Iterator<Item = (&'a Choice, Reach<'a>)> {
+        let unreadable = self.unreadable.iter().map(|choice| (choice, Reach::Unreadable));
+        let exact = self.exact.get(path).into_iter().flatten().map(move |choice| (choice, Reach::Exact(path)));
+        let below = self.prefix_lengths.iter().filter_map(move |length| {
+            let (prefix, rest) = path.split_at_checked(*length)?;
+            (rest.is_empty() || rest.first() == Some(&b'/')).then_some(())?;
+            Some(self.prefix.get(prefix)?.iter().map(move |choice| (choice, Reach::Below(prefix))))
+        });
+        let any = self.any.iter().map(|choice| (choice, Reach::Any));
+        let by_path = exact.chain(below.flatten()).chain(any).filter(move |(choice, _)| choice.takes(method));
+        unreadable.chain(by_path)
+    }
+}
+
+/// A route that covers a request, for the trace.
+struct Match<'a> {
+    level: Level<'a>,
+    reach: Reach<'a>,
+    choice: &'a Choice,
+}
+
+impl std::fmt::Display for Match<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "host {}, {}, ", self.level, self.reach)?;
+        if self.choice.methods.is_empty() {
+            f.write_str("any method")
+        } else {
+            write!(f, "method {}", self.choice.methods.join(" or "))
         }
-        if let Some(choice) = self.exact.get(path).and_then(|choices| best(choices, method)) {
-            return Some((choice, Reach::Exact(path)));
-        }
-        for length in &self.prefix_lengths {
-            let Some((prefix, rest)) = path.split_at_checked(*length) else { continue };
-            if !rest.is_empty() && rest.first() != Some(&b'/') {
-                continue;
-            }
-            if let Some(choice) = self.prefix.get(prefix).and_then(|choices| best(choices, method)) {
-                return Some((choice, Reach::Below(prefix)));
-            }
-        }
-        best(&self.any, method).map(|choice| (choice, Reach::Any))
     }
 }
 
@@ -285,11 +306,6 @@ impl std::fmt::Display for Reach<'_> {
             Self::Unreadable => f.write_str("an unreadable path or method, which stands for all"),
         }
     }
-}
-
-/// The first choice that takes `method`.
-fn best<'a>(choices: &'a [Choice], method: &[u8]) -> Option<&'a Choice> {
-    choices.iter().find(|choice| choice.takes(method))
 }
 
 impl Choice {

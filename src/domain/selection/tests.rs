@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::domain::request::{Http, NoHeaders};
-use crate::domain::trace::NoTrace;
+use crate::domain::trace::{NoTrace, Recorder};
 
 struct Fake {
     name: String,
@@ -174,6 +174,25 @@ fn policies_that_lose_everything_are_conflicted() {
     }
     let silent = Fake { name: "ns/silent".into(), routes: vec![] };
     assert_eq!(Selection::new(&candidates(&[silent])).conflicts(&[]), []);
+}
+
+#[test]
+fn the_trace_tells_who_would_have_decided() {
+    let fakes = policies(&["* -", "*.example.com -", "api.example.com /v1/** GET POST | api.example.com -", "* /x"]);
+    let mut recorder = Recorder::default();
+    let candidates = candidates(&fakes);
+    let selected = Selection::new(&candidates).select(&request("API.example.com:1", "/v1/a?q", "GET"), &mut recorder);
+    assert_eq!(selected, Ok(2));
+    let steps: Vec<_> = recorder.steps().iter().map(|step| (step.verdict, &*step.detail)).collect();
+    assert_eq!(
+        steps,
+        [
+            (Verdict::Note, r#"host api.example.com (of "API.example.com:1"), path "/v1/a", method "GET""#),
+            (Verdict::Pass, "policy ns/p2: host api.example.com, paths below /v1, method GET or POST"),
+            (Verdict::Skip, "policy ns/p1 comes after it: host *.example.com, any path, any method"),
+            (Verdict::Skip, "policy ns/p0 comes after it: host *, any path, any method"),
+        ]
+    );
 }
 
 /// How well a route fits a request, by the words of the documentation; the greater the better.

@@ -1,0 +1,291 @@
+//! What the loader remembers of one file, and how an edit of the file becomes edits of the index.
+//!
+//! This module owns the chunks of a file with their hashes and the objects that came of them. It reads an open file; when
+//! to read it, and whether it was whole, is the loader's part.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::io::{BufReader, Seek};
+use std::sync::Arc;
+
+use super::manifest::{self, DocumentFault, Foreign, Reading};
+use super::scan::Stamp;
+use super::split::{Chunk, Chunks, SplitError};
+use super::yaml::Mark;
+use crate::domain::fingerprint::Sha256;
+use crate::domain::index::Index;
+use crate::domain::spec::{Kind, ObjectId, Origin};
+
+/// The largest document. A `List` of 100,000 objects from `kubectl get -o yaml` has about 60 MB.
+pub const MAX_DOCUMENT: usize = 128 << 20;
+
+/// How many bytes of new chunks are kept at hand while the rest of a changed file is compared. More is read twice.
+const MAX_NEW_AT_HAND: usize = 4 << 20;
+
+/// The buffer for reading files. Larger ones were not faster.
+const BUFFER: usize = 64 << 10;
+
+/// The first 128 bits of a chunk's SHA-256.
+type ChunkHash = [u8; 16];
+
+/// An object as the loader remembers it; small, there may be 100,000 and more.
+#[derive(Debug)]
+pub struct ObjectKey {
+    pub kind: Kind,
+    pub document: u32,
+    /// `namespace/name`
+    name: Box<str>,
+}
+
+impl ObjectKey {
+    fn parts(&self) -> (&str, &str) {
+        self.name.split_once('/').unwrap_or(("", &self.name))
+    }
+
+    pub fn id(&self, file: &Arc<str>) -> ObjectId {
+        let (namespace, name) = self.parts();
+        let origin = Origin { file: Arc::clone(file), document: self.document };
+        ObjectId { kind: self.kind, namespace: namespace.to_owned(), name: name.to_owned(), origin }
+    }
+}
+
+#[derive(Debug)]
+pub struct ChunkState {
+    hash: ChunkHash,
+    line: u32,
+    pub content: Content,
+}
+
+#[derive(Debug)]
+pub enum Content {
+    /// Nothing but comments.
+    Nothing,
+    /// One object, as in nearly all chunks.
+    One(ObjectKey),
+    /// Anything else.
+    More(Box<More>),
+}
+
+/// Objects with the lines on which their documents start.
+#[derive(Debug)]
+pub struct More {
+    pub objects: Vec<(ObjectKey, u32)>,
+    pub foreign: Vec<Foreign>,
+    pub faults: Vec<DocumentFault>,
+}
+
+impl Content {
+    pub fn objects(&self) -> impl Iterator<Item = (&ObjectKey, Option<u32>)> {
+        let (one, more) = match self {
+            Self::Nothing => (None, None),
+            Self::One(key) => (Some((key, None)), None),
+            Self::More(more) => (None, Some(more.objects.iter().map(|(key, line)| (key, Some(*line))))),
+        };
+        one.into_iter().chain(more.into_iter().flatten())
+    }
+
+    pub fn more(&self) -> Option<&More> {
+        match self {
+            Self::More(more) => Some(more),
+            _ => None,
+        }
+    }
+}
+
+#[derive(Debug)]
+pub struct FileState {
+    pub stamp: Stamp,
+    /// Whether the stamp is certain to show the next change.
+    pub settled: bool,
+    /// The number of the next object that is read from this file.
+    next_document: u32,
+    pub chunks: Vec<ChunkState>,
+    /// Why the file could not be read to its end.
+    pub error: Option<(Option<Mark>, String)>,
+}
+
+/// What was done to a file's chunks.
+#[derive(Copy, Clone, Debug, Default)]
+pub struct Edit {
+    pub parsed: usize,
+    pub forgotten: usize,
+}
+
+/// A chunk of a file that is read again.
+enum Step {
+    /// As before.
+    Known(ChunkState),
+    /// New, and still at hand.
+    New { hash: ChunkHash, line: u32, bytes: Box<[u8]> },
+    /// New, and to be read once more.
+    Later,
+}
+
+fn hash_of(bytes: &[u8]) -> ChunkHash {
+    let mut hash = ChunkHash::default();
+    hash.copy_from_slice(&Sha256::of(bytes).as_bytes()[..16]);
+    hash
+}
+
+pub fn forget(index: &mut Index, file: &Arc<str>, chunk: &ChunkState) {
+    for (key, _) in chunk.content.objects() {
+        index.delete(&key.id(file));
+    }
+}
+
+impl FileState {
+    pub const fn new(stamp: Stamp) -> Self {
+        Self { stamp, settled: false, next_document: 0, chunks: Vec::new(), error: None }
+    }
+
+    /// Brings the index from the former content of the file to that of `file`.
+    ///
+    /// What is gone is deleted before what is new is applied, so that the index never holds both.
+    pub fn update(
+        &mut self,
+        index: &mut Index,
+        name: &Arc<str>,
+        file: &File,
+        stamp: &Stamp,
+    ) -> Result<Edit, SplitError> {
+        let buffer = stamp.size_or(BUFFER);
+        if self.chunks.is_empty() {
+            let mut chunks = Chunks::new(BufReader::with_capacity(buffer, file), MAX_DOCUMENT);
+            while let Some(chunk) = chunks.next_chunk()? {
+                self.parse(index, name, hash_of(chunk.bytes), &chunk);
+            }
+            self.chunks.shrink_to_fit();
+            return Ok(Edit { parsed: self.chunks.len(), forgotten: 0 });
+        }
+        let mut old: Vec<Option<ChunkState>> = std::mem::take(&mut self.chunks).into_iter().map(Some).collect();
+        let result = self.update_from(&mut old, index, name, file, buffer);
+        if result.is_err() {
+            // The rest was not seen: it may or may not be there still.
+            self.chunks.extend(old.into_iter().flatten());
+        }
+        result
+    }
+
+    fn update_from(
+        &mut self,
+        old: &mut [Option<ChunkState>],
+        index: &mut Index,
+        name: &Arc<str>,
+        mut file: &File,
+        buffer: usize,
+    ) -> Result<Edit, SplitError> {
+        let mut places: HashMap<ChunkHash, Vec<usize>> = HashMap::with_capacity(old.len());
+        // From the end, so that equal chunks are taken in their order.
+        for (at, chunk) in old.iter().enumerate().rev() {
+            if let Some(chunk) = chunk {
+                places.entry(chunk.hash).or_default().push(at);
+            }
+        }
+        let mut steps = Vec::with_capacity(old.len());
+        let mut room = MAX_NEW_AT_HAND;
+        let mut chunks = Chunks::new(BufReader::with_capacity(buffer, file), MAX_DOCUMENT);
+        let mut read = || -> Result<bool, SplitError> {
+            let Some(chunk) = chunks.next_chunk()? else { return Ok(false) };
+            let hash = hash_of(chunk.bytes);
+            let place = places.get_mut(&hash).and_then(Vec::pop).and_then(|at| old.get_mut(at));
+            let moves = |known: &mut ChunkState| known.moves_to(chunk.line);
+            steps.push(match place.and_then(|slot| slot.take_if(moves)) {
+                Some(known) => Step::Known(known),
+                None if chunk.bytes.len() <= room => {
+                    room -= chunk.bytes.len();
+                    Step::New { hash, line: chunk.line, bytes: Box::from(chunk.bytes) }
+                }
+                None => Step::Later,
+            });
+            Ok(true)
+        };
+        let read = loop {
+            match read() {
+                Ok(true) => {}
+                Ok(false) => break Ok(()),
+                Err(error) => break Err(error),
+            }
+        };
+        if let Err(error) = read {
+            self.chunks.extend(steps.into_iter().filter_map(|step| match step {
+                Step::Known(chunk) => Some(chunk),
+                Step::New { .. } | Step::Later => None,
+            }));
+            return Err(error);
+        }
+        let mut edit = Edit::default();
+        for gone in old.iter_mut().filter_map(Option::take) {
+            forget(index, name, &gone);
+            edit.forgotten += 1;
+        }
+        // Read once more only when too much is new to be at hand. A file that changed meanwhile shows it in its stamp.
+        let mut again = if steps.iter().any(|step| matches!(step, Step::Later)) {
+            file.rewind()?;
+            Some(Chunks::new(BufReader::with_capacity(buffer, file), MAX_DOCUMENT))
+        } else {
+            None
+        };
+        for step in steps {
+            let chunk = match &mut again {
+                Some(chunks) => chunks.next_chunk()?,
+                None => None,
+            };
+            match step {
+                Step::Known(known) => self.chunks.push(known),
+                Step::New { hash, line, bytes } => {
+                    self.parse(index, name, hash, &Chunk { line, bytes: &bytes });
+                    edit.parsed += 1;
+                }
+                Step::Later => {
+                    if let Some(chunk) = chunk {
+                        self.parse(index, name, hash_of(chunk.bytes), &chunk);
+                        edit.parsed += 1;
+                    }
+                }
+            }
+        }
+        self.chunks.shrink_to_fit();
+        Ok(edit)
+    }
+
+    /// Parses a chunk, the next of the file, into the index.
+    fn parse(&mut self, index: &mut Index, name: &Arc<str>, hash: ChunkHash, chunk: &Chunk<'_>) {
+        let reading = manifest::read(chunk.bytes, chunk.line);
+        let content = self.apply(reading, index, name);
+        self.chunks.push(ChunkState { hash, line: chunk.line, content });
+    }
+
+    fn apply(&mut self, reading: Reading, index: &mut Index, file: &Arc<str>) -> Content {
+        let mut objects: Vec<(ObjectKey, u32)> = Vec::with_capacity(reading.objects.len());
+        for (mut object, at) in reading.objects {
+            let document = self.next_document;
+            self.next_document = document.wrapping_add(1);
+            object.meta_mut().origin = Origin { file: Arc::clone(file), document };
+            let meta = object.meta();
+            let name = format!("{}/{}", meta.namespace, meta.name).into_boxed_str();
+            objects.push((ObjectKey { kind: object.kind(), document, name }, at.line));
+            index.apply(object);
+        }
+        let plain = reading.foreign.is_empty() && reading.faults.is_empty();
+        match objects.len() {
+            0 if plain => Content::Nothing,
+            1 if plain => objects.pop().map_or(Content::Nothing, |(key, _)| Content::One(key)),
+            _ => Content::More(Box::new(More { objects, foreign: reading.foreign, faults: reading.faults })),
+        }
+    }
+}
+
+impl ChunkState {
+    /// Notes that the chunk now stands at `line`; false when its messages name lines and it must be read again.
+    fn moves_to(&mut self, line: u32) -> bool {
+        let from = std::mem::replace(&mut self.line, line);
+        if from == line {
+            return true;
+        }
+        let Content::More(more) = &mut self.content else { return true };
+        let shift = |at: &mut u32| *at = at.saturating_sub(from).saturating_add(line);
+        more.objects.iter_mut().for_each(|(_, at)| shift(at));
+        more.foreign.iter_mut().for_each(|foreign| shift(&mut foreign.line));
+        more.faults.is_empty()
+    }
+}

@@ -1,0 +1,91 @@
+//! What 100,000 mappings cost. A measurement, not a check of behaviour: run it in release with
+//! `cargo test --release --test mapping_scale -- --ignored --nocapture`.
+
+#![expect(clippy::print_stdout, reason = "the figures are what this is for")]
+
+use std::time::{Duration, Instant};
+
+use certgate::domain::index::Index;
+use certgate::domain::spec::{CertificateMappingSpec, CertificateName, IdentitySpec, Object, ObjectMeta, Origin};
+
+const MAPPINGS: u32 = 100_000;
+
+fn mapping(number: u32) -> Object {
+    let meta = ObjectMeta {
+        name: format!("acme-{number}"),
+        namespace: "payments".to_owned(),
+        labels: [("api".to_owned(), "payments".to_owned())].into(),
+        creation_timestamp: None,
+        origin: Origin { file: "mappings.yaml".into(), document: number },
+    };
+    let mut digest = [0_u8; 32];
+    for (at, byte) in digest.iter_mut().enumerate() {
+        *byte = (number.wrapping_mul(2_654_435_761).rotate_left(at as u32) >> 7) as u8;
+    }
+    digest[..4].copy_from_slice(&number.to_be_bytes());
+    let sha256 = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+    let spec = CertificateMappingSpec {
+        certificate: CertificateName { sha256: Some(sha256), ..CertificateName::default() },
+        identity: IdentitySpec {
+            user: format!("svc-acme-{number}"),
+            groups: vec!["partners".to_owned(), format!("tier-{}", number % 4)],
+            ..IdentitySpec::default()
+        },
+        state: Default::default(),
+    };
+    Object::CertificateMapping { meta, spec: Box::new(spec) }
+}
+
+/// Resident memory of this process in bytes.
+fn resident() -> usize {
+    let statm = std::fs::read_to_string("/proc/self/statm").expect("Linux");
+    let pages: usize = statm.split_whitespace().nth(1).and_then(|pages| pages.parse().ok()).expect("statm has numbers");
+    pages * 4096
+}
+
+fn timed<T>(work: impl FnOnce() -> T) -> (T, Duration) {
+    let start = Instant::now();
+    let value = work();
+    (value, start.elapsed())
+}
+
+#[test]
+#[ignore = "a measurement"]
+fn a_hundred_thousand_mappings() {
+    let mut index = Index::new();
+    index.apply(mapping(0));
+    let _ = index.publish();
+    let before = resident();
+    let ((), applied) = timed(|| (1..MAPPINGS).for_each(|number| index.apply(mapping(number))));
+    let (first, published) = timed(|| index.publish().expect("mappings were added"));
+    assert_eq!(first.counts().mappings, MAPPINGS as usize);
+    let grown = resident().saturating_sub(before);
+    // Key, user and name: 32, about 14 and about 10 bytes.
+    let texts: usize = (1..MAPPINGS).map(|n| 32 + format!("svc-acme-{n}").len() + format!("acme-{n}").len()).sum();
+    println!("apply all:          {applied:?}");
+    println!("publish:            {published:?}");
+    println!(
+        "memory:             {} bytes a mapping, of which texts {}",
+        grown / MAPPINGS as usize,
+        texts / MAPPINGS as usize
+    );
+    println!("resident in all:    {} MiB", resident() >> 20);
+
+    let mut kept = vec![first];
+    let mut slowest = Duration::ZERO;
+    for number in MAPPINGS..MAPPINGS + 100 {
+        let (snapshot, took) = timed(|| {
+            index.apply(mapping(number));
+            index.publish().expect("a mapping was added")
+        });
+        slowest = slowest.max(took);
+        kept.push(snapshot);
+    }
+    println!("one more, slowest:  {slowest:?}");
+    let ((), again) = timed(|| (0..MAPPINGS).for_each(|number| index.apply(mapping(number))));
+    assert!(index.publish().is_none(), "a relist changes nothing");
+    println!("apply all again:    {again:?}");
+    let ((), dropped) = timed(|| drop(kept));
+    println!("drop 101 snapshots: {dropped:?}");
+    println!("resident in all:    {} MiB", resident() >> 20);
+}

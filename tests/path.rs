@@ -1,0 +1,540 @@
+//! Path validation, rule by rule: a good chain of three passes, and with one thing changed it ends as the row says.
+
+#[path = "support/der.rs"]
+mod support;
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use aws_lc_rs::signature as lc;
+use certgate::domain::certificate::Certificate;
+use certgate::domain::der::tag;
+use certgate::domain::oid::Oid;
+use certgate::domain::path::signature::Sha1;
+use certgate::domain::path::{KeyPurpose, LeafRule, PathParameters, SignaturePolicy, UsageRule};
+use certgate::domain::reason::Reason;
+use certgate::domain::trace::{NoTrace, Recorder, Verdict};
+use certgate::domain::trust::{Believed, TrustMode, TrustParameters, TrustProfile, lint_anchor};
+use support::{
+    Draft, Key, NOW, bits, context, directory, dns, email, ext, implicit, int, ip, name, oid, other, seq, tlv, upn, uri,
+};
+
+const DAY: i64 = 86_400;
+
+/// Root, intermediate and leaf before they are signed, and the profile that judges them.
+struct Chain {
+    root: Draft,
+    ica: Draft,
+    leaf: Draft,
+    root_key: Key,
+    ica_key: Key,
+    leaf_key: Key,
+    profile: TrustParameters,
+}
+
+impl Chain {
+    fn new() -> Self {
+        let (root_key, ica_key, leaf_key) = (Key::ed25519(), Key::ed25519(), Key::ed25519());
+        Self {
+            root: Draft::ca("CN=Root", "CN=Root", &root_key),
+            ica: Draft::ca("CN=ICA,O=Contoso", "CN=Root", &ica_key),
+            leaf: Draft::client("CN=client,O=Contoso", "CN=ICA,O=Contoso", &leaf_key),
+            root_key,
+            ica_key,
+            leaf_key,
+            profile: TrustParameters::default(),
+        }
+    }
+
+    fn signed(&self) -> [Arc<Certificate>; 3] {
+        [self.leaf.sign(&self.ica_key), self.ica.sign(&self.root_key), self.root.sign(&self.root_key)]
+    }
+
+    fn judge(&self) -> Result<(), Reason> {
+        let [leaf, ica, root] = self.signed();
+        let profile = TrustProfile::new(TrustParameters { anchors: vec![root], ..self.profile.clone() });
+        profile.verify(&leaf, &[ica], NOW, &mut NoTrace).map(|_| ()).map_err(|denial| denial.reason)
+    }
+}
+
+/// A name, a change to the good chain, and how it ends.
+type Row = (&'static str, fn(&mut Chain), Result<(), Reason>);
+
+fn check(rows: &[Row]) {
+    let mut problems = Vec::new();
+    for (row, change, want) in rows {
+        let mut chain = Chain::new();
+        change(&mut chain);
+        let found = chain.judge();
+        if found != *want {
+            problems.push(format!("{row}: expected {want:?}, found {found:?}"));
+        }
+    }
+    assert!(problems.is_empty(), "{}", problems.join("\n"));
+}
+
+#[test]
+#[rustfmt::skip]
+fn dates() {
+    check(&[
+        ("good", |_| (), Ok(())),
+        ("leaf expired", |c| c.leaf.valid(NOW.minus(DAY), NOW.minus(1)), Err(Reason::CertExpired)),
+        ("leaf at its last second", |c| c.leaf.valid(NOW.minus(DAY), NOW), Ok(())),
+        ("leaf at its first second", |c| c.leaf.valid(NOW, NOW.plus(DAY)), Ok(())),
+        ("leaf not yet valid", |c| c.leaf.valid(NOW.plus(1), NOW.plus(DAY)), Err(Reason::CertNotYetValid)),
+        ("intermediate expired", |c| c.ica.valid(NOW.minus(DAY), NOW.minus(1)), Err(Reason::CertExpired)),
+        ("intermediate not yet valid", |c| c.ica.valid(NOW.plus(1), NOW.plus(DAY)), Err(Reason::CertNotYetValid)),
+        ("anchor expired", |c| c.root.valid(NOW.minus(DAY), NOW.minus(1)), Ok(())),
+        ("beyond 2050", |c| c.leaf.valid(NOW, NOW.plus(40 * 365 * DAY)), Ok(())),
+    ]);
+}
+
+#[test]
+#[rustfmt::skip]
+fn form_of_the_leaf() {
+    check(&[
+        ("serial zero", |c| c.leaf.serial = vec![0], Err(Reason::CertMalformed)),
+        ("unknown critical extension", |c| c.leaf.set(ext::any("1.2.3", true, vec![])), Err(Reason::CertMalformed)),
+        ("unknown extension", |c| c.leaf.set(ext::any("1.2.3", false, vec![])), Ok(())),
+        ("critical authorityInfoAccess", |c| c.leaf.set(critical_access()), Err(Reason::CertMalformed)),
+        ("v1", |c| (c.leaf.version, c.leaf.extensions) = (vec![], vec![]), Err(Reason::CertMalformed)),
+        ("CA", |c| c.leaf.set(ext::ca(None)), Err(Reason::CertUntrusted)),
+        ("CA where any leaf will do", |c| { c.leaf.set(ext::ca(None)); any_leaf(c) }, Ok(())),
+        ("explicitly no CA", |c| c.leaf.set(ext::not_ca()), Ok(())),
+        ("keyCertSign without cA", |c| c.leaf.set(ext::key_usage(&[0, 5])), Err(Reason::CertMalformed)),
+        ("nameConstraints without cA", |c| c.leaf.set(ext::constraints(&[dns("a")], &[])), Err(Reason::CertMalformed)),
+        ("no subject, names not critical", |c| c.leaf.subject = name(""), Err(Reason::CertMalformed)),
+        ("no subject, names critical", |c| { c.leaf.subject = name(""); c.leaf.set(critical_names()) }, Ok(())),
+        ("no name at all", |c| { c.leaf.subject = name(""); c.leaf.remove(ext::SUBJECT_ALT_NAME) }, Err(Reason::CertMalformed)),
+        ("NC that only an old CA knows", |c| c.leaf.set(ext::any("2.5.29.54", true, int(0))), Ok(())),
+    ]);
+}
+
+fn critical_access() -> support::Extension {
+    let access = seq(&[seq(&[oid("1.3.6.1.5.5.7.48.2"), uri("http://a.example/")])]);
+    ext::any("1.3.6.1.5.5.7.1.1", true, access)
+}
+
+fn critical_names() -> support::Extension {
+    let (oid, _, value) = ext::names(&[dns("a.example")]);
+    (oid, true, value)
+}
+
+fn any_leaf(chain: &mut Chain) {
+    chain.profile.requirements.leaf = LeafRule::AnyCertificate;
+}
+
+#[test]
+#[rustfmt::skip]
+fn issuers() {
+    check(&[
+        ("not a CA", |c| c.ica.set(ext::not_ca()), Err(Reason::CertUntrusted)),
+        ("no basicConstraints", |c| c.ica.remove(ext::BASIC_CONSTRAINTS), Err(Reason::CertUntrusted)),
+        ("basicConstraints not critical", |c| { let (oid, _, value) = ext::ca(None); c.ica.set((oid, false, value)) }, Ok(())),
+        ("no keyCertSign", |c| c.ica.set(ext::key_usage(&[0, 6])), Err(Reason::CertUntrusted)),
+        ("no keyUsage", |c| c.ica.remove(ext::KEY_USAGE), Ok(())),
+        ("path length 0", |c| c.ica.set(ext::ca(Some(0))), Ok(())),
+        ("v1", |c| (c.ica.version, c.ica.extensions) = (vec![], vec![]), Err(Reason::CertUntrusted)),
+        ("serial zero", |c| c.ica.serial = vec![0], Err(Reason::CertUntrusted)),
+        ("unknown critical extension", |c| c.ica.set(ext::any("1.2.3", true, vec![])), Err(Reason::CertUntrusted)),
+        ("no intermediate allowed", |c| c.profile.requirements.max_path_length = 0, Err(Reason::CertUntrusted)),
+        ("one intermediate allowed", |c| c.profile.requirements.max_path_length = 1, Ok(())),
+    ]);
+}
+
+#[test]
+#[rustfmt::skip]
+fn anchors_are_names_and_keys() {
+    check(&[
+        ("not a CA", |c| c.root.set(ext::not_ca()), Ok(())),
+        ("v1", |c| (c.root.version, c.root.extensions) = (vec![], vec![]), Ok(())),
+        ("no keyCertSign", |c| c.root.set(ext::key_usage(&[0])), Ok(())),
+        ("path length 0", |c| c.root.set(ext::ca(Some(0))), Ok(())),
+        ("unknown critical extension", |c| c.root.set(ext::any("1.2.3", true, vec![])), Ok(())),
+        ("serial zero", |c| c.root.serial = vec![0], Ok(())),
+        ("server usage", |c| c.root.set(ext::purposes(&[ext::SERVER_AUTH])), Ok(())),
+        ("bad self-signature", |c| c.root.forged = true, Ok(())),
+        ("other key", |c| c.root.spki = Key::ed25519().spki(), Err(Reason::SignatureInvalid)),
+        ("other name", |c| c.root.subject = name("CN=Toor"), Err(Reason::CertUntrusted)),
+        ("name in other case and type", |c| c.root.subject = bmp_name("rOOT"), Ok(())),
+        ("its name constraints hold", |c| c.root.set(ext::constraints(&[dns("other.example")], &[])), Err(Reason::NameConstraint)),
+        ("short key", |c| c.root.spki = rsa_spki(1024), Err(Reason::SignatureInvalid)),
+    ]);
+}
+
+fn bmp_name(text: &str) -> Vec<u8> {
+    let value: Vec<u8> = text.encode_utf16().flat_map(u16::to_be_bytes).collect();
+    seq(&[tlv(tag::SET, seq(&[oid("2.5.4.3"), tlv(tag::BMP_STRING, value)]))])
+}
+
+/// An RSA key that nobody has the other half of.
+fn rsa_spki(bits_: usize) -> Vec<u8> {
+    let modulus = [&[0][..], &vec![0xff; bits_ / 8]].concat();
+    let key = seq(&[tlv(tag::INTEGER, modulus), tlv(tag::INTEGER, [1, 0, 1])]);
+    seq(&[seq(&[oid("1.2.840.113549.1.1.1"), tlv(tag::NULL, [])]), bits(&key)])
+}
+
+#[test]
+#[rustfmt::skip]
+fn signatures_and_keys() {
+    const SHA1_RSA: &str = "1.2.840.113549.1.1.5";
+    check(&[
+        ("leaf forged", |c| c.leaf.forged = true, Err(Reason::SignatureInvalid)),
+        ("intermediate forged", |c| c.ica.forged = true, Err(Reason::SignatureInvalid)),
+        ("leaf by another key", |c| c.ica.spki = Key::ed25519().spki(), Err(Reason::SignatureInvalid)),
+        ("other issuer name", |c| c.leaf.issuer = name("CN=Other"), Err(Reason::CertUntrusted)),
+        ("RSA", |c| { c.ica_key = Key::rsa(); c.ica.spki = c.ica_key.spki() }, Ok(())),
+        ("RSA forged", |c| { c.ica_key = Key::rsa(); c.ica.spki = c.ica_key.spki(); c.leaf.forged = true }, Err(Reason::SignatureInvalid)),
+        ("RSA without NULL", |c| { c.ica_key = Key::rsa_with(&lc::RSA_PKCS1_SHA512, seq(&[oid("1.2.840.113549.1.1.13")])); c.ica.spki = c.ica_key.spki() }, Ok(())),
+        ("RSA-PSS", |c| { c.ica_key = pss("2.16.840.1.101.3.4.2.1", 32); c.ica.spki = c.ica_key.spki() }, Ok(())),
+        ("RSA-PSS, short salt", |c| { c.ica_key = pss("2.16.840.1.101.3.4.2.1", 20); c.ica.spki = c.ica_key.spki() }, Err(Reason::SignatureInvalid)),
+        ("RSA-PSS, other hash", |c| { c.ica_key = pss("2.16.840.1.101.3.4.2.2", 48); c.ica.spki = c.ica_key.spki() }, Err(Reason::SignatureInvalid)),
+        ("RSA with SHA-1", |c| { c.ica_key = Key::rsa_with(&lc::RSA_PKCS1_SHA256, seq(&[oid(SHA1_RSA), tlv(tag::NULL, [])])); c.ica.spki = c.ica_key.spki() }, Err(Reason::SignatureInvalid)),
+        ("P-256", |c| { c.ica_key = Key::p256(); c.ica.spki = c.ica_key.spki() }, Ok(())),
+        ("P-384 with SHA-384", |c| { c.ica_key = Key::ec(&lc::ECDSA_P384_SHA384_ASN1_SIGNING, "1.3.132.0.34", "1.2.840.10045.4.3.3"); c.ica.spki = c.ica_key.spki() }, Ok(())),
+        ("P-521 with SHA-256", |c| { c.ica_key = Key::ec(&lc::ECDSA_P521_SHA256_ASN1_SIGNING, "1.3.132.0.35", "1.2.840.10045.4.3.2"); c.ica.spki = c.ica_key.spki() }, Ok(())),
+        ("P-521 with SHA-512", |c| { c.ica_key = Key::ec(&lc::ECDSA_P521_SHA512_ASN1_SIGNING, "1.3.132.0.35", "1.2.840.10045.4.3.4"); c.ica.spki = c.ica_key.spki() }, Ok(())),
+        ("secp256k1", |c| c.leaf.spki = ec_spki("1.3.132.0.10", 65), Err(Reason::SignatureInvalid)),
+        ("P-256 for SHA-256 named Ed25519", |c| { c.ica_key = Key::p256(); c.ica.spki = Key::ed25519().spki() }, Err(Reason::SignatureInvalid)),
+        ("unknown algorithm", |c| { c.leaf.inner_algorithm = Some(seq(&[oid("1.2.3")])); c.leaf.outer_algorithm = c.leaf.inner_algorithm.clone() }, Err(Reason::SignatureInvalid)),
+        ("Ed25519 with NULL", |c| { c.leaf.inner_algorithm = Some(seq(&[oid("1.3.101.112"), tlv(5, [])])); c.leaf.outer_algorithm = c.leaf.inner_algorithm.clone() }, Err(Reason::SignatureInvalid)),
+        ("leaf of RSA-1024", |c| c.leaf.spki = rsa_spki(1024), Err(Reason::SignatureInvalid)),
+        ("leaf of RSA-1024, lowered", |c| { c.leaf.spki = rsa_spki(1024); c.profile.requirements.signatures.minimum_rsa_bits = 1024 }, Ok(())),
+        ("leaf of RSA-2040", |c| c.leaf.spki = rsa_spki(2040), Err(Reason::SignatureInvalid)),
+        ("leaf of RSA-2048", |c| c.leaf.spki = rsa_spki(2048), Ok(())),
+        ("RSA-2048 below the minimum", |c| { c.leaf.spki = rsa_spki(2048); c.profile.requirements.signatures.minimum_rsa_bits = 3072 }, Err(Reason::SignatureInvalid)),
+        ("P-256 below the minimum", |c| { c.leaf.spki = Key::p256().spki(); c.profile.requirements.signatures.minimum_ec_bits = 384 }, Err(Reason::SignatureInvalid)),
+        ("compressed point", |c| c.leaf.spki = ec_spki("1.2.840.10045.3.1.7", 33), Err(Reason::SignatureInvalid)),
+        ("unknown key", |c| c.leaf.spki = seq(&[seq(&[oid("1.3.101.110")]), bits(&[1; 32])]), Err(Reason::SignatureInvalid)),
+    ]);
+}
+
+fn ec_spki(curve: &str, length: usize) -> Vec<u8> {
+    seq(&[seq(&[oid("1.2.840.10045.2.1"), oid(curve)]), bits(&vec![4; length])])
+}
+
+/// The RSA key, signing with PSS and SHA-256, whatever its algorithm identifier says.
+fn pss(hash: &str, salt: u8) -> Key {
+    let hash = seq(&[oid(hash), tlv(tag::NULL, [])]);
+    let generator = seq(&[oid("1.2.840.113549.1.1.8"), hash.clone()]);
+    let parameters = seq(&[context(0, hash), context(1, generator), context(2, int(salt))]);
+    Key::rsa_with(&lc::RSA_PSS_SHA256, seq(&[oid("1.2.840.113549.1.1.10"), parameters]))
+}
+
+#[test]
+fn sha1_counts_only_where_it_is_asked_for() {
+    let allowed = SignaturePolicy { sha1: Sha1::Allowed, ..Default::default() };
+    let key = Key::rsa();
+    let algorithm = seq(&[oid("1.2.840.113549.1.1.5"), tlv(tag::NULL, [])]);
+    let verify = |policy: &SignaturePolicy| {
+        certgate::domain::path::signature::verify(&key.spki(), &algorithm, b"m", &[0; 256], policy)
+    };
+    let refused = verify(&SignaturePolicy::default()).unwrap_err().to_string();
+    assert!(refused.contains("uses SHA-1"), "{refused}");
+    let invalid = verify(&allowed).unwrap_err().to_string();
+    assert!(invalid.contains("does not verify"), "{invalid}");
+}
+
+#[test]
+#[rustfmt::skip]
+fn key_purposes() {
+    const LISTED: UsageRule = UsageRule::Listed(KeyPurpose::ClientAuth);
+    const PERMITTED: UsageRule = UsageRule::Permitted(KeyPurpose::ClientAuth);
+    const OR_ANY: UsageRule = UsageRule::PermittedOrAny(KeyPurpose::ClientAuth);
+    const SERVER: UsageRule = UsageRule::Permitted(KeyPurpose::ServerAuth);
+    const DENIED: Result<(), Reason> = Err(Reason::EkuNotPermitted);
+    let rows: &[(&str, Option<&[&str]>, [(UsageRule, Result<(), Reason>); 5])] = &[
+        ("client", Some(&[ext::CLIENT_AUTH]), [(LISTED, Ok(())), (PERMITTED, Ok(())), (OR_ANY, Ok(())), (SERVER, DENIED), (UsageRule::Unchecked, Ok(()))]),
+        ("server", Some(&[ext::SERVER_AUTH]), [(LISTED, DENIED), (PERMITTED, DENIED), (OR_ANY, DENIED), (SERVER, Ok(())), (UsageRule::Unchecked, Ok(()))]),
+        ("both", Some(&[ext::SERVER_AUTH, ext::CLIENT_AUTH]), [(LISTED, Ok(())), (PERMITTED, Ok(())), (OR_ANY, Ok(())), (SERVER, Ok(())), (UsageRule::Unchecked, Ok(()))]),
+        ("any", Some(&[ext::ANY_PURPOSE]), [(LISTED, DENIED), (PERMITTED, DENIED), (OR_ANY, Ok(())), (SERVER, DENIED), (UsageRule::Unchecked, Ok(()))]),
+        ("absent", None, [(LISTED, DENIED), (PERMITTED, Ok(())), (OR_ANY, Ok(())), (SERVER, Ok(())), (UsageRule::Unchecked, Ok(()))]),
+    ];
+    for (row, purposes, outcomes) in rows {
+        for (rule, want) in outcomes {
+            let mut chain = Chain::new();
+            match purposes {
+                Some(purposes) => chain.leaf.set(ext::purposes(purposes)),
+                None => chain.leaf.remove(ext::EXTENDED_KEY_USAGE),
+            }
+            chain.profile.requirements.usage = *rule;
+            assert_eq!(chain.judge(), *want, "leaf {row} under {rule:?}");
+        }
+    }
+    check(&[
+        ("CA for clients", |c| c.ica.set(ext::purposes(&[ext::CLIENT_AUTH])), Ok(())),
+        ("CA for anything", |c| c.ica.set(ext::purposes(&[ext::ANY_PURPOSE])), Ok(())),
+        ("CA for servers", |c| c.ica.set(ext::purposes(&[ext::SERVER_AUTH])), DENIED),
+        ("CA for servers, unchecked", |c| { c.ica.set(ext::purposes(&[ext::SERVER_AUTH])); c.profile.requirements.usage = UsageRule::Unchecked }, Ok(())),
+    ]);
+}
+
+#[test]
+#[rustfmt::skip]
+fn name_constraints() {
+    const DENIED: Result<(), Reason> = Err(Reason::NameConstraint);
+    let contoso = || directory("O=Contoso");
+    let rows: &[(&str, Vec<Vec<u8>>, Vec<Vec<u8>>, Vec<Vec<u8>>, Result<(), Reason>)] = &[
+        // What the CA permits, what it excludes, the leaf's names beside its subject CN=client,O=Contoso.
+        ("subject inside", vec![contoso()], vec![], vec![dns("a")], Ok(())),
+        ("subject inside, folded", vec![directory("O=  cONTOSO")], vec![], vec![dns("a")], Ok(())),
+        ("subject outside", vec![directory("O=Fabrikam")], vec![], vec![dns("a")], DENIED),
+        ("subject excluded", vec![], vec![contoso()], vec![dns("a")], DENIED),
+        ("subject not excluded", vec![], vec![directory("O=Fabrikam")], vec![dns("a")], Ok(())),
+        ("permitted and excluded", vec![contoso()], vec![directory("CN=client,O=Contoso")], vec![dns("a")], DENIED),
+        ("directory name outside", vec![contoso()], vec![], vec![directory("O=Fabrikam")], DENIED),
+        ("directory name inside", vec![contoso()], vec![], vec![directory("CN=x,O=Contoso")], Ok(())),
+        ("one of two DNS names outside", vec![dns("a.example")], vec![], vec![dns("x.a.example"), dns("b.example")], DENIED),
+        ("both inside different subtrees", vec![dns("a.example"), dns("b.example")], vec![], vec![dns("a.example"), dns("b.example")], Ok(())),
+        ("other form is free", vec![dns("a.example")], vec![email("x")], vec![uri("urn:x")], Ok(())),
+        ("malformed DNS name", vec![dns("a.example")], vec![], vec![dns(".a.example")], DENIED),
+        ("malformed DNS subtree", vec![dns(".a.example")], vec![], vec![dns("x.a.example")], DENIED),
+        ("malformed excluded DNS subtree", vec![], vec![dns("*.a.example")], vec![dns("b.example")], DENIED),
+        ("malformed subtree of an absent form", vec![dns(".a.example")], vec![], vec![email("a@b.example")], Ok(())),
+        ("wildcard over an excluded host", vec![], vec![dns("x.a.example")], vec![dns("*.a.example")], DENIED),
+        ("mail host", vec![email("a.example")], vec![], vec![email("x@a.example")], Ok(())),
+        ("mail below the host", vec![email("a.example")], vec![], vec![email("x@b.a.example")], DENIED),
+        ("mail domain", vec![email(".a.example")], vec![], vec![email("x@b.a.example")], Ok(())),
+        ("mailbox excluded", vec![], vec![email("x@a.example")], vec![email("x@A.example")], DENIED),
+        ("international mailbox under a mail constraint", vec![email("a.example")], vec![], vec![other("1.3.6.1.5.5.7.8.9", &tlv(12, "ü@a.example"))], DENIED),
+        ("URI host", vec![uri("a.example")], vec![], vec![uri("spiffe://a.example/x")], Ok(())),
+        ("URI outside", vec![uri("a.example")], vec![], vec![uri("spiffe://b.example/x")], DENIED),
+        ("URI without a host", vec![uri("a.example")], vec![], vec![uri("urn:a.example")], DENIED),
+        ("address inside", vec![ip(&[192, 0, 2, 0, 255, 255, 255, 0])], vec![], vec![ip(&[192, 0, 2, 9])], Ok(())),
+        ("address outside", vec![ip(&[192, 0, 2, 0, 255, 255, 255, 0])], vec![], vec![ip(&[192, 0, 3, 9])], DENIED),
+        ("address of the other family", vec![ip(&[192, 0, 2, 0, 255, 255, 255, 0])], vec![], vec![ip(&[0; 16])], DENIED),
+        ("address excluded", vec![], vec![ip(&[0; 32])], vec![ip(&[1; 16])], DENIED),
+        ("UPN inside", vec![upn("@corp.example")], vec![], vec![upn("a@corp.example")], Ok(())),
+        ("UPN outside", vec![upn("@corp.example")], vec![], vec![upn("a@evil.example")], DENIED),
+        ("UPN excluded", vec![], vec![upn("corp.example")], vec![upn("a@eu.corp.example")], DENIED),
+        ("otherName of the same type", vec![], vec![other("1.2.3", &int(1))], vec![other("1.2.3", &int(2))], DENIED),
+        ("otherName of another type", vec![], vec![other("1.2.3", &int(1))], vec![other("1.2.4", &int(1))], Ok(())),
+        ("otherName constraint alone", vec![], vec![other("1.2.3", &int(1))], vec![dns("a")], Ok(())),
+        ("x400Address", vec![context(3, [])], vec![], vec![context(3, [])], DENIED),
+        ("registeredID", vec![], vec![implicit(8, [42])], vec![implicit(8, [43])], DENIED),
+        ("registeredID constraint alone", vec![], vec![implicit(8, [42])], vec![dns("a")], Ok(())),
+    ];
+    let mut problems = Vec::new();
+    for (row, permitted, excluded, names, want) in rows {
+        let mut chain = Chain::new();
+        chain.ica.set(ext::constraints(permitted, excluded));
+        chain.leaf.set(ext::names(names));
+        let critical = chain.judge();
+        let (oid, _, value) = ext::constraints(permitted, excluded);
+        chain.ica.set((oid, false, value));
+        if (critical, chain.judge()) != (*want, *want) {
+            problems.push(format!("{row}: expected {want:?}, found {critical:?}, not critical {:?}", chain.judge()));
+        }
+    }
+    assert!(problems.is_empty(), "{}", problems.join("\n"));
+    check(&[
+        ("subject's emailAddress outside", |c| { c.leaf.subject = name("E=x@b.example,CN=a"); c.ica.set(ext::constraints(&[email("a.example")], &[])) }, DENIED),
+        ("subject's emailAddress inside", |c| { c.leaf.subject = name("E=x@a.example,CN=a"); c.ica.set(ext::constraints(&[email("a.example")], &[])) }, Ok(())),
+        ("empty subject", |c| { c.leaf.subject = name(""); c.leaf.set(critical_names()); c.ica.set(ext::constraints(&[directory("O=x")], &[])) }, Ok(())),
+    ]);
+}
+
+#[test]
+#[rustfmt::skip]
+fn policies() {
+    const DENIED: Result<(), Reason> = Err(Reason::CertUntrusted);
+    check(&[
+        ("none at all", |_| (), Ok(())),
+        ("critical and processed", |c| { let (oid, _, value) = ext::policies(&["1.2.3"]); c.leaf.set((oid, true, value)) }, Ok(())),
+        ("explicit without any", |c| c.profile.requirements.policies.initial_explicit_policy = true, DENIED),
+        ("explicit by the CA", |c| c.ica.set(ext::policy_constraints(Some(0), None)), DENIED),
+        ("explicit after one more", |c| c.ica.set(ext::policy_constraints(Some(1), None)), DENIED),
+        ("explicit after two more", |c| c.ica.set(ext::policy_constraints(Some(2), None)), Ok(())),
+        ("explicit and common", |c| { explicit(c); c.ica.set(ext::policies(&["1.2.3", "1.2.4"])); c.leaf.set(ext::policies(&["1.2.4"])) }, Ok(())),
+        ("explicit and apart", |c| { explicit(c); c.ica.set(ext::policies(&["1.2.3"])); c.leaf.set(ext::policies(&["1.2.4"])) }, DENIED),
+        ("CA for any", |c| { explicit(c); c.ica.set(ext::policies(&[ext::ANY_POLICY])); c.leaf.set(ext::policies(&["1.2.4"])) }, Ok(())),
+        ("CA for any, inhibited", |c| { explicit(c); c.ica.set(ext::policies(&[ext::ANY_POLICY])); c.leaf.set(ext::policies(&["1.2.4"])); c.profile.requirements.policies.initial_inhibit_any_policy = true }, DENIED),
+        ("leaf for any", |c| { explicit(c); c.ica.set(ext::policies(&["1.2.3"])); c.leaf.set(ext::policies(&[ext::ANY_POLICY])) }, Ok(())),
+        ("leaf for any, inhibited", |c| { explicit(c); c.ica.set(ext::policies(&["1.2.3"])); c.ica.set(ext::inhibit_any_policy(0)); c.leaf.set(ext::policies(&[ext::ANY_POLICY])) }, DENIED),
+        ("wanted", |c| { explicit(c); wanted(c, "1.2.3"); both(c, "1.2.3") }, Ok(())),
+        ("not wanted", |c| { explicit(c); wanted(c, "1.2.9"); both(c, "1.2.3") }, DENIED),
+        ("not wanted, not explicit", |c| { wanted(c, "1.2.9"); both(c, "1.2.3") }, Ok(())),
+        ("mapped", |c| { explicit(c); wanted(c, "1.2.3"); mapped(c); c.leaf.set(ext::policies(&["1.2.5"])) }, Ok(())),
+        ("mapped, unmapped name", |c| { explicit(c); mapped(c); c.leaf.set(ext::policies(&["1.2.3"])) }, DENIED),
+        ("mapped, wanted by the far name", |c| { explicit(c); wanted(c, "1.2.5"); mapped(c); c.leaf.set(ext::policies(&["1.2.5"])) }, DENIED),
+        ("mapping inhibited", |c| { explicit(c); mapped(c); c.leaf.set(ext::policies(&["1.2.5"])); c.profile.requirements.policies.initial_policy_mapping_inhibit = true }, DENIED),
+        ("any mapped", |c| { both(c, "1.2.3"); c.ica.set(ext::mappings(&[(ext::ANY_POLICY, "1.2.5")])) }, DENIED),
+        ("mapped to any", |c| { both(c, "1.2.3"); c.ica.set(ext::mappings(&[("1.2.3", ext::ANY_POLICY)])) }, DENIED),
+    ]);
+}
+
+fn explicit(chain: &mut Chain) {
+    chain.profile.requirements.policies.initial_explicit_policy = true;
+}
+
+fn wanted(chain: &mut Chain, policy: &str) {
+    chain.profile.requirements.policies.initial_policy_set = vec![policy.parse().unwrap()];
+}
+
+fn both(chain: &mut Chain, policy: &str) {
+    chain.ica.set(ext::policies(&[policy]));
+    chain.leaf.set(ext::policies(&[policy]));
+}
+
+fn mapped(chain: &mut Chain) {
+    chain.ica.set(ext::policies(&["1.2.3"]));
+    chain.ica.set(ext::mappings(&[("1.2.3", "1.2.5")]));
+}
+
+#[test]
+#[rustfmt::skip]
+fn lists_narrow_and_veto() {
+    let chain = Chain::new();
+    let [leaf, ica, root] = chain.signed();
+    let set = |certificates: &[&Arc<Certificate>]| certificates.iter().map(|c| c.sha256()).collect::<HashSet<_>>();
+    let base = || TrustParameters { anchors: vec![Arc::clone(&root)], ..TrustParameters::default() };
+    let rows = [
+        ("issuing authority listed", TrustParameters { issuing_authorities: Some(set(&[&ica])), ..base() }, Ok(())),
+        ("only the root listed", TrustParameters { issuing_authorities: Some(set(&[&root])), ..base() }, Err(Reason::IssuerNotAuthorized)),
+        ("nobody listed", TrustParameters { issuing_authorities: Some(set(&[])), ..base() }, Err(Reason::IssuerNotAuthorized)),
+        ("trust list names the root", TrustParameters { trust_list: Some(set(&[&root])), ..base() }, Ok(())),
+        ("trust list names the intermediate", TrustParameters { trust_list: Some(set(&[&ica])), ..base() }, Ok(())),
+        ("trust list names the leaf", TrustParameters { trust_list: Some(set(&[&leaf])), ..base() }, Err(Reason::IssuerNotInTrustList)),
+        ("leaf disallowed", TrustParameters { disallowed: set(&[&leaf]), ..base() }, Err(Reason::CertDisallowed)),
+        ("intermediate disallowed", TrustParameters { disallowed: set(&[&ica]), ..base() }, Err(Reason::CertDisallowed)),
+        ("root disallowed", TrustParameters { disallowed: set(&[&root]), ..base() }, Err(Reason::CertDisallowed)),
+        ("no anchors", TrustParameters::default(), Err(Reason::CertUntrusted)),
+        ("peer listed", TrustParameters { mode: TrustMode::Peer, peers: vec![Arc::clone(&leaf)], ..base() }, Ok(())),
+        ("peer not listed", TrustParameters { mode: TrustMode::Peer, peers: vec![Arc::clone(&ica)], ..base() }, Err(Reason::CertUntrusted)),
+        ("peer disallowed", TrustParameters { mode: TrustMode::Peer, peers: vec![Arc::clone(&leaf)], disallowed: set(&[&leaf]), ..base() }, Err(Reason::CertDisallowed)),
+        ("peer with issuing authorities", TrustParameters { mode: TrustMode::Peer, peers: vec![Arc::clone(&leaf)], issuing_authorities: Some(set(&[&ica])), ..base() }, Err(Reason::IssuerNotAuthorized)),
+        ("peer or chain, chain", TrustParameters { mode: TrustMode::PeerOrChain, ..base() }, Ok(())),
+        ("peer or chain, peer", TrustParameters { mode: TrustMode::PeerOrChain, anchors: vec![], peers: vec![Arc::clone(&leaf)], ..base() }, Ok(())),
+        ("peer or chain, chain with its authority", TrustParameters { mode: TrustMode::PeerOrChain, peers: vec![Arc::clone(&leaf)], issuing_authorities: Some(set(&[&ica])), ..base() }, Ok(())),
+        ("peers count in chain mode for nothing", TrustParameters { anchors: vec![], peers: vec![Arc::clone(&leaf)], ..base() }, Err(Reason::CertUntrusted)),
+    ];
+    for (row, parameters, want) in rows {
+        let found = TrustProfile::new(parameters).verify(&leaf, &[Arc::clone(&ica)], NOW, &mut NoTrace);
+        assert_eq!(found.map(|_| ()).map_err(|denial| denial.reason), want, "{row}");
+    }
+}
+
+#[test]
+fn a_peer_needs_its_dates_and_nothing_else() {
+    let mut chain = Chain::new();
+    chain.leaf.set(ext::purposes(&[ext::SERVER_AUTH]));
+    chain.leaf.forged = true;
+    let [leaf, ..] = chain.signed();
+    let parameters =
+        TrustParameters { mode: TrustMode::Peer, peers: vec![Arc::clone(&leaf)], ..TrustParameters::default() };
+    let profile = TrustProfile::new(parameters);
+    let verified = profile.verify(&leaf, &[], NOW, &mut NoTrace).unwrap();
+    assert_eq!((verified.believed(), verified.path().len()), (Believed::Peer, 1));
+    assert!(verified.issuer().is_none());
+    assert_eq!(verified.valid_until(), leaf.not_after());
+    let late = profile.verify(&leaf, &[], NOW.plus(2 * DAY), &mut NoTrace).unwrap_err();
+    assert_eq!(late.reason, Reason::CertExpired);
+}
+
+#[test]
+fn what_was_verified_is_told() {
+    let mut chain = Chain::new();
+    chain.ica.valid(NOW.minus(DAY), NOW.plus(10));
+    both(&mut chain, "1.2.3");
+    let [leaf, ica, root] = chain.signed();
+    let profile = TrustProfile::new(TrustParameters { anchors: vec![root.clone()], ..TrustParameters::default() });
+    let mut recorder = Recorder::default();
+    let presented = [Arc::clone(&root), Arc::clone(&leaf), Arc::clone(&ica)];
+    let verified = profile.verify(&leaf, &presented, NOW, &mut recorder).unwrap();
+    assert!(verified.path().iter().zip([&leaf, &ica, &root]).all(|(found, want)| Arc::ptr_eq(found, want)));
+    assert!(Arc::ptr_eq(verified.leaf(), &leaf) && Arc::ptr_eq(verified.issuer().unwrap(), &ica));
+    assert_eq!((verified.believed(), verified.valid_until()), (Believed::Chain, NOW.plus(10)));
+    assert_eq!(verified.policies().policies, ["1.2.3".parse::<Oid>().unwrap()]);
+    let last = recorder.steps().last().unwrap();
+    assert_eq!(last.verdict, Verdict::Pass);
+    let sooner = profile.verify_with(&leaf, &presented, NOW, &mut NoTrace, |_, _| Ok(Some(NOW.plus(3)))).unwrap();
+    assert_eq!(sooner.valid_until(), NOW.plus(3));
+}
+
+#[test]
+fn a_self_signed_leaf_has_no_issuing_authority() {
+    let key = Key::ed25519();
+    let leaf = Draft::client("CN=self", "CN=self", &key).sign(&key);
+    let anchors = vec![Arc::clone(&leaf)];
+    let plain = TrustParameters { anchors: anchors.clone(), ..TrustParameters::default() };
+    assert!(TrustProfile::new(plain).verify(&leaf, &[], NOW, &mut NoTrace).is_ok());
+    let listed = HashSet::from([leaf.sha256()]);
+    let listed = TrustParameters { anchors, issuing_authorities: Some(listed), ..TrustParameters::default() };
+    let denial = TrustProfile::new(listed).verify(&leaf, &[], NOW, &mut NoTrace).unwrap_err();
+    assert_eq!(denial.reason, Reason::IssuerNotAuthorized);
+}
+
+#[test]
+#[rustfmt::skip]
+fn denials_say_what_was_compared() {
+    let rows: &[(&str, fn(&mut Chain), &[&str])] = &[
+        ("expired leaf", |c| c.leaf.valid(NOW.minus(DAY), NOW.minus(1)), &["client certificate: expired at 2027-01-15T07:59:59Z, now 2027-01-15T08:00:00Z"]),
+        ("expired CA", |c| c.ica.valid(NOW.minus(DAY), NOW.minus(1)), &["CA certificate CN=ICA,O=Contoso: expired at", "path: [CN=client,O=Contoso] issued by [CN=ICA,O=Contoso]"]),
+        ("unknown issuer", |c| c.leaf.issuer = name("CN=Other"), &["its issuer's name (CN=Other)"]),
+        ("usage", |c| c.leaf.set(ext::purposes(&[ext::SERVER_AUTH])), &["clientAuth: it lists serverAuth"]),
+        ("name", |c| c.ica.set(ext::constraints(&[dns("a.example")], &[])), &["dNSName client.example is not within a permitted subtree of CN=ICA,O=Contoso"]),
+        ("weak key", |c| c.leaf.spki = rsa_spki(1024), &["RSA-1024 key is below the minimum of 2048 bits"]),
+        ("path length", |c| c.profile.requirements.max_path_length = 0, &["more than 0 intermediate"]),
+    ];
+    for (row, change, wanted) in rows {
+        let mut chain = Chain::new();
+        change(&mut chain);
+        let [leaf, ica, root] = chain.signed();
+        let profile = TrustProfile::new(TrustParameters { anchors: vec![root], ..chain.profile });
+        let denial = profile.verify(&leaf, &[ica], NOW, &mut NoTrace).unwrap_err();
+        for want in *wanted {
+            assert!(denial.detail.contains(want), "{row}: {}", denial.detail);
+        }
+    }
+}
+
+#[test]
+fn odd_anchors_are_pointed_out() {
+    let requirements = PathParameters::default();
+    let lint = |change: fn(&mut Draft)| {
+        let key = Key::ed25519();
+        let mut draft = Draft::ca("CN=Root", "CN=Root", &key);
+        change(&mut draft);
+        lint_anchor(&draft.sign(&key), NOW, &requirements).join("; ")
+    };
+    assert_eq!(lint(|_| ()), "");
+    for (change, want) in [
+        ((|d| d.valid(NOW.minus(2), NOW.minus(1))) as fn(&mut Draft), "expired at"),
+        (|d| d.valid(NOW.plus(1), NOW.plus(2)), "not valid before"),
+        (|d| d.set(ext::not_ca()), "not a CA"),
+        (|d| d.remove(ext::BASIC_CONSTRAINTS), "not a CA"),
+        (|d| d.set(ext::key_usage(&[0])), "keyCertSign"),
+        (|d| d.set(ext::ca(Some(3))), "pathLenConstraint"),
+        (|d| d.issuer = name("CN=Other"), "issued by CN=Other"),
+        (|d| d.spki = rsa_spki(1024), "RSA-1024"),
+        (|d| d.set(ext::any("1.2.3", true, vec![])), "1.2.3"),
+    ] {
+        let found = lint(change);
+        assert!(found.contains(want), "{want}: {found}");
+    }
+}
+
+proptest::proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig::with_cases(400))]
+    /// Whatever bit of leaf or intermediate is flipped, the chain is refused.
+    #[test]
+    fn no_bit_can_be_flipped(at in 0_usize.., bit in 0_u8..8, which in proptest::bool::ANY) {
+        use std::sync::OnceLock;
+        static GOOD: OnceLock<[Arc<Certificate>; 3]> = OnceLock::new();
+        let good = GOOD.get_or_init(|| {
+            let mut chain = Chain::new();
+            chain.ica_key = Key::p256();
+            chain.ica.spki = chain.ica_key.spki();
+            chain.signed()
+        });
+        let mut pair = [good[0].der().to_vec(), good[1].der().to_vec()];
+        let changed = &mut pair[usize::from(which)];
+        let at = at % changed.len();
+        changed[at] ^= 1 << bit;
+        let profile = TrustProfile::new(TrustParameters { anchors: vec![good[2].clone()], ..Default::default() });
+        let [leaf, ica] = pair.map(|der| Certificate::from_der(der).map(Arc::new));
+        if let (Ok(leaf), Ok(ica)) = (leaf, ica) {
+            proptest::prop_assert!(profile.verify(&leaf, &[ica], NOW, &mut NoTrace).is_err());
+        }
+    }
+}
