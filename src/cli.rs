@@ -75,7 +75,13 @@ struct ServeArgs {
     #[arg(long, env = "CERTGATE_KUBERNETES", conflicts_with = "policies")]
     kubernetes: bool,
     /// A namespace to follow; may be repeated [default: all].
-    #[arg(long = "namespace", value_name = "NAME", env = "CERTGATE_NAMESPACES", value_delimiter = ',', requires = "kubernetes")]
+    #[arg(
+        long = "namespace",
+        value_name = "NAME",
+        env = "CERTGATE_NAMESPACES",
+        value_delimiter = ',',
+        requires = "kubernetes"
+    )]
     namespaces: Vec<String>,
     /// The Lease whose holder writes the status of objects.
     #[arg(long, value_name = "NAMESPACE/NAME", env = "CERTGATE_LEASE", default_value = "default/certgate", value_parser = parse_lease)]

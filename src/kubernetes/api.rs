@@ -376,7 +376,8 @@ mod tests {
         assert_eq!(throttled.to_string(), "429 Too Many Requests: slow down");
         let details = br#"{"details":{"retryAfterSeconds":3},"reason":"TooManyRequests","message":"m"}"#;
         assert_eq!(refusal(StatusCode::TOO_MANY_REQUESTS, details, None).retry_after(), Some(Duration::from_secs(3)));
-        let old = br#"{"message":"sendInitialEvents is forbidden for watch unless the WatchList feature gate is enabled"}"#;
+        let old =
+            br#"{"message":"sendInitialEvents is forbidden for watch unless the WatchList feature gate is enabled"}"#;
         assert!(refusal(StatusCode::UNPROCESSABLE_ENTITY, old, None).refuses_streaming_lists());
         assert!(refusal(StatusCode::FORBIDDEN, b"", None).is_definite());
         assert!(!refusal(StatusCode::SERVICE_UNAVAILABLE, b"", None).is_definite());

@@ -127,8 +127,16 @@ impl Collector for Exported {
             ConstCounter::new(*count).encode(writes.encode_family(&[("result", *result)])?)?;
         }
         let gauges = [
-            ("kubernetes_status_backlog", "Objects whose status waits to be written", &health.status_backlog.load(Ordering::Relaxed)),
-            ("kubernetes_leader", "Whether this process writes status", &u64::from(health.leader.load(Ordering::Relaxed))),
+            (
+                "kubernetes_status_backlog",
+                "Objects whose status waits to be written",
+                &health.status_backlog.load(Ordering::Relaxed),
+            ),
+            (
+                "kubernetes_leader",
+                "Whether this process writes status",
+                &u64::from(health.leader.load(Ordering::Relaxed)),
+            ),
         ];
         for (name, help, value) in gauges {
             let encoder = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;

@@ -169,7 +169,10 @@ mod tests {
     #[test]
     fn a_required_field_of_another_type_is_told_once() {
         let (value, errors) = fitted(Kind::CertificateMapping, json!({"certificate": [], "identity": {"user": 1}}));
-        assert_eq!(errors, ["spec.certificate: want object, found array", "spec.identity.user: want string, found number"]);
+        assert_eq!(
+            errors,
+            ["spec.certificate: want object, found array", "spec.identity.user: want string, found number"]
+        );
         let spec: CertificateMappingSpec = serde_json::from_value(value).expect("fits by now");
         assert_eq!(spec.certificate, Default::default());
     }

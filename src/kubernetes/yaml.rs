@@ -96,7 +96,8 @@ fn inline(value: &Value) -> String {
 
 /// A text plain where nothing can misread it, else in double quotes with JSON's escapes.
 fn text(string: &str) -> String {
-    let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'/' | b'.' | b'-' | b' ' | b'(' | b')' | b',' | b';');
+    let plain =
+        |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'/' | b'.' | b'-' | b' ' | b'(' | b')' | b',' | b';');
     let word = string.starts_with(|c: char| c.is_ascii_alphabetic())
         && !string.ends_with(' ')
         && string.bytes().all(plain)

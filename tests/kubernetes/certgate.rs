@@ -59,7 +59,8 @@ impl Follower {
     /// Starts one, ready or not. It does not write status.
     pub fn spawn(kubeconfig: &Path, namespaces: &[&str]) -> Self {
         let namespaces = namespaces.iter().map(|namespace| format!("--namespace={namespace}"));
-        let args: Vec<_> = ["serve", "--kubernetes", "--status=off"].map(str::to_owned).into_iter().chain(namespaces).collect();
+        let args: Vec<_> =
+            ["serve", "--kubernetes", "--status=off"].map(str::to_owned).into_iter().chain(namespaces).collect();
         Self::spawn_as(kubeconfig, &args.iter().map(String::as_str).collect::<Vec<_>>(), &[])
     }
 
@@ -174,7 +175,10 @@ impl Asker {
             if answer == *want {
                 return began.elapsed();
             }
-            assert!(began.elapsed() < patience, "waited {patience:?} for {want:?}, found {answer:?} (before: {last:?})");
+            assert!(
+                began.elapsed() < patience,
+                "waited {patience:?} for {want:?}, found {answer:?} (before: {last:?})"
+            );
             last = Some(answer);
             tokio::time::sleep(Duration::from_millis(5)).await;
         }

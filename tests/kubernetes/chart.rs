@@ -34,13 +34,30 @@ const VARIANTS: &[(&str, &[&str])] = &[
     ("scoped", &["--set", "scope.namespaces={a,b}", "--set", "trustSources.secrets.a={s}"]),
     (
         "listed sources",
-        &["--set", "trustSources.configMapAccess=Listed", "--set", "trustSources.configMaps.a={c}", "--set", "trustSources.clusterTrustBundles=None"],
+        &[
+            "--set",
+            "trustSources.configMapAccess=Listed",
+            "--set",
+            "trustSources.configMaps.a={c}",
+            "--set",
+            "trustSources.clusterTrustBundles=None",
+        ],
     ),
     (
         "everything",
         &[
-            "--set", "autoscaling.enabled=true", "--set", "networkPolicy.enabled=true", "--set", "threads=2",
-            "--set", "trustSources.secretsWhenUnlisted=All", "--set", "status.writing=off", "--set", "priorityClassName=system-cluster-critical",
+            "--set",
+            "autoscaling.enabled=true",
+            "--set",
+            "networkPolicy.enabled=true",
+            "--set",
+            "threads=2",
+            "--set",
+            "trustSources.secretsWhenUnlisted=All",
+            "--set",
+            "status.writing=off",
+            "--set",
+            "priorityClassName=system-cluster-critical",
         ],
     ),
 ];
@@ -88,7 +105,8 @@ fn an_installed_release_works_with_its_own_permissions() {
         let token = cluster.kubectl(&["create", "token", account, "-n", "system"]);
         let kubeconfig = cluster.write_kubeconfig("release", token.trim());
         let args: Vec<&str> = container["args"].as_array().unwrap().iter().map(|arg| arg.as_str().unwrap()).collect();
-        let env: Vec<&str> = container["env"].as_array().unwrap().iter().filter_map(|env| env["name"].as_str()).collect();
+        let env: Vec<&str> =
+            container["env"].as_array().unwrap().iter().filter_map(|env| env["name"].as_str()).collect();
         assert_eq!(env, ["POD_NAME"]);
         let follower = Follower::start_as(&kubeconfig, &args, &[("POD_NAME", "certgate-0")]).await;
 
@@ -96,8 +114,18 @@ fn an_installed_release_works_with_its_own_permissions() {
         let client = pki.client("acme");
         let mut asker = follower.asker().await;
         let secret = profile("payments", "p", "[{secret: {name: roots}}]");
-        cluster.kubectl(&["create", "secret", "generic", "roots", "-n", "payments", &format!("--from-literal=ca.crt={}", pki.root.pem())]);
-        cluster.apply(&[roots("payments", &pki), secret, policy("payments", "a", "a.example", "p", &allow("acme", "u"))].concat());
+        cluster.kubectl(&[
+            "create",
+            "secret",
+            "generic",
+            "roots",
+            "-n",
+            "payments",
+            &format!("--from-literal=ca.crt={}", pki.root.pem()),
+        ]);
+        cluster.apply(
+            &[roots("payments", &pki), secret, policy("payments", "a", "a.example", "p", &allow("acme", "u"))].concat(),
+        );
         asker.until(&Answer::allowed("u"), "a.example", &client, PATIENCE).await;
 
         // It writes status, and holds the Lease, with these permissions.
@@ -122,7 +150,8 @@ fn an_installed_release_works_with_its_own_permissions() {
                 Some((resource, "status")) => (resource.to_owned(), "--subresource=status".to_owned()),
                 _ => (what.to_owned(), "--quiet=false".to_owned()),
             };
-            let output = cluster.try_kubectl(&["auth", "can-i", verb, &resource, "-n", namespace, "--as", &subject, &sub]);
+            let output =
+                cluster.try_kubectl(&["auth", "can-i", verb, &resource, "-n", namespace, "--as", &subject, &sub]);
             assert_eq!(String::from_utf8_lossy(&output.stdout).trim(), want, "{verb} {what} in {namespace}");
         }
 

@@ -109,7 +109,11 @@ impl Cluster {
     fn wait_until_ready(&self) {
         let began = Instant::now();
         while !self.try_kubectl(&["get", "--raw", "/readyz"]).status.success() {
-            assert!(began.elapsed() < Duration::from_secs(90), "the API server does not become ready:\n{}", self.api.log());
+            assert!(
+                began.elapsed() < Duration::from_secs(90),
+                "the API server does not become ready:\n{}",
+                self.api.log()
+            );
             std::thread::sleep(Duration::from_millis(100));
         }
     }

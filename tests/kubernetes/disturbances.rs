@@ -112,7 +112,15 @@ fn permissions_may_be_as_small_as_the_roles_say_and_may_be_taken_away() {
         asker.until(&Answer::allowed("u"), &host, &client, PATIENCE).await;
 
         // A source that the role does not name cannot be read, and the others go on.
-        cluster.kubectl(&["create", "secret", "generic", "secret", "-n", &namespace, &format!("--from-literal=ca.crt={}", pki.root.pem())]);
+        cluster.kubectl(&[
+            "create",
+            "secret",
+            "generic",
+            "secret",
+            "-n",
+            &namespace,
+            &format!("--from-literal=ca.crt={}", pki.root.pem()),
+        ]);
         cluster.apply(&profile(&namespace, "q", "[{secret: {name: secret}}]"));
         cluster.apply(&policy(&namespace, "b", "secret.example", "q", &allow("acme", "v")));
         asker.until(&Answer::Denied(503, "TRUST_UNAVAILABLE".to_owned()), "secret.example", &client, PATIENCE).await;

@@ -55,7 +55,11 @@ fn edits_are_live_within_a_second() {
         let (host, client) = (format!("{namespace}.example"), pki.client("acme"));
         let follower = following(&cluster, &namespace).await;
         let mut asker = follower.asker().await;
-        assert_eq!(asker.ask(&host, "/", Some(&client)).await, Answer::Denied(403, String::new()), "nothing is allowed yet");
+        assert_eq!(
+            asker.ask(&host, "/", Some(&client)).await,
+            Answer::Denied(403, String::new()),
+            "nothing is allowed yet"
+        );
 
         cluster.apply(&[roots(&namespace, &pki), profile(&namespace, "p", "[{configMap: {name: roots}}]")].concat());
         cluster.apply(&policy(&namespace, "a", &host, "p", &allow("acme", "first")));
@@ -85,16 +89,23 @@ fn mappings_come_and_go() {
         let (host, client) = (format!("{namespace}.example"), pki.client("acme"));
         let follower = following(&cluster, &namespace).await;
         let mut asker = follower.asker().await;
-        cluster.apply(&[
-            roots(&namespace, &pki),
-            profile(&namespace, "p", "[{configMap: {name: roots}}]"),
-            policy(&namespace, "a", &host, "p", "  mapping: {selector: {matchLabels: {api: a}}}"),
-        ].concat());
+        cluster.apply(
+            &[
+                roots(&namespace, &pki),
+                profile(&namespace, "p", "[{configMap: {name: roots}}]"),
+                policy(&namespace, "a", &host, "p", "  mapping: {selector: {matchLabels: {api: a}}}"),
+            ]
+            .concat(),
+        );
         asker.until(&Answer::Denied(403, "NO_MAPPING".to_owned()), &host, &client, SOON).await;
 
-        let mapping = |label: &str, user: &str, state: &str| format!(
-            "apiVersion: certgate.dev/v1alpha1\nkind: CertificateMapping\nmetadata: {{name: m, namespace: {namespace}, labels: {{api: {label}}}}}\n\
-             spec: {{certificate: {{sha256: \"{}\"}}, identity: {{user: {user}}}, state: {state}}}\n", client.sha256());
+        let mapping = |label: &str, user: &str, state: &str| {
+            format!(
+                "apiVersion: certgate.dev/v1alpha1\nkind: CertificateMapping\nmetadata: {{name: m, namespace: {namespace}, labels: {{api: {label}}}}}\n\
+             spec: {{certificate: {{sha256: \"{}\"}}, identity: {{user: {user}}}, state: {state}}}\n",
+                client.sha256()
+            )
+        };
         cluster.apply(&mapping("a", "mapped", "Enabled"));
         asker.until(&Answer::allowed("mapped"), &host, &client, SOON).await;
         cluster.apply(&mapping("a", "mapped", "Disabled"));
@@ -140,7 +151,15 @@ fn trust_sources_are_followed_and_their_last_good_content_is_kept() {
         assert_ne!(asker.ask(&host, "/", Some(&client)).await, allowed);
 
         // The profile turns to a Secret that it has not named before.
-        cluster.kubectl(&["create", "secret", "generic", "s", "-n", &namespace, &format!("--from-literal=tls.ca={}", pki.root.pem())]);
+        cluster.kubectl(&[
+            "create",
+            "secret",
+            "generic",
+            "s",
+            "-n",
+            &namespace,
+            &format!("--from-literal=tls.ca={}", pki.root.pem()),
+        ]);
         cluster.apply(&roots(&namespace, &pki));
         cluster.apply(&profile(&namespace, "p", "[{secret: {name: s, key: tls.ca}}]"));
         asker.until(&allowed, &host, &client, SOON).await;
@@ -174,7 +193,9 @@ fn profiles_are_shared_with_the_namespaces_that_they_allow() {
         let follower = Follower::start(&cluster.admin_kubeconfig(), &[&home, &guest]).await;
         let mut asker = follower.asker().await;
         let denied = Answer::Denied(503, "TRUST_UNAVAILABLE".to_owned());
-        let shared = |rest: &str| format!("{}  allowedNamespaces: {rest}\n", profile(&home, "p", "[{configMap: {name: roots}}]"));
+        let shared = |rest: &str| {
+            format!("{}  allowedNamespaces: {rest}\n", profile(&home, "p", "[{configMap: {name: roots}}]"))
+        };
         let guest_policy = policy(&guest, "a", &host, "p", &allow("acme", "u"))
             .replace("trustRef: {name: p}", &format!("trustRef: {{name: p, namespace: {home}}}"));
         cluster.apply(&[roots(&home, &pki), shared("{from: Same}"), guest_policy].concat());

@@ -29,7 +29,14 @@ fn told<'a>(object: &'a Value, kind: &str) -> (&'a str, &'a str) {
 }
 
 /// Awaits status and reason of a condition, at the object's present generation.
-async fn until_told(cluster: &Cluster, kind: &str, namespace: &str, name: &str, about: &str, want: (&str, &str)) -> Value {
+async fn until_told(
+    cluster: &Cluster,
+    kind: &str,
+    namespace: &str,
+    name: &str,
+    about: &str,
+    want: (&str, &str),
+) -> Value {
     let what = format!("{kind} {namespace}/{name} has {about} {want:?}");
     until(&what, 3 * STATUS, async || {
         let object = cluster.get(&[kind, name, "-n", namespace]);
@@ -105,13 +112,18 @@ fn conflicts_name_the_winner_and_mappings_are_counted() {
         let message = condition(&object, "Conflicted").unwrap()["message"].as_str().unwrap();
         assert!(message.contains(&format!("{namespace}/winner")), "{message}");
 
-        let mapping = |name: &str, certificate: &str| format!(
-            "---\napiVersion: certgate.dev/v1alpha1\nkind: CertificateMapping\nmetadata: {{name: {name}, namespace: {namespace}, labels: {{api: a}}}}\n\
-             spec: {{certificate: {{{certificate}}}, identity: {{user: u}}}}\n");
+        let mapping = |name: &str, certificate: &str| {
+            format!(
+                "---\napiVersion: certgate.dev/v1alpha1\nkind: CertificateMapping\nmetadata: {{name: {name}, namespace: {namespace}, labels: {{api: a}}}}\n\
+             spec: {{certificate: {{{certificate}}}, identity: {{user: u}}}}\n"
+            )
+        };
         cluster.apply(&[mapping("good", "dns: a.example"), mapping("bad", "subject: 'CN'")].concat());
         until_told(&cluster, "certmap", &namespace, "good", "Ready", ("True", "Ready")).await;
         let object = until_told(&cluster, "certmap", &namespace, "bad", "Ready", ("False", "Invalid")).await;
-        assert!(condition(&object, "Accepted").unwrap()["message"].as_str().unwrap().contains("spec.certificate.subject:"));
+        assert!(
+            condition(&object, "Accepted").unwrap()["message"].as_str().unwrap().contains("spec.certificate.subject:")
+        );
         until("the policy counts its mappings", PATIENCE, async || {
             (cluster.get(&["certpol", "winner", "-n", &namespace])["status"]["mappings"] == 2).then_some(())
         })
@@ -138,13 +150,27 @@ fn one_replica_writes_once_and_another_takes_over() {
         until("the edit's status is there", PATIENCE, async || ready(&cluster, "certpol", &namespace, "a")).await;
         // Something that is known to come later, so that anything too much would have been written before it.
         cluster.apply(&policy(&namespace, "b", &format!("b.{host}"), "p", &allow("acme", "v")));
-        until("the later object's status is there", PATIENCE, async || ready(&cluster, "certpol", &namespace, "b")).await;
+        until("the later object's status is there", PATIENCE, async || ready(&cluster, "certpol", &namespace, "b"))
+            .await;
         assert_eq!(first.metric(written).await, Some(4.0));
         assert_eq!(second.metric(written).await, None);
-        assert_eq!((first.metric("certgate_kubernetes_leader").await, second.metric("certgate_kubernetes_leader").await), (Some(1.0), Some(0.0)));
+        assert_eq!(
+            (first.metric("certgate_kubernetes_leader").await, second.metric("certgate_kubernetes_leader").await),
+            (Some(1.0), Some(0.0))
+        );
 
         // Somebody else's hands in a status do not start a fight.
-        cluster.kubectl(&["patch", "certpol", "a", "-n", &namespace, "--subresource=status", "--type=merge", "-p", "{\"status\":{\"mappings\":99}}"]);
+        cluster.kubectl(&[
+            "patch",
+            "certpol",
+            "a",
+            "-n",
+            &namespace,
+            "--subresource=status",
+            "--type=merge",
+            "-p",
+            "{\"status\":{\"mappings\":99}}",
+        ]);
 
         // The leader dies; the other takes over when the lease has run out.
         first.process().kill();

@@ -23,8 +23,8 @@ use super::decide::Snapshot;
 use super::mapping::table::{Change, MappingStore, twin_error};
 use super::spec::{FieldError, Kind, Object, ObjectId};
 use policies::Policies;
-pub use report::{PolicyReport, ProfileReport};
 use profiles::Profiles;
+pub use report::{PolicyReport, ProfileReport};
 use sources::{Namespaces, Sources};
 
 /// The mutable store behind the snapshots.

@@ -47,7 +47,8 @@ impl Policies {
         }
         let compiled = Arc::new(certificate_policy(meta, &spec));
         let name = format!("{}/{}", id.namespace, id.name).into();
-        self.objects.insert(id, Stored { spec, unread: meta.unread.clone(), created: meta.creation_timestamp, name, compiled });
+        self.objects
+            .insert(id, Stored { spec, unread: meta.unread.clone(), created: meta.creation_timestamp, name, compiled });
         true
     }
 
@@ -96,8 +97,10 @@ impl Policies {
 
     /// What is known about each policy.
     pub fn reports(&self, mappings: &MappingStore) -> Vec<PolicyReport> {
-        let joined: BTreeMap<&ObjectId, &Vec<FieldError>> = self.joined.iter().map(|(id, errors)| (id, errors)).collect();
-        let conflicts: BTreeMap<&ObjectId, &FieldError> = self.conflicts.iter().map(|(id, error)| (id, error)).collect();
+        let joined: BTreeMap<&ObjectId, &Vec<FieldError>> =
+            self.joined.iter().map(|(id, errors)| (id, errors)).collect();
+        let conflicts: BTreeMap<&ObjectId, &FieldError> =
+            self.conflicts.iter().map(|(id, error)| (id, error)).collect();
         let report = |(id, stored, _): (ObjectId, &Stored, Vec<_>)| {
             let selector = stored.spec.mapping.as_ref().and_then(|mapping| mapping.selector.as_ref());
             PolicyReport {

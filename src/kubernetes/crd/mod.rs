@@ -37,7 +37,12 @@ pub struct Names {
 /// The three kinds.
 pub const KINDS: [Names; 3] = [
     Names { kind: Kind::TrustProfile, plural: "trustprofiles", singular: "trustprofile", short: "trust" },
-    Names { kind: Kind::CertificatePolicy, plural: "certificatepolicies", singular: "certificatepolicy", short: "certpol" },
+    Names {
+        kind: Kind::CertificatePolicy,
+        plural: "certificatepolicies",
+        singular: "certificatepolicy",
+        short: "certpol",
+    },
     Names {
         kind: Kind::CertificateMapping,
         plural: "certificatemappings",
@@ -139,8 +144,12 @@ fn columns(kind: Kind) -> Value {
     let ready = column("Ready", &condition("Ready", "status"), "string", "Whether certgate serves this generation.");
     let reason = column("Reason", &condition("Ready", "reason"), "string", "Why, in a word.");
     let message = wide(column("Message", &condition("Ready", "message"), "string", "Why, in full."));
-    let since =
-        wide(column("Since", &condition("Ready", "lastTransitionTime"), "date", "How long readiness has been as it is."));
+    let since = wide(column(
+        "Since",
+        &condition("Ready", "lastTransitionTime"),
+        "date",
+        "How long readiness has been as it is.",
+    ));
     let age = column("Age", ".metadata.creationTimestamp", "date", "How old the object is.");
     match kind {
         Kind::TrustProfile => json!([

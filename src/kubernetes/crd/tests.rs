@@ -61,13 +61,19 @@ fn choices_are_rules() {
             }
         });
     }
-    assert!(rules.iter().any(|rule| rule.starts_with("TrustProfile.spec.trustAnchors[]: want exactly one of")), "{rules:#?}");
+    assert!(
+        rules.iter().any(|rule| rule.starts_with("TrustProfile.spec.trustAnchors[]: want exactly one of")),
+        "{rules:#?}"
+    );
 }
 
 #[test]
 #[should_panic(expected = "the schema has no field gone.with[]")]
 fn a_stale_limit_is_noticed() {
-    limits::apply(&mut json!({"properties": {"gone": {"properties": {}}}}), &vec![("gone.with[]".to_owned(), json!({}))]);
+    limits::apply(
+        &mut json!({"properties": {"gone": {"properties": {}}}}),
+        &vec![("gone.with[]".to_owned(), json!({}))],
+    );
 }
 
 /// Run with `CERTGATE_BLESS=1` to write the files anew.

@@ -8,7 +8,6 @@ mod types;
 pub mod wanted;
 pub mod writer;
 
-
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use serde_json::Value;
@@ -59,8 +58,10 @@ mod tests {
 
     #[test]
     fn a_digest_is_about_what_is_said() {
-        let one = json!({"a": 1, "conditions": [{"type": "A", "lastTransitionTime": "x"}, {"type": "B", "status": "True"}]});
-        let same = json!({"conditions": [{"status": "True", "type": "B"}, {"type": "A", "lastTransitionTime": "y"}], "a": 1});
+        let one =
+            json!({"a": 1, "conditions": [{"type": "A", "lastTransitionTime": "x"}, {"type": "B", "status": "True"}]});
+        let same =
+            json!({"conditions": [{"status": "True", "type": "B"}, {"type": "A", "lastTransitionTime": "y"}], "a": 1});
         let other = json!({"a": 1, "conditions": [{"type": "A"}, {"type": "B", "status": "False"}]});
         assert_eq!(digest(&one), digest(&same));
         assert_ne!(digest(&one), digest(&other));

@@ -84,7 +84,9 @@ pub fn profile(report: &ProfileReport, generation: i64) -> Value {
     let ready = match (errors.is_empty(), trust) {
         (false, _) => told("Ready", False, "Invalid", lines(errors)),
         (true, None) => told("Ready", False, "SourceUnavailable", lines(unresolved)),
-        (true, Some(_)) if unresolved.is_empty() => told("Ready", True, "Ready", "certificates are validated by this profile"),
+        (true, Some(_)) if unresolved.is_empty() => {
+            told("Ready", True, "Ready", "certificates are validated by this profile")
+        }
         (true, Some(_)) => {
             told("Ready", True, "Degraded", "certificates are validated by the last good content of the sources")
         }
@@ -125,7 +127,9 @@ pub fn policy(report: &PolicyReport, generation: i64) -> Value {
     let ready = match (errors.is_empty(), unresolved.is_empty()) {
         (false, _) => told("Ready", False, "Invalid", lines(errors)),
         (true, false) => told("Ready", False, "InvalidRef", lines(unresolved)),
-        (true, true) if conflict.is_some() => told("Ready", False, "Conflicted", "other policies decide all of its requests"),
+        (true, true) if conflict.is_some() => {
+            told("Ready", False, "Conflicted", "other policies decide all of its requests")
+        }
         (true, true) => told("Ready", True, "Ready", "requests are decided by this policy"),
     };
     let mut status = status(generation, vec![accepted(errors, warnings), resolved, ready, conflicted]);
@@ -147,7 +151,8 @@ pub fn mapping(errors: &[FieldError], generation: i64) -> Value {
 pub fn timed(mut wanted: Value, present: &Value, now: &str) -> Value {
     let former = present.get("conditions").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
     for condition in wanted.get_mut("conditions").and_then(Value::as_array_mut).into_iter().flatten() {
-        let same = former.iter().find(|former| former["type"] == condition["type"] && former["status"] == condition["status"]);
+        let same =
+            former.iter().find(|former| former["type"] == condition["type"] && former["status"] == condition["status"]);
         let since = same.and_then(|former| former["lastTransitionTime"].as_str()).unwrap_or(now);
         condition["lastTransitionTime"] = since.into();
     }
@@ -183,10 +188,30 @@ mod tests {
         };
         let rows = [
             ("good", good.clone(), ("True", "Ready"), ("True", "Accepted")),
-            ("warned", PolicyReport { warnings: error(), ..good.clone() }, ("True", "Ready"), ("True", "AcceptedWithWarnings")),
-            ("dangling", PolicyReport { unresolved: error(), ..good.clone() }, ("False", "InvalidRef"), ("True", "Accepted")),
-            ("wrong", PolicyReport { errors: error(), unresolved: error(), ..good.clone() }, ("False", "Invalid"), ("False", "Invalid")),
-            ("overruled", PolicyReport { conflict: error().pop(), ..good.clone() }, ("False", "Conflicted"), ("True", "Accepted")),
+            (
+                "warned",
+                PolicyReport { warnings: error(), ..good.clone() },
+                ("True", "Ready"),
+                ("True", "AcceptedWithWarnings"),
+            ),
+            (
+                "dangling",
+                PolicyReport { unresolved: error(), ..good.clone() },
+                ("False", "InvalidRef"),
+                ("True", "Accepted"),
+            ),
+            (
+                "wrong",
+                PolicyReport { errors: error(), unresolved: error(), ..good.clone() },
+                ("False", "Invalid"),
+                ("False", "Invalid"),
+            ),
+            (
+                "overruled",
+                PolicyReport { conflict: error().pop(), ..good.clone() },
+                ("False", "Conflicted"),
+                ("True", "Accepted"),
+            ),
         ];
         for (name, report, ready, accepted) in rows {
             let status = policy(&report, 7);

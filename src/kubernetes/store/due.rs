@@ -94,7 +94,8 @@ impl Store {
         if std::mem::take(&mut self.wanted.stale) {
             self.wanted.profiles = self.index.profile_reports().into_iter().map(|r| (key(&r.id), r)).collect();
             self.wanted.policies = self.index.policy_reports().into_iter().map(|r| (key(&r.id), r)).collect();
-            self.wanted.mappings = self.index.mapping_errors().iter().map(|(id, errors)| (key(id), errors.clone())).collect();
+            self.wanted.mappings =
+                self.index.mapping_errors().iter().map(|(id, errors)| (key(id), errors.clone())).collect();
             self.wanted.look = true;
         }
         if !std::mem::take(&mut self.wanted.look) {
@@ -106,9 +107,9 @@ impl Store {
         let mut best: BinaryHeap<Reverse<(bool, u32, Kind, &Key, i64, u64)>> = BinaryHeap::with_capacity(most + 1);
         let mut found = 0_usize;
         let ours = sets.iter().filter(|(target, _)| writer::KINDS.contains(&target.kind));
-        for (kind, key, known) in ours.flat_map(|(target, Set { objects, .. })| {
-            objects.iter().map(move |(key, known)| (target.kind, key, known))
-        }) {
+        for (kind, key, known) in ours
+            .flat_map(|(target, Set { objects, .. })| objects.iter().map(move |(key, known)| (target.kind, key, known)))
+        {
             let Some(digest) = wanted.digest_of(kind, key, known.generation) else { continue };
             if digest == known.status {
                 continue;

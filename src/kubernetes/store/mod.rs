@@ -43,10 +43,9 @@ impl Scope {
         let kinds = [Kind::TrustProfile, Kind::CertificatePolicy, Kind::CertificateMapping];
         match self {
             Self::Cluster => kinds.map(|kind| Target::all(kind, None)).to_vec(),
-            Self::Namespaces(names) => names
-                .iter()
-                .flat_map(|name| kinds.map(|kind| Target::all(kind, Some(name))))
-                .collect(),
+            Self::Namespaces(names) => {
+                names.iter().flat_map(|name| kinds.map(|kind| Target::all(kind, Some(name)))).collect()
+            }
         }
     }
 
@@ -380,7 +379,11 @@ impl Listener for Ear {
         }
         set.failure = Some((class, Instant::now()));
         let retry_ms = u64::try_from(pause.as_millis()).unwrap_or(u64::MAX);
-        let hint = if ours && error.is_not_found() { "; are the custom resource definitions installed (`certgate crds`)?" } else { "" };
+        let hint = if ours && error.is_not_found() {
+            "; are the custom resource definitions installed (`certgate crds`)?"
+        } else {
+            ""
+        };
         tracing::warn!(target = %self.target, retry_ms, "cannot watch: {error}{hint}");
     }
 }
