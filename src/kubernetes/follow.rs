@@ -130,7 +130,7 @@ impl Follower<'_> {
             let text = self.api.list(self.target, PAGE, continued.as_deref()).await?;
             let page = wire::page(self.target, &text)?;
             for received in page.objects {
-                listener.changed(received);
+                listener.changed(Box::new(received));
             }
             continued = page.continued;
             if continued.is_none() {

@@ -117,7 +117,7 @@ struct Annotations {
 #[derive(Debug)]
 pub struct Page {
     /// The objects.
-    pub objects: Vec<Box<Received>>,
+    pub objects: Vec<Received>,
     /// The version that the list is of.
     pub version: String,
     /// Where the next page begins.
@@ -153,7 +153,7 @@ pub fn page(target: &Target, text: &[u8]) -> Result<Page, ApiError> {
     let list: WireList<'_> = serde_json::from_slice(text).map_err(unreadable)?;
     let objects = list.items.unwrap_or_default().into_iter();
     Ok(Page {
-        objects: objects.map(|item| Ok(object(target.kind, item.get())?.0)).collect::<Result<_, ApiError>>()?,
+        objects: objects.map(|item| Ok(*object(target.kind, item.get())?.0)).collect::<Result<_, ApiError>>()?,
         version: list.metadata.resource_version,
         continued: list.metadata.continued.filter(|token| !token.is_empty()),
     })

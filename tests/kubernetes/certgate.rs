@@ -38,14 +38,6 @@ impl Answer {
     pub fn allowed(user: &str) -> Self {
         Self::Allowed(user.to_owned())
     }
-
-    /// The reason of a denial.
-    pub fn reason(&self) -> &str {
-        match self {
-            Self::Allowed(_) => "",
-            Self::Denied(_, reason) => reason,
-        }
-    }
 }
 
 impl Follower {
