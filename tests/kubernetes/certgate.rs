@@ -133,13 +133,13 @@ impl Asker {
         };
         let _ = header;
         let source = auth::attribute_context::Peer {
-            certificate: client.map(|client| escaped(&client.pem())).unwrap_or_default().into(),
+            certificate: client.map(|client| escaped(&client.pem())).unwrap_or_default(),
             ..Default::default()
         };
         let request = auth::CheckRequest {
             attributes: Some(auth::AttributeContext {
                 source: Some(source),
-                request: Some(auth::attribute_context::Request { http: Some(http), ..Default::default() }),
+                request: Some(auth::attribute_context::Request { http: Some(http) }),
                 ..Default::default()
             }),
         };
