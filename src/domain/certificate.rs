@@ -5,8 +5,9 @@
 //!
 //! Strict means: DER, not BER (the whole tree is walked first); no octet after the end; the profile of RFC 5280
 //! section 4.1 wherever leniency would let two parsers see two certificates. Accepted on purpose, because issuers do
-//! it and nothing hangs on it: an encoded `cA FALSE`, GeneralizedTime before 2050, an unsorted multi-valued RDN, and a
-//! serial number of zero (old roots have it; path validation refuses it below the anchor).
+//! it and nothing hangs on it: an encoded `cA FALSE`, trailing zero bits in keyUsage, GeneralizedTime before 2050, an
+//! unsorted multi-valued RDN, and a serial number of zero (old roots have it; path validation refuses it below the
+//! anchor).
 
 mod extensions;
 
