@@ -3,7 +3,7 @@
 CARGO ?= cargo
 export CARGO_TERM_COLOR ?= auto
 
-.PHONY: help build demo test test-debug test-scale lint fmt deny clean
+.PHONY: help build demo test test-debug test-kubernetes test-scale crds lint fmt deny clean
 
 help: ## List the recipes.
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -18,12 +18,19 @@ demo: ## Show the main job with a real Envoy; KEEP=1 leaves it up.
 
 test: test-debug test-scale ## Run every test, with the real Envoy.
 
-test-debug: ## Unit, property, contract, conformance and end-to-end tests.
+test-debug: ## Unit, property, contract, conformance and end-to-end tests, those with a real Kubernetes included.
 	scripts/fetch-envoy >/dev/null
 	$(CARGO) test --locked
 
 test-scale: ## The figures: 100,000 mappings in a directory, optimized.
 	$(CARGO) test --locked --profile measure --test scale -- --ignored --test-threads=1 --nocapture
+
+test-kubernetes: ## Tests against a real kube-apiserver, with kubectl and Helm; builds them once.
+	scripts/kube-parts
+	$(CARGO) test --locked --test kubernetes
+
+crds: ## Write the custom resource definitions that the chart carries.
+	CERTGATE_BLESS=1 $(CARGO) test --locked --lib kubernetes::crd::
 
 lint: fmt deny ## Formatting, clippy with warnings denied, dependencies.
 	$(CARGO) clippy --locked --all-targets -- -D warnings

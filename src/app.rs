@@ -2,6 +2,7 @@
 //!
 //! Owns the order of start and end, and which thread does what. Adapters do not know one another; they meet here.
 
+pub mod cluster;
 pub mod policies;
 
 use std::io::{self, Write};
@@ -14,12 +15,14 @@ use tokio::net::TcpListener;
 
 use self::policies::{LoadError, Loaded};
 use crate::admin::{Admin, Explain, NoAnswer};
-use crate::config::ServeConfig;
+use crate::config::{PolicySource, ServeConfig};
 use crate::domain::decide::Snapshot;
 use crate::envoy::server::{self, Ended, ServerOptions};
 use crate::envoy::service::{Authorizer, system_clock};
 use crate::explain::{self, Explanation, Question, QuestionError, RemoteError};
 use crate::file::report::Class;
+use crate::kubernetes::cluster::ClusterError;
+use crate::kubernetes::health::{Exported, Health};
 use crate::lifecycle::{Lifecycle, Phase, Signals};
 use crate::metrics::Metrics;
 use crate::telemetry::{self, TelemetryError};
@@ -36,6 +39,9 @@ pub enum ServeError {
     /// The policies.
     #[error("{0}: {1}")]
     Policies(std::path::PathBuf, LoadError),
+    /// The cluster.
+    #[error(transparent)]
+    Cluster(#[from] ClusterError),
     /// Threads, signals.
     #[error("cannot start: {0}")]
     Start(#[from] io::Error),
@@ -43,16 +49,21 @@ pub enum ServeError {
 
 /// Serves until a signal ends the process.
 pub fn serve(config: &ServeConfig) -> Result<(), ServeError> {
-    let metrics = Arc::new(Metrics::new());
+    let mut metrics = Metrics::new();
+    let health = Arc::new(Health::new());
+    if matches!(config.policies, PolicySource::Cluster(_)) {
+        metrics.register(Box::new(Exported(health.clone())));
+    }
+    let metrics = Arc::new(metrics);
     let _log = telemetry::init(config.log_format, &config.log_filter, metrics.log_lines_dropped())?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let ended = runtime.block_on(run(config, &metrics));
+    let ended = runtime.block_on(run(config, &metrics, &health));
     // What still runs after the deadline is not waited for.
     runtime.shutdown_background();
     ended
 }
 
-async fn run(config: &ServeConfig, metrics: &Arc<Metrics>) -> Result<(), ServeError> {
+async fn run(config: &ServeConfig, metrics: &Arc<Metrics>, health: &Arc<Health>) -> Result<(), ServeError> {
     let mut signals = Signals::install()?;
     let lifecycle = Lifecycle::new();
     let authorizer = Arc::new(Authorizer::<Snapshot>::new(metrics.clone(), system_clock, config.denials_per_second));
@@ -66,7 +77,7 @@ async fn run(config: &ServeConfig, metrics: &Arc<Metrics>) -> Result<(), ServeEr
         listen = %listener.local_addr()?,
         admin = %admin_address,
         workers = config.workers,
-        policies = %config.policies.display(),
+        policies = %config.policies,
         "starting"
     );
     let admin = Admin::new(lifecycle.clone(), metrics.clone(), explain);
@@ -74,18 +85,36 @@ async fn run(config: &ServeConfig, metrics: &Arc<Metrics>) -> Result<(), ServeEr
     let options = ServerOptions { workers: config.workers, drain_deadline: config.drain_deadline };
     let mut server = tokio::spawn(server::serve(listener, authorizer.clone(), lifecycle.clone(), options));
 
-    let directory = config.policies.clone();
-    let mut first = tokio::task::spawn_blocking(move || policies::load(&directory));
-    let Loaded { loader, first, snapshot: _ } = tokio::select! {
-        loaded = &mut first => loaded.map_err(io::Error::other)?.map_err(|error| ServeError::Policies(config.policies.clone(), error))?,
-        signal = signals.next() => {
-            tracing::info!(signal, "stopped before the policies were loaded");
-            return Ok(());
+    match &config.policies {
+        PolicySource::Directory(directory) => {
+            let mut first = tokio::task::spawn_blocking({
+                let directory = directory.clone();
+                move || policies::load(&directory)
+            });
+            let Loaded { loader, first, snapshot: _ } = tokio::select! {
+                loaded = &mut first => loaded
+                    .map_err(io::Error::other)?
+                    .map_err(|error| ServeError::Policies(directory.clone(), error))?,
+                signal = signals.next() => {
+                    tracing::info!(signal, "stopped before the policies were loaded");
+                    return Ok(());
+                }
+            };
+            policies::take_over(&first, &authorizer, metrics);
+            drop(first);
+            policies::watch(loader, authorizer.clone(), metrics.clone())?;
         }
-    };
-    policies::take_over(&first, &authorizer, metrics);
-    drop(first);
-    policies::watch(loader, authorizer.clone(), metrics.clone())?;
+        PolicySource::Cluster(options) => {
+            let first = cluster::follow(options.clone(), authorizer.clone(), metrics.clone(), health.clone())?;
+            tokio::select! {
+                first = first => first.map_err(io::Error::other)??,
+                signal = signals.next() => {
+                    tracing::info!(signal, "stopped before the cluster had told everything");
+                    return Ok(());
+                }
+            }
+        }
+    }
     lifecycle.advance(Phase::Serving);
     tracing::info!("ready");
 

@@ -15,10 +15,14 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::app::{self, ExplainError, ServeError};
 use crate::commands::verify::{self, VerifyArgs};
-use crate::config::{ExplainEndpoint, GoDuration, ServeConfig, default_workers};
+use crate::config::{ExplainEndpoint, GoDuration, PolicySource, ServeConfig, default_workers, replica_name};
 use crate::domain::reason;
 use crate::explain::{self, HeaderLine, Question, RemoteError, certificates_to_pem};
 use crate::file;
+use crate::kubernetes::cluster::{ClusterOptions, StatusWriting};
+use crate::kubernetes::crd;
+use crate::kubernetes::status::lease::LeaseOptions;
+use crate::kubernetes::store::Scope;
 use crate::reference::reference_page;
 use crate::telemetry::{LogFormat, TelemetryError};
 
@@ -49,7 +53,7 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Answer Envoy's authorization requests by the policies of a directory.
+    /// Answer Envoy's authorization requests by the policies of a directory or a Kubernetes cluster.
     Serve(ServeArgs),
     /// Read the policies of a directory or file and print every error.
     Check(CheckArgs),
@@ -57,6 +61,8 @@ enum Command {
     Explain(ExplainArgs),
     /// Check one certificate against anchors, CRLs and OCSP responses. Exit code 0: it is valid, 1: it is not.
     Verify(VerifyArgs),
+    /// Print the custom resource definitions, for `kubectl apply`.
+    Crds,
     /// Print the table of reasons for a denial, in Markdown.
     Reasons,
     /// Print the reference of the resources' fields, in Markdown.
@@ -66,8 +72,26 @@ enum Command {
 #[derive(Debug, Args)]
 struct ServeArgs {
     /// The directory of policies, read and watched with all its sub-directories.
-    #[arg(long, value_name = "DIR", env = "CERTGATE_POLICIES")]
-    policies: PathBuf,
+    #[arg(long, value_name = "DIR", env = "CERTGATE_POLICIES", required_unless_present = "kubernetes")]
+    policies: Option<PathBuf>,
+    /// Follow the policies of a Kubernetes cluster: the one that the process runs in, or that of the kubeconfig.
+    #[arg(long, env = "CERTGATE_KUBERNETES", conflicts_with = "policies")]
+    kubernetes: bool,
+    /// A namespace to follow; may be repeated [default: all].
+    #[arg(
+        long = "namespace",
+        value_name = "NAME",
+        env = "CERTGATE_NAMESPACES",
+        value_delimiter = ',',
+        requires = "kubernetes"
+    )]
+    namespaces: Vec<String>,
+    /// The Lease whose holder writes the status of objects.
+    #[arg(long, value_name = "NAMESPACE/NAME", env = "CERTGATE_LEASE", default_value = "default/certgate", value_parser = parse_lease)]
+    lease: (String, String),
+    /// Whether this process takes part in writing the status of objects.
+    #[arg(long, value_name = "WHETHER", env = "CERTGATE_STATUS", default_value = "leader")]
+    status: Status,
     /// Where Envoy connects (gRPC, plaintext HTTP/2).
     #[arg(long, value_name = "ADDRESS", env = "CERTGATE_LISTEN", default_value = "127.0.0.1:9090")]
     listen: SocketAddr,
@@ -95,6 +119,23 @@ struct ServeArgs {
     /// Which log lines are written: a level, or levels by target such as `info,certgate::denial=off`.
     #[arg(long, value_name = "FILTER", env = "CERTGATE_LOG", default_value = "info")]
     log: String,
+}
+
+#[derive(Copy, Clone, Debug, PartialEq, Eq, ValueEnum)]
+enum Status {
+    /// It does while it holds the lease.
+    Leader,
+    /// It does not.
+    Off,
+}
+
+fn parse_lease(text: &str) -> Result<(String, String), String> {
+    match text.split_once('/') {
+        Some((namespace, name)) if !namespace.is_empty() && !name.is_empty() && !name.contains('/') => {
+            Ok((namespace.to_owned(), name.to_owned()))
+        }
+        _ => Err("want NAMESPACE/NAME".to_owned()),
+    }
 }
 
 #[derive(Debug, Args)]
@@ -178,6 +219,7 @@ pub fn run(args: impl IntoIterator<Item = std::ffi::OsString>) -> Exit {
         Command::Check(args) => check(&args),
         Command::Explain(args) => explain(&args),
         Command::Verify(args) => verify::run(&args, io::stdin().lock(), io::stdout().lock(), io::stderr().lock()),
+        Command::Crds => print(&crd::yaml()),
         Command::Reference => print(&reference_page()),
         Command::Reasons => print(&reason::markdown()),
     }
@@ -185,7 +227,22 @@ pub fn run(args: impl IntoIterator<Item = std::ffi::OsString>) -> Exit {
 
 fn serve(args: ServeArgs) -> Exit {
     let config = ServeConfig {
-        policies: args.policies,
+        policies: match args.policies {
+            Some(directory) => PolicySource::Directory(directory),
+            None => PolicySource::Cluster(ClusterOptions {
+                scope: match args.namespaces.is_empty() {
+                    true => Scope::Cluster,
+                    false => Scope::Namespaces(args.namespaces.into_iter().collect()),
+                },
+                status: match args.status {
+                    Status::Leader => {
+                        let (namespace, name) = args.lease;
+                        StatusWriting::Leased(LeaseOptions { namespace, name, holder: replica_name() })
+                    }
+                    Status::Off => StatusWriting::Off,
+                },
+            }),
+        },
         listen: args.listen,
         admin_listen: args.admin_listen,
         workers: args.threads.unwrap_or_else(default_workers),

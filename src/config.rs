@@ -11,13 +11,15 @@ use std::time::Duration;
 
 use thiserror::Error;
 
+use crate::kubernetes::cluster::ClusterOptions;
+use crate::kubernetes::store::Scope;
 use crate::telemetry::LogFormat;
 
 /// What `serve` runs with.
 #[derive(Clone, Debug)]
 pub struct ServeConfig {
-    /// The directory of policies.
-    pub policies: PathBuf,
+    /// Where the policies come from.
+    pub policies: PolicySource,
     /// Where Envoy connects.
     pub listen: SocketAddr,
     /// Where health, metrics and `explain` are served.
@@ -36,6 +38,30 @@ pub struct ServeConfig {
     pub log_format: LogFormat,
     /// Which log lines are written.
     pub log_filter: String,
+}
+
+/// Where policies come from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PolicySource {
+    /// A directory.
+    Directory(PathBuf),
+    /// A Kubernetes cluster.
+    Cluster(ClusterOptions),
+}
+
+impl fmt::Display for PolicySource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Directory(path) => path.display().fmt(f),
+            Self::Cluster(options) => match &options.scope {
+                Scope::Cluster => f.write_str("all namespaces of the cluster"),
+                Scope::Namespaces(names) => {
+                    let names: Vec<_> = names.iter().map(String::as_str).collect();
+                    write!(f, "namespaces {} of the cluster", names.join(", "))
+                }
+            },
+        }
+    }
 }
 
 /// Whether the admin port serves `POST /explain`.
@@ -63,6 +89,15 @@ impl ExplainEndpoint {
 /// How many workers there are unless told otherwise: one for each processor that the process may use.
 pub fn default_workers() -> NonZeroUsize {
     std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN)
+}
+
+/// What this process is called among its replicas: the pod's name or else the host's, and something that a second process
+/// there does not share.
+pub fn replica_name() -> String {
+    let named = std::env::var("POD_NAME").or_else(|_| std::env::var("HOSTNAME")).ok().filter(|name| !name.is_empty());
+    let host = named.unwrap_or_else(|| rustix::system::uname().nodename().to_string_lossy().into_owned());
+    let started = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    format!("{host}_{}_{:x}", std::process::id(), started.as_millis())
 }
 
 /// A duration as Go and Kubernetes write it: `1h30m`, `10s`, `250ms`, `0`.

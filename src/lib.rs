@@ -16,6 +16,7 @@ pub mod domain;
 pub mod envoy;
 pub mod explain;
 pub mod file;
+pub mod kubernetes;
 pub mod lifecycle;
 pub mod metrics;
 pub mod panics;

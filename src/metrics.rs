@@ -185,6 +185,11 @@ impl Metrics {
         Self { registry, values }
     }
 
+    /// Adds what another part of the process tells about itself. Names get the prefix `certgate_`.
+    pub fn register(&mut self, collector: Box<dyn Collector>) {
+        self.registry.register_collector(collector);
+    }
+
     /// Counts a decision and the time that it took.
     pub fn decided(&self, decision: &Decision, took: Duration) {
         self.values.latency.observe(took);

@@ -40,7 +40,7 @@ const IMPURE: &[&str] = &[
 ];
 
 /// The adapters: each may use the core, none may use another or what composes them.
-const ADAPTERS: &[&str] = &["envoy", "file", "admin"];
+const ADAPTERS: &[&str] = &["envoy", "file", "kubernetes", "admin"];
 
 /// What composes: nothing that is composed may name these.
 const COMPOSITION: &[&str] = &["app", "cli", "commands"];

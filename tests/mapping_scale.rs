@@ -15,6 +15,7 @@ fn mapping(number: u32) -> Object {
         labels: [("api".to_owned(), "payments".to_owned())].into(),
         creation_timestamp: None,
         origin: Origin { file: "mappings.yaml".into(), document: number },
+        unread: Vec::new(),
     };
     let mut digest = [0_u8; 32];
     for (at, byte) in digest.iter_mut().enumerate() {

@@ -25,13 +25,13 @@ const FIRST_ATTEMPTS: u32 = 20;
 
 /// How far the priority of the directory's thread is lowered: all the way. While 20,000 requests a second run, rebuilding a
 /// large policy costs their 99.9th percentile 0.6 ms so, and 10 ms otherwise.
-const NICENESS: i32 = 19;
+pub const NICENESS: i32 = 19;
 
 /// The pause after a panic, which the next reading may well meet again.
-const AFTER_PANIC: Duration = Duration::from_secs(5);
+pub const AFTER_PANIC: Duration = Duration::from_secs(5);
 
 /// How many problems of one reading the log names; `certgate check` names all.
-const LOGGED_PROBLEMS: usize = 100;
+pub const LOGGED_PROBLEMS: usize = 100;
 
 /// How long a request may keep the snapshot before the current one alive until nobody waits for it any more. Decisions
 /// take microseconds, an explanation little more.

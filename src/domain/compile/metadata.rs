@@ -11,6 +11,7 @@ const MAX_NAMESPACE: usize = 63;
 
 /// Checks name and namespace.
 pub fn metadata(kind: Kind, meta: &ObjectMeta, report: &mut Report) {
+    report.errors.extend(meta.unread.iter().cloned());
     let field = Field::root("metadata");
     check_name(&field.child("name"), &meta.name, report);
     if kind.is_namespaced() {

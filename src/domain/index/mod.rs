@@ -7,6 +7,7 @@
 mod objects;
 mod policies;
 mod profiles;
+mod report;
 mod sources;
 
 #[cfg(test)]
@@ -23,6 +24,7 @@ use super::mapping::table::{Change, MappingStore, twin_error};
 use super::spec::{FieldError, Kind, Object, ObjectId};
 use policies::Policies;
 use profiles::Profiles;
+pub use report::{PolicyReport, ProfileReport};
 use sources::{Namespaces, Sources};
 
 /// The mutable store behind the snapshots.

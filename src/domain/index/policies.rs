@@ -1,12 +1,13 @@
 //! Certificate policies, joined with their trust profiles and put into the order that breaks ties.
 
 use std::cmp::Ordering;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::objects::Objects;
 use super::profiles::{Profiles, Trust};
 use super::sources::Namespaces;
-use super::{Problems, Severity};
+use super::{PolicyReport, Problems, Severity};
 use crate::domain::compile::{CompiledPolicy, Field, certificate_policy};
 
 use crate::domain::decide::{Policy, PolicyState, Snapshot};
@@ -19,6 +20,7 @@ use crate::domain::time::UnixTime;
 #[derive(Debug)]
 struct Stored {
     spec: Box<CertificatePolicySpec>,
+    unread: Vec<FieldError>,
     created: Option<UnixTime>,
     name: Arc<str>,
     compiled: Arc<CompiledPolicy>,
@@ -37,13 +39,16 @@ pub struct Policies {
 impl Policies {
     /// Stores a policy and says whether that changed anything.
     pub fn apply(&mut self, id: ObjectId, meta: &ObjectMeta, spec: Box<CertificatePolicySpec>) -> bool {
-        let same = |stored: &Stored| stored.spec == spec && stored.created == meta.creation_timestamp;
+        let same = |stored: &Stored| {
+            stored.spec == spec && stored.unread == meta.unread && stored.created == meta.creation_timestamp
+        };
         if self.objects.get(&id).is_some_and(same) {
             return false;
         }
         let compiled = Arc::new(certificate_policy(meta, &spec));
         let name = format!("{}/{}", id.namespace, id.name).into();
-        self.objects.insert(id, Stored { spec, created: meta.creation_timestamp, name, compiled });
+        self.objects
+            .insert(id, Stored { spec, unread: meta.unread.clone(), created: meta.creation_timestamp, name, compiled });
         true
     }
 
@@ -88,6 +93,26 @@ impl Policies {
             Some((loser.clone(), FieldError::new("spec.match", message)))
         };
         self.conflicts = snapshot.conflicts().into_iter().filter_map(conflict).collect();
+    }
+
+    /// What is known about each policy.
+    pub fn reports(&self, mappings: &MappingStore) -> Vec<PolicyReport> {
+        let joined: BTreeMap<&ObjectId, &Vec<FieldError>> =
+            self.joined.iter().map(|(id, errors)| (id, errors)).collect();
+        let conflicts: BTreeMap<&ObjectId, &FieldError> =
+            self.conflicts.iter().map(|(id, error)| (id, error)).collect();
+        let report = |(id, stored, _): (ObjectId, &Stored, Vec<_>)| {
+            let selector = stored.spec.mapping.as_ref().and_then(|mapping| mapping.selector.as_ref());
+            PolicyReport {
+                errors: stored.compiled.report.errors.clone(),
+                warnings: stored.compiled.report.warnings.clone(),
+                unresolved: joined.get(&id).map(|errors| errors.to_vec()).unwrap_or_default(),
+                conflict: conflicts.get(&id).map(|error| (*error).clone()),
+                mappings: selector.map_or(0, |selector| mappings.selected_by(&id.namespace, selector)),
+                id,
+            }
+        };
+        self.objects.iter(Kind::CertificatePolicy).map(report).collect()
     }
 
     /// What is wrong with the policies.

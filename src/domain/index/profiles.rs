@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::objects::{Found, Objects};
 use super::sources::{Certificates, Namespaces, SourceKey, Sources};
-use super::{Problems, Severity};
+use super::{Problems, ProfileReport, Severity};
 use crate::domain::certificate::Certificate;
 use crate::domain::compile::{CompiledProfile, Field, Report, SourceRef, trust_profile};
 use crate::domain::mapping::table::twin_error;
@@ -31,6 +31,7 @@ pub enum Trust {
 #[derive(Debug)]
 struct Stored {
     spec: Box<TrustProfileSpec>,
+    unread: Vec<FieldError>,
     compiled: Option<CompiledProfile>,
     report: Report,
     built: Option<Built>,
@@ -61,11 +62,11 @@ struct Unresolved {
 impl Profiles {
     /// Stores a profile and says whether that changed anything.
     pub fn apply(&mut self, id: ObjectId, meta: &ObjectMeta, spec: Box<TrustProfileSpec>) -> bool {
-        if self.objects.get(&id).is_some_and(|stored| stored.spec == spec) {
+        if self.objects.get(&id).is_some_and(|stored| stored.spec == spec && stored.unread == meta.unread) {
             return false;
         }
         let (compiled, report) = trust_profile(meta, &spec);
-        self.objects.insert(id, Stored { spec, compiled, report, built: None });
+        self.objects.insert(id, Stored { spec, unread: meta.unread.clone(), compiled, report, built: None });
         true
     }
 
@@ -143,6 +144,21 @@ impl Profiles {
                 unavailable(format!("{who}: {}", problem.unwrap_or("its certificates have not been read")))
             }
         }
+    }
+
+    /// What is known about each profile.
+    pub fn reports(&self) -> Vec<ProfileReport> {
+        let report = |(id, stored, twins): (ObjectId, &Stored, Vec<_>)| {
+            let twin = (!twins.is_empty()).then(|| twin_error(twins.into_iter()));
+            ProfileReport {
+                errors: stored.report.errors.iter().cloned().chain(twin).collect(),
+                warnings: stored.report.warnings.clone(),
+                unresolved: self.unresolved.get(&id).map(|unresolved| unresolved.errors.clone()).unwrap_or_default(),
+                trust: stored.built.as_ref().map(|built| Arc::clone(&built.profile)),
+                id,
+            }
+        };
+        self.objects.iter(Kind::TrustProfile).map(report).collect()
     }
 
     /// What is wrong with the profiles.

@@ -84,6 +84,12 @@ impl<T: Hash + Eq> Interner<T> {
         self.values.get(at).and_then(Option::as_ref)
     }
 
+    /// Every value with the number of its users.
+    pub fn counted(&self) -> impl Iterator<Item = (&T, u32)> {
+        let value = |(at, uses): (u32, &u32)| Some((self.values.get(at)?.as_deref()?, *uses));
+        (0_u32..).zip(&self.uses).filter_map(value)
+    }
+
     /// The values as they are now.
     pub fn values(&self) -> &Values<T> {
         &self.values

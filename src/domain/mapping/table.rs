@@ -309,6 +309,13 @@ impl MappingStore {
         })
     }
 
+    /// How many mappings of `namespace` the selector selects, working or not.
+    pub fn selected_by(&self, namespace: &str, selector: &LabelSelector) -> usize {
+        let selected = |group: &Group| group.namespace == namespace && selector.selects(&group.labels);
+        let uses = self.groups.counted().filter(|(group, _)| selected(group)).map(|(_, uses)| uses as usize);
+        uses.fold(0, usize::saturating_add)
+    }
+
     /// Whether any mapping would disable a certificate which nobody can tell.
     pub fn has_unreadable(&self) -> bool {
         !self.unreadable.is_empty()

@@ -21,6 +21,7 @@ pub use policy::{
     HeaderFormat, MappingSpec, ModeSpec, OneToOne, PathMatch, PeerCertificateEvidence, Precedence, RequestMatch,
     ResponseHeaders, ResponseSpec, RevealSpec, Rule, RuleAction, RuleField, RulePart, TrustRef, XfccEvidence,
 };
+pub use schema::schema_of;
 pub use trust_profile::{
     AllowedNamespaces, CertificateHash, ExtendedKeyUsageSpec, KeyRef, NameRef, NamespacesFrom, RequirementsSpec,
     TrustModeSpec, TrustProfileSpec, TrustSource,

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::{CertificateMappingSpec, CertificatePolicySpec, TrustProfileSpec};
+use super::{CertificateMappingSpec, CertificatePolicySpec, FieldError, TrustProfileSpec};
 use crate::domain::time::UnixTime;
 
 /// The namespace of an object that names none.
@@ -100,6 +100,8 @@ pub struct ObjectMeta {
     pub creation_timestamp: Option<UnixTime>,
     /// Where it was read.
     pub origin: Origin,
+    /// What of the object could not be read and is missing from its spec. An object with any of it does not work.
+    pub unread: Vec<FieldError>,
 }
 
 impl ObjectMeta {

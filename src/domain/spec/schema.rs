@@ -30,7 +30,8 @@ impl Kind {
     }
 }
 
-fn schema_of<T: JsonSchema>() -> Value {
+/// The schema of `T` in the small vocabulary of [`Kind::schema`].
+pub fn schema_of<T: JsonSchema>() -> Value {
     let settings = SchemaSettings::draft2020_12().with(|settings| {
         settings.inline_subschemas = true;
         settings.meta_schema = None;

@@ -1,0 +1,94 @@
+//! From the cluster to the snapshot that decides.
+//!
+//! Owns the thread that follows the cluster, and what happens with each of its snapshots: publishing, the metrics, the log.
+
+use std::io;
+use std::sync::Arc;
+use std::thread;
+
+use tokio::sync::oneshot;
+
+use super::policies::{AFTER_PANIC, LOGGED_PROBLEMS, NICENESS};
+use crate::domain::decide::Snapshot;
+use crate::envoy::service::Authorizer;
+use crate::kubernetes::cluster::{ClusterError, ClusterOptions, Update, run};
+use crate::kubernetes::health::Health;
+use crate::metrics::{Load, Metrics};
+use crate::panics;
+
+/// Follows a cluster on a thread of its own, of low priority, for as long as the process lives. The receiver is told of
+/// the first snapshot, or why there never will be one.
+///
+/// A panic must not end the following unnoticed: it counts as a refused reading, and after a pause everything is listed
+/// afresh. Decisions go on by the last snapshot meanwhile.
+pub fn follow(
+    options: ClusterOptions,
+    authorizer: Arc<Authorizer<Snapshot>>,
+    metrics: Arc<Metrics>,
+    health: Arc<Health>,
+) -> io::Result<oneshot::Receiver<Result<(), ClusterError>>> {
+    let (first, told) = oneshot::channel();
+    let mut first = Some(first);
+    thread::Builder::new().name("cluster".to_owned()).spawn(move || {
+        // On Linux this concerns the calling thread alone. Where it is refused, decisions are a little slower meanwhile.
+        let _ = rustix::process::nice(NICENESS);
+        let mut former = Vec::new();
+        loop {
+            let ended = panics::guarded(|| {
+                run(&options, &health, &mut |update| {
+                    // Freed here once no request uses them any more, and not by the thread of the last such request.
+                    former.retain(|snapshot| Arc::strong_count(snapshot) > 1);
+                    former.extend(take_over(update, &authorizer, &metrics));
+                    if let Some(first) = first.take() {
+                        let _ = first.send(Ok(()));
+                    }
+                })
+            });
+            match ended {
+                Ok(Ok(never)) => match never {},
+                Ok(Err(error)) => match first.take() {
+                    Some(first) => {
+                        let _ = first.send(Err(error));
+                        return;
+                    }
+                    None => tracing::error!("{error}"),
+                },
+                Err(panic) => {
+                    metrics.loaded(Load::Refused { errors: 1 });
+                    tracing::error!(
+                        place = panic.place,
+                        panic = panic.message,
+                        "panic while following the cluster; the policies before go on"
+                    );
+                }
+            }
+            thread::sleep(AFTER_PANIC);
+        }
+    })?;
+    Ok(told)
+}
+
+/// Decides by an update from now on, and gives back what decided before.
+fn take_over(update: Update, authorizer: &Authorizer<Snapshot>, metrics: &Metrics) -> Option<Arc<Snapshot>> {
+    let Update { snapshot, problems, took } = update;
+    let (generation, counts) = (snapshot.generation(), snapshot.counts());
+    let former = authorizer.publish(snapshot);
+    metrics.loaded(Load::Applied { problems: problems.len() });
+    metrics.published(generation, counts);
+    tracing::info!(
+        generation,
+        policies = counts.policies,
+        invalid_policies = counts.invalid_policies,
+        unavailable_policies = counts.unavailable_policies,
+        mappings = counts.mappings,
+        problems = problems.len(),
+        took_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
+        "policies published"
+    );
+    for problem in problems.iter().take(LOGGED_PROBLEMS) {
+        for error in &problem.errors {
+            tracing::debug!("{}: {error}", problem.id);
+        }
+    }
+    former
+}

@@ -1,0 +1,57 @@
+//! What the index knows about single objects, for whoever tells their authors.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::Index;
+use crate::domain::spec::{FieldError, ObjectId};
+use crate::domain::trust::TrustProfile;
+
+/// What is known about a trust profile.
+#[derive(Clone, Debug)]
+pub struct ProfileReport {
+    /// The profile.
+    pub id: ObjectId,
+    /// What keeps it from compiling.
+    pub errors: Vec<FieldError>,
+    /// What its author hardly meant.
+    pub warnings: Vec<FieldError>,
+    /// The sources that cannot be read at present.
+    pub unresolved: Vec<FieldError>,
+    /// What validates by it; with `unresolved`, by the last good content of those sources. `None` when nothing does.
+    pub trust: Option<Arc<TrustProfile>>,
+}
+
+/// What is known about a policy.
+#[derive(Clone, Debug)]
+pub struct PolicyReport {
+    /// The policy.
+    pub id: ObjectId,
+    /// What keeps it from compiling.
+    pub errors: Vec<FieldError>,
+    /// What its author hardly meant.
+    pub warnings: Vec<FieldError>,
+    /// What is wrong with what it refers to.
+    pub unresolved: Vec<FieldError>,
+    /// The policies that decide everything it names in its place.
+    pub conflict: Option<FieldError>,
+    /// How many CertificateMapping objects it selects.
+    pub mappings: usize,
+}
+
+impl Index {
+    /// The trust profiles, as of the last [`Index::publish`].
+    pub fn profile_reports(&self) -> Vec<ProfileReport> {
+        self.profiles.reports()
+    }
+
+    /// The policies, as of the last [`Index::publish`].
+    pub fn policy_reports(&self) -> Vec<PolicyReport> {
+        self.policies.reports(&self.mappings)
+    }
+
+    /// What is wrong with the CertificateMapping objects that do not work.
+    pub fn mapping_errors(&self) -> BTreeMap<ObjectId, Vec<FieldError>> {
+        self.mappings.problems().collect()
+    }
+}

@@ -1,0 +1,385 @@
+//! Requests to an API server, and what can go wrong with them.
+//!
+//! Owns paths, deadlines and the classes of errors. `kube` brings the connection: where the server is, TLS, and
+//! credentials that it reads anew when they expire. It keeps no state and tries nothing again: whoever asks knows how
+//! long an answer is worth waiting for.
+
+use std::fmt;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderValue, Method, Request, StatusCode, header};
+use http_body_util::{BodyExt, Limited};
+use kube::Client;
+use kube::client::Body;
+use serde::Deserialize;
+use thiserror::Error;
+
+use crate::domain::spec::Kind;
+
+/// How long the server may take to accept a connection and to begin an answer.
+const ANSWER_DEADLINE: Duration = Duration::from_secs(15);
+
+/// The largest answer other than a watch: a page of a list. Objects are at most 1.5 MiB each by etcd's default.
+const MAX_ANSWER: usize = 256 * 1024 * 1024;
+
+/// The longest error answer that is read.
+const MAX_ERROR: usize = 64 * 1024;
+
+/// Why the API server did not do what it was asked.
+#[derive(Clone, Debug, Error)]
+pub enum ApiError {
+    /// It said so.
+    #[error("{code} {reason}: {message}")]
+    Refused {
+        /// The HTTP status.
+        code: u16,
+        /// The reason in a word, as `Forbidden`.
+        reason: String,
+        /// The reason in full.
+        message: String,
+        /// When it wants to be asked again.
+        retry_after: Option<Duration>,
+    },
+    /// It cannot be reached, or the connection broke.
+    #[error("{0}")]
+    Unreachable(String),
+    /// It did not answer in time.
+    #[error("no answer within {} s", .0.as_secs())]
+    Late(Duration),
+    /// Its answer cannot be read.
+    #[error("unreadable answer: {0}")]
+    Unreadable(String),
+}
+
+impl ApiError {
+    /// Whether the version to go on from is too old (410 Gone, or 504 `ResourceVersion` too large after a restore).
+    pub fn is_gone(&self) -> bool {
+        matches!(self, Self::Refused { code: 410, .. })
+            || matches!(self, Self::Refused { code: 504, message, .. } if message.contains("resource version"))
+    }
+
+    /// Whether the server refuses to begin a watch with what there is.
+    pub fn refuses_streaming_lists(&self) -> bool {
+        matches!(self, Self::Refused { code: 400 | 403 | 422, message, .. } if message.contains("sendInitialEvents"))
+    }
+
+    /// Whether the server gave an answer that will not change by asking again soon: the object is not there, or not ours
+    /// to see.
+    pub fn is_definite(&self) -> bool {
+        matches!(self, Self::Refused { code: 403 | 404, .. })
+    }
+
+    /// Whether the server does not know the kind or the object.
+    pub fn is_not_found(&self) -> bool {
+        matches!(self, Self::Refused { code: 404, .. })
+    }
+
+    /// Whether somebody else changed the object first, or owns the field.
+    pub fn is_conflict(&self) -> bool {
+        matches!(self, Self::Refused { code: 409, .. })
+    }
+
+    /// When the server wants to be asked again.
+    pub fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Refused { retry_after, .. } => *retry_after,
+            _ => None,
+        }
+    }
+
+    /// A word for metrics.
+    pub fn class(&self) -> &'static str {
+        match self {
+            Self::Refused { code: 401, .. } => "unauthorized",
+            Self::Refused { code: 403, .. } => "forbidden",
+            Self::Refused { code: 404, .. } => "not_found",
+            Self::Refused { code: 410, .. } => "gone",
+            Self::Refused { code: 429, .. } => "throttled",
+            Self::Refused { .. } => "refused",
+            Self::Unreachable(_) => "unreachable",
+            Self::Late(_) => "late",
+            Self::Unreadable(_) => "unreadable",
+        }
+    }
+}
+
+/// The parts of a `Status` object that are used.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct StatusAnswer {
+    code: u16,
+    reason: String,
+    message: String,
+    details: StatusDetails,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct StatusDetails {
+    retry_after_seconds: u64,
+}
+
+impl From<StatusAnswer> for ApiError {
+    fn from(answer: StatusAnswer) -> Self {
+        let seconds = answer.details.retry_after_seconds;
+        Self::Refused {
+            code: answer.code,
+            reason: answer.reason,
+            message: answer.message,
+            retry_after: (seconds > 0).then(|| Duration::from_secs(seconds)),
+        }
+    }
+}
+
+/// A set of objects that can be listed and watched: a kind, in one namespace or all, all of them or one by name.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Target {
+    /// The kind.
+    pub kind: Kind,
+    /// The namespace; `None` for all, and for kinds without.
+    pub namespace: Option<String>,
+    /// The name; `None` for all.
+    pub name: Option<String>,
+}
+
+impl Target {
+    /// Every object of `kind` in `namespace`, or in all.
+    pub fn all(kind: Kind, namespace: Option<&str>) -> Self {
+        Self { kind, namespace: namespace.map(str::to_owned), name: None }
+    }
+
+    /// The path of the collection.
+    pub fn path(&self) -> String {
+        collection_path(self.kind, self.namespace.as_deref())
+    }
+
+    /// The query that picks the one object, with a `&` behind it.
+    fn query(&self) -> String {
+        match &self.name {
+            // Names need no escapes in a query, apart from the colons of trust bundles, which are legal there.
+            Some(name) => format!("fieldSelector=metadata.name%3D{name}&"),
+            None => String::new(),
+        }
+    }
+}
+
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (&self.namespace, &self.name) {
+            (Some(namespace), Some(name)) => write!(f, "{} {namespace}/{name}", self.kind),
+            (None, Some(name)) => write!(f, "{} {name}", self.kind),
+            (Some(namespace), None) => write!(f, "{} of namespace {namespace}", self.kind),
+            (None, None) => write!(f, "{} of all namespaces", self.kind),
+        }
+    }
+}
+
+/// The plural of a kind, as it stands in paths.
+pub const fn plural(kind: Kind) -> &'static str {
+    match kind {
+        Kind::TrustProfile => "trustprofiles",
+        Kind::CertificatePolicy => "certificatepolicies",
+        Kind::CertificateMapping => "certificatemappings",
+        Kind::ConfigMap => "configmaps",
+        Kind::Secret => "secrets",
+        Kind::ClusterTrustBundle => "clustertrustbundles",
+        Kind::Namespace => "namespaces",
+    }
+}
+
+/// The path of a collection.
+pub fn collection_path(kind: Kind, namespace: Option<&str>) -> String {
+    let version = kind.api_version();
+    let root = if version.contains('/') { "apis" } else { "api" };
+    match namespace.filter(|_| kind.is_namespaced()) {
+        Some(namespace) => format!("/{root}/{version}/namespaces/{namespace}/{}", plural(kind)),
+        None => format!("/{root}/{version}/{}", plural(kind)),
+    }
+}
+
+/// Where a watch begins.
+#[derive(Clone, Debug)]
+pub enum Begin<'a> {
+    /// With everything that there is, then what changes.
+    Everything,
+    /// After this version.
+    Version(&'a str),
+}
+
+/// The API server.
+#[derive(Clone)]
+pub struct Api {
+    client: Client,
+}
+
+impl fmt::Debug for Api {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Api")
+    }
+}
+
+impl Api {
+    /// The API server that a kubeconfig names (`KUBECONFIG`, `~/.kube/config`), or the one of the cluster that the process
+    /// runs in.
+    pub async fn connect() -> Result<Self, ApiError> {
+        let unreachable = |error: &dyn fmt::Display| ApiError::Unreachable(error.to_string());
+        let mut config = kube::Config::infer().await.map_err(|error| unreachable(&error))?;
+        config.connect_timeout = Some(Duration::from_secs(5));
+        // A watch is quiet for as long as nothing changes; whoever reads it sets the deadline.
+        config.read_timeout = None;
+        config.default_retry = false;
+        let client = Client::try_from(config).map_err(|error| unreachable(&error))?;
+        Ok(Self { client })
+    }
+
+    /// Begins a watch. The answer's body is one JSON event a line.
+    pub async fn watch(&self, target: &Target, from: Begin<'_>, lasting: Duration) -> Result<Body, ApiError> {
+        let begin = match from {
+            Begin::Everything => "sendInitialEvents=true&resourceVersionMatch=NotOlderThan".to_owned(),
+            Begin::Version(version) => format!("resourceVersion={version}"),
+        };
+        let uri = format!(
+            "{}?{}watch=true&allowWatchBookmarks=true&timeoutSeconds={}&{begin}",
+            target.path(),
+            target.query(),
+            lasting.as_secs()
+        );
+        let request = Request::get(uri).body(Body::empty()).map_err(unreadable)?;
+        self.send(request).await
+    }
+
+    /// One page of a list.
+    pub async fn list(&self, target: &Target, limit: usize, continued: Option<&str>) -> Result<Bytes, ApiError> {
+        let continued = continued.map(|token| format!("&continue={}", escape(token))).unwrap_or_default();
+        let uri = format!("{}?{}limit={limit}{continued}", target.path(), target.query());
+        let request = Request::get(uri).body(Body::empty()).map_err(unreadable)?;
+        read(self.send(request).await?).await
+    }
+
+    /// Asks for `path` and reads the whole answer.
+    pub async fn call(
+        &self,
+        method: Method,
+        path: &str,
+        content_type: &'static str,
+        body: Vec<u8>,
+    ) -> Result<Bytes, ApiError> {
+        let request = Request::builder()
+            .method(method)
+            .uri(path)
+            .header(header::CONTENT_TYPE, HeaderValue::from_static(content_type))
+            .body(Body::from(body))
+            .map_err(unreadable)?;
+        read(self.send(request).await?).await
+    }
+
+    /// Sends a request; an answer that is no success becomes an error.
+    async fn send(&self, mut request: Request<Body>) -> Result<Body, ApiError> {
+        request.headers_mut().insert(header::ACCEPT, HeaderValue::from_static("application/json"));
+        let sent = tokio::time::timeout(ANSWER_DEADLINE, self.client.send(request)).await;
+        let response = sent.map_err(|_| ApiError::Late(ANSWER_DEADLINE))?.map_err(transport)?;
+        let status = response.status();
+        if status.is_success() {
+            return Ok(response.into_body());
+        }
+        let after = response.headers().get(header::RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
+        let body = Limited::new(response.into_body(), MAX_ERROR).collect();
+        let text = match tokio::time::timeout(ANSWER_DEADLINE, body).await {
+            Ok(Ok(body)) => body.to_bytes(),
+            _ => Bytes::new(),
+        };
+        Err(refusal(status, &text, after))
+    }
+}
+
+fn refusal(status: StatusCode, text: &[u8], after: Option<u64>) -> ApiError {
+    let mut answer: StatusAnswer = serde_json::from_slice(text).unwrap_or_default();
+    answer.code = status.as_u16();
+    if answer.reason.is_empty() {
+        answer.reason = status.canonical_reason().unwrap_or("Unknown").to_owned();
+    }
+    if answer.message.is_empty() {
+        answer.message = String::from_utf8_lossy(text).chars().take(200).collect();
+    }
+    answer.details.retry_after_seconds = answer.details.retry_after_seconds.max(after.unwrap_or(0));
+    answer.into()
+}
+
+async fn read(body: Body) -> Result<Bytes, ApiError> {
+    let body = Limited::new(body, MAX_ANSWER).collect();
+    let deadline = ANSWER_DEADLINE * 4;
+    let read = tokio::time::timeout(deadline, body).await.map_err(|_| ApiError::Late(deadline))?;
+    Ok(read.map_err(|error| ApiError::Unreachable(chain(&*error)))?.to_bytes())
+}
+
+fn unreadable(error: impl fmt::Display) -> ApiError {
+    ApiError::Unreadable(error.to_string())
+}
+
+fn transport(error: kube::Error) -> ApiError {
+    ApiError::Unreachable(chain(&error))
+}
+
+/// An error with its causes.
+pub fn chain(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        let cause_text = cause.to_string();
+        if !text.contains(&cause_text) {
+            text.push_str(": ");
+            text.push_str(&cause_text);
+        }
+        next = cause.source();
+    }
+    text
+}
+
+/// A text with everything escaped that is special in a query.
+fn escape(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b'~') {
+            out.push(char::from(byte));
+        } else {
+            out.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_are_those_of_the_api() {
+        let rows = [
+            (Target::all(Kind::CertificatePolicy, None), "/apis/certgate.dev/v1alpha1/certificatepolicies"),
+            (Target::all(Kind::TrustProfile, Some("a")), "/apis/certgate.dev/v1alpha1/namespaces/a/trustprofiles"),
+            (Target::all(Kind::Secret, Some("a")), "/api/v1/namespaces/a/secrets"),
+            (Target::all(Kind::Namespace, None), "/api/v1/namespaces"),
+            (Target::all(Kind::ClusterTrustBundle, None), "/apis/certificates.k8s.io/v1beta1/clustertrustbundles"),
+        ];
+        for (target, want) in rows {
+            assert_eq!(target.path(), want);
+        }
+    }
+
+    #[test]
+    fn refusals_are_told_apart() {
+        let gone = br#"{"kind":"Status","code":410,"reason":"Expired","message":"too old resource version"}"#;
+        assert!(refusal(StatusCode::GONE, gone, None).is_gone());
+        let throttled = refusal(StatusCode::TOO_MANY_REQUESTS, b"slow down", Some(7));
+        assert_eq!(throttled.retry_after(), Some(Duration::from_secs(7)));
+        assert_eq!(throttled.to_string(), "429 Too Many Requests: slow down");
+        let details = br#"{"details":{"retryAfterSeconds":3},"reason":"TooManyRequests","message":"m"}"#;
+        assert_eq!(refusal(StatusCode::TOO_MANY_REQUESTS, details, None).retry_after(), Some(Duration::from_secs(3)));
+        let old =
+            br#"{"message":"sendInitialEvents is forbidden for watch unless the WatchList feature gate is enabled"}"#;
+        assert!(refusal(StatusCode::UNPROCESSABLE_ENTITY, old, None).refuses_streaming_lists());
+        assert!(refusal(StatusCode::FORBIDDEN, b"", None).is_definite());
+        assert!(!refusal(StatusCode::SERVICE_UNAVAILABLE, b"", None).is_definite());
+    }
+}

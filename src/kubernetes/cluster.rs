@@ -1,0 +1,183 @@
+//! One cluster, followed on one thread: watches feed the index, the index gives snapshots.
+//!
+//! Owns the order of things: what is watched when, when a snapshot is published, and that the first one waits until
+//! everything has been told once. Watching, compiling and publishing share a thread and so need no locks; decisions are
+//! made on others and never wait for it.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::io;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use thiserror::Error;
+use tokio::sync::Notify;
+use tokio::task::{AbortHandle, JoinSet, LocalSet};
+
+use super::api::{Api, ApiError, Target};
+use super::follow::follow;
+use super::health::Health;
+use super::status::lease::LeaseOptions;
+use super::status::writer::write_status;
+use super::store::{Ear, Scope, Store};
+use crate::domain::decide::Snapshot;
+use crate::domain::index::Problem;
+
+/// How long changes are collected before they are published together. Far below what anybody waits for, and enough for
+/// the objects of one `kubectl apply`.
+const GATHER: Duration = Duration::from_millis(10);
+
+/// How long a list that is told again may hold back what else has changed. Decisions go on by the snapshot before.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// How often ages are reported and the log says what is waited for.
+const TICK: Duration = Duration::from_secs(1);
+const WAITING_LOGGED: Duration = Duration::from_secs(10);
+
+/// Why a cluster cannot be followed at all.
+#[derive(Debug, Error)]
+pub enum ClusterError {
+    /// There is no telling where the API server is, or with what credentials.
+    #[error("no cluster to follow: {0}")]
+    Configuration(ApiError),
+    /// The runtime.
+    #[error("cannot start: {0}")]
+    Start(#[from] io::Error),
+}
+
+/// What is to be followed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClusterOptions {
+    /// The namespaces.
+    pub scope: Scope,
+    /// Whether status is written, and by whom.
+    pub status: StatusWriting,
+}
+
+/// Whether this process takes part in writing status.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum StatusWriting {
+    /// It does while it holds this lease.
+    Leased(LeaseOptions),
+    /// It does not.
+    Off,
+}
+
+/// What changed with the cluster.
+#[derive(Debug)]
+pub struct Update {
+    /// What decides from now on.
+    pub snapshot: Arc<Snapshot>,
+    /// All that is wrong with the objects.
+    pub problems: Vec<Problem>,
+    /// How long compiling took.
+    pub took: Duration,
+}
+
+/// Follows a cluster on the calling thread and calls `publish` with every snapshot, for ever.
+///
+/// The first snapshot comes when all objects have been told once. What fails after that is tried again.
+pub fn run(
+    options: &ClusterOptions,
+    health: &Arc<Health>,
+    publish: &mut dyn FnMut(Update),
+) -> Result<std::convert::Infallible, ClusterError> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let tasks = LocalSet::new();
+    tasks.block_on(&runtime, async {
+        let api = Api::connect().await.map_err(ClusterError::Configuration)?;
+        let notify = Rc::new(Notify::new());
+        let store = Rc::new(RefCell::new(Store::new(options.scope.clone(), notify.clone(), health.clone())));
+        let mut tasks = JoinSet::new();
+        if let StatusWriting::Leased(lease) = &options.status {
+            let (api, store, health) = (api.clone(), store.clone(), health.clone());
+            let lease = lease.clone();
+            tasks.spawn_local(async move {
+                write_status(api, store, health, lease).await;
+            });
+        }
+        Cluster { api, store, notify, tasks, followers: BTreeMap::new() }.run(publish).await
+    })
+}
+
+struct Cluster {
+    api: Api,
+    store: Rc<RefCell<Store>>,
+    notify: Rc<Notify>,
+    tasks: JoinSet<()>,
+    followers: BTreeMap<Target, AbortHandle>,
+}
+
+impl Cluster {
+    async fn run(mut self, publish: &mut dyn FnMut(Update)) -> Result<std::convert::Infallible, ClusterError> {
+        self.follow_what_is_wanted();
+        let mut tick = tokio::time::interval(TICK);
+        let (mut published, mut said) = (false, Instant::now());
+        loop {
+            tokio::select! {
+                () = self.notify.notified() => tokio::time::sleep(GATHER).await,
+                _ = tick.tick() => self.store.borrow().report_ages(),
+                Some(ended) = self.tasks.join_next() => {
+                    // Followers end when they are told to, or by a panic: then what was told may be half done, and the
+                    // caller begins anew.
+                    if let Err(error) = ended && error.is_panic() {
+                        std::panic::resume_unwind(error.into_panic());
+                    }
+                }
+            }
+            if self.store.borrow_mut().take_references_changed() {
+                self.follow_what_is_wanted();
+            }
+            if self.store.borrow().is_due(PATIENCE) {
+                published |= self.publish(publish);
+            } else if !published && said.elapsed() > WAITING_LOGGED {
+                said = Instant::now();
+                let store = self.store.borrow();
+                let waiting: Vec<_> = store.waiting_for().into_iter().take(10).map(ToString::to_string).collect();
+                tracing::warn!(waiting_for = waiting.join(", "), "not ready: the cluster has not told everything yet");
+            }
+        }
+    }
+
+    fn publish(&self, publish: &mut dyn FnMut(Update)) -> bool {
+        let mut store = self.store.borrow_mut();
+        let began = Instant::now();
+        store.note_published();
+        // Whoever may write a profile must not learn what lies in the pod's file system.
+        for path in store.index.wanted_files() {
+            let message = "files are not read in a cluster: use configMap, secret, clusterTrustBundle or inline";
+            store.index.set_file(&path, Err(message.to_owned()));
+        }
+        let Some(snapshot) = store.index.publish() else { return false };
+        let problems = store.index.problems();
+        drop(store);
+        publish(Update { snapshot, problems, took: began.elapsed() });
+        true
+    }
+
+    /// Begins to follow what trust profiles have come to name, and ends what none names any more.
+    fn follow_what_is_wanted(&mut self) {
+        let wanted = self.store.borrow().wanted();
+        self.followers.retain(|target, follower| {
+            let keep = wanted.contains(target);
+            if !keep {
+                follower.abort();
+                self.store.borrow_mut().remove(target);
+            }
+            keep
+        });
+        for target in wanted {
+            if self.followers.contains_key(&target) {
+                continue;
+            }
+            self.store.borrow_mut().add(&target);
+            let (api, mut ear) = (self.api.clone(), Ear { store: self.store.clone(), target: target.clone() });
+            let follower = self.tasks.spawn_local(async move {
+                let target = ear.target.clone();
+                follow(&api, &target, &mut ear).await;
+            });
+            self.followers.insert(target, follower);
+        }
+    }
+}

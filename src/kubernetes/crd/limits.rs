@@ -1,0 +1,332 @@
+//! What the API server checks of a value besides its shape: bounds, patterns, and CEL rules about one object.
+//!
+//! A table by path over the schemas that the Rust types give. Every list, map and text has a bound, if only a general
+//! one: CEL rules are admitted by what they might cost at most. Where the compiler has a bound of its own, the number
+//! comes from there.
+
+use serde_json::{Value, json};
+
+use crate::domain::compile::{
+    MAX_EVIDENCE, MAX_HASHES, MAX_IDENTITY_TEXT, MAX_MATCHES, MAX_ONE_TO_ONE, MAX_RULE_PARTS, MAX_RULES, MAX_SOURCES,
+    MAX_TEXT, MINIMUM_RSA_BITS,
+};
+use crate::domain::spec::Kind;
+
+/// The bound of a list or map that the table does not name.
+const GENERAL_ITEMS: usize = 64;
+
+/// What is added to the schema at a path: `a.b` a property, `[]` the elements of a list, `{}` the values of a map.
+pub type Limits = Vec<(String, Value)>;
+
+/// An object's name (RFC 1123 subdomain).
+const NAME: &str = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$";
+
+/// A namespace's name (RFC 1123 label).
+const NAMESPACE: &str = "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$";
+
+/// A SHA-256 in hexadecimal, with or without colons.
+const SHA256: &str = "^([0-9A-Fa-f]{64}|[0-9A-Fa-f]{2}(:[0-9A-Fa-f]{2}){31})$";
+
+/// A field name (RFC 9110 section 5.6.2).
+const TOKEN: &str = "^[-!#$%&'*+.^_`|~0-9A-Za-z]+$";
+
+/// A text that can travel in a header.
+const HEADER_TEXT: &str = r"^[^\x00-\x1f\x7f]+$";
+
+/// The same for texts that are joined by commas.
+const LISTED_TEXT: &str = r"^[^,\x00-\x1f\x7f]+$";
+
+/// A host, `*.` and a host, or `*`.
+const HOST: &str = r"^(\*|(\*\.)?[-0-9A-Za-z_]+(\.[-0-9A-Za-z_]+)*\.?|\[[0-9A-Fa-f:.]+\])$";
+
+/// PEM with a certificate.
+const PEM: &str = "-----BEGIN [0-9A-Z ]*CERTIFICATE-----";
+
+/// The largest PEM text in an object; etcd takes objects of 1.5 MiB by default.
+const MAX_INLINE: usize = 1024 * 1024;
+
+/// The limits of a kind's spec.
+pub fn of(kind: Kind) -> Limits {
+    let mut limits = Limits::new();
+    match kind {
+        Kind::TrustProfile => trust_profile(&mut limits),
+        Kind::CertificatePolicy => certificate_policy(&mut limits),
+        Kind::CertificateMapping => {
+            certificate_name(&mut limits, "certificate", &NAME_FORMS);
+            identity(&mut limits, "identity");
+        }
+        _ => {}
+    }
+    limits
+}
+
+/// The limits of a kind's status.
+pub fn of_status(kind: Kind) -> Limits {
+    let mut limits = vec![
+        ("conditions".to_owned(), json!({"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]})),
+        ("conditions[].lastTransitionTime".to_owned(), json!({"format": "date-time"})),
+        ("conditions[].message".to_owned(), json!({"maxLength": 32768})),
+        ("conditions[].status".to_owned(), json!({"enum": ["True", "False", "Unknown"]})),
+    ];
+    if kind == Kind::TrustProfile {
+        limits.push(("nextExpiry".to_owned(), json!({"format": "date-time"})));
+        limits.push(("trustAnchors[].notAfter".to_owned(), json!({"format": "date-time"})));
+    }
+    limits
+}
+
+fn trust_profile(limits: &mut Limits) {
+    for list in ["trustAnchors", "intermediates", "trustedPeers"] {
+        trust_sources(limits, list);
+    }
+    for list in ["issuingAuthorities", "trustList", "disallowed"] {
+        add(limits, list, json!({"maxItems": MAX_HASHES, "x-kubernetes-list-type": "atomic"}));
+        add(limits, &format!("{list}[].sha256"), json!({"pattern": SHA256, "maxLength": 95}));
+    }
+    for narrowing in ["issuingAuthorities", "trustList"] {
+        add(limits, narrowing, json!({"minItems": 1}));
+    }
+    add(limits, "requirements.minimumRsaBits", json!({"minimum": MINIMUM_RSA_BITS, "maximum": 16384}));
+    add(limits, "requirements.maxPathLength", json!({"minimum": 0, "maximum": 32}));
+    rule(
+        limits,
+        "allowedNamespaces",
+        "has(self.selector) == (self.from == 'Selector')",
+        "selector is given with `from: Selector`, and only then",
+    );
+    label_selector(limits, "allowedNamespaces.selector");
+}
+
+fn trust_sources(limits: &mut Limits, list: &str) {
+    add(limits, list, json!({"maxItems": MAX_SOURCES, "x-kubernetes-list-type": "atomic"}));
+    let item = format!("{list}[]");
+    exactly_one(limits, &item, &["configMap", "secret", "clusterTrustBundle", "inline", "file"]);
+    for kind in ["configMap", "secret"] {
+        add(limits, &format!("{item}.{kind}.name"), json!({"pattern": NAME, "maxLength": 253}));
+        add(limits, &format!("{item}.{kind}.key"), json!({"pattern": "^[-._a-zA-Z0-9]+$", "maxLength": 253}));
+    }
+    add(limits, &format!("{item}.clusterTrustBundle.name"), json!({"minLength": 1, "maxLength": 253}));
+    add(limits, &format!("{item}.inline"), json!({"pattern": PEM, "maxLength": MAX_INLINE}));
+    add(limits, &format!("{item}.file"), json!({"minLength": 1, "maxLength": 4096}));
+}
+
+fn certificate_policy(limits: &mut Limits) {
+    add(limits, "match", json!({"maxItems": MAX_MATCHES, "x-kubernetes-list-type": "atomic"}));
+    add(limits, "match[].hosts", json!({"maxItems": 1024, "x-kubernetes-list-type": "set"}));
+    add(limits, "match[].hosts[]", json!({"pattern": HOST, "maxLength": 256}));
+    add(limits, "match[].paths", json!({"maxItems": 1024, "x-kubernetes-list-type": "atomic"}));
+    exactly_one(limits, "match[].paths[]", &["exact", "prefix"]);
+    for field in ["exact", "prefix"] {
+        add(limits, &format!("match[].paths[].{field}"), json!({"pattern": "^/", "maxLength": 1024}));
+    }
+    add(limits, "match[].methods", json!({"maxItems": 32, "x-kubernetes-list-type": "set"}));
+    add(limits, "match[].methods[]", json!({"pattern": TOKEN, "maxLength": 32}));
+    evidence(limits);
+    add(limits, "trustRef.name", json!({"pattern": NAME, "maxLength": 253}));
+    add(limits, "trustRef.namespace", json!({"pattern": NAMESPACE, "maxLength": 63}));
+    mapping(limits);
+    for header in ["user", "groups", "uid"] {
+        add(limits, &format!("response.headers.{header}"), json!({"pattern": TOKEN, "maxLength": 128}));
+    }
+    add(limits, "response.headers.extra", json!({"maxProperties": 32}));
+    add(limits, "response.headers.extra{}", json!({"pattern": TOKEN, "maxLength": 128}));
+    for status in ["status", "missingCertificateStatus"] {
+        add(limits, &format!("response.denial.{status}"), json!({"minimum": 400, "maximum": 599}));
+    }
+}
+
+fn evidence(limits: &mut Limits) {
+    add(limits, "evidence", json!({"minItems": 1, "maxItems": MAX_EVIDENCE, "x-kubernetes-list-type": "atomic"}));
+    exactly_one(limits, "evidence[]", &["peerCertificate", "xfcc", "header"]);
+    add(limits, "evidence[].xfcc.element", json!({"minimum": 1, "maximum": 32}));
+    add(limits, "evidence[].xfcc.by", json!({"minLength": 1}));
+    for header in ["name", "chainName"] {
+        add(limits, &format!("evidence[].header.{header}"), json!({"pattern": TOKEN, "maxLength": 128}));
+    }
+    rule(
+        limits,
+        "evidence[].header",
+        "self.format != 'HAProxy' || has(self.name)",
+        "format HAProxy has no usual header: give its name",
+    );
+    rule(
+        limits,
+        "evidence[].header",
+        "!has(self.chainName) || self.format in ['RFC9440', 'HAProxy']",
+        "chainName goes with the formats RFC9440 and HAProxy only",
+    );
+}
+
+fn mapping(limits: &mut Limits) {
+    rule(
+        limits,
+        "mapping",
+        "has(self.oneToOne) || has(self.selector) || has(self.rules)",
+        "nothing is mapped: give oneToOne, selector or rules, or leave mapping out",
+    );
+    label_selector(limits, "mapping.selector");
+    add(limits, "mapping.oneToOne", json!({"maxItems": MAX_ONE_TO_ONE, "x-kubernetes-list-type": "atomic"}));
+    certificate_name(limits, "mapping.oneToOne[].certificate", &["sha256", "inline"]);
+    identity(limits, "mapping.oneToOne[].identity");
+    // Atomic, because the first rule that matches decides: two owners' lists must not be merged in silence.
+    add(limits, "mapping.rules", json!({"maxItems": MAX_RULES, "x-kubernetes-list-type": "atomic"}));
+    add(limits, "mapping.rules[].name", json!({"pattern": HEADER_TEXT}));
+    rule(
+        limits,
+        "mapping.rules[]",
+        "has(self.identity) == (self.action == 'Allow')",
+        "a rule that allows needs an identity, and one that denies has none",
+    );
+    identity(limits, "mapping.rules[].identity");
+    let parts = "mapping.rules[].where";
+    add(limits, parts, json!({"minItems": 1, "maxItems": MAX_RULE_PARTS, "x-kubernetes-list-type": "atomic"}));
+    rule(
+        limits,
+        &format!("{parts}[]"),
+        "has(self.attribute) == (self.field in ['Subject', 'Issuer'])",
+        "the fields Subject and Issuer need an attribute, and no other has one",
+    );
+    add(limits, &format!("{parts}[].attribute"), json!({"minLength": 1, "maxLength": 256}));
+}
+
+/// The forms of a certificate's name.
+const NAME_FORMS: [&str; 9] =
+    ["sha256", "inline", "issuerSerial", "publicKeySha256", "uri", "userPrincipalName", "dns", "email", "subject"];
+
+fn certificate_name(limits: &mut Limits, at: &str, allowed: &[&str]) {
+    exactly_one(limits, at, allowed);
+    let refused: Vec<_> = NAME_FORMS.into_iter().filter(|form| !allowed.contains(form)).collect();
+    if !refused.is_empty() {
+        let none: Vec<_> = refused.iter().map(|form| format!("!has(self.{form})")).collect();
+        let message = format!("only {} here: other names belong into CertificateMapping objects", allowed.join(" or "));
+        rule(limits, at, &none.join(" && "), &message);
+    }
+    for form in ["sha256", "publicKeySha256"] {
+        add(limits, &format!("{at}.{form}"), json!({"pattern": SHA256, "maxLength": 95}));
+    }
+    add(limits, &format!("{at}.inline"), json!({"pattern": PEM, "maxLength": 65536}));
+    add(
+        limits,
+        &format!("{at}.issuerSerial.serialNumber"),
+        json!({"pattern": "^([0-9A-Fa-f]+|[0-9A-Fa-f]{2}(:[0-9A-Fa-f]{2})*)$", "maxLength": 128}),
+    );
+    add(limits, &format!("{at}.uri"), json!({"pattern": "^[-+.0-9A-Za-z]+:[!-~]*$"}));
+    for form in ["userPrincipalName", "dns", "email", "subject", "issuerSerial.issuer"] {
+        add(limits, &format!("{at}.{form}"), json!({"minLength": 1}));
+    }
+}
+
+fn identity(limits: &mut Limits, at: &str) {
+    let text = json!({"pattern": HEADER_TEXT, "maxLength": MAX_IDENTITY_TEXT});
+    let listed = json!({"pattern": LISTED_TEXT, "maxLength": MAX_IDENTITY_TEXT});
+    add(limits, &format!("{at}.user"), text.clone());
+    add(limits, &format!("{at}.uid"), text);
+    add(limits, &format!("{at}.groups"), json!({"maxItems": 256, "x-kubernetes-list-type": "set"}));
+    add(limits, &format!("{at}.groups[]"), listed.clone());
+    add(limits, &format!("{at}.extra{{}}"), json!({"minItems": 1, "x-kubernetes-list-type": "set"}));
+    add(limits, &format!("{at}.extra{{}}[]"), listed);
+}
+
+fn label_selector(limits: &mut Limits, at: &str) {
+    add(limits, &format!("{at}.matchLabels"), json!({"maxProperties": GENERAL_ITEMS}));
+    // RFC 1123 and the conventions of labels: 63 characters.
+    add(limits, &format!("{at}.matchLabels{{}}"), json!({"maxLength": 63}));
+}
+
+fn exactly_one(limits: &mut Limits, at: &str, fields: &[&str]) {
+    let given: Vec<_> = fields.iter().map(|field| format!("has(self.{field})")).collect();
+    let message = format!("want exactly one of {}", fields.join(", "));
+    rule(limits, at, &format!("[{}].exists_one(given, given)", given.join(", ")), &message);
+}
+
+fn rule(limits: &mut Limits, at: &str, rule: &str, message: &str) {
+    add(limits, at, json!({"x-kubernetes-validations": [{"rule": rule, "message": message}]}));
+}
+
+fn add(limits: &mut Limits, at: &str, value: Value) {
+    limits.push((at.to_owned(), value));
+}
+
+/// Adds `limits` to `schema`, the general bounds where there are none, and turns the rest into the structural form.
+///
+/// # Panics
+/// When a limit names a field that the schema does not have: the table is stale.
+pub fn apply(schema: &mut Value, limits: &Limits) {
+    for (path, addition) in limits {
+        let target = find(schema, path).unwrap_or_else(|| panic!("the schema has no field {path}"));
+        merge(target, addition);
+    }
+    complete(schema);
+}
+
+/// The schema of the field at `path`.
+fn find<'a>(schema: &'a mut Value, path: &str) -> Option<&'a mut Value> {
+    let mut at = schema;
+    for step in path.split('.') {
+        let name = step.split(['[', '{']).next().unwrap_or(step);
+        at = at.get_mut("properties")?.get_mut(name)?;
+        let mut rest = step.get(name.len()..)?;
+        while !rest.is_empty() {
+            (at, rest) = match (rest.strip_prefix("[]"), rest.strip_prefix("{}")) {
+                (Some(rest), _) => (at.get_mut("items")?, rest),
+                (_, Some(rest)) => (at.get_mut("additionalProperties")?, rest),
+                _ => return None,
+            };
+        }
+    }
+    Some(at)
+}
+
+/// Adds the keys of `addition`; rules are collected.
+fn merge(target: &mut Value, addition: &Value) {
+    let (Value::Object(target), Value::Object(addition)) = (target, addition) else { return };
+    for (key, value) in addition {
+        match (target.get_mut(key), value) {
+            (Some(Value::Array(present)), Value::Array(more)) if key == "x-kubernetes-validations" => {
+                present.extend(more.iter().cloned());
+            }
+            _ => {
+                target.insert(key.clone(), value.clone());
+            }
+        }
+    }
+}
+
+/// General bounds, and no `additionalProperties: false`: the API server prunes or refuses unknown fields by itself.
+fn complete(schema: &mut Value) {
+    let Value::Object(object) = schema else { return };
+    if object.get("additionalProperties") == Some(&Value::Bool(false)) {
+        object.remove("additionalProperties");
+    }
+    let bound = |object: &mut serde_json::Map<String, Value>, key: &str, most: usize| {
+        if !object.contains_key(key) {
+            object.insert(key.to_owned(), Value::from(most));
+        }
+    };
+    match object.get("type").and_then(Value::as_str) {
+        Some("string") if !object.contains_key("enum") && !object.contains_key("format") => {
+            bound(object, "maxLength", MAX_TEXT);
+        }
+        Some("integer") => {
+            object.insert("format".to_owned(), Value::from("int64"));
+        }
+        Some("array") => {
+            bound(object, "maxItems", GENERAL_ITEMS);
+            if !object.contains_key("x-kubernetes-list-type") {
+                object.insert("x-kubernetes-list-type".to_owned(), Value::from("atomic"));
+            }
+        }
+        Some("object") if object.contains_key("additionalProperties") => {
+            bound(object, "maxProperties", GENERAL_ITEMS);
+        }
+        _ => {}
+    }
+    if let Some(Value::Object(properties)) = object.get_mut("properties") {
+        properties.values_mut().for_each(complete);
+    }
+    for inner in ["items", "additionalProperties"] {
+        if let Some(inner) = object.get_mut(inner) {
+            complete(inner);
+        }
+    }
+}

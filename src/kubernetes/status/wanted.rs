@@ -1,0 +1,256 @@
+//! The status that an object should have, from what the core knows about it.
+//!
+//! Owns the types, reasons and messages of the conditions. `Accepted`: the object makes sense by itself. `ResolvedRefs`:
+//! what it refers to is there and readable. `Ready`: requests are decided by this generation of it.
+
+use serde_json::{Value, json};
+
+use super::types::{AnchorStatus, ConditionStatus};
+use crate::domain::index::{PolicyReport, ProfileReport};
+use crate::domain::spec::FieldError;
+
+/// The longest message; the definitions allow 32,768 characters.
+const MAX_MESSAGE: usize = 30_000;
+
+/// The most anchors that a status lists.
+const MAX_ANCHORS: usize = 64;
+
+/// A condition without its times.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Told {
+    kind: &'static str,
+    status: ConditionStatus,
+    reason: &'static str,
+    message: String,
+}
+
+fn told(kind: &'static str, status: ConditionStatus, reason: &'static str, message: impl Into<String>) -> Told {
+    Told { kind, status, reason, message: message.into() }
+}
+
+/// A status, its conditions without times.
+fn status(generation: i64, conditions: Vec<Told>) -> Value {
+    let condition = |told: Told| {
+        json!({
+            "type": told.kind, "status": told.status, "observedGeneration": generation,
+            "reason": told.reason, "message": told.message,
+        })
+    };
+    json!({
+        "observedGeneration": generation,
+        "conditions": conditions.into_iter().map(condition).collect::<Vec<_>>(),
+    })
+}
+
+/// All errors, one a line.
+fn lines<'a>(errors: impl IntoIterator<Item = &'a FieldError>) -> String {
+    let mut out = String::new();
+    let mut left_out = 0_usize;
+    for error in errors {
+        let line = error.to_string();
+        if out.len() + line.len() > MAX_MESSAGE {
+            left_out += 1;
+            continue;
+        }
+        if !out.is_empty() {
+            out.push('\n');
+        }
+        out.push_str(&line);
+    }
+    if left_out > 0 {
+        out.push_str(&format!("\n… and {left_out} more"));
+    }
+    out
+}
+
+fn accepted(errors: &[FieldError], warnings: &[FieldError]) -> Told {
+    use ConditionStatus::{False, True};
+    match (errors, warnings) {
+        ([], []) => told("Accepted", True, "Accepted", "valid"),
+        ([], warnings) => told("Accepted", True, "AcceptedWithWarnings", lines(warnings)),
+        (errors, _) => told("Accepted", False, "Invalid", lines(errors)),
+    }
+}
+
+/// The status of a trust profile.
+pub fn profile(report: &ProfileReport, generation: i64) -> Value {
+    use ConditionStatus::{False, True, Unknown};
+    let ProfileReport { errors, warnings, unresolved, trust, .. } = report;
+    let resolved = match (errors.is_empty(), unresolved.is_empty()) {
+        (false, _) => told("ResolvedRefs", Unknown, "Invalid", "the profile is not valid"),
+        (true, true) => told("ResolvedRefs", True, "ResolvedRefs", "every source can be read"),
+        (true, false) => told("ResolvedRefs", False, "SourceUnavailable", lines(unresolved)),
+    };
+    let ready = match (errors.is_empty(), trust) {
+        (false, _) => told("Ready", False, "Invalid", lines(errors)),
+        (true, None) => told("Ready", False, "SourceUnavailable", lines(unresolved)),
+        (true, Some(_)) if unresolved.is_empty() => {
+            told("Ready", True, "Ready", "certificates are validated by this profile")
+        }
+        (true, Some(_)) => {
+            told("Ready", True, "Degraded", "certificates are validated by the last good content of the sources")
+        }
+    };
+    let degraded = match (errors.is_empty(), trust, unresolved.is_empty()) {
+        (true, Some(_), false) => told("Degraded", True, "SourceUnavailable", lines(unresolved)),
+        _ => told("Degraded", False, "AsWritten", "no source has been lost"),
+    };
+    let mut status = status(generation, vec![accepted(errors, warnings), resolved, ready, degraded]);
+    let Some(trust) = trust.as_ref().filter(|_| errors.is_empty()) else { return status };
+    let mut anchors: Vec<_> = trust.anchors().iter().collect();
+    anchors.sort_by_key(|anchor| (anchor.not_after(), anchor.sha256()));
+    let listed = anchors.iter().take(MAX_ANCHORS).map(|anchor| AnchorStatus {
+        sha256: anchor.sha256().to_string(),
+        subject: anchor.subject().to_rfc4514(),
+        not_after: anchor.not_after().to_string(),
+    });
+    status["trustAnchorCount"] = anchors.len().into();
+    status["trustAnchors"] = json!(listed.collect::<Vec<_>>());
+    if let Some(first) = anchors.first() {
+        status["nextExpiry"] = first.not_after().to_string().into();
+    }
+    status
+}
+
+/// The status of a policy.
+pub fn policy(report: &PolicyReport, generation: i64) -> Value {
+    use ConditionStatus::{False, True};
+    let PolicyReport { errors, warnings, unresolved, conflict, mappings, .. } = report;
+    let resolved = match unresolved.is_empty() {
+        true => told("ResolvedRefs", True, "ResolvedRefs", "everything that the policy refers to is there"),
+        false => told("ResolvedRefs", False, "InvalidRef", lines(unresolved)),
+    };
+    let conflicted = match conflict {
+        None => told("Conflicted", False, "NoConflict", "no other policy takes all of its requests"),
+        Some(error) => told("Conflicted", True, "Overruled", error.to_string()),
+    };
+    let ready = match (errors.is_empty(), unresolved.is_empty()) {
+        (false, _) => told("Ready", False, "Invalid", lines(errors)),
+        (true, false) => told("Ready", False, "InvalidRef", lines(unresolved)),
+        (true, true) if conflict.is_some() => {
+            told("Ready", False, "Conflicted", "other policies decide all of its requests")
+        }
+        (true, true) => told("Ready", True, "Ready", "requests are decided by this policy"),
+    };
+    let mut status = status(generation, vec![accepted(errors, warnings), resolved, ready, conflicted]);
+    status["mappings"] = (*mappings).into();
+    status
+}
+
+/// The status of a mapping.
+pub fn mapping(errors: &[FieldError], generation: i64) -> Value {
+    use ConditionStatus::{False, True};
+    let ready = match errors {
+        [] => told("Ready", True, "Ready", "certificates are mapped by this object"),
+        errors => told("Ready", False, "Invalid", lines(errors)),
+    };
+    status(generation, vec![accepted(errors, &[]), ready])
+}
+
+/// `wanted` with the times of its conditions: those of `present` where the condition's status is the same, else `now`.
+pub fn timed(mut wanted: Value, present: &Value, now: &str) -> Value {
+    let former = present.get("conditions").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+    for condition in wanted.get_mut("conditions").and_then(Value::as_array_mut).into_iter().flatten() {
+        let same =
+            former.iter().find(|former| former["type"] == condition["type"] && former["status"] == condition["status"]);
+        let since = same.and_then(|former| former["lastTransitionTime"].as_str()).unwrap_or(now);
+        condition["lastTransitionTime"] = since.into();
+    }
+    wanted
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::spec::Kind;
+    use crate::domain::spec::{ObjectId, Origin};
+
+    fn id(kind: Kind) -> ObjectId {
+        ObjectId { kind, namespace: "n".to_owned(), name: "x".to_owned(), origin: Origin::default() }
+    }
+
+    fn condition<'a>(status: &'a Value, kind: &str) -> (&'a str, &'a str) {
+        let conditions = status["conditions"].as_array().unwrap();
+        let found = conditions.iter().find(|condition| condition["type"] == kind).unwrap();
+        (found["status"].as_str().unwrap(), found["reason"].as_str().unwrap())
+    }
+
+    #[test]
+    fn readiness_follows_the_worst_of_a_policy() {
+        let error = || vec![FieldError::new("spec.x", "wrong")];
+        let good = PolicyReport {
+            id: id(Kind::CertificatePolicy),
+            errors: Vec::new(),
+            warnings: Vec::new(),
+            unresolved: Vec::new(),
+            conflict: None,
+            mappings: 3,
+        };
+        let rows = [
+            ("good", good.clone(), ("True", "Ready"), ("True", "Accepted")),
+            (
+                "warned",
+                PolicyReport { warnings: error(), ..good.clone() },
+                ("True", "Ready"),
+                ("True", "AcceptedWithWarnings"),
+            ),
+            (
+                "dangling",
+                PolicyReport { unresolved: error(), ..good.clone() },
+                ("False", "InvalidRef"),
+                ("True", "Accepted"),
+            ),
+            (
+                "wrong",
+                PolicyReport { errors: error(), unresolved: error(), ..good.clone() },
+                ("False", "Invalid"),
+                ("False", "Invalid"),
+            ),
+            (
+                "overruled",
+                PolicyReport { conflict: error().pop(), ..good.clone() },
+                ("False", "Conflicted"),
+                ("True", "Accepted"),
+            ),
+        ];
+        for (name, report, ready, accepted) in rows {
+            let status = policy(&report, 7);
+            assert_eq!(condition(&status, "Ready"), ready, "{name}");
+            assert_eq!(condition(&status, "Accepted"), accepted, "{name}");
+            assert_eq!(status["observedGeneration"], 7);
+            assert_eq!(status["mappings"], 3);
+        }
+    }
+
+    #[test]
+    fn a_profile_without_its_sources_is_not_ready() {
+        let error = || vec![FieldError::new("spec.trustAnchors[0].configMap", "gone")];
+        let report = ProfileReport {
+            id: id(Kind::TrustProfile),
+            errors: Vec::new(),
+            warnings: Vec::new(),
+            unresolved: error(),
+            trust: None,
+        };
+        let status = profile(&report, 1);
+        assert_eq!(condition(&status, "Ready"), ("False", "SourceUnavailable"));
+        assert_eq!(condition(&status, "ResolvedRefs"), ("False", "SourceUnavailable"));
+        assert_eq!(condition(&status, "Degraded"), ("False", "AsWritten"));
+    }
+
+    #[test]
+    fn times_change_with_the_status_of_a_condition_only() {
+        let before = timed(mapping(&[], 1), &Value::Null, "then");
+        let same = timed(mapping(&[], 2), &before, "now");
+        assert!(same["conditions"].as_array().unwrap().iter().all(|c| c["lastTransitionTime"] == "then"));
+        let other = timed(mapping(&[FieldError::new("spec", "wrong")], 2), &before, "now");
+        assert!(other["conditions"].as_array().unwrap().iter().all(|c| c["lastTransitionTime"] == "now"));
+    }
+
+    #[test]
+    fn messages_have_a_bound() {
+        let errors: Vec<_> = (0..2000).map(|n| FieldError::new(format!("spec.a[{n}]"), "x".repeat(50))).collect();
+        let message = lines(&errors);
+        assert!(message.len() < MAX_MESSAGE + 100 && message.contains("… and 1"), "{}", message.len());
+    }
+}

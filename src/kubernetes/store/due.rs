@@ -1,0 +1,155 @@
+//! Which objects' status differs from what it should be.
+
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, HashMap};
+
+use serde_json::Value;
+
+use super::{Key, Set, Store};
+use crate::domain::index::{PolicyReport, ProfileReport};
+use crate::domain::spec::{FieldError, Kind, ObjectId};
+use crate::kubernetes::status::{digest, wanted, writer};
+
+/// How long a status that was written and yet is another is left alone. Whoever wrote it has read it; writing back and
+/// forth would help nobody.
+const DISPUTE: u32 = 60;
+
+/// A status to be written.
+#[derive(Clone, Debug)]
+pub struct Due {
+    /// The object's kind.
+    pub kind: Kind,
+    /// The object.
+    pub key: Key,
+    /// The generation that the status is about.
+    pub generation: i64,
+    /// What it should say, without times.
+    pub status: Value,
+    /// Its digest.
+    pub digest: u64,
+}
+
+/// What the objects' status should say, as of the last publication.
+#[derive(Debug, Default)]
+pub struct Wanted {
+    /// Whether it has to be asked anew.
+    stale: bool,
+    /// Whether anything may differ from what it should be.
+    look: bool,
+    profiles: HashMap<Key, ProfileReport>,
+    policies: HashMap<Key, PolicyReport>,
+    mappings: HashMap<Key, Vec<FieldError>>,
+    /// Digests of the status of mappings that work, by generation.
+    working: HashMap<i64, u64>,
+}
+
+impl Wanted {
+    /// Something was published.
+    pub fn outdate(&mut self) {
+        self.stale = true;
+    }
+
+    /// Somebody wrote a status, or an object came without.
+    pub fn look_again(&mut self) {
+        self.look = true;
+    }
+
+    /// What the status of an object should say; `None` while the core has not seen it.
+    fn of(&self, kind: Kind, key: &Key, generation: i64) -> Option<Value> {
+        match kind {
+            Kind::TrustProfile => Some(wanted::profile(self.profiles.get(key)?, generation)),
+            Kind::CertificatePolicy => Some(wanted::policy(self.policies.get(key)?, generation)),
+            _ => {
+                let errors = self.mappings.get(key).map(Vec::as_slice).unwrap_or_default();
+                Some(wanted::mapping(errors, generation))
+            }
+        }
+    }
+
+    fn digest_of(&mut self, kind: Kind, key: &Key, generation: i64) -> Option<u64> {
+        if kind == Kind::CertificateMapping && !self.mappings.contains_key(key) {
+            let digest = || digest(&wanted::mapping(&[], generation));
+            return Some(*self.working.entry(generation).or_insert_with(digest));
+        }
+        self.of(kind, key, generation).map(|status| digest(&status))
+    }
+}
+
+fn key(id: &ObjectId) -> Key {
+    Key { namespace: id.namespace.as_str().into(), name: id.name.as_str().into() }
+}
+
+impl Store {
+    /// Looks at every status again when it is next asked what is due.
+    pub fn look_at_status_again(&mut self) {
+        self.wanted.look_again();
+    }
+
+    /// At most `most` objects whose status is not what it should be: profiles and policies before mappings, and those that
+    /// changed last before others.
+    pub fn due(&mut self, most: usize) -> Vec<Due> {
+        if !self.published || self.dirty {
+            return Vec::new();
+        }
+        if std::mem::take(&mut self.wanted.stale) {
+            self.wanted.profiles = self.index.profile_reports().into_iter().map(|r| (key(&r.id), r)).collect();
+            self.wanted.policies = self.index.policy_reports().into_iter().map(|r| (key(&r.id), r)).collect();
+            self.wanted.mappings =
+                self.index.mapping_errors().iter().map(|(id, errors)| (key(id), errors.clone())).collect();
+            self.wanted.look = true;
+        }
+        if !std::mem::take(&mut self.wanted.look) {
+            return Vec::new();
+        }
+        let now = self.seconds();
+        let Self { sets, wanted, .. } = self;
+        // The `most` best so far, the worst of them on top.
+        let mut best: BinaryHeap<Reverse<(bool, u32, Kind, &Key, i64, u64)>> = BinaryHeap::with_capacity(most + 1);
+        let mut found = 0_usize;
+        let ours = sets.iter().filter(|(target, _)| writer::KINDS.contains(&target.kind));
+        for (kind, key, known) in ours
+            .flat_map(|(target, Set { objects, .. })| objects.iter().map(move |(key, known)| (target.kind, key, known)))
+        {
+            let Some(digest) = wanted.digest_of(kind, key, known.generation) else { continue };
+            if digest == known.status {
+                continue;
+            }
+            if digest == known.written && now.saturating_sub(known.written_at) < DISPUTE {
+                // Its event is on the way, or somebody disagrees; then it is looked at again in a minute.
+                continue;
+            }
+            found += 1;
+            best.push(Reverse((kind != Kind::CertificateMapping, known.changed, kind, key, known.generation, digest)));
+            if best.len() > most {
+                best.pop();
+            }
+        }
+        let due: Vec<Due> = best
+            .into_sorted_vec()
+            .into_iter()
+            .filter_map(|Reverse((_, _, kind, key, generation, digest))| {
+                Some(Due { kind, key: key.clone(), generation, status: wanted.of(kind, key, generation)?, digest })
+            })
+            .collect();
+        // What was left out is due next time.
+        wanted.look = found > due.len();
+        self.health.status_backlog(found.saturating_sub(due.len()));
+        due
+    }
+
+    /// Notes that a status was written, or need not be.
+    pub fn note_written(&mut self, due: &Due) {
+        let now = self.seconds();
+        let sets = self.sets.iter_mut().filter(|(target, _)| target.kind == due.kind);
+        for (_, set) in sets {
+            if let Some(known) = set.objects.get_mut(&due.key) {
+                (known.written, known.written_at) = (due.digest, now);
+            }
+        }
+    }
+
+    /// Seconds of the process's life.
+    pub(super) fn seconds(&self) -> u32 {
+        u32::try_from(self.health.now() / 1000).unwrap_or(u32::MAX)
+    }
+}

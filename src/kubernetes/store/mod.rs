@@ -1,0 +1,389 @@
+//! What is known of the cluster, and the index that it feeds.
+//!
+//! Owns which objects exist, which list they were told in, and which trust sources have to be watched. Objects themselves
+//! go straight into the core's index; here a hundred thousand of them are a name and a few numbers each.
+
+mod due;
+
+pub use due::Due;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use serde_json::value::RawValue;
+use tokio::sync::Notify;
+
+use self::due::Wanted;
+use super::api::{ApiError, Target};
+use super::follow::Listener;
+use super::health::Health;
+use super::status;
+use super::wire::{Key, Received};
+use crate::domain::index::Index;
+use crate::domain::spec::{Kind, NamespacesFrom, Object, ObjectId, Origin, TrustProfileSpec};
+
+/// How often one watch's unchanging failure is logged.
+const LOG_AGAIN: Duration = Duration::from_secs(60);
+
+/// Which namespaces are followed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Scope {
+    /// All of them.
+    Cluster,
+    /// These.
+    Namespaces(BTreeSet<String>),
+}
+
+impl Scope {
+    /// The sets of objects that are followed from the start.
+    pub fn targets(&self) -> Vec<Target> {
+        let kinds = [Kind::TrustProfile, Kind::CertificatePolicy, Kind::CertificateMapping];
+        match self {
+            Self::Cluster => kinds.map(|kind| Target::all(kind, None)).to_vec(),
+            Self::Namespaces(names) => {
+                names.iter().flat_map(|name| kinds.map(|kind| Target::all(kind, Some(name)))).collect()
+            }
+        }
+    }
+
+    /// The namespaces themselves, for their labels.
+    fn namespaces(&self) -> Vec<Target> {
+        match self {
+            Self::Cluster => vec![Target::all(Kind::Namespace, None)],
+            Self::Namespaces(names) => {
+                let one = |name: &String| Target { name: Some(name.clone()), ..Target::all(Kind::Namespace, None) };
+                names.iter().map(one).collect()
+            }
+        }
+    }
+}
+
+/// How far a set of objects is known.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+enum Progress {
+    /// Nothing has been told yet.
+    Waiting,
+    /// A list is being told for the first time.
+    First,
+    /// A list is being told again, since then.
+    Again(Instant),
+    /// All of it.
+    Current,
+    /// The server says that there is nothing for us.
+    Denied,
+}
+
+/// A followed set of objects.
+#[derive(Debug)]
+struct Set {
+    progress: Progress,
+    objects: HashMap<Key, Known>,
+    /// Counts the lists.
+    epoch: u32,
+    heard: u64,
+    /// The last failure's class, and when it was logged.
+    failure: Option<(&'static str, Instant)>,
+}
+
+/// What is kept of an object.
+#[derive(Copy, Clone, Debug)]
+struct Known {
+    /// The list that told it last.
+    epoch: u32,
+    /// Identity, generation and labels: while these are the same, nothing that decides has changed.
+    content: u64,
+    generation: i64,
+    /// The digest of its status; 0 for none.
+    status: u64,
+    /// When `content` changed, in seconds of the process's life; 0 for what the first list told.
+    changed: u32,
+    /// The digest of the status that was last written, and when.
+    written: u64,
+    written_at: u32,
+}
+
+/// The state of one cluster.
+#[derive(Debug)]
+pub struct Store {
+    /// What the objects compile to.
+    pub index: Index,
+    scope: Scope,
+    sets: BTreeMap<Target, Set>,
+    /// The sources of each trust profile, and whether it asks for labels of namespaces.
+    references: BTreeMap<Key, BTreeSet<Target>>,
+    references_changed: bool,
+    wanted: Wanted,
+    dirty: bool,
+    published: bool,
+    notify: Rc<Notify>,
+    health: Arc<Health>,
+}
+
+impl Store {
+    /// A store that knows nothing; `notify` is told of every change.
+    pub fn new(scope: Scope, notify: Rc<Notify>, health: Arc<Health>) -> Self {
+        Self {
+            index: Index::new(),
+            scope,
+            sets: BTreeMap::new(),
+            references: BTreeMap::new(),
+            references_changed: false,
+            wanted: Wanted::default(),
+            dirty: false,
+            published: false,
+            notify,
+            health,
+        }
+    }
+
+    /// The sets that are to be followed now: those of the scope, and the sources that trust profiles name.
+    pub fn wanted(&self) -> BTreeSet<Target> {
+        self.scope.targets().into_iter().chain(self.references.values().flatten().cloned()).collect()
+    }
+
+    /// Whether [`Store::wanted`] may give something else than last time; told once.
+    pub fn take_references_changed(&mut self) -> bool {
+        std::mem::take(&mut self.references_changed)
+    }
+
+    /// Begins to know about a set.
+    pub fn add(&mut self, target: &Target) {
+        let heard = self.health.now();
+        let set = Set { progress: Progress::Waiting, objects: HashMap::new(), epoch: 0, heard, failure: None };
+        self.sets.insert(target.clone(), set);
+    }
+
+    /// Forgets a set that nobody refers to any more.
+    pub fn remove(&mut self, target: &Target) {
+        let Some(set) = self.sets.remove(target) else { return };
+        for key in set.objects.into_keys() {
+            self.index.delete(&id(target.kind, &key));
+        }
+        self.dirty = true;
+    }
+
+    /// Whether there is something to publish, and nothing that it should wait for: lists that are being told, for `patience`
+    /// at most once there is something to decide by.
+    pub fn is_due(&self, patience: Duration) -> bool {
+        let settled = |set: &Set| match set.progress {
+            Progress::Current | Progress::Denied => true,
+            Progress::Again(since) => since.elapsed() > patience,
+            // A source that a new profile names may take its time once decisions are made without it.
+            Progress::Waiting | Progress::First => self.published,
+        };
+        (self.dirty || !self.published) && self.sets.values().all(settled)
+    }
+
+    /// Notes that everything known has been published.
+    pub fn note_published(&mut self) {
+        self.dirty = false;
+        self.published = true;
+        self.wanted.outdate();
+    }
+
+    /// The sets that the first publication waits for.
+    pub fn waiting_for(&self) -> Vec<&Target> {
+        let waits = |set: &Set| matches!(set.progress, Progress::Waiting | Progress::First);
+        self.sets.iter().filter(|(_, set)| waits(set)).map(|(target, _)| target).collect()
+    }
+
+    /// Brings the ages of the watches to the metrics.
+    pub fn report_ages(&self) {
+        for kind in Kind::ALL {
+            let oldest = self.sets.iter().filter(|(target, _)| target.kind == kind).map(|(_, set)| set.heard).min();
+            self.health.heard(kind, oldest);
+        }
+    }
+
+    fn change(&mut self, target: &Target, received: Received) {
+        let Received { key, generation, uid, object, status } = received;
+        let now = if self.published { self.seconds() } else { 0 };
+        let Some(set) = self.sets.get_mut(target) else { return };
+        let content = content(&uid, generation, &object);
+        let read = |raw: &RawValue| serde_json::from_str(raw.get()).map_or(1, |status| status::digest(&status));
+        let status = status.as_deref().map_or(0, read);
+        let epoch = set.epoch;
+        let known = Known { epoch, content, generation, status, changed: now, written: 0, written_at: 0 };
+        match set.objects.get_mut(&key) {
+            Some(former) if former.content == content => {
+                former.epoch = epoch;
+                if std::mem::replace(&mut former.status, status) != status {
+                    self.wanted.look_again();
+                }
+                return;
+            }
+            Some(former) => *former = known,
+            None => {
+                set.objects.insert(key.clone(), known);
+            }
+        }
+        if let Object::TrustProfile { meta, spec } = &object {
+            let sources = sources(&self.scope, &meta.namespace, spec);
+            if self.references.insert(key, sources.clone()) != Some(sources) {
+                self.references_changed = true;
+            }
+        }
+        for error in &object.meta().unread {
+            tracing::warn!("{}: {error}", object.id());
+        }
+        self.index.apply(object);
+        self.dirty = true;
+        self.notify.notify_one();
+    }
+
+    fn delete(&mut self, target: &Target, key: &Key) {
+        let Some(set) = self.sets.get_mut(target) else { return };
+        if set.objects.remove(key).is_some() {
+            self.gone(target.kind, key);
+        }
+    }
+
+    fn gone(&mut self, kind: Kind, key: &Key) {
+        self.index.delete(&id(kind, key));
+        if kind == Kind::TrustProfile && self.references.remove(key).is_some() {
+            self.references_changed = true;
+        }
+        self.dirty = true;
+        self.notify.notify_one();
+    }
+}
+
+fn id(kind: Kind, key: &Key) -> ObjectId {
+    ObjectId { kind, namespace: key.namespace.to_string(), name: key.name.to_string(), origin: Origin::default() }
+}
+
+/// What tells a version of an object that matters from another. The API server counts generations for our kinds only; for
+/// the others the content itself does.
+fn content(uid: &str, generation: i64, object: &Object) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    uid.hash(&mut hasher);
+    generation.hash(&mut hasher);
+    object.meta().labels.hash(&mut hasher);
+    match object {
+        Object::ConfigMap { data, .. } | Object::Secret { data, .. } => data.hash(&mut hasher),
+        Object::ClusterTrustBundle { trust_bundle, .. } => trust_bundle.hash(&mut hasher),
+        _ => {}
+    }
+    hasher.finish()
+}
+
+/// What has to be watched for a trust profile.
+fn sources(scope: &Scope, namespace: &str, spec: &TrustProfileSpec) -> BTreeSet<Target> {
+    let lists = [&spec.trust_anchors, &spec.intermediates, &spec.trusted_peers];
+    let named = |kind: Kind, name: &str| Target {
+        kind,
+        namespace: kind.is_namespaced().then(|| namespace.to_owned()),
+        name: Some(name.to_owned()),
+    };
+    let mut targets = BTreeSet::new();
+    for source in lists.into_iter().flatten() {
+        targets.extend(source.config_map.iter().map(|key| named(Kind::ConfigMap, &key.name)));
+        targets.extend(source.secret.iter().map(|key| named(Kind::Secret, &key.name)));
+        targets.extend(source.cluster_trust_bundle.iter().map(|bundle| named(Kind::ClusterTrustBundle, &bundle.name)));
+    }
+    // A name that no object can have would only spoil the request.
+    targets.retain(|target| target.name.as_deref().is_some_and(is_name));
+    if spec.allowed_namespaces.from == NamespacesFrom::Selector {
+        targets.extend(scope.namespaces());
+    }
+    targets
+}
+
+fn is_name(name: &str) -> bool {
+    let allowed = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'-' | b'.' | b':');
+    !name.is_empty() && name.len() <= 253 && name.bytes().all(allowed)
+}
+
+/// Hears about one set and tells the store.
+#[derive(Debug)]
+pub struct Ear {
+    /// The store.
+    pub store: Rc<std::cell::RefCell<Store>>,
+    /// The set.
+    pub target: Target,
+}
+
+impl Ear {
+    fn with_set(&self, act: impl FnOnce(&mut Set)) {
+        if let Some(set) = self.store.borrow_mut().sets.get_mut(&self.target) {
+            act(set);
+        }
+    }
+}
+
+impl Listener for Ear {
+    fn listing(&mut self) {
+        self.with_set(|set| {
+            set.epoch = set.epoch.wrapping_add(1);
+            set.progress = match set.progress {
+                Progress::Waiting | Progress::First => Progress::First,
+                Progress::Denied | Progress::Current => Progress::Again(Instant::now()),
+                again @ Progress::Again(_) => again,
+            };
+        });
+    }
+
+    fn listed(&mut self) {
+        let mut store = self.store.borrow_mut();
+        let Some(set) = store.sets.get_mut(&self.target) else { return };
+        set.progress = Progress::Current;
+        if set.failure.take().is_some() {
+            tracing::info!(target = %self.target, "watched again");
+        }
+        let epoch = set.epoch;
+        let gone: Vec<Key> = set.objects.extract_if(|_, known| known.epoch != epoch).map(|(key, _)| key).collect();
+        for key in &gone {
+            store.gone(self.target.kind, key);
+        }
+        tracing::debug!(target = %self.target, gone = gone.len(), "listed");
+        store.notify.notify_one();
+    }
+
+    fn changed(&mut self, received: Box<Received>) {
+        self.store.borrow_mut().change(&self.target, *received);
+    }
+
+    fn deleted(&mut self, key: &Key) {
+        self.store.borrow_mut().delete(&self.target, key);
+    }
+
+    fn heard(&mut self) {
+        let now = self.store.borrow().health.now();
+        self.with_set(|set| {
+            set.heard = now;
+            if set.progress == Progress::Current && set.failure.take().is_some() {
+                tracing::info!(target = %self.target, "watched again");
+            }
+        });
+    }
+
+    fn failed(&mut self, error: &ApiError, pause: Duration) {
+        let mut store = self.store.borrow_mut();
+        store.health.failed(self.target.kind, error.class());
+        let notify = store.notify.clone();
+        let Some(set) = store.sets.get_mut(&self.target) else { return };
+        // The three kinds are waited for: without them there is nothing to decide by. A source that is not there, or not
+        // ours to read, is a fact that its profile reports.
+        let ours = matches!(self.target.kind, Kind::TrustProfile | Kind::CertificatePolicy | Kind::CertificateMapping);
+        if !ours && error.is_definite() && matches!(set.progress, Progress::Waiting | Progress::First) {
+            set.progress = Progress::Denied;
+            notify.notify_one();
+        }
+        let class = error.class();
+        let logged = set.failure.is_some_and(|(former, at)| former == class && at.elapsed() < LOG_AGAIN);
+        if logged {
+            return;
+        }
+        set.failure = Some((class, Instant::now()));
+        let retry_ms = u64::try_from(pause.as_millis()).unwrap_or(u64::MAX);
+        let hint = if ours && error.is_not_found() {
+            "; are the custom resource definitions installed (`certgate crds`)?"
+        } else {
+            ""
+        };
+        tracing::warn!(target = %self.target, retry_ms, "cannot watch: {error}{hint}");
+    }
+}

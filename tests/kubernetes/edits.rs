@@ -1,0 +1,220 @@
+//! What `kubectl apply` and `kubectl delete` do to decisions, and how soon.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::certgate::{Answer, Follower};
+use crate::cluster::Cluster;
+use crate::support::pki::Pki;
+use crate::support::policies::indent;
+use crate::with_cluster;
+
+/// How soon an edit must decide.
+const SOON: Duration = Duration::from_secs(1);
+
+/// A policy for `host` that reveals reasons; `mapping` is the section's content.
+pub fn policy(namespace: &str, name: &str, host: &str, profile: &str, mapping: &str) -> String {
+    format!(
+        "---\napiVersion: certgate.dev/v1alpha1\nkind: CertificatePolicy\nmetadata: {{name: {name}, namespace: {namespace}}}\n\
+         spec:\n  match: [{{hosts: [{host}]}}]\n  trustRef: {{name: {profile}}}\n  response: {{denial: {{reveal: Reason}}}}\n{mapping}\n"
+    )
+}
+
+/// A trust profile; `sources` are the trust anchors in YAML's flow form.
+pub fn profile(namespace: &str, name: &str, sources: &str) -> String {
+    format!(
+        "---\napiVersion: certgate.dev/v1alpha1\nkind: TrustProfile\nmetadata: {{name: {name}, namespace: {namespace}}}\n\
+         spec:\n  trustAnchors: {sources}\n  intermediates: [{{configMap: {{name: roots, key: issuing.crt}}}}]\n"
+    )
+}
+
+/// A ConfigMap with the authorities.
+pub fn roots(namespace: &str, pki: &Pki) -> String {
+    format!(
+        "---\napiVersion: v1\nkind: ConfigMap\nmetadata: {{name: roots, namespace: {namespace}}}\ndata:\n  ca.crt: |\n{}\n  issuing.crt: |\n{}\n",
+        indent(&pki.root.pem(), 4),
+        indent(&pki.issuing.pem(), 4)
+    )
+}
+
+/// A rule that allows a common name as a user.
+pub fn allow(common_name: &str, user: &str) -> String {
+    format!(
+        "  mapping: {{rules: [{{name: r, action: Allow, where: [{{field: Subject, attribute: CN, value: {common_name}}}], identity: {{user: {user}}}}}]}}"
+    )
+}
+
+async fn following(cluster: &Cluster, namespace: &str) -> Follower {
+    Follower::start(&cluster.admin_kubeconfig(), &[namespace]).await
+}
+
+#[test]
+fn edits_are_live_within_a_second() {
+    with_cluster(async |cluster: Arc<Cluster>| {
+        let (namespace, pki) = (cluster.new_namespace(), Pki::new());
+        let (host, client) = (format!("{namespace}.example"), pki.client("acme"));
+        let follower = following(&cluster, &namespace).await;
+        let mut asker = follower.asker().await;
+        assert_eq!(
+            asker.ask(&host, "/", Some(&client)).await,
+            Answer::Denied(403, String::new()),
+            "nothing is allowed yet"
+        );
+
+        cluster.apply(&[roots(&namespace, &pki), profile(&namespace, "p", "[{configMap: {name: roots}}]")].concat());
+        cluster.apply(&policy(&namespace, "a", &host, "p", &allow("acme", "first")));
+        asker.until(&Answer::allowed("first"), &host, &client, SOON).await;
+
+        let mut slowest = Duration::ZERO;
+        for round in 0..10 {
+            let user = format!("user-{round}");
+            cluster.apply(&policy(&namespace, "a", &host, "p", &allow("acme", &user)));
+            slowest = slowest.max(asker.until(&Answer::allowed(&user), &host, &client, SOON).await);
+        }
+        println!("slowest of 10 edits, after kubectl had returned: {slowest:?}");
+
+        cluster.kubectl(&["delete", "certpol", "a", "-n", &namespace]);
+        asker.until(&Answer::Denied(403, String::new()), &host, &client, SOON).await;
+
+        // An object of the same name is another object.
+        cluster.apply(&policy(&namespace, "a", &host, "p", &allow("acme", "again")));
+        asker.until(&Answer::allowed("again"), &host, &client, SOON).await;
+    });
+}
+
+#[test]
+fn mappings_come_and_go() {
+    with_cluster(async |cluster: Arc<Cluster>| {
+        let (namespace, pki) = (cluster.new_namespace(), Pki::new());
+        let (host, client) = (format!("{namespace}.example"), pki.client("acme"));
+        let follower = following(&cluster, &namespace).await;
+        let mut asker = follower.asker().await;
+        cluster.apply(
+            &[
+                roots(&namespace, &pki),
+                profile(&namespace, "p", "[{configMap: {name: roots}}]"),
+                policy(&namespace, "a", &host, "p", "  mapping: {selector: {matchLabels: {api: a}}}"),
+            ]
+            .concat(),
+        );
+        asker.until(&Answer::Denied(403, "NO_MAPPING".to_owned()), &host, &client, SOON).await;
+
+        let mapping = |label: &str, user: &str, state: &str| {
+            format!(
+                "apiVersion: certgate.dev/v1alpha1\nkind: CertificateMapping\nmetadata: {{name: m, namespace: {namespace}, labels: {{api: {label}}}}}\n\
+             spec: {{certificate: {{sha256: \"{}\"}}, identity: {{user: {user}}}, state: {state}}}\n",
+                client.sha256()
+            )
+        };
+        cluster.apply(&mapping("a", "mapped", "Enabled"));
+        asker.until(&Answer::allowed("mapped"), &host, &client, SOON).await;
+        cluster.apply(&mapping("a", "mapped", "Disabled"));
+        asker.until(&Answer::Denied(403, "ACCOUNT_DISABLED".to_owned()), &host, &client, SOON).await;
+        cluster.apply(&mapping("b", "mapped", "Enabled"));
+        asker.until(&Answer::Denied(403, "NO_MAPPING".to_owned()), &host, &client, SOON).await;
+        cluster.apply(&mapping("a", "other", "Enabled"));
+        asker.until(&Answer::allowed("other"), &host, &client, SOON).await;
+        cluster.kubectl(&["delete", "certmap", "m", "-n", &namespace]);
+        asker.until(&Answer::Denied(403, "NO_MAPPING".to_owned()), &host, &client, SOON).await;
+    });
+}
+
+#[test]
+fn trust_sources_are_followed_and_their_last_good_content_is_kept() {
+    with_cluster(async |cluster: Arc<Cluster>| {
+        let (namespace, pki, others) = (cluster.new_namespace(), Pki::new(), Pki::new());
+        let (host, client) = (format!("{namespace}.example"), pki.client("acme"));
+        let stranger = others.client("acme");
+        let follower = following(&cluster, &namespace).await;
+        let mut asker = follower.asker().await;
+        let allowed = Answer::allowed("u");
+        // The policy comes first, then its profile, then what that refers to: the order does not matter.
+        cluster.apply(&policy(&namespace, "a", &host, "p", &allow("acme", "u")));
+        asker.until(&Answer::Denied(503, "TRUST_UNAVAILABLE".to_owned()), &host, &client, SOON).await;
+        cluster.apply(&profile(&namespace, "p", "[{configMap: {name: roots}}]"));
+        cluster.apply(&roots(&namespace, &pki));
+        asker.until(&allowed, &host, &client, SOON).await;
+        assert_ne!(asker.ask(&host, "/", Some(&stranger)).await, allowed);
+
+        // Deleted or broken, the source keeps its last good content.
+        cluster.kubectl(&["delete", "configmap", "roots", "-n", &namespace]);
+        let broken = roots(&namespace, &pki).replace("BEGIN CERTIFICATE", "BEGIN NONSENSE");
+        cluster.apply(&broken);
+        // Something that is seen to arrive after it.
+        cluster.apply(&policy(&namespace, "b", "arrived.example", "p", &allow("acme", "seen")));
+        asker.until(&Answer::allowed("seen"), "arrived.example", &client, SOON).await;
+        assert_eq!(asker.ask(&host, "/", Some(&client)).await, allowed);
+
+        // Replaced, it takes effect.
+        cluster.apply(&roots(&namespace, &others));
+        asker.until(&allowed, &host, &stranger, SOON).await;
+        assert_ne!(asker.ask(&host, "/", Some(&client)).await, allowed);
+
+        // The profile turns to a Secret that it has not named before.
+        cluster.kubectl(&[
+            "create",
+            "secret",
+            "generic",
+            "s",
+            "-n",
+            &namespace,
+            &format!("--from-literal=tls.ca={}", pki.root.pem()),
+        ]);
+        cluster.apply(&roots(&namespace, &pki));
+        cluster.apply(&profile(&namespace, "p", "[{secret: {name: s, key: tls.ca}}]"));
+        asker.until(&allowed, &host, &client, SOON).await;
+        assert_ne!(asker.ask(&host, "/", Some(&stranger)).await, allowed);
+    });
+}
+
+#[test]
+fn cluster_trust_bundles_are_trust_sources() {
+    with_cluster(async |cluster: Arc<Cluster>| {
+        let (namespace, pki) = (cluster.new_namespace(), Pki::new());
+        let (host, client) = (format!("{namespace}.example"), pki.client("acme"));
+        let follower = following(&cluster, &namespace).await;
+        let mut asker = follower.asker().await;
+        cluster.apply(&[
+            roots(&namespace, &pki),
+            profile(&namespace, "p", &format!("[{{clusterTrustBundle: {{name: bundle-{namespace}}}}}]")),
+            policy(&namespace, "a", &host, "p", &allow("acme", "u")),
+            format!("---\napiVersion: certificates.k8s.io/v1beta1\nkind: ClusterTrustBundle\nmetadata: {{name: bundle-{namespace}}}\n\
+                     spec:\n  trustBundle: |\n{}\n", indent(&pki.root.pem(), 4)),
+        ].concat());
+        asker.until(&Answer::allowed("u"), &host, &client, SOON).await;
+    });
+}
+
+#[test]
+fn profiles_are_shared_with_the_namespaces_that_they_allow() {
+    with_cluster(async |cluster: Arc<Cluster>| {
+        let (home, guest, pki) = (cluster.new_namespace(), cluster.new_namespace(), Pki::new());
+        let (host, client) = (format!("{guest}.example"), pki.client("acme"));
+        let follower = Follower::start(&cluster.admin_kubeconfig(), &[&home, &guest]).await;
+        let mut asker = follower.asker().await;
+        let denied = Answer::Denied(503, "TRUST_UNAVAILABLE".to_owned());
+        let shared = |rest: &str| {
+            format!("{}  allowedNamespaces: {rest}\n", profile(&home, "p", "[{configMap: {name: roots}}]"))
+        };
+        let guest_policy = policy(&guest, "a", &host, "p", &allow("acme", "u"))
+            .replace("trustRef: {name: p}", &format!("trustRef: {{name: p, namespace: {home}}}"));
+        cluster.apply(&[roots(&home, &pki), shared("{from: Same}"), guest_policy].concat());
+        let answer = asker.ask(&host, "/", Some(&client)).await;
+        assert!(!matches!(answer, Answer::Allowed(_)), "{answer:?}");
+        cluster.apply(&shared("{from: All}"));
+        asker.until(&Answer::allowed("u"), &host, &client, SOON).await;
+        cluster.apply(&shared("{from: Selector, selector: {matchLabels: {team: pay}}}"));
+        let until_denied = async |asker: &mut crate::certgate::Asker| {
+            crate::support::wait::until("the guest is denied", SOON, async || {
+                (!matches!(asker.ask(&host, "/", Some(&client)).await, Answer::Allowed(_))).then_some(())
+            })
+            .await;
+        };
+        until_denied(&mut asker).await;
+        cluster.kubectl(&["label", "namespace", &guest, "team=pay"]);
+        asker.until(&Answer::allowed("u"), &host, &client, SOON).await;
+        cluster.kubectl(&["label", "namespace", &guest, "team-"]);
+        until_denied(&mut asker).await;
+        let _ = denied;
+    });
+}
