@@ -3,7 +3,7 @@
 CARGO ?= cargo
 export CARGO_TERM_COLOR ?= auto
 
-.PHONY: help build test test-unit test-e2e test-scale lint fmt deny demo docs fuzz clean
+.PHONY: help build demo test test-debug test-scale lint fmt deny clean
 
 help: ## List the recipes.
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -11,16 +11,19 @@ help: ## List the recipes.
 build: ## Build the release binary.
 	$(CARGO) build --release --locked
 
-test: test-unit test-e2e test-scale ## Run every test, with the real Envoy.
+demo: ## Show the main job with a real Envoy; KEEP=1 leaves it up.
+	@scripts/fetch-envoy >/dev/null
+	@$(CARGO) build --quiet --locked --bin certgate --example demo
+	@$(CARGO) run --quiet --locked --example demo
 
-test-unit: ## Unit, property, contract and conformance tests.
-	$(CARGO) test --locked --lib --bins --tests
+test: test-debug test-scale ## Run every test, with the real Envoy.
 
-test-e2e: ## End-to-end tests with the real Envoy.
-	@true
+test-debug: ## Unit, property, contract, conformance and end-to-end tests.
+	scripts/fetch-envoy >/dev/null
+	$(CARGO) test --locked
 
-test-scale: ## The figures: 100,000 mappings in a directory, measured with the release binary.
-	@true
+test-scale: ## The figures: 100,000 mappings in a directory, optimized.
+	$(CARGO) test --locked --profile measure --test scale -- --ignored --test-threads=1 --nocapture
 
 lint: fmt deny ## Formatting, clippy with warnings denied, dependencies.
 	$(CARGO) clippy --locked --all-targets -- -D warnings

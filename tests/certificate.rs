@@ -1,5 +1,7 @@
 //! What counts as a certificate: one good one, and one thing wrong at a time.
 
+#![allow(clippy::unwrap_used, reason = "a test may panic and print")]
+
 #[path = "support/der.rs"]
 mod support;
 
@@ -122,7 +124,6 @@ fn one_thing_wrong_is_enough() {
         ("octet after usage", |d| d.set(after(ext::key_usage(&[0]))), "2.5.29.15: 1 octets after"),
         ("octet after purposes", |d| d.set(after(ext::purposes(&[ext::CLIENT_AUTH]))), "2.5.29.37: 1 octets after"),
         ("empty usage", |d| d.set(ext::any(ext::KEY_USAGE, true, bits(&[]))), "2.5.29.15: a list"),
-        ("usage with trailing zero bits", |d| d.set(ext::any(ext::KEY_USAGE, true, bits(&[0x80]))), "2.5.29.15: BIT"),
         ("empty purposes", |d| d.set(ext::purposes(&[])), "2.5.29.37: a list"),
         ("path length without cA", |d| d.set(constraints(seq(&[int(1)]))), "path length without cA"),
         ("negative path length", |d| d.set(constraints(seq(&[yes(), tlv(2, [0xff])]))), "2.5.29.19: INTEGER is neg"),
@@ -201,6 +202,7 @@ fn tolerated_on_purpose() {
         ("serial of 20 octets", |d| d.serial = vec![0x7f; 20], ""),
         ("unique identifiers", |d| d.unique_ids = [implicit(1, [0, 1]), implicit(2, [0, 1])].concat(), ""),
         ("unknown critical extension", |d| d.set(ext::any("1.2.3.4", true, vec![])), ""),
+        ("keyUsage with trailing zero bits", |d| d.set(ext::any(ext::KEY_USAGE, true, bits(&[0x80, 0]))), ""),
         ("huge path length", |d| d.set(constraints(seq(&[yes(), tlv(2, [0x7f; 9])]))), ""),
     ];
     for (row, change, _) in rows {

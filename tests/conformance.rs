@@ -3,6 +3,8 @@
 //! The cases lie beside the project (`../shared/conformance`); where they are missing the test says so and passes.
 //! Divergences are listed with their reasons, and a listed divergence that no longer occurs fails the test.
 
+#![allow(clippy::unwrap_used, clippy::print_stdout, clippy::print_stderr, reason = "a test may panic and print")]
+
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;

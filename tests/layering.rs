@@ -115,7 +115,7 @@ fn lines_naming(code: &str, word: &str) -> Vec<usize> {
         line.match_indices(word).any(|(at, _)| {
             let before = line[..at].chars().next_back();
             let after = line[at + word.len()..].chars().next();
-            !before.is_some_and(is_name) && !(after.is_some_and(is_name) && !word.ends_with('!'))
+            before.is_none_or(|c| !is_name(c)) && (word.ends_with('!') || after.is_none_or(|c| !is_name(c)))
         })
     };
     code.lines().enumerate().filter(|(_, line)| names(line)).map(|(at, _)| at + 1).collect()

@@ -1,8 +1,6 @@
 //! What 100,000 mappings cost. A measurement, not a check of behaviour: run it in release with
 //! `cargo test --release --test mapping_scale -- --ignored --nocapture`.
 
-#![expect(clippy::print_stdout, reason = "the figures are what this is for")]
-
 use std::time::{Duration, Instant};
 
 use certgate::domain::index::Index;

@@ -1,61 +1,30 @@
 //! Path validation, rule by rule: a good chain of three passes, and with one thing changed it ends as the row says.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::type_complexity,
+    reason = "a test may panic and print; tables of cases are types"
+)]
+
+#[path = "support/chain.rs"]
+mod chain;
 #[path = "support/der.rs"]
 mod support;
 
-use std::collections::HashSet;
 use std::sync::Arc;
 
 use aws_lc_rs::signature as lc;
 use certgate::domain::certificate::Certificate;
 use certgate::domain::der::tag;
-use certgate::domain::oid::Oid;
 use certgate::domain::path::signature::Sha1;
-use certgate::domain::path::{KeyPurpose, LeafRule, PathParameters, SignaturePolicy, UsageRule};
+use certgate::domain::path::{KeyPurpose, SignaturePolicy, UsageRule};
 use certgate::domain::reason::Reason;
-use certgate::domain::trace::{NoTrace, Recorder, Verdict};
-use certgate::domain::trust::{Believed, TrustMode, TrustParameters, TrustProfile, lint_anchor};
+use certgate::domain::trace::NoTrace;
+use certgate::domain::trust::{TrustParameters, TrustProfile};
+use chain::{Chain, DAY, any_leaf, bmp_name, critical_access, critical_names, rsa_spki};
 use support::{
-    Draft, Key, NOW, bits, context, directory, dns, email, ext, implicit, int, ip, name, oid, other, seq, tlv, upn, uri,
+    Key, NOW, bits, context, directory, dns, email, ext, implicit, int, ip, name, oid, other, seq, tlv, upn, uri,
 };
-
-const DAY: i64 = 86_400;
-
-/// Root, intermediate and leaf before they are signed, and the profile that judges them.
-struct Chain {
-    root: Draft,
-    ica: Draft,
-    leaf: Draft,
-    root_key: Key,
-    ica_key: Key,
-    leaf_key: Key,
-    profile: TrustParameters,
-}
-
-impl Chain {
-    fn new() -> Self {
-        let (root_key, ica_key, leaf_key) = (Key::ed25519(), Key::ed25519(), Key::ed25519());
-        Self {
-            root: Draft::ca("CN=Root", "CN=Root", &root_key),
-            ica: Draft::ca("CN=ICA,O=Contoso", "CN=Root", &ica_key),
-            leaf: Draft::client("CN=client,O=Contoso", "CN=ICA,O=Contoso", &leaf_key),
-            root_key,
-            ica_key,
-            leaf_key,
-            profile: TrustParameters::default(),
-        }
-    }
-
-    fn signed(&self) -> [Arc<Certificate>; 3] {
-        [self.leaf.sign(&self.ica_key), self.ica.sign(&self.root_key), self.root.sign(&self.root_key)]
-    }
-
-    fn judge(&self) -> Result<(), Reason> {
-        let [leaf, ica, root] = self.signed();
-        let profile = TrustProfile::new(TrustParameters { anchors: vec![root], ..self.profile.clone() });
-        profile.verify(&leaf, &[ica], NOW, &mut NoTrace).map(|_| ()).map_err(|denial| denial.reason)
-    }
-}
 
 /// A name, a change to the good chain, and how it ends.
 type Row = (&'static str, fn(&mut Chain), Result<(), Reason>);
@@ -111,20 +80,6 @@ fn form_of_the_leaf() {
     ]);
 }
 
-fn critical_access() -> support::Extension {
-    let access = seq(&[seq(&[oid("1.3.6.1.5.5.7.48.2"), uri("http://a.example/")])]);
-    ext::any("1.3.6.1.5.5.7.1.1", true, access)
-}
-
-fn critical_names() -> support::Extension {
-    let (oid, _, value) = ext::names(&[dns("a.example")]);
-    (oid, true, value)
-}
-
-fn any_leaf(chain: &mut Chain) {
-    chain.profile.requirements.leaf = LeafRule::AnyCertificate;
-}
-
 #[test]
 #[rustfmt::skip]
 fn issuers() {
@@ -164,18 +119,6 @@ fn anchors_are_names_and_keys() {
     ]);
 }
 
-fn bmp_name(text: &str) -> Vec<u8> {
-    let value: Vec<u8> = text.encode_utf16().flat_map(u16::to_be_bytes).collect();
-    seq(&[tlv(tag::SET, seq(&[oid("2.5.4.3"), tlv(tag::BMP_STRING, value)]))])
-}
-
-/// An RSA key that nobody has the other half of.
-fn rsa_spki(bits_: usize) -> Vec<u8> {
-    let modulus = [&[0][..], &vec![0xff; bits_ / 8]].concat();
-    let key = seq(&[tlv(tag::INTEGER, modulus), tlv(tag::INTEGER, [1, 0, 1])]);
-    seq(&[seq(&[oid("1.2.840.113549.1.1.1"), tlv(tag::NULL, [])]), bits(&key)])
-}
-
 #[test]
 #[rustfmt::skip]
 fn signatures_and_keys() {
@@ -185,17 +128,17 @@ fn signatures_and_keys() {
         ("intermediate forged", |c| c.ica.forged = true, Err(Reason::SignatureInvalid)),
         ("leaf by another key", |c| c.ica.spki = Key::ed25519().spki(), Err(Reason::SignatureInvalid)),
         ("other issuer name", |c| c.leaf.issuer = name("CN=Other"), Err(Reason::CertUntrusted)),
-        ("RSA", |c| { c.ica_key = Key::rsa(); c.ica.spki = c.ica_key.spki() }, Ok(())),
-        ("RSA forged", |c| { c.ica_key = Key::rsa(); c.ica.spki = c.ica_key.spki(); c.leaf.forged = true }, Err(Reason::SignatureInvalid)),
-        ("RSA without NULL", |c| { c.ica_key = Key::rsa_with(&lc::RSA_PKCS1_SHA512, seq(&[oid("1.2.840.113549.1.1.13")])); c.ica.spki = c.ica_key.spki() }, Ok(())),
-        ("RSA-PSS", |c| { c.ica_key = pss("2.16.840.1.101.3.4.2.1", 32); c.ica.spki = c.ica_key.spki() }, Ok(())),
-        ("RSA-PSS, short salt", |c| { c.ica_key = pss("2.16.840.1.101.3.4.2.1", 20); c.ica.spki = c.ica_key.spki() }, Err(Reason::SignatureInvalid)),
-        ("RSA-PSS, other hash", |c| { c.ica_key = pss("2.16.840.1.101.3.4.2.2", 48); c.ica.spki = c.ica_key.spki() }, Err(Reason::SignatureInvalid)),
-        ("RSA with SHA-1", |c| { c.ica_key = Key::rsa_with(&lc::RSA_PKCS1_SHA256, seq(&[oid(SHA1_RSA), tlv(tag::NULL, [])])); c.ica.spki = c.ica_key.spki() }, Err(Reason::SignatureInvalid)),
-        ("P-256", |c| { c.ica_key = Key::p256(); c.ica.spki = c.ica_key.spki() }, Ok(())),
-        ("P-384 with SHA-384", |c| { c.ica_key = Key::ec(&lc::ECDSA_P384_SHA384_ASN1_SIGNING, "1.3.132.0.34", "1.2.840.10045.4.3.3"); c.ica.spki = c.ica_key.spki() }, Ok(())),
-        ("P-521 with SHA-256", |c| { c.ica_key = Key::ec(&lc::ECDSA_P521_SHA256_ASN1_SIGNING, "1.3.132.0.35", "1.2.840.10045.4.3.2"); c.ica.spki = c.ica_key.spki() }, Ok(())),
-        ("P-521 with SHA-512", |c| { c.ica_key = Key::ec(&lc::ECDSA_P521_SHA512_ASN1_SIGNING, "1.3.132.0.35", "1.2.840.10045.4.3.4"); c.ica.spki = c.ica_key.spki() }, Ok(())),
+        ("RSA", |c| { c.set_ica_key(Key::rsa()) }, Ok(())),
+        ("RSA forged", |c| { c.set_ica_key(Key::rsa()); c.leaf.forged = true }, Err(Reason::SignatureInvalid)),
+        ("RSA without NULL", |c| { c.set_ica_key(Key::rsa_with(&lc::RSA_PKCS1_SHA512, seq(&[oid("1.2.840.113549.1.1.13")]))) }, Ok(())),
+        ("RSA-PSS", |c| { c.set_ica_key(pss("2.16.840.1.101.3.4.2.1", 32)) }, Ok(())),
+        ("RSA-PSS, short salt", |c| { c.set_ica_key(pss("2.16.840.1.101.3.4.2.1", 20)) }, Err(Reason::SignatureInvalid)),
+        ("RSA-PSS, other hash", |c| { c.set_ica_key(pss("2.16.840.1.101.3.4.2.2", 48)) }, Err(Reason::SignatureInvalid)),
+        ("RSA with SHA-1", |c| { c.set_ica_key(Key::rsa_with(&lc::RSA_PKCS1_SHA256, seq(&[oid(SHA1_RSA), tlv(tag::NULL, [])]))) }, Err(Reason::SignatureInvalid)),
+        ("P-256", |c| { c.set_ica_key(Key::p256()) }, Ok(())),
+        ("P-384 with SHA-384", |c| { c.set_ica_key(Key::ec(&lc::ECDSA_P384_SHA384_ASN1_SIGNING, "1.3.132.0.34", "1.2.840.10045.4.3.3")) }, Ok(())),
+        ("P-521 with SHA-256", |c| { c.set_ica_key(Key::ec(&lc::ECDSA_P521_SHA256_ASN1_SIGNING, "1.3.132.0.35", "1.2.840.10045.4.3.2")) }, Ok(())),
+        ("P-521 with SHA-512", |c| { c.set_ica_key(Key::ec(&lc::ECDSA_P521_SHA512_ASN1_SIGNING, "1.3.132.0.35", "1.2.840.10045.4.3.4")) }, Ok(())),
         ("secp256k1", |c| c.leaf.spki = ec_spki("1.3.132.0.10", 65), Err(Reason::SignatureInvalid)),
         ("P-256 for SHA-256 named Ed25519", |c| { c.ica_key = Key::p256(); c.ica.spki = Key::ed25519().spki() }, Err(Reason::SignatureInvalid)),
         ("unknown algorithm", |c| { c.leaf.inner_algorithm = Some(seq(&[oid("1.2.3")])); c.leaf.outer_algorithm = c.leaf.inner_algorithm.clone() }, Err(Reason::SignatureInvalid)),
@@ -237,6 +180,9 @@ fn sha1_counts_only_where_it_is_asked_for() {
     assert!(invalid.contains("does not verify"), "{invalid}");
 }
 
+/// A leaf's purposes, and how each rule takes them.
+type Purposes = (&'static str, Option<&'static [&'static str]>, [(UsageRule, Result<(), Reason>); 5]);
+
 #[test]
 #[rustfmt::skip]
 fn key_purposes() {
@@ -245,7 +191,7 @@ fn key_purposes() {
     const OR_ANY: UsageRule = UsageRule::PermittedOrAny(KeyPurpose::ClientAuth);
     const SERVER: UsageRule = UsageRule::Permitted(KeyPurpose::ServerAuth);
     const DENIED: Result<(), Reason> = Err(Reason::EkuNotPermitted);
-    let rows: &[(&str, Option<&[&str]>, [(UsageRule, Result<(), Reason>); 5])] = &[
+    let rows: &[Purposes] = &[
         ("client", Some(&[ext::CLIENT_AUTH]), [(LISTED, Ok(())), (PERMITTED, Ok(())), (OR_ANY, Ok(())), (SERVER, DENIED), (UsageRule::Unchecked, Ok(()))]),
         ("server", Some(&[ext::SERVER_AUTH]), [(LISTED, DENIED), (PERMITTED, DENIED), (OR_ANY, DENIED), (SERVER, Ok(())), (UsageRule::Unchecked, Ok(()))]),
         ("both", Some(&[ext::SERVER_AUTH, ext::CLIENT_AUTH]), [(LISTED, Ok(())), (PERMITTED, Ok(())), (OR_ANY, Ok(())), (SERVER, Ok(())), (UsageRule::Unchecked, Ok(()))]),
@@ -381,139 +327,6 @@ fn both(chain: &mut Chain, policy: &str) {
 fn mapped(chain: &mut Chain) {
     chain.ica.set(ext::policies(&["1.2.3"]));
     chain.ica.set(ext::mappings(&[("1.2.3", "1.2.5")]));
-}
-
-#[test]
-#[rustfmt::skip]
-fn lists_narrow_and_veto() {
-    let chain = Chain::new();
-    let [leaf, ica, root] = chain.signed();
-    let set = |certificates: &[&Arc<Certificate>]| certificates.iter().map(|c| c.sha256()).collect::<HashSet<_>>();
-    let base = || TrustParameters { anchors: vec![Arc::clone(&root)], ..TrustParameters::default() };
-    let rows = [
-        ("issuing authority listed", TrustParameters { issuing_authorities: Some(set(&[&ica])), ..base() }, Ok(())),
-        ("only the root listed", TrustParameters { issuing_authorities: Some(set(&[&root])), ..base() }, Err(Reason::IssuerNotAuthorized)),
-        ("nobody listed", TrustParameters { issuing_authorities: Some(set(&[])), ..base() }, Err(Reason::IssuerNotAuthorized)),
-        ("trust list names the root", TrustParameters { trust_list: Some(set(&[&root])), ..base() }, Ok(())),
-        ("trust list names the intermediate", TrustParameters { trust_list: Some(set(&[&ica])), ..base() }, Ok(())),
-        ("trust list names the leaf", TrustParameters { trust_list: Some(set(&[&leaf])), ..base() }, Err(Reason::IssuerNotInTrustList)),
-        ("leaf disallowed", TrustParameters { disallowed: set(&[&leaf]), ..base() }, Err(Reason::CertDisallowed)),
-        ("intermediate disallowed", TrustParameters { disallowed: set(&[&ica]), ..base() }, Err(Reason::CertDisallowed)),
-        ("root disallowed", TrustParameters { disallowed: set(&[&root]), ..base() }, Err(Reason::CertDisallowed)),
-        ("no anchors", TrustParameters::default(), Err(Reason::CertUntrusted)),
-        ("peer listed", TrustParameters { mode: TrustMode::Peer, peers: vec![Arc::clone(&leaf)], ..base() }, Ok(())),
-        ("peer not listed", TrustParameters { mode: TrustMode::Peer, peers: vec![Arc::clone(&ica)], ..base() }, Err(Reason::CertUntrusted)),
-        ("peer disallowed", TrustParameters { mode: TrustMode::Peer, peers: vec![Arc::clone(&leaf)], disallowed: set(&[&leaf]), ..base() }, Err(Reason::CertDisallowed)),
-        ("peer with issuing authorities", TrustParameters { mode: TrustMode::Peer, peers: vec![Arc::clone(&leaf)], issuing_authorities: Some(set(&[&ica])), ..base() }, Err(Reason::IssuerNotAuthorized)),
-        ("peer or chain, chain", TrustParameters { mode: TrustMode::PeerOrChain, ..base() }, Ok(())),
-        ("peer or chain, peer", TrustParameters { mode: TrustMode::PeerOrChain, anchors: vec![], peers: vec![Arc::clone(&leaf)], ..base() }, Ok(())),
-        ("peer or chain, chain with its authority", TrustParameters { mode: TrustMode::PeerOrChain, peers: vec![Arc::clone(&leaf)], issuing_authorities: Some(set(&[&ica])), ..base() }, Ok(())),
-        ("peers count in chain mode for nothing", TrustParameters { anchors: vec![], peers: vec![Arc::clone(&leaf)], ..base() }, Err(Reason::CertUntrusted)),
-    ];
-    for (row, parameters, want) in rows {
-        let found = TrustProfile::new(parameters).verify(&leaf, &[Arc::clone(&ica)], NOW, &mut NoTrace);
-        assert_eq!(found.map(|_| ()).map_err(|denial| denial.reason), want, "{row}");
-    }
-}
-
-#[test]
-fn a_peer_needs_its_dates_and_nothing_else() {
-    let mut chain = Chain::new();
-    chain.leaf.set(ext::purposes(&[ext::SERVER_AUTH]));
-    chain.leaf.forged = true;
-    let [leaf, ..] = chain.signed();
-    let parameters =
-        TrustParameters { mode: TrustMode::Peer, peers: vec![Arc::clone(&leaf)], ..TrustParameters::default() };
-    let profile = TrustProfile::new(parameters);
-    let verified = profile.verify(&leaf, &[], NOW, &mut NoTrace).unwrap();
-    assert_eq!((verified.believed(), verified.path().len()), (Believed::Peer, 1));
-    assert!(verified.issuer().is_none());
-    assert_eq!(verified.valid_until(), leaf.not_after());
-    let late = profile.verify(&leaf, &[], NOW.plus(2 * DAY), &mut NoTrace).unwrap_err();
-    assert_eq!(late.reason, Reason::CertExpired);
-}
-
-#[test]
-fn what_was_verified_is_told() {
-    let mut chain = Chain::new();
-    chain.ica.valid(NOW.minus(DAY), NOW.plus(10));
-    both(&mut chain, "1.2.3");
-    let [leaf, ica, root] = chain.signed();
-    let profile = TrustProfile::new(TrustParameters { anchors: vec![root.clone()], ..TrustParameters::default() });
-    let mut recorder = Recorder::default();
-    let presented = [Arc::clone(&root), Arc::clone(&leaf), Arc::clone(&ica)];
-    let verified = profile.verify(&leaf, &presented, NOW, &mut recorder).unwrap();
-    assert!(verified.path().iter().zip([&leaf, &ica, &root]).all(|(found, want)| Arc::ptr_eq(found, want)));
-    assert!(Arc::ptr_eq(verified.leaf(), &leaf) && Arc::ptr_eq(verified.issuer().unwrap(), &ica));
-    assert_eq!((verified.believed(), verified.valid_until()), (Believed::Chain, NOW.plus(10)));
-    assert_eq!(verified.policies().policies, ["1.2.3".parse::<Oid>().unwrap()]);
-    let last = recorder.steps().last().unwrap();
-    assert_eq!(last.verdict, Verdict::Pass);
-    let sooner = profile.verify_with(&leaf, &presented, NOW, &mut NoTrace, |_, _| Ok(Some(NOW.plus(3)))).unwrap();
-    assert_eq!(sooner.valid_until(), NOW.plus(3));
-}
-
-#[test]
-fn a_self_signed_leaf_has_no_issuing_authority() {
-    let key = Key::ed25519();
-    let leaf = Draft::client("CN=self", "CN=self", &key).sign(&key);
-    let anchors = vec![Arc::clone(&leaf)];
-    let plain = TrustParameters { anchors: anchors.clone(), ..TrustParameters::default() };
-    assert!(TrustProfile::new(plain).verify(&leaf, &[], NOW, &mut NoTrace).is_ok());
-    let listed = HashSet::from([leaf.sha256()]);
-    let listed = TrustParameters { anchors, issuing_authorities: Some(listed), ..TrustParameters::default() };
-    let denial = TrustProfile::new(listed).verify(&leaf, &[], NOW, &mut NoTrace).unwrap_err();
-    assert_eq!(denial.reason, Reason::IssuerNotAuthorized);
-}
-
-#[test]
-#[rustfmt::skip]
-fn denials_say_what_was_compared() {
-    let rows: &[(&str, fn(&mut Chain), &[&str])] = &[
-        ("expired leaf", |c| c.leaf.valid(NOW.minus(DAY), NOW.minus(1)), &["client certificate: expired at 2027-01-15T07:59:59Z, now 2027-01-15T08:00:00Z"]),
-        ("expired CA", |c| c.ica.valid(NOW.minus(DAY), NOW.minus(1)), &["CA certificate CN=ICA,O=Contoso: expired at", "path: [CN=client,O=Contoso] issued by [CN=ICA,O=Contoso]"]),
-        ("unknown issuer", |c| c.leaf.issuer = name("CN=Other"), &["its issuer's name (CN=Other)"]),
-        ("usage", |c| c.leaf.set(ext::purposes(&[ext::SERVER_AUTH])), &["clientAuth: it lists serverAuth"]),
-        ("name", |c| c.ica.set(ext::constraints(&[dns("a.example")], &[])), &["dNSName client.example is not within a permitted subtree of CN=ICA,O=Contoso"]),
-        ("weak key", |c| c.leaf.spki = rsa_spki(1024), &["RSA-1024 key is below the minimum of 2048 bits"]),
-        ("path length", |c| c.profile.requirements.max_path_length = 0, &["more than 0 intermediate"]),
-    ];
-    for (row, change, wanted) in rows {
-        let mut chain = Chain::new();
-        change(&mut chain);
-        let [leaf, ica, root] = chain.signed();
-        let profile = TrustProfile::new(TrustParameters { anchors: vec![root], ..chain.profile });
-        let denial = profile.verify(&leaf, &[ica], NOW, &mut NoTrace).unwrap_err();
-        for want in *wanted {
-            assert!(denial.detail.contains(want), "{row}: {}", denial.detail);
-        }
-    }
-}
-
-#[test]
-fn odd_anchors_are_pointed_out() {
-    let requirements = PathParameters::default();
-    let lint = |change: fn(&mut Draft)| {
-        let key = Key::ed25519();
-        let mut draft = Draft::ca("CN=Root", "CN=Root", &key);
-        change(&mut draft);
-        lint_anchor(&draft.sign(&key), NOW, &requirements).join("; ")
-    };
-    assert_eq!(lint(|_| ()), "");
-    for (change, want) in [
-        ((|d| d.valid(NOW.minus(2), NOW.minus(1))) as fn(&mut Draft), "expired at"),
-        (|d| d.valid(NOW.plus(1), NOW.plus(2)), "not valid before"),
-        (|d| d.set(ext::not_ca()), "not a CA"),
-        (|d| d.remove(ext::BASIC_CONSTRAINTS), "not a CA"),
-        (|d| d.set(ext::key_usage(&[0])), "keyCertSign"),
-        (|d| d.set(ext::ca(Some(3))), "pathLenConstraint"),
-        (|d| d.issuer = name("CN=Other"), "issued by CN=Other"),
-        (|d| d.spki = rsa_spki(1024), "RSA-1024"),
-        (|d| d.set(ext::any("1.2.3", true, vec![])), "1.2.3"),
-    ] {
-        let found = lint(change);
-        assert!(found.contains(want), "{want}: {found}");
-    }
 }
 
 proptest::proptest! {

@@ -1,6 +1,14 @@
 //! Cold verification against rustls-webpki on the same chain in the same run. Ignored: figures need an optimized
 //! build. `CARGO_PROFILE_TEST_OPT_LEVEL=3 cargo test --test path_speed -- --ignored --nocapture`.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::type_complexity,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a test may panic and print; tables of cases are types"
+)]
+
 #[path = "support/der.rs"]
 mod support;
 

@@ -1,6 +1,8 @@
 //! Policy processing against a model: the tree of RFC 5280 section 6.1, written down as it stands there, node by node.
 //! The engine's graph must agree with it on every random chain.
 
+#![allow(clippy::unwrap_used, reason = "a test may panic and print")]
+
 #[path = "support/der.rs"]
 mod support;
 
@@ -99,10 +101,10 @@ fn model(chain: &[Spec], inputs: &Inputs) -> Option<BTreeSet<u8>> {
                 for p in policies.iter().filter(|p| **p != ANY) {
                     let matching: Vec<_> =
                         tree.at(i - 1).into_iter().filter(|n| tree.0[*n].expected.contains(p)).collect();
-                    if matching.is_empty() {
-                        if let Some(node) = tree.at(i - 1).into_iter().find(|n| tree.0[*n].policy == ANY) {
-                            tree.add(node, *p, BTreeSet::from([*p]));
-                        }
+                    if matching.is_empty()
+                        && let Some(node) = tree.at(i - 1).into_iter().find(|n| tree.0[*n].policy == ANY)
+                    {
+                        tree.add(node, *p, BTreeSet::from([*p]));
                     }
                     matching.into_iter().for_each(|node| tree.add(node, *p, BTreeSet::from([*p])));
                 }

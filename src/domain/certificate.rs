@@ -5,9 +5,9 @@
 //!
 //! Strict means: DER, not BER (the whole tree is walked first); no octet after the end; the profile of RFC 5280
 //! section 4.1 wherever leniency would let two parsers see two certificates. Accepted on purpose, because issuers do
-//! it and nothing hangs on it: an encoded `cA FALSE`, GeneralizedTime before 2050, an unsorted multi-valued RDN. A serial
-//! number of zero, which old roots have, and an empty subjectAltName, which old OCSP responders have, are refused by
-//! path validation below the anchor.
+//! it and nothing hangs on it: an encoded `cA FALSE`, trailing zero bits in keyUsage, GeneralizedTime before 2050, an
+//! unsorted multi-valued RDN. A serial number of zero, which old roots have, and an empty subjectAltName, which old OCSP
+//! responders have, are refused by path validation below the anchor.
 
 mod extensions;
 

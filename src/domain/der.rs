@@ -361,16 +361,11 @@ fn check_bit_string(content: &[u8]) -> Result<(), DerError> {
     if bad { Err(DerError::BadBitString) } else { Ok(()) }
 }
 
-/// The first 32 named bits of a BIT STRING's content as a word, bit 0 of the type being the highest bit; X.690
-/// 11.2.2: a named bit list has no trailing zero bits.
+/// The first 32 named bits of a BIT STRING's content as a word, bit 0 of the type being the highest bit. Trailing zero
+/// bits, which X.690 11.2.2 forbids and some issuers write, say nothing and are taken.
 pub fn named_bits(content: &[u8]) -> Result<u32, DerError> {
     check_bit_string(content)?;
-    let Some((unused, octets)) = content.split_first() else { return Err(DerError::BadBitString) };
-    if let Some(last) = octets.last() {
-        if last.checked_shr(u32::from(*unused)).is_none_or(|bits| bits & 1 == 0) {
-            return Err(DerError::BadBitString);
-        }
-    }
+    let octets = content.get(1..).unwrap_or_default();
     let mut word = [0_u8; 4];
     for (slot, octet) in word.iter_mut().zip(octets) {
         *slot = *octet;
@@ -531,12 +526,13 @@ mod tests {
     }
 
     #[test]
-    fn named_bit_lists_are_minimal() {
+    fn named_bits_stand_at_the_front() {
         assert_eq!(named_bits(&[1, 0x06]), Ok(0x0600_0000));
         assert_eq!(named_bits(&[7, 0x00, 0x80]), Ok(0x0080_0000));
+        assert_eq!(named_bits(&[0, 0x06, 0x00]), Ok(0x0600_0000));
         assert_eq!(named_bits(&[0]), Ok(0));
-        assert_eq!(named_bits(&[0, 0x06]), Err(DerError::BadBitString));
-        assert_eq!(named_bits(&[1, 0x06, 0x00]), Err(DerError::BadBitString));
+        assert_eq!(named_bits(&[2, 0x06]), Err(DerError::BadBitString));
+        assert_eq!(named_bits(&[]), Err(DerError::BadBitString));
     }
 
     proptest::proptest! {

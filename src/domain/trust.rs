@@ -53,7 +53,7 @@ pub struct TrustParameters {
 }
 
 /// A compiled profile, made once and shared.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct TrustProfile {
     mode: TrustMode,
     pool: Pool,

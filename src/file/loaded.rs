@@ -5,8 +5,9 @@
 
 use std::collections::HashMap;
 use std::fs::File;
-use std::io::{BufReader, Seek};
+use std::io::{self, BufReader, Seek};
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use super::manifest::{self, DocumentFault, Foreign, Reading};
 use super::scan::Stamp;
@@ -116,7 +117,7 @@ enum Step {
     /// As before.
     Known(ChunkState),
     /// New, and still at hand.
-    New { hash: ChunkHash, line: u32, bytes: Box<[u8]> },
+    New { line: u32, bytes: Box<[u8]> },
     /// New, and to be read once more.
     Later,
 }
@@ -127,15 +128,67 @@ fn hash_of(bytes: &[u8]) -> ChunkHash {
     hash
 }
 
+/// A chunk that was parsed and is not applied yet.
+#[derive(Debug)]
+pub struct NewChunk {
+    hash: ChunkHash,
+    line: u32,
+    reading: Reading,
+}
+
+impl NewChunk {
+    /// Parses a chunk.
+    pub fn parse(chunk: &Chunk<'_>) -> Self {
+        let reading = manifest::read(chunk.bytes, chunk.line);
+        Self { hash: hash_of(chunk.bytes), line: chunk.line, reading }
+    }
+}
+
+/// Deletes what came of a chunk.
 pub fn forget(index: &mut Index, file: &Arc<str>, chunk: &ChunkState) {
     for (key, _) in chunk.content.objects() {
         index.delete(&key.id(file));
     }
 }
 
+/// Whether a file was whole while it was read.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub enum Whole {
+    /// It was the file that was listed, and did not change.
+    Whole,
+    /// It changed, or was gone.
+    Torn,
+}
+
 impl FileState {
+    /// A file with this stamp, of which nothing was read yet.
     pub const fn new(stamp: Stamp) -> Self {
         Self { stamp, settled: false, next_document: 0, chunks: Vec::new(), error: None }
+    }
+
+    /// Takes note of what came of reading the file that was listed with `stamp`, begun at `now`: the stamp that it had
+    /// afterwards, or the error.
+    pub fn note_read(&mut self, read: Result<Stamp, SplitError>, stamp: &Stamp, now: SystemTime) -> Whole {
+        self.error = None;
+        let whole = match read {
+            // With the stamp that was listed, it is the file that was listed and did not change since.
+            Ok(after) if after == *stamp => Whole::Whole,
+            Ok(_) => Whole::Torn,
+            Err(SplitError::Read(error)) if error.kind() == io::ErrorKind::NotFound => Whole::Torn,
+            Err(error) => {
+                let at = match error {
+                    SplitError::TooLarge { line, .. } => Some(Mark { line, column: 1 }),
+                    SplitError::Read(_) => None,
+                };
+                self.error = Some((at, error.to_string()));
+                Whole::Whole
+            }
+        };
+        self.settled = whole == Whole::Whole && stamp.is_settled(now);
+        if whole == Whole::Whole {
+            self.stamp = *stamp;
+        }
+        whole
     }
 
     /// Brings the index from the former content of the file to that of `file`.
@@ -152,7 +205,7 @@ impl FileState {
         if self.chunks.is_empty() {
             let mut chunks = Chunks::new(BufReader::with_capacity(buffer, file), MAX_DOCUMENT);
             while let Some(chunk) = chunks.next_chunk()? {
-                self.parse(index, name, hash_of(chunk.bytes), &chunk);
+                self.adopt(index, name, NewChunk::parse(&chunk));
             }
             self.chunks.shrink_to_fit();
             return Ok(Edit { parsed: self.chunks.len(), forgotten: 0 });
@@ -193,7 +246,7 @@ impl FileState {
                 Some(known) => Step::Known(known),
                 None if chunk.bytes.len() <= room => {
                     room -= chunk.bytes.len();
-                    Step::New { hash, line: chunk.line, bytes: Box::from(chunk.bytes) }
+                    Step::New { line: chunk.line, bytes: Box::from(chunk.bytes) }
                 }
                 None => Step::Later,
             });
@@ -232,13 +285,13 @@ impl FileState {
             };
             match step {
                 Step::Known(known) => self.chunks.push(known),
-                Step::New { hash, line, bytes } => {
-                    self.parse(index, name, hash, &Chunk { line, bytes: &bytes });
+                Step::New { line, bytes } => {
+                    self.adopt(index, name, NewChunk::parse(&Chunk { line, bytes: &bytes }));
                     edit.parsed += 1;
                 }
                 Step::Later => {
                     if let Some(chunk) = chunk {
-                        self.parse(index, name, hash_of(chunk.bytes), &chunk);
+                        self.adopt(index, name, NewChunk::parse(&chunk));
                         edit.parsed += 1;
                     }
                 }
@@ -248,11 +301,10 @@ impl FileState {
         Ok(edit)
     }
 
-    /// Parses a chunk, the next of the file, into the index.
-    fn parse(&mut self, index: &mut Index, name: &Arc<str>, hash: ChunkHash, chunk: &Chunk<'_>) {
-        let reading = manifest::read(chunk.bytes, chunk.line);
-        let content = self.apply(reading, index, name);
-        self.chunks.push(ChunkState { hash, line: chunk.line, content });
+    /// Takes the next chunk of the file into the index.
+    pub fn adopt(&mut self, index: &mut Index, name: &Arc<str>, new: NewChunk) {
+        let content = self.apply(new.reading, index, name);
+        self.chunks.push(ChunkState { hash: new.hash, line: new.line, content });
     }
 
     fn apply(&mut self, reading: Reading, index: &mut Index, file: &Arc<str>) -> Content {

@@ -16,10 +16,11 @@ use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
 
-use super::loaded::{Content, FileState, MAX_DOCUMENT, forget};
+use super::bulk;
+use super::loaded::{Content, FileState, MAX_DOCUMENT, Whole, forget};
 use super::manifest::{self, Foreign, Wanted};
 use super::report::{Class, Problem};
-use super::scan::{Listing, Root, Stamp};
+use super::scan::{Listed, Listing, Root, Stamp};
 use super::split::{Chunks, SplitError};
 use super::yaml::Mark;
 use crate::domain::decide::Snapshot;
@@ -38,6 +39,10 @@ const PATIENCE: Duration = Duration::from_millis(300);
 
 /// The pause before a directory that changed while it was read is read again.
 const PAUSE: Duration = Duration::from_millis(5);
+
+/// How many problems a reload tells of. Each costs a line in the log and, for its place, some parsing; `check` has no
+/// such bound.
+const MAX_PROBLEMS: usize = 1000;
 
 /// What came of a reload.
 #[derive(Clone, Debug)]
@@ -68,7 +73,7 @@ pub struct Totals {
 pub struct Reload {
     /// What came of it.
     pub outcome: Outcome,
-    /// What is wrong: when refused, all that is unreadable; else what does not compile, and warnings.
+    /// What is wrong: when refused, what is unreadable; else what does not compile, and warnings. At most 1000.
     pub problems: Arc<[Problem]>,
     /// How much the directory holds.
     pub totals: Totals,
@@ -82,13 +87,6 @@ pub struct Reload {
 enum SourceState {
     Read { stamp: Stamp, settled: bool },
     Failed(String),
-}
-
-/// Whether a file was whole while it was read.
-#[derive(Copy, Clone, Debug, PartialEq, Eq)]
-enum Whole {
-    Whole,
-    Torn,
 }
 
 /// What a listing differed in from what was known.
@@ -109,6 +107,18 @@ struct Absorbed {
     whole: Whole,
 }
 
+impl Absorbed {
+    /// Takes note of a file that was read.
+    fn note(&mut self, changed: bool, whole: Whole) {
+        if changed {
+            self.changes = if self.changes == Changes::None { Changes::OneFile } else { Changes::Several };
+        }
+        if whole == Whole::Torn {
+            self.whole = Whole::Torn;
+        }
+    }
+}
+
 /// Reads a directory, again and again.
 #[derive(Debug)]
 pub struct Loader {
@@ -125,6 +135,8 @@ pub struct Loader {
     is_current: bool,
     /// How long a directory must stay as it is before what was read of it counts.
     calm: Duration,
+    /// How many objects with problems are told of.
+    max_problems: usize,
 }
 
 impl Loader {
@@ -140,6 +152,7 @@ impl Loader {
             parsed: 0,
             is_current: false,
             calm: Duration::ZERO,
+            max_problems: MAX_PROBLEMS,
         }
     }
 
@@ -190,6 +203,7 @@ impl Loader {
     /// Reads the directory and gives everything that is wrong with it, also what does not compile among that which can
     /// be read while something else cannot.
     pub fn check(&mut self) -> (Totals, Vec<Problem>) {
+        self.max_problems = usize::MAX;
         let reload = self.reload();
         let mut problems = reload.problems.to_vec();
         match reload.outcome {
@@ -289,6 +303,7 @@ impl Loader {
         }
         let mut known = std::mem::take(&mut self.files).into_iter().peekable();
         self.files.reserve_exact(listing.files.len());
+        let mut small = Vec::new();
         for listed in &listing.files {
             let (name, mut state, restamped) = match known.next_if(|(name, _)| *name == listed.name) {
                 Some((name, state)) if state.settled && state.stamp == listed.stamp && state.error.is_none() => {
@@ -299,53 +314,62 @@ impl Loader {
                     let restamped = state.stamp != listed.stamp;
                     (name, state, restamped)
                 }
-                None => (Arc::clone(&listed.name), FileState::new(listed.stamp), true),
+                None => {
+                    let state = FileState::new(listed.stamp);
+                    if listed.stamp.size_or(bulk::MAX_SMALL) < bulk::MAX_SMALL {
+                        small.push((self.files.len(), listed));
+                        self.files.push((Arc::clone(&listed.name), state));
+                        continue;
+                    }
+                    (Arc::clone(&listed.name), state, true)
+                }
             };
             let (edited, whole) = self.read_file(&name, &mut state, &listed.stamp);
             self.files.push((name, state));
-            if restamped || edited {
-                absorbed.changes = match absorbed.changes {
-                    Changes::None => Changes::OneFile,
-                    _ => Changes::Several,
-                };
-            }
-            if whole == Whole::Torn {
-                absorbed.whole = Whole::Torn;
-            }
+            absorbed.note(restamped || edited, whole);
         }
+        self.read_small(&small, &mut absorbed);
         absorbed
+    }
+
+    /// Reads new small files, by their numbers in `files`, into the index.
+    fn read_small(&mut self, small: &[(usize, &Listed)], absorbed: &mut Absorbed) {
+        if small.len() < bulk::MIN_FILES {
+            for (at, listed) in small {
+                let mut state = FileState::new(listed.stamp);
+                let (_, whole) = self.read_file(&listed.name, &mut state, &listed.stamp);
+                self.files[*at].1 = state;
+                absorbed.note(true, whole);
+            }
+            return;
+        }
+        let listed: Vec<&Listed> = small.iter().map(|(_, listed)| *listed).collect();
+        let now = SystemTime::now();
+        bulk::read(&self.root, &listed, |n, read| {
+            let (name, state) = &mut self.files[small[n].0];
+            let read = read.map(|(chunks, stamp)| {
+                state.chunks.reserve_exact(chunks.len());
+                self.parsed += chunks.len();
+                chunks.into_iter().for_each(|chunk| state.adopt(&mut self.index, name, chunk));
+                stamp
+            });
+            let whole = state.note_read(read, &listed[n].stamp, now);
+            absorbed.note(true, whole);
+        });
     }
 
     /// Reads one file into the index. Tells whether its content is another one than before, and whether it was whole.
     fn read_file(&mut self, name: &Arc<str>, state: &mut FileState, stamp: &Stamp) -> (bool, Whole) {
         let path = self.root.resolve(name);
-        state.settled = stamp.is_settled(SystemTime::now());
-        state.error = None;
+        let now = SystemTime::now();
         let mut edited = false;
         let read = File::open(&path).map_err(SplitError::from).and_then(|file| {
             let edit = state.update(&mut self.index, name, &file, stamp)?;
             self.parsed += edit.parsed;
             edited = edit.parsed > 0 || edit.forgotten > 0;
-            // With the stamp that was listed, it is the file that was listed and did not change since.
-            Ok(if Stamp::of(&file.metadata()?) == *stamp { Whole::Whole } else { Whole::Torn })
+            Ok(Stamp::of(&file.metadata()?))
         });
-        let whole = match read {
-            Ok(whole) => whole,
-            Err(SplitError::Read(error)) if error.kind() == io::ErrorKind::NotFound => Whole::Torn,
-            Err(error) => {
-                let at = match error {
-                    SplitError::TooLarge { line, .. } => Some(Mark { line, column: 1 }),
-                    SplitError::Read(_) => None,
-                };
-                state.error = Some((at, error.to_string()));
-                Whole::Whole
-            }
-        };
-        match whole {
-            Whole::Whole => state.stamp = *stamp,
-            // The next listing may show the same stamp; what was read must be read again all the same.
-            Whole::Torn => state.settled = false,
-        }
+        let whole = state.note_read(read, stamp, now);
         (edited, whole)
     }
 
@@ -403,11 +427,13 @@ impl Loader {
             }
         }
         problems.sort_by(|a, b| (&a.file, a.at, &a.field).cmp(&(&b.file, b.at, &b.field)));
+        problems.truncate(self.max_problems);
         problems
     }
 
     /// The problems of the index at their places. Each file that has any is read once more.
-    fn placed(&self, found: Vec<index::Problem>) -> Vec<Problem> {
+    fn placed(&self, mut found: Vec<index::Problem>) -> Vec<Problem> {
+        found.truncate(self.max_problems);
         let mut by_file: BTreeMap<Arc<str>, Vec<index::Problem>> = BTreeMap::new();
         for problem in found {
             by_file.entry(Arc::clone(&problem.id.origin.file)).or_default().push(problem);
@@ -458,12 +484,15 @@ impl Loader {
         let mut chunks = Chunks::new(BufReader::new(opened), MAX_DOCUMENT);
         let mut at = 0;
         while let Ok(Some(chunk)) = chunks.next_chunk() {
-            for (n, line) in in_chunk.remove(&at).unwrap_or_default() {
-                let id = &problems[n].id;
-                let wanted = Wanted { kind: id.kind, namespace: &id.namespace, name: &id.name, line };
-                for (m, error) in problems[n].errors.iter().enumerate() {
-                    if let Some(mark) = manifest::locate_field(chunk.bytes, chunk.line, wanted, &error.path) {
-                        places.insert((n, m), mark);
+            if let Some(here) = in_chunk.remove(&at) {
+                let fields = manifest::Fields::of(chunk.bytes, chunk.line);
+                for (n, line) in here {
+                    let id = &problems[n].id;
+                    let wanted = Wanted { kind: id.kind, namespace: &id.namespace, name: &id.name, line };
+                    for (m, error) in problems[n].errors.iter().enumerate() {
+                        if let Some(mark) = fields.locate(wanted, &error.path) {
+                            places.insert((n, m), mark);
+                        }
                     }
                 }
             }

@@ -17,7 +17,7 @@ use serde_json::{Map, Value as Json, json};
 use super::metadata;
 use super::report::shown;
 use super::schema::{Fault, Schema, advice, distance, locate};
-use super::yaml::{self, Document, Extent, Mark, Node, Value};
+use super::yaml::{self, Document, Extent, Mark, Node, Parsed, Value};
 use crate::domain::spec::{DEFAULT_NAMESPACE, Kind, Object, ObjectMeta};
 
 /// The API group of certgate's kinds.
@@ -71,22 +71,24 @@ pub fn read(chunk: &[u8], first_line: u32) -> Reading {
         }
     };
     // A bug in the parser must cost this document, not the loader and with it all later edits.
-    match panic::catch_unwind(|| yaml::parse(text, first_line)) {
-        Ok(parsed) => {
-            for document in &parsed.documents {
-                read_document(document, &mut reading);
-            }
-            if let Some(error) = parsed.error {
-                let fault = Fault { at: error.at, path: String::new(), message: error.message };
-                reading.faults.push(DocumentFault { object: None, fault });
-            }
-        }
-        Err(_) => {
-            let at = Mark { line: first_line, column: 1 };
-            let fault =
-                Fault { at, path: String::new(), message: "the YAML parser failed on this document".to_owned() };
-            reading.faults.push(DocumentFault { object: None, fault });
-        }
+    panic::catch_unwind(|| read_text(text, first_line)).unwrap_or_else(|_| {
+        let at = Mark { line: first_line, column: 1 };
+        let fault =
+            Fault { at, path: String::new(), message: "reading this document failed: a bug in certgate".to_owned() };
+        reading.faults.push(DocumentFault { object: None, fault });
+        reading
+    })
+}
+
+fn read_text(text: &str, first_line: u32) -> Reading {
+    let mut reading = Reading::default();
+    let parsed = yaml::parse(text, first_line);
+    for document in &parsed.documents {
+        read_document(document, &mut reading);
+    }
+    if let Some(error) = parsed.error {
+        let fault = Fault { at: error.at, path: String::new(), message: error.message };
+        reading.faults.push(DocumentFault { object: None, fault });
     }
     reading
 }
@@ -104,28 +106,39 @@ pub struct Wanted<'a> {
     pub line: Option<u32>,
 }
 
-/// The place of the field at `path` of an object of a chunk that starts on line `first_line`.
-pub fn locate_field(chunk: &[u8], first_line: u32, wanted: Wanted<'_>, path: &str) -> Option<Mark> {
-    let parsed = yaml::parse(std::str::from_utf8(chunk).ok()?, first_line);
-    let is_wanted = |root: &Node<'_>| {
-        let field = |key: &str| root.get("metadata").and_then(|node| node.get(key)).and_then(Node::text);
-        let namespace = if wanted.kind.is_namespaced() { field("namespace").unwrap_or(DEFAULT_NAMESPACE) } else { "" };
-        matches!(classify(root), Class::Ours(kind) if kind == wanted.kind)
-            && field("name") == Some(wanted.name)
-            && namespace == wanted.namespace
-            && wanted.line.is_none_or(|line| line == root.at.line)
-    };
-    for document in &parsed.documents {
-        let root = &document.root;
-        let found = match (classify(root), root.get("items").map(|items| &items.value)) {
-            (Class::List, Some(Value::Sequence(items))) => items.iter().find(|item| is_wanted(item)),
-            _ => Some(root).filter(|root| is_wanted(root)),
-        };
-        if let Some(root) = found {
-            return Some(locate(root, path));
-        }
+/// A chunk in which fields are looked up by their paths.
+pub struct Fields<'a>(Parsed<'a>);
+
+impl<'a> Fields<'a> {
+    /// Parses a chunk that starts on line `first_line`.
+    pub fn of(chunk: &'a [u8], first_line: u32) -> Self {
+        Self(std::str::from_utf8(chunk).map(|text| yaml::parse(text, first_line)).unwrap_or_default())
     }
-    None
+
+    /// The place of the field at `path` of an object.
+    pub fn locate(&self, wanted: Wanted<'_>, path: &str) -> Option<Mark> {
+        self.0.documents.iter().find_map(|document| {
+            let root = &document.root;
+            let found = match (classify(root), root.get("items").map(|items| &items.value)) {
+                (Class::List, Some(Value::Sequence(items))) => items.iter().find(|item| wanted.is(item)),
+                _ => Some(root).filter(|root| wanted.is(root)),
+            };
+            found.map(|root| locate(root, path))
+        })
+    }
+}
+
+impl Wanted<'_> {
+    fn is(&self, root: &Node<'_>) -> bool {
+        if self.line.is_some_and(|line| line != root.at.line) {
+            return false;
+        }
+        let field = |key: &str| root.get("metadata").and_then(|node| node.get(key)).and_then(Node::text);
+        let namespace = if self.kind.is_namespaced() { field("namespace").unwrap_or(DEFAULT_NAMESPACE) } else { "" };
+        matches!(classify(root), Class::Ours(kind) if kind == self.kind)
+            && field("name") == Some(self.name)
+            && namespace == self.namespace
+    }
 }
 
 fn mark_after(before: &[u8], first_line: u32) -> Mark {
@@ -632,8 +645,9 @@ mod tests {
     fn fields_of_objects_are_found_again() {
         let list = "apiVersion: v1\nkind: List\nitems:\n- {apiVersion: v1, kind: Secret, metadata: {name: a}}\n- {apiVersion: v1, kind: ConfigMap, metadata: {name: a}, data: {k: v}}\n";
         let wanted = |kind, line| Wanted { kind, namespace: "default", name: "a", line };
-        let at =
-            |kind, line, path| locate_field(list.as_bytes(), 1, wanted(kind, line), path).map(|m| (m.line, m.column));
+        let at = |kind, line, path| {
+            Fields::of(list.as_bytes(), 1).locate(wanted(kind, line), path).map(|m| (m.line, m.column))
+        };
         assert_eq!(at(Kind::ConfigMap, None, "data.k"), Some((5, 68)));
         assert_eq!(at(Kind::Secret, Some(4), "metadata.name"), Some((4, 51)));
         assert_eq!(at(Kind::Secret, Some(5), "metadata.name"), None);

@@ -4,6 +4,7 @@
 //! them ([`check`]). It gives documents that have the right shape to the index of the core, which alone judges what
 //! they mean, and passes the index's snapshots on. It answers no requests.
 
+mod bulk;
 pub mod check;
 mod loaded;
 pub mod loader;

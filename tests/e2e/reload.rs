@@ -289,7 +289,12 @@ fn trust_sources_change_and_break() {
         let before = world.certgate.log().len();
         world.policies.write("ca/root.pem", "-----BEGIN CERTIFICATE-----\nbroken\n-----END CERTIFICATE-----\n");
         until("the log tells of the broken anchor", PATIENCE, async || {
-            world.certgate.log().get(before..).is_some_and(|log| log.contains("root.pem")).then_some(())
+            world
+                .certgate
+                .log()
+                .get(before..)
+                .is_some_and(|log| log.contains("spec.trustAnchors[0].file") && log.contains("last good"))
+                .then_some(())
         })
         .await;
         world.get(&other, "/").await.allowed_as("CN=other");

@@ -11,7 +11,7 @@ use crate::domain::mapping::key::NameKey;
 use crate::domain::mapping::rules::{Mapping, OneToOneEntry, Part, Rule, Source};
 use crate::domain::matcher::Pattern;
 use crate::domain::name::AttributeType;
-use crate::domain::spec::{self, Kind, MappingSpec, MappingState, ObjectMeta, RuleAction, RuleField, RulePart};
+use crate::domain::spec::{self, Case, Kind, MappingSpec, MappingState, ObjectMeta, RuleAction, RuleField, RulePart};
 
 /// A compiled `CertificateMapping`, or what can be read of one.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -160,6 +160,15 @@ fn part(field: &Field<'_>, spec: &RulePart, report: &mut Report) -> Option<Part>
         report.error(&value, format_args!("{} holds a control character (a line break, perhaps)", shown(&spec.value)));
         return None;
     }
-    let pattern = report.take(&value, Pattern::new(&spec.value, spec.case))?;
+    if spec.field == RuleField::Dns && spec.value.ends_with('.') {
+        report.error(&value, format_args!("{}: write DNS names without the last dot", shown(&spec.value)));
+        return None;
+    }
+    let case = match spec.field {
+        // A rule that denies must not be evaded by writing the name in another way (RFC 4343, and as in mappings).
+        RuleField::Dns | RuleField::UserPrincipalName => Case::Insensitive,
+        _ => spec.case,
+    };
+    let pattern = report.take(&value, Pattern::new(&spec.value, case))?;
     Some(Part { source: source?, pattern, written: spec.value.as_str().into() })
 }

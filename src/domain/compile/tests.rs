@@ -162,6 +162,12 @@ fn each_mistake_has_its_field_and_message() {
             "spec.mapping.rules[0].where[0].attribute",
             "only fields Subject and Issuer",
         ),
+        (
+            P,
+            part(json!({"field": "DNS", "attribute": null, "value": "a.example."})),
+            "spec.mapping.rules[0].where[0].value",
+            "without the last dot",
+        ),
         (P, part(json!({"value": ""})), "spec.mapping.rules[0].where[0].value", "empty"),
         (P, part(json!({"value": "a\\b"})), "spec.mapping.rules[0].where[0].value", "escape"),
         (P, part(json!({"value": "Contoso\n"})), "spec.mapping.rules[0].where[0].value", "control character"),

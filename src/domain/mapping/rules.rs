@@ -97,8 +97,8 @@ impl Source {
             Self::Subject(attribute) => certificate.subject().values(attribute).any(visit),
             Self::Issuer(attribute) => certificate.issuer().values(attribute).any(visit),
             _ => certificate.subject_alt_names().iter().any(|name| match (self, name) {
+                (Self::Dns, GeneralName::Dns(text)) => visit(text.strip_suffix('.').unwrap_or(text)),
                 (Self::Uri, GeneralName::Uri(text))
-                | (Self::Dns, GeneralName::Dns(text))
                 | (Self::Email, GeneralName::Email(text))
                 | (Self::UserPrincipalName, GeneralName::UserPrincipalName(text)) => visit(text),
                 _ => false,

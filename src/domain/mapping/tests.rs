@@ -199,6 +199,21 @@ fn rules_over_alternative_names() {
             Err(Reason::NoMapping),
         ),
         ("DNS", allow("DNS", "*.acme.example"), sans(&[San::Dns("a.acme.example".into())]), Ok("yes")),
+        ("DNS in other case", allow("DNS", "*.Acme.example"), sans(&[San::Dns("A.ACME.example".into())]), Ok("yes")),
+        (
+            "DNS with a trailing dot",
+            allow("DNS", "*.acme.example"),
+            sans(&[San::Dns("a.acme.example.".into())]),
+            Ok("yes"),
+        ),
+        ("UPN in other case", allow("UserPrincipalName", "bob@*"), sans(&[San::Upn("BOB@corp".into())]), Ok("yes")),
+        (
+            "e-mail in other case",
+            allow("Email", "bob@*"),
+            sans(&[San::Email("BOB@corp".into())]),
+            Err(Reason::NoMapping),
+        ),
+        ("URI in other case", allow("URI", "urn:a"), sans(&[San::Uri("urn:A".into())]), Err(Reason::NoMapping)),
         ("DNS is no e-mail", allow("Email", "*"), sans(&[San::Dns("a.acme.example".into())]), Err(Reason::NoMapping)),
         ("e-mail", allow("Email", "*@acme.example"), sans(&[San::Email("bob@acme.example".into())]), Ok("yes")),
         (

@@ -2,7 +2,7 @@
 //!
 //! Depth first over names: a candidate issuer is a certificate whose subject is the child's issuer. Signatures are
 //! verified only once a chain of names has reached an anchor, from the leaf upwards, each pair of a child and a key at
-//! most once; so neither dead ends nor decoys that lead nowhere cost one. Candidates are tried in the order in which
+//! most once, and within the pool once for all searches; so neither dead ends nor decoys that lead nowhere cost one. Candidates are tried in the order in which
 //! they are likely right (key identifiers agree, in their validity period, anchors first), so that an honest chain
 //! costs one pass. Nothing recurses on input.
 
@@ -12,6 +12,7 @@ use foldhash::fast::RandomState;
 use hashbrown::{HashMap, HashSet};
 
 use crate::domain::certificate::Certificate;
+use crate::domain::der::DerError;
 use crate::domain::time::UnixTime;
 use crate::domain::trace::{Trace, Verdict};
 
@@ -111,7 +112,8 @@ impl<'a> Search<'a> {
     ) -> Result<(ValidPath, R), PathFailure> {
         let mut frames = vec![Frame { node: 0, counted: 0, candidates: self.candidates(0), next: 0 }];
         if frames.first().is_none_or(|frame| frame.candidates.is_empty()) {
-            self.fail(&frames, None, 0, PathError::UnknownIssuer(self.leaf.issuer().to_rfc4514()), trace);
+            let leaf = self.leaf;
+            self.fail(&frames, None, 0, Rank::DeadEnd, || unknown_issuer(leaf), trace);
         }
         while let Some(frame) = frames.last_mut() {
             let Some(candidate) = frame.candidates.get(frame.next).copied() else {
@@ -121,7 +123,7 @@ impl<'a> Search<'a> {
             frame.next = frame.next.saturating_add(1);
             let (node, counted) = (frame.node, frame.counted);
             if let Err(error) = self.budget.step() {
-                self.fail(&frames, None, 0, error, trace);
+                self.fail(&frames, None, 0, error.rank(), || error.clone(), trace);
                 break;
             }
             if self.known_bad(node, candidate) || self.is_loop(&frames, candidate) {
@@ -150,8 +152,8 @@ impl<'a> Search<'a> {
             return;
         }
         if intermediates > self.parameters.max_path_length {
-            let error = PathError::TooLong(self.parameters.max_path_length);
-            self.fail(frames, Some(candidate), frames.len(), error, trace);
+            let limit = self.parameters.max_path_length;
+            self.fail(frames, Some(candidate), frames.len(), Rank::DeadEnd, || PathError::TooLong(limit), trace);
             return;
         }
         let outcome = if self.is_next_key(certificate) {
@@ -160,7 +162,7 @@ impl<'a> Search<'a> {
             validate::issuer(certificate, counted, self.now)
         };
         if let Err(error) = outcome {
-            self.fail(frames, Some(candidate), frames.len(), error, trace);
+            self.fail(frames, Some(candidate), frames.len(), error.rank(), || error.clone(), trace);
             return;
         }
         let counted = if certificate.is_self_issued() { counted } else { counted.saturating_add(1) };
@@ -168,8 +170,8 @@ impl<'a> Search<'a> {
         let dead_end = candidates.is_empty();
         frames.push(Frame { node: candidate, counted, candidates, next: 0 });
         if dead_end {
-            let error = PathError::UnknownIssuer(certificate.issuer().to_rfc4514());
-            self.fail(frames, None, frames.len().saturating_sub(1), error, trace);
+            let at = frames.len().saturating_sub(1);
+            self.fail(frames, None, at, Rank::DeadEnd, || unknown_issuer(certificate), trace);
         }
     }
 
@@ -201,11 +203,12 @@ impl<'a> Search<'a> {
                         SignatureError::WeakKey { .. } | SignatureError::UnsupportedKey(_) | SignatureError::Key(_)
                     );
                     let at = if issuers { position.saturating_add(1) } else { position };
-                    self.fail(frames, Some(anchor), at, PathError::Signature(error), trace);
+                    let error = || PathError::Signature(error.clone());
+                    self.fail(frames, Some(anchor), at, Rank::Signature, error, trace);
                     return Completion::BadSignature(position);
                 }
                 Err(error) => {
-                    self.fail(frames, Some(anchor), position, error, trace);
+                    self.fail(frames, Some(anchor), position, error.rank(), || error.clone(), trace);
                     return Completion::Stop;
                 }
             }
@@ -223,7 +226,7 @@ impl<'a> Search<'a> {
             Ok((path, result)) => Completion::Accepted(path, result),
             Err((position, error)) => {
                 let stop = matches!(error, PathError::Budget { .. });
-                self.fail(frames, Some(anchor), position, error, trace);
+                self.fail(frames, Some(anchor), position, error.rank(), || error.clone(), trace);
                 if stop { Completion::Stop } else { Completion::Refused }
             }
         }
@@ -265,26 +268,30 @@ impl<'a> Search<'a> {
 
     /// Verifies the signature of `child` by the key of `issuer`, once for each key.
     fn verify(&mut self, child: Node, issuer: Node) -> Result<Result<(), SignatureError>, PathError> {
+        let in_pool = self.pool_position(child).zip(self.pool_position(issuer));
         let (Some(certificate), Some(issuer)) = (self.certificate(child), self.certificate(issuer)) else {
-            return Ok(Err(SignatureError::Key(crate::domain::der::DerError::Empty)));
+            return Ok(Err(SignatureError::Key(DerError::Empty)));
         };
         let fresh = u32::try_from(self.keys.len()).unwrap_or(u32::MAX);
         let key = *self.keys.entry(issuer.public_key()).or_insert(fresh);
         if let Some(known) = self.signatures.get(&(child, key)) {
             return Ok(known.clone());
         }
+        let policy = &self.parameters.signatures;
+        if let Some(known) = in_pool.and_then(|pair| self.pool.known_signature(pair, policy)) {
+            self.signatures.insert((child, key), known.clone());
+            return Ok(known);
+        }
         let outcome = match PublicKey::parse(issuer.public_key()) {
             Ok(key) => {
                 self.budget.signature(key.cost())?;
-                key.verify(
-                    certificate.signature_algorithm(),
-                    certificate.tbs(),
-                    certificate.signature(),
-                    &self.parameters.signatures,
-                )
+                key.verify(certificate.signature_algorithm(), certificate.tbs(), certificate.signature(), policy)
             }
             Err(error) => Err(error),
         };
+        if let Some(pair) = in_pool {
+            self.pool.learn_signature(pair, policy, &outcome);
+        }
         self.signatures.insert((child, key), outcome.clone());
         Ok(outcome)
     }
@@ -387,9 +394,12 @@ impl<'a> Search<'a> {
         u32::try_from(self.presented.len()).unwrap_or(u32::MAX).saturating_add(1).saturating_add(position)
     }
 
+    fn pool_position(&self, node: Node) -> Option<usize> {
+        (node as usize).checked_sub(1)?.checked_sub(self.presented.len())
+    }
+
     fn is_anchor(&self, node: Node) -> bool {
-        let position = (node as usize).checked_sub(1).and_then(|n| n.checked_sub(self.presented.len()));
-        position.is_some_and(|position| self.pool.is_anchor(position))
+        self.pool_position(node).is_some_and(|position| self.pool.is_anchor(position))
     }
 
     /// Keeps a failure when it got farther than the one that is kept.
@@ -398,16 +408,16 @@ impl<'a> Search<'a> {
         frames: &[Frame],
         top: Option<Node>,
         position: usize,
-        error: PathError,
+        rank: Rank,
+        error: impl Fn() -> PathError,
         trace: &mut T,
     ) {
         let path = || frames.iter().map(|frame| frame.node).chain(top).collect::<Vec<_>>();
         trace.step("path", Verdict::Skip, || {
-            self.resolve(&Failure { rank: error.rank(), error: error.clone(), position, path: path() }).explain()
+            self.resolve(&Failure { rank, error: error(), position, path: path() }).explain()
         });
-        let rank = error.rank();
         if self.best.as_ref().is_none_or(|best| rank > best.rank) {
-            self.best = Some(Failure { rank, error, position, path: path() });
+            self.best = Some(Failure { rank, error: error(), position, path: path() });
         }
     }
 
@@ -420,15 +430,18 @@ impl<'a> Search<'a> {
     }
 
     fn failure(mut self) -> PathFailure {
-        let issuer = || PathError::UnknownIssuer(self.leaf.issuer().to_rfc4514());
         let kept = self.best.take().unwrap_or_else(|| Failure {
             rank: Rank::DeadEnd,
-            error: issuer(),
+            error: unknown_issuer(self.leaf),
             position: 0,
             path: vec![0],
         });
         self.resolve(&kept)
     }
+}
+
+fn unknown_issuer(certificate: &Certificate) -> PathError {
+    PathError::UnknownIssuer(certificate.issuer().to_rfc4514())
 }
 
 /// The subjects of a path, the leaf first.

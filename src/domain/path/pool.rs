@@ -1,20 +1,27 @@
 //! Certificates that issuers are looked for among, indexed by subject.
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 
 use foldhash::fast::RandomState;
-use hashbrown::HashSet;
+use hashbrown::{HashMap, HashSet};
 
 use crate::domain::certificate::Certificate;
 use crate::domain::name::Name;
 
+use super::signature::{SignatureError, SignaturePolicy};
+
 /// Trust anchors and configured intermediates, made once per profile.
-#[derive(Clone, Debug, Default)]
+#[derive(Debug, Default)]
 pub struct Pool {
     certificates: Vec<Arc<Certificate>>,
     anchors: usize,
     index: SubjectIndex,
+    /// Signatures verified so far between certificates of the pool, by child, issuer and what was asked of them. They
+    /// do not depend on time or on a client, whose certificates are never in here.
+    signatures: RwLock<HashMap<Known, Result<(), SignatureError>, RandomState>>,
 }
+
+type Known = ((usize, usize), SignaturePolicy);
 
 impl Pool {
     /// A pool of anchors and intermediates. Doubles count once; a certificate that is both is an anchor.
@@ -30,7 +37,7 @@ impl Pool {
             drop_doubles(&mut certificates);
         }
         let index = SubjectIndex::new(&certificates);
-        Self { certificates, anchors, index }
+        Self { certificates, anchors, index, signatures: RwLock::default() }
     }
 
     /// The trust anchors.
@@ -60,6 +67,27 @@ impl Pool {
     /// Whether there is an anchor with this subject.
     pub(super) fn has_anchor(&self, name: &Name) -> bool {
         self.with_subject(name).iter().any(|position| self.is_anchor(*position as usize))
+    }
+
+    /// What became of the signature of one certificate by the key of another, both given by position.
+    pub(super) fn known_signature(
+        &self,
+        pair: (usize, usize),
+        policy: &SignaturePolicy,
+    ) -> Option<Result<(), SignatureError>> {
+        let known = self.signatures.read().unwrap_or_else(PoisonError::into_inner);
+        known.get(&(pair, *policy)).cloned()
+    }
+
+    /// Keeps what [`Pool::known_signature`] tells.
+    pub(super) fn learn_signature(
+        &self,
+        pair: (usize, usize),
+        policy: &SignaturePolicy,
+        outcome: &Result<(), SignatureError>,
+    ) {
+        let mut known = self.signatures.write().unwrap_or_else(PoisonError::into_inner);
+        known.insert((pair, *policy), outcome.clone());
     }
 
     /// Whether a position is that of an anchor.

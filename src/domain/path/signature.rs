@@ -10,7 +10,7 @@ use crate::domain::der::{self, DerError, Reader, tag};
 use crate::domain::oid::Oid;
 
 /// What signatures and keys a caller takes.
-#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+#[derive(Copy, Clone, Debug, PartialEq, Eq, Hash)]
 pub struct SignaturePolicy {
     /// The least size of an RSA modulus, in bits. Below 1024 nothing is verified whatever this says.
     pub minimum_rsa_bits: u32,
@@ -21,7 +21,7 @@ pub struct SignaturePolicy {
 }
 
 /// Whether SHA-1 signatures count. Collisions are practical: a forger can obtain one signature for two contents.
-#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+#[derive(Copy, Clone, Debug, PartialEq, Eq, Hash)]
 #[expect(missing_docs, reason = "the names say it")]
 pub enum Sha1 {
     Refused,

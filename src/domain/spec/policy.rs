@@ -255,7 +255,8 @@ pub struct RulePart {
     /// The value, compared as a whole. `*` stands for any characters, `\*` for an asterisk, `\\` for a backslash.
     /// Where a name has several values, one that matches is enough; a name that is missing never matches.
     pub value: String,
-    /// Sensitive (default) or Insensitive to upper and lower case.
+    /// Sensitive (default) or Insensitive to upper and lower case. DNS and user principal names have no case, so there
+    /// it makes no difference.
     #[serde(default)]
     pub case: Case,
 }
