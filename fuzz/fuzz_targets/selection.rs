@@ -61,7 +61,13 @@ fuzz_target!(|input: &[u8]| {
         return;
     };
     let below_admin = canonical.as_ref() == b"/admin" || canonical.starts_with(b"/admin/");
-    let is_admin = normal == "api.example.com" && below_admin;
+    // A policy of all hosts below example.com names a method.
+    let usual = ["GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH"].map(str::as_bytes);
+    let in_other_case = normal.ends_with(".example.com")
+        && !usual.contains(&method)
+        && usual.iter().any(|usual| usual.eq_ignore_ascii_case(method));
+    assert!(!in_other_case || selected.is_err(), "a method in another case selects nothing");
+    let is_admin = normal == "api.example.com" && below_admin && !in_other_case;
     assert_eq!(
         selected.is_ok_and(|policy| policy == ADMIN),
         is_admin,

@@ -88,6 +88,15 @@ fn the_most_specific_policy_decides() {
         ("methods named beat any", &["* /v1", "* /v1 GET"], (API, "/v1", "GET"), Ok(1)),
         ("another method goes to the one without", &["* /v1", "* /v1 GET"], (API, "/v1", "POST"), Ok(0)),
         ("methods are case-sensitive", &["* - GET"], (API, "/", "get"), none),
+        ("post is no way around POST", &["* -", "* - POST"], (API, "/", "post"), none),
+        ("nor is Post, whatever path names it", &["* -", "* /a POST"], (API, "/b", "Post"), none),
+        ("nor when a wider host names it", &["api.example.com -", "*.com - POST"], (API, "/", "pOST"), none),
+        ("nor get, where others are named", &["* -", "* - POST"], (API, "/", "get"), none),
+        ("a named method that is not usual", &["* -", "* - Purge"], (API, "/", "PURGE"), none),
+        ("it is compared whole", &["* -", "* - POST"], (API, "/", "postx"), Ok(0)),
+        ("where no policy names methods", &["* -"], (API, "/", "post"), Ok(0)),
+        ("where another host's does", &["* -", "a.example - POST"], (API, "/", "post"), Ok(0)),
+        ("an unusual method as it is named", &["* -", "* - Purge"], (API, "/", "Purge"), Ok(1)),
         ("number of methods does not count", &["* - GET POST", "* - GET"], (API, "/", "GET"), Ok(0)),
         ("the earlier in order wins a tie", &["* -", "* -"], (API, "/", "GET"), Ok(0)),
         ("prefix / and any path tie", &["* -", "* /**"], (API, "/x", "GET"), Ok(0)),
@@ -233,6 +242,10 @@ fn naive(fakes: &[Fake], host: &str, path: &str, method: &str) -> Result<usize, 
     if ambiguous && fakes.iter().flat_map(|fake| &fake.routes).filter(covers).any(by_path) {
         return Err(Reason::PathAmbiguous);
     }
+    let named: Vec<_> = fakes.iter().flat_map(|fake| &fake.routes).filter(covers).flat_map(|r| &r.methods).collect();
+    if !named.is_empty() && method.to_uppercase() != method {
+        return Err(Reason::NoPolicy);
+    }
     let mut best = None;
     for (at, fake) in fakes.iter().enumerate() {
         for route in &fake.routes {
@@ -263,7 +276,7 @@ proptest! {
         policies in prop::collection::vec(prop::collection::vec(any_route(), 0..4), 0..6),
         host in prop::sample::select(vec!["a.x", "b.a.x", "d.b.a.x", "c.x", "x", "z", "a.y"]),
         segments in prop::collection::vec(prop::sample::select(vec!["a", "b", "ab", "a", "b", "", ".", "..", "a%2fb", "a;b", "a\\b", "%61"]), 0..4),
-        method in prop::sample::select(vec!["GET", "POST", "PUT", "get"]),
+        method in prop::sample::select(vec!["GET", "POST", "PUT", "get", "Post"]),
         query in prop::sample::select(vec!["", "?", "?a=/../b"]),
     ) {
         let fakes: Vec<Fake> = policies.into_iter().enumerate().map(|(at, routes)| Fake { name: format!("ns/{at}"), routes }).collect();
