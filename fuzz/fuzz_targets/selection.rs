@@ -45,6 +45,8 @@ fuzz_target!(|input: &[u8]| {
     if let Ok(canonical) = &canonical {
         assert!(canonical.starts_with(b"/") && !canonical.contains(&b'\\') && !canonical.contains(&b';'));
         assert!(!canonical.split(|octet| *octet == b'/').any(|segment| matches!(segment, b"." | b"..")));
+        let text = std::str::from_utf8(canonical).expect("UTF-8");
+        assert!(!text.split('/').any(|segment| matches!(segment.trim(), "." | "..")) && !text.contains(['?', '#']));
         assert!(!canonical.windows(2).any(|pair| pair == b"//"));
     }
 
