@@ -45,6 +45,8 @@ fuzz_target!(|input: &[u8]| {
     if let Ok(canonical) = &canonical {
         assert!(canonical.starts_with(b"/") && !canonical.contains(&b'\\') && !canonical.contains(&b';'));
         assert!(!canonical.split(|octet| *octet == b'/').any(|segment| matches!(segment, b"." | b"..")));
+        let text = std::str::from_utf8(canonical).expect("UTF-8");
+        assert!(!text.split('/').any(|segment| matches!(segment.trim(), "." | "..")) && !text.contains(['?', '#']));
         assert!(!canonical.windows(2).any(|pair| pair == b"//"));
     }
 
@@ -61,7 +63,13 @@ fuzz_target!(|input: &[u8]| {
         return;
     };
     let below_admin = canonical.as_ref() == b"/admin" || canonical.starts_with(b"/admin/");
-    let is_admin = normal == "api.example.com" && below_admin;
+    // A policy of all hosts below example.com names a method.
+    let usual = ["GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH"].map(str::as_bytes);
+    let in_other_case = normal.ends_with(".example.com")
+        && !usual.contains(&method)
+        && usual.iter().any(|usual| usual.eq_ignore_ascii_case(method));
+    assert!(!in_other_case || selected.is_err(), "a method in another case selects nothing");
+    let is_admin = normal == "api.example.com" && below_admin && !in_other_case;
     assert_eq!(
         selected.is_ok_and(|policy| policy == ADMIN),
         is_admin,

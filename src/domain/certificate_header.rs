@@ -3,6 +3,11 @@
 //! Owns: reading each value, with nothing tolerated that the proxy does not write. Which header holds it is the
 //! policy's to say. RFC 9440 has its own module.
 //!
+//! Traefik's form is the only one in which a proxy that joins repeated lines makes, of the client's own line and what
+//! it adds itself, something that reads as one chain: the client's certificate first. So there, and there alone, each
+//! certificate must name the next one as its issuer. Names are all that is compared here; what is signed by whom is path
+//! validation's business.
+//!
 //! | proxy | leaf | chain |
 //! |---|---|---|
 //! | nginx, ingress-nginx | URL-encoded PEM | none |
@@ -13,6 +18,7 @@
 use bytes::Bytes;
 use thiserror::Error;
 
+use super::certificate::Certificate;
 use super::encoding::base64::{self, Base64Error};
 use super::encoding::pem::{self, PemError};
 use super::evidence::{MAX_CHAIN, MAX_HEADER};
@@ -39,6 +45,12 @@ pub enum HeaderCertError {
         /// The octets that are left.
         left: usize,
     },
+    /// A certificate after the leaf is not named as the issuer of the one before it, or one of the two is unreadable.
+    #[error("certificate {certificate} is not named as the issuer of the one before it: not one client's chain")]
+    NotIssuer {
+        /// The certificate.
+        certificate: usize,
+    },
     /// More certificates than the format, or the cap, allows.
     #[error("more than {limit} certificates")]
     TooMany {
@@ -52,7 +64,7 @@ pub fn url_encoded_pem(value: &[u8], limit: usize) -> Result<Vec<Bytes>, HeaderC
     Ok(pem::url_encoded_certificates(value, limit)?)
 }
 
-/// Traefik: base64 DER, leaf first, joined by commas.
+/// Traefik: base64 DER, leaf first, joined by commas, each issued by the next by name.
 pub fn traefik(value: &[u8]) -> Result<Vec<Bytes>, HeaderCertError> {
     let limit = MAX_CHAIN.saturating_add(1);
     let mut found = Vec::with_capacity(1);
@@ -63,7 +75,24 @@ pub fn traefik(value: &[u8]) -> Result<Vec<Bytes>, HeaderCertError> {
         }
         found.push(base64::certificate(part).map_err(|cause| HeaderCertError::Body { certificate, cause })?);
     }
+    check_issuers(&found)?;
     Ok(found)
+}
+
+/// RFC 5246, section 7.4.2: each certificate after the first certifies the one before it. RFC 8446, section 4.4.2 asks
+/// for the same order.
+fn check_issuers(chain: &[Bytes]) -> Result<(), HeaderCertError> {
+    if chain.len() < 2 {
+        return Ok(());
+    }
+    let parsed: Vec<_> = chain.iter().map(|der| Certificate::from_der(der.clone()).ok()).collect();
+    for (pair, certificate) in parsed.windows(2).zip(2..) {
+        match pair {
+            [Some(issued), Some(issuer)] if issued.issuer() == issuer.subject() => {}
+            _ => return Err(HeaderCertError::NotIssuer { certificate }),
+        }
+    }
+    Ok(())
 }
 
 /// HAProxy's `ssl_c_der,base64`: the DER of the leaf.
@@ -113,6 +142,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::domain::testing::{CN, Key, Template, name};
 
     /// A DER SEQUENCE whose content is `content`.
     fn sequence(content: &[u8]) -> Vec<u8> {
@@ -128,9 +158,26 @@ mod tests {
 
     #[test]
     fn traefik_joins_with_commas() {
-        let one = Bytes::from_static(&[1]);
-        assert_eq!(traefik(b"AQ=="), Ok(vec![one.clone()]));
-        assert_eq!(traefik(b"AQ==,AgM="), Ok(vec![one, Bytes::from_static(&[2, 3])]));
+        assert_eq!(traefik(b"AQ=="), Ok(vec![Bytes::from_static(&[1])]), "a leaf alone is nobody's business here");
+        let key = Key::new();
+        let encode = |der: &[u8]| STANDARD.encode(der);
+        let (leaf, ca) = (Template::default().der(&key, &key), Template::ca().der(&key, &key));
+        let of_other_ca = Template { issuer: name(&[(CN, "Other CA")]), ..Template::default() }.der(&key, &key);
+        let join = |chain: &[&[u8]]| chain.iter().map(|der| encode(der)).collect::<Vec<_>>().join(",");
+        let chain = traefik(join(&[&leaf, &ca]).as_bytes());
+        assert_eq!(chain, Ok(vec![Bytes::from(leaf.clone()), Bytes::from(ca.clone())]));
+        let rows: [(&str, &[&[u8]], usize); 6] = [
+            ("the client's own line before the proxy's", &[&leaf, &of_other_ca], 2),
+            ("another client of the same CA", &[&leaf, &leaf], 2),
+            ("with the chain of the one that is proved", &[&of_other_ca, &leaf, &ca], 2),
+            ("behind a whole chain", &[&leaf, &ca, &leaf], 3),
+            ("out of order", &[&ca, &leaf], 2),
+            ("unreadable", &[&leaf, &ca, &[0x30, 0]], 3),
+        ];
+        for (name, chain, certificate) in rows {
+            let got = traefik(join(chain).as_bytes());
+            assert_eq!(got, Err(HeaderCertError::NotIssuer { certificate }), "{name}");
+        }
         for (name, text, at) in [
             ("empty", "", 1),
             ("blank after the comma", "AQ==, AQ==", 2),
@@ -146,7 +193,7 @@ mod tests {
                 "{name}: {got:?}"
             );
         }
-        let many = |count| vec!["AQ=="; count].join(",");
+        let many = |count| join(&vec![&ca[..]; count]);
         assert_eq!(traefik(many(MAX_CHAIN + 1).as_bytes()).map(|v| v.len()), Ok(MAX_CHAIN + 1), "leaf and full chain");
         let over = Err(HeaderCertError::TooMany { limit: MAX_CHAIN + 1 });
         assert_eq!(traefik(many(MAX_CHAIN + 2).as_bytes()), over);

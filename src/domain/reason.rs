@@ -74,7 +74,7 @@ const fn row(
 
 #[rustfmt::skip]
 const TABLE: [ReasonRow; 32] = [
-    row(Reason::NoPolicy, "NO_POLICY", "", 403, "No policy selects the request, or the route names a policy that does not exist.", "Add a CertificatePolicy whose match covers the host, path and method, or correct the name in the route's context extensions."),
+    row(Reason::NoPolicy, "NO_POLICY", "", 403, "No policy selects the request, or the route names a policy that does not exist; a method such as `post`, which is POST in another case, is selected by none where a policy of the host names methods.", "Add a CertificatePolicy whose match covers the host, path and method, correct the name in the route's context extensions, or mend the client's method."),
     row(Reason::PolicyInvalid, "POLICY_INVALID", "", 403, "The policy or mapping entry that applies to the request does not compile.", "Run `certgate check`, or read the object's status, and mend the fields it names."),
     row(Reason::PathAmbiguous, "PATH_AMBIGUOUS", "404.11", 400, "The request's path can be read in more than one way and a policy of the host selects by path.", "Normalize paths at the proxy (Envoy: normalize_path, merge_slashes, escaped slashes rejected) or mend the client."),
     row(Reason::TrustUnavailable, "TRUST_UNAVAILABLE", "", 503, "The trust profile does not exist, or a source of its certificates has never been readable in this process.", "Create the ConfigMap, Secret or file that the TrustProfile names, or mend its PEM."),

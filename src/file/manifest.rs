@@ -23,6 +23,9 @@ use crate::domain::spec::{DEFAULT_NAMESPACE, Kind, Object, ObjectMeta};
 /// The API group of certgate's kinds.
 const GROUP: &str = "certgate.dev";
 
+/// The name in [`GROUP`]. Who writes it in a group means ours.
+const NAME: &str = "certgate";
+
 /// How far another group may differ in spelling and still be taken for a misspelt [`GROUP`].
 const GROUP_TYPO: usize = 3;
 
@@ -161,6 +164,23 @@ enum Class {
     Unclear(&'static str, String),
 }
 
+/// The kinds of [`GROUP`].
+const OWN_KINDS: [Kind; 3] = [Kind::TrustProfile, Kind::CertificatePolicy, Kind::CertificateMapping];
+
+/// Whether a document of this `apiVersion` is certain to be somebody else's: the group is a domain name, as those of
+/// all custom resources are, and not nearly ours.
+fn is_of_others(api_version: &str) -> bool {
+    let Some((group, version)) = api_version.split_once('/') else { return false };
+    let is_label = |label: &str| {
+        !label.is_empty() && label.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+    };
+    group.contains('.')
+        && group.split('.').all(is_label)
+        && is_label(version)
+        && !group.contains(NAME)
+        && distance(group, GROUP) > GROUP_TYPO
+}
+
 fn classify(root: &Node<'_>) -> Class {
     if !matches!(root.value, Value::Mapping(_)) {
         return Class::Unclear("", "want a mapping with apiVersion and kind".to_owned());
@@ -178,11 +198,6 @@ fn classify(root: &Node<'_>) -> Class {
         Some(Kind::ClusterTrustBundle) if group == "certificates.k8s.io" => {
             return Class::Ours(Kind::ClusterTrustBundle);
         }
-        Some(Kind::TrustProfile | Kind::CertificatePolicy | Kind::CertificateMapping)
-            if group != GROUP && distance(group, GROUP) <= GROUP_TYPO =>
-        {
-            return Class::Unclear("apiVersion", format!("unknown group {}; did you mean `{GROUP}`?", shown(group)));
-        }
         _ => {}
     }
     let item_kind = kind.strip_suffix("List");
@@ -193,6 +208,16 @@ fn classify(root: &Node<'_>) -> Class {
     if listed.is_some_and(|ours| same_version(&ours)) {
         return Class::List;
     }
+    // To pass over a strict policy would leave its requests to a wider one, so its kind, or a list that might hold it,
+    // is another's only when the group is certain to be.
+    let is_own = OWN_KINDS.into_iter().any(|own| [Some(kind), item_kind].contains(&Some(own.name())));
+    if is_own && group != GROUP && !is_of_others(api_version) {
+        let hint = format!("unknown group {}; did you mean `{}`?", shown(group), Kind::CertificatePolicy.api_version());
+        return Class::Unclear("apiVersion", hint);
+    }
+    if kind == "List" && group != GROUP && !is_of_others(api_version) {
+        return Class::Unclear("apiVersion", format!("unknown version {}; want `v1`", shown(api_version)));
+    }
     if group != GROUP {
         return Class::Foreign;
     }
@@ -200,7 +225,7 @@ fn classify(root: &Node<'_>) -> Class {
         let message = format!("unknown version {}; want {}", shown(version), Kind::CertificatePolicy.api_version());
         return Class::Unclear("apiVersion", message);
     }
-    let known = [Kind::TrustProfile, Kind::CertificatePolicy, Kind::CertificateMapping].map(Kind::name);
+    let known = OWN_KINDS.map(Kind::name);
     Class::Unclear("kind", format!("unknown kind {}; {}", shown(kind), advice(kind, known.into_iter(), "want one of")))
 }
 
@@ -584,7 +609,7 @@ mod tests {
             (
                 "misspelt group",
                 "apiVersion: certgate.io/v1alpha1\nkind: TrustProfile\nmetadata: {name: x}\n",
-                "1:13: TrustProfile default/x: apiVersion: unknown group `certgate.io`; did you mean `certgate.dev`?",
+                "1:13: TrustProfile default/x: apiVersion: unknown group `certgate.io`; did you mean `certgate.dev/v1alpha1`?",
             ),
             (
                 "a second kind",
@@ -610,6 +635,48 @@ mod tests {
             }
             assert_eq!(faults(text), [want], "{name}");
         }
+    }
+
+    #[test]
+    fn our_kinds_are_passed_over_only_when_certainly_of_others() {
+        let groups = [
+            ("policy.open-cluster-management.io/v1", true),
+            ("example.com/v1alpha1", true),
+            ("v1alpha1", false),
+            ("v1", false),
+            ("''", false),
+            ("/v1alpha1", false),
+            ("security/v1alpha1", false),
+            ("certgate/v1alpha1", false),
+            ("certgate.example.com/v1alpha1", false),
+            ("certgates.io.example/v1alpha1", false),
+            ("dev.certgate/v1alpha1", false),
+            ("www.certgate.dev/v1alpha1", false),
+            ("Certgate.Dev/v1alpha1", false),
+            ("CERTGATE.DEV/v1alpha1", false),
+            ("cretgtae.dev/v1alpha1", false),
+            ("certgate.dev.v1alpha1", false),
+            ("example.com/certgate.dev/v1alpha1", false),
+            ("example..com/v1", false),
+            ("example.com/", false),
+        ];
+        for own in OWN_KINDS.map(Kind::name) {
+            for (api, is_foreign) in groups {
+                let document = format!("{{apiVersion: {api}, kind: {own}, metadata: {{name: x}}, spec: {{}}}}");
+                for text in [
+                    document.clone(),
+                    format!("apiVersion: v1\nkind: List\nitems: [{document}]\n"),
+                    format!("{{apiVersion: {api}, kind: {own}List, items: []}}"),
+                ] {
+                    let reading = read(text.as_bytes(), 1);
+                    let want = if is_foreign { (0, 1, 0) } else { (0, 0, 1) };
+                    assert_eq!((reading.objects.len(), reading.foreign.len(), reading.faults.len()), want, "{text}");
+                    assert!(is_foreign || reading.faults[0].fault.path == "apiVersion", "{text}");
+                }
+            }
+        }
+        let list = "{apiVersion: v2, kind: List, items: []}";
+        assert_eq!(faults(list), ["1:14: List default/?: apiVersion: unknown version `v2`; want `v1`"]);
     }
 
     #[test]

@@ -2,9 +2,9 @@
 
 use super::metadata::shown;
 use super::{Field, MAX_MATCHES, MAX_ROUTES, Report};
-use crate::domain::selection::Route;
 use crate::domain::selection::host::HostPattern;
 use crate::domain::selection::path::PathPattern;
+use crate::domain::selection::{Route, USUAL_METHODS};
 use crate::domain::spec::{PathMatch, RequestMatch};
 
 /// The longest path of a policy. Prefixes bound the work that one request can cause.
@@ -12,9 +12,6 @@ const MAX_PATH: usize = 1024;
 
 /// The longest method; the longest registered one has 17 characters.
 const MAX_METHOD: usize = 32;
-
-/// The methods that people write in lower case by mistake.
-const USUAL: [&str; 9] = ["GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH"];
 
 /// The routes that `matches` stand for.
 ///
@@ -105,7 +102,7 @@ fn check_method(method: &str) -> Result<&str, String> {
     if method.is_empty() || method.len() > MAX_METHOD || !method.bytes().all(is_token) {
         return Err(format!("{} is not a method", shown(method)));
     }
-    match USUAL.iter().find(|usual| usual.eq_ignore_ascii_case(method)) {
+    match USUAL_METHODS.iter().find(|usual| usual.eq_ignore_ascii_case(method)) {
         Some(usual) if *usual != method => Err(format!("{}: methods are case-sensitive: write {usual}", shown(method))),
         _ => Ok(method),
     }

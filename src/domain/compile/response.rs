@@ -16,14 +16,13 @@ pub const DEFAULT_USER_HEADER: &str = "x-certgate-user";
 /// The header that carries the groups unless a policy names another.
 pub const DEFAULT_GROUPS_HEADER: &str = "x-certgate-groups";
 
-/// Headers with a meaning of their own. To set one would change the request; and because a header that any policy can
+/// Headers with a meaning of their own. To set one would change the request, or to some frameworks its path, method or
+/// sender, or be believed as another proxy's certificate; and because a header that any policy can
 /// set is removed from every client's request, to name one would break the requests of others.
-const RESERVED: [&str; 31] = [
+const RESERVED: [&str; 48] = [
     "authorization",
     "baggage",
     "cache-control",
-    "client-cert",
-    "client-cert-chain",
     "connection",
     "cookie",
     "date",
@@ -48,13 +47,44 @@ const RESERVED: [&str; 31] = [
     "x-forwarded-client-cert",
     "x-forwarded-for",
     "x-forwarded-host",
+    "x-forwarded-method",
+    "x-forwarded-path",
+    "x-forwarded-port",
+    "x-forwarded-prefix",
     "x-forwarded-proto",
+    "x-forwarded-scheme",
+    "x-forwarded-server",
+    "x-forwarded-ssl",
+    "x-forwarded-uri",
+    "x-host",
+    "x-http-method",
+    "x-http-method-override",
+    "x-method",
+    "x-method-override",
+    "x-original-host",
+    "x-original-method",
+    "x-original-uri",
+    "x-original-url",
+    "x-real-ip",
     "x-request-id",
+    "x-rewrite-url",
 ];
 
-/// The beginnings of more such names.
-const RESERVED_PREFIXES: [&str; 8] =
-    ["accept", "access-control-", "content-", "grpc-", "if-", "proxy-", "sec-", "x-envoy-"];
+/// The beginnings of more such names. Those of certificates are those that proxies write ([`EvidenceRule::Header`]).
+const RESERVED_PREFIXES: [&str; 12] = [
+    "accept",
+    "access-control-",
+    "client-cert",
+    "content-",
+    "grpc-",
+    "if-",
+    "proxy-",
+    "sec-",
+    "ssl-client-",
+    "x-amzn-mtls-",
+    "x-envoy-",
+    "x-forwarded-tls-client-cert",
+];
 
 /// The most headers for extra attributes.
 const MAX_EXTRA_HEADERS: usize = 32;

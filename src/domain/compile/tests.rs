@@ -402,3 +402,38 @@ fn what_can_be_read_of_a_broken_policy_is_kept() {
     let headers: Vec<&str> = headers.identity_headers.iter().map(|header| &**header).collect();
     assert_eq!(headers, ["x-user", "x-certgate-groups", "x-uid"]);
 }
+
+#[test]
+fn identity_headers_cannot_shape_the_request() {
+    for name in [
+        "X-Original-URL",
+        "x-rewrite-url",
+        "x-http-method-override",
+        "x-method-override",
+        "x-real-ip",
+        "x-forwarded-port",
+        "x-forwarded-host",
+        "x-forwarded-prefix",
+        "ssl-client-cert",
+        "ssl-client-verify",
+        "ssl-client-subject-dn",
+        "x-forwarded-tls-client-cert",
+        "x-forwarded-tls-client-cert-info",
+        "X-Amzn-Mtls-Clientcert",
+        "x-amzn-mtls-clientcert-leaf",
+        "x-amzn-mtls-clientcert-subject",
+        "client-cert",
+        "client-cert-chain",
+    ] {
+        for (field, headers) in [("user", json!({"user": name})), ("extra.tier", json!({"extra": {"tier": name}}))] {
+            let spec = policy(json!({"response": {"headers": headers}}));
+            let found = report(Kind::CertificatePolicy, &meta(), &spec).errors;
+            let [error] = found.as_slice() else { panic!("{name}: {found:?}") };
+            assert_eq!(error.path, format!("spec.response.headers.{field}"), "{name}");
+            assert!(error.message.contains("reserved"), "{name}: {}", error.message);
+        }
+    }
+    let usual = json!({"user": "x-forwarded-user", "groups": "x-remote-groups", "uid": "x-client-id"});
+    let spec = policy(json!({"response": {"headers": usual}}));
+    assert_eq!(report(Kind::CertificatePolicy, &meta(), &spec).errors, []);
+}

@@ -192,11 +192,11 @@ fn a_certificate_header_has_one_line() {
         assert_eq!(problem(twice), EvidenceProblem::Lines { lines: 2 }, "{format}: the same line twice");
         let with_empty = gather_from(&rule, &[("x-leaf", ""), ("x-leaf", &value)]);
         assert_eq!(problem(with_empty), EvidenceProblem::Lines { lines: 2 }, "{format}: an empty line first");
-        // A proxy that joins repeated lines makes one of them. Only Traefik's form has lists, of one connection's chain.
+        // A proxy that joins repeated lines makes one of them, the client's own first.
         let joined = gather_from(&rule, &[("x-leaf", &format!("{value}, {value}"))]);
         assert!(joined.is_err(), "{format}: joined with a blank");
         let joined = gather_from(&rule, &[("x-leaf", &format!("{value},{value}"))]);
-        assert_eq!(joined.is_ok(), format == HeaderFormat::Traefik, "{format}: joined");
+        assert!(joined.is_err(), "{format}: joined");
     }
 }
 
@@ -272,6 +272,8 @@ proptest! {
     #[test]
     fn what_a_proxy_writes_is_read_back(leaf in der(), chain in proptest::collection::vec(der(), 0..4)) {
         for format in FORMATS {
+            // Traefik's chain must be one: another test has real certificates for it.
+            let chain = if format == HeaderFormat::Traefik { vec![] } else { chain.clone() };
             let (value, chain_value) = write(format, &leaf, &chain);
             let mut headers = vec![("x-leaf", value.as_str())];
             headers.extend(chain_value.as_deref().map(|value| ("x-chain", value)));

@@ -1,10 +1,12 @@
 //! Which policy decides a request: exactly one, or none.
 //!
 //! Owns the order of precedence (host, then path, then methods, then age, then name, as Gateway API orders routes) and
-//! the refusal of paths that can be read in two ways. It knows nothing of what a policy then does.
+//! the refusal of paths and methods that can be read in two ways. It knows nothing of what a policy then does.
 //!
-//! One deliberate strictness: a path is checked whenever any policy whose hosts cover the request selects by path, even
-//! when a policy of a more specific host would win without looking at it.
+//! Two deliberate strictnesses. A path is checked whenever any policy whose hosts cover the request selects by path, even
+//! when a policy of a more specific host would win without looking at it. And so is the method whenever any of them names
+//! methods: RFC 9110 section 9.1 makes methods case-sensitive, but there are servers that take `post` for `POST`, and
+//! such a request must not reach them by the policy for other methods. No policy selects it: [`Reason::NoPolicy`].
 
 pub mod host;
 pub mod path;
@@ -63,6 +65,8 @@ struct Paths {
     unreadable: Vec<Choice>,
     /// Whether any route looks at the path.
     looks_at_path: bool,
+    /// The methods that routes name.
+    methods: BTreeSet<Box<str>>,
 }
 
 /// A policy among those of one host and path pattern, best first.
@@ -79,6 +83,9 @@ enum MethodOrder {
     Named,
     Any,
 }
+
+/// The methods of RFC 9110 section 9.3 and RFC 5789: those that a careless server knows in any case.
+pub const USUAL_METHODS: [&str; 9] = ["GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH"];
 
 /// How many policies the trace names that would decide if the one that does were not there.
 const SHOWN_LOSERS: usize = 8;
@@ -139,6 +146,13 @@ impl Selection {
             // Nobody will look at it.
             Err(_) => raw_path.into(),
         };
+        if let Some(meant) = self.misspelt_method(&host, http.method) {
+            let detail = || {
+                let method = quoted(http.method);
+                format!("method {method} is ambiguous: it is {meant} to servers that do not heed case")
+            };
+            return Err(refuse(trace, Reason::NoPolicy, detail));
+        }
         let mut found = self.levels(&host).flat_map(|(level, paths)| {
             paths.matches(&canonical, http.method).map(move |(choice, reach)| Match { level, reach, choice })
         });
@@ -205,6 +219,19 @@ impl Selection {
         exact.into_iter().chain(below).chain(std::iter::once((Level::Any, &self.any)))
     }
 
+    /// The method that `method` differs from in case alone, where any policy of the host names methods.
+    fn misspelt_method<'a>(&'a self, host: &'a str, method: &[u8]) -> Option<&'a str> {
+        if USUAL_METHODS.iter().any(|usual| usual.as_bytes() == method) {
+            return None;
+        }
+        let named = || self.levels(host).flat_map(|(_, paths)| &paths.methods).map(|named| &**named);
+        if named().any(|named| named.as_bytes() == method) {
+            return None;
+        }
+        let usual = USUAL_METHODS.into_iter().filter(|_| named().next().is_some());
+        named().chain(usual).find(|known| known.as_bytes().eq_ignore_ascii_case(method))
+    }
+
     fn hosts_mut(&mut self) -> impl Iterator<Item = &mut Paths> {
         self.exact.values_mut().chain(self.below.values_mut()).chain(std::iter::once(&mut self.any))
     }
@@ -244,6 +271,7 @@ impl Paths {
             PathPattern::Prefix(_) | PathPattern::Any => self.any.push(choice),
             PathPattern::Unreadable => self.unreadable.push(choice),
         }
+        self.methods.extend(route.methods.iter().map(|method| method.as_str().into()));
         self.looks_at_path |= !matches!(route.path, PathPattern::Any | PathPattern::Unreadable);
     }
 

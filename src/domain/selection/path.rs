@@ -15,7 +15,7 @@ pub enum Ambiguity {
     /// It does not begin with a slash: `*`, an absolute URI, or nothing.
     #[error("it does not begin with `/`")]
     NotAbsolute,
-    /// A segment is `.` or `..`.
+    /// A segment is `.` or `..`, or is so to those who trim blanks.
     #[error("it has a dot segment")]
     DotSegment,
     /// Two slashes stand side by side.
@@ -33,6 +33,13 @@ pub enum Ambiguity {
     /// A raw number sign.
     #[error("it has a `#`")]
     Fragment,
+    /// An escaped question mark or number sign: the end of the path to those who decode first.
+    #[error("it escapes a `?` or `#`")]
+    EscapedDelimiter,
+    /// Its octets, decoded, are not UTF-8. Overlong forms are not (RFC 3629 section 3); some decoders take them for the
+    /// characters that they spell, a slash for instance, and replace or drop what is invalid.
+    #[error("it is not UTF-8 when decoded")]
+    NotUtf8,
     /// A percent sign without two hexadecimal digits.
     #[error("it has a `%` without two hexadecimal digits")]
     InvalidEscape,
@@ -83,7 +90,16 @@ pub fn canonical(path: &[u8]) -> Result<Cow<'_, [u8]>, Ambiguity> {
             _ => {}
         }
     }
-    Ok(if escaped { Cow::Owned(decode(path)) } else { Cow::Borrowed(path) })
+    if !escaped {
+        return Ok(Cow::Borrowed(path));
+    }
+    let decoded = decode(path);
+    let text = std::str::from_utf8(&decoded).map_err(|_| Ambiguity::NotUtf8)?;
+    // Windows drops blanks at the end of names, and others trim both ends.
+    if text.split('/').any(|segment| matches!(segment.trim(), "." | "..")) {
+        return Err(Ambiguity::DotSegment);
+    }
+    Ok(Cow::Owned(decoded))
 }
 
 /// The value of an escape whose percent sign has been read, and what follows it.
@@ -102,6 +118,7 @@ fn check_escaped(value: u8, after: &[u8]) -> Result<(), Ambiguity> {
     match value {
         b'/' | b'\\' => Err(Ambiguity::EscapedSlash),
         b';' => Err(Ambiguity::Parameters),
+        b'?' | b'#' => Err(Ambiguity::EscapedDelimiter),
         b'-' | b'.' | b'_' | b'~' => Err(Ambiguity::NeedlessEscape),
         byte if byte.is_ascii_alphanumeric() => Err(Ambiguity::NeedlessEscape),
         byte if byte.is_ascii_control() => Err(Ambiguity::IllegalCharacter),
@@ -211,7 +228,9 @@ mod tests {
             ("/50%25x", "/50%x"),
             ("/caf%C3%A9", "/caf\u{e9}"),
             ("/caf%c3%a9", "/caf\u{e9}"),
-            ("/%3F", "/?"),
+            ("/%F0%9F%94%91", "/\u{1f511}"),
+            ("/%20a%20", "/ a "),
+            ("/a%20.b", "/a .b"),
             ("/..a/.b/c.", "/..a/.b/c."),
             ("/...", "/..."),
             ("/a:b@c,d=e&f+g", "/a:b@c,d=e&f+g"),
@@ -255,6 +274,21 @@ mod tests {
             ("/a%5f", NeedlessEscape),
             ("/a%30", NeedlessEscape),
             ("/a%252e", DoubleEscape),
+            ("/a%3fb", EscapedDelimiter),
+            ("/a%3F", EscapedDelimiter),
+            ("/a%23b", EscapedDelimiter),
+            ("/a%c0%afb", NotUtf8),
+            ("/%c0%ae%c0%ae/a", NotUtf8),
+            ("/%e0%80%ae", NotUtf8),
+            ("/a%ff", NotUtf8),
+            ("/a%c3", NotUtf8),
+            ("/a%c3/%a9", NotUtf8),
+            ("/%ed%a0%80", NotUtf8),
+            ("/a/..%20/b", DotSegment),
+            ("/a/%20../b", DotSegment),
+            ("/a/.%20", DotSegment),
+            ("/..%C2%A0", DotSegment),
+            ("/%E3%80%80.%20/b", DotSegment),
             ("/a%00", IllegalCharacter),
             ("/a%0a", IllegalCharacter),
             ("/a%7f", IllegalCharacter),

@@ -88,6 +88,15 @@ fn the_most_specific_policy_decides() {
         ("methods named beat any", &["* /v1", "* /v1 GET"], (API, "/v1", "GET"), Ok(1)),
         ("another method goes to the one without", &["* /v1", "* /v1 GET"], (API, "/v1", "POST"), Ok(0)),
         ("methods are case-sensitive", &["* - GET"], (API, "/", "get"), none),
+        ("post is no way around POST", &["* -", "* - POST"], (API, "/", "post"), none),
+        ("nor is Post, whatever path names it", &["* -", "* /a POST"], (API, "/b", "Post"), none),
+        ("nor when a wider host names it", &["api.example.com -", "*.com - POST"], (API, "/", "pOST"), none),
+        ("nor get, where others are named", &["* -", "* - POST"], (API, "/", "get"), none),
+        ("a named method that is not usual", &["* -", "* - Purge"], (API, "/", "PURGE"), none),
+        ("it is compared whole", &["* -", "* - POST"], (API, "/", "postx"), Ok(0)),
+        ("where no policy names methods", &["* -"], (API, "/", "post"), Ok(0)),
+        ("where another host's does", &["* -", "a.example - POST"], (API, "/", "post"), Ok(0)),
+        ("an unusual method as it is named", &["* -", "* - Purge"], (API, "/", "Purge"), Ok(1)),
         ("number of methods does not count", &["* - GET POST", "* - GET"], (API, "/", "GET"), Ok(0)),
         ("the earlier in order wins a tie", &["* -", "* -"], (API, "/", "GET"), Ok(0)),
         ("prefix / and any path tie", &["* -", "* /**"], (API, "/x", "GET"), Ok(0)),
@@ -108,6 +117,14 @@ fn the_most_specific_policy_decides() {
         ("escapes are compared decoded", &["* /a%20b", "* -"], (API, "/a%20b", "GET"), Ok(0)),
         ("an escape that is not needed by RFC 3986 reserves", &["* /a!b", "* -"], (API, "/a%21b", "GET"), Ok(0)),
         ("ambiguous path where a policy selects by path", &["* -", "* /a"], (API, "/b/../a", "GET"), ambiguous),
+        (
+            "an overlong slash is no way around",
+            &["* -", "* /admin/**"],
+            (API, "/x%c0%af..%c0%afadmin", "GET"),
+            ambiguous,
+        ),
+        ("nor is an escaped query", &["* -", "* /admin"], (API, "/admin%3fx", "GET"), ambiguous),
+        ("nor are dots before a blank", &["* -", "* /admin"], (API, "/a/..%20/admin", "GET"), ambiguous),
         ("ambiguous path where none does", &["* -"], (API, "/b/../a", "GET"), Ok(0)),
         ("a policy of another host does not count", &["a.example /x", "* -"], (API, "//", "GET"), Ok(1)),
         ("a policy of a wider host counts", &["api.example.com -", "*.com /x"], (API, "//", "GET"), ambiguous),
@@ -228,10 +245,14 @@ fn naive(fakes: &[Fake], host: &str, path: &str, method: &str) -> Result<usize, 
         fit(&Route { path: PathPattern::Any, methods: vec![], ..(*route).clone() }, host, "/", "X").is_some()
     };
     let by_path = |route: &Route| matches!(route.path, PathPattern::Exact(_) | PathPattern::Prefix(_));
-    let ambiguous =
-        ["//", "/.", "%2f", ";", "\\", "%61"].iter().any(|bad| path.contains(bad)) || !path.starts_with('/');
+    let bad = ["//", "/.", "%20.", "%2f", "%3f", "%23", "%c0", "%ff", ";", "\\", "%61"];
+    let ambiguous = bad.iter().any(|bad| path.contains(bad)) || !path.starts_with('/');
     if ambiguous && fakes.iter().flat_map(|fake| &fake.routes).filter(covers).any(by_path) {
         return Err(Reason::PathAmbiguous);
+    }
+    let named: Vec<_> = fakes.iter().flat_map(|fake| &fake.routes).filter(covers).flat_map(|r| &r.methods).collect();
+    if !named.is_empty() && method.to_uppercase() != method {
+        return Err(Reason::NoPolicy);
     }
     let mut best = None;
     for (at, fake) in fakes.iter().enumerate() {
@@ -262,8 +283,8 @@ proptest! {
     fn agrees_with_the_naive_model(
         policies in prop::collection::vec(prop::collection::vec(any_route(), 0..4), 0..6),
         host in prop::sample::select(vec!["a.x", "b.a.x", "d.b.a.x", "c.x", "x", "z", "a.y"]),
-        segments in prop::collection::vec(prop::sample::select(vec!["a", "b", "ab", "a", "b", "", ".", "..", "a%2fb", "a;b", "a\\b", "%61"]), 0..4),
-        method in prop::sample::select(vec!["GET", "POST", "PUT", "get"]),
+        segments in prop::collection::vec(prop::sample::select(vec!["a", "b", "ab", "a", "b", "", ".", "..", "a%2fb", "a;b", "a\\b", "%61", "..%20", "%20.", "%c0%af", "a%ff", "%3fa", "a%23"]), 0..4),
+        method in prop::sample::select(vec!["GET", "POST", "PUT", "get", "Post"]),
         query in prop::sample::select(vec!["", "?", "?a=/../b"]),
     ) {
         let fakes: Vec<Fake> = policies.into_iter().enumerate().map(|(at, routes)| Fake { name: format!("ns/{at}"), routes }).collect();
