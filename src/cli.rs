@@ -198,7 +198,9 @@ fn serve(args: ServeArgs) -> Exit {
     };
     match app::serve(&config) {
         Ok(()) => Exit::Success,
-        Err(error @ ServeError::Telemetry(TelemetryError::Filter(..))) => complain(&error.to_string(), Exit::Usage),
+        Err(error @ ServeError::Telemetry(TelemetryError::Filter(..) | TelemetryError::Level(..))) => {
+            complain(&error.to_string(), Exit::Usage)
+        }
         Err(error) => complain(&error.to_string(), Exit::Failure),
     }
 }

@@ -28,6 +28,8 @@ fn a_command_line_that_makes_no_sense_is_a_usage_error() {
         &["serve", "--policies", "x", "--threads", "0"],
         &["serve", "--policies", "x", "--listen", "nowhere"],
         &["serve", "--policies", "x", "--drain-delay", "soon"],
+        &["serve", "--policies", "x", "--log", "warning"],
+        &["serve", "--policies", "x", "--log", "info,certgate=loud"],
         &["explain", "--host", "a"],
         &["explain", "--policies", "x", "--header", "no-colon"],
         &["explain", "--policies", "x", "--certificate", "/does/not/exist"],
