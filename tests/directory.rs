@@ -173,6 +173,25 @@ fn a_directory_that_vanishes_keeps_the_last_snapshot() {
     d.unchanged();
 }
 
+#[test]
+fn what_cannot_be_found_is_named_by_the_path_that_was_tried() {
+    let mut d = Directory::new();
+    d.write(
+        "a.yaml",
+        "apiVersion: certgate.dev/v1alpha1\nkind: TrustProfile\nmetadata: {name: t}\n\
+         spec: {trustAnchors: [{file: ca/roots.pem}]}\n",
+    );
+    d.published();
+    let shown: Vec<String> = d.loader.reload().problems.iter().map(ToString::to_string).collect();
+    let tried = d.dir.path().join("ca/roots.pem");
+    let want = format!("spec.trustAnchors[0].file: cannot read {tried:?}: No such file or directory");
+    assert!(shown.iter().any(|line| line.contains(&want)), "{shown:#?}");
+    let absent = d.dir.path().join("absent");
+    d.loader = Loader::new(&absent);
+    let want = format!("cannot read the policy directory {absent:?}: No such file or directory");
+    assert!(d.refused()[0].starts_with(&want));
+}
+
 /// Lays out a directory as a kubelet does for a mounted ConfigMap.
 fn mount(dir: &Path, version: &str, files: &[(&str, String)]) {
     let hidden = dir.join(format!("..{version}"));

@@ -72,7 +72,8 @@ impl Check {
         let mut out = String::new();
         for (file, problem) in &self.problems {
             // Writing to a String cannot fail.
-            _ = problem.write(&mut out, file);
+            // A problem of the directory names it in its words.
+            _ = problem.write(&mut out, if problem.file.is_empty() { "" } else { file });
             out.push('\n');
         }
         let mut kinds: BTreeMap<(&str, &str), (usize, &Ignored)> = BTreeMap::new();
@@ -168,7 +169,9 @@ mod tests {
         let found = check(Path::new("/nowhere/policies"));
         assert_eq!(
             found.to_text(),
-            "/nowhere/policies: No such file or directory (os error 2)\n1 error: 0 objects in 0 files\n"
+            "cannot read the policy directory \"/nowhere/policies\": No such file or directory (os error 2)\n\
+             1 error: 0 objects in 0 files\n\
+             1 error refuses the whole edit: a server goes on with what it has, and does not start\n"
         );
         assert_eq!(found.exit_code(), 1);
     }
@@ -182,3 +185,4 @@ mod tests {
         assert_eq!(found.exit_code(), 0);
     }
 }
+        assert_eq!(found.to_json()["problems"][0]["file"], "/nowhere/policies");
