@@ -112,6 +112,7 @@ fn check_reports_on_standard_output() {
     assert_eq!((output.status.code(), err(&output)), (Some(0), ""), "{}", out(&output));
     fs::write(directory.path().join("a.yaml"), "a: [\n").unwrap();
     let output = certgate(&["check", path]);
+    assert!(out(&output).contains("every request is denied with NO_POLICY"), "{}", out(&output));
     assert_eq!((output.status.code(), err(&output)), (Some(1), ""));
     assert!(out(&output).contains("a.yaml:"), "{}", out(&output));
     let output = certgate(&["check", path, "--output", "json"]);

@@ -25,7 +25,7 @@ use super::split::{Chunks, SplitError};
 use super::yaml::Mark;
 use crate::domain::decide::Snapshot;
 use crate::domain::index::{self, Index, Severity};
-use crate::domain::spec::ObjectId;
+use crate::domain::spec::{Kind, ObjectId};
 
 /// The largest `file:` trust source. The Web's whole set of CAs has 0.3 MB.
 const MAX_SOURCE: u64 = 16 << 20;
