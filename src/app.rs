@@ -200,7 +200,8 @@ pub fn explain_by_directory(
     let invalid = first.problems.iter().filter(|problem| problem.class == Class::Invalid).count();
     if invalid > 0 {
         let directory = directory.display();
-        writeln!(errors, "certgate: {invalid} errors in the policies; `certgate check {directory}` names them")?;
+        let found = if invalid == 1 { "1 error".to_owned() } else { format!("{invalid} errors") };
+        writeln!(errors, "certgate: {found} in the policies; `certgate check {directory}` names all")?;
     }
     Ok(explain::explain(question, &snapshot, system_clock())?)
 }

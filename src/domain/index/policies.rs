@@ -87,8 +87,14 @@ impl Policies {
     pub fn note_conflicts(&mut self, snapshot: &Snapshot) {
         let conflict = |conflict: Conflict| {
             let (loser, _) = self.joined.get(conflict.loser)?;
+            // That there are two of one name is an error of its own.
+            let is_other = |(id, _): &&(ObjectId, _)| (&id.namespace, &id.name) != (&loser.namespace, &loser.name);
             let winner = |(id, _): &(ObjectId, _)| format!("{}/{}", id.namespace, id.name);
-            let winners: Vec<_> = conflict.winners.iter().filter_map(|at| self.joined.get(*at)).map(winner).collect();
+            let winners = conflict.winners.iter().filter_map(|at| self.joined.get(*at));
+            let winners: Vec<_> = winners.filter(is_other).map(winner).collect();
+            if winners.is_empty() {
+                return None;
+            }
             let message = format!("Conflicted: every request that it names is decided by {}", winners.join(", "));
             Some((loser.clone(), FieldError::new("spec.match", message)))
         };
