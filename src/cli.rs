@@ -119,7 +119,7 @@ struct ServeArgs {
     #[arg(long, value_name = "FORMAT", env = "CERTGATE_LOG_FORMAT", default_value = "json")]
     log_format: LogFormat,
     /// Which log lines are written: a level, or levels by target such as `info,certgate::denial=off`.
-    #[arg(long, value_name = "FILTER", env = "CERTGATE_LOG", default_value = "info")]
+    #[arg(long, value_name = "FILTER", env = "CERTGATE_LOG", default_value = "info,notify=error")]
     log: String,
 }
 
