@@ -6,11 +6,13 @@
 
 use std::convert::Infallible;
 use std::fmt;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue};
+use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HOST, HeaderName, HeaderValue};
+use http::uri::Authority;
 use http::{HeaderMap, Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::body::{Body, Incoming};
@@ -59,6 +61,17 @@ pub struct Admin {
     lifecycle: Lifecycle,
     metrics: Arc<Metrics>,
     explain: Option<Explain>,
+    names: Names,
+}
+
+/// By which names the address may be called where questions are answered.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+enum Names {
+    /// Any: the address is reached from elsewhere, under names that only the operator knows.
+    Any,
+    /// Those of this machine: nobody else has a reason to use another, but a page whose own name was made to lead here
+    /// (DNS rebinding) has; to the browser it is then of one origin with certgate.
+    Loopback,
 }
 
 impl fmt::Debug for Admin {
@@ -70,11 +83,14 @@ impl fmt::Debug for Admin {
 impl Admin {
     /// An admin port; without `explain` that endpoint does not exist.
     pub fn new(lifecycle: Lifecycle, metrics: Arc<Metrics>, explain: Option<Explain>) -> Self {
-        Self { lifecycle, metrics, explain }
+        Self { lifecycle, metrics, explain, names: Names::Any }
     }
 
     /// Serves on `listener` for as long as the process lives: while it drains, readiness must still be told.
-    pub async fn serve(self, listener: TcpListener) -> Infallible {
+    pub async fn serve(mut self, listener: TcpListener) -> Infallible {
+        // An address that nobody can tell counts as one of this machine: the stricter way.
+        let is_loopback = listener.local_addr().map_or(true, |address| address.ip().to_canonical().is_loopback());
+        self.names = if is_loopback { Names::Loopback } else { Names::Any };
         let slots = Arc::new(Semaphore::new(MAX_CONNECTIONS));
         loop {
             let slot = slots.clone().acquire_owned().await.expect("the semaphore is never closed");
@@ -126,6 +142,9 @@ impl Admin {
             ("/readyz", true, _) => self.readyz(),
             ("/metrics", true, _) => self.metrics(),
             ("/explain", _, true) => match &self.explain {
+                Some(_) if self.names == Names::Loopback && !is_for_loopback(&request) => {
+                    text(StatusCode::FORBIDDEN, "explain is served here to localhost and loopback addresses only\n")
+                }
                 Some(explain) => answer_question(explain, request).await,
                 None => text(StatusCode::NOT_FOUND, "explain is not served on this address\n"),
             },
@@ -171,6 +190,22 @@ where
         Err(NoAnswer::BadQuestion(error)) => text(StatusCode::BAD_REQUEST, &format!("{error}\n")),
         Err(NoAnswer::NotReady(error)) => text(StatusCode::SERVICE_UNAVAILABLE, &format!("{error}\n")),
     }
+}
+
+/// Whether `Host` (RFC 9110 section 7.2), of which there must be exactly one, and the target's own authority if it has
+/// one, are `localhost` or loopback addresses, with any port.
+fn is_for_loopback<B>(request: &Request<B>) -> bool {
+    let is_loopback = |authority: &Authority| {
+        let host = authority.host();
+        let literal = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(host);
+        !authority.as_str().contains('@')
+            && (host.eq_ignore_ascii_case("localhost")
+                || literal.parse::<IpAddr>().is_ok_and(|address| address.to_canonical().is_loopback()))
+    };
+    let mut hosts = request.headers().get_all(HOST).iter();
+    let (Some(host), None) = (hosts.next(), hosts.next()) else { return false };
+    Authority::try_from(host.as_bytes()).is_ok_and(|host| is_loopback(&host))
+        && request.uri().authority().is_none_or(is_loopback)
 }
 
 fn is_json(headers: &HeaderMap) -> bool {
@@ -260,6 +295,49 @@ mod tests {
             assert_eq!(call(&admin(Phase::Serving), method, "/explain", json, body).await.0, want, "{name}");
         }
         assert_eq!(call(&admin(Phase::Serving), Method::POST, "/explain", true, "yes?").await.1, "yes");
+    }
+
+    /// Status of a question that is put to `address` with these lines of the request's head.
+    async fn ask(address: std::net::SocketAddr, target: &str, lines: &str) -> String {
+        use tokio::io::{AsyncReadExt, AsyncWriteExt};
+        let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
+        let head = format!(
+            "POST {target} HTTP/1.1\r\n{lines}Content-Type: application/json\r\nContent-Length: 4\r\n\
+             Connection: close\r\n\r\nyes?"
+        );
+        stream.write_all(head.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        answer.split(' ').nth(1).unwrap_or_default().to_owned()
+    }
+
+    #[tokio::test]
+    async fn on_loopback_questions_come_under_its_names_only() {
+        let rows = [
+            ("localhost", "/explain", "Host: localhost\r\n", "200"),
+            ("with a port", "/explain", "Host: LocalHost:9091\r\n", "200"),
+            ("an address", "/explain", "Host: 127.0.0.1:9091\r\n", "200"),
+            ("another address", "/explain", "Host: 127.1.2.3\r\n", "200"),
+            ("an IPv6 address", "/explain", "Host: [::1]:9091\r\n", "200"),
+            ("a page's own name", "/explain", "Host: rebind.example:9091\r\n", "403"),
+            ("a name that begins so", "/explain", "Host: localhost.rebind.example\r\n", "403"),
+            ("a name that looks so", "/explain", "Host: 127.0.0.1.rebind.example\r\n", "403"),
+            ("a user that looks so", "/explain", "Host: localhost@rebind.example\r\n", "403"),
+            ("another machine's address", "/explain", "Host: 192.0.2.1\r\n", "403"),
+            ("none", "/explain", "", "403"),
+            ("two", "/explain", "Host: localhost\r\nHost: rebind.example\r\n", "403"),
+            ("an absolute target", "http://rebind.example/explain", "Host: localhost\r\n", "403"),
+        ];
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        tokio::spawn(admin(Phase::Serving).serve(listener));
+        for (name, target, lines, want) in rows {
+            assert_eq!(ask(address, target, lines).await, want, "{name}");
+        }
+        let listener = TcpListener::bind("0.0.0.0:0").await.unwrap();
+        let address = ([127, 0, 0, 1], listener.local_addr().unwrap().port()).into();
+        tokio::spawn(admin(Phase::Serving).serve(listener));
+        assert_eq!(ask(address, "/explain", "Host: certgate.internal\r\n").await, "200", "elsewhere by any name");
     }
 
     #[tokio::test]

@@ -6,6 +6,7 @@
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::{Buf, Bytes, BytesMut};
 use http::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
@@ -17,6 +18,11 @@ use thiserror::Error;
 /// The largest CheckRequest that is read: a client's padded chain makes 94 KB, Envoy's default limit of request headers
 /// 60 KB, and a policy reads no body. Larger ones are drained and denied.
 pub const MAX_MESSAGE: usize = 1 << 20;
+
+/// How long a call's body may take to arrive. Envoy has the whole message when it begins to send, and gives up on the answer
+/// after a fraction of a second unless told otherwise; a body that takes longer is held open to fill memory, which is
+/// bounded by [`MAX_MESSAGE`] for each stream.
+pub const BODY_DEADLINE: Duration = Duration::from_secs(10);
 
 /// Octets before a message: a flag for compression, and the length.
 const PREFIX: usize = 5;
@@ -40,14 +46,30 @@ pub enum Unreceived<E> {
         /// The body's length.
         received: usize,
     },
+    /// The body did not end in time.
+    #[error("the CheckRequest did not arrive within {} ms", .deadline.as_millis())]
+    TooSlow {
+        /// How long it could take.
+        deadline: Duration,
+    },
     /// The stream failed; nobody waits for an answer.
     #[error("the stream ended early: {0}")]
     Stream(E),
 }
 
-/// Receives the one message of a unary call. What is too large is read to its end and thrown away, so that the caller
+/// Receives the one message of a unary call within `deadline`; what has come by then is thrown away. What is too large is read to its end and thrown away, so that the caller
 /// gets an answer and not a reset.
-pub async fn receive<B>(body: B) -> Result<Bytes, Unreceived<B::Error>>
+pub async fn receive<B>(body: B, deadline: Duration) -> Result<Bytes, Unreceived<B::Error>>
+where
+    B: Body<Data = Bytes>,
+{
+    match tokio::time::timeout(deadline, receive_whole(body)).await {
+        Ok(received) => received,
+        Err(_) => Err(Unreceived::TooSlow { deadline }),
+    }
+}
+
+async fn receive_whole<B>(body: B) -> Result<Bytes, Unreceived<B::Error>>
 where
     B: Body<Data = Bytes>,
 {
@@ -203,7 +225,7 @@ mod tests {
     }
 
     async fn receive_pieces(pieces: Vec<Vec<u8>>) -> Result<Bytes, Unreceived<Infallible>> {
-        receive(Pieces(pieces.into())).await
+        receive(Pieces(pieces.into()), BODY_DEADLINE).await
     }
 
     #[tokio::test]
@@ -215,6 +237,33 @@ mod tests {
         }
         assert_eq!(receive_pieces(vec![vec![], whole.clone(), vec![]]).await.unwrap(), vec![7; 1000]);
         assert_eq!(receive_pieces(vec![frame(b"")]).await.unwrap(), "");
+    }
+
+    /// A body that goes on after its pieces, with nothing.
+    struct Unfinished(Pieces);
+
+    impl Body for Unfinished {
+        type Data = Bytes;
+        type Error = Infallible;
+
+        fn poll_frame(
+            mut self: Pin<&mut Self>,
+            cx: &mut Context<'_>,
+        ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+            match Pin::new(&mut self.0).poll_frame(cx) {
+                Poll::Ready(None) => Poll::Pending,
+                other => other,
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_body_that_never_ends_is_given_up() {
+        let deadline = Duration::from_millis(5);
+        for pieces in [vec![], vec![vec![0, 0]], vec![frame(b"whole")], vec![frame(&[0; MAX_MESSAGE + 1])]] {
+            let error = receive(Unfinished(Pieces(pieces.into())), deadline).await.unwrap_err();
+            assert_eq!(error.to_string(), "the CheckRequest did not arrive within 5 ms");
+        }
     }
 
     #[tokio::test]

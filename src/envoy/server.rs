@@ -28,7 +28,7 @@ use tonic_health::server::{HealthReporter, health_reporter};
 use tower::util::BoxCloneSyncService;
 use tower::{Service, ServiceExt};
 
-use super::grpc::{self, GrpcBody, Unreceived};
+use super::grpc::{self, BODY_DEADLINE, GrpcBody, Unreceived};
 use super::service::{Authorizer, Decide};
 use crate::envoy::proto;
 use crate::lifecycle::{Lifecycle, Phase};
@@ -39,8 +39,9 @@ pub const SERVICE: &str = "envoy.service.auth.v3.Authorization";
 const CHECK_PATH: &str = "/envoy.service.auth.v3.Authorization/Check";
 
 /// Concurrent streams of a connection. Envoy assumes 1024 until it reads the server's limit and the surplus is reset, so
-/// the limit must not be lower; it bounds what one connection can make certgate keep in memory.
-const MAX_STREAMS: u32 = 4096;
+/// the limit must not be lower. Nor is it higher: each stream may hold [`grpc::MAX_MESSAGE`] octets of an unfinished body,
+/// for [`BODY_DEADLINE`], and a client that finds no stream free waits or opens another connection.
+const MAX_STREAMS: u32 = 1024;
 
 /// Streams that the peer may reset before they were looked at. Envoy resets a call at its deadline; when certgate is slow,
 /// hundreds at once are honest, and the default of 20 would close the connection on the rest.
@@ -78,7 +79,18 @@ pub async fn serve<D: Decide>(
     lifecycle: Lifecycle,
     options: ServerOptions,
 ) -> io::Result<Ended> {
-    let routes = Routes::new(authorizer, &lifecycle);
+    serve_within(listener, authorizer, lifecycle, options, BODY_DEADLINE).await
+}
+
+/// Serves with `body_deadline` as the time that a call's body may take.
+async fn serve_within<D: Decide>(
+    listener: TcpListener,
+    authorizer: Arc<Authorizer<D>>,
+    lifecycle: Lifecycle,
+    options: ServerOptions,
+    body_deadline: Duration,
+) -> io::Result<Ended> {
+    let routes = Routes::new(authorizer, &lifecycle, body_deadline);
     let workers = (0..options.workers.get())
         .map(|number| Worker::start(number, routes.clone(), lifecycle.clone()))
         .collect::<io::Result<Vec<_>>>()?;
@@ -226,18 +238,19 @@ type TonicService = BoxCloneSyncService<Request<Incoming>, Response<tonic::body:
 /// The methods that are served.
 struct Routes<D> {
     authorizer: Arc<Authorizer<D>>,
+    body_deadline: Duration,
     others: Arc<[(&'static str, TonicService)]>,
 }
 
 impl<D> Clone for Routes<D> {
     fn clone(&self) -> Self {
-        Self { authorizer: self.authorizer.clone(), others: self.others.clone() }
+        Self { authorizer: self.authorizer.clone(), body_deadline: self.body_deadline, others: self.others.clone() }
     }
 }
 
 impl<D: Decide> Routes<D> {
     /// Must be called within a runtime, where a task keeps the reported health in step with the process.
-    fn new(authorizer: Arc<Authorizer<D>>, lifecycle: &Lifecycle) -> Self {
+    fn new(authorizer: Arc<Authorizer<D>>, lifecycle: &Lifecycle, body_deadline: Duration) -> Self {
         let (reporter, health) = health_reporter();
         tokio::spawn(report_health(reporter, lifecycle.clone()));
         let reflection = || {
@@ -251,7 +264,7 @@ impl<D: Decide> Routes<D> {
             ("/grpc.reflection.v1.ServerReflection/", boxed(reflection().build_v1().expect(COMPILED))),
             ("/grpc.reflection.v1alpha.ServerReflection/", boxed(reflection().build_v1alpha().expect(COMPILED))),
         ];
-        Self { authorizer, others: others.into() }
+        Self { authorizer, body_deadline, others: others.into() }
     }
 
     async fn call(&self, request: Request<Incoming>) -> Response<GrpcBody> {
@@ -270,7 +283,7 @@ impl<D: Decide> Routes<D> {
 
     async fn check(&self, body: Incoming) -> Response<GrpcBody> {
         let _in_flight = self.authorizer.metrics().request_in_flight();
-        let reply = match grpc::receive(body).await {
+        let reply = match grpc::receive(body, self.body_deadline).await {
             Ok(message) => self.authorizer.check(&message),
             // The caller has gone, so nothing was decided, and what is sent reaches nobody.
             Err(error @ Unreceived::Stream(_)) => {

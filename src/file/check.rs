@@ -10,7 +10,10 @@ use std::path::Path;
 use serde_json::{Value as Json, json};
 
 use super::loader::{Loader, Totals};
-use super::report::{Class, Problem};
+use super::report::{Class, Problem, shown};
+
+/// How many skipped files the text names: a directory may hold thousands that are meant for others.
+const SHOWN_SKIPPED: usize = 20;
 
 /// What the check of a directory or file found.
 #[derive(Debug)]
@@ -21,6 +24,8 @@ pub struct Check {
     pub problems: Vec<(String, Problem)>,
     /// The documents that certgate does not read.
     pub ignored: Vec<Ignored>,
+    /// The files that are not read because of their names, sorted. Trust sources are not among them.
+    pub skipped: Vec<String>,
 }
 
 /// A document of a kind that certgate does not read.
@@ -48,7 +53,8 @@ pub fn check(path: &Path) -> Check {
     });
     let ignored = ignored.collect();
     let problems = problems.into_iter().map(|problem| (loader.display(&problem.file), problem)).collect();
-    Check { totals, problems, ignored }
+    let skipped = loader.skipped().iter().map(|file| loader.display(file)).collect();
+    Check { totals, problems, ignored, skipped }
 }
 
 impl Check {
@@ -79,7 +85,7 @@ impl Check {
         u8::from(self.errors() > 0)
     }
 
-    /// One line for each problem and each kind that is ignored, and a line that sums it up.
+    /// One line for each problem, each kind that is ignored and each file that is skipped (the first 20), and a line that sums it up.
     pub fn to_text(&self) -> String {
         let mut out = String::new();
         for (file, problem) in &self.problems {
@@ -93,9 +99,16 @@ impl Check {
             kinds.entry((&ignored.api_version, &ignored.kind)).or_insert((0, ignored)).0 += 1;
         }
         for ((api_version, kind), (count, first)) in kinds {
-            let name = format!("{} {}", super::report::shown(api_version), super::report::shown(kind)).replace('`', "");
+            let name = format!("{} {}", shown(api_version), shown(kind)).replace('`', "");
             let documents = counted(count, "document");
             _ = writeln!(out, "{}:{}: ignored: {name} ({documents}, this is the first)", first.file, first.line);
+        }
+        for file in self.skipped.iter().take(SHOWN_SKIPPED) {
+            let file: String = file.chars().flat_map(|c| c.escape_debug()).collect();
+            _ = writeln!(out, "{file}: skipped: its name is not that of a policy file");
+        }
+        if let Some(more @ 1..) = self.skipped.len().checked_sub(SHOWN_SKIPPED) {
+            _ = writeln!(out, "skipped besides: {}", counted(more, "file"));
         }
         let read = format!("{} in {}", counted(self.totals.objects, "object"), counted(self.totals.files, "file"));
         let warnings = counted(self.warnings(), "warning");
@@ -156,6 +169,7 @@ impl Check {
             "denying": self.denying(),
             "problems": problems.collect::<Vec<_>>(),
             "ignored": ignored.collect::<Vec<_>>(),
+            "skipped": self.skipped,
         })
     }
 }
@@ -208,6 +222,34 @@ mod tests {
         );
         assert_eq!(found.to_json()["problems"][0]["file"], "/nowhere/policies");
         assert_eq!(found.exit_code(), 1);
+    }
+
+    #[test]
+    fn files_that_are_skipped_are_named() {
+        let dir = tempfile::tempdir().unwrap();
+        let write = |name: &str, text: &str| std::fs::write(dir.path().join(name), text).unwrap();
+        let map = |name: &str| format!("apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: {name}}}\n");
+        let profile = "apiVersion: certgate.dev/v1alpha1\nkind: TrustProfile\nmetadata: {name: t}\n\
+                       spec: {trustAnchors: [{file: ca.pem}]}\n";
+        write("a.yaml", &map("a"));
+        write("strict.YAML", &map("b"));
+        write("t.yml", profile);
+        write("policy.yml.txt", "");
+        write(".b.yaml", "");
+        write("ca.pem", "");
+        write("old.pem", "");
+        let found = check(dir.path());
+        let text = found.to_text().replace(&format!("{}/", dir.path().display()), "");
+        let skipped: Vec<&str> = text.lines().filter(|line| line.contains("skipped")).collect();
+        let why = "skipped: its name is not that of a policy file";
+        let want = [".b.yaml", "old.pem", "policy.yml.txt"].map(|file| format!("{file}: {why}"));
+        assert_eq!(skipped, want, "{text}");
+        assert!(text.ends_with("3 objects in 3 files\n"), "{text}");
+        assert_eq!(found.to_json()["skipped"].as_array().map(Vec::len), Some(3));
+        for n in 0..SHOWN_SKIPPED {
+            write(&format!("n{n}.txt"), "");
+        }
+        assert!(check(dir.path()).to_text().contains("\nskipped besides: 3 files\n"));
     }
 
     #[test]

@@ -167,6 +167,15 @@ impl Loader {
         self.root.path()
     }
 
+    /// The files of the directory, by name, that are not read: their names are not those of policy files, and no trust
+    /// profile names them.
+    pub fn skipped(&self) -> Vec<String> {
+        let sources: BTreeSet<PathBuf> = self.source_paths().collect();
+        // A directory that cannot be listed has been complained of already.
+        let skipped = self.root.skipped().unwrap_or_default();
+        skipped.into_iter().filter(|name| !sources.contains(&self.root.resolve(name))).collect()
+    }
+
     /// The directories, as real paths, that the last reload saw and in which a change concerns it.
     pub fn directories(&self) -> &BTreeSet<PathBuf> {
         &self.directories

@@ -123,7 +123,18 @@ impl Root {
 
     /// Lists the directory.
     pub fn list(&self) -> io::Result<Listing> {
-        let mut walk = Walk { listing: Listing::default(), seen: HashSet::new(), base: &self.base };
+        Ok(self.walk(None)?.listing)
+    }
+
+    /// The files, by name, that are passed over for their names. Not part of the listing: they may change at will.
+    ///
+    /// Hidden files count when they would be read under another name, and hidden directories do not.
+    pub fn skipped(&self) -> io::Result<BTreeSet<String>> {
+        Ok(self.walk(Some(BTreeSet::new()))?.skipped.unwrap_or_default())
+    }
+
+    fn walk(&self, skipped: Option<BTreeSet<String>>) -> io::Result<Walk<'_>> {
+        let mut walk = Walk { listing: Listing::default(), seen: HashSet::new(), base: &self.base, skipped };
         let metadata = fs::metadata(&self.path)?;
         if metadata.is_dir() {
             walk.directory(&self.path, &metadata, 0)?;
@@ -131,10 +142,9 @@ impl Root {
             walk.file(&self.path, &metadata);
             walk.watch_parent(&self.path);
         }
-        let mut listing = walk.listing;
-        listing.files.sort_unstable_by(|a, b| a.name.cmp(&b.name));
-        listing.problems.sort();
-        Ok(listing)
+        walk.listing.files.sort_unstable_by(|a, b| a.name.cmp(&b.name));
+        walk.listing.problems.sort();
+        Ok(walk)
     }
 }
 
@@ -143,6 +153,8 @@ struct Walk<'r> {
     /// Directories that were listed, by device and inode: links may lead back.
     seen: HashSet<(u64, u64)>,
     base: &'r Path,
+    /// The names of files that are passed over, where they are wanted.
+    skipped: Option<BTreeSet<String>>,
 }
 
 impl Walk<'_> {
@@ -162,11 +174,15 @@ impl Walk<'_> {
             let entry = entry?;
             let name = entry.file_name();
             if !is_visible(&name) {
+                if self.skipped.is_some() && is_policy_file(Path::new(&name)) && entry.path().is_file() {
+                    self.skip(&entry.path());
+                }
                 continue;
             }
             let path = entry.path();
             let kind = entry.file_type()?;
             if !kind.is_dir() && !kind.is_symlink() && !is_policy_file(&path) {
+                self.skip(&path);
                 continue;
             }
             // Without following links, as entry.metadata() does, the path need not be walked again.
@@ -183,7 +199,7 @@ impl Walk<'_> {
                         self.watch_parent(&path);
                     }
                 }
-                Ok(_) => {}
+                Ok(_) => self.skip(&path),
                 Err(error) if error.kind() == io::ErrorKind::NotFound && !kind.is_symlink() => {
                     self.listing.torn = true;
                 }
@@ -223,6 +239,13 @@ impl Walk<'_> {
         self.listing.problems.push((Arc::from(&*name), message));
     }
 
+    fn skip(&mut self, path: &Path) {
+        let name = path.strip_prefix(self.base).unwrap_or(path);
+        if let Some(skipped) = &mut self.skipped {
+            skipped.insert(name.to_string_lossy().into_owned());
+        }
+    }
+
     fn name<'p>(&self, path: &'p Path) -> &'p Path {
         path.strip_prefix(self.base).unwrap_or(path)
     }
@@ -233,9 +256,12 @@ pub fn is_visible(name: &OsStr) -> bool {
     !name.as_encoded_bytes().starts_with(b".")
 }
 
+/// What the names of policy files end in, in any case.
+pub const EXTENSIONS: [&str; 3] = ["yaml", "yml", "json"];
+
 /// Whether a file of this name may hold policies.
 pub fn is_policy_file(path: &Path) -> bool {
-    path.extension().is_some_and(|extension| extension == "yaml" || extension == "yml" || extension == "json")
+    path.extension().is_some_and(|extension| EXTENSIONS.iter().any(|known| extension.eq_ignore_ascii_case(known)))
 }
 
 #[cfg(test)]
@@ -254,15 +280,31 @@ mod tests {
         let at = |name: &str| dir.path().join(name);
         fs::create_dir_all(at("team/deep")).unwrap();
         fs::create_dir(at(".git")).unwrap();
-        for name in
-            ["b.yaml", "a.yml", "c.json", "team/deep/d.yaml", "ca.pem", "e.yaml~", ".f.yaml", ".git/g.yaml", "h.YAML"]
-        {
+        for name in [
+            "b.yaml",
+            "a.yml",
+            "c.json",
+            "team/deep/d.yaml",
+            "ca.pem",
+            "e.yaml~",
+            ".f.yaml",
+            ".git/g.yaml",
+            "h.YAML",
+            "team/i.Yml",
+            "j.JSON",
+            "team/k.yml.txt",
+            "yaml",
+            ".hidden",
+        ] {
             fs::write(at(name), "").unwrap();
         }
         symlink(dir.path(), at("team/back")).unwrap();
         symlink("/nowhere/x.txt", at("dangling.txt")).unwrap();
         let listing = Root::new(dir.path()).list().unwrap();
-        assert_eq!(names(&listing), ["a.yml", "b.yaml", "c.json", "team/deep/d.yaml"]);
+        let all = ["a.yml", "b.yaml", "c.json", "h.YAML", "j.JSON", "team/deep/d.yaml", "team/i.Yml"];
+        assert_eq!(names(&listing), all);
+        let skipped: Vec<String> = Root::new(dir.path()).skipped().unwrap().into_iter().collect();
+        assert_eq!(skipped, [".f.yaml", "ca.pem", "e.yaml~", "team/k.yml.txt", "yaml"]);
         assert_eq!(listing.directories.len(), 3);
         assert_eq!(listing.problems, []);
         assert_eq!(listing, Root::new(dir.path()).list().unwrap(), "nothing changed");
@@ -306,6 +348,7 @@ mod tests {
         fs::write(&path, "").unwrap();
         let root = Root::new(&path);
         assert_eq!(names(&root.list().unwrap()), ["policy.txt"]);
+        assert_eq!(root.skipped().unwrap().len(), 0, "what lies beside it was not asked for");
         assert_eq!(root.resolve("ca.pem"), dir.path().join("ca.pem"));
     }
 }

@@ -63,6 +63,10 @@ struct Running {
 }
 
 async fn start(workers: usize, drain_deadline: Duration) -> Running {
+    start_within(workers, drain_deadline, BODY_DEADLINE).await
+}
+
+async fn start_within(workers: usize, drain_deadline: Duration, body_deadline: Duration) -> Running {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let authorizer = Arc::new(Authorizer::new(Arc::new(Metrics::new()), || UnixTime::from_secs(0), 0));
@@ -70,7 +74,7 @@ async fn start(workers: usize, drain_deadline: Duration) -> Running {
     authorizer.publish(gate.clone());
     let lifecycle = Lifecycle::new();
     let options = ServerOptions { workers: NonZeroUsize::new(workers).unwrap(), drain_deadline };
-    let ended = tokio::spawn(serve(listener, authorizer.clone(), lifecycle.clone(), options));
+    let ended = tokio::spawn(serve_within(listener, authorizer.clone(), lifecycle.clone(), options, body_deadline));
     Running { address, gate, authorizer, lifecycle, ended }
 }
 
@@ -146,6 +150,22 @@ async fn a_burst_on_one_connection_is_answered() {
         calls.spawn(async move { client.check(request("/", 0)).await.unwrap() });
     }
     assert!(calls.join_all().await.iter().all(|response| status(response.get_ref()) == 403));
+}
+
+#[tokio::test]
+async fn a_body_that_never_ends_is_denied_at_its_deadline() {
+    let running = start_within(1, PATIENCE, Duration::from_millis(20)).await;
+    let mut client = tonic::client::Grpc::new(running.channel().await);
+    client.ready().await.unwrap();
+    let codec = tonic_prost::ProstCodec::<CheckRequest, CheckResponse>::default();
+    let whole = tonic::codegen::tokio_stream::once(request("/", 100_000));
+    let unfinished = tonic::codegen::tokio_stream::StreamExt::chain(whole, tonic::codegen::tokio_stream::pending());
+    let path = http::uri::PathAndQuery::from_static(CHECK_PATH);
+    let call = client.client_streaming(tonic::Request::new(unfinished), path, codec);
+    let response = tokio::time::timeout(PATIENCE, call).await.expect("an end").expect("an answer, not a failed call");
+    assert_eq!(status(response.get_ref()), 403);
+    let metrics = running.authorizer.metrics().render();
+    assert!(metrics.contains("certgate_unreadable_requests_total 1\n"), "{metrics}");
 }
 
 #[tokio::test]
