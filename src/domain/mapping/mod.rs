@@ -176,11 +176,15 @@ fn specific<T: Trace>(
 ) -> Option<Result<Arc<Identity>, Unmapped>> {
     let mut claims = Claims::default();
     if !mapping.one_to_one.is_empty() {
-        match mapping.one_to_one.get(&certificate.sha256()) {
-            Some(entry) => claims.add(Holder::OneToOne(entry), trace),
-            None => trace.step(STAGE, Verdict::Skip, || {
+        let mut found = false;
+        for entry in certificate.aliases().filter_map(|sha256| mapping.one_to_one.get(&sha256)) {
+            found = true;
+            claims.add(Holder::OneToOne(entry), trace);
+        }
+        if !found {
+            trace.step(STAGE, Verdict::Skip, || {
                 format!("no oneToOne entry, of {}, names sha256 {}", mapping.one_to_one.len(), certificate.sha256())
-            }),
+            });
         }
     }
     if let Some(selector) = &mapping.selector {

@@ -292,6 +292,36 @@ fn one_to_one_is_the_very_certificate() {
 }
 
 #[test]
+fn the_twin_of_an_ecdsa_certificate_is_that_certificate() {
+    let first = Template::default().parsed();
+    let twin = first.twin();
+    assert_ne!(first.sha256(), twin.sha256());
+    let entry = |sha256: Sha256, user: &str, state: &str| json!({"certificate": {"sha256": sha256.to_string()}, "identity": {"user": user}, "state": state});
+    let catch_all = || json!([rule("rule", "Allow", &[("Subject", "O", "*")])]);
+    let list = |entries: Value| json!({"oneToOne": entries, "rules": catch_all()});
+    let enabled = list(json!([entry(first.sha256(), "acme", "Enabled")]));
+    let disabled = list(json!([entry(first.sha256(), "acme", "Disabled")]));
+    let both = list(json!([entry(first.sha256(), "a", "Enabled"), entry(twin.sha256(), "b", "Enabled")]));
+    let selected = json!({"selector": {"matchLabels": {"api": "x"}}, "rules": catch_all()});
+    let object = |state: &str| vec![("acme", "x", entry(first.sha256(), "acme", state))];
+    let inline =
+        json!({"certificate": {"inline": pem(first.der())}, "identity": {"user": "acme"}, "state": "Disabled"});
+    let rows: Vec<(&str, &Value, Vec<(&str, &str, Value)>, Result<&str, Reason>)> = vec![
+        ("enabled entry", &enabled, vec![], Ok("acme")),
+        ("disabled entry", &disabled, vec![], Err(Reason::AccountDisabled)),
+        ("both listed, as two", &both, vec![], Err(Reason::MappingAmbiguous)),
+        ("enabled object", &selected, object("Enabled"), Ok("acme")),
+        ("disabled object", &selected, object("Disabled"), Err(Reason::AccountDisabled)),
+        ("disabled object, inline", &selected, vec![("acme", "x", inline)], Err(Reason::AccountDisabled)),
+    ];
+    for (row, mapping, objects, want) in rows {
+        for certificate in [&first, &twin] {
+            assert_eq!(run(mapping, &objects, certificate), want.map(str::to_owned), "{row}");
+        }
+    }
+}
+
+#[test]
 fn without_mapping_the_subject_is_the_user() {
     let empty = |sans: &[San]| Template { subject: vec![], sans: sans.to_vec(), ..Template::default() };
     let uri = |text: &str| San::Uri(text.to_owned());
