@@ -336,6 +336,21 @@ fn without_mapping_the_subject_is_the_user() {
         ("the first DNS name", empty(&[email.clone(), dns, San::Dns("b.example".into())]), Ok("a.example")),
         ("the first e-mail address", empty(&[email]), Ok("a@example")),
         ("nothing that can be told", empty(&[San::Upn("a@b".into())]), Err(Reason::NoMapping)),
+        ("SPIFFE with an equals sign", empty(&[uri("spiffe://a/b?CN=admin")]), Ok("spiffe://a/b?CN=admin")),
+        ("DNS name with underscore and dot", empty(&[San::Dns("_a.b-c.".into())]), Ok("_a.b-c.")),
+        ("DNS name like a subject", empty(&[San::Dns("CN=admin".into())]), Err(Reason::NoMapping)),
+        ("DNS name like an e-mail address", empty(&[San::Dns("a@example".into())]), Err(Reason::NoMapping)),
+        ("DNS name like a URI", empty(&[San::Dns("urn:a".into())]), Err(Reason::NoMapping)),
+        ("DNS name with a wildcard", empty(&[San::Dns("*.example".into())]), Err(Reason::NoMapping)),
+        ("DNS name with an empty label", empty(&[San::Dns("a..b".into())]), Err(Reason::NoMapping)),
+        ("URI like a subject", empty(&[uri("CN=admin")]), Err(Reason::NoMapping)),
+        ("URI like a subject, with a colon", empty(&[uri("CN=admin,O=urn:a")]), Err(Reason::NoMapping)),
+        ("URI without scheme", empty(&[uri("a.example")]), Err(Reason::NoMapping)),
+        ("no other name is tried", empty(&[uri("CN=admin"), San::Dns("a.example".into())]), Err(Reason::NoMapping)),
+        ("e-mail like a subject", empty(&[San::Email("CN=admin".into())]), Err(Reason::NoMapping)),
+        ("e-mail like a subject, with host", empty(&[San::Email("E=a@b".into())]), Err(Reason::NoMapping)),
+        ("e-mail like a URI", empty(&[San::Email("mailto:a@b".into())]), Err(Reason::NoMapping)),
+        ("e-mail without host", empty(&[San::Email("a@".into())]), Err(Reason::NoMapping)),
     ];
     for (row, template, want) in rows {
         let got = subject_identity(&template.parsed(), &mut NoTrace);

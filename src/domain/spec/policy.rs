@@ -30,7 +30,9 @@ pub struct CertificatePolicySpec {
     /// certificate that is presented must still be valid and mapped.
     #[serde(default)]
     pub certificate: CertificateRequirement,
-    /// Who is allowed, and as whom. Omitted: every valid certificate, as its own subject.
+    /// Who is allowed, and as whom. Omitted: every valid certificate, as its own subject; one with an empty subject as
+    /// its only URI, else its first DNS name, else its first e-mail address, when that is a URI with a scheme, a host
+    /// name, or an address without `=`, `:` and quotes before the `@`, and so cannot be taken for a subject.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mapping: Option<MappingSpec>,
     /// What the upstream and the client are told.
