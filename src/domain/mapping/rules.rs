@@ -25,6 +25,13 @@ pub struct Mapping {
     pub rules: Vec<Rule>,
 }
 
+impl Mapping {
+    /// Whether a rule in force allows anybody.
+    pub fn has_rules_that_allow(&self) -> bool {
+        self.rules.iter().any(|rule| rule.state == MappingState::Enabled && rule.identity.is_some())
+    }
+}
+
 /// One certificate of a policy.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OneToOneEntry {
