@@ -237,6 +237,54 @@ fn rules_over_alternative_names() {
 }
 
 #[test]
+fn another_spelling_of_a_name_evades_no_rule() {
+    let organization = |text: &str| subject(&[(O, text), (CN, "a")]);
+    let (email, uri) = (|text: &str| sans(&[San::Email(text.into())]), |text: &str| sans(&[San::Uri(text.into())]));
+    let org = |value| ("Subject", "O", value);
+    let mail = |value| ("Email", "", value);
+    let link = |value| ("URI", "", value);
+    let rows = [
+        ("blanks at the ends", org("Contoso"), organization("  Contoso "), true),
+        ("inner blanks", org("Contoso Ltd"), organization("Contoso \t Ltd"), true),
+        ("blanks in the rule", org("Contoso  Ltd "), organization("Contoso Ltd"), true),
+        ("blanks and an asterisk", org("Con*"), organization(" Contoso"), true),
+        ("a blank more", org("Contoso"), organization("Con toso"), false),
+        ("case of an attribute", org("Contoso"), organization("contoso"), false),
+        ("e-mail domain", mail("bob@acme.example"), email("bob@ACME.Example"), true),
+        ("e-mail domain in the rule", mail("*@Acme.example"), email("bob@acme.example"), true),
+        ("e-mail domain without at sign", mail("*.Acme.example"), email("bob@a.ACME.example"), true),
+        ("e-mail local part", mail("bob@acme.example"), email("Bob@acme.example"), false),
+        ("e-mail local part with an asterisk", mail("Bob*"), email("Bob@acme.example"), true),
+        ("e-mail as written", mail("*Bob*"), email("xBob@acme.example"), true),
+        ("URI scheme", link("spiffe://acme/*"), uri("SPIFFE://acme/a"), true),
+        ("URI scheme without authority", link("urn:A"), uri("URN:A"), true),
+        ("URI host", link("spiffe://acme.example/ns/*"), uri("spiffe://ACME.example/ns/a"), true),
+        ("URI host in the rule", link("spiffe://Acme.example/ns/*"), uri("spiffe://acme.example/ns/a"), true),
+        ("URI host behind an asterisk", link("*.Acme.example/*"), uri("https://a.ACME.example/x"), true),
+        ("URI any scheme", link("*://Acme.example/*"), uri("https://ACME.example/x"), true),
+        ("URI host alone", link("https://acme.example"), uri("HTTPS://Acme.Example"), true),
+        ("URI path behind an asterisk", link("*Admin"), uri("spiffe://a/Admin"), true),
+        ("URI path", link("spiffe://acme/a"), uri("spiffe://acme/A"), false),
+        ("URI user", link("https://u@acme/"), uri("https://U@acme/"), false),
+        ("URI name after the scheme", link("urn:a"), uri("urn:A"), false),
+    ];
+    for (row, part, template, denied) in rows {
+        let certificate = template.parsed();
+        for (action, hit, miss) in [("Deny", Reason::MappingDenied, "all"), ("Allow", Reason::NoMapping, "yes")] {
+            let first = rule("yes", action, &[part]);
+            let got = match action {
+                "Deny" => {
+                    run(&json!({"rules": [first, rule("all", "Allow", &[("Issuer", "CN", "*")])]}), &[], &certificate)
+                }
+                _ => run(&json!({"rules": [first]}), &[], &certificate),
+            };
+            let want = if denied == (action == "Deny") { Err(hit) } else { Ok(miss.to_owned()) };
+            assert_eq!(got, want, "{row}: {action}");
+        }
+    }
+}
+
+#[test]
 fn one_to_one_is_the_very_certificate() {
     let (key, ca) = (Key::new(), Key::new());
     let first = Template::default().der(&key, &ca);

@@ -255,10 +255,11 @@ pub struct RulePart {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub attribute: Option<String>,
     /// The value, compared as a whole. `*` stands for any characters, `\*` for an asterisk, `\\` for a backslash.
-    /// Where a name has several values, one that matches is enough; a name that is missing never matches.
+    /// Where a name has several values, one that matches is enough; a name that is missing never matches. In attributes
+    /// of a Subject or Issuer blanks at the ends do not count, and several of them count as one.
     pub value: String,
     /// Sensitive (default) or Insensitive to upper and lower case. DNS and user principal names have no case, so there
-    /// it makes no difference.
+    /// it makes no difference; nor have the scheme and host of a URI and the domain of an e-mail address.
     #[serde(default)]
     pub case: Case,
 }
