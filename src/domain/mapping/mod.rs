@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::certificate::Certificate;
-use super::compile::header_value_problem;
+use super::compile::{MAX_HEADER_VALUE, header_value_problem};
 use super::general_name::GeneralName;
 use super::identity::Identity;
 use super::reason::Reason;
@@ -237,6 +237,11 @@ pub fn subject_identity<T: Trace>(certificate: &Certificate, trace: &mut T) -> R
     } else {
         ("subject", certificate.subject().to_rfc4514())
     };
+    if user.len() > MAX_HEADER_VALUE {
+        let detail =
+            format!("the certificate's {field} makes a user of {} bytes: at most {MAX_HEADER_VALUE}", user.len());
+        return fail(trace, Reason::NoMapping, detail);
+    }
     if let Some(problem) = header_value_problem(&user) {
         return fail(trace, Reason::NoMapping, format!("the certificate's {field} {user:?} {problem}"));
     }

@@ -407,6 +407,15 @@ fn without_mapping_the_subject_is_the_user() {
 }
 
 #[test]
+fn a_subject_longer_than_a_header_is_no_user() {
+    let of_length = |length: usize| subject(&[(CN, &"a".repeat(length - "CN=".len()))]).parsed();
+    assert!(subject_identity(&of_length(8192), &mut NoTrace).is_ok());
+    let unmapped = subject_identity(&of_length(8193), &mut NoTrace).unwrap_err();
+    assert_eq!(unmapped.reason, Reason::NoMapping);
+    assert_eq!(unmapped.detail, "the certificate's subject makes a user of 8193 bytes: at most 8192");
+}
+
+#[test]
 fn the_trace_shows_what_was_compared() {
     let mapping = compiled(&json!({
         "oneToOne": [{"certificate": {"sha256": Sha256::of(b"").to_string()}, "identity": {"user": "other"}}],
