@@ -15,7 +15,8 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::app::{self, ExplainError, ServeError};
 use crate::commands::verify::{self, VerifyArgs};
-use crate::config::{ExplainEndpoint, GoDuration, ServeConfig, default_workers};
+use crate::config::{ExplainEndpoint, ServeConfig, default_workers};
+use crate::domain::duration::GoDuration;
 use crate::domain::reason;
 use crate::explain::{self, HeaderLine, Question, RemoteError, certificates_to_pem};
 use crate::file;
