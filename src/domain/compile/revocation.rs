@@ -105,7 +105,8 @@ fn source(field: &Field<'_>, spec: &CrlSource, report: &mut Report) -> Option<So
         (None, None, Some(pem), None) => {
             let field = field.child("inline");
             let crls = bundle::crls(pem.as_bytes()).map_err(|error| error.to_string());
-            let crls = report.take(&field, crls.and_then(|ders| parse_crls(ders, |der| Crl::from_der(der).map(Arc::new))));
+            let crls =
+                report.take(&field, crls.and_then(|ders| parse_crls(ders, |der| Crl::from_der(der).map(Arc::new))));
             crls.map(|found| SourceRef::Inline(found.into()))
         }
         (None, None, None, Some(path)) => Some(file_ref(&field.child("file"), path, report)),

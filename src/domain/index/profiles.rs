@@ -305,7 +305,10 @@ fn signature_policy(compiled: &CompiledProfile) -> SignaturePolicy {
     SignaturePolicy { minimum_rsa_bits: compiled.requirements.minimum_rsa_bits, ..SignaturePolicy::default() }
 }
 
-fn parameters(compiled: &CompiledProfile, [anchors, intermediates, peers]: &[Vec<Parsed<Certificate>>; 3]) -> TrustParameters {
+fn parameters(
+    compiled: &CompiledProfile,
+    [anchors, intermediates, peers]: &[Vec<Parsed<Certificate>>; 3],
+) -> TrustParameters {
     TrustParameters {
         mode: match compiled.mode {
             TrustModeSpec::Chain => TrustMode::Chain,
