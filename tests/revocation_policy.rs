@@ -315,6 +315,12 @@ fn numbers_do_not_go_back() {
     assert!(problems(&index)[0].contains("would replace the newer"), "{:?}", problems(&index));
     index.apply(pki.profile(offline(json!({"maxAge": "12h"}))));
     assert_eq!(pki.reason(&index.publish().unwrap()), REVOKED, "and the profile edited");
+    let profile = pki.profile(offline(json!({"maxAge": "11h"})));
+    index.delete(&profile.id());
+    let mut elsewhere = profile;
+    elsewhere.meta_mut().origin.document = 7;
+    index.apply(elsewhere.clone());
+    assert_eq!(pki.reason(&index.publish().unwrap()), REVOKED, "and the profile moved to another document");
     let forged = CrlDraft { forged: true, ..by_ca().with(number(12)) };
     index.set_file("ca.crl", Ok(forged.der(&pki.ca).into()));
     assert_eq!(pki.reason(&index.publish().unwrap()), REVOKED, "a forged one in its place");

@@ -36,8 +36,6 @@ struct Stored {
     compiled: Option<CompiledProfile>,
     report: Report,
     built: Option<Built>,
-    /// What the profile has revoked by so far, whatever became of it since: no CRL goes back behind it.
-    revocation: Arc<RevocationData>,
 }
 
 /// A profile joined with what its sources held.
@@ -55,6 +53,9 @@ struct Built {
 #[derive(Debug, Default)]
 pub struct Profiles {
     objects: Objects<Stored>,
+    /// By what each profile has judged so far, by namespace and name: no CRL goes back behind it, however the profile is
+    /// edited.
+    revocation: BTreeMap<(String, String), Arc<RevocationData>>,
     /// What is wrong with sources, by profile, as of the last [`Profiles::refresh`].
     unresolved: BTreeMap<ObjectId, Unresolved>,
 }
@@ -74,8 +75,7 @@ impl Profiles {
             return false;
         }
         let (compiled, report) = trust_profile(meta, &spec);
-        let revocation = self.objects.get(&id).map(|former| Arc::clone(&former.revocation)).unwrap_or_default();
-        self.objects.insert(id, Stored { spec, compiled, report, built: None, revocation });
+        self.objects.insert(id, Stored { spec, compiled, report, built: None });
         true
     }
 
@@ -112,6 +112,8 @@ impl Profiles {
         }
         sources.refresh(&certificates, &crls);
         self.unresolved.clear();
+        let objects = &self.objects;
+        self.revocation.retain(|(namespace, name), _| !matches!(objects.find(namespace, name), Found::None));
         let spec = Field::root("spec");
         for (id, stored) in self.objects.iter_mut(Kind::TrustProfile) {
             let Some(compiled) = &stored.compiled else { continue };
@@ -127,8 +129,9 @@ impl Profiles {
                 stored.built = None;
             } else {
                 let former = stored.built.take();
-                let built = Built::from(former, &id, compiled, inputs, crls, &stored.revocation);
-                stored.revocation = Arc::clone(built.trusted.data());
+                let so_far = self.revocation.entry((id.namespace.clone(), id.name.clone())).or_default();
+                let built = Built::from(former, &id, compiled, inputs, crls, so_far);
+                *so_far = Arc::clone(built.trusted.data());
                 unresolved.errors.extend(built.refused.iter().cloned());
                 unresolved.warnings.extend(built.unsigned.iter().cloned());
                 stored.built = Some(built);
