@@ -16,7 +16,8 @@ use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand,
 
 use crate::app::{self, ServeError};
 use crate::commands::verify::{self, VerifyArgs};
-use crate::config::{ExplainEndpoint, GoDuration, PolicySource, ServeConfig, default_workers, replica_name};
+use crate::config::{ExplainEndpoint, PolicySource, ServeConfig, default_workers, replica_name};
+use crate::domain::duration::GoDuration;
 use crate::domain::reason;
 use crate::explain::{self, HeaderLine, Question, certificates_to_pem};
 use crate::file;

@@ -3,6 +3,7 @@
 //! Owns the names and meanings of all metrics. The path of a request takes no lock: counters are atomics, found through
 //! one pointer that changes only when a policy decides for the first time.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -19,6 +20,7 @@ use prometheus_client::registry::Registry;
 use crate::domain::decide::Counts;
 use crate::domain::decision::{Decision, Mode};
 use crate::domain::reason::Reason;
+use crate::domain::trusted::CrlStatus;
 
 /// Upper bounds of the latency buckets, in nanoseconds: from a denial that checks nothing (half a microsecond) past Envoy's default
 /// deadline of 200 ms.
@@ -74,6 +76,18 @@ struct Values {
     published_at: AtomicU64,
     loaded_at: AtomicU64,
     objects: [AtomicI64; 4],
+    crls: ArcSwap<Vec<CrlGauge>>,
+}
+
+/// The CRLs of one profile and issuer.
+struct CrlGauge {
+    profile: Arc<str>,
+    issuer: String,
+    entries: usize,
+    /// Of the oldest.
+    this_update: i64,
+    /// The earliest.
+    next_update: Option<i64>,
 }
 
 /// The decisions of one policy.
@@ -179,6 +193,7 @@ impl Metrics {
             published_at: AtomicU64::new(0),
             loaded_at: AtomicU64::new(0),
             objects: Default::default(),
+            crls: ArcSwap::default(),
         });
         let mut registry = Registry::with_prefix("certgate");
         registry.register_collector(Box::new(Scrape(values.clone())));
@@ -270,6 +285,27 @@ impl Metrics {
         }
     }
 
+    /// Records the CRLs of a snapshot. Those of one profile and issuer, such as a complete and a delta CRL, share their
+    /// series: the entries of all, the age of the oldest, the first nextUpdate.
+    pub fn relies_on(&self, crls: impl IntoIterator<Item = CrlStatus>) {
+        let mut gauges: BTreeMap<(Arc<str>, String), CrlGauge> = BTreeMap::new();
+        for crl in crls {
+            let (this_update, next_update) = (crl.this_update.as_secs(), crl.next_update.map(|next| next.as_secs()));
+            let key = (crl.profile.clone(), crl.issuer.clone());
+            let gauge = gauges.entry(key).or_insert(CrlGauge {
+                profile: crl.profile,
+                issuer: crl.issuer,
+                entries: 0,
+                this_update,
+                next_update,
+            });
+            gauge.entries = gauge.entries.saturating_add(crl.entries);
+            gauge.this_update = gauge.this_update.min(this_update);
+            gauge.next_update = gauge.next_update.into_iter().chain(next_update).min();
+        }
+        self.values.crls.store(Arc::new(gauges.into_values().collect()));
+    }
+
     /// Everything in OpenMetrics text format.
     pub fn render(&self) -> String {
         let mut text = String::with_capacity(16 * 1024);
@@ -332,6 +368,29 @@ impl Values {
         Ok(())
     }
 
+    fn encode_crls(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let now = i64::try_from(millis_now() / 1000).unwrap_or(i64::MAX);
+        let crls = self.crls.load();
+        let mut family = |name: &str, help: &str, value: &dyn Fn(&CrlGauge) -> Option<i64>| {
+            let mut family = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
+            for crl in crls.iter() {
+                let Some(value) = value(crl) else { continue };
+                let labels = [("profile", &*crl.profile), ("issuer", &*crl.issuer)];
+                ConstGauge::new(value).encode(family.encode_family(&labels)?)?;
+            }
+            Ok(())
+        };
+        family("crl_entries", "Certificates that the CRLs of an issuer list", &|crl| i64::try_from(crl.entries).ok())?;
+        family("crl_age_seconds", "Time since thisUpdate of the oldest CRL of an issuer", &|crl| {
+            Some(now.saturating_sub(crl.this_update))
+        })?;
+        family(
+            "crl_next_update_seconds",
+            "Time until the first nextUpdate of the CRLs of an issuer; negative once it has passed",
+            &|crl| crl.next_update.map(|next| next.saturating_sub(now)),
+        )
+    }
+
     fn encode_latency(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
         let seconds = |nanoseconds: u64| Duration::from_nanos(nanoseconds).as_secs_f64();
         let buckets: Vec<(f64, u64)> = LATENCY_BOUNDS
@@ -377,6 +436,7 @@ impl Collector for Scrape {
         let values = &*self.0;
         values.encode_decisions(&mut encoder)?;
         values.encode_latency(&mut encoder)?;
+        values.encode_crls(&mut encoder)?;
         for (name, help, counter) in [
             ("panics", "Panics caught while deciding; each denied its request with INTERNAL", &values.panics),
             ("unreadable_requests", "Messages that are not a CheckRequest; each was denied", &values.unreadable),
@@ -443,6 +503,7 @@ impl Collector for Scrape {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::time::UnixTime;
 
     fn line<'t>(text: &'t str, start: &str) -> &'t str {
         text.lines().find(|line| line.starts_with(start)).unwrap_or_else(|| panic!("no {start} in\n{text}"))
@@ -479,6 +540,32 @@ mod tests {
         assert_eq!(line(&text, "certgate_connections "), "certgate_connections 1");
         drop((one, two));
         assert_eq!(line(&metrics.render(), "certgate_requests_in_flight "), "certgate_requests_in_flight 0");
+    }
+
+    #[test]
+    fn crls_are_shown_by_profile_and_issuer() {
+        let now = i64::try_from(millis_now() / 1000).unwrap();
+        let crl = |profile: &str, issuer: &str, entries, age, next: Option<i64>| CrlStatus {
+            profile: profile.into(),
+            issuer: issuer.into(),
+            entries,
+            this_update: UnixTime::from_secs(now - age),
+            next_update: next.map(|next| UnixTime::from_secs(now + next)),
+        };
+        let metrics = Metrics::new();
+        metrics.relies_on([
+            crl("a/p", "CN=One", 3, 1000, Some(9000)),
+            crl("a/p", "CN=One", 4, 5000, Some(-500)),
+            crl("a/p", "CN=Two", 1, 7000, None),
+        ]);
+        let text = metrics.render();
+        let value = |start: &str| line(&text, start).rsplit(' ').next().unwrap().parse::<i64>().unwrap();
+        assert_eq!(value(r#"certgate_crl_entries{profile="a/p",issuer="CN=One"}"#), 7);
+        assert!((5000..5060).contains(&value(r#"certgate_crl_age_seconds{profile="a/p",issuer="CN=One"}"#)));
+        assert!((-560..=-500).contains(&value(r#"certgate_crl_next_update_seconds{profile="a/p",issuer="CN=One"}"#)));
+        assert!(!text.contains(r#"certgate_crl_next_update_seconds{profile="a/p",issuer="CN=Two"}"#));
+        metrics.relies_on([]);
+        assert!(!metrics.render().contains("CN=One"), "what is gone is not shown");
     }
 
     #[test]

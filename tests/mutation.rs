@@ -14,7 +14,7 @@ use certgate::domain::encoding::bundle;
 use certgate::domain::evidence::{ChainSource, EvidenceRule, HeaderFormat, gather};
 use certgate::domain::fingerprint::Sha256;
 use certgate::domain::request::{Headers, Request};
-use rcgen::{CertificateParams, DnType, KeyPair, PKCS_ED25519, SanType};
+use rcgen::{CertificateParams, DnType, Issuer, KeyPair, PKCS_ED25519, SanType};
 use rustls::pki_types::PrivatePkcs8KeyDer;
 
 #[path = "support/mutate.rs"]
@@ -35,7 +35,7 @@ struct Fixture {
 
 impl Fixture {
     fn new() -> Self {
-        let certificate = |name: &str, seed: u8| {
+        let subject = |name: &str, seed: u8| {
             // PKCS #8 of an Ed25519 key (RFC 8410, section 7): the same key, and so the same certificate, in every run.
             let prefix = [0x30, 0x2e, 2, 1, 0, 0x30, 5, 6, 3, 0x2b, 0x65, 0x70, 4, 0x22, 4, 0x20];
             let pkcs8 = PrivatePkcs8KeyDer::from([&prefix[..], &[seed; 32]].concat());
@@ -43,9 +43,15 @@ impl Fixture {
             let mut params = CertificateParams::new(vec!["a.test".to_owned()]).expect("a DNS name");
             params.subject_alt_names.push(SanType::URI("spiffe://lab.test/a".try_into().expect("ASCII")));
             params.distinguished_name.push(DnType::CommonName, name);
-            params.self_signed(&key).expect("a certificate").der().to_vec()
+            (params, key)
         };
-        Self { leaf: certificate("leaf", 1), intermediate: certificate("intermediate", 2) }
+        let (leaf, leaf_key) = subject("leaf", 1);
+        let (intermediate, key) = subject("intermediate", 2);
+        let issuer = Issuer::from_params(&intermediate, &key);
+        Self {
+            leaf: leaf.signed_by(&leaf_key, &issuer).expect("a certificate").der().to_vec(),
+            intermediate: intermediate.self_signed(&key).expect("a certificate").der().to_vec(),
+        }
     }
 }
 

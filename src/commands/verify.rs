@@ -15,8 +15,8 @@ use serde::Serialize;
 use serde_json::json;
 
 use crate::cli::Exit;
-use crate::config::GoDuration;
 use crate::domain::certificate::Certificate;
+use crate::domain::duration::GoDuration;
 use crate::domain::encoding::bundle;
 use crate::domain::path::signature::Sha1;
 use crate::domain::path::{

@@ -21,7 +21,7 @@ use super::selection::{Candidate, Conflict, Selection};
 use super::spec::CertificateRequirement;
 use super::time::UnixTime;
 use super::trace::{Trace, Verdict};
-use super::trust::TrustProfile;
+use super::trusted::{CrlStatus, Trusted};
 
 /// Everything that decisions need, immutable; shared by the requests in flight.
 #[derive(Clone, Debug)]
@@ -46,7 +46,7 @@ pub struct Policy {
 #[derive(Debug)]
 pub enum PolicyState {
     /// It can, with this profile.
-    Ready(Arc<TrustProfile>),
+    Ready(Arc<Trusted>),
     /// Its trust profile is missing, or has never been readable.
     Unavailable(String),
     /// It is in error; here is the first thing that is wrong.
@@ -94,7 +94,12 @@ impl Policy {
             | (PolicyState::Invalid(left), PolicyState::Invalid(right)) => left == right,
             _ => false,
         };
-        same_state && self.name == other.name && Arc::ptr_eq(&self.compiled, &other.compiled)
+        same_state && self.is_written_like(other)
+    }
+
+    /// Whether both are the same object in the same version, in whatever state.
+    fn is_written_like(&self, other: &Self) -> bool {
+        self.name == other.name && Arc::ptr_eq(&self.compiled, &other.compiled)
     }
 }
 
@@ -119,6 +124,30 @@ impl Snapshot {
     #[must_use]
     pub fn with_mappings(&self, mappings: MappingTable) -> Self {
         Self { generation: self.generation.saturating_add(1), mappings, ..self.clone() }
+    }
+
+    /// The next snapshot, with the same policies in other states. They must select alike.
+    #[must_use]
+    pub fn with_policies(&self, policies: Vec<Policy>, mappings: MappingTable) -> Self {
+        let generation = self.generation.saturating_add(1);
+        Self { generation, policies: policies.into(), mappings, ..self.clone() }
+    }
+
+    /// Whether these policies differ from the snapshot's in their states alone.
+    pub fn selects_alike(&self, policies: &[Policy]) -> bool {
+        self.policies.len() == policies.len()
+            && self.policies.iter().zip(policies).all(|(left, right)| left.is_written_like(right))
+    }
+
+    /// The CRLs that decisions rely on, by profile.
+    pub fn crls(&self) -> Vec<CrlStatus> {
+        let ready = |policy: &Policy| match &policy.state {
+            PolicyState::Ready(trusted) => Some(Arc::clone(trusted)),
+            PolicyState::Unavailable(_) | PolicyState::Invalid(_) => None,
+        };
+        let mut seen = BTreeSet::new();
+        let profiles = self.policies.iter().filter_map(ready).filter(|trusted| seen.insert(Arc::as_ptr(trusted)));
+        profiles.flat_map(|trusted| trusted.crls().collect::<Vec<_>>()).collect()
     }
 
     /// Whether the snapshot is made of these policies.
@@ -213,7 +242,7 @@ impl Statuses {
 struct Check<'a> {
     policy: &'a Policy,
     body: &'a PolicyBody,
-    profile: &'a TrustProfile,
+    profile: &'a Trusted,
     mappings: &'a MappingTable,
     request: &'a Request<'a>,
     now: UnixTime,

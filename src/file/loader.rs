@@ -24,11 +24,12 @@ use super::scan::{Listed, Listing, Root, Stamp};
 use super::split::{Chunks, SplitError};
 use super::yaml::Mark;
 use crate::domain::decide::Snapshot;
+use crate::domain::encoding::bundle::MAX_CRL_TEXT;
 use crate::domain::index::{self, Index, Severity};
 use crate::domain::spec::{Kind, ObjectId};
 
-/// The largest `file:` trust source. The Web's whole set of CAs has 0.3 MB.
-const MAX_SOURCE: u64 = 16 << 20;
+/// The largest `file:` source: PEM of the longest CRL. Certificates are capped again, far lower, when they are parsed.
+const MAX_SOURCE: u64 = MAX_CRL_TEXT as u64;
 
 /// How often a directory that changes while it is read is read again before [`PATIENCE`] counts.
 const MIN_ATTEMPTS: u32 = 2;

@@ -14,6 +14,7 @@ mod matches;
 mod metadata;
 mod policy;
 mod response;
+mod revocation;
 mod trust;
 
 #[cfg(test)]
@@ -29,6 +30,7 @@ pub use metadata::metadata;
 pub use policy::{CompiledPolicy, PolicyBody, certificate_policy};
 pub use response::{DEFAULT_GROUPS_HEADER, DEFAULT_USER_HEADER};
 pub use response::{HeaderNames, Statuses};
+pub use revocation::{CompiledRevocation, crl_ders, parse_crls};
 pub use trust::{
     CompiledProfile, MINIMUM_RSA_BITS, Requirements, SourceRef, certificates as pem_certificates, trust_profile,
 };

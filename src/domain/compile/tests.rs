@@ -53,6 +53,10 @@ fn named(certificate: Value) -> Value {
     json!({"certificate": certificate, "identity": {"user": "u"}})
 }
 
+fn offline(patch: Value) -> Value {
+    json!({"revocation": merged(json!({"mode": "Offline"}), &patch)})
+}
+
 #[test]
 fn each_mistake_has_its_field_and_message() {
     use Kind::{CertificateMapping as M, CertificatePolicy as P, TrustProfile as T};
@@ -226,6 +230,16 @@ fn each_mistake_has_its_field_and_message() {
         (T, json!({"disallowed": [{"sha256": "xx"}]}), "spec.disallowed[0].sha256", "64 hexadecimal digits"),
         (T, json!({"requirements": {"minimumRsaBits": 1024}}), "spec.requirements.minimumRsaBits", "want 2048"),
         (T, json!({"requirements": {"maxPathLength": -1}}), "spec.requirements.maxPathLength", "out of range"),
+        (T, offline(json!({"maxAge": "1d"})), "spec.revocation.maxAge", "not a duration such as"),
+        (T, offline(json!({"maxAge": "0"})), "spec.revocation.maxAge", "out of range"),
+        (T, offline(json!({"maxAge": "1500ms"})), "spec.revocation.maxAge", "want whole seconds"),
+        (T, offline(json!({"clockSkew": "25h"})), "spec.revocation.clockSkew", "out of range: want 0s to 24h"),
+        (T, offline(json!({"crls": [{}]})), "spec.revocation.crls[0]", "exactly one of"),
+        (T, offline(json!({"crls": [{"file": "a", "inline": "b"}]})), "spec.revocation.crls[0]", "exactly one of"),
+        (T, offline(json!({"crls": [{"inline": "x"}]})), "spec.revocation.crls[0].inline", "X509 CRL"),
+        (T, offline(json!({"crls": [{"file": "a"}, {"file": ""}]})), "spec.revocation.crls[1].file", "not the path"),
+        (T, offline(json!({"crls": [{"secret": {"name": "X y"}}]})), "spec.revocation.crls[0].secret.name", "X y"),
+        (T, json!({"revocation": {"mode": "NoCheck", "maxAge": "x"}}), "spec.revocation.maxAge", "not a duration"),
         (T, json!({"allowedNamespaces": {"from": "Selector"}}), "spec.allowedNamespaces.selector", "needs a selector"),
         (T, json!({"allowedNamespaces": {"from": "All", "selector": {}}}), "spec.allowedNamespaces.selector", "only"),
         (M, named(json!({})), "spec.certificate", "0 names are given"),

@@ -1,4 +1,4 @@
-//! `TrustProfile`.
+//! `TrustProfile`; its `revocation` is [`super::revocation`]'s.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -7,13 +7,14 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::metadata::{check_name, metadata, shown};
+use super::revocation::{CompiledRevocation, revocation};
 use super::{Field, MAX_HASHES, MAX_SOURCES, Report};
 use crate::domain::certificate::Certificate;
 use crate::domain::encoding::bundle;
 use crate::domain::fingerprint::Sha256;
 use crate::domain::spec::{
     AllowedNamespaces, CertificateHash, ExtendedKeyUsageSpec, KeyRef, Kind, NamespacesFrom, ObjectMeta,
-    RequirementsSpec, TrustModeSpec, TrustProfileSpec, TrustSource,
+    RequirementsSpec, RevocationModeSpec, TrustModeSpec, TrustProfileSpec, TrustSource,
 };
 
 /// The smallest RSA modulus, in bits (NIST SP 800-57 part 1, table 2: less gives under 112 bits of security).
@@ -47,6 +48,8 @@ pub struct CompiledProfile {
     pub disallowed: BTreeSet<Sha256>,
     /// What a path must fulfil besides.
     pub requirements: Requirements,
+    /// How revocation is checked; `None` when it is not.
+    pub revocation: Option<CompiledRevocation>,
     /// Who may refer to the profile.
     pub allowed_namespaces: AllowedNamespaces,
 }
@@ -62,9 +65,9 @@ pub struct Requirements {
     pub max_path_length: Option<u32>,
 }
 
-/// Where certificates come from.
+/// Where certificates come from, or other things that are signed.
 #[derive(Clone, Debug)]
-pub enum SourceRef {
+pub enum SourceRef<T = Certificate> {
     /// A key of a ConfigMap or Secret of the profile's namespace.
     Key(Kind, KeyRef),
     /// A ClusterTrustBundle.
@@ -72,7 +75,7 @@ pub enum SourceRef {
     /// A file.
     File(String),
     /// The profile itself.
-    Inline(Arc<[Arc<Certificate>]>),
+    Inline(Arc<[Arc<T>]>),
 }
 
 /// Compiles a `TrustProfile`.
@@ -90,6 +93,8 @@ pub fn trust_profile(meta: &ObjectMeta, spec: &TrustProfileSpec) -> (Option<Comp
     let trust_list = narrowing(&field.child("trustList"), spec.trust_list.as_deref(), &mut report);
     let disallowed = hashes(&field.child("disallowed"), &spec.disallowed, &mut report);
     let requirements = requirements(&field.child("requirements"), &spec.requirements, &mut report);
+    let revocation_field = field.child("revocation");
+    let revocation = spec.revocation.as_ref().and_then(|spec| revocation(&revocation_field, spec, &mut report));
     allowed_namespaces(&field.child("allowedNamespaces"), &spec.allowed_namespaces, &mut report);
 
     let chain = spec.mode != TrustModeSpec::Peer;
@@ -109,6 +114,9 @@ pub fn trust_profile(meta: &ObjectMeta, spec: &TrustProfileSpec) -> (Option<Comp
     if !chain && spec.issuing_authorities.is_some() {
         report.warning(&authorities_field, "mode Peer knows no issuing CA: with this list every certificate is denied");
     }
+    if !chain && spec.revocation.as_ref().is_some_and(|spec| spec.mode != RevocationModeSpec::NoCheck) {
+        report.warning(&revocation_field, "mode Peer knows no path: the revocation of a peer is not checked");
+    }
     let profile = report.errors.is_empty().then(|| CompiledProfile {
         mode: spec.mode,
         anchors,
@@ -118,6 +126,7 @@ pub fn trust_profile(meta: &ObjectMeta, spec: &TrustProfileSpec) -> (Option<Comp
         trust_list,
         disallowed,
         requirements,
+        revocation,
         allowed_namespaces: spec.allowed_namespaces.clone(),
     });
     (profile, report)
@@ -150,12 +159,7 @@ fn source(field: &Field<'_>, spec: &TrustSource, report: &mut Report) -> Option<
             let certificates = certificates(&Bytes::copy_from_slice(pem.as_bytes()));
             report.take(&field.child("inline"), certificates).map(|found| SourceRef::Inline(found.into()))
         }
-        (None, None, None, None, Some(path)) => {
-            if path.is_empty() || path.len() > MAX_FILE || path.chars().any(char::is_control) {
-                report.error(&field.child("file"), format_args!("{} is not the path of a file", shown(path)));
-            }
-            Some(SourceRef::File(path.clone()))
-        }
+        (None, None, None, None, Some(path)) => Some(file_ref(&field.child("file"), path, report)),
         _ => {
             report.error(field, "want exactly one of configMap, secret, clusterTrustBundle, inline, file");
             None
@@ -163,7 +167,14 @@ fn source(field: &Field<'_>, spec: &TrustSource, report: &mut Report) -> Option<
     }
 }
 
-fn key_ref(field: &Field<'_>, spec: &KeyRef, report: &mut Report) {
+pub(super) fn file_ref<T>(field: &Field<'_>, path: &str, report: &mut Report) -> SourceRef<T> {
+    if path.is_empty() || path.len() > MAX_FILE || path.chars().any(char::is_control) {
+        report.error(field, format_args!("{} is not the path of a file", shown(path)));
+    }
+    SourceRef::File(path.to_owned())
+}
+
+pub(super) fn key_ref(field: &Field<'_>, spec: &KeyRef, report: &mut Report) {
     check_name(&field.child("name"), &spec.name, report);
     if spec.key.is_empty() {
         report.error(&field.child("key"), "the key is empty");

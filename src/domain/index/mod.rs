@@ -1,7 +1,7 @@
 //! The mutable store: takes objects in any order, compiles each by itself, joins them, and publishes snapshots.
 //!
 //! What a snapshot decides depends on the objects that the store holds and never on the order in which they came; the
-//! one exception is the last good content of a trust source. Nothing is read here: adapters hand objects in, and the
+//! exceptions are the last good content of a trust source, and that the numbers of CRLs do not go back. Nothing is read here: adapters hand objects in, and the
 //! contents of files too.
 
 mod objects;
@@ -151,6 +151,8 @@ impl Index {
                         }
                         former.with_mappings(self.mappings.table())
                     }
+                    // A new CRL or anchor: which policy decides about a request stays as it is.
+                    Some(former) if former.selects_alike(&list) => former.with_policies(list, self.mappings.table()),
                     _ => {
                         let generation = former.map_or(0, Snapshot::generation);
                         let next = Snapshot::new(generation, list, self.mappings.table());

@@ -1,27 +1,29 @@
-//! Trust profiles, joined with the certificates of their sources.
+//! Trust profiles, joined with the certificates and CRLs of their sources.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::objects::{Found, Objects};
-use super::sources::{Certificates, Namespaces, SourceKey, Sources};
+use super::sources::{Namespaces, Parsed, SourceKey, SourceState, Sources};
 use super::{Problems, ProfileReport, Severity};
 use crate::domain::certificate::Certificate;
-use crate::domain::compile::{CompiledProfile, Field, Report, SourceRef, trust_profile};
+use crate::domain::compile::{CompiledProfile, CompiledRevocation, Field, Report, SourceRef, trust_profile};
 use crate::domain::mapping::table::twin_error;
 use crate::domain::path::signature::SignaturePolicy;
 use crate::domain::path::{DEFAULT_MAX_PATH_LENGTH, KeyPurpose, PathParameters, UsageRule};
+use crate::domain::revocation::{Crl, RevocationData, RevocationMode, RevocationPolicy};
 use crate::domain::spec::{
     ExtendedKeyUsageSpec, FieldError, Kind, ObjectId, ObjectMeta, TrustModeSpec, TrustProfileSpec,
 };
 use crate::domain::trust::{TrustMode, TrustParameters, TrustProfile};
+use crate::domain::trusted::Trusted;
 
 /// What a reference to a profile comes to.
 #[derive(Debug)]
 pub enum Trust {
     /// The profile.
-    Ready(Arc<TrustProfile>),
-    /// There is none, or its certificates have never been readable.
+    Ready(Arc<Trusted>),
+    /// There is none, or its certificates or CRLs have never been readable.
     Unavailable(String),
     /// It does not compile, or may not be referred to.
     Invalid(String),
@@ -37,17 +39,24 @@ struct Stored {
     built: Option<Built>,
 }
 
-/// A profile joined with the certificates that its sources held.
+/// A profile joined with what its sources held.
 #[derive(Debug)]
 struct Built {
-    inputs: [Vec<Certificates>; 3],
-    profile: Arc<TrustProfile>,
+    certificates: [Vec<Parsed<Certificate>>; 3],
+    crls: Vec<Parsed<Crl>>,
+    trusted: Arc<Trusted>,
+    /// What is to be told about the CRLs.
+    refused: Vec<FieldError>,
+    unsigned: Vec<FieldError>,
 }
 
 /// The trust profiles.
 #[derive(Debug, Default)]
 pub struct Profiles {
     objects: Objects<Stored>,
+    /// By what each profile has judged so far, by namespace and name: no CRL goes back behind it, however the profile is
+    /// edited.
+    revocation: BTreeMap<(String, String), Arc<RevocationData>>,
     /// What is wrong with sources, by profile, as of the last [`Profiles::refresh`].
     unresolved: BTreeMap<ObjectId, Unresolved>,
 }
@@ -55,6 +64,7 @@ pub struct Profiles {
 #[derive(Debug, Default)]
 struct Unresolved {
     errors: Vec<FieldError>,
+    warnings: Vec<FieldError>,
     /// Whether a source has never been readable.
     unavailable: Option<String>,
 }
@@ -84,34 +94,48 @@ impl Profiles {
     /// The files that profiles name.
     pub fn wanted_files(&self) -> BTreeSet<String> {
         let wanted = self.objects.iter(Kind::TrustProfile).filter_map(|(_, stored, _)| stored.compiled.as_ref());
-        wanted
-            .flat_map(|profile| lists(profile).into_iter().flat_map(|(_, sources)| sources))
-            .filter_map(|source| match source {
-                SourceRef::File(path) => Some(path.clone()),
-                _ => None,
-            })
-            .collect()
+        let mut files = BTreeSet::new();
+        for profile in wanted {
+            files.extend(lists(profile).into_iter().flat_map(|(_, sources)| sources).filter_map(file));
+            files.extend(crl_sources(profile).iter().filter_map(file));
+        }
+        files
     }
 
-    /// Reads the sources again and builds the profiles whose certificates have changed.
+    /// Reads the sources again and builds the profiles whose certificates or CRLs have changed.
     pub fn refresh(&mut self, sources: &mut Sources) {
-        let wanted = self.objects.iter(Kind::TrustProfile).filter_map(|(id, stored, _)| {
-            let profile = stored.compiled.as_ref()?;
-            let keys = lists(profile).into_iter().flat_map(|(_, sources)| sources);
-            Some(keys.filter_map(|source| SourceKey::of(source, &id.namespace)).collect::<Vec<_>>())
-        });
-        sources.refresh(&wanted.flatten().collect());
+        let (mut certificates, mut crls) = (BTreeSet::new(), BTreeSet::new());
+        for (id, stored, _) in self.objects.iter(Kind::TrustProfile) {
+            let Some(profile) = &stored.compiled else { continue };
+            let lists = lists(profile).into_iter().flat_map(|(_, sources)| sources);
+            certificates.extend(lists.filter_map(|source| SourceKey::of(source, &id.namespace)));
+            crls.extend(crl_sources(profile).iter().filter_map(|source| SourceKey::of(source, &id.namespace)));
+        }
+        sources.refresh(&certificates, &crls);
         self.unresolved.clear();
+        let objects = &self.objects;
+        self.revocation.retain(|(namespace, name), _| !matches!(objects.find(namespace, name), Found::None));
+        let spec = Field::root("spec");
         for (id, stored) in self.objects.iter_mut(Kind::TrustProfile) {
             let Some(compiled) = &stored.compiled else { continue };
             let mut unresolved = Unresolved::default();
-            let inputs = lists(compiled).map(|(name, list)| gather(name, list, &id, sources, &mut unresolved));
-            let unchanged = stored.built.as_ref().is_some_and(|built| same(&built.inputs, &inputs));
+            let inputs = lists(compiled).map(|(name, list)| {
+                let state = |key: &SourceKey| sources.certificates(key);
+                gather(&spec.child(name), list, &id, state, &mut unresolved)
+            });
+            let field = spec.child("revocation");
+            let state = |key: &SourceKey| sources.crls(key);
+            let crls = gather(&field.child("crls"), crl_sources(compiled), &id, state, &mut unresolved);
             if unresolved.unavailable.is_some() {
                 stored.built = None;
-            } else if !unchanged {
-                let profile = Arc::new(TrustProfile::new(parameters(compiled, &inputs)));
-                stored.built = Some(Built { inputs, profile });
+            } else {
+                let former = stored.built.take();
+                let so_far = self.revocation.entry((id.namespace.clone(), id.name.clone())).or_default();
+                let built = Built::from(former, &id, compiled, inputs, crls, so_far);
+                *so_far = Arc::clone(built.trusted.data());
+                unresolved.errors.extend(built.refused.iter().cloned());
+                unresolved.warnings.extend(built.unsigned.iter().cloned());
+                stored.built = Some(built);
             }
             self.unresolved.insert(id, unresolved);
         }
@@ -137,11 +161,11 @@ impl Profiles {
             return invalid(format!("{who} does not allow policies of namespace {user} (allowedNamespaces)"));
         }
         match &stored.built {
-            Some(built) => (Trust::Ready(Arc::clone(&built.profile)), None),
+            Some(built) => (Trust::Ready(Arc::clone(&built.trusted)), None),
             None => {
                 let unresolved = self.unresolved.iter().find(|(id, _)| id.namespace == *namespace && id.name == *name);
                 let problem = unresolved.and_then(|(_, unresolved)| unresolved.unavailable.as_deref());
-                unavailable(format!("{who}: {}", problem.unwrap_or("its certificates have not been read")))
+                unavailable(format!("{who}: {}", problem.unwrap_or("its sources have not been read")))
             }
         }
     }
@@ -154,7 +178,7 @@ impl Profiles {
                 errors: stored.report.errors.iter().cloned().chain(twin).collect(),
                 warnings: stored.report.warnings.clone(),
                 unresolved: self.unresolved.get(&id).map(|unresolved| unresolved.errors.clone()).unwrap_or_default(),
-                trust: stored.built.as_ref().map(|built| Arc::clone(&built.profile)),
+                trust: stored.built.as_ref().map(|built| Arc::clone(built.trusted.profile())),
                 id,
             }
         };
@@ -164,12 +188,86 @@ impl Profiles {
     /// What is wrong with the profiles.
     pub fn problems(&self, out: &mut Problems) {
         for (id, stored, twins) in self.objects.iter(Kind::TrustProfile) {
-            let unresolved = self.unresolved.get(&id).map(|unresolved| unresolved.errors.clone());
+            let unresolved = self.unresolved.get(&id);
             let twin = (!twins.is_empty()).then(|| twin_error(twins.into_iter()));
-            let errors = stored.report.errors.iter().cloned().chain(twin).chain(unresolved.unwrap_or_default());
-            out.add(id.clone(), Severity::Error, errors);
-            out.add(id, Severity::Warning, stored.report.warnings.iter().cloned());
+            let own = stored.report.errors.iter().cloned().chain(twin);
+            out.add(id.clone(), Severity::Error, own.chain(unresolved.into_iter().flat_map(|u| u.errors.clone())));
+            let own = stored.report.warnings.iter().cloned();
+            out.add(id.clone(), Severity::Warning, own.chain(unresolved.into_iter().flat_map(|u| u.warnings.clone())));
         }
+    }
+}
+
+impl Built {
+    /// Joins a profile with what its sources hold, and takes over of the former whatever has not changed.
+    fn from(
+        former: Option<Self>,
+        id: &ObjectId,
+        compiled: &CompiledProfile,
+        certificates: [Vec<Parsed<Certificate>>; 3],
+        crls: Vec<Parsed<Crl>>,
+        so_far: &RevocationData,
+    ) -> Self {
+        let kept = match former {
+            Some(former) if certificates.iter().zip(&former.certificates).all(|(now, then)| same(now, then)) => {
+                if same(&crls, &former.crls) {
+                    return former;
+                }
+                Some(Arc::clone(former.trusted.profile()))
+            }
+            _ => None,
+        };
+        let profile = kept.unwrap_or_else(|| Arc::new(TrustProfile::new(parameters(compiled, &certificates))));
+        let signatures = signature_policy(compiled);
+        let policy = revocation_policy(compiled.revocation.as_ref(), signatures);
+        let mut seen = BTreeSet::new();
+        let offered = crls.iter().flat_map(|list| list.iter()).filter(|crl| seen.insert(Arc::as_ptr(crl))).cloned();
+        let offered = RevocationData::new(offered);
+        let [anchors, intermediates, _] = &certificates;
+        // A CRL replaces another only once its signature is verified.
+        offered.verify_by(&union(anchors), &signatures);
+        offered.verify_by(&union(intermediates), &signatures);
+        let spec = Field::root("spec");
+        let revocation = spec.child("revocation");
+        let field = revocation.child("crls").to_string();
+        let problem = |message: String| FieldError::new(field.clone(), message);
+        let unsigned = offered.crls().iter().filter(|crl| !crl.is_verified()).map(|crl| {
+            problem(format!("{crl} is not signed by an anchor or intermediate of this profile: it hardly counts"))
+        });
+        let unsigned = unsigned.collect();
+        let (data, refused) = so_far.updated(offered.crls().iter().cloned());
+        let name = format!("{}/{}", id.namespace, id.name).into();
+        Self {
+            certificates,
+            crls,
+            trusted: Arc::new(Trusted::new(name, profile, policy, Arc::new(data))),
+            refused: refused.iter().map(|rolled_back| problem(rolled_back.to_string())).collect(),
+            unsigned,
+        }
+    }
+}
+
+fn file<T>(source: &SourceRef<T>) -> Option<String> {
+    match source {
+        SourceRef::File(path) => Some(path.clone()),
+        _ => None,
+    }
+}
+
+fn crl_sources(profile: &CompiledProfile) -> &[SourceRef<Crl>] {
+    profile.revocation.as_ref().map(|revocation| &*revocation.crls).unwrap_or_default()
+}
+
+fn revocation_policy(compiled: Option<&CompiledRevocation>, signatures: SignaturePolicy) -> RevocationPolicy {
+    match compiled {
+        None => RevocationPolicy { mode: RevocationMode::NoCheck, signatures, ..RevocationPolicy::default() },
+        Some(compiled) => RevocationPolicy {
+            mode: RevocationMode::Offline,
+            scope: compiled.scope,
+            on_unknown: compiled.on_unknown,
+            freshness: compiled.freshness,
+            signatures,
+        },
     }
 }
 
@@ -177,26 +275,24 @@ fn lists(profile: &CompiledProfile) -> [(&'static str, &[SourceRef]); 3] {
     [("trustAnchors", &profile.anchors), ("intermediates", &profile.intermediates), ("trustedPeers", &profile.peers)]
 }
 
-/// The certificates of a list of sources. One that has never been readable makes the whole profile unavailable: a
+/// What a list of sources holds. One that has never been readable makes the whole profile unavailable: a
 /// replica must not decide by half of what its author wrote.
-fn gather(
-    name: &str,
-    list: &[SourceRef],
+fn gather<'s, T: 's>(
+    field: &Field<'_>,
+    list: &[SourceRef<T>],
     id: &ObjectId,
-    sources: &Sources,
+    state: impl Fn(&SourceKey) -> Option<&'s SourceState<T>>,
     unresolved: &mut Unresolved,
-) -> Vec<Certificates> {
-    let spec = Field::root("spec");
-    let field = spec.child(name);
+) -> Vec<Parsed<T>> {
     let mut out = Vec::with_capacity(list.len());
     for (at, source) in list.iter().enumerate() {
         let Some(key) = SourceKey::of(source, &id.namespace) else {
-            if let SourceRef::Inline(certificates) = source {
-                out.push(Arc::clone(certificates));
+            if let SourceRef::Inline(parsed) = source {
+                out.push(Arc::clone(parsed));
             }
             continue;
         };
-        let Some(state) = sources.state(&key) else { continue };
+        let Some(state) = state(&key) else { continue };
         let error = state.error.as_deref();
         let kept = if state.good.is_some() { "; its last good content stays in use" } else { "" };
         if let Some(error) = error {
@@ -220,13 +316,18 @@ fn gather(
     out
 }
 
-fn same(left: &[Vec<Certificates>; 3], right: &[Vec<Certificates>; 3]) -> bool {
-    left.iter().zip(right).all(|(left, right)| {
-        left.len() == right.len() && left.iter().zip(right).all(|(left, right)| Arc::ptr_eq(left, right))
-    })
+fn same<T>(left: &[Parsed<T>], right: &[Parsed<T>]) -> bool {
+    left.len() == right.len() && left.iter().zip(right).all(|(left, right)| Arc::ptr_eq(left, right))
 }
 
-fn parameters(compiled: &CompiledProfile, [anchors, intermediates, peers]: &[Vec<Certificates>; 3]) -> TrustParameters {
+fn signature_policy(compiled: &CompiledProfile) -> SignaturePolicy {
+    SignaturePolicy { minimum_rsa_bits: compiled.requirements.minimum_rsa_bits, ..SignaturePolicy::default() }
+}
+
+fn parameters(
+    compiled: &CompiledProfile,
+    [anchors, intermediates, peers]: &[Vec<Parsed<Certificate>>; 3],
+) -> TrustParameters {
     TrustParameters {
         mode: match compiled.mode {
             TrustModeSpec::Chain => TrustMode::Chain,
@@ -245,10 +346,7 @@ fn parameters(compiled: &CompiledProfile, [anchors, intermediates, peers]: &[Vec
                 ExtendedKeyUsageSpec::Permitted => UsageRule::Permitted(KeyPurpose::ClientAuth),
                 ExtendedKeyUsageSpec::PermittedOrAny => UsageRule::PermittedOrAny(KeyPurpose::ClientAuth),
             },
-            signatures: SignaturePolicy {
-                minimum_rsa_bits: compiled.requirements.minimum_rsa_bits,
-                ..SignaturePolicy::default()
-            },
+            signatures: signature_policy(compiled),
             max_path_length: compiled.requirements.max_path_length.unwrap_or(DEFAULT_MAX_PATH_LENGTH),
             ..PathParameters::default()
         },
@@ -256,7 +354,7 @@ fn parameters(compiled: &CompiledProfile, [anchors, intermediates, peers]: &[Vec
 }
 
 /// Each certificate once, in the order of the sources.
-fn union(lists: &[Certificates]) -> Vec<Arc<Certificate>> {
+fn union(lists: &[Parsed<Certificate>]) -> Vec<Arc<Certificate>> {
     let mut seen = BTreeSet::new();
     lists.iter().flat_map(|list| list.iter()).filter(|certificate| seen.insert(certificate.sha256())).cloned().collect()
 }

@@ -1,20 +1,22 @@
-//! Trust sources: the certificates that profiles take from elsewhere, and the last good content of each.
+//! Trust sources: the certificates and CRLs that profiles take from elsewhere, and the last good content of each.
 //!
 //! This is the one place where history counts, and on purpose: a ConfigMap that was deleted or broken by mistake must
 //! not stop every client. A source keeps its last good content for as long as some profile refers to it.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use bytes::Bytes;
 
 use super::objects::{Found, Objects};
 use crate::domain::certificate::Certificate;
-use crate::domain::compile::{SourceRef, pem_certificates};
+use crate::domain::compile::{SourceRef, crl_ders, parse_crls, pem_certificates};
+use crate::domain::fingerprint::Sha256;
+use crate::domain::revocation::{Crl, CrlError};
 use crate::domain::spec::{Kind, NamespacesFrom, ObjectId};
 
-/// The certificates of a source.
-pub type Certificates = Arc<[Arc<Certificate>]>;
+/// What a source holds, parsed.
+pub type Parsed<T> = Arc<[Arc<T>]>;
 
 /// What identifies a source.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -28,8 +30,8 @@ pub enum SourceKey {
 }
 
 impl SourceKey {
-    /// The key of `source` in a profile of `namespace`; `None` for inline certificates.
-    pub fn of(source: &SourceRef, namespace: &str) -> Option<Self> {
+    /// The key of `source` in a profile of `namespace`; `None` for what stands in the profile.
+    pub fn of<T>(source: &SourceRef<T>, namespace: &str) -> Option<Self> {
         match source {
             SourceRef::Key(kind, key) => {
                 Some(Self::Key(*kind, namespace.to_owned(), key.name.clone(), key.key.clone()))
@@ -52,26 +54,88 @@ impl std::fmt::Display for SourceKey {
 }
 
 /// A source as it was last read.
-#[derive(Debug, Default)]
-pub struct SourceState {
+#[derive(Debug)]
+pub struct SourceState<T> {
     content: Option<Bytes>,
     /// The last good content.
-    pub good: Option<Certificates>,
+    pub good: Option<Parsed<T>>,
     /// Why the present content is not good.
     pub error: Option<String>,
+}
+
+impl<T> Default for SourceState<T> {
+    fn default() -> Self {
+        Self { content: None, good: None, error: None }
+    }
+}
+
+impl<T> SourceState<T> {
+    /// Takes over what the source holds now. What has not changed keeps its place in memory, so that nothing built from
+    /// it is rebuilt.
+    fn read(
+        &mut self,
+        content: Result<Bytes, String>,
+        parse: impl FnOnce(&Bytes) -> Result<Vec<Arc<T>>, String>,
+        same: impl Fn(&Arc<T>, &Arc<T>) -> bool,
+    ) {
+        let content = match content {
+            Ok(content) if self.content.as_ref().is_some_and(|former| same_bytes(former, &content)) => return,
+            Ok(content) => content,
+            Err(error) => {
+                self.error = Some(error);
+                self.content = None;
+                return;
+            }
+        };
+        match parse(&content) {
+            Ok(parsed) => {
+                self.error = None;
+                let unchanged = |good: &Parsed<T>| {
+                    good.len() == parsed.len() && good.iter().zip(&parsed).all(|(left, right)| same(left, right))
+                };
+                if !self.good.as_ref().is_some_and(unchanged) {
+                    self.good = Some(parsed.into());
+                }
+            }
+            Err(error) => self.error = Some(error),
+        }
+        self.content = Some(content);
+    }
+}
+
+/// The CRLs that are in use, by the digest of their DER: one that is read again, or from two places, is parsed once.
+#[derive(Debug, Default)]
+struct KnownCrls(BTreeMap<Sha256, Weak<Crl>>);
+
+impl KnownCrls {
+    fn get(&mut self, der: Bytes) -> Result<Arc<Crl>, CrlError> {
+        let sha256 = Sha256::of(&der);
+        if let Some(known) = self.0.get(&sha256).and_then(Weak::upgrade) {
+            return Ok(known);
+        }
+        let crl = Arc::new(Crl::from_der(der)?);
+        self.0.insert(sha256, Arc::downgrade(&crl));
+        Ok(crl)
+    }
+
+    fn forget_unused(&mut self) {
+        self.0.retain(|_, crl| crl.strong_count() > 0);
+    }
 }
 
 /// The data of a ConfigMap or Secret.
 pub type Data = BTreeMap<String, Bytes>;
 
-/// Everything that can hold PEM.
+/// Everything that can hold certificates or CRLs.
 #[derive(Debug, Default)]
 pub struct Sources {
     config_maps: Objects<Data>,
     secrets: Objects<Data>,
     bundles: Objects<Bytes>,
     files: BTreeMap<String, Result<Bytes, String>>,
-    states: BTreeMap<SourceKey, SourceState>,
+    certificates: BTreeMap<SourceKey, SourceState<Certificate>>,
+    crls: BTreeMap<SourceKey, SourceState<Crl>>,
+    known_crls: KnownCrls,
 }
 
 impl Sources {
@@ -125,38 +189,31 @@ impl Sources {
         config_maps.chain(secrets).chain(bundles).filter(|(_, twins)| !twins.is_empty()).collect()
     }
 
-    /// Reads every source in `wanted` again whose content has changed, and forgets the others.
-    pub fn refresh(&mut self, wanted: &BTreeSet<SourceKey>) {
-        self.states.retain(|key, _| wanted.contains(key));
-        for key in wanted {
+    /// Reads every wanted source of certificates and of CRLs again whose content has changed, and forgets the others.
+    pub fn refresh(&mut self, certificates: &BTreeSet<SourceKey>, crls: &BTreeSet<SourceKey>) {
+        self.certificates.retain(|key, _| certificates.contains(key));
+        self.crls.retain(|key, _| crls.contains(key));
+        for key in certificates {
             let content = self.content(key);
-            let state = self.states.entry(key.clone()).or_default();
-            match content {
-                Err(error) => {
-                    state.error = Some(error);
-                    state.content = None;
-                }
-                Ok(content) if state.content.as_ref() == Some(&content) => {}
-                Ok(content) => {
-                    match pem_certificates(&content) {
-                        Ok(certificates) => {
-                            state.error = None;
-                            // What has not changed keeps its place in memory, so that nothing built from it is rebuilt.
-                            if !state.good.as_ref().is_some_and(|good| same(good, &certificates)) {
-                                state.good = Some(certificates.into());
-                            }
-                        }
-                        Err(error) => state.error = Some(error),
-                    }
-                    state.content = Some(content);
-                }
-            }
+            let state = self.certificates.entry(key.clone()).or_default();
+            state.read(content, pem_certificates, |left, right| left.is_same(right));
         }
+        for key in crls {
+            let content = self.content(key);
+            let (state, known) = (self.crls.entry(key.clone()).or_default(), &mut self.known_crls);
+            state.read(content, |content| parse_crls(crl_ders(content)?, |der| known.get(der)), Arc::ptr_eq);
+        }
+        self.known_crls.forget_unused();
     }
 
-    /// The state of a source after [`Sources::refresh`].
-    pub fn state(&self, key: &SourceKey) -> Option<&SourceState> {
-        self.states.get(key)
+    /// The state of a source of certificates after [`Sources::refresh`].
+    pub fn certificates(&self, key: &SourceKey) -> Option<&SourceState<Certificate>> {
+        self.certificates.get(key)
+    }
+
+    /// The state of a source of CRLs after [`Sources::refresh`].
+    pub fn crls(&self, key: &SourceKey) -> Option<&SourceState<Crl>> {
+        self.crls.get(key)
     }
 
     fn content(&self, key: &SourceKey) -> Result<Bytes, String> {
@@ -185,8 +242,9 @@ impl Sources {
     }
 }
 
-fn same(left: &[Arc<Certificate>], right: &[Arc<Certificate>]) -> bool {
-    left.len() == right.len() && left.iter().zip(right).all(|(left, right)| left.is_same(right))
+/// Whether both hold the same octets; what lies in one place need not be compared.
+fn same_bytes(left: &Bytes, right: &Bytes) -> bool {
+    left.len() == right.len() && (left.as_ptr() == right.as_ptr() || left == right)
 }
 
 /// The labels of namespaces.

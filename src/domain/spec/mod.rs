@@ -23,8 +23,9 @@ pub use policy::{
 };
 pub use schema::schema_of;
 pub use trust_profile::{
-    AllowedNamespaces, CertificateHash, ExtendedKeyUsageSpec, KeyRef, NameRef, NamespacesFrom, RequirementsSpec,
-    TrustModeSpec, TrustProfileSpec, TrustSource,
+    AllowedNamespaces, CertificateHash, CrlKeyRef, CrlSource, ExtendedKeyUsageSpec, KeyRef, NameRef, NamespacesFrom,
+    OnUnknownSpec, RequirementsSpec, RevocationModeSpec, RevocationScopeSpec, RevocationSpec, TrustModeSpec,
+    TrustProfileSpec, TrustSource,
 };
 
 /// What is wrong with one field of an object.

@@ -35,6 +35,9 @@ pub struct TrustProfileSpec {
     /// What the certificates of a path must fulfil besides.
     #[serde(default)]
     pub requirements: RequirementsSpec,
+    /// How it is checked whether certificates of the path have been revoked. Omitted: it is not checked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub revocation: Option<RevocationSpec>,
     /// The namespaces whose policies may refer to this profile.
     #[serde(default)]
     pub allowed_namespaces: AllowedNamespaces,
@@ -131,6 +134,96 @@ pub enum ExtendedKeyUsageSpec {
     Permitted,
     /// The client certificate lists clientAuth or anyExtendedKeyUsage, or has no such extension.
     PermittedOrAny,
+}
+
+/// How revocation is checked. A listed peer (modes Peer and PeerOrChain) has no path, so it is not checked for one.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct RevocationSpec {
+    /// Offline: by the CRLs listed here. NoCheck: not at all, which is also what leaving `revocation` out means.
+    pub mode: RevocationModeSpec,
+    /// Which certificates of the path are checked. EndEntity: the client's alone. ExcludeRoot (default): every one below
+    /// the trust anchor. EntireChain: the trust anchor too, by a CRL of its own.
+    #[serde(default)]
+    pub scope: RevocationScopeSpec,
+    /// What follows when nothing current speaks about a certificate. Deny (default), or Allow. A certificate that is
+    /// listed as revoked is denied in any case.
+    #[serde(default)]
+    pub on_unknown: OnUnknownSpec,
+    /// The greatest age of a CRL, counted from its thisUpdate, such as 24h; its nextUpdate counts besides. Omitted:
+    /// nextUpdate alone decides, and 168h where a CRL has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_age: Option<String>,
+    /// How far the clocks of CRL issuers and this machine may differ, up to 24h. Default: 5m.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub clock_skew: Option<String>,
+    /// Where the CRLs come from, complete and delta. The sources are a union; their order means nothing.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub crls: Vec<CrlSource>,
+}
+
+/// Whether revocation is checked.
+#[derive(Copy, Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum RevocationModeSpec {
+    /// By the CRLs at hand.
+    Offline,
+    /// Not at all.
+    NoCheck,
+}
+
+/// Which certificates of a path are checked for revocation.
+#[derive(Copy, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum RevocationScopeSpec {
+    /// The client's certificate.
+    EndEntity,
+    /// Every certificate below the trust anchor.
+    #[default]
+    ExcludeRoot,
+    /// The trust anchor too.
+    EntireChain,
+}
+
+/// What follows when it is not known whether a certificate has been revoked.
+#[derive(Copy, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum OnUnknownSpec {
+    /// The path is refused.
+    #[default]
+    Deny,
+    /// The path passes.
+    Allow,
+}
+
+/// A place that holds CRLs, as any number of PEM blocks (`X509 CRL`) or one in DER; exactly one of the fields.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct CrlSource {
+    /// A key of a ConfigMap in the profile's namespace; DER stands in its binaryData.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub config_map: Option<CrlKeyRef>,
+    /// A key of a Secret in the profile's namespace.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub secret: Option<CrlKeyRef>,
+    /// The PEM itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub inline: Option<String>,
+    /// The path of a file that certgate can read. A relative path starts at the policy directory.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub file: Option<String>,
+}
+
+/// A key of a ConfigMap or Secret that holds CRLs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct CrlKeyRef {
+    /// The object's name.
+    pub name: String,
+    /// The key within its data. Default: ca.crl.
+    #[serde(default = "default_crl_key")]
+    pub key: String,
+}
+
+fn default_crl_key() -> String {
+    "ca.crl".to_owned()
 }
 
 /// The namespaces whose policies may refer to a trust profile.

@@ -284,6 +284,10 @@ fn sources(scope: &Scope, namespace: &str, spec: &TrustProfileSpec) -> BTreeSet<
         targets.extend(source.secret.iter().map(|key| named(Kind::Secret, &key.name)));
         targets.extend(source.cluster_trust_bundle.iter().map(|bundle| named(Kind::ClusterTrustBundle, &bundle.name)));
     }
+    for source in spec.revocation.iter().flat_map(|revocation| &revocation.crls) {
+        targets.extend(source.config_map.iter().map(|key| named(Kind::ConfigMap, &key.name)));
+        targets.extend(source.secret.iter().map(|key| named(Kind::Secret, &key.name)));
+    }
     // A name that no object can have would only spoil the request.
     targets.retain(|target| target.name.as_deref().is_some_and(is_name));
     if spec.allowed_namespaces.from == NamespacesFrom::Selector {
