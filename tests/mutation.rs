@@ -45,7 +45,8 @@ impl Fixture {
             params.distinguished_name.push(DnType::CommonName, name);
             params.self_signed(&key).expect("a certificate").der().to_vec()
         };
-        Self { leaf: certificate("leaf", 1), intermediate: certificate("intermediate", 2) }
+        // Of one name, so that by name the second is the issuer of the first: Traefik's chain must be one.
+        Self { leaf: certificate("lab", 1), intermediate: certificate("lab", 2) }
     }
 }
 
