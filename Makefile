@@ -12,8 +12,10 @@ build: ## Build the release binary.
 	$(CARGO) build --release --locked
 
 demo: ## Show the main job with a real Envoy; KEEP=1 leaves it up.
+	@echo 'Fetching Envoy (once; nothing to do when it is there)'
 	@scripts/fetch-envoy >/dev/null
-	@$(CARGO) build --quiet --locked --bin certgate --example demo
+	@echo 'Building certgate (some minutes the first time)'
+	@$(CARGO) build --locked --bin certgate --example demo
 	@$(CARGO) run --quiet --locked --example demo
 
 test: test-debug test-scale ## Run every test, with the real Envoy.

@@ -11,7 +11,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use thiserror::Error;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 
 use self::policies::{LoadError, Loaded};
 use crate::admin::{Admin, Explain, NoAnswer};
@@ -69,12 +69,14 @@ async fn run(config: &ServeConfig, metrics: &Arc<Metrics>, health: &Arc<Health>)
     let authorizer = Arc::new(Authorizer::<Snapshot>::new(metrics.clone(), system_clock, config.denials_per_second));
 
     let admin_listener = listen(config.admin_listen).await?;
-    let listener = listen(config.listen).await?;
+    // Bound now, so that a port that is taken ends the process at once; connections are accepted after the first load, so
+    // that callers of a replica that restarts turn to another one instead of being denied.
+    let socket = bind(config.listen)?;
     let admin_address = admin_listener.local_addr()?;
     let explain = config.explain.serves_on(admin_address).then(|| explainer(&authorizer));
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),
-        listen = %listener.local_addr()?,
+        listen = %socket.local_addr()?,
         admin = %admin_address,
         workers = config.workers,
         policies = %config.policies,
@@ -82,8 +84,6 @@ async fn run(config: &ServeConfig, metrics: &Arc<Metrics>, health: &Arc<Health>)
     );
     let admin = Admin::new(lifecycle.clone(), metrics.clone(), explain);
     tokio::spawn(admin.serve(admin_listener));
-    let options = ServerOptions { workers: config.workers, drain_deadline: config.drain_deadline };
-    let mut server = tokio::spawn(server::serve(listener, authorizer.clone(), lifecycle.clone(), options));
 
     match &config.policies {
         PolicySource::Directory(directory) => {
@@ -115,6 +115,9 @@ async fn run(config: &ServeConfig, metrics: &Arc<Metrics>, health: &Arc<Health>)
             }
         }
     }
+    let listener = socket.listen(BACKLOG).map_err(|error| ServeError::Listen(config.listen, error))?;
+    let options = ServerOptions { workers: config.workers, drain_deadline: config.drain_deadline };
+    let mut server = tokio::spawn(server::serve(listener, authorizer.clone(), lifecycle.clone(), options));
     lifecycle.advance(Phase::Serving);
     tracing::info!("ready");
 
@@ -146,6 +149,19 @@ fn server_failed(ended: Result<io::Result<Ended>, tokio::task::JoinError>) -> io
         Ok(Err(error)) => error,
         Err(error) => io::Error::other(error),
     }
+}
+
+/// Connections that may wait to be accepted: what the kernel allows by default.
+const BACKLOG: u32 = 4096;
+
+fn bind(address: SocketAddr) -> Result<TcpSocket, ServeError> {
+    let bound = || {
+        let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+        socket.set_reuseaddr(true)?;
+        socket.bind(address)?;
+        Ok(socket)
+    };
+    bound().map_err(|error| ServeError::Listen(address, error))
 }
 
 async fn listen(address: SocketAddr) -> Result<TcpListener, ServeError> {
@@ -200,7 +216,8 @@ pub fn explain_by_directory(
     let invalid = first.problems.iter().filter(|problem| problem.class == Class::Invalid).count();
     if invalid > 0 {
         let directory = directory.display();
-        writeln!(errors, "certgate: {invalid} errors in the policies; `certgate check {directory}` names them")?;
+        let found = if invalid == 1 { "1 error".to_owned() } else { format!("{invalid} errors") };
+        writeln!(errors, "certgate: {found} in the policies; `certgate check {directory}` names all")?;
     }
     Ok(explain::explain(question, &snapshot, system_clock())?)
 }

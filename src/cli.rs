@@ -11,13 +11,14 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::parser::ValueSource;
+use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 
-use crate::app::{self, ExplainError, ServeError};
+use crate::app::{self, ServeError};
 use crate::commands::verify::{self, VerifyArgs};
 use crate::config::{ExplainEndpoint, GoDuration, PolicySource, ServeConfig, default_workers, replica_name};
 use crate::domain::reason;
-use crate::explain::{self, HeaderLine, Question, RemoteError, certificates_to_pem};
+use crate::explain::{self, HeaderLine, Question, certificates_to_pem};
 use crate::file;
 use crate::kubernetes::cluster::{ClusterOptions, StatusWriting};
 use crate::kubernetes::crd;
@@ -33,7 +34,7 @@ pub enum Exit {
     Success = 0,
     /// Denied, or invalid, or failed.
     Failure = 1,
-    /// The command line does not make sense.
+    /// The command line does not make sense, or what `explain` needs for an answer cannot be had.
     Usage = 2,
 }
 
@@ -57,7 +58,8 @@ enum Command {
     Serve(ServeArgs),
     /// Read the policies of a directory or file and print every error.
     Check(CheckArgs),
-    /// Show how one request is decided, step by step. Exit code 0: it passes, 1: it is denied.
+    /// Show how one request is decided, step by step. Exit code 0: it passes, 1: it is denied, 2: there is
+    /// no answer.
     Explain(ExplainArgs),
     /// Check one certificate against anchors, CRLs and OCSP responses. Exit code 0: it is valid, 1: it is not.
     Verify(VerifyArgs),
@@ -117,7 +119,7 @@ struct ServeArgs {
     #[arg(long, value_name = "FORMAT", env = "CERTGATE_LOG_FORMAT", default_value = "json")]
     log_format: LogFormat,
     /// Which log lines are written: a level, or levels by target such as `info,certgate::denial=off`.
-    #[arg(long, value_name = "FILTER", env = "CERTGATE_LOG", default_value = "info")]
+    #[arg(long, value_name = "FILTER", env = "CERTGATE_LOG", default_value = "info,notify=error")]
     log: String,
 }
 
@@ -206,8 +208,9 @@ fn parse_header(text: &str) -> Result<HeaderLine, String> {
 
 /// Runs the command line in `args`, the program's name first.
 pub fn run(args: impl IntoIterator<Item = std::ffi::OsString>) -> Exit {
-    let cli = match Cli::try_parse_from(args) {
-        Ok(cli) => cli,
+    let parsed = Cli::command().try_get_matches_from(args);
+    let (matches, cli) = match parsed.and_then(|matches| Ok((Cli::from_arg_matches(&matches)?, matches))) {
+        Ok((cli, matches)) => (matches, cli),
         Err(error) => {
             // Help and version are results and go to standard output; clap knows which.
             let _ = error.print();
@@ -217,7 +220,13 @@ pub fn run(args: impl IntoIterator<Item = std::ffi::OsString>) -> Exit {
     match cli.command {
         Command::Serve(args) => serve(args),
         Command::Check(args) => check(&args),
-        Command::Explain(args) => explain(&args),
+        Command::Explain(args) => {
+            let matches = matches.subcommand_matches("explain").expect("the command is explain");
+            match Decider::chosen(&args, matches) {
+                Ok(decider) => explain(&args, decider),
+                Err(error) => complain(error, Exit::Usage),
+            }
+        }
         Command::Verify(args) => verify::run(&args, io::stdin().lock(), io::stdout().lock(), io::stderr().lock()),
         Command::Crds => print(&crd::yaml()),
         Command::Reference => print(&reference_page()),
@@ -255,7 +264,9 @@ fn serve(args: ServeArgs) -> Exit {
     };
     match app::serve(&config) {
         Ok(()) => Exit::Success,
-        Err(error @ ServeError::Telemetry(TelemetryError::Filter(..))) => complain(&error.to_string(), Exit::Usage),
+        Err(error @ ServeError::Telemetry(TelemetryError::Filter(..) | TelemetryError::Level(..))) => {
+            complain(&error.to_string(), Exit::Usage)
+        }
         Err(error) => complain(&error.to_string(), Exit::Failure),
     }
 }
@@ -272,7 +283,33 @@ fn check(args: &CheckArgs) -> Exit {
     }
 }
 
-fn explain(args: &ExplainArgs) -> Exit {
+/// Who explains.
+#[derive(Copy, Clone)]
+enum Decider<'a> {
+    Directory(&'a Path),
+    Server(&'a str),
+}
+
+impl<'a> Decider<'a> {
+    /// The command line beats the environment; two that come from the same place contradict each other.
+    fn chosen(args: &'a ExplainArgs, matches: &ArgMatches) -> Result<Self, &'static str> {
+        let (policies, server) = match (&args.policies, &args.server) {
+            (Some(policies), None) => return Ok(Self::Directory(policies)),
+            (None, Some(server)) => return Ok(Self::Server(server)),
+            (None, None) => return Err("--policies or --server is needed"),
+            (Some(policies), Some(server)) => (policies, server),
+        };
+        let is_typed = |flag| matches.value_source(flag) == Some(ValueSource::CommandLine);
+        match (is_typed("policies"), is_typed("server")) {
+            (true, false) => Ok(Self::Directory(policies)),
+            (false, true) => Ok(Self::Server(server)),
+            (true, true) => Err("--policies and --server exclude each other: either a directory decides or a server"),
+            (false, false) => Err("CERTGATE_POLICIES and CERTGATE_SERVER are both set: say --policies or --server"),
+        }
+    }
+}
+
+fn explain(args: &ExplainArgs, decider: Decider<'_>) -> Exit {
     let read = |path: &Option<PathBuf>| path.as_deref().map(read_certificates).transpose();
     let (certificate, chain) = match (read(&args.certificate), read(&args.chain)) {
         (Ok(certificate), Ok(chain)) => (certificate, chain),
@@ -289,17 +326,14 @@ fn explain(args: &ExplainArgs) -> Exit {
         at: args.at.clone(),
         source_address: args.source_address,
     };
-    let explanation = match (&args.server, &args.policies) {
-        (Some(server), _) => app::explain_by_server(server, &question),
-        (None, Some(policies)) => app::explain_by_directory(policies, &question, &mut io::stderr().lock()),
-        (None, None) => return complain("--policies or --server is needed", Exit::Usage),
+    let explanation = match decider {
+        Decider::Server(server) => app::explain_by_server(server, &question),
+        Decider::Directory(policies) => app::explain_by_directory(policies, &question, &mut io::stderr().lock()),
     };
     let explanation = match explanation {
         Ok(explanation) => explanation,
-        Err(error @ (ExplainError::Question(_) | ExplainError::Remote(RemoteError::Address(_)))) => {
-            return complain(&error.to_string(), Exit::Usage);
-        }
-        Err(error) => return complain(&error.to_string(), Exit::Failure),
+        // 1 says that the request is denied, and nobody has said so.
+        Err(error) => return complain(&error.to_string(), Exit::Usage),
     };
     let page = match args.output {
         Output::Text => explain::render(&explanation, terminal_width()),

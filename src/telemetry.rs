@@ -33,6 +33,10 @@ pub enum TelemetryError {
     /// The filter does not parse.
     #[error("the log filter {0:?} is not valid: {1}")]
     Filter(String, tracing_subscriber::filter::ParseError),
+    /// The filter has a word that is neither a level nor `target=level`. It would be taken for a target, and all others
+    /// would be silent.
+    #[error("the log filter {0:?} is not valid: {1:?} is not a level; want one of {levels}, or target=level", levels = LEVELS.join(", "))]
+    Level(String, String),
     /// Another subscriber is installed already.
     #[error(transparent)]
     Installed(#[from] TryInitError),
@@ -50,6 +54,9 @@ pub struct LogGuard {
 
 /// Sends all log lines to standard error from now on. Lines that are dropped are counted in `dropped`.
 pub fn init(format: LogFormat, filter: &str, dropped: Arc<AtomicU64>) -> Result<LogGuard, TelemetryError> {
+    if let Some(word) = stray_word(filter) {
+        return Err(TelemetryError::Level(filter.to_owned(), word.to_owned()));
+    }
     let filter = EnvFilter::try_new(filter).map_err(|error| TelemetryError::Filter(filter.to_owned(), error))?;
     let (queue, thread) = Queue::start(io::stderr(), dropped)?;
     let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(queue.clone());
@@ -60,6 +67,16 @@ pub fn init(format: LogFormat, filter: &str, dropped: Arc<AtomicU64>) -> Result<
         LogFormat::Text => lines.with_ansi(false).finish().try_init()?,
     }
     Ok(LogGuard { queue, thread: Some(thread) })
+}
+
+/// The levels of a filter, from silence to everything.
+const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
+
+/// The first word of `filter` that is no level and says no level of anything.
+fn stray_word(filter: &str) -> Option<&str> {
+    let is_level = |word: &str| LEVELS.iter().any(|level| level.eq_ignore_ascii_case(word));
+    let is_stray = |word: &&str| !word.is_empty() && !word.contains(['=', '[', ']', '{', '}']) && !is_level(word);
+    filter.split(',').map(str::trim).find(is_stray)
 }
 
 impl Drop for LogGuard {
@@ -178,6 +195,24 @@ mod tests {
             ("too long", b"0123456789x", "0123456789… (11 octets)"),
         ] {
             assert_eq!(clean(bytes, 10), want, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_word_of_the_filter_is_a_level() {
+        for (filter, stray) in [
+            ("info", None),
+            ("WARN", None),
+            ("off", None),
+            ("", None),
+            ("info,certgate::denial=off", None),
+            ("info, certgate=debug", None),
+            ("warning", Some("warning")),
+            ("info,verbose", Some("verbose")),
+            ("certgate", Some("certgate")),
+            ("certgate=debug,inf", Some("inf")),
+        ] {
+            assert_eq!(stray_word(filter), stray, "{filter:?}");
         }
     }
 

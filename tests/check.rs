@@ -14,7 +14,7 @@ use certgate::envoy::proto::auth::attribute_context::{HttpRequest, Peer, Request
 use certgate::envoy::proto::auth::check_response::HttpResponse;
 use certgate::envoy::proto::auth::{AttributeContext, CheckRequest, CheckResponse};
 use certgate::envoy::service::Authorizer;
-use certgate::explain::{Explanation, HeaderLine, Question, explain};
+use certgate::explain::{Explanation, HeaderLine, Question, StepResult, explain};
 use certgate::metrics::Metrics;
 use prost::Message;
 use rcgen::{
@@ -176,6 +176,30 @@ fn refusals_are_explained_with_the_reason_that_the_log_has() {
         let explained = world.explain(&pem, path).decision.reason.unwrap().code;
         assert!(metadata.contains(&explained), "{name}: {metadata} is not {explained}");
         assert_eq!(explained, reason, "{name}");
+    }
+}
+
+#[test]
+fn explain_notes_what_does_not_count() {
+    let world = World::new();
+    let (client, other) = (world.client("Contoso"), world.client("Fabrikam"));
+    let (host, path) = (Some("api.example.com".to_owned()), Some("/v1".to_owned()));
+    let question = Question { host, path, certificate: Some(client.clone()), ..Question::default() };
+    let with_chain = Question { certificate: Some(client + &other), ..question.clone() };
+    let named = |name: &str| Question { policy: Some(name.to_owned()), ..question.clone() };
+    let chain = "not used: 1 more in x-forwarded-client-cert; to use them as intermediates, write evidence: \
+                 [{peerCertificate: {chainFrom: Xfcc}}]";
+    let route = "the policy's match would not select this request; what the route names overrides match";
+    for (name, question, want) in [
+        ("the certificate alone", &question, None),
+        ("with another", &with_chain, Some(chain)),
+        ("a route that names the policy that matches", &named("payments/payments-api"), None),
+        ("a route that names another", &named("payments/other"), Some(route)),
+    ] {
+        let explanation = explain(question, &world.authorizer.current().unwrap(), UnixTime::from_secs(NOW)).unwrap();
+        let notes = explanation.steps.iter().filter(|step| step.result == StepResult::Note);
+        let notes: Vec<&str> = notes.map(|step| &*step.detail).filter(|text| [chain, route].contains(text)).collect();
+        assert_eq!(notes, Vec::from_iter(want), "{name}: {:#?}", explanation.steps);
     }
 }
 

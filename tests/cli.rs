@@ -28,10 +28,14 @@ fn a_command_line_that_makes_no_sense_is_a_usage_error() {
         &["serve", "--policies", "x", "--threads", "0"],
         &["serve", "--policies", "x", "--listen", "nowhere"],
         &["serve", "--policies", "x", "--drain-delay", "soon"],
+        &["serve", "--policies", "x", "--log", "warning"],
+        &["serve", "--policies", "x", "--log", "info,certgate=loud"],
         &["explain", "--host", "a"],
         &["explain", "--policies", "x", "--header", "no-colon"],
         &["explain", "--policies", "x", "--certificate", "/does/not/exist"],
         &["explain", "--server", "https://a", "--host", "a"],
+        &["explain", "--server", "http://a", "--policies", "x", "--host", "a"],
+        &["explain", "--policies", "/does/not/exist", "--host", "a"],
     ] {
         let output = certgate(args);
         assert_eq!(output.status.code(), Some(2), "{args:?}: {}", err(&output));
@@ -98,7 +102,7 @@ fn serve_lists_what_it_cannot_read_and_ends() {
 #[test]
 fn a_server_that_is_not_there_is_a_failure() {
     let output = certgate(&["explain", "--server", "http://127.0.0.1:1", "--host", "a"]);
-    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(output.status.code(), Some(2), "1 would say that the request is denied");
     assert!(err(&output).contains("127.0.0.1:1"), "{}", err(&output));
 }
 
@@ -108,6 +112,7 @@ fn check_reports_on_standard_output() {
     let path = directory.path().to_str().unwrap();
     let output = certgate(&["check", path]);
     assert_eq!((output.status.code(), err(&output)), (Some(0), ""), "{}", out(&output));
+    assert!(out(&output).contains("every request is denied with NO_POLICY"), "{}", out(&output));
     fs::write(directory.path().join("a.yaml"), "a: [\n").unwrap();
     let output = certgate(&["check", path]);
     assert_eq!((output.status.code(), err(&output)), (Some(1), ""));
@@ -122,6 +127,7 @@ struct Serving {
     child: Child,
     log: Lines<BufReader<ChildStderr>>,
     admin: String,
+    grpc: String,
 }
 
 impl Serving {
@@ -133,9 +139,10 @@ impl Serving {
             .spawn()
             .unwrap();
         let log = BufReader::new(child.stderr.take().unwrap()).lines();
-        let mut serving = Self { child, log, admin: String::new() };
+        let mut serving = Self { child, log, admin: String::new(), grpc: String::new() };
         let starting = serving.until("starting");
         serving.admin = format!("http://{}", starting["admin"].as_str().unwrap());
+        serving.grpc = format!("http://{}", starting["listen"].as_str().unwrap());
         serving.until("ready");
         serving
     }
@@ -177,7 +184,15 @@ fn a_live_server_explains_like_the_directory_does() {
     let local = certgate(&[&["explain", "--policies", policies][..], &question].concat());
     assert_eq!(out(&live), out(&local));
     let wrong = certgate(&["explain", "--server", &serving.admin, "--host", "a", "--at", "noon"]);
-    assert!(wrong.status.code() != Some(0) && err(&wrong).contains("noon"), "{}", err(&wrong));
+    assert!(wrong.status.code() == Some(2) && err(&wrong).contains("noon"), "{}", err(&wrong));
+    let wrong = certgate(&["explain", "--server", &serving.grpc, "--host", "a"]);
+    assert!(wrong.status.code() == Some(2) && err(&wrong).contains("is that the admin port"), "{}", err(&wrong));
+    let chosen = Command::new(env!("CARGO_BIN_EXE_certgate"))
+        .args(["explain", "--policies", policies, "--host", "a"])
+        .env("CERTGATE_SERVER", &serving.grpc)
+        .output()
+        .unwrap();
+    assert!(out(&chosen).contains("NO_POLICY"), "the command line beats the environment: {}", err(&chosen));
     assert_eq!(serving.terminate(), Some(0));
 }
 

@@ -5,8 +5,10 @@
 
 #![allow(clippy::unwrap_used, clippy::print_stdout, clippy::print_stderr, reason = "a test may panic and print")]
 
+#[path = "support/suites.rs"]
+mod suites;
+
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use base64::Engine as _;
@@ -17,23 +19,6 @@ use certgate::domain::path::{self, LeafRule, PathParameters, PolicyParameters, P
 use certgate::domain::time::UnixTime;
 use certgate::domain::trace::NoTrace;
 use serde_json::Value;
-
-/// The folder of the suites: named by `CERTGATE_CONFORMANCE`, or beside the project.
-fn folder() -> Option<PathBuf> {
-    let named = std::env::var_os("CERTGATE_CONFORMANCE").map(PathBuf::from);
-    let here = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
-    let beside = ["../shared/conformance", "../../shared/conformance"].map(|place| here.join(place));
-    named.into_iter().chain(beside).find(|folder| folder.is_dir())
-}
-
-fn cases(file: &str) -> Option<Vec<Value>> {
-    let Some(folder) = folder() else {
-        eprintln!("SKIPPED: no conformance suites at ../shared/conformance; {file} was not run");
-        return None;
-    };
-    let text = std::fs::read_to_string(folder.join(file)).unwrap();
-    Some(text.lines().map(|line| serde_json::from_str(line).unwrap()).collect())
-}
 
 fn certificates(case: &Value, field: &str) -> Result<Vec<Arc<Certificate>>, String> {
     let list = case[field].as_array().unwrap();
@@ -94,7 +79,7 @@ const REVOKED_ONLY: [&str; 45] = [
 
 #[test]
 fn pkits_path_validation() {
-    let Some(cases) = cases("pkits.jsonl") else { return };
+    let Some(cases) = suites::cases("pkits.jsonl") else { return };
     let known = known_divergences();
     let mut problems = Vec::new();
     let mut right = 0;

@@ -173,6 +173,25 @@ fn a_directory_that_vanishes_keeps_the_last_snapshot() {
     d.unchanged();
 }
 
+#[test]
+fn what_cannot_be_found_is_named_by_the_path_that_was_tried() {
+    let mut d = Directory::new();
+    d.write(
+        "a.yaml",
+        "apiVersion: certgate.dev/v1alpha1\nkind: TrustProfile\nmetadata: {name: t}\n\
+         spec: {trustAnchors: [{file: ca/roots.pem}]}\n",
+    );
+    d.published();
+    let shown: Vec<String> = d.loader.reload().problems.iter().map(ToString::to_string).collect();
+    let tried = d.dir.path().join("ca/roots.pem");
+    let want = format!("spec.trustAnchors[0].file: cannot read {tried:?}: No such file or directory");
+    assert!(shown.iter().any(|line| line.contains(&want)), "{shown:#?}");
+    let absent = d.dir.path().join("absent");
+    d.loader = Loader::new(&absent);
+    let want = format!("cannot read the policy directory {absent:?}: No such file or directory");
+    assert!(d.refused()[0].starts_with(&want));
+}
+
 /// Lays out a directory as a kubelet does for a mounted ConfigMap.
 fn mount(dir: &Path, version: &str, files: &[(&str, String)]) {
     let hidden = dir.join(format!("..{version}"));
@@ -373,6 +392,44 @@ fn a_directory_that_is_deleted_and_made_anew_is_noticed() {
         fs::write(path.join("a.yaml"), mappings(&["a", "b", "c"])).unwrap();
         running.until(3);
     });
+}
+
+/// What a kernel watches is an inode. One that comes back under its name is not watched any more.
+#[test]
+fn a_directory_that_is_replaced_is_still_watched() {
+    let rename_and_back = |path: &Path| {
+        let aside = path.with_extension("x");
+        fs::rename(path, &aside).unwrap();
+        fs::rename(&aside, path).unwrap();
+    };
+    let copy_anew = |path: &Path| {
+        let text = fs::read(path.join("team/a.yaml")).unwrap();
+        fs::remove_dir_all(path).unwrap();
+        fs::create_dir_all(path.join("team")).unwrap();
+        fs::write(path.join("team/a.yaml"), text).unwrap();
+    };
+    let replacements: [(&str, &dyn Fn(&Path)); 2] =
+        [("renamed and renamed back", &rename_and_back), ("removed and copied anew", &copy_anew)];
+    for (name, replacement) in replacements {
+        let dir = tempfile::tempdir().unwrap();
+        let live = dir.path().join("live");
+        let file = live.join("team/a.yaml");
+        fs::create_dir_all(live.join("team")).unwrap();
+        fs::write(&file, mapping("m0")).unwrap();
+        let running = Running::start(&live, Notice::Events);
+        // Once this is noticed, events come.
+        fs::write(&file, mappings(&["m0", "m1"])).unwrap();
+        running.until(2);
+        for round in 0..3 {
+            replacement(&live);
+            // Whether that is told of depends on how it looked meanwhile; the next edit must be.
+            std::thread::park_timeout(Duration::from_millis(200));
+            let names: Vec<String> = (0..round + 3).map(|n| format!("m{n}")).collect();
+            fs::write(&file, mappings(&names.iter().map(String::as_str).collect::<Vec<_>>())).unwrap();
+            println!("{name}, round {round}");
+            running.until(round + 3);
+        }
+    }
 }
 
 #[test]

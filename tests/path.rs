@@ -17,7 +17,7 @@ use aws_lc_rs::signature as lc;
 use certgate::domain::certificate::Certificate;
 use certgate::domain::der::tag;
 use certgate::domain::path::signature::Sha1;
-use certgate::domain::path::{KeyPurpose, SignaturePolicy, UsageRule};
+use certgate::domain::path::{KeyPurpose, LeafRule, SignaturePolicy, UsageRule};
 use certgate::domain::reason::Reason;
 use certgate::domain::trace::NoTrace;
 use certgate::domain::trust::{TrustParameters, TrustProfile};
@@ -210,6 +210,12 @@ fn key_purposes() {
         }
     }
     check(&[
+        ("key for signatures", |c| c.leaf.set(ext::key_usage(&[0])), Ok(())),
+        ("key for key agreement", |c| c.leaf.set(ext::key_usage(&[4])), Ok(())),
+        ("key for encipherment", |c| c.leaf.set(ext::key_usage(&[2, 3])), DENIED),
+        ("key for non-repudiation", |c| c.leaf.set(ext::key_usage(&[1])), DENIED),
+        ("key for encipherment, unchecked", |c| { c.leaf.set(ext::key_usage(&[2])); c.profile.requirements.usage = UsageRule::Unchecked }, Ok(())),
+        ("key for encipherment, any certificate", |c| { c.leaf.set(ext::key_usage(&[2])); c.profile.requirements.leaf = LeafRule::AnyCertificate }, Ok(())),
         ("CA for clients", |c| c.ica.set(ext::purposes(&[ext::CLIENT_AUTH])), Ok(())),
         ("CA for anything", |c| c.ica.set(ext::purposes(&[ext::ANY_PURPOSE])), Ok(())),
         ("CA for servers", |c| c.ica.set(ext::purposes(&[ext::SERVER_AUTH])), DENIED),

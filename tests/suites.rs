@@ -1,10 +1,11 @@
 //! Third-party suites whole, revocation included, through the code of `certgate verify --batch`.
 //!
-//! The cases lie beside the project (`../shared/conformance`), or where `CERTGATE_CONFORMANCE` says; where they are
-//! missing the test says so and passes. Divergences are listed with their reasons; a listed one that no longer occurs
+//! PKITS is part of the project; the other cases lie beside it (`../shared/conformance`), or where `CERTGATE_CONFORMANCE`
+//! says, and where they are missing the test says so and passes. Divergences are listed with their reasons; a listed one that no longer occurs
 //! fails.
 
-use std::path::PathBuf;
+#[path = "support/suites.rs"]
+mod suites;
 
 use certgate::domain::time::UnixTime;
 use certgate::domain::verify::batch;
@@ -13,21 +14,9 @@ use serde_json::{Value, json};
 /// Nothing depends on it: every case has its own time, or takes the response's.
 const NOW: UnixTime = UnixTime::from_secs(1_800_000_000);
 
-fn lines(file: &str) -> Option<Vec<Value>> {
-    let named = std::env::var_os("CERTGATE_CONFORMANCE").map(PathBuf::from);
-    let here = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
-    let beside = ["../shared/conformance", "../../shared/conformance"].map(|place| here.join(place));
-    let Some(folder) = named.into_iter().chain(beside).find(|folder| folder.join(file).is_file()) else {
-        eprintln!("SKIPPED: no conformance suites at ../shared/conformance; {file} was not run");
-        return None;
-    };
-    let text = std::fs::read_to_string(folder.join(file)).unwrap();
-    Some(text.lines().map(|line| serde_json::from_str(line).unwrap()).collect())
-}
-
 /// Runs a suite; `adapt` sets the switches that its README names.
 fn run(file: &str, count: usize, adapt: impl Fn(&mut Value), divergences: &[(&str, &str)]) {
-    let Some(cases) = lines(file) else { return };
+    let Some(cases) = suites::cases(file) else { return };
     assert_eq!(cases.len(), count, "{file} is not the suite that the figures are about");
     let mut problems = Vec::new();
     let mut right = 0;

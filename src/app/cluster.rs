@@ -85,6 +85,9 @@ fn take_over(update: Update, authorizer: &Authorizer<Snapshot>, metrics: &Metric
         took_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
         "policies published"
     );
+    if counts.policies == 0 {
+        tracing::warn!("there is no CertificatePolicy: every request is denied with NO_POLICY");
+    }
     for problem in problems.iter().take(LOGGED_PROBLEMS) {
         for error in &problem.errors {
             tracing::debug!("{}: {error}", problem.id);

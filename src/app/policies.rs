@@ -138,6 +138,9 @@ pub fn take_over(reload: &Reload, authorizer: &Authorizer<Snapshot>, metrics: &M
                 took_ms = millis(reload.elapsed),
                 "policies published"
             );
+            if counts.policies == 0 {
+                tracing::warn!("there is no CertificatePolicy: every request is denied with NO_POLICY");
+            }
             log_problems(problems);
             former.into_iter().for_each(retire);
         }

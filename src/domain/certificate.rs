@@ -10,6 +10,7 @@
 //! responders have, are refused by path validation below the anchor.
 
 mod extensions;
+mod twin;
 
 use std::fmt;
 use std::sync::OnceLock;
@@ -59,6 +60,7 @@ pub struct Certificate {
     public_key: Span,
     extensions: Extensions,
     sha256: OnceLock<Sha256>,
+    twin_sha256: OnceLock<Option<Sha256>>,
     public_key_sha256: OnceLock<Sha256>,
 }
 
@@ -240,6 +242,7 @@ impl Certificate {
             public_key: Span::of(&der, public_key.whole),
             extensions,
             sha256: OnceLock::new(),
+            twin_sha256: OnceLock::new(),
             public_key_sha256: OnceLock::new(),
             der,
         })
@@ -253,6 +256,23 @@ impl Certificate {
     /// SHA-256 of the DER, made when first asked for.
     pub fn sha256(&self) -> Sha256 {
         *self.sha256.get_or_init(|| Sha256::of(&self.der))
+    }
+
+    /// The SHA-256 values under which this certificate can be looked up: [`Certificate::sha256`], and for one that is
+    /// signed with ECDSA that of its twin, which anybody can make from it: (r, n − s) verifies where (r, s) does.
+    /// Whatever refuses or picks out single certificates asks for both; made when first asked for.
+    pub fn aliases(&self) -> impl Iterator<Item = Sha256> {
+        let twin = || twin::twin(self.tbs(), self.signature_algorithm(), self.signature());
+        let own = std::iter::once_with(|| self.sha256());
+        let other = std::iter::once_with(move || *self.twin_sha256.get_or_init(|| twin().map(|der| Sha256::of(&der))));
+        own.chain(other.flatten())
+    }
+
+    /// The certificate with the other form of its ECDSA signature.
+    #[cfg(test)]
+    pub(crate) fn twin(&self) -> Self {
+        let der = twin::twin(self.tbs(), self.signature_algorithm(), self.signature());
+        Self::from_der(der.expect("signed with ECDSA")).expect("as well-formed as the first")
     }
 
     /// The signed part, as signed.

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use super::certificate::Certificate;
 use super::compile::{CompiledPolicy, DEFAULT_GROUPS_HEADER, DEFAULT_USER_HEADER, HeaderNames, PolicyBody, Statuses};
 use super::decision::{Decision, Denial, Grant, Mode, Presented};
-use super::evidence::{self, Evidence, EvidenceSource};
+use super::evidence::{self, ChainSource, Evidence, EvidenceRule, EvidenceSource};
 use super::fingerprint::Sha256;
 use super::identity::Identity;
 use super::mapping::table::MappingTable;
@@ -249,10 +249,35 @@ impl Check<'_> {
                         found.chain.len()
                     )
                 });
+                if T::KEEPS {
+                    self.note_unused_chain(&found, trace);
+                }
                 Ok(Some(found))
             }
             Ok(None) => Ok(None),
             Err(error) => Err(fail("evidence", Reason::ForwardedInvalid, error.to_string(), trace)),
+        }
+    }
+
+    /// Tells of certificates that the proxy forwarded beside `source.certificate` and that the policy does not look at.
+    fn note_unused_chain<T: Trace>(&self, found: &Evidence, trace: &mut T) {
+        let is_peer = |rule: &&EvidenceRule| matches!(rule, EvidenceRule::PeerCertificate { .. });
+        let leaf_alone = EvidenceRule::PeerCertificate { chain_from: ChainSource::None };
+        let with_chain = EvidenceRule::PeerCertificate { chain_from: ChainSource::Xfcc };
+        if found.source != EvidenceSource::PeerCertificate
+            || self.body.evidence.iter().find(is_peer) != Some(&leaf_alone)
+        {
+            return;
+        }
+        let Ok(Some(whole)) = evidence::gather(&[with_chain], self.request) else { return };
+        if !whole.chain.is_empty() {
+            trace.step("evidence", Verdict::Note, || {
+                format!(
+                    "not used: {} more in x-forwarded-client-cert; to use them as intermediates, write \
+                     evidence: [{{peerCertificate: {{chainFrom: Xfcc}}}}]",
+                    whole.chain.len()
+                )
+            });
         }
     }
 

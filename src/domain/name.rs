@@ -5,7 +5,9 @@
 //!
 //! RFC 5280 7.1 prepares attribute values by RFC 4518. What is done of it here: every string type is transcoded to
 //! Unicode, case is folded, white space is trimmed at both ends and inner runs count as one space. What is not:
-//! Unicode normalization (NFKC) and the removal of invisible characters; names that differ in those are different.
+//! Unicode normalization (NFKC) and the removal of invisible characters; names that differ in those are different. Nor
+//! does case folding lead from outside ASCII into it, as RFC 3454 table B.2 does with `ß`, `ſ`, the Kelvin sign and
+//! ligatures: `admın` with a dotless i is not `admin`. Only white space of any kind counts as a space.
 //! That way a look-alike never matches; a CA whose certificates spell one name in two normal forms does not chain.
 
 mod rfc4514;

@@ -258,7 +258,8 @@ impl TrustProfile {
     }
 
     fn is_disallowed(&self, certificate: &Certificate) -> bool {
-        !self.disallowed.is_empty() && self.disallowed.contains(&certificate.sha256())
+        // By either form of its signature: the client chooses which one to show.
+        !self.disallowed.is_empty() && certificate.aliases().any(|sha256| self.disallowed.contains(&sha256))
     }
 
     /// Denies a leaf that is disallowed; its dates come first in the order of reasons.

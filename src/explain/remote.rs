@@ -28,7 +28,7 @@ pub enum RemoteError {
     #[error("cannot connect to {0}: {1}")]
     Connect(String, std::io::Error),
     /// The exchange failed.
-    #[error("no answer from {0}: {1}")]
+    #[error("no answer from {0}: {1}; is that the admin port (--admin-listen, 9091 by default)?")]
     Exchange(String, Box<dyn std::error::Error + Send + Sync>),
     /// The server did not answer in time.
     #[error("{0} did not answer within {secs} s", secs = DEADLINE.as_secs())]
@@ -37,7 +37,7 @@ pub enum RemoteError {
     #[error("{0} answered {1}: {2}")]
     Status(String, StatusCode, String),
     /// The answer is not an explanation.
-    #[error("{0} answered something else than an explanation: {1}")]
+    #[error("{0} answered something else than an explanation: {1}; is that the admin port?")]
     Answer(String, serde_json::Error),
 }
 

@@ -3,7 +3,7 @@
 //! This module owns what the command finds and how it is shown, for people and for programs. It finds nothing itself:
 //! it runs the same loader and index as the server.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::path::Path;
 
@@ -63,6 +63,18 @@ impl Check {
         self.problems.iter().filter(|(_, problem)| problem.class != Class::Warning).count()
     }
 
+    /// How many errors make a server refuse the whole edit.
+    pub fn refusing(&self) -> usize {
+        self.problems.iter().filter(|(_, problem)| problem.class == Class::Unreadable).count()
+    }
+
+    /// How many objects can be read, but are in error and so deny.
+    pub fn denying(&self) -> usize {
+        let invalid = self.problems.iter().filter(|(_, problem)| problem.class == Class::Invalid);
+        let objects = invalid.map(|(_, problem)| (&problem.file, &problem.object));
+        objects.collect::<BTreeSet<_>>().len()
+    }
+
     /// How many problems are warnings.
     pub fn warnings(&self) -> usize {
         self.problems.len() - self.errors()
@@ -78,7 +90,8 @@ impl Check {
         let mut out = String::new();
         for (file, problem) in &self.problems {
             // Writing to a String cannot fail.
-            _ = problem.write(&mut out, file);
+            // A problem of the directory names it in its words.
+            _ = problem.write(&mut out, if problem.file.is_empty() { "" } else { file });
             out.push('\n');
         }
         let mut kinds: BTreeMap<(&str, &str), (usize, &Ignored)> = BTreeMap::new();
@@ -105,6 +118,23 @@ impl Check {
             (errors, 0) => writeln!(out, "{}: {read}", counted(errors, "error")),
             (errors, _) => writeln!(out, "{}, {warnings}: {read}", counted(errors, "error")),
         };
+        match self.refusing() {
+            0 => {}
+            1 => {
+                out.push_str("1 error refuses the whole edit: a server goes on with what it has, and does not start\n")
+            }
+            n => {
+                _ = writeln!(
+                    out,
+                    "{n} errors refuse the whole edit: a server goes on with what it has, and does not start"
+                )
+            }
+        }
+        match self.denying() {
+            0 => {}
+            1 => out.push_str("1 object is in error: what depends on it is denied until it is mended\n"),
+            n => _ = writeln!(out, "{n} objects are in error: what depends on them is denied until they are mended"),
+        }
         out
     }
 
@@ -135,6 +165,8 @@ impl Check {
             "objects": self.totals.objects,
             "errors": self.errors(),
             "warnings": self.warnings(),
+            "refusing": self.refusing(),
+            "denying": self.denying(),
             "problems": problems.collect::<Vec<_>>(),
             "ignored": ignored.collect::<Vec<_>>(),
             "skipped": self.skipped,
@@ -162,17 +194,19 @@ mod tests {
             let found = check(target);
             let text = found.to_text().replace(&format!("{}/", dir.path().display()), "");
             let lines: Vec<&str> = text.lines().collect();
-            assert_eq!(lines.len(), 4, "{text}");
+            assert_eq!(lines.len(), 5, "{text}");
             assert!(lines[0].starts_with("a.yaml:8:1: not valid YAML: "), "{text}");
             assert_eq!(lines[1], "a.yaml:12:8: TrustProfile default/t: spec.mod: unknown field; did you mean `mode`?");
             assert_eq!(lines[2], "a.yaml:1: ignored: apps/v1 Deployment (2 documents, this is the first)");
             assert_eq!(lines[3], "2 errors: 0 objects in 1 file");
+            assert!(lines[4].starts_with("2 errors refuse the whole edit: "), "{text}");
             assert_eq!(found.exit_code(), 1);
             let json = found.to_json();
             assert_eq!(json["problems"][1]["field"], "spec.mod");
             assert_eq!(json["problems"][1]["line"], 12);
             assert_eq!(json["problems"][1]["class"], "unreadable");
             assert_eq!(json["valid"], false);
+            assert_eq!((&json["refusing"], &json["denying"]), (&json!(2), &json!(0)));
             assert_eq!(json["ignored"][1]["line"], 4);
         }
     }
@@ -182,8 +216,11 @@ mod tests {
         let found = check(Path::new("/nowhere/policies"));
         assert_eq!(
             found.to_text(),
-            "/nowhere/policies: No such file or directory (os error 2)\n1 error: 0 objects in 0 files\n"
+            "cannot read the policy directory \"/nowhere/policies\": No such file or directory (os error 2)\n\
+             1 error: 0 objects in 0 files\n\
+             1 error refuses the whole edit: a server goes on with what it has, and does not start\n"
         );
+        assert_eq!(found.to_json()["problems"][0]["file"], "/nowhere/policies");
         assert_eq!(found.exit_code(), 1);
     }
 
@@ -219,8 +256,36 @@ mod tests {
     fn a_good_directory_is_ok() {
         let dir = tempfile::tempdir().unwrap();
         std::fs::write(dir.path().join("a.yaml"), "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: c}\n").unwrap();
-        let found = check(dir.path());
+        let found = check(&dir.path().join("a.yaml"));
         assert_eq!(found.to_text(), "ok: 1 object in 1 file\n");
         assert_eq!(found.exit_code(), 0);
+    }
+
+    #[test]
+    fn a_directory_without_policies_is_doubtful() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("a.yaml"), "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: c}\n").unwrap();
+        let found = check(dir.path());
+        let want = format!(
+            "warning: {:?} holds no CertificatePolicy: every request is denied with NO_POLICY\n\
+             ok: 1 object in 1 file, 1 warning\n",
+            dir.path()
+        );
+        assert_eq!(found.to_text(), want);
+        assert_eq!(found.exit_code(), 0);
+    }
+
+    #[test]
+    fn an_object_in_error_denies_and_refuses_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a.yaml");
+        let policy = "apiVersion: certgate.dev/v1alpha1\nkind: CertificatePolicy\nmetadata: {name: p}\nspec: {match: \
+                      [{hosts: ['a b'], methods: [get]}], trustRef: {name: absent}}\n";
+        std::fs::write(&path, policy).unwrap();
+        let found = check(dir.path());
+        let text = found.to_text();
+        assert!(found.errors() > 1 && found.refusing() == 0, "{text}");
+        let last = "1 object is in error: what depends on it is denied until it is mended";
+        assert_eq!(text.lines().last(), Some(last), "{text}");
     }
 }

@@ -25,7 +25,7 @@ use super::split::{Chunks, SplitError};
 use super::yaml::Mark;
 use crate::domain::decide::Snapshot;
 use crate::domain::index::{self, Index, Severity};
-use crate::domain::spec::ObjectId;
+use crate::domain::spec::{Kind, ObjectId};
 
 /// The largest `file:` trust source. The Web's whole set of CAs has 0.3 MB.
 const MAX_SOURCE: u64 = 16 << 20;
@@ -222,7 +222,17 @@ impl Loader {
                 self.index.publish();
                 problems.extend(self.placed(self.index.problems()));
             }
-            Outcome::Busy => problems.push(whole_file("", "the files change all the time".to_owned())),
+            Outcome::Busy => {
+                let message = format!("the files in {:?} change all the time", self.path());
+                problems.push(whole_file("", message));
+            }
+        }
+        let is_whole = !problems.iter().any(|problem| problem.class == Class::Unreadable);
+        let has_policies = self.objects().any(|id| id.kind == Kind::CertificatePolicy);
+        if is_whole && !has_policies && self.path().is_dir() {
+            let message =
+                format!("{:?} holds no CertificatePolicy: every request is denied with NO_POLICY", self.path());
+            problems.push(Problem { class: Class::Warning, ..whole_file("", message) });
         }
         problems.sort_by(|a, b| (&a.file, a.at, &a.field).cmp(&(&b.file, b.at, &b.field)));
         (reload.totals, problems)
@@ -247,7 +257,8 @@ impl Loader {
                 Ok(listing) => listing,
                 Err(error) => {
                     self.is_current = false;
-                    let problem = whole_file("", error.to_string());
+                    let message = format!("cannot read the policy directory {:?}: {error}", self.path());
+                    let problem = whole_file("", message);
                     return (Outcome::Refused, Some(Arc::from([problem])));
                 }
             };
@@ -520,10 +531,10 @@ fn whole_file(name: &str, message: String) -> Problem {
 
 /// The content of a `file:` source, or `None` when it is `known` already.
 fn read_source(path: &Path, known: Option<&SourceState>) -> Result<Option<(SourceState, Bytes)>, String> {
-    let say = |error: io::Error| error.to_string();
+    let say = |error: io::Error| format!("cannot read {path:?}: {error}");
     let metadata = std::fs::metadata(path).map_err(say)?;
     if !metadata.is_file() {
-        return Err("not a regular file".to_owned());
+        return Err(format!("{path:?} is not a regular file"));
     }
     let stamp = Stamp::of(&metadata);
     if matches!(known, Some(SourceState::Read { stamp: before, settled: true }) if *before == stamp) {
@@ -534,7 +545,7 @@ fn read_source(path: &Path, known: Option<&SourceState>) -> Result<Option<(Sourc
     let mut content = Vec::new();
     (&mut file).take(MAX_SOURCE + 1).read_to_end(&mut content).map_err(say)?;
     if content.len() as u64 > MAX_SOURCE {
-        return Err(format!("larger than {MAX_SOURCE} bytes"));
+        return Err(format!("{path:?} is larger than {MAX_SOURCE} bytes"));
     }
     // A file that changed meanwhile is read again by the next reload, for its stamp will differ.
     Ok(Some((SourceState::Read { stamp, settled }, Bytes::from(content))))

@@ -190,6 +190,9 @@ struct State {
     pending: Option<(Instant, Instant)>,
     /// Files that somebody writes and has not closed.
     writing: HashSet<PathBuf>,
+    /// Directories that went away or were moved, and their watches with them, even if something of the same name and
+    /// inode is there again.
+    lost: HashSet<PathBuf>,
 }
 
 /// Which names of a directory matter.
@@ -237,14 +240,16 @@ impl Shared {
     fn notice(&self, event: notify::Result<Event>) {
         let mut state = self.lock();
         match event {
-            Ok(event) if event.need_rescan() => {}
-            Ok(event) => {
+            Ok(event) if !event.need_rescan() => {
                 if !state.notice(&event) {
                     return;
                 }
             }
-            // A watch was lost or the queue broke: look.
-            Err(_) => {}
+            // A watch was lost or the queue broke: look, and watch all anew.
+            Ok(_) | Err(_) => {
+                let State { lost, interest, .. } = &mut *state;
+                lost.extend(interest.keys().cloned());
+            }
         }
         let now = Instant::now();
         state.pending = Some((state.pending.map_or(now, |(first, _)| first), now));
@@ -258,6 +263,10 @@ impl State {
     fn notice(&mut self, event: &Event) -> bool {
         let mut matters = false;
         for path in &event.paths {
+            if matches!(event.kind, EventKind::Remove(_) | EventKind::Modify(ModifyKind::Name(_))) {
+                // Watches below it are gone too.
+                self.lost.extend(self.interest.keys().filter(|watched| watched.starts_with(path)).cloned());
+            }
             let matters_here = match event.kind {
                 // Our own reading among others.
                 EventKind::Access(AccessKind::Close(AccessMode::Write)) => self.is_relevant(path, Change::Content),
@@ -338,7 +347,16 @@ impl Watches {
     fn arm(&mut self, loader: &Loader) -> Armed {
         let Some(watcher) = &mut self.watcher else { return Armed::AsBefore };
         let wanted = wanted(loader);
-        self.shared.lock().interest.clone_from(&wanted);
+        let lost = {
+            let mut state = self.shared.lock();
+            state.interest.clone_from(&wanted);
+            std::mem::take(&mut state.lost)
+        };
+        for path in lost {
+            if self.watched.remove(&path).is_some() {
+                _ = watcher.unwatch(&path);
+            }
+        }
         let mut armed = Armed::AsBefore;
         self.complete = true;
         for path in wanted.keys() {

@@ -251,7 +251,10 @@ impl<'a> Reader<'a> {
 
     fn scan_error(&self, error: &ScanError) -> YamlError {
         let at = self.place(error.marker().line(), error.marker().col());
-        YamlError { at, message: format!("not valid YAML: {}", error.info()), extent: Extent::Document }
+        // `*` begins an alias, which nobody means who writes `*.example.com`.
+        let is_alias = ["unknown anchor", "anchor or alias"].iter().any(|text| error.info().contains(text));
+        let hint = if is_alias { "; a value that starts with `*` or `&` must be quoted" } else { "" };
+        YamlError { at, message: format!("not valid YAML: {}{hint}", error.info()), extent: Extent::Document }
     }
 
     fn refuse(&mut self, at: Mark, message: String) {
@@ -276,7 +279,10 @@ impl<'a> Reader<'a> {
                 }
             }
             Event::Alias(_) => {
-                self.refuse(at, "aliases are not supported; write the value out".to_owned());
+                self.refuse(
+                    at,
+                    "aliases are not supported; write the value out, or quote it when it is text".to_owned(),
+                );
                 self.node(Node { at, value: Value::Scalar(Scalar { text: Cow::Borrowed(""), style: Style::Text }) })?;
             }
             Event::Scalar(text, style, anchor, tag) => {
@@ -380,7 +386,9 @@ fn accept_key<'a>(
     match first {
         Some(first) => {
             let key = super::report::shown(&scalar.text);
-            Err(format!("duplicate key {key}: first at line {}, column {}", first.line, first.column))
+            // Each document begins with it.
+            let hint = if scalar.text == "apiVersion" { "; is `---` missing between two documents?" } else { "" };
+            Err(format!("duplicate key {key}: first at line {}, column {}{hint}", first.line, first.column))
         }
         None => Ok(Key { at, scalar }),
     }
@@ -400,6 +408,13 @@ mod tests {
     fn what_readers_disagree_about_is_refused_with_its_place() {
         for (name, text, line, column, message) in [
             ("duplicate key", "a: 1\nb: 2\na: 3\n", 3, 1, "duplicate key `a`: first at line 1, column 1"),
+            (
+                "two documents without a line between them",
+                "apiVersion: v1\nkind: a\napiVersion: v1\n",
+                3,
+                1,
+                "duplicate key `apiVersion`: first at line 1, column 1; is `---` missing between two documents?",
+            ),
             ("duplicate key, quoted", "a: 1\n\"a\": 3\n", 2, 1, "duplicate key `a`: first at line 1, column 1"),
             ("nested duplicate key", "x:\n  - {k: 1, k: 2}\n", 2, 12, "duplicate key `k`: first at line 2, column 6"),
             ("anchor", "a: &x 1\n", 1, 4, "anchors are not supported; write the value out"),
@@ -446,11 +461,14 @@ mod tests {
             ("unclosed quote", "a: \"x\nb: 1\n", 1),
             ("two values", "a: b: c\n", 1),
             ("unknown alias", "a: *nobody\n", 1),
+            ("host pattern", "a: *.example.com\n", 1),
+            ("lone star", "a: [*]\n", 1),
         ] {
             let parsed = parse(text, 100);
             let error = parsed.error.unwrap_or_else(|| panic!("{name}: no error"));
             assert!((100 + line - 1..=101 + line).contains(&error.at.line), "{name}: {error:?}");
             assert!(error.message.starts_with("not valid YAML: "), "{name}: {error:?}");
+            assert_eq!(error.message.contains("must be quoted"), text.contains('*'), "{name}: {error:?}");
         }
     }
 

@@ -71,6 +71,11 @@ impl KeyUsage {
         self.bit(1)
     }
 
+    /// Bit 4.
+    pub fn key_agreement(self) -> bool {
+        self.bit(4)
+    }
+
     /// Bit 5: the key may sign certificates.
     pub fn key_cert_sign(self) -> bool {
         self.bit(5)

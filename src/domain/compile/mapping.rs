@@ -9,7 +9,6 @@ use super::{Field, FieldError, MAX_ONE_TO_ONE, MAX_RULE_PARTS, MAX_RULES, MAX_TE
 use crate::domain::identity::Identity;
 use crate::domain::mapping::key::NameKey;
 use crate::domain::mapping::rules::{Mapping, OneToOneEntry, Part, Rule, Source};
-use crate::domain::matcher::Pattern;
 use crate::domain::name::AttributeType;
 use crate::domain::spec::{self, Case, Kind, MappingSpec, MappingState, ObjectMeta, RuleAction, RuleField, RulePart};
 
@@ -169,6 +168,7 @@ fn part(field: &Field<'_>, spec: &RulePart, report: &mut Report) -> Option<Part>
         RuleField::Dns | RuleField::UserPrincipalName => Case::Insensitive,
         _ => spec.case,
     };
-    let pattern = report.take(&value, Pattern::new(&spec.value, case))?;
-    Some(Part { source: source?, pattern, written: spec.value.as_str().into() })
+    // Compiled for any source, so that a wrong value is told beside a wrong attribute.
+    let part = Part::new(source.clone().unwrap_or(Source::Dns), &spec.value, case);
+    report.take(&value, part).filter(|_| source.is_some())
 }

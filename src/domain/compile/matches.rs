@@ -94,6 +94,10 @@ fn path_match(field: &Field<'_>, spec: &PathMatch, report: &mut Report) -> Optio
         report.error(&field, format_args!("{} bytes: at most {MAX_PATH} are allowed", text.len()));
         return None;
     }
+    if text.contains('*') {
+        let message = format!("{}: `*` stands for itself here; a prefix covers all below it", shown(text));
+        report.warning(&field, message);
+    }
     report.take(&field, compile(text).map_err(|error| format!("{}: {error}", shown(text))))
 }
 

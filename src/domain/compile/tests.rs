@@ -349,6 +349,16 @@ fn odd_but_legal_specs_compile() {
 }
 
 #[test]
+fn a_star_in_a_path_is_doubted() {
+    let spec = matched(json!({"paths": [{"prefix": "/v1/*"}, {"exact": "/*/a"}, {"prefix": "/v1"}]}));
+    let report = report(Kind::CertificatePolicy, &meta(), &spec);
+    assert_eq!(report.errors, []);
+    let paths: Vec<&str> = report.warnings.iter().map(|warning| warning.path.as_str()).collect();
+    assert_eq!(paths, ["spec.match[1].paths[0].prefix", "spec.match[1].paths[1].exact"]);
+    assert!(report.warnings[0].message.contains("`*` stands for itself"), "{report:?}");
+}
+
+#[test]
 fn warnings_name_what_was_hardly_meant() {
     let rows: Vec<(Value, &[&str])> = vec![
         (json!({}), &["spec.trustAnchors"]),

@@ -13,7 +13,7 @@ use crate::domain::compile::{CompiledPolicy, Field, certificate_policy};
 use crate::domain::decide::{Policy, PolicyState, Snapshot};
 use crate::domain::mapping::table::{MappingStore, twin_error};
 use crate::domain::selection::Conflict;
-use crate::domain::spec::{CertificatePolicySpec, FieldError, Kind, ObjectId, ObjectMeta};
+use crate::domain::spec::{CertificatePolicySpec, FieldError, Kind, MappingState, ObjectId, ObjectMeta};
 use crate::domain::time::UnixTime;
 
 /// A stored policy.
@@ -87,8 +87,14 @@ impl Policies {
     pub fn note_conflicts(&mut self, snapshot: &Snapshot) {
         let conflict = |conflict: Conflict| {
             let (loser, _) = self.joined.get(conflict.loser)?;
+            // That there are two of one name is an error of its own.
+            let is_other = |(id, _): &&(ObjectId, _)| (&id.namespace, &id.name) != (&loser.namespace, &loser.name);
             let winner = |(id, _): &(ObjectId, _)| format!("{}/{}", id.namespace, id.name);
-            let winners: Vec<_> = conflict.winners.iter().filter_map(|at| self.joined.get(*at)).map(winner).collect();
+            let winners = conflict.winners.iter().filter_map(|at| self.joined.get(*at));
+            let winners: Vec<_> = winners.filter(is_other).map(winner).collect();
+            if winners.is_empty() {
+                return None;
+            }
             let message = format!("Conflicted: every request that it names is decided by {}", winners.join(", "));
             Some((loser.clone(), FieldError::new("spec.match", message)))
         };
@@ -167,10 +173,21 @@ fn state(
         }
         errors.push(error);
     }
-    if let Some(selector) = body.mapping.as_ref().and_then(|mapping| mapping.selector.as_ref()) {
-        for mapping in mappings.unreadable(&id.namespace, selector) {
+    if let Some(mapping) = &body.mapping
+        && let Some(selector) = &mapping.selector
+    {
+        for (object, object_state) in mappings.unreadable(&id.namespace, selector) {
             let field = spec.child("mapping");
-            let message = format!("{mapping} is disabled, but nobody can read which certificate it means");
+            let message = match object_state {
+                MappingState::Disabled => {
+                    format!("{object} is disabled, but nobody can read which certificate it means")
+                }
+                // Its certificate would fall through to a rule that may grant more.
+                MappingState::Enabled if mapping.has_rules_that_allow() => format!(
+                    "nobody can read which certificate {object} means, and the policy has rules that might allow it"
+                ),
+                MappingState::Enabled => continue,
+            };
             let error = FieldError::new(field.child("selector").to_string(), message);
             invalid.get_or_insert(error.to_string());
             errors.push(error);

@@ -162,10 +162,10 @@ fn ascii_lower(text: &str) -> Cow<'_, str> {
 
 /// Calls `visit` with each key of `certificate` whose form is among `forms`.
 ///
-/// A form that no mapping uses costs nothing. An empty subject names nobody.
+/// A form that no mapping uses costs nothing. An empty subject names nobody. Of an ECDSA signature both forms count.
 pub fn keys_of(certificate: &Certificate, forms: Forms, mut visit: impl FnMut(Form, &[u8])) {
     if forms.contains(Form::Sha256) {
-        visit(Form::Sha256, certificate.sha256().as_bytes());
+        certificate.aliases().for_each(|sha256| visit(Form::Sha256, sha256.as_bytes()));
     }
     if forms.contains(Form::IssuerSerial) {
         visit(Form::IssuerSerial, &issuer_serial(certificate.issuer(), certificate.serial_number()));

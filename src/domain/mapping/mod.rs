@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::certificate::Certificate;
-use super::compile::header_value_problem;
+use super::compile::{MAX_HEADER_VALUE, header_value_problem};
 use super::general_name::GeneralName;
 use super::identity::Identity;
 use super::reason::Reason;
@@ -176,11 +176,15 @@ fn specific<T: Trace>(
 ) -> Option<Result<Arc<Identity>, Unmapped>> {
     let mut claims = Claims::default();
     if !mapping.one_to_one.is_empty() {
-        match mapping.one_to_one.get(&certificate.sha256()) {
-            Some(entry) => claims.add(Holder::OneToOne(entry), trace),
-            None => trace.step(STAGE, Verdict::Skip, || {
+        let mut found = false;
+        for entry in certificate.aliases().filter_map(|sha256| mapping.one_to_one.get(&sha256)) {
+            found = true;
+            claims.add(Holder::OneToOne(entry), trace);
+        }
+        if !found {
+            trace.step(STAGE, Verdict::Skip, || {
                 format!("no oneToOne entry, of {}, names sha256 {}", mapping.one_to_one.len(), certificate.sha256())
-            }),
+            });
         }
     }
     if let Some(selector) = &mapping.selector {
@@ -211,18 +215,33 @@ fn specific<T: Trace>(
 
 /// The identity of a certificate under a policy without a mapping section: its subject, or when that is empty its only
 /// URI, else its first DNS name, else its first e-mail address.
+///
+/// A name of one form never equals one of another, above all not a subject: a subject has `=` after its first attribute
+/// type, a URI its `:` before any `=`, an e-mail address `@` and neither of them, a host name none of the three. An
+/// alternative name that is not of such a form denies; there is no looking for another one.
 pub fn subject_identity<T: Trace>(certificate: &Certificate, trace: &mut T) -> Result<Arc<Identity>, Unmapped> {
     let (field, user) = if certificate.subject().is_empty() {
-        match alternative_name(certificate) {
+        let (field, well_formed, name) = match alternative_name(certificate) {
             Some(found) => found,
             None => {
                 let detail = "the certificate has neither subject nor URI, DNS name or e-mail address";
                 return fail(trace, Reason::NoMapping, detail.to_owned());
             }
+        };
+        if !well_formed(name) {
+            let shown: String = name.chars().take(256).collect();
+            let detail = format!("the certificate's {field} {shown:?} is not well-formed, and it has no subject");
+            return fail(trace, Reason::NoMapping, detail);
         }
+        (field, name.to_owned())
     } else {
         ("subject", certificate.subject().to_rfc4514())
     };
+    if user.len() > MAX_HEADER_VALUE {
+        let detail =
+            format!("the certificate's {field} makes a user of {} bytes: at most {MAX_HEADER_VALUE}", user.len());
+        return fail(trace, Reason::NoMapping, detail);
+    }
     if let Some(problem) = header_value_problem(&user) {
         return fail(trace, Reason::NoMapping, format!("the certificate's {field} {user:?} {problem}"));
     }
@@ -230,24 +249,58 @@ pub fn subject_identity<T: Trace>(certificate: &Certificate, trace: &mut T) -> R
     Ok(Arc::new(Identity { user, groups: Vec::new(), uid: None, extra: BTreeMap::new() }))
 }
 
-fn alternative_name(certificate: &Certificate) -> Option<(&'static str, String)> {
+/// What an alternative name is called, what it must be like to be a user, and the name.
+type AlternativeName<'a> = (&'static str, fn(&str) -> bool, &'a str);
+
+fn alternative_name(certificate: &Certificate) -> Option<AlternativeName<'_>> {
     let names = certificate.subject_alt_names();
     let mut uris = names.iter().filter_map(|name| match name {
         GeneralName::Uri(uri) => Some(uri),
         _ => None,
     });
     if let (Some(uri), None) = (uris.next(), uris.next()) {
-        return Some(("URI", uri.clone()));
+        return Some(("URI", is_uri, uri));
     }
     let dns = names.iter().find_map(|name| match name {
-        GeneralName::Dns(name) => Some(("DNS name", name.clone())),
+        GeneralName::Dns(name) => Some(name),
         _ => None,
     });
-    dns.or_else(|| {
-        names.iter().find_map(|name| match name {
-            GeneralName::Email(address) => Some(("e-mail address", address.clone())),
-            _ => None,
+    if let Some(name) = dns {
+        return Some(("DNS name", is_host, name));
+    }
+    names.iter().find_map(|name| match name {
+        GeneralName::Email(address) => Some(("e-mail address", is_email as fn(&str) -> bool, address.as_str())),
+        _ => None,
+    })
+}
+
+/// RFC 3986 section 3: a scheme, a colon, and something more; printable ASCII without blanks.
+fn is_uri(text: &str) -> bool {
+    text.bytes().all(|b| b.is_ascii_graphic())
+        && text.split_once(':').is_some_and(|(scheme, rest)| {
+            scheme.starts_with(|c: char| c.is_ascii_alphabetic())
+                && scheme.bytes().all(|b| b.is_ascii_alphanumeric() || b"+-.".contains(&b))
+                && !rest.is_empty()
         })
+}
+
+/// RFC 1123 section 2.1, with the underscores that are in use. A wildcard names no host.
+fn is_host(text: &str) -> bool {
+    let text = text.strip_suffix('.').unwrap_or(text);
+    text.len() <= 253
+        && text.split('.').all(|label| {
+            (1..=63).contains(&label.len())
+                && !label.starts_with('-')
+                && !label.ends_with('-')
+                && label.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_".contains(&b))
+        })
+}
+
+/// RFC 5321 section 4.1.2: a dot-string, without `=`, at a host. Quoted local parts are not taken.
+fn is_email(text: &str) -> bool {
+    text.split_once('@').is_some_and(|(local, host)| {
+        let atom = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-/?^_`{|}~.".contains(&b);
+        !local.is_empty() && local.bytes().all(atom) && is_host(host)
     })
 }
 

@@ -213,7 +213,7 @@ pub struct MappingStore {
     errors: BTreeMap<u32, Vec<FieldError>>,
     /// The mappings that share their name with another object.
     twins: BTreeSet<u32>,
-    /// The mappings that would disable a certificate which nobody can tell.
+    /// The mappings that name a certificate which nobody can tell.
     unreadable: BTreeSet<u32>,
 }
 
@@ -316,20 +316,25 @@ impl MappingStore {
         uses.fold(0, usize::saturating_add)
     }
 
-    /// Whether any mapping would disable a certificate which nobody can tell.
+    /// Whether any mapping names a certificate which nobody can tell.
     pub fn has_unreadable(&self) -> bool {
         !self.unreadable.is_empty()
     }
 
-    /// The mappings selected by `selector` that would disable a certificate which nobody can tell, sorted.
-    pub fn unreadable(&self, namespace: &str, selector: &LabelSelector) -> BTreeSet<ObjectId> {
-        let selected = |at: &&u32| {
-            let record = self.table.records.get(**at).and_then(Option::as_ref);
-            record
-                .and_then(|record| self.groups.get(record.group))
-                .is_some_and(|group| group.namespace == namespace && selector.selects(&group.labels))
+    /// The mappings selected by `selector` that name a certificate which nobody can tell, sorted, and whether they are
+    /// meant to be in force.
+    pub fn unreadable(&self, namespace: &str, selector: &LabelSelector) -> BTreeMap<ObjectId, MappingState> {
+        let selected = |at: &u32| {
+            let record = self.table.records.get(*at).and_then(Option::as_ref)?;
+            let group = self.groups.get(record.group)?;
+            let state = match record.status {
+                Status::Enabled | Status::Invalid => MappingState::Enabled,
+                Status::Disabled | Status::InvalidDisabled => MappingState::Disabled,
+            };
+            let selected = group.namespace == namespace && selector.selects(&group.labels);
+            selected.then(|| self.id(*at).map(|id| (id, state)))?
         };
-        self.unreadable.iter().filter(selected).filter_map(|at| self.id(*at)).collect()
+        self.unreadable.iter().filter_map(selected).collect()
     }
 
     fn id_hash(&self, namespace: &str, name: &str) -> u64 {
@@ -372,7 +377,7 @@ impl MappingStore {
 
     fn insert(&mut self, id_hash: u64, record: Record, errors: Vec<FieldError>) {
         let form = record.form;
-        let unreadable = form.is_none() && record.status == Status::InvalidDisabled;
+        let unreadable = form.is_none();
         let at = match self.free.pop() {
             Some(at) => {
                 if let Some(slot) = self.table.records.get_mut(at) {

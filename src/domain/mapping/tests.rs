@@ -237,6 +237,54 @@ fn rules_over_alternative_names() {
 }
 
 #[test]
+fn another_spelling_of_a_name_evades_no_rule() {
+    let organization = |text: &str| subject(&[(O, text), (CN, "a")]);
+    let (email, uri) = (|text: &str| sans(&[San::Email(text.into())]), |text: &str| sans(&[San::Uri(text.into())]));
+    let org = |value| ("Subject", "O", value);
+    let mail = |value| ("Email", "", value);
+    let link = |value| ("URI", "", value);
+    let rows = [
+        ("blanks at the ends", org("Contoso"), organization("  Contoso "), true),
+        ("inner blanks", org("Contoso Ltd"), organization("Contoso \t Ltd"), true),
+        ("blanks in the rule", org("Contoso  Ltd "), organization("Contoso Ltd"), true),
+        ("blanks and an asterisk", org("Con*"), organization(" Contoso"), true),
+        ("a blank more", org("Contoso"), organization("Con toso"), false),
+        ("case of an attribute", org("Contoso"), organization("contoso"), false),
+        ("e-mail domain", mail("bob@acme.example"), email("bob@ACME.Example"), true),
+        ("e-mail domain in the rule", mail("*@Acme.example"), email("bob@acme.example"), true),
+        ("e-mail domain without at sign", mail("*.Acme.example"), email("bob@a.ACME.example"), true),
+        ("e-mail local part", mail("bob@acme.example"), email("Bob@acme.example"), false),
+        ("e-mail local part with an asterisk", mail("Bob*"), email("Bob@acme.example"), true),
+        ("e-mail as written", mail("*Bob*"), email("xBob@acme.example"), true),
+        ("URI scheme", link("spiffe://acme/*"), uri("SPIFFE://acme/a"), true),
+        ("URI scheme without authority", link("urn:A"), uri("URN:A"), true),
+        ("URI host", link("spiffe://acme.example/ns/*"), uri("spiffe://ACME.example/ns/a"), true),
+        ("URI host in the rule", link("spiffe://Acme.example/ns/*"), uri("spiffe://acme.example/ns/a"), true),
+        ("URI host behind an asterisk", link("*.Acme.example/*"), uri("https://a.ACME.example/x"), true),
+        ("URI any scheme", link("*://Acme.example/*"), uri("https://ACME.example/x"), true),
+        ("URI host alone", link("https://acme.example"), uri("HTTPS://Acme.Example"), true),
+        ("URI path behind an asterisk", link("*Admin"), uri("spiffe://a/Admin"), true),
+        ("URI path", link("spiffe://acme/a"), uri("spiffe://acme/A"), false),
+        ("URI user", link("https://u@acme/"), uri("https://U@acme/"), false),
+        ("URI name after the scheme", link("urn:a"), uri("urn:A"), false),
+    ];
+    for (row, part, template, denied) in rows {
+        let certificate = template.parsed();
+        for (action, hit, miss) in [("Deny", Reason::MappingDenied, "all"), ("Allow", Reason::NoMapping, "yes")] {
+            let first = rule("yes", action, &[part]);
+            let got = match action {
+                "Deny" => {
+                    run(&json!({"rules": [first, rule("all", "Allow", &[("Issuer", "CN", "*")])]}), &[], &certificate)
+                }
+                _ => run(&json!({"rules": [first]}), &[], &certificate),
+            };
+            let want = if denied == (action == "Deny") { Err(hit) } else { Ok(miss.to_owned()) };
+            assert_eq!(got, want, "{row}: {action}");
+        }
+    }
+}
+
+#[test]
 fn one_to_one_is_the_very_certificate() {
     let (key, ca) = (Key::new(), Key::new());
     let first = Template::default().der(&key, &ca);
@@ -292,6 +340,36 @@ fn one_to_one_is_the_very_certificate() {
 }
 
 #[test]
+fn the_twin_of_an_ecdsa_certificate_is_that_certificate() {
+    let first = Template::default().parsed();
+    let twin = first.twin();
+    assert_ne!(first.sha256(), twin.sha256());
+    let entry = |sha256: Sha256, user: &str, state: &str| json!({"certificate": {"sha256": sha256.to_string()}, "identity": {"user": user}, "state": state});
+    let catch_all = || json!([rule("rule", "Allow", &[("Subject", "O", "*")])]);
+    let list = |entries: Value| json!({"oneToOne": entries, "rules": catch_all()});
+    let enabled = list(json!([entry(first.sha256(), "acme", "Enabled")]));
+    let disabled = list(json!([entry(first.sha256(), "acme", "Disabled")]));
+    let both = list(json!([entry(first.sha256(), "a", "Enabled"), entry(twin.sha256(), "b", "Enabled")]));
+    let selected = json!({"selector": {"matchLabels": {"api": "x"}}, "rules": catch_all()});
+    let object = |state: &str| vec![("acme", "x", entry(first.sha256(), "acme", state))];
+    let inline =
+        json!({"certificate": {"inline": pem(first.der())}, "identity": {"user": "acme"}, "state": "Disabled"});
+    let rows: Vec<(&str, &Value, Vec<(&str, &str, Value)>, Result<&str, Reason>)> = vec![
+        ("enabled entry", &enabled, vec![], Ok("acme")),
+        ("disabled entry", &disabled, vec![], Err(Reason::AccountDisabled)),
+        ("both listed, as two", &both, vec![], Err(Reason::MappingAmbiguous)),
+        ("enabled object", &selected, object("Enabled"), Ok("acme")),
+        ("disabled object", &selected, object("Disabled"), Err(Reason::AccountDisabled)),
+        ("disabled object, inline", &selected, vec![("acme", "x", inline)], Err(Reason::AccountDisabled)),
+    ];
+    for (row, mapping, objects, want) in rows {
+        for certificate in [&first, &twin] {
+            assert_eq!(run(mapping, &objects, certificate), want.map(str::to_owned), "{row}");
+        }
+    }
+}
+
+#[test]
 fn without_mapping_the_subject_is_the_user() {
     let empty = |sans: &[San]| Template { subject: vec![], sans: sans.to_vec(), ..Template::default() };
     let uri = |text: &str| San::Uri(text.to_owned());
@@ -306,11 +384,35 @@ fn without_mapping_the_subject_is_the_user() {
         ("the first DNS name", empty(&[email.clone(), dns, San::Dns("b.example".into())]), Ok("a.example")),
         ("the first e-mail address", empty(&[email]), Ok("a@example")),
         ("nothing that can be told", empty(&[San::Upn("a@b".into())]), Err(Reason::NoMapping)),
+        ("SPIFFE with an equals sign", empty(&[uri("spiffe://a/b?CN=admin")]), Ok("spiffe://a/b?CN=admin")),
+        ("DNS name with underscore and dot", empty(&[San::Dns("_a.b-c.".into())]), Ok("_a.b-c.")),
+        ("DNS name like a subject", empty(&[San::Dns("CN=admin".into())]), Err(Reason::NoMapping)),
+        ("DNS name like an e-mail address", empty(&[San::Dns("a@example".into())]), Err(Reason::NoMapping)),
+        ("DNS name like a URI", empty(&[San::Dns("urn:a".into())]), Err(Reason::NoMapping)),
+        ("DNS name with a wildcard", empty(&[San::Dns("*.example".into())]), Err(Reason::NoMapping)),
+        ("DNS name with an empty label", empty(&[San::Dns("a..b".into())]), Err(Reason::NoMapping)),
+        ("URI like a subject", empty(&[uri("CN=admin")]), Err(Reason::NoMapping)),
+        ("URI like a subject, with a colon", empty(&[uri("CN=admin,O=urn:a")]), Err(Reason::NoMapping)),
+        ("URI without scheme", empty(&[uri("a.example")]), Err(Reason::NoMapping)),
+        ("no other name is tried", empty(&[uri("CN=admin"), San::Dns("a.example".into())]), Err(Reason::NoMapping)),
+        ("e-mail like a subject", empty(&[San::Email("CN=admin".into())]), Err(Reason::NoMapping)),
+        ("e-mail like a subject, with host", empty(&[San::Email("E=a@b".into())]), Err(Reason::NoMapping)),
+        ("e-mail like a URI", empty(&[San::Email("mailto:a@b".into())]), Err(Reason::NoMapping)),
+        ("e-mail without host", empty(&[San::Email("a@".into())]), Err(Reason::NoMapping)),
     ];
     for (row, template, want) in rows {
         let got = subject_identity(&template.parsed(), &mut NoTrace);
         assert_eq!(got.map(|id| id.user.clone()).map_err(|u| u.reason), want.map(str::to_owned), "{row}");
     }
+}
+
+#[test]
+fn a_subject_longer_than_a_header_is_no_user() {
+    let of_length = |length: usize| subject(&[(CN, &"a".repeat(length - "CN=".len()))]).parsed();
+    assert!(subject_identity(&of_length(8192), &mut NoTrace).is_ok());
+    let unmapped = subject_identity(&of_length(8193), &mut NoTrace).unwrap_err();
+    assert_eq!(unmapped.reason, Reason::NoMapping);
+    assert_eq!(unmapped.detail, "the certificate's subject makes a user of 8193 bytes: at most 8192");
 }
 
 #[test]

@@ -101,10 +101,22 @@ pub(super) fn fold(out: &mut Vec<u8>, text: &str) {
         if std::mem::take(&mut space) && out.len() > start {
             out.push(b' ');
         }
-        // Upper then lower: ß and SS, ς and σ fold alike, as in Unicode's full case folding.
-        for folded in c.to_uppercase().flat_map(char::to_lowercase) {
-            out.extend_from_slice(folded.encode_utf8(&mut [0; 4]).as_bytes());
-        }
+        fold_char(c, |folded| out.extend_from_slice(folded.encode_utf8(&mut [0; 4]).as_bytes()));
+    }
+}
+
+/// Upper then lower: ς and σ fold alike, as in Unicode's full case folding. A character outside ASCII never becomes one
+/// within, nor a text with one: U+0131, U+017F, U+212A and U+FB01 only look like `i`, `s`, `k` and `fi`.
+fn fold_char(c: char, push: impl FnMut(char)) {
+    let foreign = |folded: char| !folded.is_ascii();
+    if c.is_ascii() {
+        std::iter::once(c.to_ascii_lowercase()).for_each(push);
+    } else if c.to_uppercase().flat_map(char::to_lowercase).all(foreign) {
+        c.to_uppercase().flat_map(char::to_lowercase).for_each(push);
+    } else if c.to_lowercase().all(foreign) {
+        c.to_lowercase().for_each(push);
+    } else {
+        std::iter::once(c).for_each(push);
     }
 }
 

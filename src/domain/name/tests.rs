@@ -48,8 +48,32 @@ fn names_equal_by_rfc_5280_7_1() {
     ] {
         assert_ne!(plain, other.unwrap(), "{row}");
     }
-    assert_eq!(cn(tag::UTF8_STRING, "STRASSE".as_bytes()), cn(tag::UTF8_STRING, "straße".as_bytes()));
     assert_eq!(cn(tag::UTF8_STRING, "É".as_bytes()), cn(tag::TELETEX_STRING, b"\xe9"));
+}
+
+#[test]
+fn case_folds_outside_ascii_and_never_into_it() {
+    let text = |text: &str| cn(tag::UTF8_STRING, text.as_bytes()).unwrap();
+    for (left, right) in [("MÜLLER", "müller"), ("STRAẞE", "straße"), ("ΣΑΣ", "σας"), ("ЖУК", "жук")] {
+        assert_eq!(text(left), text(right), "{left}");
+    }
+    for (row, left, right) in [
+        ("dotless i", "adm\u{131}n", "admin"),
+        ("I with dot", "ADM\u{130}N", "admin"),
+        ("long s", "\u{17f}ales", "sales"),
+        ("Kelvin sign", "\u{212a}", "k"),
+        ("ligature", "\u{fb01}nance", "finance"),
+        ("sharp s", "straße", "STRASSE"),
+        ("n with apostrophe", "\u{149}", "\u{2bc}n"),
+        ("j with caron", "\u{1f0}", "j\u{30c}"),
+    ] {
+        assert_ne!(text(left), text(right), "{row}");
+    }
+    for c in (char::from_u32(0x80).unwrap()..=char::MAX).filter(|c| !c.is_whitespace()) {
+        let mut folded = Vec::new();
+        strings::fold(&mut folded, c.encode_utf8(&mut [0; 4]));
+        assert!(folded.iter().all(|octet| !octet.is_ascii()), "{c:?} folds into ASCII");
+    }
 }
 
 #[test]

@@ -258,7 +258,7 @@ impl<'a> Search<'a> {
         for (position, certificate) in below_anchor.iter().enumerate() {
             let usage = self.parameters.usage;
             match position {
-                0 => validate::leaf_usage(certificate, usage),
+                0 => validate::leaf_usage(certificate, self.parameters),
                 _ => validate::issuer_usage(certificate, usage),
             }
             .map_err(|error| (position, error))?;

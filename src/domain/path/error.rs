@@ -116,6 +116,12 @@ pub enum PathError {
         /// What stands there.
         found: String,
     },
+    /// RFC 5280 4.2.1.3: the key may not sign what the purpose needs signed.
+    #[error("keyUsage has neither digitalSignature nor keyAgreement, and {wanted} needs one of them")]
+    KeyUsage {
+        /// The purpose.
+        wanted: &'static str,
+    },
     /// Work ran out: hostile or absurdly tangled certificates.
     #[error("gave up after the budget of {budget} {unit}")]
     Budget {
@@ -175,7 +181,8 @@ impl PathError {
             | Self::ConstraintUnsupported { .. }
             | Self::NoValidPolicy
             | Self::AnyPolicyMapped
-            | Self::KeyPurpose { .. } => Rank::Path,
+            | Self::KeyPurpose { .. }
+            | Self::KeyUsage { .. } => Rank::Path,
             Self::Rejected { reason, .. } => Rank::Rejected(*reason),
         }
     }
@@ -213,7 +220,7 @@ impl PathError {
             Self::NotPermitted { .. } | Self::Excluded { .. } | Self::ConstraintUnsupported { .. } => {
                 Reason::NameConstraint
             }
-            Self::KeyPurpose { .. } => Reason::EkuNotPermitted,
+            Self::KeyPurpose { .. } | Self::KeyUsage { .. } => Reason::EkuNotPermitted,
             Self::Rejected { reason, .. } => *reason,
         }
     }

@@ -102,8 +102,10 @@ pub(super) fn time(certificate: &Certificate, now: UnixTime) -> Result<(), PathE
     Ok(())
 }
 
-/// Whether the leaf's key may be used for the purpose (4.2.1.12).
-pub(super) fn leaf_usage(certificate: &Certificate, rule: UsageRule) -> Result<(), PathError> {
+/// Whether the leaf's key may be used for the purpose (4.2.1.12). keyUsage and extendedKeyUsage must both allow it, and
+/// the absence of keyUsage allows everything (4.2.1.3).
+pub(super) fn leaf_usage(certificate: &Certificate, parameters: &PathParameters) -> Result<(), PathError> {
+    let rule = parameters.usage;
     let (purpose, absence_permits, any_counts) = match rule {
         UsageRule::Unchecked => return Ok(()),
         UsageRule::Listed(purpose) => (purpose, false, false),
@@ -114,7 +116,21 @@ pub(super) fn leaf_usage(certificate: &Certificate, rule: UsageRule) -> Result<(
         None => absence_permits,
         Some(listed) => lists(listed, purpose.oid()) || (any_counts && lists(listed, ANY_EXTENDED_KEY_USAGE)),
     };
-    if permitted { Ok(()) } else { Err(not_permitted(certificate, purpose)) }
+    if !permitted {
+        return Err(not_permitted(certificate, purpose));
+    }
+    // A TLS client signs the handshake; before TLS 1.3 it could agree on a key with a fixed one instead.
+    match certificate.key_usage() {
+        Some(usage)
+            if purpose == KeyPurpose::ClientAuth
+                && parameters.leaf == LeafRule::EndEntity
+                && !usage.digital_signature()
+                && !usage.key_agreement() =>
+        {
+            Err(PathError::KeyUsage { wanted: purpose.name() })
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Whether a CA of the path may issue for the purpose. RFC 5280 leaves extendedKeyUsage in CA certificates open; every

@@ -18,7 +18,7 @@ use hashbrown::HashMap;
 
 use super::decision::Denial;
 use super::reason::Reason;
-use super::request::Request;
+use super::request::{Http, Request};
 use super::trace::{Trace, Verdict};
 use host::HostPattern;
 use path::PathPattern;
@@ -122,7 +122,7 @@ impl Selection {
     /// The policy that decides `request`, by its number.
     pub fn select<T: Trace>(&self, request: &Request<'_>, trace: &mut T) -> Result<usize, Denial> {
         if let Some(named) = request.named_policy {
-            return self.select_named(named, trace);
+            return self.select_named(named, request, trace);
         }
         let Some(http) = &request.http else {
             let detail = "the request is not HTTP and its route names no policy";
@@ -171,17 +171,32 @@ impl Selection {
         Ok(best.choice.policy)
     }
 
-    fn select_named<T: Trace>(&self, named: &[u8], trace: &mut T) -> Result<usize, Denial> {
+    fn select_named<T: Trace>(&self, named: &[u8], request: &Request<'_>, trace: &mut T) -> Result<usize, Denial> {
         let found = std::str::from_utf8(named).ok().and_then(|name| self.by_name.get(name));
         match found {
             Some(policy) => {
                 trace.step("select", Verdict::Pass, || format!("the route names policy {}", quoted(named)));
+                if T::KEEPS && request.http.as_ref().is_some_and(|http| !self.covers(*policy, http)) {
+                    trace.step("select", Verdict::Note, || {
+                        "the policy's match would not select this request; what the route names overrides match"
+                            .to_owned()
+                    });
+                }
                 Ok(*policy)
             }
             None => Err(refuse(trace, Reason::NoPolicy, || {
                 format!("the route names policy {}, which does not exist (want namespace/name)", quoted(named))
             })),
         }
+    }
+
+    /// Whether `policy` names `http` in its match, be there a better one or not.
+    fn covers(&self, policy: usize, http: &Http<'_>) -> bool {
+        let Some(host) = host::normalize(http.host) else { return false };
+        let raw_path = path::without_query(http.path);
+        let path = path::canonical(raw_path).unwrap_or_else(|_| raw_path.into());
+        self.levels(&host)
+            .any(|(_, paths)| paths.matches(&path, http.method).any(|(choice, _)| choice.policy == policy))
     }
 
     /// The policies that lose every request they name to others.

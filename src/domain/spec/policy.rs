@@ -30,7 +30,9 @@ pub struct CertificatePolicySpec {
     /// certificate that is presented must still be valid and mapped.
     #[serde(default)]
     pub certificate: CertificateRequirement,
-    /// Who is allowed, and as whom. Omitted: every valid certificate, as its own subject.
+    /// Who is allowed, and as whom. Omitted: every valid certificate, as its own subject; one with an empty subject as
+    /// its only URI, else its first DNS name, else its first e-mail address, when that is a URI with a scheme, a host
+    /// name, or an address without `=`, `:` and quotes before the `@`, and so cannot be taken for a subject.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mapping: Option<MappingSpec>,
     /// What the upstream and the client are told.
@@ -253,10 +255,11 @@ pub struct RulePart {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub attribute: Option<String>,
     /// The value, compared as a whole. `*` stands for any characters, `\*` for an asterisk, `\\` for a backslash.
-    /// Where a name has several values, one that matches is enough; a name that is missing never matches.
+    /// Where a name has several values, one that matches is enough; a name that is missing never matches. In attributes
+    /// of a Subject or Issuer blanks at the ends do not count, and several of them count as one.
     pub value: String,
     /// Sensitive (default) or Insensitive to upper and lower case. DNS and user principal names have no case, so there
-    /// it makes no difference.
+    /// it makes no difference; nor have the scheme and host of a URI and the domain of an e-mail address.
     #[serde(default)]
     pub case: Case,
 }
