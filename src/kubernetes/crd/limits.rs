@@ -42,6 +42,9 @@ const HOST: &str = r"^(\*|(\*\.)?[-0-9A-Za-z_]+(\.[-0-9A-Za-z_]+)*\.?|\[[0-9A-Fa
 /// PEM with a certificate.
 const PEM: &str = "-----BEGIN [0-9A-Z ]*CERTIFICATE-----";
 
+/// PEM with a CRL.
+const CRL_PEM: &str = "-----BEGIN X509 CRL-----";
+
 /// The largest PEM text in an object; etcd takes objects of 1.5 MiB by default.
 const MAX_INLINE: usize = 1024 * 1024;
 
@@ -79,6 +82,7 @@ fn trust_profile(limits: &mut Limits) {
     for list in ["trustAnchors", "intermediates", "trustedPeers"] {
         trust_sources(limits, list);
     }
+    sources(limits, "revocation.crls", &["configMap", "secret", "inline", "file"], CRL_PEM);
     for list in ["issuingAuthorities", "trustList", "disallowed"] {
         add(limits, list, json!({"maxItems": MAX_HASHES, "x-kubernetes-list-type": "atomic"}));
         add(limits, &format!("{list}[].sha256"), json!({"pattern": SHA256, "maxLength": 95}));
@@ -98,15 +102,20 @@ fn trust_profile(limits: &mut Limits) {
 }
 
 fn trust_sources(limits: &mut Limits, list: &str) {
+    sources(limits, list, &["configMap", "secret", "clusterTrustBundle", "inline", "file"], PEM);
+    add(limits, &format!("{list}[].clusterTrustBundle.name"), json!({"minLength": 1, "maxLength": 253}));
+}
+
+/// A list of places that hold something in PEM, each given in one of the `choices`.
+fn sources(limits: &mut Limits, list: &str, choices: &[&str], pem: &str) {
     add(limits, list, json!({"maxItems": MAX_SOURCES, "x-kubernetes-list-type": "atomic"}));
     let item = format!("{list}[]");
-    exactly_one(limits, &item, &["configMap", "secret", "clusterTrustBundle", "inline", "file"]);
+    exactly_one(limits, &item, choices);
     for kind in ["configMap", "secret"] {
         add(limits, &format!("{item}.{kind}.name"), json!({"pattern": NAME, "maxLength": 253}));
         add(limits, &format!("{item}.{kind}.key"), json!({"pattern": "^[-._a-zA-Z0-9]+$", "maxLength": 253}));
     }
-    add(limits, &format!("{item}.clusterTrustBundle.name"), json!({"minLength": 1, "maxLength": 253}));
-    add(limits, &format!("{item}.inline"), json!({"pattern": PEM, "maxLength": MAX_INLINE}));
+    add(limits, &format!("{item}.inline"), json!({"pattern": pem, "maxLength": MAX_INLINE}));
     add(limits, &format!("{item}.file"), json!({"minLength": 1, "maxLength": 4096}));
 }
 
