@@ -4,7 +4,13 @@
 
 use std::fs;
 
+use certgate::domain::decide::Snapshot;
+use certgate::domain::reason::Reason;
+use certgate::domain::request::{Http, NoHeaders, Request};
+use certgate::domain::time::UnixTime;
+use certgate::domain::trace::NoTrace;
 use certgate::file::check::check;
+use certgate::file::loader::{Loader, Outcome};
 use certgate::file::report::Class;
 
 /// A document whose spec starts on line 5.
@@ -291,4 +297,45 @@ fn every_mistake_of_a_directory_is_named() {
     }
     assert!(missing.is_empty(), "{} of {} mistakes:\n{}", missing.len(), mistakes.len(), missing.join("\n"));
     assert_eq!(found.exit_code(), 1);
+}
+
+/// The outcome of a request without a certificate.
+fn decided(snapshot: &Snapshot, host: &str) -> Result<(), Reason> {
+    let http = Http { host: host.as_bytes(), method: b"GET", path: b"/" };
+    let request = Request {
+        named_policy: None,
+        http: Some(http),
+        peer_certificate: b"",
+        headers: &NoHeaders,
+        source_address: None,
+    };
+    let decision = snapshot.decide(&request, UnixTime::from_secs(1_800_000_000), &mut NoTrace);
+    decision.verdict().map(|_| ()).map_err(|denial| denial.reason)
+}
+
+#[test]
+fn what_does_not_compile_denies_and_what_is_right_is_served() {
+    let dir = tempfile::tempdir().unwrap();
+    let right = "  match: [{hosts: [right.test]}]\n  trustRef: {name: good}\n  certificate: Optional\n";
+    fs::write(dir.path().join("good.yaml"), document("TrustProfile", "good", "  mode: Chain\n")).unwrap();
+    fs::write(dir.path().join("right.yaml"), document("CertificatePolicy", "right", right)).unwrap();
+    let mut hosts = Vec::new();
+    for (n, mistake) in invalid().into_iter().enumerate() {
+        let mut text = mistake.text;
+        // Optional, so that only the mistake can be what denies.
+        if text.contains("kind: CertificatePolicy") && !text.contains("match:") {
+            text.push_str(&format!("  match: [{{hosts: [wrong{n}.test]}}]\n  certificate: Optional\n"));
+            hosts.push((mistake.name, format!("wrong{n}.test")));
+        }
+        fs::write(dir.path().join(format!("{n:02}.yaml")), text).unwrap();
+    }
+    let Outcome::Published(snapshot) = Loader::new(dir.path()).reload().outcome else {
+        panic!("all of it can be read")
+    };
+    assert!(hosts.len() >= 10);
+    for (name, host) in hosts {
+        let want = if name == "missing-profile" { Reason::TrustUnavailable } else { Reason::PolicyInvalid };
+        assert_eq!(decided(&snapshot, &host), Err(want), "{name}");
+    }
+    assert_eq!(decided(&snapshot, "right.test"), Ok(()));
 }
