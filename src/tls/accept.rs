@@ -73,19 +73,28 @@ impl Outcome {
     ];
 
     fn of(error: &io::Error) -> Self {
-        let Some(error) = error.get_ref().and_then(|error| error.downcast_ref::<TlsError>()) else {
-            return Self::Aborted;
-        };
-        match error {
-            TlsError::NoCertificatesPresented => Self::NoCertificate,
-            TlsError::InvalidCertificate(CertificateError::Other(other)) if other.0.is::<NotAllowed>() => {
-                Self::CallerNotAllowed
-            }
-            TlsError::InvalidCertificate(_) => Self::CertificateRefused,
-            TlsError::AlertReceived(_) => Self::RefusedByClient,
-            TlsError::InvalidMessage(_) => Self::NotTls,
-            _ => Self::Failed,
+        match tls_error(error) {
+            None => Self::Aborted,
+            Some(TlsError::NoCertificatesPresented) => Self::NoCertificate,
+            Some(TlsError::InvalidCertificate(_)) if not_allowed(error).is_some() => Self::CallerNotAllowed,
+            Some(TlsError::InvalidCertificate(_)) => Self::CertificateRefused,
+            Some(TlsError::AlertReceived(_)) => Self::RefusedByClient,
+            Some(TlsError::InvalidMessage(_)) => Self::NotTls,
+            Some(_) => Self::Failed,
         }
+    }
+}
+
+/// What rustls says, when it was not the connection that failed.
+fn tls_error(error: &io::Error) -> Option<&TlsError> {
+    error.get_ref()?.downcast_ref()
+}
+
+/// That the client's names are not on the list, when it is that.
+fn not_allowed(error: &io::Error) -> Option<&NotAllowed> {
+    match tls_error(error)? {
+        TlsError::InvalidCertificate(CertificateError::Other(other)) => other.0.downcast_ref(),
+        _ => None,
     }
 }
 
@@ -124,7 +133,11 @@ impl Acceptor {
                 Some(stream)
             }
             Ok(Err(error)) => {
-                self.failed(Outcome::of(&error), &error, peer);
+                let outcome = Outcome::of(&error);
+                match not_allowed(&error) {
+                    Some(error) => self.failed(outcome, error, peer),
+                    None => self.failed(outcome, &error, peer),
+                }
                 None
             }
             Err(late) => {

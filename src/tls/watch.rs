@@ -305,3 +305,23 @@ fn is_own_reading(event: &Event) -> bool {
         _ => false,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn little_is_left_in_the_last_fifth_of_a_life() {
+        let (not_before, not_after) = (UnixTime::from_secs(0), UnixTime::from_secs(1000));
+        let validity = Validity { not_before, not_after, told: None };
+        for (now, remains) in [
+            (0, Remains::Enough),
+            (800, Remains::Enough),
+            (801, Remains::Little),
+            (1000, Remains::Little),
+            (1001, Remains::Nothing),
+        ] {
+            assert_eq!(validity.remains(UnixTime::from_secs(now)), remains, "{now}");
+        }
+    }
+}
