@@ -16,7 +16,7 @@ use crate::scene::{Inputs, Scene};
 use crate::webpki;
 
 /// Chains that each row changes, unless `CERTGATE_DIFFERENTIAL` multiplies them.
-const ROUNDS: usize = 10;
+const ROUNDS: usize = 6;
 
 /// Leaves that one process judges.
 const TOGETHER: usize = 64;
@@ -170,6 +170,6 @@ fn webpki_differs_only_where_that_is_listed() {
             }
         }
     }
-    assert!(compared.len() >= 2_500, "{}", compared.len());
+    assert!(compared.len() >= 2_000, "{}", compared.len());
     hold(&rows, &compared, "webpki", Stale::Fails);
 }

@@ -11,7 +11,7 @@ use std::process::Command;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-use crate::der::NOW;
+use crate::der::{NOW, ext};
 use crate::engine::Class;
 use crate::scene::Inputs;
 
@@ -59,6 +59,10 @@ pub fn judge(folder: &Path, inputs: &Inputs, leaves: &[&[u8]]) -> Vec<Verdict> {
     if !inputs.crls.is_empty() {
         write(folder, "crls.pem", "X509 CRL", &inputs.crls);
         command.args(["-crl_check_all", "-extended_crl", "-use_deltas", "-CRLfile", "crls.pem"]);
+    }
+    // To OpenSSL, none is not any: with an explicit policy wanted it would refuse every chain.
+    if inputs.initial_policies.is_empty() {
+        command.args(["-policy", ext::ANY_POLICY]);
     }
     for policy in &inputs.initial_policies {
         command.args(["-policy", policy]);

@@ -168,11 +168,6 @@ impl Scene {
         }
     }
 
-    /// Leaf or intermediate.
-    pub fn any(&mut self) -> &mut Draft {
-        if self.random.below(2) == 0 { &mut self.leaf } else { self.ca() }
-    }
-
     /// One of three keys that are none of the chain's.
     pub fn spare(&self, number: usize) -> KeyId {
         assert!(number < 3, "the pool has three spare keys");

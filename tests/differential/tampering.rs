@@ -43,13 +43,14 @@ impl Scene {
     }
 }
 
-/// The octets of the certificate of a place below the anchor.
+/// The octets of the certificate of a place below the anchor; what is sent is the lowest intermediate, then the others
+/// from the highest.
 fn octets_at<'a>(leaf: &'a mut Vec<u8>, inputs: &'a mut Inputs, place: usize) -> &'a mut Vec<u8> {
     let length = inputs.untrusted.len() + 1;
     match place % length {
         0 => leaf,
         1 => &mut inputs.untrusted[0],
-        place => &mut inputs.untrusted[length + 1 - place],
+        place => &mut inputs.untrusted[length - place],
     }
 }
 

@@ -1,7 +1,7 @@
 //! CRLs: who is listed, dates, signers, scopes, deltas, holds.
 
 use super::{Row, row};
-use crate::der::{Draft, NOW, context, ext, implicit, int, seq, uri};
+use crate::der::{Draft, Extension, NOW, context, ext, implicit, int, seq, uri};
 use crate::scene::{Scene, crl};
 use crate::status::{
     CrlDraft, DAY, base, certificate_issuer, crl_issuer, entry, flag, full_name, id, idp, number, points, reason,
@@ -112,6 +112,11 @@ fn plain() -> Vec<Row> {
     ]
 }
 
+/// freshestCRL.
+fn fresher() -> Extension {
+    ext::any(id::FRESHEST_CRL, false, seq(&[seq(&[full_name(&[uri(POINT)])])]))
+}
+
 fn several() -> Vec<Row> {
     vec![
         row("newer CRL lists the leaf", |s| {
@@ -133,6 +138,19 @@ fn several() -> Vec<Row> {
             let serial = s.leaf.serial.clone();
             let crl = another(s);
             *crl = crl.clone().with(number(11)).with(base(10)).lists(&serial, None);
+        }),
+        row("delta that the complete CRL points to lists the leaf", |s| {
+            set(s, |crl| crl.with(fresher()));
+            let serial = s.leaf.serial.clone();
+            let crl = another(s);
+            *crl = crl.clone().with(number(11)).with(base(10)).lists(&serial, None);
+        }),
+        row("delta that the complete CRL points to removes a hold", |s| {
+            s.revoke(Some(reason::HOLD));
+            set(s, |crl| crl.with(fresher()));
+            let serial = s.leaf.serial.clone();
+            let crl = another(s);
+            *crl = crl.clone().with(number(11)).with(base(10)).lists(&serial, Some(reason::REMOVE));
         }),
         row("delta lists nobody", |s| {
             let crl = another(s);
