@@ -158,7 +158,7 @@ impl Key {
 pub type Extension = (String, bool, Vec<u8>);
 
 /// A certificate as fields.
-#[derive(Clone)]
+#[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Draft {
     /// The whole version field; empty for v1.
     pub version: Vec<u8>,

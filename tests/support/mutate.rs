@@ -1,5 +1,7 @@
 //! Deterministic mutations of text and messages, shared by the mutation tests.
 
+#![allow(dead_code, reason = "each test binary uses a part")]
+
 /// SplitMix64: small, and the same everywhere.
 pub struct Random(pub u64);
 

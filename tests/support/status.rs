@@ -34,7 +34,7 @@ pub mod reason {
 }
 
 /// A CRL as fields.
-#[derive(Clone)]
+#[derive(Clone, PartialEq, Eq, Hash)]
 pub struct CrlDraft {
     /// The whole version field; empty for v1.
     pub version: Vec<u8>,
