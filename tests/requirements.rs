@@ -198,7 +198,7 @@ fn crls_follow_the_same_profile() {
 /// What another profile takes does not make a CRL of this one: both name the same file, and it is parsed once.
 #[test]
 fn a_laxer_profile_vouches_for_no_crl() {
-    let strict = json!({"revocation": {"mode": "Offline", "crls": [{"inline": SHA1_CRL}]}});
+    let strict = json!({"revocation": {"mode": "Offline", "crls": [{"file": "sha1.crl"}]}});
     let mut index = index(SHA1_CA, &[], &strict);
     let lax = json!({
         "trustAnchors": [{"inline": SHA1_CA}],
@@ -207,6 +207,7 @@ fn a_laxer_profile_vouches_for_no_crl() {
     });
     // Its name sorts first, so it is built first.
     index.apply(Object::TrustProfile { meta: meta("lax"), spec: serde_json::from_value(lax).unwrap() });
+    index.set_file("sha1.crl", Ok(SHA1_CRL.into()));
     index.publish().unwrap();
     let unsigned: Vec<_> = index
         .problems()
@@ -216,6 +217,9 @@ fn a_laxer_profile_vouches_for_no_crl() {
         .collect();
     assert_eq!(unsigned, ["partners"]);
 }
+
+/// A name, the certificates, what is asked, what comes of it, and the policies that the path is valid for.
+type PolicyRow<'a> = (&'a str, &'a (String, String, String), Value, Result<(), Reason>, &'a [&'a str]);
 
 #[test]
 fn certificate_policies_are_those_that_are_asked_for() {
@@ -233,8 +237,8 @@ fn certificate_policies_are_those_that_are_asked_for() {
         spec
     };
     let required = || json!({"explicitPolicy": "Required"});
-    let rows = [
-        ("nothing asked, nothing said", &plain, json!({}), Ok(()), &[][..]),
+    let rows: Vec<PolicyRow<'_>> = vec![
+        ("nothing asked, nothing said", &plain, json!({}), Ok(()), &[]),
         ("nothing asked, gold said", &gold, json!({}), Ok(()), &[GOLD]),
         ("nothing asked, but the CA asks", &asks, json!({}), NONE, &[]),
         ("any is required, none said", &plain, required(), NONE, &[]),
