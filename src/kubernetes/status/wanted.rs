@@ -182,9 +182,13 @@ pub fn timed(mut wanted: Value, present: &Value, now: &str) -> Value {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
     use crate::domain::spec::Kind;
     use crate::domain::spec::{ObjectId, Origin};
+    use crate::domain::time::UnixTime;
+    use crate::domain::trust::{TrustParameters, TrustProfile};
 
     fn id(kind: Kind) -> ObjectId {
         ObjectId { kind, namespace: "n".to_owned(), name: "x".to_owned(), origin: Origin::default() }
@@ -258,6 +262,33 @@ mod tests {
         assert_eq!(condition(&status, "Ready"), ("False", "SourceUnavailable"));
         assert_eq!(condition(&status, "ResolvedRefs"), ("False", "SourceUnavailable"));
         assert_eq!(condition(&status, "Degraded"), ("False", "AsWritten"));
+    }
+
+    #[test]
+    fn crls_are_told_and_those_that_are_due_come_first() {
+        let crl = |issuer: &str, next: Option<i64>| crate::domain::trusted::CrlStatus {
+            profile: "n/x".into(),
+            issuer: issuer.to_owned(),
+            number: None,
+            entries: 3,
+            this_update: UnixTime::from_secs(0),
+            next_update: next.map(UnixTime::from_secs),
+        };
+        let report = ProfileReport {
+            id: id(Kind::TrustProfile),
+            errors: Vec::new(),
+            warnings: Vec::new(),
+            unresolved: Vec::new(),
+            trust: Some(Arc::new(TrustProfile::new(TrustParameters::default()))),
+            crls: vec![crl("CN=Never", None), crl("CN=Late", Some(9)), crl("CN=Soon", Some(5))],
+        };
+        let status = profile(&report, 1);
+        let crls = status["crls"].as_array().unwrap();
+        let issuers: Vec<_> = crls.iter().map(|crl| crl["issuer"].as_str().unwrap()).collect();
+        assert_eq!(issuers, ["CN=Soon", "CN=Late", "CN=Never"]);
+        assert_eq!((&status["crlCount"], &crls[0]["entries"]), (&3.into(), &3.into()));
+        assert_eq!(status["nextCrlUpdate"], "1970-01-01T00:00:05Z");
+        assert!(crls[2].get("nextUpdate").is_none(), "{status}");
     }
 
     #[test]
