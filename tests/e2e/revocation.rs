@@ -128,6 +128,9 @@ fn document(kind: &str, crl: &[u8]) -> String {
     )
 }
 
+/// A path whose profile takes its CRL from a file, and what that file holds for a CRL.
+type Source<'a> = (&'a str, &'a str, &'a dyn Fn(&Pki, &[u8]) -> Vec<u8>);
+
 #[test]
 fn a_changed_crl_is_live_within_a_second() {
     const ROUNDS: u64 = 6;
@@ -147,7 +150,7 @@ fn a_changed_crl_is_live_within_a_second() {
             .concat(),
         );
         // What is replaced, and by which bytes: a DER file, documents of a ConfigMap and a Secret, the profile itself.
-        let sources: [(&str, &str, &dyn Fn(&Pki, &[u8]) -> Vec<u8>); 4] = [
+        let sources: [Source<'_>; 4] = [
             ("/file", "file.crl", &|_, crl| crl.to_vec()),
             ("/map", "map.yaml", &|_, crl| document("ConfigMap", crl).into_bytes()),
             ("/secret", "secret.yaml", &|_, crl| document("Secret", crl).into_bytes()),
