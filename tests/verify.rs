@@ -87,7 +87,7 @@ fn one_certificate_in_plain_words() {
         (format!("{anchor} --usage server chain.pem"), 1, "INVALID EKU_NOT_PERMITTED"),
         (format!("{anchor} --usage any ca.pem"), 0, "VALID until"),
         (format!("{anchor} --max-path-length 0 chain.pem"), 1, "INVALID CERT_UNTRUSTED"),
-        (format!("{anchor} --minimum-ecdsa-curve p384 chain.pem"), 1, "P-256 key is below the minimum of 384 bits"),
+        (format!("{anchor} --minimum-ecdsa-curve p384 chain.pem"), 1, "Ed25519 key is below the minimum of 384 bits"),
         (format!("{anchor} --signature-algorithm ecdsasha256 chain.pem"), 0, "VALID until"),
         (format!("{anchor} --signature-algorithm Ed25519 chain.pem"), 1, "EcdsaSha256 is not one of those"),
         (format!("{anchor} --explicit-policy required chain.pem"), 1, "an explicit policy is required"),
