@@ -93,7 +93,7 @@ async fn run(
     // that callers of a replica that restarts turn to another one instead of being denied.
     let socket = bind(config.listen)?;
     let admin_address = admin_listener.local_addr()?;
-    let explain = config.explain.serves_on(admin_address).then(|| explainer(&authorizer));
+    let explain = config.explain.serves_on(admin_address).then(|| explainer(&authorizer, metrics));
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),
         listen = %socket.local_addr()?,
@@ -189,16 +189,30 @@ async fn listen(address: SocketAddr) -> Result<TcpListener, ServeError> {
 }
 
 /// Explains by what the server decides by at that moment.
-fn explainer(authorizer: &Arc<Authorizer<Snapshot>>) -> Explain {
-    let authorizer = authorizer.clone();
+fn explainer(authorizer: &Arc<Authorizer<Snapshot>>, metrics: &Arc<Metrics>) -> Explain {
+    let (authorizer, metrics) = (authorizer.clone(), metrics.clone());
     Arc::new(move |question| {
         let question = serde_json::from_slice(question).map_err(|error| NoAnswer::BadQuestion(error.to_string()))?;
         let snapshot =
             authorizer.current().ok_or_else(|| NoAnswer::NotReady("the policies are not loaded yet".to_owned()))?;
-        let explanation = explain::explain(&question, &snapshot, system_clock())
+        let mut explanation = explain::explain(&question, &snapshot, system_clock())
             .map_err(|error| NoAnswer::BadQuestion(error.to_string()))?;
+        explanation.warnings.extend(refused_edit(metrics.load_errors()));
         Ok(serde_json::to_vec_pretty(&explanation).expect("an explanation is plain text"))
     })
+}
+
+/// What an explanation says while the last edit is not what decides.
+fn refused_edit(errors: i64) -> Option<String> {
+    let found = match errors {
+        ..=0 => return None,
+        1 => "1 error".to_owned(),
+        errors => format!("{errors} errors"),
+    };
+    Some(format!(
+        "the last edit of the policies was refused, with {found}: those before it decide. The log and `certgate check` \
+         name every error."
+    ))
 }
 
 /// Why a request cannot be explained.

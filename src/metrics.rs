@@ -275,6 +275,11 @@ impl Metrics {
         }
     }
 
+    /// How many errors made the last reading of the policies a refused one; 0 when it was taken over.
+    pub fn load_errors(&self) -> i64 {
+        self.values.load_errors.load(Ordering::Relaxed)
+    }
+
     /// Records that a snapshot was published.
     pub fn published(&self, generation: u64, counts: Counts) {
         self.values.generation.store(generation, Ordering::Relaxed);
@@ -548,6 +553,7 @@ mod tests {
         let crl = |profile: &str, issuer: &str, entries, age, next: Option<i64>| CrlStatus {
             profile: profile.into(),
             issuer: issuer.into(),
+            number: None,
             entries,
             this_update: UnixTime::from_secs(now - age),
             next_update: next.map(|next| UnixTime::from_secs(now + next)),

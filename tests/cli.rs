@@ -173,6 +173,29 @@ fn check_reports_on_standard_output() {
     assert_eq!(json["valid"], false);
 }
 
+#[test]
+fn check_warns_of_a_lowered_bar() {
+    let directory = tempfile::tempdir().unwrap();
+    let profile = "apiVersion: certgate.dev/v1alpha1\nkind: TrustProfile\nmetadata: {name: old}\nspec:\n  requirements:\n    \
+                   minimumRsaBits: 1024\n    weakCryptography: [AcceptSha1Signatures, AcceptRsaBelow2048]\n";
+    fs::write(directory.path().join("a.yaml"), profile).unwrap();
+    let path = directory.path().to_str().unwrap();
+    let output = certgate(&["check", path]);
+    assert_eq!(output.status.code(), Some(0), "a reviewer is told, and decides: {}", out(&output));
+    for words in [
+        "warning: TrustProfile default/old: spec.requirements.weakCryptography[0]: WEAK: signatures with SHA-1",
+        "spec.requirements.weakCryptography[1]: WEAK: RSA keys from 1024 bits are accepted; they can be broken",
+    ] {
+        assert!(out(&output).contains(words), "{words}: {}", out(&output));
+    }
+    let output = certgate(&["check", path, "--output", "json"]);
+    let json: serde_json::Value = serde_json::from_str(out(&output)).unwrap();
+    let weak = |problem: &&serde_json::Value| problem["message"].as_str().unwrap().starts_with("WEAK: ");
+    let classes: Vec<_> =
+        json["problems"].as_array().unwrap().iter().filter(weak).map(|problem| &problem["class"]).collect();
+    assert_eq!(classes, ["warning", "warning"], "{json}");
+}
+
 /// A server on ports of its own choice.
 struct Serving {
     child: Child,

@@ -1026,21 +1026,21 @@ fn numbers_never_go_back() {
         numbers
     };
     let data = RevocationData::new([numbered(10)]);
-    let (next, refused) = data.updated([numbered(11)]);
+    let (next, refused) = data.updated([numbered(11)], &policy);
     assert_eq!((numbers(&next), refused.len()), (vec!["11".to_owned()], 0), "forward");
-    let (next, refused) = data.updated([numbered(10)]);
+    let (next, refused) = data.updated([numbered(10)], &policy);
     assert_eq!((numbers(&next), refused.len()), (vec!["10".to_owned()], 0), "the same again");
-    let (next, refused) = data.updated([numbered(9)]);
+    let (next, refused) = data.updated([numbered(9)], &policy);
     assert_eq!((numbers(&next), refused.len()), (vec!["10".to_owned()], 1), "back");
     assert!(refused[0].to_string().contains("number 9"), "{}", refused[0]);
-    let (next, _) = data.updated([]);
+    let (next, _) = data.updated([], &policy);
     assert!(next.is_empty(), "the operator removed it");
     let forged = crl(CrlDraft { forged: true, ..CrlDraft::new(CA).with(number(99)) });
-    let (next, _) = data.updated([forged]);
+    let (next, _) = data.updated([forged], &policy);
     assert_eq!(numbers(&next), ["10", "99"], "what is not verified replaces nothing");
     let scoped = crl(CrlDraft::new(CA).with(number(5)).with(idp(&[flag(1)])));
-    let (next, refused) = data.updated([numbered(11), scoped]);
+    let (next, refused) = data.updated([numbered(11), scoped], &policy);
     assert_eq!((numbers(&next), refused.len()), (vec!["11".to_owned(), "5".to_owned()], 0), "another scope");
-    let (next, _) = data.updated([numbered(11), crl(CrlDraft::new(CA).with(number(3)).with(base(2)))]);
+    let (next, _) = data.updated([numbered(11), crl(CrlDraft::new(CA).with(number(3)).with(base(2)))], &policy);
     assert_eq!(numbers(&next), ["11", "3"], "a delta list counts by itself");
 }

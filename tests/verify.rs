@@ -87,6 +87,13 @@ fn one_certificate_in_plain_words() {
         (format!("{anchor} --usage server chain.pem"), 1, "INVALID EKU_NOT_PERMITTED"),
         (format!("{anchor} --usage any ca.pem"), 0, "VALID until"),
         (format!("{anchor} --max-path-length 0 chain.pem"), 1, "INVALID CERT_UNTRUSTED"),
+        (format!("{anchor} --minimum-ecdsa-curve p384 chain.pem"), 1, "Ed25519 key is below the minimum of 384 bits"),
+        (format!("{anchor} --signature-algorithm ecdsasha256 chain.pem"), 0, "VALID until"),
+        (format!("{anchor} --signature-algorithm Ed25519 chain.pem"), 1, "EcdsaSha256 is not one of those"),
+        (format!("{anchor} --explicit-policy required chain.pem"), 1, "an explicit policy is required"),
+        (format!("{anchor} --initial-policy 1.2.3 chain.pem"), 1, "an explicit policy is required"),
+        (format!("{anchor} --initial-policy 1.2.3 --explicit-policy not-required chain.pem"), 0, "VALID until"),
+        (format!("{anchor} --policy-mapping inhibited --any-policy inhibited chain.pem"), 0, "VALID until"),
     ];
     for (words, code, want) in rows {
         let output = files.verify(&words);
@@ -110,6 +117,9 @@ fn what_cannot_be_read_is_a_usage_error() {
         "--trust-anchor root.pem --ocsp-response text.pem leaf.pem",
         "--trust-anchor root.pem --usage smime leaf.pem",
         "--trust-anchor root.pem --at yesterday leaf.pem",
+        "--trust-anchor root.pem --signature-algorithm md5 leaf.pem",
+        "--trust-anchor root.pem --initial-policy gold leaf.pem",
+        "--trust-anchor root.pem --explicit-policy yes leaf.pem",
     ] {
         let output = run(files.folder.path(), words);
         assert_eq!(output.status.code(), Some(2), "{words}");

@@ -27,6 +27,6 @@ fuzz_target!(|der: &[u8]| {
     }
     assert!(!crl.to_string().contains(char::is_control));
     let crl = Arc::new(crl);
-    let (next, refused) = RevocationData::new([Arc::clone(&crl)]).updated([crl]);
+    let (next, refused) = RevocationData::new([Arc::clone(&crl)]).updated([crl], &SignaturePolicy::default());
     assert_eq!((next.crls().len(), refused.len()), (1, 0));
 });

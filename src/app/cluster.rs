@@ -71,10 +71,11 @@ pub fn follow(
 /// Decides by an update from now on, and gives back what decided before.
 fn take_over(update: Update, authorizer: &Authorizer<Snapshot>, metrics: &Metrics) -> Option<Arc<Snapshot>> {
     let Update { snapshot, problems, took } = update;
-    let (generation, counts) = (snapshot.generation(), snapshot.counts());
+    let (generation, counts, crls) = (snapshot.generation(), snapshot.counts(), snapshot.crls());
     let former = authorizer.publish(snapshot);
     metrics.loaded(Load::Applied { problems: problems.len() });
     metrics.published(generation, counts);
+    metrics.relies_on(crls);
     tracing::info!(
         generation,
         policies = counts.policies,

@@ -18,9 +18,11 @@ use crate::cli::Exit;
 use crate::domain::certificate::Certificate;
 use crate::domain::duration::GoDuration;
 use crate::domain::encoding::bundle;
+use crate::domain::oid::Oid;
 use crate::domain::path::signature::Sha1;
 use crate::domain::path::{
-    DEFAULT_MAX_PATH_LENGTH, KeyPurpose, LeafRule, PathParameters, Pool, SignaturePolicy, UsageRule,
+    ANY_POLICY, DEFAULT_MAX_PATH_LENGTH, KeyPurpose, LeafRule, PathParameters, PolicyParameters, Pool,
+    SignatureAlgorithm, SignatureAlgorithms, SignaturePolicy, UsageRule,
 };
 use crate::domain::revocation::ocsp::OcspResponse;
 use crate::domain::revocation::{
@@ -73,9 +75,28 @@ pub struct VerifyArgs {
     /// The least size of RSA keys. Below 2048 they can be broken by a well-funded attacker.
     #[arg(long, value_name = "BITS", default_value_t = 2048)]
     minimum_rsa_bits: u32,
+    /// The smallest curve of ECDSA keys; Ed25519 counts as P256.
+    #[arg(long, value_name = "CURVE", default_value = "p256")]
+    minimum_ecdsa_curve: EcdsaCurve,
     /// Whether SHA-1 signatures count. They can be forged.
     #[arg(long, value_name = "WORD", default_value = "refuse")]
     sha1: Sha1Rule,
+    /// A signature algorithm that counts, such as EcdsaSha256; may be repeated [default: all].
+    #[arg(long, value_name = "NAME", value_parser = parse_algorithm)]
+    signature_algorithm: Vec<SignatureAlgorithm>,
+    /// A certificate policy that counts, as a dotted object identifier; may be repeated [default: any].
+    #[arg(long, value_name = "OID")]
+    initial_policy: Vec<Oid>,
+    /// Whether the path must be valid for a policy that counts [default: required with --initial-policy, else
+    /// not-required].
+    #[arg(long, value_name = "WORD")]
+    explicit_policy: Option<ExplicitPolicy>,
+    /// Whether CAs may map policies to others.
+    #[arg(long, value_name = "WORD", default_value = "permitted")]
+    policy_mapping: Permission,
+    /// Whether anyPolicy in a certificate stands for every policy.
+    #[arg(long, value_name = "WORD", default_value = "permitted")]
+    any_policy: Permission,
     /// The form of the answer.
     #[arg(long, short, value_name = "FORM", default_value = "text")]
     output: Output,
@@ -111,6 +132,33 @@ enum When {
 enum Sha1Rule {
     Refuse,
     Allow,
+}
+
+/// An elliptic curve.
+#[derive(Copy, Clone, Debug, PartialEq, Eq, ValueEnum)]
+enum EcdsaCurve {
+    P256,
+    P384,
+    P521,
+}
+
+/// Whether a path must be valid for a policy.
+#[derive(Copy, Clone, Debug, PartialEq, Eq, ValueEnum)]
+enum ExplicitPolicy {
+    Required,
+    NotRequired,
+}
+
+/// Whether certificates may make use of a feature.
+#[derive(Copy, Clone, Debug, PartialEq, Eq, ValueEnum)]
+enum Permission {
+    Permitted,
+    Inhibited,
+}
+
+fn parse_algorithm(text: &str) -> Result<SignatureAlgorithm, String> {
+    let found = SignatureAlgorithm::ALL.into_iter().find(|algorithm| algorithm.name().eq_ignore_ascii_case(text));
+    found.ok_or_else(|| format!("want one of {}", SignatureAlgorithm::ALL.map(SignatureAlgorithm::name).join(", ")))
 }
 
 /// The form of the answer.
@@ -222,7 +270,15 @@ fn question(args: &VerifyArgs) -> Result<Question, String> {
             Sha1Rule::Refuse => Sha1::Refused,
             Sha1Rule::Allow => Sha1::Allowed,
         },
-        ..SignaturePolicy::default()
+        minimum_ec_bits: match args.minimum_ecdsa_curve {
+            EcdsaCurve::P256 => 256,
+            EcdsaCurve::P384 => 384,
+            EcdsaCurve::P521 => 521,
+        },
+        algorithms: match args.signature_algorithm.is_empty() {
+            true => SignatureAlgorithms::ALL,
+            false => args.signature_algorithm.iter().copied().collect(),
+        },
     };
     let (usage, leaf_rule) = match args.usage {
         Usage::Client => (UsageRule::Listed(KeyPurpose::ClientAuth), LeafRule::EndEntity),
@@ -254,9 +310,25 @@ fn question(args: &VerifyArgs) -> Result<Question, String> {
             leaf: leaf_rule,
             signatures,
             max_path_length: args.max_path_length,
+            policies: policies(args),
             ..PathParameters::default()
         },
     })
+}
+
+/// anyPolicy in the set makes it the set of all (RFC 5280 section 6.1.1 (c)), which is the empty one here.
+fn policies(args: &VerifyArgs) -> PolicyParameters {
+    let explicit = args.explicit_policy.unwrap_or(match args.initial_policy.is_empty() {
+        true => ExplicitPolicy::NotRequired,
+        false => ExplicitPolicy::Required,
+    });
+    let has_any = args.initial_policy.contains(&ANY_POLICY);
+    PolicyParameters {
+        initial_policy_set: if has_any { Vec::new() } else { args.initial_policy.clone() },
+        initial_explicit_policy: explicit == ExplicitPolicy::Required,
+        initial_policy_mapping_inhibit: args.policy_mapping == Permission::Inhibited,
+        initial_inhibit_any_policy: args.any_policy == Permission::Inhibited,
+    }
 }
 
 /// The blocks of a PEM file, or the one thing that a DER file holds.
@@ -327,6 +399,10 @@ fn write_text(
             for warning in &valid.warnings {
                 writeln!(page, "warning: {warning}")?;
             }
+            let policies = valid.path.policies();
+            if !policies.is_empty() {
+                writeln!(page, "valid for certificate policies {}", policies.names().join(", "))?;
+            }
             writeln!(page, "VALID until {}", valid.valid_until)
         }
         Err(invalid) => {
@@ -373,6 +449,7 @@ fn to_json(
         "certificate": certificate(&question.leaf),
         "checkedAt": now.to_string(),
         "validUntil": valid.map(|valid| valid.valid_until.to_string()),
+        "certificatePolicies": valid.map(|valid| valid.path.policies().names()).unwrap_or_default(),
         "warnings": valid.map(|valid| valid.warnings.clone()).unwrap_or_default(),
         "path": path,
         "steps": steps,

@@ -253,7 +253,7 @@ impl Check<'_> {
         let Some(evidence) = self.evidence(trace)? else { return self.anonymous(trace) };
         let leaf = self.parse(&evidence, presented, trace)?;
         let chain = chain(&evidence, trace);
-        self.profile.verify(&leaf, &chain, self.now, trace)?;
+        let verified = self.profile.verify(&leaf, &chain, self.now, trace)?;
         let identity = match &self.body.mapping {
             Some(mapping) => identify(mapping, &self.policy.namespace, self.mappings, &leaf, trace),
             None => subject_identity(&leaf, trace),
@@ -264,7 +264,7 @@ impl Check<'_> {
             let shown: Vec<_> = headers.iter().map(|(name, value)| format!("{name}: {value:?}")).collect();
             format!("allowed as {:?}, with {}", identity.user, shown.join(", "))
         });
-        Ok(Grant::new(Some(identity), headers))
+        Ok(Grant::new(Some(identity), headers).with_policies(verified.into_policies()))
     }
 
     fn evidence<T: Trace>(&self, trace: &mut T) -> Result<Option<Evidence>, Denial> {

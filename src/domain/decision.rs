@@ -8,6 +8,7 @@ use std::sync::Arc;
 use super::evidence::EvidenceSource;
 use super::fingerprint::Sha256;
 use super::identity::Identity;
+use super::path::ValidPolicies;
 use super::reason::Reason;
 
 /// What was decided about one request, by which policy, on which certificate.
@@ -48,6 +49,7 @@ pub struct Presented {
 pub struct Grant {
     identity: Option<Arc<Identity>>,
     headers: Arc<[(Arc<str>, Arc<str>)]>,
+    policies: ValidPolicies,
 }
 
 /// A refusal.
@@ -75,7 +77,17 @@ pub enum Reveal {
 impl Grant {
     /// A grant for `identity` (`None`: the policy lets anonymous requests pass), telling the upstream `headers`.
     pub(in crate::domain) fn new(identity: Option<Arc<Identity>>, headers: Arc<[(Arc<str>, Arc<str>)]>) -> Self {
-        Self { identity, headers }
+        Self { identity, headers, policies: ValidPolicies::default() }
+    }
+
+    /// The same for a certificate whose path is valid for `policies`.
+    pub(in crate::domain) fn with_policies(self, policies: ValidPolicies) -> Self {
+        Self { policies, ..self }
+    }
+
+    /// The certificate policies that the certificate's path is valid for (RFC 5280 section 6.1.6).
+    pub fn policies(&self) -> &ValidPolicies {
+        &self.policies
     }
 
     /// Who the certificate stands for; `None` for an anonymous request.

@@ -113,6 +113,11 @@ impl Verified {
     pub fn policies(&self) -> &ValidPolicies {
         &self.policies
     }
+
+    /// The same, when nothing else is wanted any more.
+    pub fn into_policies(self) -> ValidPolicies {
+        self.policies
+    }
 }
 
 impl TrustProfile {
@@ -185,6 +190,11 @@ impl TrustProfile {
         if self.pool.anchors().is_empty() {
             return deny(trace, Reason::CertUntrusted, "the profile has no trust anchor".to_owned());
         }
+        if T::KEEPS
+            && let Some(weakness) = self.requirements.signatures.weakness()
+        {
+            trace.step(STAGE, Verdict::Note, || format!("WEAK: the profile accepts {weakness} (weakCryptography)"));
+        }
         let found = path::find(leaf, presented, &self.pool, &self.requirements, now, trace, |path, trace| {
             self.check_lists(path, trace)?;
             check(path, trace)
@@ -197,6 +207,11 @@ impl TrustProfile {
                     format!("path of {} certificates, valid until {valid_until}", certificates.len())
                 });
                 let policies = path.policies().clone();
+                if !policies.is_empty() {
+                    trace.step(STAGE, Verdict::Note, || {
+                        format!("valid for certificate policies {}", policies.names().join(", "))
+                    });
+                }
                 Ok(Verified { path: certificates, believed: Believed::Chain, valid_until, policies })
             }
             Err(failure) => deny(trace, failure.reason(), failure.explain()),

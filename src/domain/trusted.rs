@@ -8,7 +8,7 @@ use std::sync::Arc;
 use super::certificate::Certificate;
 use super::decision::Denial;
 use super::path::Rejection;
-use super::revocation::{self, Crl, Helpers, RevocationData, RevocationMode, RevocationPolicy};
+use super::revocation::{self, Crl, CrlNumber, Helpers, RevocationData, RevocationMode, RevocationPolicy};
 use super::time::UnixTime;
 use super::trace::{Trace, Verdict};
 use super::trust::{TrustProfile, Verified};
@@ -29,6 +29,8 @@ pub struct CrlStatus {
     pub profile: Arc<str>,
     /// Who made it.
     pub issuer: String,
+    /// Its CRLNumber.
+    pub number: Option<CrlNumber>,
     /// How many certificates it lists.
     pub entries: usize,
     /// When it was made.
@@ -63,6 +65,7 @@ impl Trusted {
         let status = |crl: &Arc<Crl>| CrlStatus {
             profile: Arc::clone(&self.name),
             issuer: crl.issuer().to_rfc4514(),
+            number: crl.number(),
             entries: crl.len(),
             this_update: crl.this_update(),
             next_update: crl.next_update(),

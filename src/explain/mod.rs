@@ -95,6 +95,9 @@ pub struct Explanation {
     pub at: String,
     /// The generation of the policies that decided.
     pub generation: u64,
+    /// What is to be known about the policies that decided, such as that a later edit was refused.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub warnings: Vec<String>,
     /// The request as it was decided.
     pub request: Asked,
     /// The steps in order.
@@ -189,6 +192,9 @@ pub struct Decided {
     /// The certificate that was found.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub certificate: Option<ExplainedCertificate>,
+    /// The certificate policies that its path is valid for, dotted; `anyPolicy` stands for those that it does not name.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub certificate_policies: Vec<String>,
 }
 
 /// A row of the table of reasons, with the values of this case.
@@ -293,6 +299,7 @@ pub fn explain(question: &Question, snapshot: &Snapshot, now: UnixTime) -> Resul
     Ok(Explanation {
         at: at.to_string(),
         generation: snapshot.generation(),
+        warnings: Vec::new(),
         request: Asked {
             policy: question.policy.clone(),
             host,
@@ -364,6 +371,7 @@ fn decided(decision: &Decision) -> Decided {
             uid: identity.uid.clone(),
             extra: identity.extra.clone(),
         }),
+        certificate_policies: decision.verdict().map(|grant| grant.policies().names()).unwrap_or_default(),
         certificate: decision.presented().map(|presented| ExplainedCertificate {
             source: source_word(presented.source).to_owned(),
             sha256: presented.sha256.to_string(),

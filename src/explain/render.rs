@@ -14,6 +14,10 @@ pub fn render(explanation: &Explanation, width: Option<usize>) -> String {
     certificate(&mut page, explanation);
     steps(&mut page, explanation);
     decision(&mut page, explanation);
+    if !explanation.warnings.is_empty() {
+        page.heading("Warning");
+        explanation.warnings.iter().for_each(|warning| page.wrapped("  ", warning));
+    }
     page.out
 }
 
@@ -103,6 +107,9 @@ fn decision(page: &mut Page, explanation: &Explanation) {
             page.row("found", &reason.detail);
         }
         page.row("to do", &reason.action);
+    }
+    if !decided.certificate_policies.is_empty() {
+        page.row("valid for", &format!("certificate policies {}", decided.certificate_policies.join(", ")));
     }
     if let Some(identity) = &decided.identity {
         page.row("user", &identity.user);

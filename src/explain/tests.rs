@@ -58,6 +58,7 @@ fn a_file_with_a_chain_has_the_leaf_first() {
 
 fn explanation(decision: &Decision) -> Explanation {
     Explanation {
+        warnings: Vec::new(),
         at: "2026-11-22T05:00:00Z".into(),
         generation: 1,
         request: Asked {

@@ -16,6 +16,7 @@ mod forwarded;
 mod mapping;
 mod program;
 mod reload;
+mod revocation;
 mod selection;
 mod tls;
 mod trust;

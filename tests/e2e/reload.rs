@@ -151,7 +151,7 @@ fn a_broken_file_keeps_the_last_snapshot() {
             })
             .await;
             // An edit elsewhere is not taken over while the directory cannot be read whole.
-            world.policies.replace("account.yaml", &account(&acme, number + 1));
+            world.policies.replace("account.yaml", account(&acme, number + 1));
             load.answers(20).await;
             world.get(&acme, "/").await.allowed_as(&format!("user-{number}"));
             world.policies.remove("broken.yaml");

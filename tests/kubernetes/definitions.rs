@@ -51,13 +51,107 @@ fn wrong_objects_are_refused_with_their_field() {
             (trust, "{issuingAuthorities: []}", "spec.issuingAuthorities: Invalid value: 0"),
             (trust, "{issuingAuthorities: [{sha256: abc}]}", "spec.issuingAuthorities[0].sha256: Invalid value"),
             (trust, "{disallowed: [abc]}", "spec.disallowed[0]: Invalid value: \"string\""),
-            (trust, "{requirements: {minimumRsaBits: 1024}}", "spec.requirements.minimumRsaBits: Invalid value: 1024"),
+            (
+                trust,
+                "{requirements: {minimumRsaBits: 1024}}",
+                "spec.requirements: Invalid value: minimumRsaBits below 2048 needs weakCryptography: [AcceptRsaBelow2048]",
+            ),
             (
                 trust,
                 "{requirements: {minimumRsaBits: many}}",
                 "spec.requirements.minimumRsaBits: Invalid value: \"string\"",
             ),
             (trust, "{requirements: {maxPathLength: -1}}", "spec.requirements.maxPathLength: Invalid value: -1"),
+            (trust, "{requirements: {minimumRsaBits: 512}}", "spec.requirements.minimumRsaBits: Invalid value: 512"),
+            (
+                trust,
+                "{requirements: {minimumRsaBits: 4096, weakCryptography: [AcceptRsaBelow2048]}}",
+                "spec.requirements: Invalid value: weakCryptography AcceptRsaBelow2048 needs minimumRsaBits",
+            ),
+            (
+                trust,
+                "{requirements: {weakCryptography: [AcceptRsaBelow2048]}}",
+                "spec.requirements: Invalid value: weakCryptography AcceptRsaBelow2048 needs minimumRsaBits",
+            ),
+            (
+                trust,
+                "{requirements: {weakCryptography: [AcceptMd5]}}",
+                "spec.requirements.weakCryptography[0]: Unsupported value: \"AcceptMd5\"",
+            ),
+            (
+                trust,
+                "{requirements: {weakCryptography: [AcceptSha1Signatures, AcceptSha1Signatures]}}",
+                "spec.requirements.weakCryptography[1]: Duplicate value: \"AcceptSha1Signatures\"",
+            ),
+            (
+                trust,
+                "{requirements: {allowedSignatureAlgorithms: [EcdsaSha1]}}",
+                "spec.requirements: Invalid value: a signature algorithm with SHA-1 needs weakCryptography",
+            ),
+            (
+                trust,
+                "{requirements: {allowedSignatureAlgorithms: [Ed25519], weakCryptography: [AcceptSha1Signatures]}}",
+                "spec.requirements: Invalid value: weakCryptography has AcceptSha1Signatures, but",
+            ),
+            (
+                trust,
+                "{requirements: {allowedSignatureAlgorithms: []}}",
+                "spec.requirements.allowedSignatureAlgorithms: Invalid value: 0",
+            ),
+            (
+                trust,
+                "{requirements: {minimumEcdsaCurve: P-384}}",
+                "spec.requirements.minimumEcdsaCurve: Unsupported value: \"P-384\"",
+            ),
+            (
+                trust,
+                "{requirements: {certificatePolicies: {explicitPolicy: true}}}",
+                "spec.requirements.certificatePolicies.explicitPolicy: Invalid value: \"boolean\"",
+            ),
+            (
+                trust,
+                "{requirements: {certificatePolicies: {initialPolicySet: []}}}",
+                "spec.requirements.certificatePolicies.initialPolicySet: Invalid value: 0",
+            ),
+            (
+                trust,
+                "{requirements: {certificatePolicies: {initialPolicySet: [gold]}}}",
+                "spec.requirements.certificatePolicies.initialPolicySet[0]: Invalid value: \"gold\"",
+            ),
+            (
+                trust,
+                "{requirements: {certificatePolicies: {initialPolicySet: [2.5.29.32.0]}}}",
+                "spec.requirements.certificatePolicies.initialPolicySet: Invalid value: anyPolicy makes every policy",
+            ),
+            (trust, "{revocation: {}}", "spec.revocation.mode: Required value"),
+            (trust, "{revocation: {mode: Online}}", "spec.revocation.mode: Unsupported value: \"Online\""),
+            (
+                trust,
+                "{revocation: {mode: Offline, onUnknown: Ignore}}",
+                "spec.revocation.onUnknown: Unsupported value: \"Ignore\"",
+            ),
+            (trust, "{revocation: {mode: Offline, scope: Root}}", "spec.revocation.scope: Unsupported value: \"Root\""),
+            (trust, "{revocation: {mode: Offline, maxAge: 24}}", "spec.revocation.maxAge: Invalid value: \"integer\""),
+            (
+                trust,
+                "{revocation: {mode: Offline, crls: [{}]}}",
+                "spec.revocation.crls[0]: Invalid value: want exactly one of configMap",
+            ),
+            (
+                trust,
+                "{revocation: {mode: Offline, crls: [{file: a, secret: {name: b}}]}}",
+                "spec.revocation.crls[0]: Invalid value: want exactly one of configMap",
+            ),
+            (
+                trust,
+                "{revocation: {mode: Offline, crls: [{inline: \"-----BEGIN CERTIFICATE-----\"}]}}",
+                "spec.revocation.crls[0].inline: Invalid value",
+            ),
+            (
+                trust,
+                "{revocation: {mode: Offline, crls: [{url: \"http://crl.example/ca.crl\"}]}}",
+                "unknown field \"spec.revocation.crls[0].url\"",
+            ),
             (
                 trust,
                 "{allowedNamespaces: {from: Selector}}",
@@ -229,7 +323,12 @@ fn defaults_and_short_names_are_there() {
     with_cluster(async |cluster: Arc<Cluster>| {
         let namespace = cluster.new_namespace();
         let sha = SHA.to_uppercase();
-        cluster.apply(&object("TrustProfile", &namespace, "{}"));
+        cluster.apply(&object(
+            "TrustProfile",
+            &namespace,
+            "{requirements: {minimumRsaBits: 1024, minimumEcdsaCurve: P384, weakCryptography: [AcceptSha1Signatures, AcceptRsaBelow2048], \
+             allowedSignatureAlgorithms: [RsaPkcs1Sha1, EcdsaSha384], certificatePolicies: {initialPolicySet: [1.2.3, 2.999.1]}}}",
+        ));
         cluster.apply(&object("CertificatePolicy", &namespace, "{trustRef: {name: p}}"));
         cluster.apply(&object(
             "CertificateMapping",
@@ -239,6 +338,8 @@ fn defaults_and_short_names_are_there() {
         for (short, path, want) in [
             ("trust", "/spec/mode", "Chain"),
             ("trust", "/spec/allowedNamespaces/from", "Same"),
+            ("trust", "/spec/requirements/certificatePolicies/policyMapping", "Permitted"),
+            ("trust", "/spec/requirements/certificatePolicies/anyPolicy", "Permitted"),
             ("certpol", "/spec/mode", "Enforce"),
             ("certpol", "/spec/certificate", "Required"),
             ("certpol", "/spec/response/denial/reveal", "Nothing"),

@@ -16,6 +16,7 @@ mod cluster;
 mod definitions;
 mod disturbances;
 mod edits;
+mod revocation;
 mod status;
 
 use std::future::Future;

@@ -7,8 +7,9 @@ use std::time::{Duration, SystemTime};
 
 use aws_lc_rs::digest;
 use rcgen::{
-    BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
-    KeyUsagePurpose, OtherNameValue, SanType, SerialNumber, date_time_ymd,
+    BasicConstraints, CertificateParams, CertificateRevocationListParams, DistinguishedName, DnType,
+    ExtendedKeyUsagePurpose, IsCa, Issuer, KeyIdMethod, KeyPair, KeyUsagePurpose, OtherNameValue, RevocationReason,
+    RevokedCertParams, SanType, SerialNumber, date_time_ymd,
 };
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 
@@ -56,6 +57,44 @@ impl Authority {
         let certificate = leaf.0.signed_by(&key, &self.issuer).expect("the parameters are sound").der().clone();
         let chain = [std::slice::from_ref(&certificate), &self.chain].concat();
         Identity { chain, key: key.serialize_der() }
+    }
+
+    /// A CRL in DER: made an hour ago, current for a day, and listing these serial numbers as revoked on 2026-01-02 for
+    /// keyCompromise.
+    pub fn crl(&self, number: u64, serials: &[&[u8]]) -> Vec<u8> {
+        self.crl_with(number, serials, |_| ())
+    }
+
+    /// A CRL whose nextUpdate is half an hour ago; it lists nothing.
+    pub fn stale_crl(&self, number: u64) -> Vec<u8> {
+        self.crl_with(number, &[], |params| {
+            params.next_update = date_time_ymd(1970, 1, 1) + since_1970(SystemTime::now() - HOUR / 2);
+        })
+    }
+
+    /// A CRL with its parameters changed first.
+    pub fn crl_with(
+        &self,
+        number: u64,
+        serials: &[&[u8]],
+        change: impl FnOnce(&mut CertificateRevocationListParams),
+    ) -> Vec<u8> {
+        let revoked = |serial: &&[u8]| RevokedCertParams {
+            serial_number: SerialNumber::from_slice(serial),
+            revocation_time: date_time_ymd(2026, 1, 2),
+            reason_code: Some(RevocationReason::KeyCompromise),
+            invalidity_date: None,
+        };
+        let mut params = CertificateRevocationListParams {
+            this_update: date_time_ymd(1970, 1, 1) + since_1970(SystemTime::now() - HOUR),
+            next_update: date_time_ymd(1970, 1, 1) + since_1970(SystemTime::now() + DAY),
+            crl_number: SerialNumber::from(number),
+            issuing_distribution_point: None,
+            revoked_certs: serials.iter().map(revoked).collect(),
+            key_identifier_method: KeyIdMethod::Sha256,
+        };
+        change(&mut params);
+        params.signed_by(&self.issuer).expect("the parameters are sound").der().to_vec()
     }
 
     /// The authority's own certificate.
@@ -310,6 +349,11 @@ pub fn sha256(der: &[u8]) -> String {
 /// Armours a certificate.
 pub fn pem(der: &[u8]) -> String {
     armour("CERTIFICATE", der)
+}
+
+/// Armours a CRL.
+pub fn crl_pem(der: &[u8]) -> String {
+    armour("X509 CRL", der)
 }
 
 fn armour(label: &str, der: &[u8]) -> String {

@@ -30,7 +30,7 @@ impl PolicyDirectory {
     }
 
     /// Replaces a file by a rename, as other editors do.
-    pub fn replace(&self, name: &str, text: &str) {
+    pub fn replace(&self, name: &str, text: impl AsRef<[u8]>) {
         let scratch = self.path().join(format!(".{name}.new"));
         fs::write(&scratch, text).expect("the directory is writable");
         fs::rename(scratch, self.path().join(name)).expect("a file can be renamed");

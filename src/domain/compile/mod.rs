@@ -13,6 +13,7 @@ mod mapping;
 mod matches;
 mod metadata;
 mod policy;
+mod requirements;
 mod response;
 mod revocation;
 mod trust;
@@ -28,18 +29,20 @@ pub use identity::{MAX_HEADER_VALUE, MAX_IDENTITY_TEXT, header_value_problem};
 pub use mapping::{CompiledMapping, certificate_mapping, mapping as mapping_section};
 pub use metadata::metadata;
 pub use policy::{CompiledPolicy, PolicyBody, certificate_policy};
+pub use requirements::{MAXIMUM_RSA_BITS, MINIMUM_RSA_BITS, Requirements, WEAKEST_RSA_BITS};
 pub use response::{DEFAULT_GROUPS_HEADER, DEFAULT_USER_HEADER};
 pub use response::{HeaderNames, Statuses};
 pub use revocation::{CompiledRevocation, crl_ders, parse_crls};
-pub use trust::{
-    CompiledProfile, MINIMUM_RSA_BITS, Requirements, SourceRef, certificates as pem_certificates, trust_profile,
-};
+pub use trust::{CompiledProfile, SourceRef, certificates as pem_certificates, trust_profile};
 
 /// The most trust sources in one list. A union of more is better kept in one bundle.
 pub const MAX_SOURCES: usize = 64;
 
 /// The most fingerprints in one list: room for every CA of a large PKI, little enough for one object of Kubernetes.
 pub const MAX_HASHES: usize = 10_000;
+
+/// The most certificate policies that a profile may name.
+pub const MAX_POLICIES: usize = 64;
 
 /// The most entries in `match`, as Gateway API allows in a rule.
 pub const MAX_MATCHES: usize = 64;

@@ -53,6 +53,18 @@ fn named(certificate: Value) -> Value {
     json!({"certificate": certificate, "identity": {"user": "u"}})
 }
 
+fn wants(requirements: Value) -> Value {
+    json!({"requirements": requirements})
+}
+
+fn weak_rsa(patch: Value) -> Value {
+    wants(merged(json!({"weakCryptography": ["AcceptRsaBelow2048"]}), &patch))
+}
+
+fn policies(policies: Value) -> Value {
+    wants(json!({"certificatePolicies": policies}))
+}
+
 fn offline(patch: Value) -> Value {
     json!({"revocation": merged(json!({"mode": "Offline"}), &patch)})
 }
@@ -230,6 +242,85 @@ fn each_mistake_has_its_field_and_message() {
         (T, json!({"disallowed": [{"sha256": "xx"}]}), "spec.disallowed[0].sha256", "64 hexadecimal digits"),
         (T, json!({"requirements": {"minimumRsaBits": 1024}}), "spec.requirements.minimumRsaBits", "want 2048"),
         (T, json!({"requirements": {"maxPathLength": -1}}), "spec.requirements.maxPathLength", "out of range"),
+        (
+            T,
+            wants(json!({"minimumRsaBits": 1024})),
+            "spec.requirements.minimumRsaBits",
+            "needs weakCryptography: [AcceptRsaBelow2048]",
+        ),
+        (T, weak_rsa(json!({})), "spec.requirements.weakCryptography[0]", "needs minimumRsaBits, from 1024 to 2047"),
+        (
+            T,
+            weak_rsa(json!({"minimumRsaBits": 3072})),
+            "spec.requirements.weakCryptography[0]",
+            "contradicts minimumRsaBits 3072",
+        ),
+        (
+            T,
+            weak_rsa(json!({"minimumRsaBits": 1023})),
+            "spec.requirements.minimumRsaBits",
+            "1023 is out of range: want 1024",
+        ),
+        (
+            T,
+            wants(json!({"weakCryptography": ["AcceptSha1Signatures", "AcceptSha1Signatures"]})),
+            "spec.requirements.weakCryptography[1]",
+            "AcceptSha1Signatures is listed twice",
+        ),
+        (
+            T,
+            wants(json!({"allowedSignatureAlgorithms": []})),
+            "spec.requirements.allowedSignatureAlgorithms",
+            "the list is empty",
+        ),
+        (
+            T,
+            wants(json!({"allowedSignatureAlgorithms": ["EcdsaSha1"]})),
+            "spec.requirements.allowedSignatureAlgorithms[0]",
+            "EcdsaSha1 uses SHA-1 and needs weakCryptography",
+        ),
+        (
+            T,
+            wants(json!({"allowedSignatureAlgorithms": ["Ed25519", "Ed25519"]})),
+            "spec.requirements.allowedSignatureAlgorithms[1]",
+            "Ed25519 is listed twice",
+        ),
+        (
+            T,
+            wants(json!({"allowedSignatureAlgorithms": ["Ed25519"], "weakCryptography": ["AcceptSha1Signatures"]})),
+            "spec.requirements.allowedSignatureAlgorithms",
+            "no algorithm with SHA-1 is listed here",
+        ),
+        (
+            T,
+            policies(json!({"initialPolicySet": []})),
+            "spec.requirements.certificatePolicies.initialPolicySet",
+            "the list is empty",
+        ),
+        (
+            T,
+            policies(json!({"initialPolicySet": ["1.2.3", "gold"]})),
+            "spec.requirements.certificatePolicies.initialPolicySet[1]",
+            "not a dotted object identifier",
+        ),
+        (
+            T,
+            policies(json!({"initialPolicySet": ["2.5.29.32.0"]})),
+            "spec.requirements.certificatePolicies.initialPolicySet[0]",
+            "anyPolicy makes every policy count",
+        ),
+        (
+            T,
+            policies(json!({"initialPolicySet": ["1.2.3", "1.2.3"]})),
+            "spec.requirements.certificatePolicies.initialPolicySet[1]",
+            "listed twice",
+        ),
+        (
+            T,
+            policies(json!({"initialPolicySet": (0..65).map(|n| format!("1.2.{n}")).collect::<Vec<_>>()})),
+            "spec.requirements.certificatePolicies.initialPolicySet",
+            "at most 64",
+        ),
         (T, offline(json!({"maxAge": "1d"})), "spec.revocation.maxAge", "not a duration such as"),
         (T, offline(json!({"maxAge": "0"})), "spec.revocation.maxAge", "out of range"),
         (T, offline(json!({"maxAge": "1500ms"})), "spec.revocation.maxAge", "want whole seconds"),

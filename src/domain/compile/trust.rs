@@ -1,4 +1,4 @@
-//! `TrustProfile`; its `revocation` is [`super::revocation`]'s.
+//! `TrustProfile`; its `requirements` are [`super::requirements`]'s, its `revocation` is [`super::revocation`]'s.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -7,24 +7,16 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::metadata::{check_name, metadata, shown};
+use super::requirements::{Requirements, requirements};
 use super::revocation::{CompiledRevocation, revocation};
 use super::{Field, MAX_HASHES, MAX_SOURCES, Report};
 use crate::domain::certificate::Certificate;
 use crate::domain::encoding::bundle;
 use crate::domain::fingerprint::Sha256;
 use crate::domain::spec::{
-    AllowedNamespaces, CertificateHash, ExtendedKeyUsageSpec, KeyRef, Kind, NamespacesFrom, ObjectMeta,
-    RequirementsSpec, RevocationModeSpec, TrustModeSpec, TrustProfileSpec, TrustSource,
+    AllowedNamespaces, CertificateHash, KeyRef, Kind, NamespacesFrom, ObjectMeta, RequirementsSpec, RevocationModeSpec,
+    TrustModeSpec, TrustProfileSpec, TrustSource,
 };
-
-/// The smallest RSA modulus, in bits (NIST SP 800-57 part 1, table 2: less gives under 112 bits of security).
-pub const MINIMUM_RSA_BITS: i64 = 2048;
-
-/// The largest RSA modulus that a profile may ask for.
-const MAXIMUM_RSA_BITS: i64 = 16_384;
-
-/// The longest path that a profile may allow; path building has a budget of its own.
-const MAX_PATH_LENGTH: i64 = 32;
 
 /// The longest path of a file.
 const MAX_FILE: usize = 4096;
@@ -54,17 +46,6 @@ pub struct CompiledProfile {
     pub allowed_namespaces: AllowedNamespaces,
 }
 
-/// What a path must fulfil besides being valid.
-#[derive(Copy, Clone, Debug, PartialEq, Eq)]
-pub struct Requirements {
-    /// How clientAuth must be permitted.
-    pub extended_key_usage: ExtendedKeyUsageSpec,
-    /// The smallest RSA modulus in bits.
-    pub minimum_rsa_bits: u32,
-    /// The largest number of intermediates.
-    pub max_path_length: Option<u32>,
-}
-
 /// Where certificates come from, or other things that are signed.
 #[derive(Clone, Debug)]
 pub enum SourceRef<T = Certificate> {
@@ -92,7 +73,8 @@ pub fn trust_profile(meta: &ObjectMeta, spec: &TrustProfileSpec) -> (Option<Comp
     let issuing_authorities = narrowing(&authorities_field, spec.issuing_authorities.as_deref(), &mut report);
     let trust_list = narrowing(&field.child("trustList"), spec.trust_list.as_deref(), &mut report);
     let disallowed = hashes(&field.child("disallowed"), &spec.disallowed, &mut report);
-    let requirements = requirements(&field.child("requirements"), &spec.requirements, &mut report);
+    let requirements_field = field.child("requirements");
+    let requirements = requirements(&requirements_field, &spec.requirements, &mut report);
     let revocation_field = field.child("revocation");
     let revocation = spec.revocation.as_ref().and_then(|spec| revocation(&revocation_field, spec, &mut report));
     allowed_namespaces(&field.child("allowedNamespaces"), &spec.allowed_namespaces, &mut report);
@@ -113,6 +95,9 @@ pub fn trust_profile(meta: &ObjectMeta, spec: &TrustProfileSpec) -> (Option<Comp
     }
     if !chain && spec.issuing_authorities.is_some() {
         report.warning(&authorities_field, "mode Peer knows no issuing CA: with this list every certificate is denied");
+    }
+    if !chain && spec.requirements != RequirementsSpec::default() {
+        report.warning(&requirements_field, "mode Peer knows no path: a peer need not fulfil them");
     }
     if !chain && spec.revocation.as_ref().is_some_and(|spec| spec.mode != RevocationModeSpec::NoCheck) {
         report.warning(&revocation_field, "mode Peer knows no path: the revocation of a peer is not checked");
@@ -213,25 +198,6 @@ fn hashes(field: &Field<'_>, spec: &[CertificateHash], report: &mut Report) -> B
 
 fn quote(text: &str, error: &dyn fmt::Display) -> String {
     format!("{}: {error}", shown(text))
-}
-
-fn requirements(field: &Field<'_>, spec: &RequirementsSpec, report: &mut Report) -> Requirements {
-    let mut number = |name: &str, value: i64, from: i64, to: i64| {
-        if !(from..=to).contains(&value) {
-            report.error(&field.child(name), format_args!("{value} is out of range: want {from} to {to}"));
-        }
-        u32::try_from(value).unwrap_or_default()
-    };
-    Requirements {
-        extended_key_usage: spec.extended_key_usage,
-        minimum_rsa_bits: number(
-            "minimumRsaBits",
-            spec.minimum_rsa_bits.unwrap_or(MINIMUM_RSA_BITS),
-            MINIMUM_RSA_BITS,
-            MAXIMUM_RSA_BITS,
-        ),
-        max_path_length: spec.max_path_length.map(|value| number("maxPathLength", value, 0, MAX_PATH_LENGTH)),
-    }
 }
 
 fn allowed_namespaces(field: &Field<'_>, spec: &AllowedNamespaces, report: &mut Report) {

@@ -9,8 +9,7 @@ use super::{Problems, ProfileReport, Severity};
 use crate::domain::certificate::Certificate;
 use crate::domain::compile::{CompiledProfile, CompiledRevocation, Field, Report, SourceRef, trust_profile};
 use crate::domain::mapping::table::twin_error;
-use crate::domain::path::signature::SignaturePolicy;
-use crate::domain::path::{DEFAULT_MAX_PATH_LENGTH, KeyPurpose, PathParameters, UsageRule};
+use crate::domain::path::{DEFAULT_MAX_PATH_LENGTH, KeyPurpose, PathParameters, SignaturePolicy, UsageRule};
 use crate::domain::revocation::{Crl, RevocationData, RevocationMode, RevocationPolicy};
 use crate::domain::spec::{
     ExtendedKeyUsageSpec, FieldError, Kind, ObjectId, ObjectMeta, TrustModeSpec, TrustProfileSpec,
@@ -165,7 +164,9 @@ impl Profiles {
             None => {
                 let unresolved = self.unresolved.iter().find(|(id, _)| id.namespace == *namespace && id.name == *name);
                 let problem = unresolved.and_then(|(_, unresolved)| unresolved.unavailable.as_deref());
-                unavailable(format!("{who}: {}", problem.unwrap_or("its sources have not been read")))
+                let denial = format!("{who}: {}", problem.unwrap_or("its sources have not been read"));
+                // The profile's own error says what is wrong; a policy's denial says it too, its error need not.
+                (Trust::Unavailable(denial), Some(format!("{who} is not available: a source of it cannot be read")))
             }
         }
     }
@@ -176,9 +177,16 @@ impl Profiles {
             let twin = (!twins.is_empty()).then(|| twin_error(twins.into_iter()));
             ProfileReport {
                 errors: stored.report.errors.iter().cloned().chain(twin).collect(),
-                warnings: stored.report.warnings.clone(),
+                warnings: stored
+                    .report
+                    .warnings
+                    .iter()
+                    .chain(self.unresolved.get(&id).into_iter().flat_map(|unresolved| &unresolved.warnings))
+                    .cloned()
+                    .collect(),
                 unresolved: self.unresolved.get(&id).map(|unresolved| unresolved.errors.clone()).unwrap_or_default(),
                 trust: stored.built.as_ref().map(|built| Arc::clone(built.trusted.profile())),
+                crls: stored.built.as_ref().map(|built| built.trusted.crls().collect()).unwrap_or_default(),
                 id,
             }
         };
@@ -218,7 +226,7 @@ impl Built {
             _ => None,
         };
         let profile = kept.unwrap_or_else(|| Arc::new(TrustProfile::new(parameters(compiled, &certificates))));
-        let signatures = signature_policy(compiled);
+        let signatures = compiled.requirements.signatures;
         let policy = revocation_policy(compiled.revocation.as_ref(), signatures);
         let mut seen = BTreeSet::new();
         let offered = crls.iter().flat_map(|list| list.iter()).filter(|crl| seen.insert(Arc::as_ptr(crl))).cloned();
@@ -231,11 +239,11 @@ impl Built {
         let revocation = spec.child("revocation");
         let field = revocation.child("crls").to_string();
         let problem = |message: String| FieldError::new(field.clone(), message);
-        let unsigned = offered.crls().iter().filter(|crl| !crl.is_verified()).map(|crl| {
+        let unsigned = offered.crls().iter().filter(|crl| !crl.is_verified(&signatures)).map(|crl| {
             problem(format!("{crl} is not signed by an anchor or intermediate of this profile: it hardly counts"))
         });
         let unsigned = unsigned.collect();
-        let (data, refused) = so_far.updated(offered.crls().iter().cloned());
+        let (data, refused) = so_far.updated(offered.crls().iter().cloned(), &signatures);
         let name = format!("{}/{}", id.namespace, id.name).into();
         Self {
             certificates,
@@ -320,10 +328,6 @@ fn same<T>(left: &[Parsed<T>], right: &[Parsed<T>]) -> bool {
     left.len() == right.len() && left.iter().zip(right).all(|(left, right)| Arc::ptr_eq(left, right))
 }
 
-fn signature_policy(compiled: &CompiledProfile) -> SignaturePolicy {
-    SignaturePolicy { minimum_rsa_bits: compiled.requirements.minimum_rsa_bits, ..SignaturePolicy::default() }
-}
-
 fn parameters(
     compiled: &CompiledProfile,
     [anchors, intermediates, peers]: &[Vec<Parsed<Certificate>>; 3],
@@ -346,7 +350,8 @@ fn parameters(
                 ExtendedKeyUsageSpec::Permitted => UsageRule::Permitted(KeyPurpose::ClientAuth),
                 ExtendedKeyUsageSpec::PermittedOrAny => UsageRule::PermittedOrAny(KeyPurpose::ClientAuth),
             },
-            signatures: signature_policy(compiled),
+            signatures: compiled.requirements.signatures,
+            policies: compiled.requirements.policies.clone(),
             max_path_length: compiled.requirements.max_path_length.unwrap_or(DEFAULT_MAX_PATH_LENGTH),
             ..PathParameters::default()
         },

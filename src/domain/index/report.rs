@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::Index;
 use crate::domain::spec::{FieldError, ObjectId};
 use crate::domain::trust::TrustProfile;
+use crate::domain::trusted::CrlStatus;
 
 /// What is known about a trust profile.
 #[derive(Clone, Debug)]
@@ -20,6 +21,8 @@ pub struct ProfileReport {
     pub unresolved: Vec<FieldError>,
     /// What validates by it; with `unresolved`, by the last good content of those sources. `None` when nothing does.
     pub trust: Option<Arc<TrustProfile>>,
+    /// The CRLs by which it checks.
+    pub crls: Vec<CrlStatus>,
 }
 
 /// What is known about a policy.

@@ -10,6 +10,7 @@
 //!
 //! Not owned here: revocation, lists of issuers, what a profile is ([`super::trust`]).
 
+mod algorithms;
 mod budget;
 mod build;
 pub mod constraints;
@@ -26,6 +27,7 @@ use super::certificate::Certificate;
 use super::reason::Reason;
 use super::time::UnixTime;
 
+pub use algorithms::{SignatureAlgorithm, SignatureAlgorithms};
 pub use build::find;
 pub use error::{PathError, PathFailure};
 pub use policies::{ANY_POLICY, PolicyParameters, ValidPolicies};

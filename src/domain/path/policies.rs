@@ -29,10 +29,23 @@ pub struct PolicyParameters {
 /// domain of the trust anchor.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ValidPolicies {
-    /// The path is valid for any policy of the initial set, named by it or not.
+    /// The path is valid for any policy, named by it or not; only where the initial set is any-policy too.
     pub any: bool,
     /// Policies for which it is valid; sorted, each once.
     pub policies: Vec<Oid>,
+}
+
+impl ValidPolicies {
+    /// Whether the path is valid for no policy at all, as most paths are whose certificates name none.
+    pub fn is_empty(&self) -> bool {
+        !self.any && self.policies.is_empty()
+    }
+
+    /// The policies in dotted form; `anyPolicy` for those that the path is valid for without naming them.
+    pub fn names(&self) -> Vec<String> {
+        let any = self.any.then(|| "anyPolicy".to_owned());
+        self.policies.iter().map(ToString::to_string).chain(any).collect()
+    }
 }
 
 /// One policy at one depth.
@@ -233,7 +246,8 @@ impl<'a> Level<'a> {
 /// 6.1.5 (g): the policies at the roots of policy domains (children of anyPolicy) from which a node of the last depth
 /// descends, as far as the initial set has them.
 fn constrained(levels: &[Level<'_>], initial: &[Oid]) -> ValidPolicies {
-    let wanted = |policy: &Oid| initial.is_empty() || initial.contains(policy) || initial.contains(&ANY_POLICY);
+    let unconstrained = initial.is_empty() || initial.contains(&ANY_POLICY);
+    let wanted = |policy: &Oid| unconstrained || initial.contains(policy);
     let mut policies: Vec<Oid> = Vec::new();
     let last_any = levels.last().is_some_and(|level| level.any);
     let mut live: Vec<usize> = (0..levels.last().map_or(0, |level| level.nodes.len())).collect();
@@ -255,5 +269,6 @@ fn constrained(levels: &[Level<'_>], initial: &[Oid]) -> ValidPolicies {
     }
     policies.sort_unstable();
     policies.dedup();
-    ValidPolicies { any: last_any, policies }
+    // (g) (iii): where the initial set names policies, anyPolicy stands for those.
+    ValidPolicies { any: last_any && unconstrained, policies }
 }

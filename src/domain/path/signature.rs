@@ -6,6 +6,7 @@
 use aws_lc_rs::{digest, signature as lc};
 use thiserror::Error;
 
+use super::algorithms::{SignatureAlgorithm, SignatureAlgorithms};
 use crate::domain::der::{self, DerError, Reader, tag};
 use crate::domain::oid::Oid;
 
@@ -18,6 +19,8 @@ pub struct SignaturePolicy {
     pub minimum_ec_bits: u32,
     /// Whether SHA-1 signatures count.
     pub sha1: Sha1,
+    /// The algorithms whose signatures count, the above permitting.
+    pub algorithms: SignatureAlgorithms,
 }
 
 /// Whether SHA-1 signatures count. Collisions are practical: a forger can obtain one signature for two contents.
@@ -31,7 +34,19 @@ pub enum Sha1 {
 /// RSA of 2048 bits, P-256, no SHA-1: what NIST SP 800-57 and the CA/Browser Forum ask for.
 impl Default for SignaturePolicy {
     fn default() -> Self {
-        Self { minimum_rsa_bits: 2048, minimum_ec_bits: 256, sha1: Sha1::Refused }
+        Self { minimum_rsa_bits: 2048, minimum_ec_bits: 256, sha1: Sha1::Refused, algorithms: SignatureAlgorithms::ALL }
+    }
+}
+
+impl SignaturePolicy {
+    /// What counts here and would not by default, in words; `None` when nothing does.
+    pub fn weakness(&self) -> Option<String> {
+        let default = Self::default();
+        let sha1 = (self.sha1 == Sha1::Allowed).then(|| "SHA-1 signatures".to_owned());
+        let short = (self.minimum_rsa_bits < default.minimum_rsa_bits)
+            .then(|| format!("RSA keys from {} bits", self.minimum_rsa_bits));
+        let words: Vec<_> = sha1.into_iter().chain(short).collect();
+        (!words.is_empty()).then(|| words.join(" and "))
     }
 }
 
@@ -47,6 +62,9 @@ pub enum SignatureError {
     /// A SHA-1 signature where none is allowed.
     #[error("signature algorithm {0} uses SHA-1")]
     Sha1(Oid),
+    /// An algorithm that is supported, and not one of those that the caller takes.
+    #[error("signature algorithm {0} is not one of those that are allowed")]
+    NotAllowed(SignatureAlgorithm),
     /// The public key's algorithm or curve is not known.
     #[error("public key algorithm {0} is not supported")]
     UnsupportedKey(Oid),
@@ -236,7 +254,11 @@ impl<'a> PublicKey<'a> {
         self.check_strength(policy)?;
         let mut reader = Reader::new(der::exactly(algorithm, tag::SEQUENCE).map_err(SignatureError::Key)?.content);
         let oid = reader.oid().map_err(SignatureError::Key)?;
-        self.algorithm(oid, reader.rest(), policy)
+        let found = self.algorithm(oid, reader.rest(), policy)?;
+        match named(oid, reader.rest()) {
+            Some(name) if !policy.algorithms.contains(name) => Err(SignatureError::NotAllowed(name)),
+            _ => Ok(found),
+        }
     }
 
     /// aws-lc's algorithm for a signature algorithm and this key.
@@ -248,6 +270,11 @@ impl<'a> PublicKey<'a> {
     ) -> Result<&'static dyn lc::VerificationAlgorithm, SignatureError> {
         let name = || Oid::from_content(oid);
         let mismatch = || SignatureError::KeyMismatch { key: self.kind, algorithm: name() };
+        // Whatever the policy says: aws-lc verifies PSS, and SHA-384, with keys of that length only.
+        let needs_2048 = || match self.kind {
+            KeyKind::Rsa(..2048) => Err(SignatureError::WeakKey { key: self.kind, minimum: 2048 }),
+            _ => Ok(()),
+        };
         let wants = |parameters_fit: bool| {
             if parameters_fit { Ok(()) } else { Err(SignatureError::UnsupportedParameters(name())) }
         };
@@ -264,7 +291,10 @@ impl<'a> PublicKey<'a> {
                     (RSA_SHA1, _) => &lc::RSA_PKCS1_1024_8192_SHA1_FOR_LEGACY_USE_ONLY,
                     (RSA_SHA256, 2048..) => &lc::RSA_PKCS1_2048_8192_SHA256,
                     (RSA_SHA256, _) => &lc::RSA_PKCS1_1024_8192_SHA256_FOR_LEGACY_USE_ONLY,
-                    (RSA_SHA384, _) => &lc::RSA_PKCS1_2048_8192_SHA384,
+                    (RSA_SHA384, _) => {
+                        needs_2048()?;
+                        &lc::RSA_PKCS1_2048_8192_SHA384
+                    }
                     (_, 2048..) => &lc::RSA_PKCS1_2048_8192_SHA512,
                     (_, _) => &lc::RSA_PKCS1_1024_8192_SHA512_FOR_LEGACY_USE_ONLY,
                 }
@@ -274,7 +304,9 @@ impl<'a> PublicKey<'a> {
                 if self.pss.is_some_and(|bound| !bound.is_empty() && bound != parameters) {
                     return Err(mismatch());
                 }
-                pss_hash(parameters).ok_or_else(|| SignatureError::UnsupportedParameters(name()))?
+                let (_, found) = pss(parameters).ok_or_else(|| SignatureError::UnsupportedParameters(name()))?;
+                needs_2048()?;
+                found
             }
             (ECDSA_SHA1 | ECDSA_SHA256 | ECDSA_SHA384 | ECDSA_SHA512, KeyKind::Ec(curve)) => {
                 wants(parameters.is_empty())?;
@@ -305,6 +337,24 @@ impl<'a> PublicKey<'a> {
             _ => return Err(SignatureError::UnsupportedAlgorithm(name())),
         })
     }
+}
+
+/// The name of a signature algorithm whose parameters have been found to be right.
+fn named(oid: &[u8], parameters: &[u8]) -> Option<SignatureAlgorithm> {
+    use SignatureAlgorithm as Name;
+    Some(match oid {
+        RSA_SHA1 => Name::RsaPkcs1Sha1,
+        RSA_SHA256 => Name::RsaPkcs1Sha256,
+        RSA_SHA384 => Name::RsaPkcs1Sha384,
+        RSA_SHA512 => Name::RsaPkcs1Sha512,
+        RSASSA_PSS => return pss(parameters).map(|(name, _)| name),
+        ECDSA_SHA1 => Name::EcdsaSha1,
+        ECDSA_SHA256 => Name::EcdsaSha256,
+        ECDSA_SHA384 => Name::EcdsaSha384,
+        ECDSA_SHA512 => Name::EcdsaSha512,
+        ED25519 => Name::Ed25519,
+        _ => return None,
+    })
 }
 
 /// Verifies `signature` of `message`, made with the DER AlgorithmIdentifier `algorithm`, by the key in the DER
@@ -366,8 +416,8 @@ fn rsa(octets: &[u8]) -> Result<KeyKind, SignatureError> {
 
 /// RFC 4055 3.1: RSASSA-PSS-params with a SHA-2 hash, MGF1 with the same hash, and a salt as long as the hash. The
 /// defaults of the structure mean SHA-1 and are refused; other combinations are legal and nobody uses them.
-fn pss_hash(parameters: &[u8]) -> Option<&'static dyn lc::VerificationAlgorithm> {
-    let parsed = || -> Result<Option<&'static dyn lc::VerificationAlgorithm>, DerError> {
+fn pss(parameters: &[u8]) -> Option<(SignatureAlgorithm, &'static dyn lc::VerificationAlgorithm)> {
+    let parsed = || -> Result<Option<(SignatureAlgorithm, &'static dyn lc::VerificationAlgorithm)>, DerError> {
         let mut reader = Reader::new(der::exactly(parameters, tag::SEQUENCE)?.content);
         let hash = hash_identifier(reader.expect(tag::context_constructed(0))?.content)?;
         let generator = der::exactly(reader.expect(tag::context_constructed(1))?.content, tag::SEQUENCE)?;
@@ -377,9 +427,9 @@ fn pss_hash(parameters: &[u8]) -> Option<&'static dyn lc::VerificationAlgorithm>
         let mut generator = Reader::new(generator.content);
         let same = generator.oid()? == MGF1 && hash_identifier(generator.rest())? == hash;
         Ok(match (hash, salt) {
-            (SHA256, 32) if same => Some(&lc::RSA_PSS_2048_8192_SHA256),
-            (SHA384, 48) if same => Some(&lc::RSA_PSS_2048_8192_SHA384),
-            (SHA512, 64) if same => Some(&lc::RSA_PSS_2048_8192_SHA512),
+            (SHA256, 32) if same => Some((SignatureAlgorithm::RsaPssSha256, &lc::RSA_PSS_2048_8192_SHA256)),
+            (SHA384, 48) if same => Some((SignatureAlgorithm::RsaPssSha384, &lc::RSA_PSS_2048_8192_SHA384)),
+            (SHA512, 64) if same => Some((SignatureAlgorithm::RsaPssSha512, &lc::RSA_PSS_2048_8192_SHA512)),
             _ => None,
         })
     };

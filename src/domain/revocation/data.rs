@@ -55,19 +55,23 @@ impl RevocationData {
 
     /// The CRLs that follow on these, with no number going back (RFC 5280 5.2.3: numbers of one scope increase).
     ///
-    /// A CRL of this set whose signature has been verified stays when what would replace it, by scope, has lower
-    /// numbers only; unverified newcomers replace nothing. A scope that nothing is offered for any more is given up:
+    /// A CRL of this set whose signature has been verified under `policy` stays when what would replace it, by scope, has
+    /// lower numbers only; newcomers that are not verified under it replace nothing. A scope that nothing is offered for any more is given up:
     /// the operator has removed it.
-    pub fn updated(&self, crls: impl IntoIterator<Item = Arc<Crl>>) -> (Self, Vec<RolledBack>) {
+    pub fn updated(
+        &self,
+        crls: impl IntoIterator<Item = Arc<Crl>>,
+        policy: &SignaturePolicy,
+    ) -> (Self, Vec<RolledBack>) {
         let mut crls: Vec<Arc<Crl>> = crls.into_iter().collect();
         let mut refused = Vec::new();
-        for kept in self.crls.iter().filter(|crl| crl.is_verified()) {
+        for kept in self.crls.iter().filter(|crl| crl.is_verified(policy)) {
             let Some(number) = kept.number() else { continue };
             let offered =
                 |crl: &&Arc<Crl>| crl.has_scope_of(kept) && crl.base_number().is_some() == kept.base_number().is_some();
             let is_newer = |crl: &Arc<Crl>| crl.number().is_some_and(|offered| offered >= number);
             let mut rivals = crls.iter().filter(offered).peekable();
-            if rivals.peek().is_none() || rivals.any(|crl| is_newer(crl) && crl.is_verified()) {
+            if rivals.peek().is_none() || rivals.any(|crl| is_newer(crl) && crl.is_verified(policy)) {
                 continue;
             }
             let older = crls.iter().filter(offered).filter(|crl| !is_newer(crl));

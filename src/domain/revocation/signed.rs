@@ -63,9 +63,10 @@ impl Signed {
         outcome
     }
 
-    /// Whether any key has verified it so far.
-    pub(super) fn is_verified(&self) -> bool {
-        self.known.read().unwrap_or_else(PoisonError::into_inner).iter().any(|known| known.outcome.is_ok())
+    /// Whether any key has verified it so far under `policy`.
+    pub(super) fn is_verified(&self, policy: &SignaturePolicy) -> bool {
+        let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
+        known.iter().any(|known| known.policy == *policy && known.outcome.is_ok())
     }
 
     /// Octets kept for the signature.

@@ -23,9 +23,10 @@ pub use policy::{
 };
 pub use schema::schema_of;
 pub use trust_profile::{
-    AllowedNamespaces, CertificateHash, CrlKeyRef, CrlSource, ExtendedKeyUsageSpec, KeyRef, NameRef, NamespacesFrom,
-    OnUnknownSpec, RequirementsSpec, RevocationModeSpec, RevocationScopeSpec, RevocationSpec, TrustModeSpec,
-    TrustProfileSpec, TrustSource,
+    AllowedNamespaces, CertificateHash, CertificatePoliciesSpec, CrlKeyRef, CrlSource, EcdsaCurveSpec,
+    ExplicitPolicySpec, ExtendedKeyUsageSpec, KeyRef, NameRef, NamespacesFrom, OnUnknownSpec, PermissionSpec,
+    RequirementsSpec, RevocationModeSpec, RevocationScopeSpec, RevocationSpec, SignatureAlgorithmSpec, TrustModeSpec,
+    TrustProfileSpec, TrustSource, WeakCryptographySpec,
 };
 
 /// What is wrong with one field of an object.

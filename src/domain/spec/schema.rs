@@ -63,13 +63,16 @@ fn simplify(value: &mut Value) {
     }
 }
 
-/// `type: [T, null]` becomes `type: T`, and `anyOf: [S, {type: null}]` becomes `S`.
+/// `type: [T, null]` becomes `type: T`, a word `null` goes, and `anyOf: [S, {type: null}]` becomes `S`.
 fn unwrap_nullable(object: &mut Map<String, Value>) {
     if let Some(Value::Array(types)) = object.get("type") {
         let mut rest = types.iter().filter(|word| word.as_str() != Some("null"));
         if let (Some(only), None) = (rest.next().cloned(), rest.next()) {
             object.insert("type".to_owned(), only);
         }
+    }
+    if let Some(Value::Array(words)) = object.get_mut("enum") {
+        words.retain(|word| !word.is_null());
     }
     let Some(Value::Array(options)) = object.get("anyOf") else { return };
     let mut rest = options.iter().filter(|option| option.get("type").and_then(Value::as_str) != Some("null"));

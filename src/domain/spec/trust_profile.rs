@@ -115,13 +115,108 @@ pub struct RequirementsSpec {
     /// must list clientAuth or anyExtendedKeyUsage in any case. Default: Listed.
     #[serde(default)]
     pub extended_key_usage: ExtendedKeyUsageSpec,
-    /// The smallest RSA modulus, in bits, that any certificate of the path may have. Default and minimum: 2048.
+    /// The smallest RSA modulus, in bits, that any certificate of the path, or signer of a CRL, may have. Default: 2048.
+    /// From 1024 to 2047 only with weakCryptography: [AcceptRsaBelow2048].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub minimum_rsa_bits: Option<i64>,
+    /// The smallest elliptic curve that an ECDSA key of the path, or of a signer of a CRL, may use. Ed25519 counts as
+    /// P256. Default: P256.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub minimum_ecdsa_curve: Option<EcdsaCurveSpec>,
+    /// The algorithms of the signatures that count, of certificates below the trust anchor and of CRLs. Those with SHA-1
+    /// only with weakCryptography: [AcceptSha1Signatures]. Omitted: every algorithm listed here but those with SHA-1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub allowed_signature_algorithms: Option<Vec<SignatureAlgorithmSpec>>,
+    /// Lowers the bar below what is considered secure, for this profile, for certificates and CRLs alike. Each word is
+    /// reported as a warning for as long as it stands here. AcceptSha1Signatures: signatures with SHA-1 count; whoever
+    /// can have a CA sign something of their choice can forge them. AcceptRsaBelow2048: minimumRsaBits may be less than
+    /// 2048; such keys can be broken.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub weak_cryptography: Vec<WeakCryptographySpec>,
+    /// The certificate policies (RFC 5280 section 4.2.1.4) that a path must be valid for. Omitted: none is asked for, and
+    /// what the CAs of the path ask for counts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub certificate_policies: Option<CertificatePoliciesSpec>,
     /// The largest number of CA certificates, self-issued ones included, between the client certificate and the trust
     /// anchor. Default: 10.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_path_length: Option<i64>,
+}
+
+/// The inputs of RFC 5280 section 6.1.1 (c), (e), (f) and (g).
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct CertificatePoliciesSpec {
+    /// The policies that count, as dotted object identifiers in the policy domain of the trust anchor
+    /// (user-initial-policy-set). Omitted: any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub initial_policy_set: Option<Vec<String>>,
+    /// Whether a path must be valid for at least one of the policies that count (initial-explicit-policy). Required: it
+    /// must. NotRequired: only where a CA of the path asks for it. Default: Required with an initialPolicySet, else
+    /// NotRequired.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub explicit_policy: Option<ExplicitPolicySpec>,
+    /// Whether CAs of the path may map policies to those of another domain (initial-policy-mapping-inhibit).
+    #[serde(default)]
+    pub policy_mapping: PermissionSpec,
+    /// Whether anyPolicy in a certificate stands for every policy (initial-any-policy-inhibit).
+    #[serde(default)]
+    pub any_policy: PermissionSpec,
+}
+
+/// Whether a path must be valid for a policy.
+#[derive(Copy, Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum ExplicitPolicySpec {
+    /// It must.
+    Required,
+    /// It must where a CA asks for it.
+    NotRequired,
+}
+
+/// Whether certificates may make use of a feature.
+#[derive(Copy, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum PermissionSpec {
+    /// They may, unless a CA of the path forbids it.
+    #[default]
+    Permitted,
+    /// They may not.
+    Inhibited,
+}
+
+/// An elliptic curve of ECDSA keys.
+#[derive(Copy, Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[expect(missing_docs, reason = "the names are the curves")]
+pub enum EcdsaCurveSpec {
+    P256,
+    P384,
+    P521,
+}
+
+/// A signature algorithm.
+#[derive(Copy, Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[expect(missing_docs, reason = "the names are the algorithms")]
+pub enum SignatureAlgorithmSpec {
+    RsaPkcs1Sha1,
+    RsaPkcs1Sha256,
+    RsaPkcs1Sha384,
+    RsaPkcs1Sha512,
+    RsaPssSha256,
+    RsaPssSha384,
+    RsaPssSha512,
+    EcdsaSha1,
+    EcdsaSha256,
+    EcdsaSha384,
+    EcdsaSha512,
+    Ed25519,
+}
+
+/// Cryptography that is not considered secure any more.
+#[derive(Copy, Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum WeakCryptographySpec {
+    /// Signatures with SHA-1 count.
+    AcceptSha1Signatures,
+    /// `minimumRsaBits` may be less than 2048.
+    AcceptRsaBelow2048,
 }
 
 /// What counts as permission to authenticate clients.

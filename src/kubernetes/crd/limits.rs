@@ -7,9 +7,10 @@
 use serde_json::{Value, json};
 
 use crate::domain::compile::{
-    MAX_EVIDENCE, MAX_HASHES, MAX_IDENTITY_TEXT, MAX_MATCHES, MAX_ONE_TO_ONE, MAX_RULE_PARTS, MAX_RULES, MAX_SOURCES,
-    MAX_TEXT, MINIMUM_RSA_BITS,
+    MAX_EVIDENCE, MAX_HASHES, MAX_IDENTITY_TEXT, MAX_MATCHES, MAX_ONE_TO_ONE, MAX_POLICIES, MAX_RULE_PARTS, MAX_RULES,
+    MAX_SOURCES, MAX_TEXT, MAXIMUM_RSA_BITS, MINIMUM_RSA_BITS, WEAKEST_RSA_BITS,
 };
+use crate::domain::path::ANY_POLICY;
 use crate::domain::spec::Kind;
 
 /// The bound of a list or map that the table does not name.
@@ -38,6 +39,9 @@ const LISTED_TEXT: &str = r"^[^,\x00-\x1f\x7f]+$";
 
 /// A host, `*.` and a host, or `*`.
 const HOST: &str = r"^(\*|(\*\.)?[-0-9A-Za-z_]+(\.[-0-9A-Za-z_]+)*\.?|\[[0-9A-Fa-f:.]+\])$";
+
+/// A dotted object identifier.
+const OID: &str = r"^[0-2](\.(0|[1-9][0-9]*))+$";
 
 /// PEM with a certificate.
 const PEM: &str = "-----BEGIN [0-9A-Z ]*CERTIFICATE-----";
@@ -73,7 +77,9 @@ pub fn of_status(kind: Kind) -> Limits {
     ];
     if kind == Kind::TrustProfile {
         limits.push(("nextExpiry".to_owned(), json!({"format": "date-time"})));
-        limits.push(("trustAnchors[].notAfter".to_owned(), json!({"format": "date-time"})));
+        for time in ["trustAnchors[].notAfter", "nextCrlUpdate", "crls[].thisUpdate", "crls[].nextUpdate"] {
+            limits.push((time.to_owned(), json!({"format": "date-time"})));
+        }
     }
     limits
 }
@@ -90,8 +96,7 @@ fn trust_profile(limits: &mut Limits) {
     for narrowing in ["issuingAuthorities", "trustList"] {
         add(limits, narrowing, json!({"minItems": 1}));
     }
-    add(limits, "requirements.minimumRsaBits", json!({"minimum": MINIMUM_RSA_BITS, "maximum": 16384}));
-    add(limits, "requirements.maxPathLength", json!({"minimum": 0, "maximum": 32}));
+    requirements(limits);
     rule(
         limits,
         "allowedNamespaces",
@@ -99,6 +104,51 @@ fn trust_profile(limits: &mut Limits) {
         "selector is given with `from: Selector`, and only then",
     );
     label_selector(limits, "allowedNamespaces.selector");
+}
+
+fn requirements(limits: &mut Limits) {
+    let at = "requirements";
+    add(limits, &format!("{at}.minimumRsaBits"), json!({"minimum": WEAKEST_RSA_BITS, "maximum": MAXIMUM_RSA_BITS}));
+    add(limits, &format!("{at}.maxPathLength"), json!({"minimum": 0, "maximum": 32}));
+    // Sets: what is listed twice is a slip.
+    let algorithms = format!("{at}.allowedSignatureAlgorithms");
+    add(limits, &algorithms, json!({"minItems": 1, "maxItems": 16, "x-kubernetes-list-type": "set"}));
+    add(limits, &format!("{at}.weakCryptography"), json!({"maxItems": 4, "x-kubernetes-list-type": "set"}));
+    let policies = format!("{at}.certificatePolicies.initialPolicySet");
+    add(limits, &policies, json!({"minItems": 1, "maxItems": MAX_POLICIES, "x-kubernetes-list-type": "set"}));
+    add(limits, &format!("{policies}[]"), json!({"pattern": OID, "maxLength": 256}));
+    rule(
+        limits,
+        &policies,
+        &format!("!('{ANY_POLICY}' in self)"),
+        "anyPolicy makes every policy count: leave initialPolicySet out instead",
+    );
+    let has_word = |word: &str| format!("has(self.weakCryptography) && '{word}' in self.weakCryptography");
+    let (sha1, rsa) = (has_word("AcceptSha1Signatures"), has_word("AcceptRsaBelow2048"));
+    let listed = "has(self.allowedSignatureAlgorithms)";
+    let with_sha1 = "self.allowedSignatureAlgorithms.exists(a, a.endsWith('Sha1'))";
+    let bits = "has(self.minimumRsaBits)";
+    let rows = [
+        (
+            format!("!{bits} || self.minimumRsaBits >= {MINIMUM_RSA_BITS} || ({rsa})"),
+            "minimumRsaBits below 2048 needs weakCryptography: [AcceptRsaBelow2048]",
+        ),
+        (
+            format!("!({rsa}) || ({bits} && self.minimumRsaBits < {MINIMUM_RSA_BITS})"),
+            "weakCryptography AcceptRsaBelow2048 needs minimumRsaBits, from 1024 to 2047",
+        ),
+        (
+            format!("!{listed} || !{with_sha1} || ({sha1})"),
+            "a signature algorithm with SHA-1 needs weakCryptography: [AcceptSha1Signatures]",
+        ),
+        (
+            format!("!({sha1}) || !{listed} || {with_sha1}"),
+            "weakCryptography has AcceptSha1Signatures, but allowedSignatureAlgorithms lists no algorithm with SHA-1",
+        ),
+    ];
+    for (words, message) in rows {
+        rule(limits, at, &words, message);
+    }
 }
 
 fn trust_sources(limits: &mut Limits, list: &str) {

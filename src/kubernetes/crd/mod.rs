@@ -158,6 +158,7 @@ fn columns(kind: Kind) -> Value {
             reason,
             column("Anchors", ".status.trustAnchorCount", "integer", "How many trust anchors the profile holds."),
             column("Expires", ".status.nextExpiry", "string", "When the first of its certificates expires."),
+            wide(column("CRL due", ".status.nextCrlUpdate", "string", "When the first of its CRLs is out of date.")),
             message,
             since,
             age,

@@ -13,7 +13,8 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use serde_json::Value;
 
 pub use types::{
-    AnchorStatus, CertificateMappingStatus, CertificatePolicyStatus, Condition, ConditionStatus, TrustProfileStatus,
+    AnchorStatus, CertificateMappingStatus, CertificatePolicyStatus, Condition, ConditionStatus, CrlStatus,
+    TrustProfileStatus,
 };
 
 /// What a status says, whenever it came to be: equal for statuses that differ in transition times and the order of keys

@@ -23,6 +23,33 @@ pub struct TrustProfileStatus {
     /// The trust anchors, those that expire first before the others; at most 64.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub trust_anchors: Vec<AnchorStatus>,
+    /// How many CRLs the profile checks by.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub crl_count: Option<i64>,
+    /// When the first of the profile's CRLs is out of date, by its nextUpdate.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next_crl_update: Option<String>,
+    /// The CRLs, those that are out of date first before the others; at most 64.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub crls: Vec<CrlStatus>,
+}
+
+/// A CRL.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct CrlStatus {
+    /// Who made it, in RFC 4514 form.
+    pub issuer: String,
+    /// Its CRLNumber, decimal or hexadecimal after 0x.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub number: Option<String>,
+    /// When it was made.
+    pub this_update: String,
+    /// When the next one is there at the latest. Absent: it does not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next_update: Option<String>,
+    /// How many certificates it lists.
+    pub entries: i64,
 }
 
 /// A trust anchor.

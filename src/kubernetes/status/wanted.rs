@@ -5,7 +5,7 @@
 
 use serde_json::{Value, json};
 
-use super::types::{AnchorStatus, ConditionStatus};
+use super::types::{AnchorStatus, ConditionStatus, CrlStatus};
 use crate::domain::index::{PolicyReport, ProfileReport};
 use crate::domain::spec::FieldError;
 
@@ -14,6 +14,9 @@ const MAX_MESSAGE: usize = 30_000;
 
 /// The most anchors that a status lists.
 const MAX_ANCHORS: usize = 64;
+
+/// The most CRLs that a status lists.
+const MAX_CRLS: usize = 64;
 
 /// A condition without its times.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -75,7 +78,7 @@ fn accepted(errors: &[FieldError], warnings: &[FieldError]) -> Told {
 /// The status of a trust profile.
 pub fn profile(report: &ProfileReport, generation: i64) -> Value {
     use ConditionStatus::{False, True, Unknown};
-    let ProfileReport { errors, warnings, unresolved, trust, .. } = report;
+    let ProfileReport { errors, warnings, unresolved, trust, crls, .. } = report;
     let resolved = match (errors.is_empty(), unresolved.is_empty()) {
         (false, _) => told("ResolvedRefs", Unknown, "Invalid", "the profile is not valid"),
         (true, true) => told("ResolvedRefs", True, "ResolvedRefs", "every source can be read"),
@@ -108,6 +111,24 @@ pub fn profile(report: &ProfileReport, generation: i64) -> Value {
     status["trustAnchors"] = json!(listed.collect::<Vec<_>>());
     if let Some(first) = anchors.first() {
         status["nextExpiry"] = first.not_after().to_string().into();
+    }
+    if crls.is_empty() {
+        return status;
+    }
+    let mut crls: Vec<_> = crls.iter().collect();
+    // One without nextUpdate is never out of date by it.
+    crls.sort_by_key(|crl| (crl.next_update.is_none(), crl.next_update, &crl.issuer, crl.this_update));
+    let listed = crls.iter().take(MAX_CRLS).map(|crl| CrlStatus {
+        issuer: crl.issuer.clone(),
+        number: crl.number.map(|number| number.to_string()),
+        this_update: crl.this_update.to_string(),
+        next_update: crl.next_update.map(|next| next.to_string()),
+        entries: i64::try_from(crl.entries).unwrap_or(i64::MAX),
+    });
+    status["crlCount"] = crls.len().into();
+    status["crls"] = json!(listed.collect::<Vec<_>>());
+    if let Some(next) = crls.first().and_then(|crl| crl.next_update) {
+        status["nextCrlUpdate"] = next.to_string().into();
     }
     status
 }
@@ -161,9 +182,13 @@ pub fn timed(mut wanted: Value, present: &Value, now: &str) -> Value {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
     use crate::domain::spec::Kind;
     use crate::domain::spec::{ObjectId, Origin};
+    use crate::domain::time::UnixTime;
+    use crate::domain::trust::{TrustParameters, TrustProfile};
 
     fn id(kind: Kind) -> ObjectId {
         ObjectId { kind, namespace: "n".to_owned(), name: "x".to_owned(), origin: Origin::default() }
@@ -231,11 +256,39 @@ mod tests {
             warnings: Vec::new(),
             unresolved: error(),
             trust: None,
+            crls: Vec::new(),
         };
         let status = profile(&report, 1);
         assert_eq!(condition(&status, "Ready"), ("False", "SourceUnavailable"));
         assert_eq!(condition(&status, "ResolvedRefs"), ("False", "SourceUnavailable"));
         assert_eq!(condition(&status, "Degraded"), ("False", "AsWritten"));
+    }
+
+    #[test]
+    fn crls_are_told_and_those_that_are_due_come_first() {
+        let crl = |issuer: &str, next: Option<i64>| crate::domain::trusted::CrlStatus {
+            profile: "n/x".into(),
+            issuer: issuer.to_owned(),
+            number: None,
+            entries: 3,
+            this_update: UnixTime::from_secs(0),
+            next_update: next.map(UnixTime::from_secs),
+        };
+        let report = ProfileReport {
+            id: id(Kind::TrustProfile),
+            errors: Vec::new(),
+            warnings: Vec::new(),
+            unresolved: Vec::new(),
+            trust: Some(Arc::new(TrustProfile::new(TrustParameters::default()))),
+            crls: vec![crl("CN=Never", None), crl("CN=Late", Some(9)), crl("CN=Soon", Some(5))],
+        };
+        let status = profile(&report, 1);
+        let crls = status["crls"].as_array().unwrap();
+        let issuers: Vec<_> = crls.iter().map(|crl| crl["issuer"].as_str().unwrap()).collect();
+        assert_eq!(issuers, ["CN=Soon", "CN=Late", "CN=Never"]);
+        assert_eq!((&status["crlCount"], &crls[0]["entries"]), (&3.into(), &3.into()));
+        assert_eq!(status["nextCrlUpdate"], "1970-01-01T00:00:05Z");
+        assert!(crls[2].get("nextUpdate").is_none(), "{status}");
     }
 
     #[test]
