@@ -35,7 +35,7 @@ fn metrics() -> BTreeSet<(String, String)> {
     types
         .map(|(name, kind)| match kind {
             "counter" => (format!("{name}_total"), kind.to_owned()),
-            "info" => (format!("{name}_info"), "gauge".to_owned()),
+            "info" => (format!("{name}_info"), kind.to_owned()),
             _ => (name.to_owned(), kind.to_owned()),
         })
         .collect()
@@ -63,7 +63,7 @@ fn every_metric_is_described_with_its_type() {
     let metrics = metrics();
     assert!(metrics.len() > 20, "{metrics:?}");
     for (name, kind) in &metrics {
-        let row = page.lines().find(|line| line.starts_with('|') && named(line).first() == Some(&name.as_str()));
+        let row = page.lines().find(|line| line.starts_with(&format!("| `{name}` |")));
         let row = row.unwrap_or_else(|| panic!("docs/operations.md has no row that begins with `{name}`"));
         let said = row.split('|').nth(2).unwrap().trim();
         assert_eq!(said, kind, "docs/operations.md: the type of {name}");
