@@ -1,7 +1,7 @@
 //! The examples in README.md and docs/ are policies that compile.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use base64::Engine as _;
@@ -112,4 +112,49 @@ fn policies_of_deploy_compile() {
         }
     }
     assert_eq!(checked, 3, "an example was added or lost: mend the count");
+}
+
+/// The pages of the project.
+fn pages(folder: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    entries
+        .flat_map(|path| match path.is_dir() {
+            true => pages(&path),
+            false if path.extension().is_some_and(|extension| extension == "md") => vec![path],
+            false => Vec::new(),
+        })
+        .collect()
+}
+
+/// How a heading is linked to.
+fn anchor(heading: &str) -> String {
+    let kept = heading.trim_start_matches('#').trim().to_lowercase();
+    kept.chars().filter(|c| c.is_alphanumeric() || " -_".contains(*c)).map(|c| if c == ' ' { '-' } else { c }).collect()
+}
+
+#[test]
+fn links_lead_somewhere() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut all = vec![root.join("README.md")];
+    for folder in ["docs", "deploy", "charts"] {
+        all.extend(pages(&root.join(folder)));
+    }
+    let mut links = 0;
+    for page in all {
+        let text = fs::read_to_string(&page).unwrap();
+        for link in text.split("](").skip(1).filter_map(|rest| rest.split_once(')')).map(|(link, _)| link) {
+            if link.contains("://") {
+                continue;
+            }
+            links += 1;
+            let (path, heading) = link.split_once('#').map_or((link, None), |(path, heading)| (path, Some(heading)));
+            let target = if path.is_empty() { page.clone() } else { page.parent().unwrap().join(path) };
+            assert!(target.exists(), "{}: {link} leads nowhere", page.display());
+            let Some(heading) = heading else { continue };
+            let target = fs::read_to_string(&target).unwrap();
+            let has_heading = target.lines().any(|line| line.starts_with('#') && anchor(line) == heading);
+            assert!(has_heading, "{}: {link} names no heading", page.display());
+        }
+    }
+    assert!(links > 40, "{links}: mend how this test reads pages");
 }
