@@ -169,3 +169,23 @@ fn alerts_fire_when_they_should() {
         assert!(done.status.success(), "promtool {args:?}:\n{said}");
     }
 }
+
+#[test]
+fn the_dashboard_s_queries_can_be_read() {
+    let Some(promtool) = promtool() else { return };
+    let dashboard: serde_json::Value = serde_json::from_str(&read("charts/certgate/files/dashboard.json")).unwrap();
+    let panels = dashboard["panels"].as_array().unwrap();
+    let mut rules = Vec::new();
+    for target in panels.iter().filter_map(|panel| panel["targets"].as_array()).flatten() {
+        let query = target["expr"].as_str().unwrap();
+        // As Grafana fills in its variables.
+        let query = query.replace("$__rate_interval", "5m").replace("$namespace", ".*").replace("$pod", ".*");
+        rules.push(serde_json::json!({"record": format!("panel:{}", rules.len()), "expr": query}));
+    }
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("rules.yaml");
+    fs::write(&path, serde_json::json!({"groups": [{"name": "dashboard", "rules": rules}]}).to_string()).unwrap();
+    let done = Command::new(&promtool).args(["check", "rules"]).arg(&path).output().unwrap();
+    let said = format!("{}{}", String::from_utf8_lossy(&done.stdout), String::from_utf8_lossy(&done.stderr));
+    assert!(done.status.success() && said.contains(&format!("{} rules found", rules.len())), "{said}");
+}
