@@ -3,7 +3,7 @@
 CARGO ?= cargo
 export CARGO_TERM_COLOR ?= auto
 
-.PHONY: help build demo test test-debug test-kubernetes test-scale crds lint fmt deny clean
+.PHONY: help build demo test test-debug test-kubernetes test-scale chart crds lint fmt deny clean
 
 help: ## List the recipes.
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -29,7 +29,12 @@ test-scale: ## The figures: 100,000 mappings in a directory, optimized.
 
 test-kubernetes: ## Tests against a real kube-apiserver, with kubectl and Helm; builds them once.
 	scripts/kube-parts
-	$(CARGO) test --locked --test kubernetes
+	scripts/chart-parts crds
+	scripts/chart-parts promtool
+	$(CARGO) test --locked --test kubernetes --test monitoring
+
+chart: ## Write the chart's table of values.
+	scripts/chart-readme
 
 crds: ## Write the custom resource definitions that the chart carries.
 	CERTGATE_BLESS=1 $(CARGO) test --locked --lib kubernetes::crd::

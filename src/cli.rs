@@ -15,6 +15,7 @@ use clap::parser::ValueSource;
 use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 
 use crate::app::{self, ServeError};
+use crate::commands::health::{self, HealthArgs};
 use crate::commands::verify::{self, VerifyArgs};
 use crate::config::{ExplainEndpoint, PolicySource, ServeConfig, default_workers, replica_name};
 use crate::domain::duration::GoDuration;
@@ -66,6 +67,8 @@ enum Command {
     Explain(ExplainArgs),
     /// Check one certificate against anchors, CRLs and OCSP responses. Exit code 0: it is valid, 1: it is not.
     Verify(VerifyArgs),
+    /// Ask a live server whether it is ready. Exit code 0: it is, 1: it is not.
+    Health(HealthArgs),
     /// Print the custom resource definitions, for `kubectl apply`.
     Crds,
     /// Print the table of reasons for a denial, in Markdown.
@@ -269,6 +272,7 @@ pub fn run(args: impl IntoIterator<Item = std::ffi::OsString>) -> Exit {
             }
         }
         Command::Verify(args) => verify::run(&args, io::stdin().lock(), io::stdout().lock(), io::stderr().lock()),
+        Command::Health(args) => health::run(&args, io::stdout().lock(), io::stderr().lock()),
         Command::Crds => print(&crd::yaml()),
         Command::Reference => print(&reference_page()),
         Command::Reasons => print(&reason::markdown()),

@@ -54,6 +54,10 @@ fn a_command_line_that_makes_no_sense_is_a_usage_error() {
         &["explain", "--server", "https://a", "--host", "a"],
         &["explain", "--server", "http://a", "--policies", "x", "--host", "a"],
         &["explain", "--policies", "/does/not/exist", "--host", "a"],
+        &["health", "--server", "https://a"],
+        &["health", "--server", "http://a/readyz"],
+        &["health", "--grpc", "a:9090"],
+        &["health", "--wait", "long"],
     ] {
         let output = certgate(args);
         assert_eq!(output.status.code(), Some(2), "{args:?}: {}", err(&output));
@@ -268,6 +272,34 @@ fn a_live_server_explains_like_the_directory_does() {
         .unwrap();
     assert!(out(&chosen).contains("NO_POLICY"), "the command line beats the environment: {}", err(&chosen));
     assert_eq!(serving.terminate(), Some(0));
+}
+
+#[test]
+fn health_is_asked_on_both_ports() {
+    let directory = tempfile::tempdir().unwrap();
+    let serving = Serving::start(directory.path());
+    for args in
+        [&["health", "--server", &serving.admin][..], &["health", "--server", &serving.admin, "--grpc", &serving.grpc]]
+    {
+        let output = certgate(args);
+        assert_eq!((output.status.code(), out(&output)), (Some(0), "ready\n"), "{args:?}: {}", err(&output));
+    }
+    // A port that answers something else is not healthy.
+    for args in [
+        ["health", "--server", &serving.grpc, "--grpc", &serving.grpc],
+        ["health", "--server", &serving.admin, "--grpc", &serving.admin],
+    ] {
+        let output = certgate(&args);
+        assert_eq!((output.status.code(), out(&output)), (Some(1), ""), "{args:?}");
+        assert!(err(&output).contains("http://127.0.0.1:"), "{args:?}: {}", err(&output));
+    }
+    let admin = serving.admin.clone();
+    assert_eq!(serving.terminate(), Some(0));
+    let began = std::time::Instant::now();
+    let output = certgate(&["health", "--server", &admin, "--wait", "600ms"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(err(&output).contains("cannot connect"), "{}", err(&output));
+    assert!(began.elapsed() >= std::time::Duration::from_millis(300), "it asked again");
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! The examples in README.md and docs/ are policies that compile.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use base64::Engine as _;
@@ -26,9 +26,8 @@ fn examples(page: &str, certificate: &str, crl: &[u8]) -> Vec<String> {
         .collect()
 }
 
-#[test]
-fn examples_compile() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+/// A CA's certificate, PEM, and a CRL of it, DER.
+fn ca() -> (String, Vec<u8>) {
     let key = rcgen::KeyPair::generate().unwrap();
     let mut params = rcgen::CertificateParams::new(Vec::new()).unwrap();
     params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
@@ -42,19 +41,120 @@ fn examples_compile() {
         key_identifier_method: rcgen::KeyIdMethod::Sha256,
     };
     let crl = crl.signed_by(&rcgen::Issuer::new(params, key)).unwrap();
-    let certificate = certificate.pem();
+    (certificate.pem(), crl.der().to_vec())
+}
 
-    for (page, count) in [("README.md", 1), ("docs/policies.md", 5)] {
+/// The ConfigMap that readers make of their partners' CA.
+fn roots(certificate: &str) -> String {
+    let indented = certificate.trim_end().replace('\n', "\n    ");
+    let meta = "{name: partner-roots, namespace: payments}";
+    format!("apiVersion: v1\nkind: ConfigMap\nmetadata: {meta}\ndata:\n  ca.crt: |\n    {indented}\n")
+}
+
+/// `certgate check` of a directory, which must find nothing wrong.
+fn check(directory: &Path, what: &str) {
+    let out = Command::new(env!("CARGO_BIN_EXE_certgate")).arg("check").arg(directory).output().unwrap();
+    let said = String::from_utf8_lossy(&out.stdout);
+    assert!(out.status.success(), "{what}:\n{said}{}", String::from_utf8_lossy(&out.stderr));
+}
+
+/// The pages with policies in them, and how many there are.
+const PAGES: &[(&str, usize)] = &[("README.md", 1), ("docs/policies.md", 5), ("docs/kubernetes.md", 1)];
+
+#[test]
+fn examples_compile() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let (certificate, crl) = ca();
+    for page in fs::read_dir(root.join("docs")).unwrap() {
+        let page = page.unwrap().path();
+        let is_listed = PAGES.iter().any(|(listed, _)| page.ends_with(listed));
+        let has_policies = fs::read_to_string(&page).is_ok_and(|text| !examples(&text, "", &[]).is_empty());
+        assert_eq!(is_listed, has_policies, "{}: mend the list of pages", page.display());
+    }
+    for (page, count) in PAGES {
         let dir = tempfile::tempdir().unwrap();
-        let examples = examples(&fs::read_to_string(root.join(page)).unwrap(), &certificate, crl.der());
-        assert_eq!(examples.len(), count, "{page}: an example was added or lost: mend the count");
+        let examples = examples(&fs::read_to_string(root.join(page)).unwrap(), &certificate, &crl);
+        assert_eq!(examples.len(), *count, "{page}: an example was added or lost: mend the count");
         for (at, example) in examples.iter().enumerate() {
             fs::write(dir.path().join(format!("{at}.yaml")), example).unwrap();
         }
         fs::write(dir.path().join("partner-roots.pem"), &certificate).unwrap();
-        fs::write(dir.path().join("partner-root.crl"), crl.der()).unwrap();
-        let out = Command::new(env!("CARGO_BIN_EXE_certgate")).arg("check").arg(dir.path()).output().unwrap();
-        let said = String::from_utf8_lossy(&out.stdout);
-        assert!(out.status.success(), "{page}:\n{said}{}", String::from_utf8_lossy(&out.stderr));
+        fs::write(dir.path().join("partner-root.crl"), &crl).unwrap();
+        if !examples.iter().any(|example| example.contains("kind: ConfigMap")) {
+            fs::write(dir.path().join("roots.yaml"), roots(&certificate)).unwrap();
+        }
+        check(dir.path(), page);
     }
+}
+
+#[test]
+fn policies_of_deploy_compile() {
+    let deploy = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy");
+    let roots = roots(&ca().0);
+    let mut checked = 0;
+    for folder in fs::read_dir(&deploy).unwrap().map(|entry| entry.unwrap().path()) {
+        // The demo fills in its policies itself, and `make demo` checks them.
+        if !folder.is_dir() || folder.ends_with("demo") {
+            continue;
+        }
+        let dir = tempfile::tempdir().unwrap();
+        let mut has_policies = false;
+        for file in fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path()) {
+            if fs::read_to_string(&file).unwrap().contains("certgate.dev/v1alpha1") {
+                fs::copy(&file, dir.path().join(file.file_name().unwrap())).unwrap();
+                has_policies = true;
+            }
+        }
+        if has_policies {
+            fs::write(dir.path().join("roots.yaml"), &roots).unwrap();
+            check(dir.path(), &folder.display().to_string());
+            checked += 1;
+        }
+    }
+    assert_eq!(checked, 3, "an example was added or lost: mend the count");
+}
+
+/// The pages of the project.
+fn pages(folder: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    entries
+        .flat_map(|path| match path.is_dir() {
+            true => pages(&path),
+            false if path.extension().is_some_and(|extension| extension == "md") => vec![path],
+            false => Vec::new(),
+        })
+        .collect()
+}
+
+/// How a heading is linked to.
+fn anchor(heading: &str) -> String {
+    let kept = heading.trim_start_matches('#').trim().to_lowercase();
+    kept.chars().filter(|c| c.is_alphanumeric() || " -_".contains(*c)).map(|c| if c == ' ' { '-' } else { c }).collect()
+}
+
+#[test]
+fn links_lead_somewhere() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut all = vec![root.join("README.md")];
+    for folder in ["docs", "deploy", "charts"] {
+        all.extend(pages(&root.join(folder)));
+    }
+    let mut links = 0;
+    for page in all {
+        let text = fs::read_to_string(&page).unwrap();
+        for link in text.split("](").skip(1).filter_map(|rest| rest.split_once(')')).map(|(link, _)| link) {
+            if link.contains("://") {
+                continue;
+            }
+            links += 1;
+            let (path, heading) = link.split_once('#').map_or((link, None), |(path, heading)| (path, Some(heading)));
+            let target = if path.is_empty() { page.clone() } else { page.parent().unwrap().join(path) };
+            assert!(target.exists(), "{}: {link} leads nowhere", page.display());
+            let Some(heading) = heading else { continue };
+            let target = fs::read_to_string(&target).unwrap();
+            let has_heading = target.lines().any(|line| line.starts_with('#') && anchor(line) == heading);
+            assert!(has_heading, "{}: {link} names no heading", page.display());
+        }
+    }
+    assert!(links > 40, "{links}: mend how this test reads pages");
 }

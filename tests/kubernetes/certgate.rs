@@ -99,6 +99,11 @@ impl Follower {
         self.listen.address()
     }
 
+    /// Where its admin port is.
+    pub fn admin(&self) -> SocketAddr {
+        self.admin.address()
+    }
+
     /// The process.
     pub fn process(&mut self) -> &mut Process {
         &mut self.process

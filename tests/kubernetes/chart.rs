@@ -73,9 +73,144 @@ const VARIANTS: &[(&str, &[&str])] = &[
             "status.writing=off",
             "--set",
             "priorityClassName=system-cluster-critical",
+            "--set",
+            "dashboard.enabled=true",
+            "--set",
+            "dashboard.annotations.grafana_folder=certgate",
         ],
     ),
 ];
+
+/// Values with which the chart makes objects of the Prometheus Operator.
+const MONITORING: &[&str] = &[
+    "--set",
+    "serviceMonitor.enabled=true",
+    "--set",
+    "serviceMonitor.labels.release=prometheus",
+    "--set",
+    "prometheusRule.enabled=true",
+];
+
+/// The objects of a rendered chart, read by the server.
+fn rendered(cluster: &Cluster, values: &[&str]) -> Vec<Value> {
+    let rendered = must(helm(cluster, &[&["template", "certgate", CHART, "-n", "system"], values].concat()));
+    let output = cluster.try_apply(&["--server-side", "--dry-run=server", "-o", "json"], &rendered);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let list: Value = serde_json::from_slice(&output.stdout).unwrap();
+    list["items"].as_array().unwrap().clone()
+}
+
+fn of_kind<'a>(objects: &'a [Value], kind: &str) -> &'a Value {
+    objects.iter().find(|object| object["kind"] == kind).unwrap_or_else(|| panic!("no {kind} was rendered"))
+}
+
+#[test]
+fn pods_fit_the_restricted_level_and_services_leave_the_test_s_pod_alone() {
+    with_own_cluster(async |cluster: Cluster| {
+        cluster.kubectl(&["create", "namespace", "system"]);
+        cluster.kubectl(&["label", "namespace", "system", "pod-security.kubernetes.io/enforce=restricted"]);
+        let objects = rendered(&cluster, &["--set", "networkPolicy.enabled=true"]);
+        let template = &of_kind(&objects, "Deployment")["spec"]["template"];
+        let test = of_kind(&objects, "Pod");
+        for (name, of) in [("certgate", template), ("certgate-test", test)] {
+            let mut pod = serde_json::json!({
+                "apiVersion": "v1", "kind": "Pod",
+                "metadata": {"name": name, "namespace": "system", "labels": of["metadata"]["labels"]},
+                "spec": of["spec"],
+            });
+            let apply = |pod: &Value| {
+                cluster.try_apply(&["--server-side", "--dry-run=server", "--validate=strict"], &pod.to_string())
+            };
+            let output = apply(&pod);
+            assert!(output.status.success(), "{name}: {}", String::from_utf8_lossy(&output.stderr));
+            // The server would tell.
+            pod["spec"]["containers"][0]["securityContext"]["allowPrivilegeEscalation"] = true.into();
+            let output = apply(&pod);
+            assert!(String::from_utf8_lossy(&output.stderr).contains("violates PodSecurity"), "{output:?}");
+            // What the level does not ask for.
+            let container = &of["spec"]["containers"][0];
+            assert_eq!(container["securityContext"]["readOnlyRootFilesystem"], true, "{name}");
+            assert!(container["resources"]["requests"].is_object(), "{name} reserves nothing");
+        }
+        let container = &template["spec"]["containers"][0];
+        for (probe, path) in [("startupProbe", "/livez"), ("livenessProbe", "/livez"), ("readinessProbe", "/readyz")] {
+            assert_eq!(container[probe]["httpGet"]["path"], path);
+        }
+        // The pod of the test is none of those that the Services and the Deployment select, and the NetworkPolicy lets it in.
+        let labels = test["metadata"]["labels"].as_object().unwrap();
+        let selects =
+            |selector: &Value| selector.as_object().unwrap().iter().all(|(key, value)| labels.get(key) == Some(value));
+        for service in objects.iter().filter(|object| object["kind"] == "Service") {
+            assert!(!selects(&service["spec"]["selector"]), "{}", service["metadata"]["name"]);
+        }
+        let policy = &of_kind(&objects, "NetworkPolicy")["spec"];
+        assert!(!selects(&policy["podSelector"]["matchLabels"]));
+        let rules = policy["ingress"].as_array().unwrap();
+        let peers = rules.iter().filter_map(|rule| rule["from"].as_array()).flatten();
+        assert!(peers.map(|peer| &peer["podSelector"]["matchLabels"]).any(selects));
+    });
+}
+
+#[test]
+fn objects_of_the_prometheus_operator_are_ones_that_the_server_takes() {
+    with_own_cluster(async |cluster: Cluster| {
+        cluster.kubectl(&["create", "namespace", "system"]);
+        let Some(()) = crate::deploy::install_foreign_definitions(&cluster) else { return };
+        let objects = rendered(&cluster, MONITORING);
+        let monitor = of_kind(&objects, "ServiceMonitor");
+        assert_eq!(monitor["metadata"]["labels"]["release"], "prometheus");
+        let count = |objects: &[Value]| {
+            of_kind(objects, "PrometheusRule")["spec"]["groups"][0]["rules"].as_array().unwrap().len()
+        };
+        let off = rendered(&cluster, &[MONITORING, &["--set", "status.writing=off"]].concat());
+        assert_eq!(count(&objects), count(&off) + 1, "nobody misses a writer that is turned off");
+    });
+}
+
+/// Copies a folder.
+fn copy(from: &std::path::Path, to: &std::path::Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let target = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            copy(&entry.path(), &target);
+        } else {
+            std::fs::copy(entry.path(), target).unwrap();
+        }
+    }
+}
+
+#[test]
+fn an_upgrade_brings_the_definitions_along_and_a_removal_keeps_them() {
+    with_own_cluster(async |cluster: Cluster| {
+        cluster.kubectl(&["create", "namespace", "system"]);
+        // A former version: definitions without the short names.
+        let former = cluster.directory().join("former");
+        copy(std::path::Path::new(CHART), &former);
+        for entry in std::fs::read_dir(former.join("files/crds")).unwrap() {
+            let path = entry.unwrap().path();
+            let text = std::fs::read_to_string(&path).unwrap();
+            let start = text.find("    shortNames:").expect("a definition has short names");
+            let rest = &text[start..];
+            let after = rest
+                .match_indices('\n')
+                .map(|(at, _)| at + 1)
+                .find(|at| !rest[*at..].starts_with("    - ") && !rest[*at..].starts_with("     "));
+            std::fs::write(&path, format!("{}{}", &text[..start], &rest[after.unwrap()..])).unwrap();
+        }
+        let names = || cluster.get(&["crd", "trustprofiles.certgate.dev"])["spec"]["names"]["shortNames"].clone();
+        must(helm(&cluster, &["install", "certgate", former.to_str().unwrap(), "-n", "system"]));
+        assert!(names().is_null(), "{}", names());
+        must(helm(&cluster, &["upgrade", "certgate", CHART, "-n", "system"]));
+        assert!(names().as_array().is_some_and(|names| names.contains(&"trust".into())), "{}", names());
+        must(helm(&cluster, &["rollback", "certgate", "1", "-n", "system"]));
+        assert!(names().is_null(), "a rollback brings the former definitions back: {}", names());
+        must(helm(&cluster, &["uninstall", "certgate", "-n", "system"]));
+        assert!(cluster.get(&["crd"])["items"].as_array().unwrap().len() >= 3, "the definitions stay");
+        must(helm(&cluster, &["install", "certgate", CHART, "-n", "system", "--set", "crds.install=false"]));
+    });
+}
 
 #[test]
 fn every_rendered_object_is_one_that_the_server_takes() {
@@ -100,6 +235,11 @@ fn every_rendered_object_is_one_that_the_server_takes() {
             "scope.namespaces={A}",
             "grpcTls.enabled=true",
             "grpcTls.allowedCallers={envoy.example}",
+            "resources.limit.memory=1Gi",
+            "dashboard.label.a=b",
+            "image.digest=sha256:1",
+            "test.wait=long",
+            "networkPolicy.caller={}",
         ] {
             let output = helm(&cluster, &["template", "certgate", CHART, "--set", wrong]);
             assert!(!output.status.success(), "{wrong} was taken");
@@ -150,6 +290,22 @@ fn an_installed_release_works_with_its_own_permissions() {
             &[roots("payments", &pki), secret, policy("payments", "a", "a.example", "p", &allow("acme", "u"))].concat(),
         );
         asker.until(&Answer::allowed("u"), "a.example", &client, PATIENCE).await;
+
+        // What `helm test` would run says that it is ready. Names of Services are not resolved here.
+        let hooks = must(helm(&cluster, &["get", "hooks", "certgate", "-n", "system"]));
+        for (name, address) in [("--server=", follower.admin()), ("--grpc=", follower.address())] {
+            let line = hooks.lines().find_map(|line| line.trim().strip_prefix("- ")?.strip_prefix(name));
+            let url = line.unwrap_or_else(|| panic!("no {name} in\n{hooks}"));
+            let port = if name == "--server=" { 9091 } else { 9090 };
+            assert_eq!(url, format!("http://certgate.system.svc:{port}"), "{address}");
+        }
+        let health = Command::new(crate::support::certgate::binary())
+            .args(["health", "--wait=60s"])
+            .arg(format!("--server=http://{}", follower.admin()))
+            .arg(format!("--grpc=http://{}", follower.address()))
+            .output()
+            .unwrap();
+        assert_eq!(must(health), "ready\n");
 
         // It writes status, and holds the Lease, with these permissions.
         until("the policy is ready", PATIENCE, async || ready(&cluster, "certpol", "payments", "a")).await;

@@ -14,6 +14,7 @@ mod certgate;
 mod chart;
 mod cluster;
 mod definitions;
+mod deploy;
 mod disturbances;
 mod edits;
 mod revocation;

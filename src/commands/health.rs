@@ -1,0 +1,216 @@
+//! `certgate health`: asks a live server whether it is ready, for probes, scripts and the chart's test.
+//!
+//! Owns the two questions, `GET /readyz` of the admin port and `grpc.health.v1.Health/Check` of the port where Envoy
+//! connects, so that an image without a shell and without curl can ask both.
+
+use std::io::Write;
+use std::time::{Duration, Instant};
+
+use bytes::{Buf, Bytes};
+use clap::Args;
+use http::header::{CONTENT_TYPE, HOST, HeaderValue, TE};
+use http::uri::Authority;
+use http::{HeaderMap, Method, Request, StatusCode, Uri, Version};
+use http_body_util::{BodyExt, Full, Limited};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use prost::Message;
+use thiserror::Error;
+use tokio::net::TcpStream;
+use tonic_health::pb::health_check_response::ServingStatus;
+use tonic_health::pb::{HealthCheckRequest, HealthCheckResponse};
+
+use crate::cli::Exit;
+use crate::domain::duration::GoDuration;
+
+/// How long one attempt may take.
+const ATTEMPT: Duration = Duration::from_secs(3);
+
+/// How long to pause between attempts.
+const PAUSE: Duration = Duration::from_millis(250);
+
+/// The longest answer that is read.
+const MAX_ANSWER: usize = 64 << 10;
+
+/// Where `/readyz` is asked unless the command line says otherwise.
+const ADMIN: &str = "http://127.0.0.1:9091";
+
+/// Octets before a gRPC message: a flag for compression, and the length.
+const PREFIX: usize = 5;
+
+/// The command line of `certgate health`.
+#[derive(Debug, Args)]
+pub struct HealthArgs {
+    /// The admin address, asked for /readyz.
+    #[arg(long, value_name = "URL", env = "CERTGATE_SERVER", default_value = ADMIN)]
+    server: String,
+    /// The address where Envoy connects (plaintext HTTP/2), asked for its gRPC health [default: not asked].
+    #[arg(long, value_name = "URL")]
+    grpc: Option<String>,
+    /// How long to ask again while the answer is no.
+    #[arg(long, value_name = "DURATION", default_value = "0s")]
+    wait: GoDuration,
+}
+
+/// Why a server is not known to be healthy.
+#[derive(Debug, Error)]
+enum Unhealthy {
+    #[error("{0:?} is not an address such as {ADMIN}")]
+    Address(String),
+    #[error("cannot connect to {0}: {1}")]
+    Connect(String, std::io::Error),
+    #[error("no answer from {0}: {1}")]
+    Exchange(String, Box<dyn std::error::Error + Send + Sync>),
+    #[error("{0} did not answer within {secs} s", secs = ATTEMPT.as_secs())]
+    Deadline(String),
+    #[error("{0} answered {1}: {2}")]
+    Status(String, StatusCode, String),
+    #[error("{0} answered something else than gRPC health: {1}")]
+    Answer(String, String),
+    #[error("{0} says {1}")]
+    NotServing(String, &'static str),
+}
+
+/// Runs the command.
+pub fn run(args: &HealthArgs, mut out: impl Write, mut errors: impl Write) -> Exit {
+    let servers = [Some(&args.server), args.grpc.as_ref()];
+    if let Some(Err(error)) = servers.into_iter().flatten().map(|url| authority(url)).find(Result::is_err) {
+        let _ = writeln!(errors, "certgate: {error}");
+        return Exit::Usage;
+    }
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            let _ = writeln!(errors, "certgate: cannot start: {error}");
+            return Exit::Failure;
+        }
+    };
+    match runtime.block_on(ask_until(args)) {
+        Ok(()) => {
+            let _ = writeln!(out, "ready");
+            Exit::Success
+        }
+        Err(error) => {
+            let _ = writeln!(errors, "certgate: {error}");
+            Exit::Failure
+        }
+    }
+}
+
+/// Asks until every answer is yes, or the time is over; then the last answer counts.
+async fn ask_until(args: &HealthArgs) -> Result<(), Unhealthy> {
+    let began = Instant::now();
+    loop {
+        match ask(args).await {
+            Ok(()) => return Ok(()),
+            Err(error) if began.elapsed().saturating_add(PAUSE) > args.wait.0 => return Err(error),
+            Err(_) => tokio::time::sleep(PAUSE).await,
+        }
+    }
+}
+
+async fn ask(args: &HealthArgs) -> Result<(), Unhealthy> {
+    within(&args.server, readyz(&args.server)).await?;
+    match &args.grpc {
+        Some(url) => within(url, grpc_health(url)).await,
+        None => Ok(()),
+    }
+}
+
+async fn within(url: &str, asked: impl Future<Output = Result<(), Unhealthy>>) -> Result<(), Unhealthy> {
+    tokio::time::timeout(ATTEMPT, asked).await.unwrap_or_else(|_| Err(Unhealthy::Deadline(url.to_owned())))
+}
+
+async fn readyz(url: &str) -> Result<(), Unhealthy> {
+    let (authority, stream) = connect(url).await?;
+    let (mut sender, connection) =
+        hyper::client::conn::http1::handshake(stream).await.map_err(|error| failed(url, error))?;
+    tokio::spawn(connection);
+    let request = Request::get("/readyz")
+        .header(HOST, authority.as_str())
+        .body(Full::<Bytes>::default())
+        .expect("the parts are valid");
+    let response = sender.send_request(request).await.map_err(|error| failed(url, error))?;
+    let status = response.status();
+    let body = Limited::new(response.into_body(), MAX_ANSWER).collect().await;
+    let body = body.map_err(|error| failed(url, error))?.to_bytes();
+    match status {
+        StatusCode::OK => Ok(()),
+        _ => Err(Unhealthy::Status(url.to_owned(), status, crate::telemetry::clean(body.trim_ascii(), 512))),
+    }
+}
+
+async fn grpc_health(url: &str) -> Result<(), Unhealthy> {
+    let (authority, stream) = connect(url).await?;
+    let (mut sender, connection) = hyper::client::conn::http2::handshake(TokioExecutor::new(), stream)
+        .await
+        .map_err(|error| failed(url, error))?;
+    tokio::spawn(connection);
+    // The whole server's health has the empty name.
+    let question = HealthCheckRequest::default().encode_to_vec();
+    let mut frame = vec![0; PREFIX];
+    frame.extend_from_slice(&question);
+    let uri = Uri::builder()
+        .scheme("http")
+        .authority(authority)
+        .path_and_query("/grpc.health.v1.Health/Check")
+        .build()
+        .expect("the parts are valid");
+    let request = Request::builder()
+        .method(Method::POST)
+        .version(Version::HTTP_2)
+        .uri(uri)
+        .header(CONTENT_TYPE, HeaderValue::from_static("application/grpc"))
+        .header(TE, HeaderValue::from_static("trailers"))
+        .body(Full::new(Bytes::from(frame)))
+        .expect("the parts are valid");
+    let response = sender.send_request(request).await.map_err(|error| failed(url, error))?;
+    let (parts, body) = response.into_parts();
+    let body = Limited::new(body, MAX_ANSWER).collect().await.map_err(|error| failed(url, error))?;
+    let trailers = body.trailers().cloned().unwrap_or_default();
+    if parts.status != StatusCode::OK {
+        return Err(Unhealthy::Status(url.to_owned(), parts.status, String::new()));
+    }
+    let strange = |what: String| Unhealthy::Answer(url.to_owned(), what);
+    match grpc_status(&trailers).or_else(|| grpc_status(&parts.headers)) {
+        Some("0") => {}
+        other => return Err(strange(format!("grpc-status is {}", other.unwrap_or("missing")))),
+    }
+    let mut message = body.to_bytes();
+    if message.len() < PREFIX {
+        return Err(strange("the message is missing".to_owned()));
+    }
+    message.advance(PREFIX);
+    let answer = HealthCheckResponse::decode(message).map_err(|error| strange(error.to_string()))?;
+    match answer.status() {
+        ServingStatus::Serving => Ok(()),
+        other => Err(Unhealthy::NotServing(url.to_owned(), other.as_str_name())),
+    }
+}
+
+fn grpc_status(headers: &HeaderMap) -> Option<&str> {
+    headers.get("grpc-status")?.to_str().ok()
+}
+
+fn failed(url: &str, error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Unhealthy {
+    Unhealthy::Exchange(url.to_owned(), error.into())
+}
+
+async fn connect(url: &str) -> Result<(Authority, TokioIo<TcpStream>), Unhealthy> {
+    let authority = authority(url)?;
+    // A URI keeps the brackets of an IPv6 address, a socket wants none.
+    let host = authority.host().trim_start_matches('[').trim_end_matches(']');
+    let stream = TcpStream::connect((host, authority.port_u16().unwrap_or(80)))
+        .await
+        .map_err(|error| Unhealthy::Connect(url.to_owned(), error))?;
+    Ok((authority, TokioIo::new(stream)))
+}
+
+/// The authority of `http://host:port`.
+fn authority(url: &str) -> Result<Authority, Unhealthy> {
+    let wrong = || Unhealthy::Address(url.to_owned());
+    let uri: Uri = url.parse().map_err(|_| wrong())?;
+    match (uri.scheme_str(), uri.authority()) {
+        (Some("http"), Some(authority)) if uri.path() == "/" && uri.query().is_none() => Ok(authority.clone()),
+        _ => Err(wrong()),
+    }
+}
