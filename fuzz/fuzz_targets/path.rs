@@ -33,7 +33,7 @@ const SAME: [usize; 6] = [0, 1, 2, 0, 4, 5];
 static KEYS: LazyLock<[Key; 5]> =
     LazyLock::new(|| [Key::ed25519(), Key::ed25519(), Key::ed25519(), Key::ed25519(), Key::p256()]);
 
-fuzz_target!(|input: &[u8]| limit::within_limit(|| run(input)));
+fuzz_target!(|input: &[u8]| run(input));
 
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 enum Role {
@@ -155,11 +155,14 @@ fn run(input: &[u8]) {
     let of = |role: Role| {
         made.iter().filter(move |(one, _)| one.role == role).map(|(_, certificate)| Arc::clone(certificate))
     };
-    let pool = Pool::new(of(Role::Anchor), of(Role::Intermediate));
     let presented: Vec<_> = of(Role::Presented).collect();
     let policies = PolicyParameters { initial_explicit_policy: explicit, ..PolicyParameters::default() };
     let parameters = PathParameters { policies, ..PathParameters::default() };
-    let found = path::find(&leaf_certificate, &presented, &pool, &parameters, NOW, &mut NoTrace, |_, _| Ok(()));
+    // The search alone counts, with nothing known of the pool; making and signing the graph is the target's own time.
+    let found = limit::within_limit(|| {
+        let pool = Pool::new(of(Role::Anchor), of(Role::Intermediate));
+        path::find(&leaf_certificate, &presented, &pool, &parameters, NOW, &mut NoTrace, |_, _| Ok(()))
+    });
 
     match found {
         Ok((found, ())) => {
