@@ -265,6 +265,43 @@ fn a_crl_is_parsed_once_whatever_else_is_edited() {
 }
 
 #[test]
+fn an_inline_crl_is_parsed_once_whatever_else_of_its_profile_is_edited() {
+    let pki = Pki::new();
+    let crls = json!([{"inline": pem("X509 CRL", &by_ca().der(&pki.ca))}, {"file": "root.crl"}]);
+    let mut index = pki.index(offline(json!({"crls": crls})), None, Some(by_root()));
+    let first = trusted(&index.publish().unwrap());
+    index.apply(pki.profile(offline(json!({"crls": crls, "maxAge": "12h"}))));
+    let second = trusted(&index.publish().unwrap());
+    assert_eq!(second.data().crls().len(), 2);
+    for (left, right) in first.data().crls().iter().zip(second.data().crls()) {
+        assert!(Arc::ptr_eq(left, right));
+    }
+}
+
+#[test]
+fn the_octets_of_a_file_are_not_kept_beside_its_crls() {
+    let pki = Pki::new();
+    let with = |crl: CrlDraft| Bytes::from(pem("X509 CRL", &crl.der(&pki.ca)));
+    let mut index = pki.index(offline(json!({})), None, Some(by_root()));
+    let (content, copy) = (with(by_ca()), with(by_ca()));
+    index.set_file("ca.crl", Ok(content.clone()));
+    assert_eq!(pki.reason(&index.publish().unwrap()), Ok(()));
+    assert!(content.is_unique(), "the octets are dropped");
+
+    // What has not changed is told all the same, and what has.
+    index.set_file("ca.crl", Ok(copy));
+    assert!(index.publish().is_none(), "the same content");
+    index.set_file("ca.crl", Ok(with(by_ca().with(number(11)).lists(LEAF_SERIAL, None))));
+    assert_eq!(pki.reason(&index.publish().unwrap()), REVOKED);
+
+    // A file that nothing refers to any more is to be read again when something does.
+    assert!(!index.lacks_file("ca.crl"));
+    index.apply(pki.profile(json!(null)));
+    index.publish();
+    assert!(index.lacks_file("ca.crl"));
+}
+
+#[test]
 fn a_broken_crl_keeps_the_last_good_one() {
     let pki = Pki::new();
     let revoked = by_ca().lists(LEAF_SERIAL, None);

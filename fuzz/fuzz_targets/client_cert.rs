@@ -1,13 +1,17 @@
 //! RFC 9440 and the headers of other proxies.
 #![no_main]
 
+mod limit;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use certgate::domain::evidence::MAX_CHAIN;
 use certgate::domain::{certificate_header, client_cert};
 use libfuzzer_sys::fuzz_target;
 
-fuzz_target!(|value: &[u8]| {
+fuzz_target!(|value: &[u8]| limit::within_limit(|| run(value)));
+
+fn run(value: &[u8]) {
     if let Ok(leaf) = client_cert::certificate(value) {
         let written = format!(":{}:", STANDARD.encode(&leaf));
         assert_eq!(String::from_utf8_lossy(value).trim_matches(' '), written);
@@ -27,4 +31,4 @@ fuzz_target!(|value: &[u8]| {
         let written: Vec<String> = found.iter().map(|der| STANDARD.encode(der)).collect();
         assert_eq!(written.join(",").as_bytes(), value);
     }
-});
+}

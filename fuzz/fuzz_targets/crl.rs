@@ -1,6 +1,8 @@
 //! CRLs: parsing, the table of serial numbers, and memory in proportion to the input.
 #![no_main]
 
+mod limit;
+
 use std::sync::Arc;
 
 use certgate::domain::path::SignaturePolicy;
@@ -16,7 +18,9 @@ const KEY: &[u8] = &[
     0xce, 0x33, 0x57, 0x6b, 0x31, 0x5e, 0xce, 0xcb, 0xb6, 0x40, 0x68, 0x37, 0xbf, 0x51, 0xf5,
 ];
 
-fuzz_target!(|der: &[u8]| {
+fuzz_target!(|der: &[u8]| limit::within_limit(|| run(der)));
+
+fn run(der: &[u8]) {
     let Ok(crl) = Crl::from_der(der.to_vec()) else { return };
     assert!(crl.len() <= der.len() / 20 + 1, "{} entries in {} octets", crl.len(), der.len());
     assert!(crl.memory() <= der.len() * 8 + 4096, "{} octets kept of {}", crl.memory(), der.len());
@@ -29,4 +33,4 @@ fuzz_target!(|der: &[u8]| {
     let crl = Arc::new(crl);
     let (next, refused) = RevocationData::new([Arc::clone(&crl)]).updated([crl], &SignaturePolicy::default());
     assert_eq!((next.crls().len(), refused.len()), (1, 0));
-});
+}

@@ -1,11 +1,15 @@
 //! Distinguished names, as DER and as RFC 4514 text, and whole certificates.
 #![no_main]
 
+mod limit;
+
 use certgate::domain::certificate::Certificate;
 use certgate::domain::name::Name;
 use libfuzzer_sys::fuzz_target;
 
-fuzz_target!(|input: &[u8]| {
+fuzz_target!(|input: &[u8]| limit::within_limit(|| run(input)));
+
+fn run(input: &[u8]) {
     if let Ok(certificate) = Certificate::from_der(input.to_vec()) {
         assert_eq!(certificate.der(), input);
         check(certificate.subject());
@@ -20,7 +24,7 @@ fuzz_target!(|input: &[u8]| {
     {
         check(&name);
     }
-});
+}
 
 /// The text of a name is printable ASCII and reads back as an equal name, unless it has an attribute type whose numbers
 /// are too large to be written in dots: that is shown as hexadecimal, which RFC 4514 does not know.

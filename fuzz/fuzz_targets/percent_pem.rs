@@ -1,12 +1,16 @@
 //! Percent-encoded PEM as proxies send it, and PEM as operators keep it.
 #![no_main]
 
+mod limit;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use certgate::domain::encoding::{bundle, pem, percent};
 use libfuzzer_sys::fuzz_target;
 
-fuzz_target!(|text: &[u8]| {
+fuzz_target!(|text: &[u8]| limit::within_limit(|| run(text)));
+
+fn run(text: &[u8]) {
     // What is read, writes back to the same text: a certificate has one PEM, but for the line break at its end.
     if let Ok(found) = pem::url_encoded_certificates(text, 4) {
         let decoded = percent::decode(text).expect("it has just been decoded");
@@ -20,7 +24,7 @@ fuzz_target!(|text: &[u8]| {
         let begins = text.windows(10).filter(|window| *window == b"-----BEGIN").count();
         assert_eq!(begins, found.len());
     }
-});
+}
 
 fn assert_strict(text: &[u8], found: &[impl AsRef<[u8]>]) {
     let written: String = found.iter().map(|der| write(der.as_ref())).collect();

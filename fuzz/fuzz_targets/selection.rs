@@ -2,6 +2,8 @@
 //! request target.
 #![no_main]
 
+mod limit;
+
 use std::sync::LazyLock;
 
 use certgate::domain::request::{Http, NoHeaders, Request};
@@ -30,7 +32,9 @@ static SELECTION: LazyLock<Selection> = LazyLock::new(|| {
     Selection::new(&candidates)
 });
 
-fuzz_target!(|input: &[u8]| {
+fuzz_target!(|input: &[u8]| limit::within_limit(|| run(input)));
+
+fn run(input: &[u8]) {
     let mut parts = input.splitn(3, |octet| *octet == b'\n');
     let (authority, method, target) =
         (parts.next().unwrap_or_default(), parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
@@ -75,4 +79,4 @@ fuzz_target!(|input: &[u8]| {
         is_admin,
         "the protected path is protected in every spelling"
     );
-});
+}

@@ -1,13 +1,17 @@
 //! XFCC, text and JSON; a NUL separates lines.
 #![no_main]
 
+mod limit;
+
 use std::num::NonZeroUsize;
 
 use certgate::domain::fingerprint::Sha256;
 use certgate::domain::xfcc;
 use libfuzzer_sys::fuzz_target;
 
-fuzz_target!(|text: &[u8]| {
+fuzz_target!(|text: &[u8]| limit::within_limit(|| run(text)));
+
+fn run(text: &[u8]) {
     let lines: Vec<&[u8]> = text.split(|octet| *octet == 0).collect();
     let Ok(elements) = xfcc::parse(&lines) else {
         return;
@@ -28,4 +32,4 @@ fuzz_target!(|text: &[u8]| {
     }
     let beyond = NonZeroUsize::MIN.saturating_add(elements.len());
     assert!(xfcc::certificate(&lines, beyond, None).is_err());
-});
+}

@@ -41,6 +41,12 @@ const PATIENCE: Duration = Duration::from_millis(300);
 /// The pause before a directory that changed while it was read is read again.
 const PAUSE: Duration = Duration::from_millis(5);
 
+/// A source from which on [`give_back`] is worth it.
+const LARGE: usize = 16 << 20;
+
+/// After what time memory that was freed is given back: more than allocators wait.
+const FREED_FOR: Duration = Duration::from_secs(1);
+
 /// How many problems a reload tells of. Each costs a line in the log and, for its place, some parsing; `check` has no
 /// such bound.
 const MAX_PROBLEMS: usize = 1000;
@@ -138,6 +144,8 @@ pub struct Loader {
     calm: Duration,
     /// How many objects with problems are told of.
     max_problems: usize,
+    /// When a large source was read last, unless its memory has been given back since.
+    large: Option<Instant>,
 }
 
 impl Loader {
@@ -154,6 +162,7 @@ impl Loader {
             is_current: false,
             calm: Duration::ZERO,
             max_problems: MAX_PROBLEMS,
+            large: None,
         }
     }
 
@@ -242,6 +251,9 @@ impl Loader {
     /// Brings everything up to date with the directory.
     pub fn reload(&mut self) -> Reload {
         let start = Instant::now();
+        if self.large.take_if(|read| read.elapsed() > FREED_FOR).is_some() {
+            give_back();
+        }
         self.parsed = 0;
         let (outcome, problems) = self.bring_up_to_date(start);
         if let Some(problems) = problems {
@@ -399,12 +411,15 @@ impl Loader {
         let wanted = self.index.wanted_files();
         self.sources.retain(|name, _| wanted.contains(name));
         for name in wanted {
-            let known = self.sources.get(&name);
+            let known = self.sources.get(&name).filter(|_| !self.index.lacks_file(&name));
             let (state, content) = match read_source(&self.root.resolve(&name), known) {
                 Ok(None) => continue,
                 Ok(Some((state, bytes))) => (state, Ok(bytes)),
                 Err(message) => (SourceState::Failed(message.clone()), Err(message)),
             };
+            if content.as_ref().is_ok_and(|octets| octets.len() >= LARGE) {
+                self.large = Some(Instant::now());
+            }
             if known != Some(&state) || content.is_ok() {
                 self.is_current = false;
                 self.index.set_file(&name, content);
@@ -530,6 +545,12 @@ fn whole_file(name: &str, message: String) -> Problem {
     Problem { file: Arc::from(name), at: None, object: None, field: String::new(), message, class: Class::Unreadable }
 }
 
+/// Lets the allocator return to the system what was freed some time ago. mimalloc keeps freed blocks for a moment and
+/// looks after them only when it frees another large one, which in a server at rest never comes.
+fn give_back() {
+    drop(std::hint::black_box(Vec::<u8>::with_capacity(2 * LARGE)));
+}
+
 /// The content of a `file:` source, or `None` when it is `known` already.
 fn read_source(path: &Path, known: Option<&SourceState>) -> Result<Option<(SourceState, Bytes)>, String> {
     let say = |error: io::Error| format!("cannot read {path:?}: {error}");
@@ -543,7 +564,9 @@ fn read_source(path: &Path, known: Option<&SourceState>) -> Result<Option<(Sourc
     }
     let settled = stamp.is_settled(SystemTime::now());
     let mut file = File::open(path).map_err(say)?;
-    let mut content = Vec::new();
+    // Sized at once: growing would copy, and hold twice as much for a moment.
+    let mut content =
+        Vec::with_capacity(usize::try_from(metadata.len().min(MAX_SOURCE)).unwrap_or(0).saturating_add(1));
     (&mut file).take(MAX_SOURCE + 1).read_to_end(&mut content).map_err(say)?;
     if content.len() as u64 > MAX_SOURCE {
         return Err(format!("{path:?} is larger than {MAX_SOURCE} bytes"));

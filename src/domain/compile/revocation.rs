@@ -10,7 +10,7 @@ use super::trust::{file_ref, key_ref};
 use super::{Field, MAX_SOURCES, Report, SourceRef};
 use crate::domain::duration::GoDuration;
 use crate::domain::encoding::bundle;
-use crate::domain::revocation::{Crl, Freshness, MaxAge, OnUnknown, RevocationScope};
+use crate::domain::revocation::{Crl, Freshness, MaxAge, OnUnknown, RevocationScope, parse_once};
 use crate::domain::spec::{
     CrlKeyRef, CrlSource, KeyRef, Kind, OnUnknownSpec, RevocationModeSpec, RevocationScopeSpec, RevocationSpec,
 };
@@ -105,8 +105,7 @@ fn source(field: &Field<'_>, spec: &CrlSource, report: &mut Report) -> Option<So
         (None, None, Some(pem), None) => {
             let field = field.child("inline");
             let crls = bundle::crls(pem.as_bytes()).map_err(|error| error.to_string());
-            let crls =
-                report.take(&field, crls.and_then(|ders| parse_crls(ders, |der| Crl::from_der(der).map(Arc::new))));
+            let crls = report.take(&field, crls.and_then(|ders| parse_crls(ders, parse_once)));
             crls.map(|found| SourceRef::Inline(found.into()))
         }
         (None, None, None, Some(path)) => Some(file_ref(&field.child("file"), path, report)),

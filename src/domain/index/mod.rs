@@ -124,6 +124,11 @@ impl Index {
         self.stale.trust |= self.sources.set_file(path, content);
     }
 
+    /// Whether nothing is known of a file that a trust profile names: it is to be read, changed or not.
+    pub fn lacks_file(&self, path: &str) -> bool {
+        self.sources.lacks_file(path)
+    }
+
     /// The files that trust profiles name, as they are written there.
     pub fn wanted_files(&self) -> BTreeSet<String> {
         self.profiles.wanted_files()

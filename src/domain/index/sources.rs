@@ -4,7 +4,7 @@
 //! not stop every client. A source keeps its last good content for as long as some profile refers to it.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 
 use bytes::Bytes;
 
@@ -12,7 +12,7 @@ use super::objects::{Found, Objects};
 use crate::domain::certificate::Certificate;
 use crate::domain::compile::{SourceRef, crl_ders, parse_crls, pem_certificates};
 use crate::domain::fingerprint::Sha256;
-use crate::domain::revocation::{Crl, CrlError};
+use crate::domain::revocation::{Crl, parse_once};
 use crate::domain::spec::{Kind, NamespacesFrom, ObjectId};
 
 /// What a source holds, parsed.
@@ -53,10 +53,44 @@ impl std::fmt::Display for SourceKey {
     }
 }
 
+/// What a source holds, and how it is told from what it held before.
+#[derive(Clone, Debug)]
+enum Content {
+    /// An object's; the object keeps the octets anyway.
+    Object(Bytes),
+    /// A file's: its digest, and the octets unless CRLs were read from them.
+    File(Sha256, Option<Bytes>),
+}
+
+impl Content {
+    fn octets(&self) -> Option<&Bytes> {
+        match self {
+            Self::Object(octets) => Some(octets),
+            Self::File(_, octets) => octets.as_ref(),
+        }
+    }
+
+    fn is_same(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Object(left), Self::Object(right)) => same_bytes(left, right),
+            (Self::File(left, _), Self::File(right, _)) => left == right,
+            _ => false,
+        }
+    }
+
+    /// What tells it from another.
+    fn mark(&self) -> Self {
+        match self {
+            Self::Object(octets) => Self::Object(octets.clone()),
+            Self::File(sha256, _) => Self::File(*sha256, None),
+        }
+    }
+}
+
 /// A source as it was last read.
 #[derive(Debug)]
 pub struct SourceState<T> {
-    content: Option<Bytes>,
+    content: Option<Content>,
     /// The last good content.
     pub good: Option<Parsed<T>>,
     /// Why the present content is not good.
@@ -74,12 +108,12 @@ impl<T> SourceState<T> {
     /// it is rebuilt.
     fn read(
         &mut self,
-        content: Result<Bytes, String>,
+        content: Result<Content, String>,
         parse: impl FnOnce(&Bytes) -> Result<Vec<Arc<T>>, String>,
         same: impl Fn(&Arc<T>, &Arc<T>) -> bool,
     ) {
         let content = match content {
-            Ok(content) if self.content.as_ref().is_some_and(|former| same_bytes(former, &content)) => return,
+            Ok(content) if self.content.as_ref().is_some_and(|former| former.is_same(&content)) => return,
             Ok(content) => content,
             Err(error) => {
                 self.error = Some(error);
@@ -87,7 +121,9 @@ impl<T> SourceState<T> {
                 return;
             }
         };
-        match parse(&content) {
+        // The octets are kept of every file but those that hold CRLs, and nothing else.
+        let parsed = content.octets().map_or_else(|| Err("the file holds CRLs".to_owned()), parse);
+        match parsed {
             Ok(parsed) => {
                 self.error = None;
                 let unchanged = |good: &Parsed<T>| {
@@ -99,27 +135,7 @@ impl<T> SourceState<T> {
             }
             Err(error) => self.error = Some(error),
         }
-        self.content = Some(content);
-    }
-}
-
-/// The CRLs that are in use, by the digest of their DER: one that is read again, or from two places, is parsed once.
-#[derive(Debug, Default)]
-struct KnownCrls(BTreeMap<Sha256, Weak<Crl>>);
-
-impl KnownCrls {
-    fn get(&mut self, der: Bytes) -> Result<Arc<Crl>, CrlError> {
-        let sha256 = Sha256::of(&der);
-        if let Some(known) = self.0.get(&sha256).and_then(Weak::upgrade) {
-            return Ok(known);
-        }
-        let crl = Arc::new(Crl::from_der(der)?);
-        self.0.insert(sha256, Arc::downgrade(&crl));
-        Ok(crl)
-    }
-
-    fn forget_unused(&mut self) {
-        self.0.retain(|_, crl| crl.strong_count() > 0);
+        self.content = Some(content.mark());
     }
 }
 
@@ -132,10 +148,9 @@ pub struct Sources {
     config_maps: Objects<Data>,
     secrets: Objects<Data>,
     bundles: Objects<Bytes>,
-    files: BTreeMap<String, Result<Bytes, String>>,
+    files: BTreeMap<String, Result<Content, String>>,
     certificates: BTreeMap<SourceKey, SourceState<Certificate>>,
     crls: BTreeMap<SourceKey, SourceState<Crl>>,
-    known_crls: KnownCrls,
 }
 
 impl Sources {
@@ -156,11 +171,21 @@ impl Sources {
 
     /// Stores the content of a file and says whether that changed anything.
     pub fn set_file(&mut self, path: &str, content: Result<Bytes, String>) -> bool {
-        if self.files.get(path) == Some(&content) {
-            return false;
+        let content = content.map(|octets| Content::File(Sha256::of(&octets), Some(octets)));
+        let is_same = match (self.files.get(path), &content) {
+            (Some(Ok(former)), Ok(content)) => former.is_same(content),
+            (Some(Err(former)), Err(error)) => former == error,
+            _ => false,
+        };
+        if !is_same {
+            self.files.insert(path.to_owned(), content);
         }
-        self.files.insert(path.to_owned(), content);
-        true
+        !is_same
+    }
+
+    /// Whether nothing is known of a file, or what was known has been dropped.
+    pub fn lacks_file(&self, path: &str) -> bool {
+        !self.files.contains_key(path)
     }
 
     /// Removes an object and says whether it was there.
@@ -200,10 +225,27 @@ impl Sources {
         }
         for key in crls {
             let content = self.content(key);
-            let (state, known) = (self.crls.entry(key.clone()).or_default(), &mut self.known_crls);
-            state.read(content, |content| parse_crls(crl_ders(content)?, |der| known.get(der)), Arc::ptr_eq);
+            let state = self.crls.entry(key.clone()).or_default();
+            state.read(content, |content| parse_crls(crl_ders(content)?, parse_once), Arc::ptr_eq);
         }
-        self.known_crls.forget_unused();
+        self.drop_octets();
+    }
+
+    /// Drops the octets of files that have been read as CRLs, which may be many times larger than all else: what tells
+    /// a new content from them is kept. A file that nothing refers to any more is forgotten.
+    fn drop_octets(&mut self) {
+        let (certificates, crls) = (&self.certificates, &self.crls);
+        self.files.retain(|path, content| {
+            let Ok(content) = content else { return true };
+            let key = SourceKey::File(path.clone());
+            let Some(state) = crls.get(&key) else {
+                return certificates.contains_key(&key) && content.octets().is_some();
+            };
+            if state.error.is_none() {
+                *content = content.mark();
+            }
+            true
+        });
     }
 
     /// The state of a source of certificates after [`Sources::refresh`].
@@ -216,7 +258,7 @@ impl Sources {
         self.crls.get(key)
     }
 
-    fn content(&self, key: &SourceKey) -> Result<Bytes, String> {
+    fn content(&self, key: &SourceKey) -> Result<Content, String> {
         match key {
             SourceKey::Key(kind, namespace, name, data_key) => {
                 let objects = if *kind == Kind::Secret { &self.secrets } else { &self.config_maps };
@@ -224,7 +266,7 @@ impl Sources {
                     Found::None => Err(format!("{kind} {namespace}/{name} does not exist")),
                     Found::Twins => Err(format!("there is more than one {kind} {namespace}/{name}")),
                     Found::One(data) => {
-                        let content = data.get(data_key).cloned();
+                        let content = data.get(data_key).cloned().map(Content::Object);
                         content.ok_or_else(|| format!("{kind} {namespace}/{name} has no key {data_key:?}"))
                     }
                 }
@@ -232,7 +274,7 @@ impl Sources {
             SourceKey::Bundle(name) => match self.bundles.find("", name) {
                 Found::None => Err(format!("ClusterTrustBundle {name} does not exist")),
                 Found::Twins => Err(format!("there is more than one ClusterTrustBundle {name}")),
-                Found::One(bundle) => Ok(bundle.clone()),
+                Found::One(bundle) => Ok(Content::Object(bundle.clone())),
             },
             SourceKey::File(path) => match self.files.get(path) {
                 None => Err(format!("file {path} has not been read")),

@@ -10,6 +10,7 @@ pub mod check;
 pub mod crl;
 mod data;
 mod distribution;
+mod known;
 pub mod ocsp;
 pub mod reason;
 mod scope;
@@ -27,6 +28,7 @@ pub use check::{Helpers, check_path};
 pub use crl::{Crl, CrlError, CrlNumber};
 pub use data::{RevocationData, RolledBack};
 pub use distribution::{IssuingDistributionPoint, Subjects};
+pub use known::parse_once;
 pub use reason::{CrlReason, Reasons};
 pub use serials::Entry;
 
