@@ -22,3 +22,4 @@ pub mod metrics;
 pub mod panics;
 pub mod reference;
 pub mod telemetry;
+pub mod tls;
