@@ -35,6 +35,9 @@ const PATIENCE: Duration = Duration::from_millis(500);
 /// the other.
 const DOUBT: Duration = Duration::from_millis(300);
 
+/// How often the files are read where no events come, because a directory could not be watched.
+const POLL_ALONE: Duration = Duration::from_millis(500);
+
 /// How often it is told in the log that the certificate expires soon or has expired.
 const REMIND: Duration = Duration::from_secs(24 * 3600);
 
@@ -226,6 +229,8 @@ impl Validity {
 struct Watched {
     notice: Notice,
     watcher: Option<RecommendedWatcher>,
+    /// Whether everything that should be watched is.
+    complete: bool,
     /// Directories with device and inode: one that was made anew needs a new watch.
     directories: BTreeMap<PathBuf, (u64, u64)>,
     wake: SyncSender<()>,
@@ -236,7 +241,7 @@ impl Watched {
     fn new(notice: Notice) -> Self {
         // One token says as much as many.
         let (wake, woken) = sync_channel(1);
-        Self { notice, watcher: None, directories: BTreeMap::new(), wake, woken }
+        Self { notice, watcher: None, complete: false, directories: BTreeMap::new(), wake, woken }
     }
 
     /// Watches the directories of the files, those of their names and those that links lead to. Where one is missing, the
@@ -255,7 +260,7 @@ impl Watched {
                 directories.insert(directory.to_owned(), (metadata.dev(), metadata.ino()));
             }
         }
-        if self.watcher.is_some() && directories == self.directories {
+        if self.complete && directories == self.directories {
             return;
         }
         let wake = self.wake.clone();
@@ -266,16 +271,19 @@ impl Watched {
             // Full: somebody is being woken already.
             _ = wake.try_send(());
         });
-        self.watcher = watcher.ok().and_then(|mut watcher| {
-            let watched = directories.keys().all(|path| watcher.watch(path, RecursiveMode::NonRecursive).is_ok());
-            watched.then_some(watcher)
+        self.watcher = watcher.ok();
+        // A directory may have vanished since it was seen, as the former version of a mounted Secret does.
+        self.complete = self.watcher.as_mut().is_some_and(|watcher| {
+            let watch = |path: &PathBuf| watcher.watch(path, RecursiveMode::NonRecursive).is_ok();
+            directories.keys().map(watch).fold(true, |all, watched| all && watched)
         });
         self.directories = directories;
     }
 
     /// Waits for the end of an edit, for `poll` at most.
     fn wait(&self, poll: Duration) {
-        if self.woken.recv_timeout(poll) != Ok(()) {
+        let alone = self.notice == Notice::Events && !self.complete;
+        if self.woken.recv_timeout(if alone { poll.min(POLL_ALONE) } else { poll }) != Ok(()) {
             return;
         }
         let began = Instant::now();
