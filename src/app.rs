@@ -17,7 +17,7 @@ use self::policies::{LoadError, Loaded};
 use crate::admin::{Admin, Explain, NoAnswer};
 use crate::config::{PolicySource, ServeConfig};
 use crate::domain::decide::Snapshot;
-use crate::envoy::server::{self, Ended, ServerOptions};
+use crate::envoy::server::{self, Ended, ServerOptions, Transport};
 use crate::envoy::service::{Authorizer, system_clock};
 use crate::explain::{self, Explanation, Question, QuestionError, RemoteError};
 use crate::file::report::Class;
@@ -26,6 +26,9 @@ use crate::kubernetes::health::{Exported, Health};
 use crate::lifecycle::{Lifecycle, Phase, Signals};
 use crate::metrics::Metrics;
 use crate::telemetry::{self, TelemetryError};
+use crate::tls::accept::Acceptor;
+use crate::tls::health::{self, TlsHealth};
+use crate::tls::watch::{self, FollowError};
 
 /// Why the process cannot serve.
 #[derive(Debug, Error)]
@@ -33,6 +36,9 @@ pub enum ServeError {
     /// The log.
     #[error(transparent)]
     Telemetry(#[from] TelemetryError),
+    /// The certificate where Envoy connects, or who may ask.
+    #[error(transparent)]
+    Tls(#[from] FollowError),
     /// A socket.
     #[error("cannot listen on {0}: {1}")]
     Listen(SocketAddr, io::Error),
@@ -54,17 +60,31 @@ pub fn serve(config: &ServeConfig) -> Result<(), ServeError> {
     if matches!(config.policies, PolicySource::Cluster(_)) {
         metrics.register(Box::new(Exported(health.clone())));
     }
+    let tls = Arc::new(TlsHealth::default());
+    metrics.register(Box::new(health::Exported(tls.clone())));
     let metrics = Arc::new(metrics);
     let _log = telemetry::init(config.log_format, &config.log_filter, metrics.log_lines_dropped())?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let ended = runtime.block_on(run(config, &metrics, &health));
+    let ended = runtime.block_on(run(config, &metrics, &health, &tls));
     // What still runs after the deadline is not waited for.
     runtime.shutdown_background();
     ended
 }
 
-async fn run(config: &ServeConfig, metrics: &Arc<Metrics>, health: &Arc<Health>) -> Result<(), ServeError> {
+async fn run(
+    config: &ServeConfig,
+    metrics: &Arc<Metrics>,
+    health: &Arc<Health>,
+    tls: &TlsHealth,
+) -> Result<(), ServeError> {
     let mut signals = Signals::install()?;
+    let transport = match &config.tls {
+        None => Transport::Plaintext,
+        Some(files) => {
+            let server = watch::follow(files.clone(), &[b"h2"], tls.server("grpc"), watch::WatchOptions::default())?;
+            Transport::Tls(Arc::new(Acceptor::new(server)))
+        }
+    };
     let lifecycle = Lifecycle::new();
     let authorizer = Arc::new(Authorizer::<Snapshot>::new(metrics.clone(), system_clock, config.denials_per_second));
 
@@ -117,7 +137,7 @@ async fn run(config: &ServeConfig, metrics: &Arc<Metrics>, health: &Arc<Health>)
     }
     let listener = socket.listen(BACKLOG).map_err(|error| ServeError::Listen(config.listen, error))?;
     let options = ServerOptions { workers: config.workers, drain_deadline: config.drain_deadline };
-    let mut server = tokio::spawn(server::serve(listener, authorizer.clone(), lifecycle.clone(), options));
+    let mut server = tokio::spawn(server::serve(listener, authorizer.clone(), lifecycle.clone(), transport, options));
     lifecycle.advance(Phase::Serving);
     tracing::info!("ready");
 

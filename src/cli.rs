@@ -27,6 +27,8 @@ use crate::kubernetes::status::lease::LeaseOptions;
 use crate::kubernetes::store::Scope;
 use crate::reference::reference_page;
 use crate::telemetry::{LogFormat, TelemetryError};
+use crate::tls::clients::CallerName;
+use crate::tls::files::{ClientFiles, TlsFiles};
 
 /// How the process ends.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
@@ -95,9 +97,11 @@ struct ServeArgs {
     /// Whether this process takes part in writing the status of objects.
     #[arg(long, value_name = "WHETHER", env = "CERTGATE_STATUS", default_value = "leader")]
     status: Status,
-    /// Where Envoy connects (gRPC, plaintext HTTP/2).
+    /// Where Envoy connects (gRPC; plaintext HTTP/2 unless there is --tls-cert).
     #[arg(long, value_name = "ADDRESS", env = "CERTGATE_LISTEN", default_value = "127.0.0.1:9090")]
     listen: SocketAddr,
+    #[command(flatten)]
+    tls: TlsArgs,
     /// Where /livez, /readyz, /metrics and /explain are served (HTTP).
     #[arg(long, value_name = "ADDRESS", env = "CERTGATE_ADMIN_LISTEN", default_value = "127.0.0.1:9091")]
     admin_listen: SocketAddr,
@@ -122,6 +126,42 @@ struct ServeArgs {
     /// Which log lines are written: a level, or levels by target such as `info,certgate::denial=off`.
     #[arg(long, value_name = "FILTER", env = "CERTGATE_LOG", default_value = "info,notify=error")]
     log: String,
+}
+
+// TLS where Envoy connects. No doc comment: it would become that of the command.
+#[derive(Debug, Args)]
+struct TlsArgs {
+    /// The certificate that is presented where Envoy connects, and those that lead to its authority (PEM).
+    #[arg(long, value_name = "FILE", env = "CERTGATE_TLS_CERT", requires = "tls_key")]
+    tls_cert: Option<PathBuf>,
+    /// Its key (PEM: PKCS#8, SEC1 or PKCS#1).
+    #[arg(long, value_name = "FILE", env = "CERTGATE_TLS_KEY", requires = "tls_cert")]
+    tls_key: Option<PathBuf>,
+    /// The authorities of callers (PEM). A caller must present a certificate of theirs.
+    #[arg(long, value_name = "FILE", env = "CERTGATE_TLS_CLIENT_CA", requires = "tls_cert")]
+    tls_client_ca: Option<PathBuf>,
+    /// A name of which a caller's certificate must have one: a URI such as
+    /// spiffe://cluster.local/ns/istio-system/sa/gateway, or a DNS name; may be repeated.
+    #[arg(
+        long = "tls-allowed-caller",
+        value_name = "SAN",
+        env = "CERTGATE_TLS_ALLOWED_CALLERS",
+        value_delimiter = ',',
+        requires = "tls_client_ca"
+    )]
+    tls_allowed_callers: Vec<CallerName>,
+    /// A file with more such names, one a line.
+    #[arg(long, value_name = "FILE", env = "CERTGATE_TLS_ALLOWED_CALLERS_FILE", requires = "tls_client_ca")]
+    tls_allowed_callers_file: Option<PathBuf>,
+}
+
+impl TlsArgs {
+    /// The files, when TLS is wanted. That flags have what they require was checked when they were read.
+    fn files(self) -> Option<TlsFiles> {
+        let (allowed, list) = (self.tls_allowed_callers, self.tls_allowed_callers_file);
+        let clients = self.tls_client_ca.map(|authorities| ClientFiles { authorities, allowed, list });
+        Some(TlsFiles { certificate: self.tls_cert?, key: self.tls_key?, clients })
+    }
 }
 
 #[derive(Copy, Clone, Debug, PartialEq, Eq, ValueEnum)]
@@ -254,6 +294,7 @@ fn serve(args: ServeArgs) -> Exit {
             }),
         },
         listen: args.listen,
+        tls: args.tls.files(),
         admin_listen: args.admin_listen,
         workers: args.threads.unwrap_or_else(default_workers),
         explain: args.explain_endpoint,

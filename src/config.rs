@@ -11,6 +11,7 @@ use std::time::Duration;
 use crate::kubernetes::cluster::ClusterOptions;
 use crate::kubernetes::store::Scope;
 use crate::telemetry::LogFormat;
+use crate::tls::files::TlsFiles;
 
 /// What `serve` runs with.
 #[derive(Clone, Debug)]
@@ -19,6 +20,8 @@ pub struct ServeConfig {
     pub policies: PolicySource,
     /// Where Envoy connects.
     pub listen: SocketAddr,
+    /// The TLS that it speaks there; `None`: plaintext.
+    pub tls: Option<TlsFiles>,
     /// Where health, metrics and `explain` are served.
     pub admin_listen: SocketAddr,
     /// Threads that decide.

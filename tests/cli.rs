@@ -30,6 +30,24 @@ fn a_command_line_that_makes_no_sense_is_a_usage_error() {
         &["serve", "--policies", "x", "--drain-delay", "soon"],
         &["serve", "--policies", "x", "--log", "warning"],
         &["serve", "--policies", "x", "--log", "info,certgate=loud"],
+        &["serve", "--policies", "x", "--tls-cert", "a"],
+        &["serve", "--policies", "x", "--tls-key", "a"],
+        &["serve", "--policies", "x", "--tls-client-ca", "a"],
+        &["serve", "--policies", "x", "--tls-cert", "a", "--tls-key", "a", "--tls-allowed-caller", "a.example"],
+        &["serve", "--policies", "x", "--tls-cert", "a", "--tls-key", "a", "--tls-allowed-callers-file", "a"],
+        &[
+            "serve",
+            "--policies",
+            "x",
+            "--tls-cert",
+            "a",
+            "--tls-key",
+            "a",
+            "--tls-client-ca",
+            "a",
+            "--tls-allowed-caller",
+            "urn:*",
+        ],
         &["explain", "--host", "a"],
         &["explain", "--policies", "x", "--header", "no-colon"],
         &["explain", "--policies", "x", "--certificate", "/does/not/exist"],
@@ -84,6 +102,39 @@ fn flags_can_come_from_the_environment() {
         .unwrap();
     assert_eq!(output.status.code(), Some(1), "{}", err(&output));
     assert!(out(&output).contains("NO_POLICY"));
+}
+
+#[test]
+fn serve_names_the_tls_file_that_it_cannot_use_and_ends() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = |name: &str| directory.path().join(name).to_str().unwrap().to_owned();
+    let key = rcgen::KeyPair::generate().unwrap();
+    let certificate = rcgen::CertificateParams::new(vec!["a.example".to_owned()]).unwrap().self_signed(&key).unwrap();
+    fs::write(path("tls.crt"), certificate.pem()).unwrap();
+    fs::write(path("tls.key"), key.serialize_pem()).unwrap();
+    fs::write(path("other.key"), rcgen::KeyPair::generate().unwrap().serialize_pem()).unwrap();
+    fs::write(path("empty"), "").unwrap();
+    for (certificate, key, authorities, callers, want) in [
+        ("absent.crt", "tls.key", "tls.crt", "empty", "absent.crt: No such file"),
+        ("tls.crt", "absent.key", "tls.crt", "empty", "absent.key: No such file"),
+        ("tls.crt", "other.key", "tls.crt", "empty", "the private key does not belong to the certificate"),
+        ("tls.crt", "tls.key", "empty", "tls.crt", "tls.crt: line 1: "),
+        ("tls.crt", "tls.key", "tls.crt", "empty", "empty: there is no name in it"),
+        ("tls.crt", "tls.key", "tls.key", "absent.list", "absent.list: No such file"),
+    ] {
+        let files = [path(certificate), path(key), path(authorities), path(callers)];
+        let [certificate, key, authorities, callers] = files.each_ref().map(String::as_str);
+        let output = certgate(
+            &[
+                &["serve", "--policies", directory.path().to_str().unwrap(), "--listen", "127.0.0.1:0"][..],
+                &["--admin-listen", "127.0.0.1:0", "--tls-cert", certificate, "--tls-key", key],
+                &["--tls-client-ca", authorities, "--tls-allowed-callers-file", callers],
+            ]
+            .concat(),
+        );
+        assert_eq!(output.status.code(), Some(1), "{want}: {}", err(&output));
+        assert!(err(&output).contains(want), "{want}: {}", err(&output));
+    }
 }
 
 #[test]

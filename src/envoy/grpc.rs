@@ -5,6 +5,7 @@
 //! a message is an [`Unreceived`] that the service denies like any other.
 
 use std::pin::Pin;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -20,9 +21,13 @@ use thiserror::Error;
 pub const MAX_MESSAGE: usize = 1 << 20;
 
 /// How long a call's body may take to arrive. Envoy has the whole message when it begins to send, and gives up on the answer
-/// after a fraction of a second unless told otherwise; a body that takes longer is held open to fill memory, which is
-/// bounded by [`MAX_MESSAGE`] for each stream.
+/// after a fraction of a second unless told otherwise; a body that takes longer is held open to fill memory.
 pub const BODY_DEADLINE: Duration = Duration::from_secs(10);
+
+/// The octets that unfinished messages may hold, those of all connections together. Only messages that have begun to arrive
+/// and have not ended count, which honest ones do for a moment: this is room for some hundred of the longest, and a quarter
+/// of what the chart lets a pod use.
+pub const MAX_UNFINISHED: usize = 64 << 20;
 
 /// Octets before a message: a flag for compression, and the length.
 const PREFIX: usize = 5;
@@ -52,65 +57,143 @@ pub enum Unreceived<E> {
         /// How long it could take.
         deadline: Duration,
     },
+    /// All unfinished messages together hold what they may.
+    #[error("unfinished CheckRequests hold {limit} octets already")]
+    Exhausted {
+        /// How much they may hold.
+        limit: usize,
+    },
     /// The stream failed; nobody waits for an answer.
     #[error("the stream ended early: {0}")]
     Stream(E),
 }
 
-/// Receives the one message of a unary call within `deadline`; what has come by then is thrown away. What is too large is read to its end and thrown away, so that the caller
-/// gets an answer and not a reset.
-pub async fn receive<B>(body: B, deadline: Duration) -> Result<Bytes, Unreceived<B::Error>>
+/// What unfinished messages hold, those of all connections together.
+#[derive(Debug)]
+pub struct Budget {
+    limit: usize,
+    held: AtomicUsize,
+}
+
+impl Budget {
+    /// They may hold `limit` octets.
+    pub fn new(limit: usize) -> Self {
+        Self { limit, held: AtomicUsize::new(0) }
+    }
+
+    /// What they hold.
+    #[cfg(test)]
+    pub(super) fn held(&self) -> usize {
+        self.held.load(Ordering::Relaxed)
+    }
+
+    fn take(&self, octets: usize) -> bool {
+        let taken = |held: usize| held.checked_add(octets).filter(|held| *held <= self.limit);
+        self.held.fetch_update(Ordering::Relaxed, Ordering::Relaxed, taken).is_ok()
+    }
+
+    fn give_back(&self, octets: usize) {
+        self.held.fetch_sub(octets, Ordering::Relaxed);
+    }
+}
+
+/// Receives the one message of a unary call within `deadline`, holding no more of it than `budget` allows while it is
+/// unfinished. What has come by the deadline is thrown away. What is too large or finds no room is read to its end and
+/// thrown away, so that the caller gets an answer and not a reset.
+pub async fn receive<B>(body: B, deadline: Duration, budget: &Budget) -> Result<Bytes, Unreceived<B::Error>>
 where
     B: Body<Data = Bytes>,
 {
-    match tokio::time::timeout(deadline, receive_whole(body)).await {
+    match tokio::time::timeout(deadline, receive_whole(body, budget)).await {
         Ok(received) => received,
         Err(_) => Err(Unreceived::TooSlow { deadline }),
     }
 }
 
-async fn receive_whole<B>(body: B) -> Result<Bytes, Unreceived<B::Error>>
+async fn receive_whole<B>(body: B, budget: &Budget) -> Result<Bytes, Unreceived<B::Error>>
 where
     B: Body<Data = Bytes>,
 {
     let mut body = std::pin::pin!(body);
-    let mut whole = Whole::default();
+    let mut whole = Whole::new(budget);
     while let Some(frame) = body.frame().await {
         if let Ok(data) = frame.map_err(Unreceived::Stream)?.into_data() {
-            whole.add(data);
+            whole.add(data, body.is_end_stream());
         }
     }
     whole.message()
 }
 
-/// A body as it arrives. Nearly always it is one piece, which is then not copied.
-#[derive(Default)]
-struct Whole {
-    first: Bytes,
-    more: BytesMut,
+/// A body as it arrives. Nearly always it is one piece, which is then neither copied nor counted.
+struct Whole<'b> {
+    budget: &'b Budget,
+    /// What of the budget this body has.
+    taken: usize,
+    state: Held,
     received: usize,
 }
 
-impl Whole {
-    fn add(&mut self, data: Bytes) {
-        let empty = self.received == 0;
+/// What is kept of a body.
+enum Held {
+    /// The only piece, and the last.
+    One(Bytes),
+    /// All pieces so far, in memory of their own: a small piece would keep the whole buffer that it was read into.
+    Pieces(BytesMut),
+    /// Nothing: there was no room.
+    Nothing,
+}
+
+impl Drop for Whole<'_> {
+    fn drop(&mut self) {
+        self.release();
+    }
+}
+
+impl<'b> Whole<'b> {
+    fn new(budget: &'b Budget) -> Self {
+        Self { budget, taken: 0, state: Held::Pieces(BytesMut::new()), received: 0 }
+    }
+
+    fn add(&mut self, data: Bytes, last: bool) {
+        let first = self.received == 0;
         self.received = self.received.saturating_add(data.len());
-        if empty {
-            self.first = data;
-        } else if self.received <= MAX_MESSAGE + PREFIX {
-            if self.more.is_empty() {
-                self.more.extend_from_slice(&self.first);
+        if self.received > MAX_MESSAGE + PREFIX {
+            // It is refused whatever follows.
+            self.state = Held::Nothing;
+            return self.release();
+        }
+        if first && last {
+            self.state = Held::One(data);
+            return;
+        }
+        let Held::Pieces(pieces) = &mut self.state else { return };
+        pieces.extend_from_slice(&data);
+        // What the memory is, not what is in it.
+        let more = pieces.capacity().saturating_sub(self.taken);
+        if more > 0 {
+            if self.budget.take(more) {
+                self.taken += more;
+            } else {
+                self.state = Held::Nothing;
+                self.release();
             }
-            self.more.extend_from_slice(&data);
         }
     }
 
-    fn message<E>(self) -> Result<Bytes, Unreceived<E>> {
+    fn release(&mut self) {
+        self.budget.give_back(std::mem::take(&mut self.taken));
+    }
+
+    fn message<E>(mut self) -> Result<Bytes, Unreceived<E>> {
         let received = self.received;
         if received > MAX_MESSAGE + PREFIX {
             return Err(Unreceived::TooLarge);
         }
-        let mut whole = if self.more.is_empty() { self.first } else { self.more.freeze() };
+        let mut whole = match std::mem::replace(&mut self.state, Held::Nothing) {
+            Held::One(piece) => piece,
+            Held::Pieces(pieces) => pieces.freeze(),
+            Held::Nothing => return Err(Unreceived::Exhausted { limit: self.budget.limit }),
+        };
         if received < PREFIX {
             return Err(Unreceived::NotOneMessage { received });
         }
@@ -225,7 +308,10 @@ mod tests {
     }
 
     async fn receive_pieces(pieces: Vec<Vec<u8>>) -> Result<Bytes, Unreceived<Infallible>> {
-        receive(Pieces(pieces.into()), BODY_DEADLINE).await
+        let budget = Budget::new(MAX_UNFINISHED);
+        let received = receive(Pieces(pieces.into()), BODY_DEADLINE, &budget).await;
+        assert_eq!(budget.held(), 0, "everything was given back");
+        received
     }
 
     #[tokio::test]
@@ -261,8 +347,57 @@ mod tests {
     async fn a_body_that_never_ends_is_given_up() {
         let deadline = Duration::from_millis(5);
         for pieces in [vec![], vec![vec![0, 0]], vec![frame(b"whole")], vec![frame(&[0; MAX_MESSAGE + 1])]] {
-            let error = receive(Unfinished(Pieces(pieces.into())), deadline).await.unwrap_err();
+            let budget = Budget::new(MAX_UNFINISHED);
+            let error = receive(Unfinished(Pieces(pieces.into())), deadline, &budget).await.unwrap_err();
+            assert_eq!(budget.held(), 0, "everything was given back");
             assert_eq!(error.to_string(), "the CheckRequest did not arrive within 5 ms");
+        }
+    }
+
+    #[tokio::test]
+    async fn unfinished_messages_share_a_budget() {
+        let whole = frame(&[7; 100_000]);
+        let half = || vec![whole[..50_000].to_vec()];
+        let budget = Budget::new(200_000);
+        let forever = Duration::from_secs(3600);
+        // Polled once: so much of it has arrived.
+        let mut first = Box::pin(receive(Unfinished(Pieces(half().into())), forever, &budget));
+        let mut second = Box::pin(receive(Unfinished(Pieces(half().into())), forever, &budget));
+        for waiting in [&mut first, &mut second] {
+            assert!(futures_now(waiting.as_mut()).is_none());
+        }
+        let held = budget.held();
+        assert!((100_000..=200_000).contains(&held), "{held}");
+
+        let pieces = || Pieces(whole.chunks(40_000).map(<[u8]>::to_vec).collect());
+        let error = receive(pieces(), forever, &Budget::new(99_999)).await.unwrap_err().to_string();
+        assert_eq!(error, "unfinished CheckRequests hold 99999 octets already");
+        let full = Budget::new(held);
+        full.held.store(held, Ordering::Relaxed);
+        assert!(receive(pieces(), forever, &full).await.is_err());
+        let one = receive(Pieces([whole.clone()].into()), forever, &full).await;
+        assert!(one.is_err(), "this body does not say that its first piece is its last");
+        assert_eq!(full.held(), held, "what others hold is theirs");
+
+        drop(first);
+        assert_eq!(budget.held(), held / 2);
+        drop(second);
+        assert_eq!(budget.held(), 0);
+        assert_eq!(receive(pieces(), forever, &budget).await.unwrap(), vec![7; 100_000]);
+    }
+
+    #[tokio::test]
+    async fn what_comes_in_one_piece_needs_no_room() {
+        let whole = Bytes::from(frame(b"whole"));
+        let body = http_body_util::Full::new(whole);
+        assert_eq!(receive(body, BODY_DEADLINE, &Budget::new(0)).await.unwrap(), "whole");
+    }
+
+    /// What a future gives at once.
+    fn futures_now<F: Future>(future: Pin<&mut F>) -> Option<F::Output> {
+        match future.poll(&mut Context::from_waker(std::task::Waker::noop())) {
+            Poll::Ready(output) => Some(output),
+            Poll::Pending => None,
         }
     }
 

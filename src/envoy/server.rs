@@ -20,6 +20,7 @@ use hyper::server::conn::http2;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use socket2::{SockRef, TcpKeepalive};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
@@ -28,10 +29,11 @@ use tonic_health::server::{HealthReporter, health_reporter};
 use tower::util::BoxCloneSyncService;
 use tower::{Service, ServiceExt};
 
-use super::grpc::{self, BODY_DEADLINE, GrpcBody, Unreceived};
+use super::grpc::{self, BODY_DEADLINE, Budget, GrpcBody, MAX_UNFINISHED, Unreceived};
 use super::service::{Authorizer, Decide};
 use crate::envoy::proto;
 use crate::lifecycle::{Lifecycle, Phase};
+use crate::tls::accept::Acceptor;
 
 /// The service's name in gRPC, under which its health is reported besides the process's.
 pub const SERVICE: &str = "envoy.service.auth.v3.Authorization";
@@ -39,8 +41,8 @@ pub const SERVICE: &str = "envoy.service.auth.v3.Authorization";
 const CHECK_PATH: &str = "/envoy.service.auth.v3.Authorization/Check";
 
 /// Concurrent streams of a connection. Envoy assumes 1024 until it reads the server's limit and the surplus is reset, so
-/// the limit must not be lower. Nor is it higher: each stream may hold [`grpc::MAX_MESSAGE`] octets of an unfinished body,
-/// for [`BODY_DEADLINE`], and a client that finds no stream free waits or opens another connection.
+/// the limit must not be lower. Nor is it higher: a client that finds no stream free waits or opens another connection. What
+/// the unfinished bodies of all streams may hold together is [`MAX_UNFINISHED`].
 const MAX_STREAMS: u32 = 1024;
 
 /// Streams that the peer may reset before they were looked at. Envoy resets a call at its deadline; when certgate is slow,
@@ -63,6 +65,24 @@ pub struct ServerOptions {
     pub drain_deadline: Duration,
 }
 
+/// How callers speak with the server.
+#[derive(Clone, Debug)]
+pub enum Transport {
+    /// HTTP/2 with prior knowledge.
+    Plaintext,
+    /// The same, over TLS.
+    Tls(Arc<Acceptor>),
+}
+
+/// What a call's body may cost.
+#[derive(Clone, Debug)]
+struct BodyLimits {
+    /// How long it may take.
+    deadline: Duration,
+    /// What all unfinished ones may hold together.
+    budget: Arc<Budget>,
+}
+
 /// How the server ended.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub enum Ended {
@@ -77,22 +97,25 @@ pub async fn serve<D: Decide>(
     listener: TcpListener,
     authorizer: Arc<Authorizer<D>>,
     lifecycle: Lifecycle,
+    transport: Transport,
     options: ServerOptions,
 ) -> io::Result<Ended> {
-    serve_within(listener, authorizer, lifecycle, options, BODY_DEADLINE).await
+    let bodies = BodyLimits { deadline: BODY_DEADLINE, budget: Arc::new(Budget::new(MAX_UNFINISHED)) };
+    serve_within(listener, authorizer, lifecycle, transport, options, bodies).await
 }
 
-/// Serves with `body_deadline` as the time that a call's body may take.
+/// Serves with other limits of bodies.
 async fn serve_within<D: Decide>(
     listener: TcpListener,
     authorizer: Arc<Authorizer<D>>,
     lifecycle: Lifecycle,
+    transport: Transport,
     options: ServerOptions,
-    body_deadline: Duration,
+    bodies: BodyLimits,
 ) -> io::Result<Ended> {
-    let routes = Routes::new(authorizer, &lifecycle, body_deadline);
+    let routes = Routes::new(authorizer, &lifecycle, bodies);
     let workers = (0..options.workers.get())
-        .map(|number| Worker::start(number, routes.clone(), lifecycle.clone()))
+        .map(|number| Worker::start(number, routes.clone(), lifecycle.clone(), transport.clone()))
         .collect::<io::Result<Vec<_>>>()?;
     tokio::select! {
         () = accept(&listener, &workers) => {}
@@ -146,14 +169,19 @@ struct Worker {
 }
 
 impl Worker {
-    fn start<D: Decide>(number: usize, routes: Routes<D>, lifecycle: Lifecycle) -> io::Result<Self> {
+    fn start<D: Decide>(
+        number: usize,
+        routes: Routes<D>,
+        lifecycle: Lifecycle,
+        transport: Transport,
+    ) -> io::Result<Self> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let (streams, incoming) = mpsc::unbounded_channel();
         let (finish, finished) = oneshot::channel();
         let connections = Arc::<AtomicUsize>::default();
         let count = connections.clone();
         thread::Builder::new().name(format!("worker-{number}")).spawn(move || {
-            runtime.block_on(serve_connections(incoming, &count, &routes, &lifecycle));
+            runtime.block_on(serve_connections(incoming, &count, &routes, &lifecycle, &transport));
             // Nobody waits any more when the deadline has passed.
             let _ = finish.send(());
         })?;
@@ -177,13 +205,15 @@ async fn serve_connections<D: Decide>(
     count: &Arc<AtomicUsize>,
     routes: &Routes<D>,
     lifecycle: &Lifecycle,
+    transport: &Transport,
 ) {
     let mut open = JoinSet::new();
     loop {
         tokio::select! {
             stream = incoming.recv() => match stream {
                 Some(stream) => {
-                    open.spawn(serve_connection(stream, routes.clone(), lifecycle.clone(), Leave(count.clone())));
+                    let leave = Leave(count.clone());
+                    open.spawn(serve_stream(stream, routes.clone(), lifecycle.clone(), transport.clone(), leave));
                 }
                 None => break,
             },
@@ -202,11 +232,36 @@ impl Drop for Leave {
     }
 }
 
-async fn serve_connection<D: Decide>(stream: StdTcpStream, routes: Routes<D>, lifecycle: Lifecycle, _leave: Leave) {
+async fn serve_stream<D: Decide>(
+    stream: StdTcpStream,
+    routes: Routes<D>,
+    lifecycle: Lifecycle,
+    transport: Transport,
+    _leave: Leave,
+) {
     let stream = match TcpStream::from_std(stream) {
         Ok(stream) => stream,
         Err(error) => return tracing::warn!(%error, "cannot serve a connection"),
     };
+    let acceptor = match transport {
+        Transport::Plaintext => return serve_connection(stream, routes, lifecycle).await,
+        Transport::Tls(acceptor) => acceptor,
+    };
+    let peer = stream.peer_addr().ok();
+    let accepted = tokio::select! {
+        accepted = acceptor.accept(stream, peer) => accepted,
+        () = lifecycle.reached(Phase::Stopping) => None,
+    };
+    if let Some(stream) = accepted {
+        serve_connection(stream, routes, lifecycle).await;
+    }
+}
+
+async fn serve_connection<D, S>(stream: S, routes: Routes<D>, lifecycle: Lifecycle)
+where
+    D: Decide,
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
     let _open = routes.authorizer.metrics().connection_open();
     let service = service_fn(move |request| {
         let routes = routes.clone();
@@ -238,19 +293,19 @@ type TonicService = BoxCloneSyncService<Request<Incoming>, Response<tonic::body:
 /// The methods that are served.
 struct Routes<D> {
     authorizer: Arc<Authorizer<D>>,
-    body_deadline: Duration,
+    bodies: BodyLimits,
     others: Arc<[(&'static str, TonicService)]>,
 }
 
 impl<D> Clone for Routes<D> {
     fn clone(&self) -> Self {
-        Self { authorizer: self.authorizer.clone(), body_deadline: self.body_deadline, others: self.others.clone() }
+        Self { authorizer: self.authorizer.clone(), bodies: self.bodies.clone(), others: self.others.clone() }
     }
 }
 
 impl<D: Decide> Routes<D> {
     /// Must be called within a runtime, where a task keeps the reported health in step with the process.
-    fn new(authorizer: Arc<Authorizer<D>>, lifecycle: &Lifecycle, body_deadline: Duration) -> Self {
+    fn new(authorizer: Arc<Authorizer<D>>, lifecycle: &Lifecycle, bodies: BodyLimits) -> Self {
         let (reporter, health) = health_reporter();
         tokio::spawn(report_health(reporter, lifecycle.clone()));
         let reflection = || {
@@ -264,7 +319,7 @@ impl<D: Decide> Routes<D> {
             ("/grpc.reflection.v1.ServerReflection/", boxed(reflection().build_v1().expect(COMPILED))),
             ("/grpc.reflection.v1alpha.ServerReflection/", boxed(reflection().build_v1alpha().expect(COMPILED))),
         ];
-        Self { authorizer, body_deadline, others: others.into() }
+        Self { authorizer, bodies, others: others.into() }
     }
 
     async fn call(&self, request: Request<Incoming>) -> Response<GrpcBody> {
@@ -283,7 +338,7 @@ impl<D: Decide> Routes<D> {
 
     async fn check(&self, body: Incoming) -> Response<GrpcBody> {
         let _in_flight = self.authorizer.metrics().request_in_flight();
-        let reply = match grpc::receive(body, self.body_deadline).await {
+        let reply = match grpc::receive(body, self.bodies.deadline, &self.bodies.budget).await {
             Ok(message) => self.authorizer.check(&message),
             // The caller has gone, so nothing was decided, and what is sent reaches nobody.
             Err(error @ Unreceived::Stream(_)) => {

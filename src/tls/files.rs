@@ -10,7 +10,9 @@ use std::path::{Path, PathBuf};
 use aws_lc_rs::digest::{Context, SHA256};
 use thiserror::Error;
 
-use super::identity::{Identity, IdentityError, MAX_KEY_TEXT, Part};
+use super::clients::{CallerName, Clients, read_callers};
+use super::identity::{Identity, MAX_KEY_TEXT, Part};
+use super::server::Material;
 use crate::domain::encoding::bundle::MAX_TEXT;
 
 /// Which files.
@@ -20,6 +22,19 @@ pub struct TlsFiles {
     pub certificate: PathBuf,
     /// The key.
     pub key: PathBuf,
+    /// Which clients are accepted; `None`: all.
+    pub clients: Option<ClientFiles>,
+}
+
+/// What says which clients are accepted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClientFiles {
+    /// The authorities of their certificates.
+    pub authorities: PathBuf,
+    /// Names of which a client must have one. Without any, and without a list, the name does not matter.
+    pub allowed: Vec<CallerName>,
+    /// A list of more such names.
+    pub list: Option<PathBuf>,
 }
 
 /// Why files cannot be used.
@@ -39,7 +54,7 @@ pub enum FilesError {
         /// Which one.
         path: PathBuf,
         /// Why not.
-        source: IdentityError,
+        source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// Two do not fit each other.
     #[error("{} and {}: {source}", .certificate.display(), .key.display())]
@@ -49,7 +64,7 @@ pub enum FilesError {
         /// The key.
         key: PathBuf,
         /// Why not.
-        source: IdentityError,
+        source: Box<dyn std::error::Error + Send + Sync>,
     },
 }
 
@@ -59,18 +74,19 @@ pub(super) type Digest = [u8; 32];
 /// What was found in the files, and what could be made of it.
 pub(super) struct Found {
     pub digest: Digest,
-    pub result: Result<Identity, FilesError>,
+    pub result: Result<Material, FilesError>,
 }
 
 impl TlsFiles {
     /// Reads them.
-    pub fn load(&self) -> Result<Identity, FilesError> {
+    pub fn load(&self) -> Result<Material, FilesError> {
         self.make(&self.read()?)
     }
 
     /// Every file.
     pub(super) fn paths(&self) -> Vec<&Path> {
-        vec![&self.certificate, &self.key]
+        let clients = self.clients.iter().flat_map(|clients| [Some(&clients.authorities), clients.list.as_ref()]);
+        [&self.certificate, &self.key].into_iter().chain(clients.flatten()).map(PathBuf::as_path).collect()
     }
 
     /// Reads them; `None` when what is found is what was `judged` before.
@@ -101,14 +117,35 @@ impl TlsFiles {
         self.paths().into_iter().map(read).collect()
     }
 
-    fn make(&self, texts: &[Vec<u8>]) -> Result<Identity, FilesError> {
+    fn make(&self, texts: &[Vec<u8>]) -> Result<Material, FilesError> {
         let text = |at: usize| texts.get(at).map(Vec::as_slice).unwrap_or_default();
-        Identity::from_pem(text(0), text(1)).map_err(|source| match source.part() {
-            Part::Certificate => FilesError::Unfit { path: self.certificate.clone(), source },
-            Part::Key => FilesError::Unfit { path: self.key.clone(), source },
-            Part::Both => FilesError::Apart { certificate: self.certificate.clone(), key: self.key.clone(), source },
-        })
+        let identity = Identity::from_pem(text(0), text(1)).map_err(|source| match source.part() {
+            Part::Certificate => unfit(&self.certificate, source),
+            Part::Key => unfit(&self.key, source),
+            Part::Both => FilesError::Apart {
+                certificate: self.certificate.clone(),
+                key: self.key.clone(),
+                source: Box::new(source),
+            },
+        })?;
+        let clients = self.clients.as_ref().map(|clients| clients.make(text(2), text(3))).transpose()?;
+        Ok(Material { identity, clients })
     }
+}
+
+impl ClientFiles {
+    fn make(&self, authorities: &[u8], list: &[u8]) -> Result<Clients, FilesError> {
+        let mut allowed = self.allowed.clone();
+        if let Some(path) = &self.list {
+            allowed.extend(read_callers(list).map_err(|source| unfit(path, source))?);
+        }
+        let allowed = (!allowed.is_empty()).then_some(allowed);
+        Clients::from_pem(authorities, allowed).map_err(|source| unfit(&self.authorities, source))
+    }
+}
+
+fn unfit(path: &Path, source: impl std::error::Error + Send + Sync + 'static) -> FilesError {
+    FilesError::Unfit { path: path.to_owned(), source: Box::new(source) }
 }
 
 /// The longest file that is read: what is longer is refused by whoever parses it.

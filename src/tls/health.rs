@@ -13,6 +13,7 @@ use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 
+use super::accept::Outcome;
 use crate::domain::time::UnixTime;
 
 /// The health of every server with TLS.
@@ -39,6 +40,7 @@ pub struct ServerHealth {
     applied: AtomicU64,
     refused: AtomicU64,
     stale: AtomicBool,
+    handshakes: [AtomicU64; Outcome::ALL.len()],
 }
 
 impl ServerHealth {
@@ -49,6 +51,7 @@ impl ServerHealth {
             applied: AtomicU64::new(0),
             refused: AtomicU64::new(0),
             stale: AtomicBool::new(false),
+            handshakes: [const { AtomicU64::new(0) }; Outcome::ALL.len()],
         }
     }
 
@@ -72,6 +75,11 @@ impl ServerHealth {
     pub(super) fn refused(&self) {
         self.refused.fetch_add(1, Ordering::Relaxed);
         self.stale.store(true, Ordering::Relaxed);
+    }
+
+    /// Counts a handshake.
+    pub(super) fn handshake(&self, outcome: Outcome) {
+        self.handshakes[outcome as usize].fetch_add(1, Ordering::Relaxed);
     }
 
     /// Says that the files are again as they were when they could last be used.
@@ -108,6 +116,15 @@ impl Collector for Exported {
             "Whether the files of a port's certificates cannot be used as they are now, so that what was read before goes on",
             &|server| i64::from(server.stale.load(Ordering::Relaxed)),
         )?;
+        let mut handshakes =
+            encoder.encode_descriptor("tls_handshakes", "TLS handshakes, by outcome", None, MetricType::Counter)?;
+        for server in &servers {
+            for (outcome, count) in Outcome::ALL.iter().zip(&server.handshakes) {
+                let outcome = format!("{outcome:?}");
+                let labels = [("server", server.name), ("outcome", outcome.as_str())];
+                ConstCounter::new(count.load(Ordering::Relaxed)).encode(handshakes.encode_family(&labels)?)?;
+            }
+        }
         let mut reloads = encoder.encode_descriptor(
             "tls_reloads",
             "Changes of the files of a port's certificates, by outcome",

@@ -1,12 +1,14 @@
 //! TLS for the ports that certgate serves.
 //!
-//! Owns: reading a certificate chain with its key ([`identity`]), from memory or from files ([`files`]); the configuration
-//! that the next handshake uses, replaced as a whole while connections go on ([`server`]); following the files
-//! ([`watch`]); and what metrics tell about all of it ([`health`]). Sockets, and what is said inside of a connection, are
-//! the business of the port.
+//! Owns: reading a certificate chain with its key ([`identity`]) and which clients are accepted ([`clients`]), from memory
+//! or from files ([`files`]); the configuration that the next handshake uses, replaced as a whole while connections go on
+//! ([`server`]); the handshakes ([`accept`]); following the files ([`watch`]); and what metrics tell about all of it
+//! ([`health`]). Sockets, and what is said inside of a connection, are the business of the port.
 //!
 //! Every adapter may use this module; it uses none of them.
 
+pub mod accept;
+pub mod clients;
 pub mod files;
 pub mod health;
 pub mod identity;

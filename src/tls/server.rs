@@ -11,8 +11,30 @@ use rustls::ServerConfig;
 use rustls::server::NoServerSessionStorage;
 use rustls::sign::SingleCertAndKey;
 
+use super::clients::Clients;
 use super::health::ServerHealth;
 use super::identity::{Identity, provider};
+
+/// What a server presents and whom it accepts.
+#[derive(Clone, Debug)]
+pub struct Material {
+    /// What it presents.
+    pub identity: Identity,
+    /// Whom it accepts; `None`: anybody, without asking for a certificate.
+    pub clients: Option<Clients>,
+}
+
+impl From<&Identity> for Material {
+    fn from(identity: &Identity) -> Self {
+        Self { identity: identity.clone(), clients: None }
+    }
+}
+
+impl From<&Self> for Material {
+    fn from(material: &Self) -> Self {
+        material.clone()
+    }
+}
 
 /// A server's side of TLS 1.2 and 1.3.
 pub struct TlsServer {
@@ -22,18 +44,20 @@ pub struct TlsServer {
 }
 
 impl TlsServer {
-    /// A server that presents `identity` and speaks the application protocols `alpn`, the preferred one first. A client
-    /// that offers none of them is refused; one that offers nothing is not.
-    pub fn new(identity: &Identity, alpn: &[&[u8]], health: Arc<ServerHealth>) -> Self {
+    /// A server of `material` that speaks the application protocols `alpn`, the preferred one first. A client that offers
+    /// only others is refused; one that offers nothing is not.
+    pub fn new(material: impl Into<Material>, alpn: &[&[u8]], health: Arc<ServerHealth>) -> Self {
+        let material = material.into();
         let alpn: Vec<Vec<u8>> = alpn.iter().map(|protocol| protocol.to_vec()).collect();
-        health.presents(identity.not_after());
-        Self { current: ArcSwap::new(config(identity, &alpn)), alpn, health }
+        health.presents(material.identity.not_after());
+        Self { current: ArcSwap::new(config(&material, &alpn)), alpn, health }
     }
 
-    /// Presents `identity` from the next handshake on.
-    pub fn replace(&self, identity: &Identity) {
-        self.current.store(config(identity, &self.alpn));
-        self.health.presents(identity.not_after());
+    /// Uses `material` from the next handshake on.
+    pub fn replace(&self, material: impl Into<Material>) {
+        let material = material.into();
+        self.current.store(config(&material, &self.alpn));
+        self.health.presents(material.identity.not_after());
     }
 
     /// What the next handshake uses.
@@ -53,12 +77,16 @@ impl fmt::Debug for TlsServer {
     }
 }
 
-fn config(identity: &Identity, alpn: &[Vec<u8>]) -> Arc<ServerConfig> {
-    let mut config = ServerConfig::builder_with_provider(provider())
+fn config(material: &Material, alpn: &[Vec<u8>]) -> Arc<ServerConfig> {
+    let builder = ServerConfig::builder_with_provider(provider())
         .with_safe_default_protocol_versions()
-        .expect("the provider has cipher suites for TLS 1.2 and 1.3")
-        .with_no_client_auth()
-        .with_cert_resolver(Arc::new(SingleCertAndKey::from(identity.certified_key())));
+        .expect("the provider has cipher suites for TLS 1.2 and 1.3");
+    let builder = match &material.clients {
+        Some(clients) => builder.with_client_cert_verifier(clients.verifier()),
+        None => builder.with_no_client_auth(),
+    };
+    let identity = material.identity.certified_key();
+    let mut config = builder.with_cert_resolver(Arc::new(SingleCertAndKey::from(identity)));
     config.alpn_protocols = alpn.to_vec();
     // A resumed session would not verify the client's certificate again. Callers keep their connections, so that little is
     // lost.

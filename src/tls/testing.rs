@@ -7,7 +7,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rcgen::{CertificateParams, DnType, KeyPair};
-use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, RootCertStore, SupportedProtocolVersion};
 use tokio::io::DuplexStream;
 use tokio_rustls::{TlsAcceptor, TlsConnector, client, server};
@@ -58,6 +59,25 @@ pub fn client(trusts: &[&CertificateDer<'static>], versions: &[&'static Supporte
     builder.with_root_certificates(roots).with_no_client_auth()
 }
 
+/// A client that believes in `trusts` and presents `presents`.
+pub fn client_as(
+    trusts: &CertificateDer<'static>,
+    presents: Option<&Pair>,
+    version: &'static SupportedProtocolVersion,
+) -> ClientConfig {
+    let mut roots = RootCertStore::empty();
+    roots.add(trusts.clone()).unwrap();
+    let builder = ClientConfig::builder_with_provider(provider()).with_protocol_versions(&[version]).unwrap();
+    let builder = builder.with_root_certificates(roots);
+    match presents {
+        None => builder.with_no_client_auth(),
+        Some(pair) => {
+            let key = PrivateKeyDer::from_pem_slice(pair.key.as_bytes()).unwrap();
+            builder.with_client_auth_cert(vec![pair.der.clone()], key).unwrap()
+        }
+    }
+}
+
 type Ends = (io::Result<client::TlsStream<DuplexStream>>, io::Result<server::TlsStream<DuplexStream>>);
 
 /// A handshake of `client` with what `server` uses now.
@@ -106,6 +126,6 @@ impl Mount {
     }
 
     pub fn files(&self) -> TlsFiles {
-        TlsFiles { certificate: self.path("tls.crt"), key: self.path("tls.key") }
+        TlsFiles { certificate: self.path("tls.crt"), key: self.path("tls.key"), clients: None }
     }
 }

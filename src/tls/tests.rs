@@ -6,9 +6,12 @@ use rcgen::{KeyPair, PKCS_ECDSA_P384_SHA384, PKCS_ED25519, PKCS_RSA_SHA256};
 use rustls::version::{TLS12, TLS13};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
+use super::accept::Acceptor;
+use super::clients::Clients;
+use super::files::ClientFiles;
 use super::health::{Exported, TlsHealth};
 use super::identity::{Identity, Part};
-use super::server::TlsServer;
+use super::server::{Material, TlsServer};
 use super::testing::{Mount, Pair, client, shake, until};
 use super::watch::{Notice, WatchOptions, follow};
 use crate::domain::der::{Reader, tag};
@@ -240,4 +243,118 @@ fn files_that_cannot_be_used_are_named() {
     mount.swap(&[("tls.crt", &one.certificate), ("tls.key", "nonsense")]);
     let error = load(mount.files());
     assert!(error.contains("tls.key: no `-----BEGIN"), "{error}");
+}
+
+fn handshakes(health: &Arc<TlsHealth>, outcome: &str) -> i64 {
+    value(health, &format!(r#"certgate_tls_handshakes_total{{server="test",outcome="{outcome}"}}"#))
+}
+
+#[tokio::test]
+async fn handshakes_have_a_deadline_and_a_bound() {
+    let pair = Pair::new("one");
+    let health = Arc::new(TlsHealth::default());
+    let server = Arc::new(TlsServer::new(&identity(&pair), &[b"h2"], health.server("test")));
+    let acceptor = Arc::new(Acceptor::within(server, 1, Duration::from_millis(200)));
+    let (_silent, far) = tokio::io::duplex(1024);
+    let stalled = tokio::spawn({
+        let acceptor = acceptor.clone();
+        async move { acceptor.accept(far, None).await.is_some() }
+    });
+    // The current-thread runtime begins the other task first.
+    tokio::task::yield_now().await;
+    let (mut turned_away, far) = tokio::io::duplex(1024);
+    assert!(acceptor.accept(far, None).await.is_none());
+    assert_eq!(turned_away.read(&mut [0; 1]).await.unwrap(), 0, "it is closed");
+    assert_eq!((handshakes(&health, "TooMany"), handshakes(&health, "TimedOut")), (1, 0));
+    assert!(!stalled.await.unwrap());
+    assert_eq!(handshakes(&health, "TimedOut"), 1);
+
+    let (mut plaintext, far) = tokio::io::duplex(1024);
+    plaintext.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").await.unwrap();
+    assert!(acceptor.accept(far, None).await.is_none());
+    assert_eq!(handshakes(&health, "NotTls"), 1);
+    let (gone, far) = tokio::io::duplex(1024);
+    drop(gone);
+    assert!(acceptor.accept(far, None).await.is_none());
+    assert_eq!(handshakes(&health, "Aborted"), 1);
+    assert_eq!(handshakes(&health, "Completed"), 0);
+}
+
+#[tokio::test]
+async fn a_client_needs_a_certificate_with_a_name_on_the_list() {
+    let (own, caller, stranger) = (Pair::new("server"), Pair::new("caller"), Pair::new("stranger"));
+    let health = Arc::new(TlsHealth::default());
+    // Every pair has the same DNS name, and is its own authority.
+    let accepting = |allowed: Option<&str>| {
+        let allowed = allowed.map(|name| vec![name.parse().unwrap()]);
+        let clients = Clients::from_pem(caller.certificate.as_bytes(), allowed).unwrap();
+        Material { identity: identity(&own), clients: Some(clients) }
+    };
+    let server = Arc::new(TlsServer::new(accepting(None), &[b"h2"], health.server("test")));
+    let acceptor = Acceptor::new(server.clone());
+    let shake = async |pair: Option<&Pair>, version| {
+        let client = super::testing::client_as(&own.der, pair, version);
+        let (near, far) = tokio::io::duplex(64 * 1024);
+        let name = rustls::pki_types::ServerName::try_from(super::testing::NAME).unwrap();
+        let connect = async {
+            // In TLS 1.3 the client is done before the server has judged it: the first octet tells.
+            let mut near = tokio_rustls::TlsConnector::from(Arc::new(client)).connect(name, near).await?;
+            near.read(&mut [0; 1]).await
+        };
+        let accept = async {
+            match acceptor.accept(far, None).await {
+                Some(mut far) => far.write_all(b"!").await.is_ok(),
+                None => false,
+            }
+        };
+        let (connected, accepted) = tokio::join!(connect, accept);
+        assert_eq!(matches!(connected, Ok(1)), accepted, "{connected:?}");
+        accepted
+    };
+    for (round, version) in [&TLS12, &TLS13].into_iter().enumerate() {
+        let count = |outcome| handshakes(&health, outcome) - i64::try_from(round).unwrap();
+        server.replace(accepting(None));
+        assert!(shake(Some(&caller), version).await);
+        assert!(!shake(None, version).await);
+        assert_eq!(count("NoCertificate"), 1);
+        assert!(!shake(Some(&stranger), version).await);
+        assert_eq!(count("CertificateRefused"), 1);
+        server.replace(accepting(Some("other.example.test")));
+        assert!(!shake(Some(&caller), version).await);
+        assert_eq!(count("CallerNotAllowed"), 1);
+        server.replace(accepting(Some(super::testing::NAME)));
+        assert!(shake(Some(&caller), version).await);
+    }
+    assert_eq!(handshakes(&health, "Completed"), 4);
+}
+
+#[test]
+fn authorities_and_lists_are_followed_too() {
+    let (own, caller) = (Pair::new("server"), Pair::new("caller"));
+    let files = |authority: &str, list: &str| {
+        [("tls.crt", own.certificate.clone()), ("tls.key", own.key.clone())]
+            .into_iter()
+            .chain([("ca.crt", authority.to_owned()), ("callers", list.to_owned())])
+            .collect::<Vec<_>>()
+    };
+    let swap = |mount: &mut Mount, files: Vec<(&'static str, String)>| {
+        mount.swap(&files.iter().map(|(name, text)| (*name, text.as_str())).collect::<Vec<_>>());
+    };
+    let first = files(&caller.certificate, "a.example\n");
+    let mut mount = Mount::new(&first.iter().map(|(name, text)| (*name, text.as_str())).collect::<Vec<_>>());
+    let mut tls = mount.files();
+    tls.clients =
+        Some(ClientFiles { authorities: mount.path("ca.crt"), allowed: Vec::new(), list: Some(mount.path("callers")) });
+    let health = Arc::new(TlsHealth::default());
+    let options = WatchOptions { notice: Notice::Events, poll: Duration::from_secs(3600) };
+    let _server = follow(tls, &[b"h2"], health.server("test"), options).unwrap();
+    swap(&mut mount, files(&caller.certificate, "a.example\nb.example\n"));
+    until("the longer list", || value(&health, APPLIED) == 1);
+    swap(&mut mount, files(&own.certificate, "a.example\nb.example\n"));
+    until("the other authority", || value(&health, APPLIED) == 2);
+    swap(&mut mount, files(&own.certificate, "# nobody\n"));
+    until("an empty list would lock everybody out by mistake", || value(&health, REFUSED) == 1);
+    swap(&mut mount, files("", "a.example\n"));
+    until("no authority", || value(&health, REFUSED) == 2);
+    assert_eq!(value(&health, STALE), 1);
 }

@@ -77,9 +77,9 @@ pub fn follow(
     options: WatchOptions,
 ) -> Result<Arc<TlsServer>, FollowError> {
     let Found { digest, result } = files.look(None).expect("nothing is judged yet, so all is news");
-    let identity = result?;
-    let server = Arc::new(TlsServer::new(&identity, alpn, health));
-    tell(&server, &identity, "serving TLS");
+    let material = result?;
+    let server = Arc::new(TlsServer::new(&material, alpn, health));
+    tell(&server, &material.identity, "serving TLS");
     let follower = Follower {
         files,
         server: Arc::downgrade(&server),
@@ -87,7 +87,7 @@ pub fn follow(
         options,
         serves: digest,
         refused: None,
-        validity: Validity::of(&identity),
+        validity: Validity::of(&material.identity),
     };
     thread::Builder::new().name("tls-files".to_owned()).spawn(move || follower.run())?;
     Ok(server)
@@ -148,12 +148,12 @@ impl Follower {
                     tracing::info!(server = server.health().name(), "the TLS files are again those that are served");
                 }
             }
-            Ok(identity) => {
-                server.replace(&identity);
+            Ok(material) => {
+                server.replace(&material);
                 server.health().applied();
                 (self.serves, self.refused) = (found.digest, None);
-                self.validity = Validity::of(&identity);
-                tell(server, &identity, "TLS certificate replaced; connections go on");
+                self.validity = Validity::of(&material.identity);
+                tell(server, &material.identity, "the TLS files changed and are used from the next handshake on");
             }
             Err(error) => {
                 server.health().refused();
@@ -273,10 +273,11 @@ impl Watched {
         });
         self.watcher = watcher.ok();
         // A directory may have vanished since it was seen, as the former version of a mounted Secret does.
-        self.complete = self.watcher.as_mut().is_some_and(|watcher| {
-            let watch = |path: &PathBuf| watcher.watch(path, RecursiveMode::NonRecursive).is_ok();
-            directories.keys().map(watch).fold(true, |all, watched| all && watched)
-        });
+        self.complete = self.watcher.is_some();
+        for path in directories.keys() {
+            let watch = |watcher: &mut RecommendedWatcher| watcher.watch(path, RecursiveMode::NonRecursive).is_ok();
+            self.complete &= self.watcher.as_mut().is_some_and(watch);
+        }
         self.directories = directories;
     }
 

@@ -361,8 +361,11 @@ fn a_second_proxy_behind_the_first() {
         let world = World::start_listeners(pki, &documents(texts.iter().map(String::as_str)), listeners).await;
 
         let next = |name: &str| {
-            let tls =
-                UpstreamTls { identity: edge_inside.clone(), anchors: mesh.pem(), sni: "inner.mesh.test".to_owned() };
+            let tls = UpstreamTls {
+                identity: Some(edge_inside.clone()),
+                anchors: mesh.pem(),
+                sni: "inner.mesh.test".to_owned(),
+            };
             Cluster::next_proxy(name, world.envoy.address(name), tls)
         };
         let outside = Listener::https("outside", &edge_outside, &world.pki.root.pem())

@@ -17,6 +17,7 @@ mod mapping;
 mod program;
 mod reload;
 mod selection;
+mod tls;
 mod trust;
 
 use std::future::Future;

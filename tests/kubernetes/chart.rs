@@ -44,6 +44,21 @@ const VARIANTS: &[(&str, &[&str])] = &[
         ],
     ),
     (
+        "TLS with callers",
+        &[
+            "--set",
+            "grpcTls.enabled=true",
+            "--set",
+            "grpcTls.secretName=certgate-tls",
+            "--set",
+            "grpcTls.clientCaSecret=mesh-ca",
+            "--set",
+            "grpcTls.clientCaKey=ca.crt",
+            "--set",
+            "grpcTls.allowedCallers={spiffe://cluster.local/ns/istio-system/sa/gateway,envoy.example}",
+        ],
+    ),
+    (
         "everything",
         &[
             "--set",
@@ -77,7 +92,15 @@ fn every_rendered_object_is_one_that_the_server_takes() {
             let dry = [&["install", "certgate", CHART, "-n", "system", "--dry-run=server"], *values].concat();
             must(helm(&cluster, &dry));
         }
-        for wrong in ["replicas=0", "relpicas=2", "drain.delay=soon", "status.writing=true", "scope.namespaces={A}"] {
+        for wrong in [
+            "replicas=0",
+            "relpicas=2",
+            "drain.delay=soon",
+            "status.writing=true",
+            "scope.namespaces={A}",
+            "grpcTls.enabled=true",
+            "grpcTls.allowedCallers={envoy.example}",
+        ] {
             let output = helm(&cluster, &["template", "certgate", CHART, "--set", wrong]);
             assert!(!output.status.success(), "{wrong} was taken");
         }

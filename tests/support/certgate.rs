@@ -14,7 +14,7 @@ use super::wait::{PATIENCE, until};
 /// A certgate server over a directory of policies.
 pub struct Certgate {
     process: Process,
-    options: Vec<&'static str>,
+    options: Vec<String>,
     policies: PathBuf,
     listen: PortLease,
     admin: PortLease,
@@ -43,7 +43,7 @@ impl Certgate {
     }
 
     /// Starts one with further options of `serve` and awaits its readiness.
-    pub async fn start_with(policies: &Path, options: &[&'static str]) -> Self {
+    pub async fn start_with(policies: &Path, options: &[&str]) -> Self {
         let mut certgate = Self::spawn_with(policies, options);
         certgate.ready().await;
         certgate
@@ -54,11 +54,12 @@ impl Certgate {
         Self::spawn_with(policies, &[])
     }
 
-    fn spawn_with(policies: &Path, options: &[&'static str]) -> Self {
+    fn spawn_with(policies: &Path, options: &[&str]) -> Self {
         let (listen, admin) = (PortLease::take(), PortLease::take());
         let directory = TempDir::with_prefix("certgate-").expect("a temporary directory can be made");
-        let process = serve(policies, &listen, &admin, &directory, options);
-        Self { process, options: options.to_vec(), policies: policies.to_owned(), listen, admin, directory }
+        let options: Vec<String> = options.iter().map(|option| (*option).to_owned()).collect();
+        let process = serve(policies, &listen, &admin, &directory, &options);
+        Self { process, options, policies: policies.to_owned(), listen, admin, directory }
     }
 
     /// Awaits readiness.
@@ -116,13 +117,7 @@ impl Certgate {
     }
 }
 
-fn serve(
-    policies: &Path,
-    listen: &PortLease,
-    admin: &PortLease,
-    directory: &TempDir,
-    options: &[&'static str],
-) -> Process {
+fn serve(policies: &Path, listen: &PortLease, admin: &PortLease, directory: &TempDir, options: &[String]) -> Process {
     let mut command = Command::new(binary());
     command.arg("serve").arg("--policies").arg(policies);
     command.arg("--listen").arg(listen.address().to_string());

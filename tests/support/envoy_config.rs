@@ -134,6 +134,8 @@ pub enum Resumption {
 /// The ext_authz filter.
 #[derive(Clone, Debug)]
 pub struct Authorization {
+    /// Who is asked.
+    pub cluster: String,
     pub failure: FailureMode,
     pub peer_certificate: PeerCertificate,
     pub headers: RawHeaders,
@@ -193,7 +195,8 @@ pub enum HealthChecks {
 /// A cluster's side of TLS.
 #[derive(Clone, Debug)]
 pub struct UpstreamTls {
-    pub identity: Identity,
+    /// What it presents, if anything.
+    pub identity: Option<Identity>,
     pub anchors: String,
     pub sni: String,
 }
@@ -368,6 +371,7 @@ impl DownstreamTls {}
 impl Default for Authorization {
     fn default() -> Self {
         Self {
+            cluster: AUTHZ.to_owned(),
             failure: FailureMode::Deny,
             peer_certificate: PeerCertificate::Included,
             headers: RawHeaders::Lines,
@@ -382,6 +386,11 @@ impl Default for Authorization {
 impl Authorization {}
 
 impl Cluster {
+    /// Authorizers behind TLS.
+    pub fn authorizers(name: &str, address: SocketAddr, tls: UpstreamTls) -> Self {
+        Self { http2: true, ..Self::next_proxy(name, address, tls) }
+    }
+
     /// A cluster behind TLS at one address: the next proxy.
     pub fn next_proxy(name: &str, address: SocketAddr, tls: UpstreamTls) -> Self {
         Self {

@@ -63,10 +63,14 @@ struct Running {
 }
 
 async fn start(workers: usize, drain_deadline: Duration) -> Running {
-    start_within(workers, drain_deadline, BODY_DEADLINE).await
+    start_within(workers, drain_deadline, Transport::Plaintext, bodies(MAX_UNFINISHED)).await
 }
 
-async fn start_within(workers: usize, drain_deadline: Duration, body_deadline: Duration) -> Running {
+fn bodies(unfinished: usize) -> BodyLimits {
+    BodyLimits { deadline: BODY_DEADLINE, budget: Arc::new(Budget::new(unfinished)) }
+}
+
+async fn start_within(workers: usize, drain_deadline: Duration, transport: Transport, bodies: BodyLimits) -> Running {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let authorizer = Arc::new(Authorizer::new(Arc::new(Metrics::new()), || UnixTime::from_secs(0), 0));
@@ -74,7 +78,7 @@ async fn start_within(workers: usize, drain_deadline: Duration, body_deadline: D
     authorizer.publish(gate.clone());
     let lifecycle = Lifecycle::new();
     let options = ServerOptions { workers: NonZeroUsize::new(workers).unwrap(), drain_deadline };
-    let ended = tokio::spawn(serve_within(listener, authorizer.clone(), lifecycle.clone(), options, body_deadline));
+    let ended = tokio::spawn(serve_within(listener, authorizer.clone(), lifecycle.clone(), transport, options, bodies));
     Running { address, gate, authorizer, lifecycle, ended }
 }
 
@@ -154,18 +158,56 @@ async fn a_burst_on_one_connection_is_answered() {
 
 #[tokio::test]
 async fn a_body_that_never_ends_is_denied_at_its_deadline() {
-    let running = start_within(1, PATIENCE, Duration::from_millis(20)).await;
-    let mut client = tonic::client::Grpc::new(running.channel().await);
+    let bodies = BodyLimits { deadline: Duration::from_millis(20), ..bodies(MAX_UNFINISHED) };
+    let running = start_within(1, PATIENCE, Transport::Plaintext, bodies).await;
+    let call = check_without_end(running.channel().await, 100_000);
+    let response = tokio::time::timeout(PATIENCE, call).await.expect("an end");
+    assert_eq!(status(&response), 403);
+    let metrics = running.authorizer.metrics().render();
+    assert!(metrics.contains("certgate_unreadable_requests_total 1\n"), "{metrics}");
+}
+
+/// Sends a message of about this size, and never the end of the call's body.
+async fn check_without_end(channel: Channel, padding: usize) -> CheckResponse {
+    let mut client = tonic::client::Grpc::new(channel);
     client.ready().await.unwrap();
     let codec = tonic_prost::ProstCodec::<CheckRequest, CheckResponse>::default();
-    let whole = tonic::codegen::tokio_stream::once(request("/", 100_000));
+    let whole = tonic::codegen::tokio_stream::once(request("/", padding));
     let unfinished = tonic::codegen::tokio_stream::StreamExt::chain(whole, tonic::codegen::tokio_stream::pending());
     let path = http::uri::PathAndQuery::from_static(CHECK_PATH);
     let call = client.client_streaming(tonic::Request::new(unfinished), path, codec);
-    let response = tokio::time::timeout(PATIENCE, call).await.expect("an end").expect("an answer, not a failed call");
-    assert_eq!(status(response.get_ref()), 403);
+    call.await.expect("an answer, not a failed call").into_inner()
+}
+
+#[tokio::test]
+async fn unfinished_messages_of_all_connections_share_their_room() {
+    // Room for one of these, with what its buffer grows by, and not for two.
+    let bodies = BodyLimits { deadline: PATIENCE, ..bodies(1_750_000) };
+    let budget = bodies.budget.clone();
+    let running = start_within(2, PATIENCE, Transport::Plaintext, bodies).await;
+    let held = tokio::spawn(check_without_end(running.channel().await, 900_000));
+    let arrived = async {
+        while budget.held() < 900_000 {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, arrived).await.expect("the first message arrives but for its end");
+    for (padding, unreadable) in [(900_000, 1), (100, 1), (900_000, 2)] {
+        let answer = running.client().await.check(request("/", padding)).await.expect("an answer, not a failed call");
+        assert_eq!(status(answer.get_ref()), 403);
+        let metrics = running.authorizer.metrics().render();
+        assert!(metrics.contains(&format!("certgate_unreadable_requests_total {unreadable}\n")), "{padding}");
+    }
+    held.abort();
+    let given_back = async {
+        while budget.held() > 0 {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, given_back).await.expect("what a caller held that has gone is free");
+    running.client().await.check(request("/", 900_000)).await.unwrap();
     let metrics = running.authorizer.metrics().render();
-    assert!(metrics.contains("certgate_unreadable_requests_total 1\n"), "{metrics}");
+    assert!(metrics.contains("certgate_unreadable_requests_total 2\n"), "{metrics}");
 }
 
 #[tokio::test]

@@ -6,9 +6,9 @@ use std::path::Path;
 use serde_json::{Map, Value, json};
 
 use super::{
-    AUTHZ, Authorization, ClientCertificates, Cluster, Config, Details, DownstreamTls, FailureMode, Format,
-    ForwardClientCert, HealthChecks, Http, Listener, Mutations, Paths, PeerCertificate, Protocol, RawHeaders,
-    Resumption, Route, UPSTREAM, Underscores,
+    Authorization, ClientCertificates, Cluster, Config, Details, DownstreamTls, FailureMode, Format, ForwardClientCert,
+    HealthChecks, Http, Listener, Mutations, Paths, PeerCertificate, Protocol, RawHeaders, Resumption, Route, UPSTREAM,
+    Underscores,
 };
 use crate::support::pki::Identity;
 
@@ -206,7 +206,7 @@ impl Authorization {
     fn grpc_service(&self) -> Value {
         let mut service = json!({
             "timeout": self.timeout,
-            "envoy_grpc": {"cluster_name": AUTHZ, "authority": "authz.example.test"},
+            "envoy_grpc": {"cluster_name": self.cluster, "authority": "authz.example.test"},
         });
         if let (true, Some(service)) = (self.retries > 0, service.as_object_mut()) {
             let policy = json!({
@@ -259,7 +259,7 @@ impl Cluster {
                 "@type": "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext",
                 "sni": tls.sni,
                 "common_tls_context": {
-                    "tls_certificates": [tls_certificate(&tls.identity)],
+                    "tls_certificates": tls.identity.iter().map(tls_certificate).collect::<Vec<_>>(),
                     "validation_context": {"trusted_ca": inline(&tls.anchors)},
                 },
             });
