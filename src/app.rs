@@ -2,6 +2,7 @@
 //!
 //! Owns the order of start and end, and which thread does what. Adapters do not know one another; they meet here.
 
+pub mod admission;
 pub mod cluster;
 pub mod policies;
 
@@ -21,6 +22,7 @@ use crate::envoy::server::{self, Ended, ServerOptions, Transport};
 use crate::envoy::service::{Authorizer, system_clock};
 use crate::explain::{self, Explanation, Question, QuestionError, RemoteError};
 use crate::file::report::Class;
+use crate::kubernetes::admission::metrics::AdmissionMetrics;
 use crate::kubernetes::cluster::ClusterError;
 use crate::kubernetes::health::{Exported, Health};
 use crate::lifecycle::{Lifecycle, Phase, Signals};
@@ -48,6 +50,9 @@ pub enum ServeError {
     /// The cluster.
     #[error(transparent)]
     Cluster(#[from] ClusterError),
+    /// The certificate of the admission webhook.
+    #[error("admission webhook: {0}")]
+    Admission(FollowError),
     /// Threads, signals.
     #[error("cannot start: {0}")]
     Start(#[from] io::Error),
@@ -62,10 +67,14 @@ pub fn serve(config: &ServeConfig) -> Result<(), ServeError> {
     }
     let tls = Arc::new(TlsHealth::default());
     metrics.register(Box::new(health::Exported(tls.clone())));
+    let reviews = Arc::new(AdmissionMetrics::default());
+    if config.admission.is_some() {
+        metrics.register(Box::new(admission::Exported(reviews.clone())));
+    }
     let metrics = Arc::new(metrics);
     let _log = telemetry::init(config.log_format, &config.log_filter, metrics.log_lines_dropped())?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let ended = runtime.block_on(run(config, &metrics, &health, &tls));
+    let ended = runtime.block_on(run(config, &metrics, &health, &tls, &reviews));
     // What still runs after the deadline is not waited for.
     runtime.shutdown_background();
     ended
@@ -76,6 +85,7 @@ async fn run(
     metrics: &Arc<Metrics>,
     health: &Arc<Health>,
     tls: &TlsHealth,
+    reviews: &Arc<AdmissionMetrics>,
 ) -> Result<(), ServeError> {
     let mut signals = Signals::install()?;
     let transport = match &config.tls {
@@ -125,7 +135,17 @@ async fn run(
             policies::watch(loader, authorizer.clone(), metrics.clone())?;
         }
         PolicySource::Cluster(options) => {
-            let first = cluster::follow(options.clone(), authorizer.clone(), metrics.clone(), health.clone())?;
+            let feed = match &config.admission {
+                None => None,
+                Some(admission) => {
+                    let listener = admission::bind(admission.listen)
+                        .map_err(|error| ServeError::Listen(admission.listen, error))?;
+                    let scope = options.scope.clone();
+                    let started = admission::start(listener, admission, scope, reviews.clone(), tls);
+                    Some(started.map_err(ServeError::Admission)?)
+                }
+            };
+            let first = cluster::follow(options.clone(), authorizer.clone(), metrics.clone(), health.clone(), feed)?;
             tokio::select! {
                 first = first => first.map_err(io::Error::other)??,
                 signal = signals.next() => {

@@ -10,6 +10,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
@@ -17,11 +18,13 @@ use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand,
 use crate::app::{self, ServeError};
 use crate::commands::health::{self, HealthArgs};
 use crate::commands::verify::{self, VerifyArgs};
-use crate::config::{ExplainEndpoint, PolicySource, ServeConfig, default_workers, replica_name};
+use crate::config::{AdmissionConfig, ExplainEndpoint, PolicySource, ServeConfig, default_workers, replica_name};
 use crate::domain::duration::GoDuration;
 use crate::domain::reason;
 use crate::explain::{self, HeaderLine, Question, certificates_to_pem};
 use crate::file;
+use crate::kubernetes::admission::certificate::Terms;
+use crate::kubernetes::admission::issuer::IssuerOptions;
 use crate::kubernetes::cluster::{ClusterOptions, StatusWriting};
 use crate::kubernetes::crd;
 use crate::kubernetes::status::lease::LeaseOptions;
@@ -59,7 +62,7 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Answer Envoy's authorization requests by the policies of a directory or a Kubernetes cluster.
-    Serve(ServeArgs),
+    Serve(Box<ServeArgs>),
     /// Read the policies of a directory or file and print every error.
     Check(CheckArgs),
     /// Show how one request is decided, step by step. Exit code 0: it passes, 1: it is denied, 2: there is
@@ -108,6 +111,35 @@ struct ServeArgs {
     /// Where /livez, /readyz, /metrics and /explain are served (HTTP).
     #[arg(long, value_name = "ADDRESS", env = "CERTGATE_ADMIN_LISTEN", default_value = "127.0.0.1:9091")]
     admin_listen: SocketAddr,
+    /// Where the API server has edits reviewed (HTTPS, /validate). Omitted: nowhere.
+    #[arg(long, value_name = "ADDRESS", env = "CERTGATE_ADMISSION_LISTEN", requires = "kubernetes")]
+    admission_listen: Option<SocketAddr>,
+    /// The certificate of the admission webhook, in PEM; the file is followed.
+    #[arg(long, value_name = "FILE", env = "CERTGATE_ADMISSION_CERTIFICATE", requires_all = ["admission_listen", "admission_key"])]
+    admission_certificate: Option<PathBuf>,
+    /// The key of that certificate, in PEM.
+    #[arg(long, value_name = "FILE", env = "CERTGATE_ADMISSION_KEY", requires = "admission_certificate")]
+    admission_key: Option<PathBuf>,
+    /// The Secret in which certgate keeps a certificate for the admission webhook that it makes and renews itself.
+    #[arg(long, value_name = "NAMESPACE/NAME", env = "CERTGATE_ADMISSION_SECRET", value_parser = parse_lease,
+        requires_all = ["admission_listen", "admission_hosts"], conflicts_with = "admission_certificate")]
+    admission_secret: Option<(String, String)>,
+    /// The ValidatingWebhookConfiguration that is to believe it.
+    #[arg(long, value_name = "NAME", env = "CERTGATE_ADMISSION_CONFIGURATION", requires = "admission_secret")]
+    admission_configuration: Option<String>,
+    /// A name or address of the webhook for that certificate; may be repeated.
+    #[arg(
+        long = "admission-host",
+        id = "admission_hosts",
+        value_name = "NAME",
+        env = "CERTGATE_ADMISSION_HOSTS",
+        value_delimiter = ',',
+        requires = "admission_secret"
+    )]
+    admission_hosts: Vec<String>,
+    /// How long that certificate is valid; it is renewed when a third of it is left.
+    #[arg(long, value_name = "DURATION", env = "CERTGATE_ADMISSION_LIFETIME", default_value = "2160h")]
+    admission_lifetime: GoDuration,
     /// Threads that decide [default: one for each processor].
     #[arg(long, value_name = "N", env = "CERTGATE_THREADS")]
     threads: Option<NonZeroUsize>,
@@ -262,7 +294,7 @@ pub fn run(args: impl IntoIterator<Item = std::ffi::OsString>) -> Exit {
         }
     };
     match cli.command {
-        Command::Serve(args) => serve(args),
+        Command::Serve(args) => serve(*args),
         Command::Check(args) => check(&args),
         Command::Explain(args) => {
             let matches = matches.subcommand_matches("explain").expect("the command is explain");
@@ -280,7 +312,24 @@ pub fn run(args: impl IntoIterator<Item = std::ffi::OsString>) -> Exit {
 }
 
 fn serve(args: ServeArgs) -> Exit {
+    let admission = match admission(&args) {
+        Ok(admission) => admission,
+        Err(error) => return complain(error, Exit::Usage),
+    };
+    let holder = replica_name();
+    let (namespace, name) = args.lease;
+    let lease = LeaseOptions { namespace, name, holder };
+    let issuer = args.admission_secret.map(|(namespace, secret)| {
+        Box::new(IssuerOptions {
+            namespace,
+            secret,
+            configuration: args.admission_configuration,
+            terms: Terms { hosts: args.admission_hosts, lifetime: args.admission_lifetime.0 },
+            lease: lease.clone(),
+        })
+    });
     let config = ServeConfig {
+        admission,
         policies: match args.policies {
             Some(directory) => PolicySource::Directory(directory),
             None => PolicySource::Cluster(ClusterOptions {
@@ -289,12 +338,10 @@ fn serve(args: ServeArgs) -> Exit {
                     false => Scope::Namespaces(args.namespaces.into_iter().collect()),
                 },
                 status: match args.status {
-                    Status::Leader => {
-                        let (namespace, name) = args.lease;
-                        StatusWriting::Leased(LeaseOptions { namespace, name, holder: replica_name() })
-                    }
+                    Status::Leader => StatusWriting::Leased(lease),
                     Status::Off => StatusWriting::Off,
                 },
+                issuer,
             }),
         },
         listen: args.listen,
@@ -315,6 +362,26 @@ fn serve(args: ServeArgs) -> Exit {
         }
         Err(error) => complain(&error.to_string(), Exit::Failure),
     }
+}
+
+/// The admission webhook, when there is to be one.
+fn admission(args: &ServeArgs) -> Result<Option<AdmissionConfig>, &'static str> {
+    /// Below this the API server would hardly learn a new authority in time.
+    const SHORTEST: Duration = Duration::from_secs(30);
+    let Some(listen) = args.admission_listen else { return Ok(None) };
+    let files = match (&args.admission_certificate, &args.admission_key, &args.admission_secret) {
+        (Some(certificate), Some(key), None) => {
+            Some(TlsFiles { certificate: certificate.clone(), key: key.clone(), clients: None })
+        }
+        (None, None, Some(_)) => None,
+        _ => {
+            return Err("--admission-listen needs --admission-certificate with --admission-key, or --admission-secret");
+        }
+    };
+    if args.admission_lifetime.0 < SHORTEST {
+        return Err("--admission-lifetime: want 30s at least");
+    }
+    Ok(Some(AdmissionConfig { listen, files }))
 }
 
 fn check(args: &CheckArgs) -> Exit {

@@ -24,6 +24,8 @@ pub struct ServeConfig {
     pub tls: Option<TlsFiles>,
     /// Where health, metrics and `explain` are served.
     pub admin_listen: SocketAddr,
+    /// The admission webhook; only with a cluster.
+    pub admission: Option<AdmissionConfig>,
     /// Threads that decide.
     pub workers: NonZeroUsize,
     /// Where `POST /explain` is served.
@@ -38,6 +40,15 @@ pub struct ServeConfig {
     pub log_format: LogFormat,
     /// Which log lines are written.
     pub log_filter: String,
+}
+
+/// Where the webhook is served, and by which certificate.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AdmissionConfig {
+    /// Where the API server connects.
+    pub listen: SocketAddr,
+    /// The certificate's files; `None` when certgate keeps it itself.
+    pub files: Option<TlsFiles>,
 }
 
 /// Where policies come from.

@@ -11,8 +11,10 @@ use std::process::Command;
 use std::sync::Arc;
 
 use certgate::domain::decide::Counts;
+use certgate::kubernetes::admission::metrics as admission;
 use certgate::kubernetes::health::{Exported, Health};
 use certgate::metrics::{Load, Metrics};
+use certgate::tls::health as tls_health;
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -26,6 +28,10 @@ fn read(path: &str) -> String {
 fn metrics() -> BTreeSet<(String, String)> {
     let mut metrics = Metrics::new();
     metrics.register(Box::new(Exported(Arc::new(Health::new()))));
+    let tls = tls_health::TlsHealth::default();
+    let _ = tls.server("grpc");
+    metrics.register(Box::new(tls_health::Exported(Arc::new(tls))));
+    metrics.register(Box::new(admission::Exported(Arc::default())));
     // Ages are told from the first load on.
     metrics.loaded(Load::Applied { problems: 0 });
     metrics.published(1, Counts::default());

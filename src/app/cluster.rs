@@ -11,7 +11,7 @@ use tokio::sync::oneshot;
 use super::policies::{AFTER_PANIC, LOGGED_PROBLEMS, NICENESS};
 use crate::domain::decide::Snapshot;
 use crate::envoy::service::Authorizer;
-use crate::kubernetes::cluster::{ClusterError, ClusterOptions, Update, run};
+use crate::kubernetes::cluster::{AdmissionFeed, ClusterError, ClusterOptions, Update, run};
 use crate::kubernetes::health::Health;
 use crate::metrics::{Load, Metrics};
 use crate::panics;
@@ -26,6 +26,7 @@ pub fn follow(
     authorizer: Arc<Authorizer<Snapshot>>,
     metrics: Arc<Metrics>,
     health: Arc<Health>,
+    admission: Option<AdmissionFeed>,
 ) -> io::Result<oneshot::Receiver<Result<(), ClusterError>>> {
     let (first, told) = oneshot::channel();
     let mut first = Some(first);
@@ -35,7 +36,7 @@ pub fn follow(
         let mut former = Vec::new();
         loop {
             let ended = panics::guarded(|| {
-                run(&options, &health, &mut |update| {
+                run(&options, &health, admission.as_ref(), &mut |update| {
                     // Freed here once no request uses them any more, and not by the thread of the last such request.
                     former.retain(|snapshot| Arc::strong_count(snapshot) > 1);
                     former.extend(take_over(update, &authorizer, &metrics));

@@ -82,6 +82,15 @@ impl Pattern {
         Ok(Self { shape, case })
     }
 
+    /// Whether every value that fits `other` is sure to fit this pattern too. `false` says nothing.
+    ///
+    /// An asterisk of `other` may stand for anything, so only an asterisk can take it in. It is compared as NUL, which no
+    /// pattern of an operator holds.
+    pub fn covers(&self, other: &Self) -> bool {
+        let case_covers = self.case == Case::Insensitive || other.case == Case::Sensitive;
+        case_covers && self.matches(&other.shape.with_asterisks_as('\0'))
+    }
+
     /// Whether the whole of `value` fits the pattern.
     pub fn matches(&self, value: &str) -> bool {
         match self.case {
@@ -92,6 +101,20 @@ impl Pattern {
 }
 
 impl Shape {
+    fn with_asterisks_as(&self, sign: char) -> Cow<'_, str> {
+        match self {
+            Self::Whole(whole) => Cow::Borrowed(whole),
+            Self::Pieces { first, middle, last } => {
+                let mut text = String::from(&**first);
+                for piece in middle.iter().chain([last]) {
+                    text.push(sign);
+                    text.push_str(piece);
+                }
+                Cow::Owned(text)
+            }
+        }
+    }
+
     fn matches(&self, value: &str) -> bool {
         match self {
             Self::Whole(whole) => value == &**whole,
@@ -213,6 +236,26 @@ mod tests {
         assert!(!pattern.matches(&value));
     }
 
+    #[test]
+    fn a_wider_pattern_covers_a_narrower_one() {
+        use Case::{Insensitive, Sensitive};
+        for (wide, wide_case, narrow, narrow_case, want) in [
+            ("*", Sensitive, "a", Sensitive, true),
+            ("*", Sensitive, "*", Sensitive, true),
+            ("Conto*", Sensitive, "Contoso*", Sensitive, true),
+            ("Contoso*", Sensitive, "Conto*", Sensitive, false),
+            ("*b*", Sensitive, "a*b*c", Sensitive, true),
+            ("a*", Sensitive, "*a", Sensitive, false),
+            ("a", Sensitive, "a*", Sensitive, false),
+            ("A", Insensitive, "a", Sensitive, true),
+            ("a", Sensitive, "a", Insensitive, false),
+            ("a\\*", Sensitive, "a*", Sensitive, false),
+        ] {
+            let covers = Pattern::new(wide, wide_case).unwrap().covers(&Pattern::new(narrow, narrow_case).unwrap());
+            assert_eq!(covers, want, "{wide} {wide_case:?}, {narrow} {narrow_case:?}");
+        }
+    }
+
     /// The obvious definition, exponential and right.
     fn naive(pattern: &[char], value: &[char]) -> bool {
         match pattern {
@@ -228,6 +271,19 @@ mod tests {
             let compiled = Pattern::new(&pattern, Case::Sensitive).unwrap();
             let (p, v): (Vec<_>, Vec<_>) = (pattern.chars().collect(), value.chars().collect());
             prop_assert_eq!(compiled.matches(&value), naive(&p, &v));
+        }
+
+        #[test]
+        fn what_is_covered_matches_nothing_more(
+            wide in "[ab*]{1,6}", narrow in "[ab*]{1,6}", values in proptest::collection::vec("[ab]{0,6}", 16)
+        ) {
+            let wide = Pattern::new(&wide, Case::Sensitive).unwrap();
+            let narrow = Pattern::new(&narrow, Case::Sensitive).unwrap();
+            if wide.covers(&narrow) {
+                for value in values {
+                    prop_assert!(!narrow.matches(&value) || wide.matches(&value), "{wide:?} {narrow:?} {value}");
+                }
+            }
         }
     }
 }

@@ -262,6 +262,29 @@ mod tests {
     }
 
     #[test]
+    fn what_is_legal_but_doubtful_is_warned_of_at_its_place() {
+        let dir = tempfile::tempdir().unwrap();
+        let text = "apiVersion: certgate.dev/v1alpha1\nkind: CertificatePolicy\nmetadata: {name: p}\nspec:\n  trustRef: {name: t}\n  \
+                    mode: Audit\n---\napiVersion: certgate.dev/v1alpha1\nkind: CertificateMapping\nmetadata: {name: m}\nspec:\n  \
+                    identity: {user: u}\n  certificate:\n    email: a@example.com\n---\napiVersion: certgate.dev/v1alpha1\nkind: \
+                    TrustProfile\nmetadata: {name: t}\nspec:\n  revocation: {mode: NoCheck}\n";
+        std::fs::write(dir.path().join("a.yaml"), text).unwrap();
+        let found = check(dir.path());
+        let text = found.to_text().replace(&format!("{}/", dir.path().display()), "");
+        for (line, rest) in [
+            ("a.yaml:6:", "warning: CertificatePolicy default/p: spec.mode: with mode Audit"),
+            ("a.yaml:14:", "warning: CertificateMapping default/m: spec.certificate.email: email is a weak name"),
+            ("a.yaml:20:", "warning: TrustProfile default/t: spec.revocation.mode: with mode NoCheck"),
+        ] {
+            assert!(
+                text.lines().any(|found| found.starts_with(line) && found.contains(rest)),
+                "{line} {rest}:\n{text}"
+            );
+        }
+        assert_eq!(found.exit_code(), 0);
+    }
+
+    #[test]
     fn a_directory_without_policies_is_doubtful() {
         let dir = tempfile::tempdir().unwrap();
         std::fs::write(dir.path().join("a.yaml"), "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: c}\n").unwrap();

@@ -12,7 +12,7 @@ use std::io::{self, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 
@@ -27,6 +27,7 @@ use crate::domain::decide::Snapshot;
 use crate::domain::encoding::bundle::MAX_CRL_TEXT;
 use crate::domain::index::{self, Index, Severity};
 use crate::domain::spec::{Kind, ObjectId};
+use crate::domain::time::UnixTime;
 
 /// The largest `file:` source: PEM of the longest CRL. Certificates are capped again, far lower, when they are parsed.
 const MAX_SOURCE: u64 = MAX_CRL_TEXT as u64;
@@ -237,6 +238,10 @@ impl Loader {
                 problems.push(whole_file("", message));
             }
         }
+        // The clock is read here, at the edge: what expires soon depends on it.
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let now = UnixTime::from_secs(i64::try_from(now.as_secs()).unwrap_or(i64::MAX));
+        problems.extend(self.placed(self.index.lint(now)));
         let is_whole = !problems.iter().any(|problem| problem.class == Class::Unreadable);
         let has_policies = self.objects().any(|id| id.kind == Kind::CertificatePolicy);
         if is_whole && !has_policies && self.path().is_dir() {

@@ -12,17 +12,18 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use thiserror::Error;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use tokio::task::{AbortHandle, JoinSet, LocalSet};
 
+use super::admission::issuer::{IssuerOptions, Shown, keep_certificate, show_certificate};
 use super::api::{Api, ApiError, Target};
 use super::follow::follow;
 use super::health::Health;
 use super::status::lease::LeaseOptions;
-use super::status::writer::write_status;
+use super::status::writer::{Held, claim, now, write_status};
 use super::store::{Ear, Scope, Store};
 use crate::domain::decide::Snapshot;
-use crate::domain::index::Problem;
+use crate::domain::index::{Problem, View};
 
 /// How long changes are collected before they are published together. Far below what anybody waits for, and enough for
 /// the objects of one `kubectl apply`.
@@ -53,6 +54,17 @@ pub struct ClusterOptions {
     pub scope: Scope,
     /// Whether status is written, and by whom.
     pub status: StatusWriting,
+    /// How the certificate of the admission webhook is kept, where certgate does so itself.
+    pub issuer: Option<Box<IssuerOptions>>,
+}
+
+/// What the admission webhook gets from following the cluster.
+#[derive(Clone, Debug)]
+pub struct AdmissionFeed {
+    /// What objects are judged by.
+    pub views: watch::Sender<Option<Arc<View>>>,
+    /// Where the certificate is shown that certgate keeps itself.
+    pub shown: Option<Shown>,
 }
 
 /// Whether this process takes part in writing status.
@@ -81,6 +93,7 @@ pub struct Update {
 pub fn run(
     options: &ClusterOptions,
     health: &Arc<Health>,
+    admission: Option<&AdmissionFeed>,
     publish: &mut dyn FnMut(Update),
 ) -> Result<std::convert::Infallible, ClusterError> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -90,14 +103,34 @@ pub fn run(
         let notify = Rc::new(Notify::new());
         let store = Rc::new(RefCell::new(Store::new(options.scope.clone(), notify.clone(), health.clone())));
         let mut tasks = JoinSet::new();
-        if let StatusWriting::Leased(lease) = &options.status {
-            let (api, store, health) = (api.clone(), store.clone(), health.clone());
-            let lease = lease.clone();
+        let held = Held::default();
+        let lease = match &options.status {
+            StatusWriting::Leased(lease) => Some(lease),
+            StatusWriting::Off => options.issuer.as_ref().map(|issuer| &issuer.lease),
+        };
+        if let Some(lease) = lease {
+            let (api, lease, held) = (api.clone(), lease.clone(), held.clone());
             tasks.spawn_local(async move {
-                write_status(api, store, health, lease).await;
+                claim(api, lease, held).await;
             });
         }
-        Cluster { api, store, notify, tasks, followers: BTreeMap::new() }.run(publish).await
+        if let StatusWriting::Leased(_) = &options.status {
+            let (api, store, health, held) = (api.clone(), store.clone(), health.clone(), held.clone());
+            tasks.spawn_local(async move {
+                write_status(api, store, health, held).await;
+            });
+        }
+        if let (Some(issuer), Some(shown)) = (&options.issuer, admission.and_then(|feed| feed.shown.clone())) {
+            let (watching, kept) = ((api.clone(), (**issuer).clone()), (api.clone(), (**issuer).clone()));
+            tasks.spawn_local(async move {
+                show_certificate(watching.0, watching.1, shown).await;
+            });
+            tasks.spawn_local(async move {
+                keep_certificate(kept.0, kept.1, held, now).await;
+            });
+        }
+        let views = admission.map(|feed| feed.views.clone());
+        Cluster { api, store, notify, tasks, views, followers: BTreeMap::new() }.run(publish).await
     })
 }
 
@@ -106,6 +139,7 @@ struct Cluster {
     store: Rc<RefCell<Store>>,
     notify: Rc<Notify>,
     tasks: JoinSet<()>,
+    views: Option<watch::Sender<Option<Arc<View>>>>,
     followers: BTreeMap<Target, AbortHandle>,
 }
 
@@ -149,7 +183,11 @@ impl Cluster {
             let message = "files are not read in a cluster: use configMap, secret, clusterTrustBundle or inline";
             store.index.set_file(&path, Err(message.to_owned()));
         }
-        let Some(snapshot) = store.index.publish() else { return false };
+        let snapshot = store.index.publish();
+        if let Some(views) = &self.views {
+            views.send_replace(Some(Arc::new(store.index.view())));
+        }
+        let Some(snapshot) = snapshot else { return false };
         let problems = store.index.problems();
         drop(store);
         publish(Update { snapshot, problems, took: began.elapsed() });

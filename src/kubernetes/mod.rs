@@ -3,6 +3,7 @@
 //! Owns everything that speaks to an API server. It turns what the cluster holds into the core's objects and the core's
 //! findings into status; it compiles nothing itself, and it does not know how decisions are served.
 
+pub mod admission;
 pub mod api;
 pub mod cluster;
 pub mod crd;

@@ -12,9 +12,9 @@ use crate::support::pki::Pki;
 use crate::support::wait::{PATIENCE, until};
 use crate::with_own_cluster;
 
-const CHART: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/charts/certgate");
+pub const CHART: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/charts/certgate");
 
-fn helm(cluster: &Cluster, args: &[&str]) -> Output {
+pub fn helm(cluster: &Cluster, args: &[&str]) -> Output {
     let mut command = Command::new(parts().unwrap().join("helm"));
     command.args(args).env("KUBECONFIG", cluster.admin_kubeconfig());
     for (variable, name) in [("HELM_CACHE_HOME", "cache"), ("HELM_CONFIG_HOME", "config"), ("HELM_DATA_HOME", "data")] {
@@ -23,7 +23,7 @@ fn helm(cluster: &Cluster, args: &[&str]) -> Output {
     command.output().unwrap()
 }
 
-fn must(output: Output) -> String {
+pub fn must(output: Output) -> String {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).unwrap()
 }
@@ -41,6 +41,19 @@ const VARIANTS: &[(&str, &[&str])] = &[
             "trustSources.configMaps.a={c}",
             "--set",
             "trustSources.clusterTrustBundles=None",
+        ],
+    ),
+    (
+        "a webhook with a certificate of its own",
+        &[
+            "--set",
+            "webhook.certificates=Secret",
+            "--set",
+            "webhook.secretName=s",
+            "--set-string",
+            "webhook.caBundle=-----BEGIN CERTIFICATE-----",
+            "--set",
+            "status.writing=off",
         ],
     ),
     (
@@ -240,6 +253,8 @@ fn every_rendered_object_is_one_that_the_server_takes() {
             "image.digest=sha256:1",
             "test.wait=long",
             "networkPolicy.caller={}",
+            "webhook.certificates=Secret",
+            "webhook.failurePolicy=Maybe",
         ] {
             let output = helm(&cluster, &["template", "certgate", CHART, "--set", wrong]);
             assert!(!output.status.success(), "{wrong} was taken");
@@ -254,7 +269,15 @@ fn an_installed_release_works_with_its_own_permissions() {
             cluster.kubectl(&["create", "namespace", namespace]);
         }
         let install = |verb: &str| {
-            let scope = ["--set", "scope.namespaces={payments}", "--set", "trustSources.secrets.payments={roots}"];
+            // No Service leads to a webhook here; `admission` installs one.
+            let scope = [
+                "--set",
+                "scope.namespaces={payments}",
+                "--set",
+                "trustSources.secrets.payments={roots}",
+                "--set",
+                "webhook.enabled=false",
+            ];
             must(helm(&cluster, &[&[verb, "certgate", CHART, "-n", "system"][..], &scope].concat()));
         };
         install("install");

@@ -10,6 +10,7 @@
 #[allow(dead_code, reason = "these tests use a part of the harness")]
 mod support;
 
+mod admission;
 mod certgate;
 mod chart;
 mod cluster;
@@ -19,6 +20,7 @@ mod disturbances;
 mod edits;
 mod revocation;
 mod status;
+mod wrong;
 
 use std::future::Future;
 use std::sync::Arc;

@@ -9,6 +9,7 @@ mod policies;
 mod profiles;
 mod report;
 mod sources;
+mod view;
 
 #[cfg(test)]
 mod tests;
@@ -26,6 +27,8 @@ use policies::Policies;
 use profiles::Profiles;
 pub use report::{PolicyReport, ProfileReport};
 use sources::{Namespaces, Sources};
+use view::Known;
+pub use view::{KnownPolicy, Reference, View};
 
 /// The mutable store behind the snapshots.
 #[derive(Debug, Default)]
@@ -37,6 +40,8 @@ pub struct Index {
     mappings: MappingStore,
     stale: Stale,
     published: Option<Arc<Snapshot>>,
+    /// What [`Index::view`] gave, while it holds.
+    known: Option<Arc<Known>>,
 }
 
 /// What has been edited since the last publication.
@@ -138,6 +143,9 @@ impl Index {
     pub fn publish(&mut self) -> Option<Arc<Snapshot>> {
         let Stale { trust, policies, mappings, unreadable } = std::mem::take(&mut self.stale);
         self.stale.unreadable = self.mappings.has_unreadable();
+        if trust || policies {
+            self.known = None;
+        }
         let next = match self.published.as_deref() {
             Some(_) if !(trust || policies || mappings) => return None,
             // By far the most frequent edit, and policies do not depend on it.
@@ -183,8 +191,7 @@ impl Index {
         for (id, twins) in self.sources.twins().into_iter().chain(self.namespaces.twins()) {
             out.add(id, Severity::Error, [twin_error(twins.into_iter())]);
         }
-        let problem = |((id, severity), errors)| Problem { id, severity, errors };
-        out.0.into_iter().map(problem).collect()
+        out.sorted()
     }
 }
 
@@ -218,5 +225,9 @@ impl Problems {
         if errors.peek().is_some() {
             self.0.entry((id, severity)).or_default().extend(errors);
         }
+    }
+
+    fn sorted(self) -> Vec<Problem> {
+        self.0.into_iter().map(|((id, severity), errors)| Problem { id, severity, errors }).collect()
     }
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use crate::domain::spec::{Kind, ObjectId, Origin};
 
 /// Objects of one kind.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Objects<T> {
     by_name: BTreeMap<(String, String), BTreeMap<Origin, T>>,
 }

@@ -7,10 +7,10 @@ use std::sync::Arc;
 use super::objects::Objects;
 use super::profiles::{Profiles, Trust};
 use super::sources::Namespaces;
-use super::{PolicyReport, Problems, Severity};
+use super::{KnownPolicy, PolicyReport, Problems, Severity};
 use crate::domain::compile::{CompiledPolicy, Field, certificate_policy};
-
 use crate::domain::decide::{Policy, PolicyState, Snapshot};
+use crate::domain::lint;
 use crate::domain::mapping::table::{MappingStore, twin_error};
 use crate::domain::selection::Conflict;
 use crate::domain::spec::{CertificatePolicySpec, FieldError, Kind, MappingState, ObjectId, ObjectMeta};
@@ -119,6 +119,23 @@ impl Policies {
             }
         };
         self.objects.iter(Kind::CertificatePolicy).map(report).collect()
+    }
+
+    /// The policies by namespace. One that shares its name with another is among them: it will decide again.
+    pub fn known(&self) -> BTreeMap<String, Vec<KnownPolicy>> {
+        let mut out: BTreeMap<String, Vec<KnownPolicy>> = BTreeMap::new();
+        for (id, stored, _) in self.objects.iter(Kind::CertificatePolicy) {
+            let known = KnownPolicy { name: Arc::clone(&stored.name), compiled: Arc::clone(&stored.compiled) };
+            out.entry(id.namespace).or_default().push(known);
+        }
+        out
+    }
+
+    /// What is doubtful about the policies.
+    pub fn lint(&self, out: &mut Problems) {
+        for (id, stored, _) in self.objects.iter(Kind::CertificatePolicy) {
+            out.add(id, Severity::Warning, lint::policy(&stored.spec, &stored.compiled));
+        }
     }
 
     /// What is wrong with the policies.

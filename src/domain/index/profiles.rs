@@ -5,15 +5,18 @@ use std::sync::Arc;
 
 use super::objects::{Found, Objects};
 use super::sources::{Namespaces, Parsed, SourceKey, SourceState, Sources};
+use super::view::KnownProfile;
 use super::{Problems, ProfileReport, Severity};
 use crate::domain::certificate::Certificate;
 use crate::domain::compile::{CompiledProfile, CompiledRevocation, Field, Report, SourceRef, trust_profile};
+use crate::domain::lint;
 use crate::domain::mapping::table::twin_error;
 use crate::domain::path::{DEFAULT_MAX_PATH_LENGTH, KeyPurpose, PathParameters, SignaturePolicy, UsageRule};
 use crate::domain::revocation::{Crl, RevocationData, RevocationMode, RevocationPolicy};
 use crate::domain::spec::{
     ExtendedKeyUsageSpec, FieldError, Kind, ObjectId, ObjectMeta, TrustModeSpec, TrustProfileSpec,
 };
+use crate::domain::time::UnixTime;
 use crate::domain::trust::{TrustMode, TrustParameters, TrustProfile};
 use crate::domain::trusted::Trusted;
 
@@ -26,6 +29,17 @@ pub enum Trust {
     Unavailable(String),
     /// It does not compile, or may not be referred to.
     Invalid(String),
+}
+
+/// How a profile stands by itself, whoever asks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// It works.
+    Ready,
+    /// It does not compile, or there is more than one of its name.
+    Invalid,
+    /// Its sources have never been readable.
+    Unavailable(String),
 }
 
 /// A stored profile.
@@ -191,6 +205,36 @@ impl Profiles {
             }
         };
         self.objects.iter(Kind::TrustProfile).map(report).collect()
+    }
+
+    /// The profiles by namespace and name.
+    pub fn known(&self) -> BTreeMap<(String, String), KnownProfile> {
+        let known = |(id, stored, twins): (ObjectId, &Stored, Vec<_>)| {
+            let standing = match (&stored.compiled, &stored.built) {
+                (Some(_), Some(_)) if twins.is_empty() => Standing::Ready,
+                (Some(_), None) if twins.is_empty() => {
+                    let problem = self.unresolved.get(&id).and_then(|unresolved| unresolved.unavailable.as_deref());
+                    Standing::Unavailable(problem.unwrap_or("its sources have not been read").to_owned())
+                }
+                _ => Standing::Invalid,
+            };
+            let allowed = stored.spec.allowed_namespaces.clone();
+            ((id.namespace, id.name), KnownProfile { allowed, standing })
+        };
+        self.objects.iter(Kind::TrustProfile).map(known).collect()
+    }
+
+    /// What is doubtful about the profiles.
+    pub fn lint(&self, sources: &Sources, now: UnixTime, out: &mut Problems) {
+        for (id, stored, _) in self.objects.iter(Kind::TrustProfile) {
+            let Some(compiled) = &stored.compiled else { continue };
+            let content = |source: &SourceRef| match source {
+                SourceRef::Inline(found) => Some(Arc::clone(found)),
+                other => sources.certificates(&SourceKey::of(other, &id.namespace)?)?.good.clone(),
+            };
+            let warnings = lint::profile(&stored.spec, compiled, content, now);
+            out.add(id, Severity::Warning, warnings);
+        }
     }
 
     /// What is wrong with the profiles.

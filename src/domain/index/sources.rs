@@ -253,6 +253,11 @@ impl Sources {
         self.certificates.get(key)
     }
 
+    /// The last good content of each source of certificates, after [`Sources::refresh`].
+    pub fn known(&self) -> BTreeMap<SourceKey, Parsed<Certificate>> {
+        self.certificates.iter().filter_map(|(key, state)| Some((key.clone(), state.good.clone()?))).collect()
+    }
+
     /// The state of a source of CRLs after [`Sources::refresh`].
     pub fn crls(&self, key: &SourceKey) -> Option<&SourceState<Crl>> {
         self.crls.get(key)
@@ -290,7 +295,7 @@ fn same_bytes(left: &Bytes, right: &Bytes) -> bool {
 }
 
 /// The labels of namespaces.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Namespaces {
     objects: Objects<BTreeMap<String, String>>,
 }

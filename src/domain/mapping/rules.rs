@@ -1,5 +1,9 @@
 //! The compiled mapping section of a policy, and its rules over names.
 
+mod reach;
+
+pub use reach::unreachable;
+
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::ops::Range;
@@ -208,6 +212,16 @@ impl Part {
         Ok(Self { source, pattern, normal, written: value.into() })
     }
 
+    /// Whether every name that fits `other` is sure to fit this part too.
+    fn covers(&self, other: &Self) -> bool {
+        self.source == other.source && self.pattern.covers(&other.pattern) && self.normal.covers(&other.normal)
+    }
+
+    /// Whether any name of its kind fits.
+    fn takes_any(&self) -> bool {
+        self.written.chars().all(|c| c == '*')
+    }
+
     /// Whether one of the names fits. A name that is absent fits nothing, not even `*`.
     fn matches(&self, certificate: &Certificate) -> bool {
         self.source.any(certificate, |value| {
@@ -221,6 +235,11 @@ impl Part {
 }
 
 impl Rule {
+    /// Whether the rule asks for nothing but that there be some name.
+    pub fn takes_any(&self) -> bool {
+        self.parts.iter().all(Part::takes_any)
+    }
+
     fn matches(&self, certificate: &Certificate) -> bool {
         self.state == MappingState::Enabled && self.parts.iter().all(|part| part.matches(certificate))
     }

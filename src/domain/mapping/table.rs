@@ -295,6 +295,15 @@ impl MappingStore {
         self.ids.iter().filter_map(|at| self.id(*at))
     }
 
+    /// The mappings that compile, each with the form of its name.
+    pub fn forms_in_use(&self) -> impl Iterator<Item = (ObjectId, Form)> {
+        self.ids.iter().filter_map(|at| {
+            let record = self.table.records.get(*at)?.as_ref()?;
+            let compiles = matches!(record.status, Status::Enabled | Status::Disabled);
+            Some((self.id(*at)?, record.form.filter(|_| compiles)?))
+        })
+    }
+
     /// The mappings that do not work, each with all that is wrong.
     pub fn problems(&self) -> impl Iterator<Item = (ObjectId, Vec<FieldError>)> {
         let places: BTreeSet<u32> = self.errors.keys().chain(&self.twins).copied().collect();

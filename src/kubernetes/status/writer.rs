@@ -33,6 +33,9 @@ const BATCH: usize = 20;
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
+/// Until when the lease is held; `None` when it is not.
+pub type Held = Rc<Cell<Option<Instant>>>;
+
 /// How a write ended.
 enum Outcome {
     /// It says now what it should.
@@ -44,10 +47,7 @@ enum Outcome {
 }
 
 /// Writes status for as long as the lease is held. Never returns.
-pub async fn write_status(api: Api, store: Rc<RefCell<Store>>, health: Arc<Health>, lease: LeaseOptions) -> ! {
-    let held = Rc::new(Cell::new(None));
-    let mut tasks = JoinSet::new();
-    tasks.spawn_local(claim(api.clone(), lease, held.clone()));
+pub async fn write_status(api: Api, store: Rc<RefCell<Store>>, health: Arc<Health>, held: Held) -> ! {
     let mut tick = tokio::time::interval(TICK);
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut pause = FIRST_PAUSE;
@@ -110,7 +110,7 @@ pub async fn write_status(api: Api, store: Rc<RefCell<Store>>, health: Arc<Healt
 }
 
 /// Keeps the claim, and tells until when it holds.
-async fn claim(api: Api, lease: LeaseOptions, held: Rc<Cell<Option<Instant>>>) {
+pub async fn claim(api: Api, lease: LeaseOptions, held: Held) -> ! {
     let mut claim = Claim::new(lease.clone());
     let mut failing = false;
     loop {
@@ -123,7 +123,7 @@ async fn claim(api: Api, lease: LeaseOptions, held: Rc<Cell<Option<Instant>>>) {
             Err(error) => {
                 if !std::mem::replace(&mut failing, true) {
                     let lease = format_args!("{}/{}", lease.namespace, lease.name);
-                    tracing::warn!(%lease, "cannot hold the lease for writing status: {error}");
+                    tracing::warn!(%lease, "cannot hold the lease: {error}");
                 }
             }
         }
@@ -131,7 +131,8 @@ async fn claim(api: Api, lease: LeaseOptions, held: Rc<Cell<Option<Instant>>>) {
     }
 }
 
-fn now() -> UnixTime {
+/// The system's clock.
+pub fn now() -> UnixTime {
     let elapsed = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     UnixTime::from_secs(i64::try_from(elapsed.as_secs()).unwrap_or(i64::MAX))
 }

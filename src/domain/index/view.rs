@@ -1,0 +1,128 @@
+//! What the store knows, frozen, for whoever judges an object that is not in it yet.
+//!
+//! Owns what an object may be judged by: trust profiles, policies, labels of namespaces, mappings. It is shared, cheap to
+//! make after an edit of a mapping, and never changes, so judging needs no lock and disturbs nobody.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::profiles::Standing;
+use super::sources::{Namespaces, Parsed, SourceKey};
+use super::{Index, Problem, Problems, Severity};
+use crate::domain::certificate::Certificate;
+use crate::domain::compile::{CompiledPolicy, SourceRef};
+use crate::domain::lint;
+use crate::domain::mapping::table::MappingTable;
+use crate::domain::spec::AllowedNamespaces;
+use crate::domain::time::UnixTime;
+
+/// The store as of one publication.
+#[derive(Clone, Debug)]
+pub struct View {
+    known: Arc<Known>,
+    mappings: MappingTable,
+}
+
+/// All but the mappings.
+#[derive(Debug, Default)]
+pub(super) struct Known {
+    /// By namespace and name.
+    pub profiles: BTreeMap<(String, String), KnownProfile>,
+    /// By namespace.
+    pub policies: BTreeMap<String, Vec<KnownPolicy>>,
+    pub namespaces: Namespaces,
+    pub sources: BTreeMap<SourceKey, Parsed<Certificate>>,
+}
+
+/// A trust profile.
+#[derive(Debug)]
+pub(super) struct KnownProfile {
+    pub allowed: AllowedNamespaces,
+    pub standing: Standing,
+}
+
+/// A policy.
+#[derive(Clone, Debug)]
+pub struct KnownPolicy {
+    /// `namespace/name`.
+    pub name: Arc<str>,
+    /// The policy as far as it compiles.
+    pub compiled: Arc<CompiledPolicy>,
+}
+
+/// What a reference to a trust profile comes to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reference {
+    /// The profile works.
+    Ready,
+    /// There is none, or none that works: requests are denied until it comes or is mended.
+    Pending(String),
+    /// The profile is there, and may not be referred to.
+    Forbidden(String),
+}
+
+impl View {
+    /// What a reference to a profile comes to in a policy of the namespace `user`.
+    pub fn trust(&self, (namespace, name): &(String, String), user: &str) -> Reference {
+        let who = format!("TrustProfile {namespace}/{name}");
+        let Some(profile) = self.known.profiles.get(&(namespace.clone(), name.clone())) else {
+            return Reference::Pending(format!("{who} does not exist"));
+        };
+        if !self.known.namespaces.permit(&profile.allowed, namespace, user) {
+            return Reference::Forbidden(format!(
+                "{who} does not allow policies of namespace {user} (allowedNamespaces)"
+            ));
+        }
+        match &profile.standing {
+            Standing::Ready => Reference::Ready,
+            Standing::Invalid => Reference::Pending(format!("{who} does not compile")),
+            Standing::Unavailable(problem) => Reference::Pending(format!("{who}: {problem}")),
+        }
+    }
+
+    /// The policies of a namespace.
+    pub fn policies(&self, namespace: &str) -> &[KnownPolicy] {
+        self.known.policies.get(namespace).map(Vec::as_slice).unwrap_or_default()
+    }
+
+    /// The mappings.
+    pub fn mappings(&self) -> &MappingTable {
+        &self.mappings
+    }
+
+    /// The certificates of a source of a profile of `namespace`, when some profile uses it already.
+    pub fn content(&self, source: &SourceRef, namespace: &str) -> Option<Parsed<Certificate>> {
+        match source {
+            SourceRef::Inline(found) => Some(Arc::clone(found)),
+            other => self.known.sources.get(&SourceKey::of(other, namespace)?).cloned(),
+        }
+    }
+}
+
+impl Index {
+    /// The store as of the last [`Index::publish`].
+    pub fn view(&mut self) -> View {
+        let (profiles, policies) = (&self.profiles, &self.policies);
+        let (namespaces, sources) = (&self.namespaces, &self.sources);
+        let known = self.known.get_or_insert_with(|| {
+            Arc::new(Known {
+                profiles: profiles.known(),
+                policies: policies.known(),
+                namespaces: namespaces.clone(),
+                sources: sources.known(),
+            })
+        });
+        View { known: Arc::clone(known), mappings: self.mappings.table() }
+    }
+
+    /// What is legal but doubtful about the stored objects at `now`, as of the last [`Index::publish`], sorted by object.
+    pub fn lint(&self, now: UnixTime) -> Vec<Problem> {
+        let mut out = Problems::default();
+        self.policies.lint(&mut out);
+        self.profiles.lint(&self.sources, now, &mut out);
+        for (id, form) in self.mappings.forms_in_use() {
+            out.add(id, Severity::Warning, lint::certificate_name(form));
+        }
+        out.sorted()
+    }
+}

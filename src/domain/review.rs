@@ -1,0 +1,206 @@
+//! An object that is about to be stored, judged by itself and by what is known already.
+//!
+//! Owns what admission refuses and what it warns of. The compiler's errors are the compiler's; here is added what only the
+//! other objects tell: a trust profile that does not let the policy in, another identity for the same certificate.
+//! What may come later, such as the trust profile itself, is no reason to refuse: objects are applied in any order.
+
+use super::compile::{
+    CompiledMapping, CompiledPolicy, Field, Report, certificate_mapping, certificate_policy, trust_profile,
+};
+use super::identity::Identity;
+use super::index::{Reference, View};
+use super::lint;
+use super::mapping::key::{Form, NameKey};
+use super::mapping::rules::Mapping;
+use super::mapping::table::{Entry, Status};
+use super::spec::{
+    CertificateMappingSpec, CertificatePolicySpec, FieldError, MappingState, Object, ObjectMeta, TrustProfileSpec,
+};
+use super::time::UnixTime;
+
+/// The most one-to-one entries that are compared with mappings: as many as a policy may have.
+const MAX_COMPARED: usize = super::compile::MAX_ONE_TO_ONE;
+
+/// The most mappings of one certificate that a new one is compared with, for each policy.
+const MAX_RIVALS: usize = 100;
+
+/// What is said of an object.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Verdict {
+    /// What is wrong with the object by itself.
+    pub errors: Vec<FieldError>,
+    /// What contradicts other objects as they are known now.
+    pub contradictions: Vec<FieldError>,
+    /// What is legal but doubtful.
+    pub warnings: Vec<FieldError>,
+}
+
+impl Verdict {
+    /// Whether nothing is wrong.
+    pub fn is_good(&self) -> bool {
+        self.errors.is_empty() && self.contradictions.is_empty()
+    }
+
+    /// Everything that is wrong.
+    pub fn wrong(&self) -> impl Iterator<Item = &FieldError> {
+        self.errors.iter().chain(&self.contradictions)
+    }
+}
+
+/// Judges an object. One of another kind than the three is good.
+pub fn review(view: &View, object: &Object, now: UnixTime) -> Verdict {
+    match object {
+        Object::TrustProfile { meta, spec } => profile(view, meta, spec, now),
+        Object::CertificatePolicy { meta, spec } => policy(view, meta, spec),
+        Object::CertificateMapping { meta, spec } => mapping(view, meta, spec),
+        Object::ConfigMap { .. }
+        | Object::Secret { .. }
+        | Object::ClusterTrustBundle { .. }
+        | Object::Namespace { .. } => Verdict::default(),
+    }
+}
+
+fn profile(view: &View, meta: &ObjectMeta, spec: &TrustProfileSpec, now: UnixTime) -> Verdict {
+    let (compiled, Report { errors, mut warnings }) = trust_profile(meta, spec);
+    if let Some(compiled) = &compiled {
+        warnings.extend(lint::profile(spec, compiled, |source| view.content(source, &meta.namespace), now));
+    }
+    Verdict { errors, contradictions: Vec::new(), warnings }
+}
+
+fn policy(view: &View, meta: &ObjectMeta, spec: &CertificatePolicySpec) -> Verdict {
+    let compiled = certificate_policy(meta, spec);
+    let linted = lint::policy(spec, &compiled);
+    let CompiledPolicy { body, report: Report { errors, warnings }, .. } = compiled;
+    let mut verdict = Verdict { errors, contradictions: Vec::new(), warnings };
+    verdict.warnings.extend(linted);
+    let Some(body) = body else { return verdict };
+    let root = Field::root("spec");
+    let field = root.child("trustRef");
+    match view.trust(&body.trust, &meta.namespace) {
+        Reference::Ready => {}
+        Reference::Forbidden(problem) => verdict.contradictions.push(FieldError::new(field.to_string(), problem)),
+        Reference::Pending(problem) => {
+            let message = format!("{problem}; requests are denied until that changes");
+            verdict.warnings.push(FieldError::new(field.to_string(), message));
+        }
+    }
+    if let Some(mapping) = &body.mapping {
+        one_to_one(view, meta, mapping, &mut verdict);
+    }
+    verdict
+}
+
+/// Compares a policy's entries with the mappings that it selects.
+fn one_to_one(view: &View, meta: &ObjectMeta, mapping: &Mapping, verdict: &mut Verdict) {
+    let Some(selector) = &mapping.selector else { return };
+    let root = Field::root("spec");
+    let (section, mut entries) = (root.child("mapping"), mapping.one_to_one.iter().collect::<Vec<_>>());
+    entries.sort_by_key(|(_, entry)| entry.index);
+    let list = section.child("oneToOne");
+    for (sha256, entry) in entries.into_iter().take(MAX_COMPARED) {
+        let field = list.at(entry.index);
+        let others = view.mappings().find(&meta.namespace, selector, Form::Sha256, sha256.as_bytes());
+        for found in others.take(MAX_RIVALS) {
+            compare(&field, entry.state, &entry.identity, &found, "this policy", verdict);
+        }
+    }
+}
+
+fn mapping(view: &View, meta: &ObjectMeta, spec: &CertificateMappingSpec) -> Verdict {
+    let CompiledMapping { key, identity, state, errors } = certificate_mapping(meta, spec);
+    let mut verdict = Verdict { errors, ..Verdict::default() };
+    let Some(NameKey { form, bytes }) = key.filter(|_| verdict.errors.is_empty()) else { return verdict };
+    verdict.warnings = lint::certificate_name(form);
+    let root = Field::root("spec");
+    let field = root.child("identity");
+    for policy in view.policies(&meta.namespace) {
+        let mapping = policy.compiled.body.as_ref().and_then(|body| body.mapping.as_ref());
+        let Some((mapping, selector)) = mapping.and_then(|mapping| Some((mapping, mapping.selector.as_ref()?))) else {
+            continue;
+        };
+        if !selector.selects(&meta.labels) {
+            continue;
+        }
+        let who = format!("policy {}", policy.name);
+        let others = view.mappings().find(&meta.namespace, selector, form, &bytes);
+        for found in others.filter(|found| found.name() != meta.name).take(MAX_RIVALS) {
+            compare(&field, state, &identity, &found, &who, &mut verdict);
+        }
+        if form == Form::Sha256
+            && let Some(entry) = mapping.one_to_one.iter().find(|(sha256, _)| sha256.as_bytes() == bytes.as_slice())
+        {
+            let (_, entry) = entry;
+            let other = format!("oneToOne[{}] of {who}", entry.index);
+            let message = contradiction(&field, &other, entry.state, state, *entry.identity == identity, &who);
+            take(message, &mut verdict);
+        }
+    }
+    verdict
+}
+
+/// Compares what one object says about a certificate with what a stored mapping says.
+fn compare(
+    field: &Field<'_>,
+    state: MappingState,
+    identity: &Identity,
+    found: &Entry<'_>,
+    who: &str,
+    verdict: &mut Verdict,
+) {
+    let other_state = match found.status() {
+        Status::Enabled => MappingState::Enabled,
+        Status::Disabled | Status::InvalidDisabled => MappingState::Disabled,
+        // It is told of by its own status, and denies.
+        Status::Invalid => return,
+    };
+    let other = format!("CertificateMapping {}", found.name());
+    take(contradiction(field, &other, other_state, state, found.stands_for(identity), who), verdict);
+}
+
+/// What follows from two objects that mean the same certificate.
+enum Rivalry {
+    None,
+    Refused(FieldError),
+    Doubtful(FieldError),
+}
+
+fn contradiction(
+    field: &Field<'_>,
+    other: &str,
+    other_state: MappingState,
+    state: MappingState,
+    same_identity: bool,
+    who: &str,
+) -> Rivalry {
+    match (state, other_state) {
+        (MappingState::Enabled, MappingState::Enabled) if same_identity => Rivalry::None,
+        (MappingState::Enabled, MappingState::Enabled) => {
+            let message = format!(
+                "{other} maps the same certificate to another identity, and {who} selects both: the certificate would be \
+                 denied with MAPPING_AMBIGUOUS"
+            );
+            Rivalry::Refused(FieldError::new(field.to_string(), message))
+        }
+        (MappingState::Disabled, MappingState::Disabled) => Rivalry::None,
+        (MappingState::Enabled, MappingState::Disabled) => {
+            let message =
+                format!("{other} disables the same certificate for {who}: it is denied with ACCOUNT_DISABLED");
+            Rivalry::Doubtful(FieldError::new(field.to_string(), message))
+        }
+        (MappingState::Disabled, MappingState::Enabled) => {
+            let message = format!(
+                "{other} maps the same certificate for {who}, and is outweighed: it is denied with ACCOUNT_DISABLED"
+            );
+            Rivalry::Doubtful(FieldError::new(field.to_string(), message))
+        }
+    }
+}
+
+fn take(rivalry: Rivalry, verdict: &mut Verdict) {
+    match rivalry {
+        Rivalry::None => {}
+        Rivalry::Refused(error) => verdict.contradictions.push(error),
+        Rivalry::Doubtful(warning) => verdict.warnings.push(warning),
+    }
+}

@@ -1,0 +1,304 @@
+//! Keeps the webhook's certificate in a Secret: every replica shows what stands there, and one keeps it fresh.
+//!
+//! Owns who does what when. All replicas watch the Secret by its name. The holder of the Lease makes and renews the
+//! certificate ([`super::certificate`] says how) and writes the authorities into the webhook configuration, again and
+//! again, so that an edit by somebody else does not last.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use http::Method;
+use serde_json::{Value, json};
+use tokio::sync::watch;
+
+use super::super::api::{Api, ApiError, Target};
+use super::super::follow::{Listener, follow};
+use super::super::status::lease::LeaseOptions;
+use super::super::wire::{self, Key, Received};
+use super::certificate::{self, Data, Step, Terms};
+use super::server::ALPN;
+use crate::domain::fingerprint::Sha256;
+use crate::domain::spec::{Kind, Object};
+use crate::domain::time::UnixTime;
+use crate::tls::health::ServerHealth;
+use crate::tls::identity::Identity;
+use crate::tls::server::TlsServer;
+
+/// How often it is looked whether there is something to do.
+const TICK: Duration = Duration::from_secs(5);
+
+/// How often it is looked whether the lease is held.
+const HELD_POLL: Duration = Duration::from_millis(200);
+
+/// How long API servers may take to learn new authorities. They watch their webhook configurations, so it is a second.
+const PROPAGATION: Duration = Duration::from_secs(30);
+
+/// How often one failure is logged.
+const LOG_AGAIN: Duration = Duration::from_secs(60);
+
+/// Who owns the fields (server-side bookkeeping).
+const FIELD_MANAGER: &str = "certgate-admission";
+
+/// Where the certificate lies, and who has to believe it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IssuerOptions {
+    /// The Secret's namespace.
+    pub namespace: String,
+    /// The Secret's name.
+    pub secret: String,
+    /// The name of the ValidatingWebhookConfiguration whose `caBundle`s are kept; `None` when somebody else does.
+    pub configuration: Option<String>,
+    /// What stands in the certificate.
+    pub terms: Terms,
+    /// Whose holder makes the certificate.
+    pub lease: LeaseOptions,
+}
+
+impl IssuerOptions {
+    fn tick(&self) -> Duration {
+        TICK.min(self.terms.lifetime / 20)
+    }
+
+    fn propagation(&self) -> Duration {
+        PROPAGATION.min(self.terms.lifetime / 6)
+    }
+}
+
+/// Where the certificate is shown.
+#[derive(Clone, Debug)]
+pub struct Shown {
+    server: watch::Sender<Option<Arc<TlsServer>>>,
+    health: Arc<ServerHealth>,
+}
+
+impl Shown {
+    /// Nothing yet.
+    pub fn new(server: watch::Sender<Option<Arc<TlsServer>>>, health: Arc<ServerHealth>) -> Self {
+        Self { server, health }
+    }
+
+    fn show(&self, identity: &Identity) {
+        let present = self.server.borrow().clone();
+        match present {
+            Some(server) => server.replace(identity),
+            None => {
+                let server = Arc::new(TlsServer::new(identity, ALPN, self.health.clone()));
+                self.server.send_replace(Some(server));
+            }
+        }
+        let certificate = identity.certificate();
+        tracing::info!(
+            sha256 = %certificate.sha256(),
+            not_after = %certificate.not_after(),
+            "the admission webhook shows this certificate"
+        );
+    }
+}
+
+/// Shows what stands in the Secret, now and whenever it changes. Never returns.
+pub async fn show_certificate(api: Api, options: IssuerOptions, shown: Shown) -> ! {
+    let target = target(&options);
+    let mut watcher =
+        Watcher { shown, last: None, failed: None, secret: format!("{}/{}", options.namespace, options.secret) };
+    follow(&api, &target, &mut watcher).await
+}
+
+fn target(options: &IssuerOptions) -> Target {
+    Target { name: Some(options.secret.clone()), ..Target::all(Kind::Secret, Some(&options.namespace)) }
+}
+
+struct Watcher {
+    shown: Shown,
+    last: Option<Sha256>,
+    failed: Option<Instant>,
+    secret: String,
+}
+
+impl Listener for Watcher {
+    fn listing(&mut self) {}
+
+    fn listed(&mut self) {}
+
+    fn changed(&mut self, received: Box<Received>) {
+        let Object::Secret { data, .. } = received.object else { return };
+        match certificate::identity(&data) {
+            Some(identity) => {
+                let sha256 = identity.certificate().sha256();
+                if self.last.replace(sha256) != Some(sha256) {
+                    self.shown.show(&identity);
+                }
+            }
+            None if data.is_empty() => {}
+            None => tracing::warn!(
+                secret = self.secret,
+                "the Secret holds no certificate with its key; what was shown before stays"
+            ),
+        }
+    }
+
+    fn deleted(&mut self, _: &Key) {
+        tracing::warn!(
+            secret = self.secret,
+            "the Secret of the admission webhook is gone; what was shown before stays"
+        );
+    }
+
+    fn heard(&mut self) {
+        self.failed = None;
+    }
+
+    fn failed(&mut self, error: &ApiError, _: Duration) {
+        if self.failed.is_none_or(|at| at.elapsed() > LOG_AGAIN) {
+            self.failed = Some(Instant::now());
+            tracing::warn!(secret = self.secret, "cannot watch the Secret of the admission webhook: {error}");
+        }
+    }
+}
+
+/// Makes and renews the certificate for as long as the lease is held. Never returns.
+pub async fn keep_certificate(
+    api: Api,
+    options: IssuerOptions,
+    held: Rc<Cell<Option<Instant>>>,
+    clock: fn() -> UnixTime,
+) -> ! {
+    let keeper = Keeper { api, options, known: RefCell::default(), clock };
+    let (mut failed, mut looked): (Option<Instant>, Option<Instant>) = (None, None);
+    loop {
+        tokio::time::sleep(HELD_POLL).await;
+        if held.get().is_none_or(|until| Instant::now() >= until) {
+            looked = None;
+            keeper.known.take();
+            continue;
+        }
+        if looked.is_some_and(|at| at.elapsed() < keeper.options.tick()) {
+            continue;
+        }
+        looked = Some(Instant::now());
+        match keeper.look().await {
+            Ok(()) => failed = None,
+            // Another replica was faster; the next look sees what it did.
+            Err(error) if error.is_conflict() => {}
+            Err(error) => {
+                if failed.is_none_or(|at| at.elapsed() > LOG_AGAIN) {
+                    failed = Some(Instant::now());
+                    tracing::warn!("cannot keep the certificate of the admission webhook: {error}");
+                }
+            }
+        }
+    }
+}
+
+struct Keeper {
+    api: Api,
+    options: IssuerOptions,
+    /// The next authority that the webhook configuration holds, and since when.
+    known: RefCell<Option<(Sha256, Instant)>>,
+    clock: fn() -> UnixTime,
+}
+
+impl Keeper {
+    async fn look(&self) -> Result<(), ApiError> {
+        let now = (self.clock)();
+        let collection = target(&self.options).path();
+        let path = format!("{collection}/{}", self.options.secret);
+        let present = match self.api.call(Method::GET, &path, "application/json", Vec::new()).await {
+            Ok(text) => Some(text),
+            Err(error) if error.is_not_found() => None,
+            Err(error) => return Err(error),
+        };
+        let (mut data, version) = match &present {
+            Some(text) => data_of(text)?,
+            None => Default::default(),
+        };
+        let is_known = match (certificate::next_authority(&data), *self.known.borrow()) {
+            (Some(next), Some((known, since))) => {
+                known == Sha256::of(next) && since.elapsed() >= self.options.propagation()
+            }
+            _ => false,
+        };
+        let step = certificate::plan(&data, &self.options.terms, is_known, now);
+        if step != Step::Keep {
+            let next = certificate::take(step, data.clone(), &self.options.terms, now)
+                .map_err(|error| ApiError::Unreadable(format!("no certificate can be made: {error}")))?;
+            let secret = self.secret(&data, &next, version.as_deref()).to_string().into_bytes();
+            match version {
+                // What else stands in it, such as Helm's labels, is not ours.
+                Some(_) => self.api.call(Method::PATCH, &path, "application/merge-patch+json", secret).await?,
+                None => self.api.call(Method::POST, &collection, "application/json", secret).await?,
+            };
+            data = next;
+            tracing::info!(
+                secret = path,
+                "{}",
+                match step {
+                    Step::Announce => "the next certificate of the admission webhook is announced",
+                    Step::TakeOver => "the next certificate of the admission webhook takes over",
+                    Step::Begin | Step::Keep => "a certificate was made for the admission webhook",
+                }
+            );
+        }
+        if let Some(configuration) = &self.options.configuration {
+            self.tell(configuration, &certificate::authorities(&data)).await?;
+        }
+        let known = certificate::next_authority(&data).map(|next| Sha256::of(next));
+        let mut noted = self.known.borrow_mut();
+        if noted.as_ref().map(|(known, _)| *known) != known {
+            *noted = known.map(|known| (known, Instant::now()));
+        }
+        Ok(())
+    }
+
+    /// The Secret with `next` in place of `former`; of the `version` that was read, so that nobody else's work is undone.
+    fn secret(&self, former: &Data, next: &Data, version: Option<&str>) -> Value {
+        let gone = former.keys().filter(|key| !next.contains_key(*key)).map(|key| (key.clone(), Value::Null));
+        let kept = next.iter().map(|(key, value)| (key.clone(), Value::from(STANDARD.encode(value))));
+        let data: serde_json::Map<_, _> = gone.chain(kept).collect();
+        let mut metadata = json!({"name": self.options.secret, "namespace": self.options.namespace});
+        if let Some(version) = version {
+            metadata["resourceVersion"] = version.into();
+        }
+        json!({"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "data": data})
+    }
+
+    /// Writes the authorities into the webhooks that have others.
+    async fn tell(&self, configuration: &str, authorities: &[u8]) -> Result<(), ApiError> {
+        let path = format!("/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations/{configuration}");
+        let text = self.api.call(Method::GET, &path, "application/json", Vec::new()).await?;
+        let present: Value = serde_json::from_slice(&text).map_err(|error| ApiError::Unreadable(error.to_string()))?;
+        let wanted = STANDARD.encode(authorities);
+        let webhooks = present["webhooks"].as_array().map(Vec::as_slice).unwrap_or_default();
+        let outdated: Vec<Value> = webhooks
+            .iter()
+            .filter(|webhook| webhook["clientConfig"]["caBundle"] != *wanted)
+            .map(|webhook| json!({"name": webhook["name"], "clientConfig": {"caBundle": wanted}}))
+            .collect();
+        if outdated.is_empty() {
+            return Ok(());
+        }
+        let patch = json!({
+            "metadata": {"resourceVersion": present["metadata"]["resourceVersion"]},
+            "webhooks": outdated,
+        });
+        let path = format!("{path}?fieldManager={FIELD_MANAGER}");
+        self.api
+            .call(Method::PATCH, &path, "application/strategic-merge-patch+json", patch.to_string().into_bytes())
+            .await?;
+        tracing::info!(configuration, "the webhook configuration has the authorities of the admission webhook");
+        Ok(())
+    }
+}
+
+/// Data and version of a Secret.
+fn data_of(text: &[u8]) -> Result<(Data, Option<String>), ApiError> {
+    let text = std::str::from_utf8(text).map_err(|error| ApiError::Unreadable(error.to_string()))?;
+    let (received, version) = wire::object(Kind::Secret, text)?;
+    match received.object {
+        Object::Secret { data, .. } => Ok((data, Some(version))),
+        _ => Err(ApiError::Unreadable("no Secret".to_owned())),
+    }
+}

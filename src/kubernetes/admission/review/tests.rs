@@ -1,0 +1,359 @@
+//! Reviews as the API server sends them, over an index that is filled by hand.
+
+use bytes::Bytes;
+use http::Request;
+use http_body_util::{BodyExt, Full};
+use serde_json::json;
+
+use super::super::metrics::AdmissionMetrics;
+use super::super::server::{PATH, Webhook};
+use super::*;
+use crate::domain::index::Index;
+use crate::domain::testing::NOW;
+
+const SHA: &str = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff";
+
+fn object(kind: &str, name: &str, labels: Value, spec: Value) -> Value {
+    json!({
+        "apiVersion": "certgate.dev/v1alpha1", "kind": kind,
+        "metadata": {"name": name, "namespace": "n", "labels": labels},
+        "spec": spec,
+    })
+}
+
+fn policy(spec: Value) -> Value {
+    let mut all = json!({"trustRef": {"name": "p"}});
+    for (key, value) in spec.as_object().unwrap() {
+        all[key] = value.clone();
+    }
+    object("CertificatePolicy", "a", json!({}), all)
+}
+
+fn mapping(name: &str, label: &str, certificate: Value, user: &str) -> Value {
+    let spec = json!({"certificate": certificate, "identity": {"user": user}});
+    object("CertificateMapping", name, json!({"api": label}), spec)
+}
+
+fn asking(operation: &str, object: &Value, old: Option<&Value>) -> Value {
+    json!({
+        "apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview",
+        "request": {
+            "uid": "u-1", "operation": operation, "name": object["metadata"]["name"], "namespace": "n",
+            "kind": {"group": "certgate.dev", "version": "v1alpha1", "kind": object["kind"]},
+            "object": object, "oldObject": old, "dryRun": false, "options": {}, "userInfo": {},
+        },
+    })
+}
+
+struct World {
+    index: Index,
+    views: watch::Sender<Option<Arc<View>>>,
+}
+
+impl World {
+    fn new(objects: &[Value]) -> Self {
+        let mut world = Self { index: Index::new(), views: watch::channel(None).0 };
+        world.put(objects);
+        world
+    }
+
+    fn put(&mut self, objects: &[Value]) {
+        let kinds = [Kind::TrustProfile, Kind::CertificatePolicy, Kind::CertificateMapping];
+        for object in objects {
+            let kind = kinds.into_iter().find(|kind| object["kind"] == kind.name()).unwrap();
+            self.index.apply(wire::object(kind, &object.to_string()).unwrap().0.object);
+        }
+        self.index.publish();
+        self.views.send_replace(Some(Arc::new(self.index.view())));
+    }
+
+    fn reviewer(&self) -> Reviewer {
+        Reviewer::new(self.views.subscribe(), Scope::Cluster, || NOW)
+    }
+
+    async fn ask(&self, review: &Value) -> Value {
+        let answer = self.reviewer().answer(review.to_string().as_bytes()).await.unwrap();
+        let answer: Value = serde_json::from_slice(&answer.body).unwrap();
+        assert_eq!(answer["apiVersion"], "admission.k8s.io/v1");
+        assert_eq!(answer["response"]["uid"], "u-1");
+        answer["response"].clone()
+    }
+
+    async fn created(&self, object: &Value) -> Value {
+        self.ask(&asking("CREATE", object, None)).await
+    }
+}
+
+fn profile(name: &str, spec: Value) -> Value {
+    object("TrustProfile", name, json!({}), spec)
+}
+
+fn warned(response: &Value, words: &str) -> bool {
+    response["warnings"].as_array().is_some_and(|all| all.iter().any(|one| one.as_str().unwrap().contains(words)))
+}
+
+#[tokio::test]
+async fn a_wrong_object_is_refused_with_every_field() {
+    let world = World::new(&[]);
+    let rule = |name: &str, value: &str| json!({"name": name, "action": "Deny", "where": [{"field": "Subject", "attribute": "NOPE", "value": value}]});
+    let wrong = policy(
+        json!({"match": [{"paths": [{"prefix": "/a/../b"}]}], "mapping": {"rules": [rule("r", "a\\b"), rule("r", "b")]}}),
+    );
+    let response = world.created(&wrong).await;
+    assert_eq!(response["allowed"], false);
+    let status = &response["status"];
+    assert_eq!((&status["code"], &status["reason"]), (&json!(422), &json!("Invalid")));
+    let causes = status["details"]["causes"].as_array().unwrap();
+    let fields: Vec<_> = causes.iter().map(|cause| cause["field"].as_str().unwrap()).collect();
+    for field in [
+        "spec.match[0].paths[0].prefix",
+        "spec.mapping.rules[0].where[0].attribute",
+        "spec.mapping.rules[0].where[0].value",
+        "spec.mapping.rules[1].name",
+        "spec.mapping.rules[1].where[0].attribute",
+    ] {
+        assert!(fields.contains(&field), "{field}: {status}");
+        assert!(status["message"].as_str().unwrap().contains(&format!("{field}: ")), "{status}");
+    }
+    assert_eq!(status["details"]["kind"], "CertificatePolicy");
+    assert_eq!(status["details"]["name"], "a");
+}
+
+#[tokio::test]
+async fn what_does_not_change_the_spec_is_never_refused() {
+    let world = World::new(&[]);
+    let wrong = policy(json!({"match": [{"hosts": ["a b"]}]}));
+    let mut annotated = wrong.clone();
+    annotated["metadata"]["annotations"] = json!({"a": "b"});
+    annotated["metadata"]["finalizers"] = json!([]);
+    annotated["status"] = json!({"observedGeneration": 1});
+    assert_eq!(world.ask(&asking("UPDATE", &annotated, Some(&wrong))).await["allowed"], true);
+    let mut labelled = wrong.clone();
+    labelled["metadata"]["labels"] = json!({"a": "b"});
+    let response = world.ask(&asking("UPDATE", &labelled, Some(&wrong))).await;
+    assert_eq!(response["allowed"], true);
+    assert!(warned(&response, "spec.match[0].hosts[0]"), "{response}");
+    let mut other = wrong.clone();
+    other["spec"]["match"][0]["hosts"][0] = "c d".into();
+    assert_eq!(world.ask(&asking("UPDATE", &other, Some(&wrong))).await["allowed"], false);
+    other["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z".into();
+    assert_eq!(world.ask(&asking("UPDATE", &other, Some(&wrong))).await["allowed"], true, "it is on its way out");
+}
+
+#[tokio::test]
+async fn what_is_doubtful_is_warned_of() {
+    let world = World::new(&[]);
+    let dns = |value: &str, action: &str, name: &str| {
+        let mut rule = json!({"name": name, "action": action, "where": [{"field": "DNS", "value": value}]});
+        if action == "Allow" {
+            rule["identity"] = json!({"user": "u"});
+        }
+        rule
+    };
+    let rows = [
+        (policy(json!({})), "spec.trustRef: TrustProfile n/p does not exist"),
+        (policy(json!({"mode": "Audit"})), "spec.mode: with mode Audit"),
+        (
+            policy(json!({"evidence": [{"peerCertificate": {}}, {"xfcc": {"element": 1}}]})),
+            "spec.evidence[1].xfcc: without `by`",
+        ),
+        (
+            policy(
+                json!({"mapping": {"rules": [dns("*.example", "Allow", "wide"), dns("a.example", "Deny", "never")]}}),
+            ),
+            "spec.mapping.rules[1]: no certificate can reach this rule: rules[0] (\"wide\")",
+        ),
+        (
+            policy(json!({"mapping": {"rules": [dns("*", "Allow", "all")]}})),
+            "spec.mapping.rules[0].where: the rule allows every",
+        ),
+        (
+            profile("q", json!({"revocation": {"mode": "Offline", "onUnknown": "Allow"}})),
+            "spec.revocation.onUnknown: with Allow",
+        ),
+        (profile("q", json!({"revocation": {"mode": "NoCheck"}})), "spec.revocation.mode: with mode NoCheck"),
+        (profile("q", json!({})), "spec.trustAnchors: there are no trust anchors"),
+        (mapping("m", "x", json!({"subject": "CN=a"}), "u"), "spec.certificate.subject: subject is a weak name"),
+        (mapping("m", "x", json!({"email": "a@example.com"}), "u"), "spec.certificate.email: email is a weak name"),
+    ];
+    for (object, words) in rows {
+        let response = world.created(&object).await;
+        assert_eq!(response["allowed"], true, "{words}: {response}");
+        assert!(warned(&response, words), "{words}: {response}");
+    }
+    let strong = world.created(&mapping("m", "x", json!({"sha256": SHA}), "u")).await;
+    assert_eq!(strong.get("warnings"), None, "{strong}");
+}
+
+#[tokio::test]
+async fn references_are_judged_by_what_is_known() {
+    let allowing = |from: &str| {
+        profile("p", json!({"allowedNamespaces": {"from": from}, "trustAnchors": [{"configMap": {"name": "absent"}}]}))
+    };
+    let mut world = World::new(&[allowing("Same")]);
+    let mut guest = policy(json!({"trustRef": {"name": "p", "namespace": "n"}}));
+    guest["metadata"]["namespace"] = "elsewhere".into();
+    let response = world.created(&guest).await;
+    assert_eq!(response["allowed"], false, "{response}");
+    let message = response["status"]["message"].as_str().unwrap();
+    assert!(
+        message.starts_with("spec.trustRef: TrustProfile n/p does not allow policies of namespace elsewhere"),
+        "{message}"
+    );
+    world.put(&[allowing("All")]);
+    let response = world.created(&guest).await;
+    assert!(response["allowed"] == true && warned(&response, "ConfigMap n/absent does not exist"), "{response}");
+}
+
+#[tokio::test]
+async fn what_is_on_its_way_is_waited_for() {
+    let allowing = |from: &str| profile("p", json!({"allowedNamespaces": {"from": from}}));
+    let mut world = World::new(&[allowing("Same")]);
+    let mut guest = policy(json!({"trustRef": {"name": "p", "namespace": "n"}}));
+    guest["metadata"]["namespace"] = "elsewhere".into();
+    let reviewer = world.reviewer();
+    let review = asking("CREATE", &guest, None).to_string();
+    let asked = tokio::spawn(async move { reviewer.answer(review.as_bytes()).await.unwrap() });
+    tokio::task::yield_now().await;
+    world.put(&[allowing("All")]);
+    assert_eq!(asked.await.unwrap().outcome, Outcome::Allowed);
+}
+
+#[tokio::test]
+async fn two_identities_for_one_certificate_are_refused_where_one_policy_selects_both() {
+    let selecting = policy(json!({"mapping": {
+        "selector": {"matchLabels": {"api": "x"}},
+        "oneToOne": [{"certificate": {"sha256": SHA}, "identity": {"user": "inline"}}],
+    }}));
+    let world = World::new(&[selecting.clone(), mapping("first", "x", json!({"uri": "a:b"}), "u")]);
+    let refused = "CertificateMapping first maps the same certificate to another identity";
+    for (name, object, want) in [
+        ("another identity", mapping("second", "x", json!({"uri": "a:b"}), "v"), Some(refused)),
+        ("the same identity", mapping("second", "x", json!({"uri": "a:b"}), "u"), None),
+        ("another certificate", mapping("second", "x", json!({"uri": "a:c"}), "v"), None),
+        ("not selected", mapping("second", "y", json!({"uri": "a:b"}), "v"), None),
+        ("itself", mapping("first", "x", json!({"uri": "a:b"}), "v"), None),
+        (
+            "against an entry",
+            mapping("second", "x", json!({"sha256": SHA}), "v"),
+            Some("oneToOne[0] of policy n/a maps"),
+        ),
+        ("as the entry", mapping("second", "x", json!({"sha256": SHA}), "inline"), None),
+    ] {
+        let response = world.created(&object).await;
+        assert_eq!(response["allowed"], want.is_none(), "{name}: {response}");
+        if let Some(want) = want {
+            let message = response["status"]["message"].as_str().unwrap();
+            assert!(message.contains(want) && message.starts_with("spec.identity: "), "{name}: {message}");
+        }
+    }
+    let mut disabled = mapping("second", "x", json!({"uri": "a:b"}), "v");
+    disabled["spec"]["state"] = "Disabled".into();
+    assert!(
+        warned(&world.created(&disabled).await, "CertificateMapping first maps the same certificate"),
+        "outweighed"
+    );
+    // The same from the policy's side.
+    let world = World::new(&[mapping("first", "x", json!({"sha256": SHA}), "u")]);
+    let response = world.created(&selecting).await;
+    assert!(
+        response["status"]["message"]
+            .as_str()
+            .unwrap()
+            .starts_with("spec.mapping.oneToOne[0]: CertificateMapping first"),
+        "{response}"
+    );
+}
+
+#[tokio::test]
+async fn nothing_is_admitted_before_the_cluster_is_read() {
+    let (_sender, view) = watch::channel(None);
+    let reviewer = Reviewer::new(view, Scope::Cluster, || NOW);
+    let answer = reviewer.answer(asking("CREATE", &policy(json!({})), None).to_string().as_bytes()).await.unwrap();
+    let response: Value = serde_json::from_slice(&answer.body).unwrap();
+    assert_eq!(response["response"]["allowed"], false);
+    assert_eq!(response["response"]["status"]["code"], 503);
+}
+
+#[tokio::test]
+async fn requests_that_are_no_reviews_are_bad_requests() {
+    let world = World::new(&[]);
+    let webhook = Webhook::new(world.reviewer(), Arc::new(AdmissionMetrics::default()));
+    let good = asking("CREATE", &policy(json!({})), None);
+    let changed = |pointer: &str, value: Value| {
+        let mut review = good.clone();
+        *review.pointer_mut(pointer).unwrap() = value;
+        review.to_string()
+    };
+    let rows = [
+        ("good", good.to_string(), 200),
+        ("nothing", String::new(), 400),
+        ("no JSON", "{".to_owned(), 400),
+        ("another version", changed("/apiVersion", json!("admission.k8s.io/v1beta1")), 400),
+        ("another kind", changed("/kind", json!("Review")), 400),
+        ("no request", changed("/request", Value::Null), 400),
+        ("no object", changed("/request/object", Value::Null), 400),
+        ("an object of another type", changed("/request/object", json!("text")), 400),
+        ("another kind of object", changed("/request/kind/kind", json!("Pod")), 400),
+        ("another group", changed("/request/kind/group", json!("apps")), 400),
+        ("another version of the object", changed("/request/kind/version", json!("v1")), 400),
+        ("another operation", changed("/request/operation", json!("DELETE")), 400),
+        ("nested without end", "[".repeat(100_000), 400),
+        ("too long", " ".repeat(9 * 1024 * 1024), 413),
+    ];
+    for (name, body, want) in rows {
+        let request = Request::post(PATH)
+            .header("content-type", "application/json")
+            .header("content-length", body.len())
+            .body(Full::new(Bytes::from(body)))
+            .unwrap();
+        let response = webhook.call(request).await;
+        assert_eq!(response.status(), want, "{name}");
+        let text = response.into_body().collect().await.unwrap().to_bytes();
+        assert_eq!(text.starts_with(b"{\"apiVersion\""), want == 200, "{name}");
+    }
+    for (path, method, media_type, want) in [
+        ("/", "POST", "application/json", 404),
+        (PATH, "GET", "application/json", 405),
+        (PATH, "POST", "text/plain", 415),
+        (PATH, "POST", "application/json", 411),
+    ] {
+        let request = Request::builder().method(method).uri(path).header("content-type", media_type);
+        let response = webhook.call(request.body(Full::new(Bytes::new())).unwrap()).await;
+        assert_eq!(response.status(), want, "{method} {path} {media_type}");
+    }
+}
+
+#[tokio::test]
+async fn a_review_takes_no_longer_with_many_mappings() {
+    let world = {
+        let mut world = World::new(&[policy(json!({"mapping": {"selector": {"matchLabels": {"api": "x"}}}}))]);
+        for n in 0..100_000 {
+            let spec = json!({"certificate": {"sha256": format!("{n:064x}")}, "identity": {"user": format!("u{n}")}});
+            let meta = crate::domain::spec::ObjectMeta {
+                name: format!("m{n}"),
+                namespace: "n".to_owned(),
+                labels: [("api".to_owned(), "x".to_owned())].into(),
+                ..Default::default()
+            };
+            world.index.apply(Object::CertificateMapping { meta, spec: serde_json::from_value(spec).unwrap() });
+        }
+        world.put(&[]);
+        world
+    };
+    let reviewer = world.reviewer();
+    let mut slowest = Duration::ZERO;
+    for n in 0..200 {
+        let certificate = json!({"sha256": format!("{n:064x}")});
+        let review = asking("CREATE", &mapping("new", "x", certificate, &format!("u{n}")), None).to_string();
+        let began = Instant::now();
+        let answer = reviewer.answer(review.as_bytes()).await.unwrap();
+        slowest = slowest.max(began.elapsed());
+        assert_eq!(answer.outcome, Outcome::Allowed);
+    }
+    #[allow(clippy::print_stdout, reason = "the figure is what the test is for")]
+    {
+        println!("slowest of 200 reviews beside 100,000 mappings: {slowest:?}");
+    }
+    assert!(slowest < Duration::from_millis(50), "{slowest:?}");
+}

@@ -1,0 +1,190 @@
+//! The HTTPS server that the API server asks.
+//!
+//! Owns the bounds: connections, the bytes that wait to be judged, and how long anything may take. Nothing that cannot be
+//! judged is answered with success, so with `failurePolicy: Fail` it is not admitted.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Semaphore, watch};
+use tokio_rustls::TlsAcceptor;
+
+use super::metrics::{AdmissionMetrics, Outcome};
+use super::review::{Answer, Reviewer};
+use crate::tls::server::TlsServer;
+
+/// Where reviews are taken.
+pub const PATH: &str = "/validate";
+
+/// The protocol that is offered (RFC 7301): each API server keeps a few connections, so one request at a time is enough.
+pub const ALPN: &[&[u8]] = &[b"http/1.1"];
+
+/// The most connections; there are few API servers.
+const MAX_CONNECTIONS: usize = 256;
+
+/// The longest review: the object and its former version, of 3 MiB at most each (what an API server takes in one request),
+/// in JSON.
+const MAX_BODY: usize = 8 * 1024 * 1024;
+
+/// The most KiB of reviews that are read or judged at a time. Small ones pass beside a few large ones.
+const MAX_BUFFERED_KIB: usize = 24 * 1024;
+
+/// How long a handshake, the next request of a connection, and a whole exchange may take. API servers wait for 10 s by
+/// default, and close connections that nothing goes over for 90 s, which they should do first.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
+const HEADER_TIMEOUT: Duration = Duration::from_secs(120);
+const EXCHANGE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long accepting pauses after an error such as too many open files.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// The webhook.
+#[derive(Clone, Debug)]
+pub struct Webhook {
+    reviewer: Reviewer,
+    metrics: Arc<AdmissionMetrics>,
+    buffered: Arc<Semaphore>,
+}
+
+impl Webhook {
+    /// A webhook that answers by `reviewer`.
+    pub fn new(reviewer: Reviewer, metrics: Arc<AdmissionMetrics>) -> Self {
+        Self { reviewer, metrics, buffered: Arc::new(Semaphore::new(MAX_BUFFERED_KIB)) }
+    }
+
+    /// Serves on `listener` for as long as the process lives. As long as there is no certificate, connections are closed.
+    pub async fn serve(self, listener: TcpListener, tls: watch::Receiver<Option<Arc<TlsServer>>>) -> Infallible {
+        let slots = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+        loop {
+            let slot = slots.clone().acquire_owned().await.expect("the semaphore is never closed");
+            let stream = match listener.accept().await {
+                Ok((stream, _)) => stream,
+                Err(error) => {
+                    tracing::warn!(%error, "cannot accept a connection of the admission webhook");
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                    continue;
+                }
+            };
+            let Some(server) = tls.borrow().clone() else {
+                tracing::debug!("an admission review came before there is a certificate; it is not answered");
+                continue;
+            };
+            let webhook = self.clone();
+            tokio::spawn(async move {
+                webhook.connection(stream, &server).await;
+                drop(slot);
+            });
+        }
+    }
+
+    async fn connection(self, stream: TcpStream, server: &TlsServer) {
+        let acceptor = TlsAcceptor::from(server.config());
+        let stream = match tokio::time::timeout(HANDSHAKE_TIMEOUT, acceptor.accept(stream)).await {
+            Ok(Ok(stream)) => stream,
+            Ok(Err(error)) => return tracing::debug!(%error, "a TLS handshake of the admission webhook failed"),
+            Err(_) => return,
+        };
+        let service = service_fn(move |request: Request<Incoming>| {
+            let webhook = self.clone();
+            async move { Ok::<_, Infallible>(webhook.call(request).await) }
+        });
+        let connection = http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(HEADER_TIMEOUT)
+            .serve_connection(TokioIo::new(stream), service);
+        // How a connection ends concerns nobody: a review without an answer is not admitted.
+        if let Err(error) = connection.await {
+            tracing::debug!(%error, "a connection of the admission webhook broke");
+        }
+    }
+
+    /// Answers one request.
+    pub async fn call<B>(&self, request: Request<B>) -> Response<Full<Bytes>>
+    where
+        B: hyper::body::Body<Data = Bytes>,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        match tokio::time::timeout(EXCHANGE_TIMEOUT, self.route(request)).await {
+            Ok(response) => response,
+            Err(_) => text(StatusCode::REQUEST_TIMEOUT, "the review took too long\n"),
+        }
+    }
+
+    async fn route<B>(&self, request: Request<B>) -> Response<Full<Bytes>>
+    where
+        B: hyper::body::Body<Data = Bytes>,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        if request.uri().path() != PATH {
+            return text(StatusCode::NOT_FOUND, "reviews are taken at /validate\n");
+        }
+        if request.method() != Method::POST {
+            return text(StatusCode::METHOD_NOT_ALLOWED, "want POST\n");
+        }
+        if !is_json(request.headers()) {
+            return self.malformed(StatusCode::UNSUPPORTED_MEDIA_TYPE, "want application/json");
+        }
+        let Some(length) = content_length(request.headers()) else {
+            return self.malformed(StatusCode::LENGTH_REQUIRED, "want Content-Length");
+        };
+        if length > MAX_BODY {
+            return self.malformed(StatusCode::PAYLOAD_TOO_LARGE, "the review is too long");
+        }
+        let share = u32::try_from(length.div_ceil(1024).max(1)).unwrap_or(u32::MAX);
+        let _share = self.buffered.acquire_many(share).await.expect("the semaphore is never closed");
+        let body = match Limited::new(request.into_body(), length).collect().await {
+            Ok(body) => body.to_bytes(),
+            Err(_) => return self.malformed(StatusCode::BAD_REQUEST, "the review ended early, or late"),
+        };
+        self.answer(&body).await
+    }
+
+    async fn answer(&self, body: &[u8]) -> Response<Full<Bytes>> {
+        let began = Instant::now();
+        match self.reviewer.answer(body).await {
+            Ok(Answer { body, kind, outcome }) => {
+                self.metrics.reviewed(kind, outcome, began.elapsed());
+                respond(StatusCode::OK, "application/json", body.into())
+            }
+            Err(malformed) => {
+                tracing::warn!("an admission review cannot be answered: {malformed}");
+                self.malformed(StatusCode::BAD_REQUEST, &malformed.to_string())
+            }
+        }
+    }
+
+    fn malformed(&self, status: StatusCode, problem: &str) -> Response<Full<Bytes>> {
+        self.metrics.reviewed(None, Outcome::Malformed, Duration::ZERO);
+        text(status, &format!("{problem}\n"))
+    }
+}
+
+fn is_json(headers: &HeaderMap) -> bool {
+    let media_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    media_type.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case("application/json")
+}
+
+fn content_length(headers: &HeaderMap) -> Option<usize> {
+    headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+}
+
+fn text(status: StatusCode, body: &str) -> Response<Full<Bytes>> {
+    respond(status, "text/plain; charset=utf-8", Bytes::copy_from_slice(body.as_bytes()))
+}
+
+fn respond(status: StatusCode, media_type: &'static str, body: Bytes) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(body));
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(media_type));
+    response
+}
