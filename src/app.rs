@@ -22,6 +22,7 @@ use crate::envoy::service::{Authorizer, system_clock};
 use crate::explain::{self, Explanation, Question, QuestionError, RemoteError};
 use crate::file::report::Class;
 use crate::kubernetes::cluster::ClusterError;
+use crate::kubernetes::departure::Departure;
 use crate::kubernetes::health::{Exported, Health};
 use crate::lifecycle::{Lifecycle, Phase, Signals};
 use crate::metrics::Metrics;
@@ -85,8 +86,10 @@ async fn run(config: &ServeConfig, metrics: &Arc<Metrics>, health: &Arc<Health>)
     let admin = Admin::new(lifecycle.clone(), metrics.clone(), explain);
     tokio::spawn(admin.serve(admin_listener));
 
+    let departure = Departure::default();
     match &config.policies {
         PolicySource::Directory(directory) => {
+            departure.done();
             let mut first = tokio::task::spawn_blocking({
                 let directory = directory.clone();
                 move || policies::load(&directory)
@@ -105,11 +108,13 @@ async fn run(config: &ServeConfig, metrics: &Arc<Metrics>, health: &Arc<Health>)
             policies::watch(loader, authorizer.clone(), metrics.clone())?;
         }
         PolicySource::Cluster(options) => {
-            let first = cluster::follow(options.clone(), authorizer.clone(), metrics.clone(), health.clone())?;
+            let (authorizer, metrics, health) = (authorizer.clone(), metrics.clone(), health.clone());
+            let first = cluster::follow(options.clone(), authorizer, metrics, health, departure.clone())?;
             tokio::select! {
                 first = first => first.map_err(io::Error::other)??,
                 signal = signals.next() => {
                     tracing::info!(signal, "stopped before the cluster had told everything");
+                    departure.depart().await;
                     return Ok(());
                 }
             }
@@ -127,6 +132,7 @@ async fn run(config: &ServeConfig, metrics: &Arc<Metrics>, health: &Arc<Health>)
     };
     tracing::info!(signal, "draining");
     lifecycle.advance(Phase::Draining);
+    let departed = tokio::spawn(async move { departure.depart().await });
     tokio::select! {
         () = tokio::time::sleep(config.drain_delay) => {}
         _ = signals.next() => {}
@@ -140,6 +146,7 @@ async fn run(config: &ServeConfig, metrics: &Arc<Metrics>, health: &Arc<Health>)
         },
         signal = signals.next() => tracing::warn!(signal, "stopped by a second signal"),
     }
+    let _ = departed.await;
     Ok(())
 }
 

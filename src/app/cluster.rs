@@ -12,11 +12,12 @@ use super::policies::{AFTER_PANIC, LOGGED_PROBLEMS, NICENESS};
 use crate::domain::decide::Snapshot;
 use crate::envoy::service::Authorizer;
 use crate::kubernetes::cluster::{ClusterError, ClusterOptions, Update, run};
+use crate::kubernetes::departure::Departure;
 use crate::kubernetes::health::Health;
 use crate::metrics::{Load, Metrics};
 use crate::panics;
 
-/// Follows a cluster on a thread of its own, of low priority, for as long as the process lives. The receiver is told of
+/// Follows a cluster on a thread of its own for as long as the process lives, at low priority once there is a snapshot. The receiver is told of
 /// the first snapshot, or why there never will be one.
 ///
 /// A panic must not end the following unnoticed: it counts as a refused reading, and after a pause everything is listed
@@ -26,21 +27,24 @@ pub fn follow(
     authorizer: Arc<Authorizer<Snapshot>>,
     metrics: Arc<Metrics>,
     health: Arc<Health>,
+    departure: Departure,
 ) -> io::Result<oneshot::Receiver<Result<(), ClusterError>>> {
     let (first, told) = oneshot::channel();
     let mut first = Some(first);
     thread::Builder::new().name("cluster".to_owned()).spawn(move || {
-        // On Linux this concerns the calling thread alone. Where it is refused, decisions are a little slower meanwhile.
-        let _ = rustix::process::nice(NICENESS);
         let mut former = Vec::new();
         loop {
             let ended = panics::guarded(|| {
-                run(&options, &health, &mut |update| {
+                run(&options, &health, &departure, &mut |update| {
                     // Freed here once no request uses them any more, and not by the thread of the last such request.
                     former.retain(|snapshot| Arc::strong_count(snapshot) > 1);
                     former.extend(take_over(update, &authorizer, &metrics));
                     if let Some(first) = first.take() {
                         let _ = first.send(Ok(()));
+                        // Until now nobody was served whom this could have slowed, and a busy machine must not hold the start
+                        // up. On Linux this concerns the calling thread alone. Where it is refused, decisions are a little
+                        // slower meanwhile.
+                        let _ = rustix::process::nice(NICENESS);
                     }
                 })
             });

@@ -16,6 +16,7 @@ use tokio::sync::Notify;
 use tokio::task::{AbortHandle, JoinSet, LocalSet};
 
 use super::api::{Api, ApiError, Target};
+use super::departure::Departure;
 use super::follow::follow;
 use super::health::Health;
 use super::status::lease::LeaseOptions;
@@ -75,12 +76,14 @@ pub struct Update {
     pub took: Duration,
 }
 
-/// Follows a cluster on the calling thread and calls `publish` with every snapshot, for ever.
+/// Follows a cluster on the calling thread and calls `publish` with every snapshot, for ever; also after `departure`, which
+/// only ends the writing of status.
 ///
 /// The first snapshot comes when all objects have been told once. What fails after that is tried again.
 pub fn run(
     options: &ClusterOptions,
     health: &Arc<Health>,
+    departure: &Departure,
     publish: &mut dyn FnMut(Update),
 ) -> Result<std::convert::Infallible, ClusterError> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -90,11 +93,14 @@ pub fn run(
         let notify = Rc::new(Notify::new());
         let store = Rc::new(RefCell::new(Store::new(options.scope.clone(), notify.clone(), health.clone())));
         let mut tasks = JoinSet::new();
+        if options.status == StatusWriting::Off {
+            departure.done();
+        }
         if let StatusWriting::Leased(lease) = &options.status {
             let (api, store, health) = (api.clone(), store.clone(), health.clone());
-            let lease = lease.clone();
+            let (lease, departure) = (lease.clone(), departure.clone());
             tasks.spawn_local(async move {
-                write_status(api, store, health, lease).await;
+                write_status(api, store, health, lease, departure).await;
             });
         }
         Cluster { api, store, notify, tasks, followers: BTreeMap::new() }.run(publish).await

@@ -6,6 +6,7 @@
 pub mod api;
 pub mod cluster;
 pub mod crd;
+pub mod departure;
 mod follow;
 pub mod health;
 pub mod status;

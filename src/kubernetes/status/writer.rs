@@ -17,10 +17,11 @@ use tokio::task::JoinSet;
 use super::super::api::{Api, ApiError, collection_path};
 use super::super::health::Health;
 use super::super::store::{Due, Store};
-use super::lease::{Claim, DURATION, LeaseOptions, RENEWAL};
+use super::lease::{Claim, DURATION, LOOK, LeaseOptions, RENEWAL};
 use super::{digest, wanted};
 use crate::domain::spec::Kind;
 use crate::domain::time::UnixTime;
+use crate::kubernetes::departure::Departure;
 
 /// Who owns the fields of a status (server-side apply).
 const FIELD_MANAGER: &str = "certgate";
@@ -43,11 +44,17 @@ enum Outcome {
     Superseded,
 }
 
-/// Writes status for as long as the lease is held. Never returns.
-pub async fn write_status(api: Api, store: Rc<RefCell<Store>>, health: Arc<Health>, lease: LeaseOptions) -> ! {
+/// Writes status for as long as the lease is held, and gives the lease back when the process departs. Never returns.
+pub async fn write_status(
+    api: Api,
+    store: Rc<RefCell<Store>>,
+    health: Arc<Health>,
+    lease: LeaseOptions,
+    departure: Departure,
+) -> ! {
     let held = Rc::new(Cell::new(None));
     let mut tasks = JoinSet::new();
-    tasks.spawn_local(claim(api.clone(), lease, held.clone()));
+    tasks.spawn_local(claim(api.clone(), lease, held.clone(), departure));
     let mut tick = tokio::time::interval(TICK);
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut pause = FIRST_PAUSE;
@@ -110,7 +117,7 @@ pub async fn write_status(api: Api, store: Rc<RefCell<Store>>, health: Arc<Healt
 }
 
 /// Keeps the claim, and tells until when it holds.
-async fn claim(api: Api, lease: LeaseOptions, held: Rc<Cell<Option<Instant>>>) {
+async fn claim(api: Api, lease: LeaseOptions, held: Rc<Cell<Option<Instant>>>, departure: Departure) {
     let mut claim = Claim::new(lease.clone());
     let mut failing = false;
     loop {
@@ -127,8 +134,17 @@ async fn claim(api: Api, lease: LeaseOptions, held: Rc<Cell<Option<Instant>>>) {
                 }
             }
         }
-        tokio::time::sleep(RENEWAL).await;
+        let pause = if claim.holds() { RENEWAL } else { LOOK };
+        tokio::select! {
+            () = tokio::time::sleep(pause) => {}
+            () = departure.asked() => break,
+        }
     }
+    held.set(None);
+    if let Err(error) = claim.release(&api, now()).await {
+        tracing::warn!("cannot give the lease for writing status back; it runs out by itself: {error}");
+    }
+    departure.done();
 }
 
 fn now() -> UnixTime {
