@@ -194,13 +194,15 @@ pub fn object(kind: Kind, text: &str) -> Result<(Box<Received>, String), ApiErro
             #[derive(Deserialize, Default)]
             #[serde(rename_all = "camelCase", default)]
             struct Bundle {
+                signer_name: String,
                 trust_bundle: String,
             }
             let bundle: Bundle = match wire.spec {
                 Some(spec) => serde_json::from_str(spec.get()).map_err(unreadable)?,
                 None => Bundle::default(),
             };
-            Object::ClusterTrustBundle { meta, trust_bundle: Bytes::from(bundle.trust_bundle) }
+            let Bundle { signer_name, trust_bundle } = bundle;
+            Object::ClusterTrustBundle { meta, signer_name, trust_bundle: Bytes::from(trust_bundle) }
         }
         Kind::Namespace => Object::Namespace { meta },
     };

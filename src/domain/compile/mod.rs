@@ -32,7 +32,8 @@ pub use response::{DEFAULT_GROUPS_HEADER, DEFAULT_USER_HEADER};
 pub use response::{HeaderNames, Statuses};
 pub use revocation::{CompiledRevocation, crl_ders, parse_crls};
 pub use trust::{
-    CompiledProfile, MINIMUM_RSA_BITS, Requirements, SourceRef, certificates as pem_certificates, trust_profile,
+    BundleName, CompiledProfile, MINIMUM_RSA_BITS, Requirements, SourceRef, certificates as pem_certificates,
+    trust_profile,
 };
 
 /// The most trust sources in one list. A union of more is better kept in one bundle.

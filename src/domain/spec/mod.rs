@@ -23,7 +23,7 @@ pub use policy::{
 };
 pub use schema::schema_of;
 pub use trust_profile::{
-    AllowedNamespaces, CertificateHash, CrlKeyRef, CrlSource, ExtendedKeyUsageSpec, KeyRef, NameRef, NamespacesFrom,
+    AllowedNamespaces, BundleRef, CertificateHash, CrlKeyRef, CrlSource, ExtendedKeyUsageSpec, KeyRef, NamespacesFrom,
     OnUnknownSpec, RequirementsSpec, RevocationModeSpec, RevocationScopeSpec, RevocationSpec, TrustModeSpec,
     TrustProfileSpec, TrustSource,
 };
@@ -51,7 +51,7 @@ impl std::fmt::Display for FieldError {
 }
 
 /// Selects objects by their labels.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct LabelSelector {
     /// Labels that an object must carry, all of them, with these values. Empty: every object.
