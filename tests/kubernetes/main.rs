@@ -10,13 +10,21 @@
 #[allow(dead_code, reason = "these tests use a part of the harness")]
 mod support;
 
+mod alike;
 mod certgate;
 mod chart;
 mod cluster;
 mod definitions;
+mod direct;
 mod disturbances;
 mod edits;
+mod envoy;
+mod front;
+mod replicas;
+mod scale;
 mod status;
+mod strain;
+mod versions;
 
 use std::future::Future;
 use std::sync::Arc;

@@ -152,6 +152,8 @@ fn one_replica_writes_once_and_another_takes_over() {
         cluster.apply(&policy(&namespace, "b", &format!("b.{host}"), "p", &allow("acme", "v")));
         until("the later object's status is there", PATIENCE, async || ready(&cluster, "certpol", &namespace, "b"))
             .await;
+        // The object is there before the answer about it.
+        until("four are written", PATIENCE, async || first.metric(written).await.filter(|count| *count >= 4.0)).await;
         assert_eq!(first.metric(written).await, Some(4.0));
         assert_eq!(second.metric(written).await, None);
         assert_eq!(
