@@ -95,7 +95,8 @@ fn status_is_written_at_a_pace_and_fresh_edits_do_not_wait() {
         })
         .await;
         println!("{MAPPINGS} written in {:?}; an edit told after {told:?} with {left} left", began.elapsed());
-        ready(&cluster, "certmap", &namespace, "m-0").expect("the first mapping is ready");
+        // Profile and policy are among those that were counted.
+        until("the first mapping is ready", PATIENCE, async || ready(&cluster, "certmap", &namespace, "m-0")).await;
     });
 }
 
