@@ -3,7 +3,7 @@
 CARGO ?= cargo
 export CARGO_TERM_COLOR ?= auto
 
-.PHONY: help build demo test test-debug test-kubernetes test-scale chart crds lint fmt deny clean
+.PHONY: help build demo test test-debug test-kubernetes test-kubernetes-scale test-scale kube-parts chart crds lint fmt deny clean
 
 help: ## List the recipes.
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -18,23 +18,31 @@ demo: ## Show the main job with a real Envoy; KEEP=1 leaves it up.
 	@$(CARGO) build --locked --bin certgate --example demo
 	@$(CARGO) run --quiet --locked --example demo
 
-test: test-debug test-scale ## Run every test, with the real Envoy.
+test: test-debug test-kubernetes test-scale ## Run every test, with the real Envoy and a real Kubernetes.
 
-test-debug: ## Unit, property, contract, conformance and end-to-end tests, those with a real Kubernetes included.
+test-debug: ## Unit, property, contract, conformance and end-to-end tests.
 	scripts/fetch-envoy >/dev/null
 	$(CARGO) test --locked
 
 test-scale: ## The figures: 100,000 mappings in a directory, optimized.
 	$(CARGO) test --locked --profile measure --test scale -- --ignored --test-threads=1 --nocapture
 
-test-kubernetes: ## Tests against a real kube-apiserver, with kubectl and Helm; builds them once.
-	scripts/kube-parts
-	scripts/chart-parts crds
-	scripts/chart-parts promtool
+# Three minutes, and with CI=true some thirty more the first time: then the parts are built, and else they are skipped loudly.
+test-kubernetes: ## Tests against a real kube-apiserver, with kubectl and Helm; skipped until `make kube-parts`.
+	@if [ "$$CI" = true ]; then $(MAKE) --no-print-directory kube-parts; fi
 	$(CARGO) test --locked --test kubernetes --test monitoring
 
 chart: ## Write the chart's table of values.
 	scripts/chart-readme
+
+test-kubernetes-scale: ## The figures with 100,000 mappings in a real kube-apiserver, optimized.
+	@if [ "$$CI" = true ]; then scripts/kube-parts; fi
+	$(CARGO) test --locked --profile measure --test kubernetes -- --ignored --nocapture scale::
+
+kube-parts: ## Build kube-apiserver, etcd, kubectl, Helm and promtool for the tests (once; some thirty minutes).
+	scripts/kube-parts
+	scripts/chart-parts crds
+	scripts/chart-parts promtool
 
 crds: ## Write the custom resource definitions that the chart carries.
 	CERTGATE_BLESS=1 $(CARGO) test --locked --lib kubernetes::crd::

@@ -24,6 +24,7 @@ use crate::explain::{self, Explanation, Question, QuestionError, RemoteError};
 use crate::file::report::Class;
 use crate::kubernetes::admission::metrics::AdmissionMetrics;
 use crate::kubernetes::cluster::ClusterError;
+use crate::kubernetes::departure::Departure;
 use crate::kubernetes::health::{Exported, Health};
 use crate::lifecycle::{Lifecycle, Phase, Signals};
 use crate::metrics::Metrics;
@@ -115,8 +116,10 @@ async fn run(
     let admin = Admin::new(lifecycle.clone(), metrics.clone(), explain);
     tokio::spawn(admin.serve(admin_listener));
 
+    let departure = Departure::default();
     match &config.policies {
         PolicySource::Directory(directory) => {
+            departure.done();
             let mut first = tokio::task::spawn_blocking({
                 let directory = directory.clone();
                 move || policies::load(&directory)
@@ -145,11 +148,13 @@ async fn run(
                     Some(started.map_err(ServeError::Admission)?)
                 }
             };
-            let first = cluster::follow(options.clone(), authorizer.clone(), metrics.clone(), health.clone(), feed)?;
+            let (authorizer, metrics, health) = (authorizer.clone(), metrics.clone(), health.clone());
+            let first = cluster::follow(options.clone(), authorizer, metrics, health, feed, departure.clone())?;
             tokio::select! {
                 first = first => first.map_err(io::Error::other)??,
                 signal = signals.next() => {
                     tracing::info!(signal, "stopped before the cluster had told everything");
+                    departure.depart().await;
                     return Ok(());
                 }
             }
@@ -167,6 +172,7 @@ async fn run(
     };
     tracing::info!(signal, "draining");
     lifecycle.advance(Phase::Draining);
+    let departed = tokio::spawn(async move { departure.depart().await });
     tokio::select! {
         () = tokio::time::sleep(config.drain_delay) => {}
         _ = signals.next() => {}
@@ -180,6 +186,7 @@ async fn run(
         },
         signal = signals.next() => tracing::warn!(signal, "stopped by a second signal"),
     }
+    let _ = departed.await;
     Ok(())
 }
 

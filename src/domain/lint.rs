@@ -10,7 +10,6 @@ use super::compile::{CompiledPolicy, CompiledProfile, Field, Report, SourceRef};
 use super::mapping::key::Form;
 use super::mapping::rules::unreachable;
 use super::path::PathParameters;
-use super::path::signature::SignaturePolicy;
 use super::spec::{
     CertificatePolicySpec, FieldError, ModeSpec, OnUnknownSpec, RevocationModeSpec, TrustModeSpec, TrustProfileSpec,
 };
@@ -84,8 +83,7 @@ pub fn profile(
 ) -> Vec<FieldError> {
     let mut report = Report::default();
     let root = Field::root("spec");
-    let signatures =
-        SignaturePolicy { minimum_rsa_bits: compiled.requirements.minimum_rsa_bits, ..SignaturePolicy::default() };
+    let signatures = compiled.requirements.signatures.clone();
     let parameters = PathParameters { signatures, ..PathParameters::default() };
     let anchors = root.child("trustAnchors");
     let in_use = compiled.mode != TrustModeSpec::Peer;

@@ -432,8 +432,9 @@ fn build(kind: Kind, root: &Node<'_>, faults: &mut Vec<Fault>) -> Option<Object>
             Some(Object::Secret { meta, data })
         }
         Kind::ClusterTrustBundle => {
-            let bundle = spec.get("trustBundle").and_then(Json::as_str).unwrap_or_default();
-            Some(Object::ClusterTrustBundle { meta, trust_bundle: Bytes::from(bundle.to_owned()) })
+            let text = |field: &str| spec.get(field).and_then(Json::as_str).unwrap_or_default().to_owned();
+            let (signer_name, trust_bundle) = (text("signerName"), Bytes::from(text("trustBundle")));
+            Some(Object::ClusterTrustBundle { meta, signer_name, trust_bundle })
         }
         Kind::Namespace => Some(Object::Namespace { meta }),
     }

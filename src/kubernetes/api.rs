@@ -141,12 +141,14 @@ pub struct Target {
     pub namespace: Option<String>,
     /// The name; `None` for all.
     pub name: Option<String>,
+    /// The signer, of ClusterTrustBundles; `None` for all.
+    pub signer: Option<String>,
 }
 
 impl Target {
     /// Every object of `kind` in `namespace`, or in all.
     pub fn all(kind: Kind, namespace: Option<&str>) -> Self {
-        Self { kind, namespace: namespace.map(str::to_owned), name: None }
+        Self { kind, namespace: namespace.map(str::to_owned), name: None, signer: None }
     }
 
     /// The path of the collection.
@@ -154,18 +156,22 @@ impl Target {
         collection_path(self.kind, self.namespace.as_deref())
     }
 
-    /// The query that picks the one object, with a `&` behind it.
+    /// The query that picks the one object, or the signer's, with a `&` behind it.
     fn query(&self) -> String {
-        match &self.name {
+        match (&self.name, &self.signer) {
             // Names need no escapes in a query, apart from the colons of trust bundles, which are legal there.
-            Some(name) => format!("fieldSelector=metadata.name%3D{name}&"),
-            None => String::new(),
+            (Some(name), _) => format!("fieldSelector=metadata.name%3D{name}&"),
+            (None, Some(signer)) => format!("fieldSelector=spec.signerName%3D{}&", escape(signer)),
+            (None, None) => String::new(),
         }
     }
 }
 
 impl fmt::Display for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(signer) = &self.signer {
+            return write!(f, "{} of signer {signer}", self.kind);
+        }
         match (&self.namespace, &self.name) {
             (Some(namespace), Some(name)) => write!(f, "{} {namespace}/{name}", self.kind),
             (None, Some(name)) => write!(f, "{} {name}", self.kind),

@@ -17,6 +17,7 @@ use tokio::task::{AbortHandle, JoinSet, LocalSet};
 
 use super::admission::issuer::{IssuerOptions, Shown, keep_certificate, show_certificate};
 use super::api::{Api, ApiError, Target};
+use super::departure::Departure;
 use super::follow::follow;
 use super::health::Health;
 use super::status::lease::LeaseOptions;
@@ -87,13 +88,15 @@ pub struct Update {
     pub took: Duration,
 }
 
-/// Follows a cluster on the calling thread and calls `publish` with every snapshot, for ever.
+/// Follows a cluster on the calling thread and calls `publish` with every snapshot, for ever; also after `departure`, which
+/// only ends the writing of status.
 ///
 /// The first snapshot comes when all objects have been told once. What fails after that is tried again.
 pub fn run(
     options: &ClusterOptions,
     health: &Arc<Health>,
     admission: Option<&AdmissionFeed>,
+    departure: &Departure,
     publish: &mut dyn FnMut(Update),
 ) -> Result<std::convert::Infallible, ClusterError> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -108,11 +111,12 @@ pub fn run(
             StatusWriting::Leased(lease) => Some(lease),
             StatusWriting::Off => options.issuer.as_ref().map(|issuer| &issuer.lease),
         };
-        if let Some(lease) = lease {
-            let (api, lease, held) = (api.clone(), lease.clone(), held.clone());
-            tasks.spawn_local(async move {
-                claim(api, lease, held).await;
-            });
+        match lease {
+            None => departure.done(),
+            Some(lease) => {
+                let (api, lease, held) = (api.clone(), lease.clone(), held.clone());
+                tasks.spawn_local(claim(api, lease, held, departure.clone()));
+            }
         }
         if let StatusWriting::Leased(_) = &options.status {
             let (api, store, health, held) = (api.clone(), store.clone(), health.clone(), held.clone());

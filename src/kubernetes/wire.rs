@@ -5,6 +5,7 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::hash::{Hash as _, Hasher as _};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -49,6 +50,8 @@ pub struct Received {
     pub generation: i64,
     /// Tells this object from a later one of the same name.
     pub uid: Box<str>,
+    /// A digest of the spec's text. Definitions that change may show another spec of the same generation.
+    pub spec: u64,
     /// The object for the core. Where its spec does not fit this version of certgate, it holds what could be read.
     pub object: Object,
     /// The status, as it stands.
@@ -194,18 +197,23 @@ pub fn object(kind: Kind, text: &str) -> Result<(Box<Received>, String), ApiErro
             #[derive(Deserialize, Default)]
             #[serde(rename_all = "camelCase", default)]
             struct Bundle {
+                signer_name: String,
                 trust_bundle: String,
             }
             let bundle: Bundle = match wire.spec {
                 Some(spec) => serde_json::from_str(spec.get()).map_err(unreadable)?,
                 None => Bundle::default(),
             };
-            Object::ClusterTrustBundle { meta, trust_bundle: Bytes::from(bundle.trust_bundle) }
+            let Bundle { signer_name, trust_bundle } = bundle;
+            Object::ClusterTrustBundle { meta, signer_name, trust_bundle: Bytes::from(trust_bundle) }
         }
         Kind::Namespace => Object::Namespace { meta },
     };
+    let mut spec = std::hash::DefaultHasher::new();
+    wire.spec.map(RawValue::get).hash(&mut spec);
     let received = Received {
         key,
+        spec: spec.finish(),
         generation: wire.metadata.generation,
         uid: wire.metadata.uid,
         object,

@@ -1,5 +1,6 @@
 //! certgate following a cluster, and the questions that Envoy would ask it.
 
+use std::future::Future;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::Command;
@@ -63,7 +64,8 @@ impl Follower {
         follower
     }
 
-    fn spawn_as(kubeconfig: &Path, args: &[&str], env: &[(&str, &str)]) -> Self {
+    /// The same, ready or not.
+    pub fn spawn_as(kubeconfig: &Path, args: &[&str], env: &[(&str, &str)]) -> Self {
         let (listen, admin) = (PortLease::take(), PortLease::take());
         let directory = TempDir::with_prefix("certgate-").unwrap();
         let mut command = Command::new(crate::support::certgate::binary());
@@ -117,8 +119,12 @@ impl Follower {
 
     /// A connection for questions.
     pub async fn asker(&self) -> Asker {
-        let channel = Channel::from_shared(format!("http://{}", self.address())).unwrap().connect().await.unwrap();
-        Asker(AuthorizationClient::new(channel))
+        self.asker_of().await
+    }
+
+    /// The same, for another thread to make.
+    pub fn asker_of(&self) -> impl Future<Output = Asker> + Send + use<> {
+        Asker::at(self.address())
     }
 }
 
@@ -127,6 +133,12 @@ impl Follower {
 pub struct Asker(AuthorizationClient<Channel>);
 
 impl Asker {
+    /// Connects to a server.
+    pub async fn at(address: SocketAddr) -> Self {
+        let endpoint = Channel::from_shared(format!("http://{address}")).unwrap();
+        Self(AuthorizationClient::new(endpoint.connect().await.unwrap()))
+    }
+
     /// Asks about a request for `host` and `path` by a client with a certificate.
     pub async fn ask(&mut self, host: &str, path: &str, client: Option<&Identity>) -> Answer {
         let header = |key: &str, value: &str| (key.to_owned(), value.to_owned());

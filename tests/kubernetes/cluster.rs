@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io::Write as _;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -14,9 +15,6 @@ use tempfile::TempDir;
 use crate::support::ports::PortLease;
 use crate::support::process::Process;
 
-/// The token of the user that may do everything.
-const ADMIN_TOKEN: &str = "admin-token-of-the-test-cluster";
-
 /// Where the parts lie; `None` after saying that they are missing.
 pub fn parts() -> Option<&'static Path> {
     static PARTS: OnceLock<Option<PathBuf>> = OnceLock::new();
@@ -28,7 +26,9 @@ pub fn parts() -> Option<&'static Path> {
         }
         let why = String::from_utf8_lossy(&output.stderr).trim().to_owned();
         assert!(std::env::var("CI").as_deref() != Ok("true"), "the parts of Kubernetes are missing: {why}");
-        eprintln!("SKIPPED: tests against a real Kubernetes: {why}");
+        // Past the capture of the test harness.
+        let line = format!("\nSKIPPED: tests against a real Kubernetes are SKIPPED: {why}\n");
+        let _ = std::io::stderr().write_all(line.as_bytes());
         None
     };
     PARTS.get_or_init(find).as_deref()
@@ -47,6 +47,9 @@ pub struct Cluster {
 }
 
 impl Cluster {
+    /// The token of the user that may do everything.
+    pub const ADMIN_TOKEN: &'static str = "admin-token-of-the-test-cluster";
+
     /// The cluster that tests share, with the definitions installed.
     pub fn shared() -> Option<Arc<Self>> {
         static SHARED: OnceLock<Option<Arc<Cluster>>> = OnceLock::new();
@@ -64,12 +67,13 @@ impl Cluster {
         let directory = TempDir::with_prefix("certgate-kube-").unwrap();
         let (etcd_client, etcd_peer, secure) = (PortLease::take(), PortLease::take(), PortLease::take());
         make_keys(directory.path());
-        fs::write(directory.path().join("tokens.csv"), format!("{ADMIN_TOKEN},admin,1,system:masters\n")).unwrap();
+        fs::write(directory.path().join("tokens.csv"), format!("{},admin,1,system:masters\n", Self::ADMIN_TOKEN))
+            .unwrap();
         let etcd = start_etcd(parts, directory.path(), &etcd_client, &etcd_peer);
         let api = start_api(parts, directory.path(), &etcd_client, &secure);
         let cluster =
             Self { etcd, api, etcd_client, etcd_peer, secure, parts, directory, namespaces: AtomicU32::new(0) };
-        cluster.write_kubeconfig("admin", ADMIN_TOKEN);
+        cluster.write_kubeconfig("admin", Self::ADMIN_TOKEN);
         cluster.wait_until_ready();
         Some(cluster)
     }
@@ -136,20 +140,40 @@ impl Cluster {
 
     /// Writes a kubeconfig for the bearer of `token`, and gives its path.
     pub fn write_kubeconfig(&self, name: &str, token: &str) -> PathBuf {
+        self.write_kubeconfig_for(name, &format!("https://{}", self.secure.address()), token)
+    }
+
+    /// The same, for a server that stands before the API server.
+    pub fn write_kubeconfig_for(&self, name: &str, server: &str, token: &str) -> PathBuf {
         let token_file = self.directory.path().join(format!("{name}.token"));
         fs::write(&token_file, token).unwrap();
         let path = self.directory.path().join(format!("{name}.kubeconfig"));
-        let (server, certs) = (self.secure.address(), self.directory.path().join("certs/apiserver.crt"));
+        let certs = self.directory.path().join("certs/apiserver.crt");
         let text = serde_json::json!({
             "apiVersion": "v1", "kind": "Config", "current-context": "test",
             "clusters": [{"name": "test", "cluster": {
-                "server": format!("https://{server}"), "certificate-authority": certs,
+                "server": server, "certificate-authority": certs,
             }}],
             "users": [{"name": name, "user": {"tokenFile": token_file}}],
             "contexts": [{"name": "test", "context": {"cluster": "test", "user": name}}],
         });
         fs::write(&path, text.to_string()).unwrap();
         path
+    }
+
+    /// Where the API server listens.
+    pub fn address(&self) -> SocketAddr {
+        self.secure.address()
+    }
+
+    /// Where etcd listens.
+    pub fn etcd_address(&self) -> SocketAddr {
+        self.etcd_client.address()
+    }
+
+    /// The process ids of etcd and of the API server.
+    pub fn processes(&self) -> [u32; 2] {
+        [self.etcd.id(), self.api.id()]
     }
 
     /// Where the cluster's files lie.

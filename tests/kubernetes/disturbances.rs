@@ -80,6 +80,7 @@ fn a_watch_that_fell_too_far_behind_begins_anew() {
         cluster.apply(&[roots(&namespace, &pki), profile(&namespace, "p", "[{configMap: {name: roots}}]")].concat());
         cluster.apply(&policy(&namespace, "a", &host, "p", &allow("acme", "before")));
         cluster.apply(&policy(&namespace, "gone", "gone.example", "p", &allow("acme", "before")));
+        cluster.apply(&policy(&namespace, "anew", "anew.example", "p", &allow("acme", "before")));
         let mut follower = Follower::start(&cluster.admin_kubeconfig(), &[]).await;
         let mut asker = follower.asker().await;
         asker.until(&Answer::allowed("before"), &host, &client, PATIENCE).await;
@@ -87,13 +88,16 @@ fn a_watch_that_fell_too_far_behind_begins_anew() {
         // While certgate sleeps, objects change and come and go, and history is thrown away.
         follower.process().signal(Signal::STOP);
         cluster.apply(&policy(&namespace, "a", &host, "p", &allow("acme", "after")));
-        cluster.kubectl(&["delete", "certpol", "gone", "-n", &namespace]);
+        cluster.kubectl(&["delete", "certpol", "gone", "anew", "-n", &namespace]);
+        // Of the same name and generation, and yet another object.
+        cluster.apply(&policy(&namespace, "anew", "anew.example", "p", &allow("acme", "anew")));
         cluster.compact();
         cluster.stop_api();
         cluster.start_api();
         follower.process().signal(Signal::CONT);
         asker.until(&Answer::allowed("after"), &host, &client, AFTER_RETURN).await;
         asker.until(&Answer::Denied(403, String::new()), "gone.example", &client, AFTER_RETURN).await;
+        asker.until(&Answer::allowed("anew"), "anew.example", &client, AFTER_RETURN).await;
     });
 }
 

@@ -11,15 +11,23 @@
 mod support;
 
 mod admission;
+mod alike;
 mod certgate;
 mod chart;
 mod cluster;
 mod definitions;
 mod deploy;
+mod direct;
 mod disturbances;
 mod edits;
+mod envoy;
+mod front;
+mod replicas;
 mod revocation;
+mod scale;
 mod status;
+mod strain;
+mod versions;
 mod wrong;
 
 use std::future::Future;

@@ -231,6 +231,30 @@ fn each_mistake_has_its_field_and_message() {
             "spec.trustAnchors[0].clusterTrustBundle.name",
             "empty",
         ),
+        (
+            T,
+            anchors(json!({"clusterTrustBundle": {}})),
+            "spec.trustAnchors[0].clusterTrustBundle",
+            "want exactly one of name, signerName",
+        ),
+        (
+            T,
+            anchors(json!({"clusterTrustBundle": {"signerName": "acme.example/b"}})),
+            "spec.trustAnchors[0].clusterTrustBundle.labelSelector",
+            "`{}` selects all",
+        ),
+        (
+            T,
+            anchors(json!({"clusterTrustBundle": {"name": "a", "labelSelector": {}}})),
+            "spec.trustAnchors[0].clusterTrustBundle.labelSelector",
+            "with signerName only",
+        ),
+        (
+            T,
+            anchors(json!({"clusterTrustBundle": {"signerName": "nobody", "labelSelector": {}}})),
+            "spec.trustAnchors[0].clusterTrustBundle.signerName",
+            "domain/path",
+        ),
         (T, anchors(json!({"file": ""})), "spec.trustAnchors[0].file", "not the path of a file"),
         (T, json!({"issuingAuthorities": []}), "spec.issuingAuthorities", "the list is empty"),
         (

@@ -14,9 +14,13 @@ use crate::domain::certificate::Certificate;
 use crate::domain::encoding::bundle;
 use crate::domain::fingerprint::Sha256;
 use crate::domain::spec::{
-    AllowedNamespaces, CertificateHash, KeyRef, Kind, NamespacesFrom, ObjectMeta, RequirementsSpec, RevocationModeSpec,
-    TrustModeSpec, TrustProfileSpec, TrustSource,
+    AllowedNamespaces, BundleRef, CertificateHash, KeyRef, Kind, LabelSelector, NamespacesFrom, ObjectMeta,
+    RequirementsSpec, RevocationModeSpec, TrustModeSpec, TrustProfileSpec, TrustSource,
 };
+
+/// The longest name of a signer: a host name of 253 octets, a slash, and a path (Kubernetes' limit for
+/// CertificateSigningRequests is 571).
+const MAX_SIGNER: usize = 571;
 
 /// The longest path of a file.
 const MAX_FILE: usize = 4096;
@@ -51,12 +55,21 @@ pub struct CompiledProfile {
 pub enum SourceRef<T = Certificate> {
     /// A key of a ConfigMap or Secret of the profile's namespace.
     Key(Kind, KeyRef),
-    /// A ClusterTrustBundle.
-    Bundle(String),
+    /// ClusterTrustBundles.
+    Bundle(BundleName),
     /// A file.
     File(String),
     /// The profile itself.
     Inline(Arc<[Arc<T>]>),
+}
+
+/// Which ClusterTrustBundles a source means.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum BundleName {
+    /// The one of this name.
+    Name(String),
+    /// Those of this signer with these labels.
+    Signer(String, LabelSelector),
 }
 
 /// Compiles a `TrustProfile`.
@@ -134,11 +147,7 @@ fn source(field: &Field<'_>, spec: &TrustSource, report: &mut Report) -> Option<
             Some(SourceRef::Key(Kind::Secret, key.clone()))
         }
         (None, None, Some(bundle), None, None) => {
-            // Names of bundles may hold colons after a signer's name; they are only looked up.
-            if bundle.name.is_empty() {
-                report.error(&field.child("clusterTrustBundle").child("name"), "the name is empty");
-            }
-            Some(SourceRef::Bundle(bundle.name.clone()))
+            bundle_name(&field.child("clusterTrustBundle"), bundle, report).map(SourceRef::Bundle)
         }
         (None, None, None, Some(pem), None) => {
             let certificates = certificates(&Bytes::copy_from_slice(pem.as_bytes()));
@@ -150,6 +159,45 @@ fn source(field: &Field<'_>, spec: &TrustSource, report: &mut Report) -> Option<
             None
         }
     }
+}
+
+fn bundle_name(field: &Field<'_>, spec: &BundleRef, report: &mut Report) -> Option<BundleName> {
+    let BundleRef { name, signer_name, label_selector } = spec;
+    let labels = field.child("labelSelector");
+    match (name, signer_name) {
+        (Some(name), None) => {
+            // Names of bundles may hold colons after a signer's name; they are only looked up.
+            if name.is_empty() {
+                report.error(&field.child("name"), "the name is empty");
+            }
+            if label_selector.is_some() {
+                report.error(&labels, "a labelSelector is given with signerName only");
+            }
+            Some(BundleName::Name(name.clone()))
+        }
+        (None, Some(signer)) => {
+            // As the API server takes them: a domain, a slash, and a path.
+            let parts = signer.split_once('/');
+            let sound = parts.is_some_and(|(domain, path)| domain.contains('.') && !path.is_empty());
+            if !sound || signer.len() > MAX_SIGNER || !signer.bytes().all(is_signer_byte) {
+                let message = format_args!("{} is not the name of a signer: want domain/path", shown(signer));
+                report.error(&field.child("signerName"), message);
+            }
+            let Some(selector) = label_selector else {
+                report.error(&labels, "signerName needs a labelSelector; `{}` selects all bundles of the signer");
+                return None;
+            };
+            Some(BundleName::Signer(signer.clone(), selector.clone()))
+        }
+        _ => {
+            report.error(field, "want exactly one of name, signerName");
+            None
+        }
+    }
+}
+
+const fn is_signer_byte(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'/' | b'_')
 }
 
 pub(super) fn file_ref<T>(field: &Field<'_>, path: &str, report: &mut Report) -> SourceRef<T> {

@@ -348,8 +348,16 @@ fn trust_sources_of_every_kind() {
     let data = || BTreeMap::from([("ca.crt".to_owned(), ca.clone()), ("x".to_owned(), Bytes::from_static(b"x"))]);
     let bundle = Object::ClusterTrustBundle {
         meta: ObjectMeta { name: "acme:roots".into(), ..ObjectMeta::default() },
+        signer_name: String::new(),
         trust_bundle: ca.clone(),
     };
+    let labels = BTreeMap::from([("tier".to_owned(), "gold".to_owned())]);
+    let signed = Object::ClusterTrustBundle {
+        meta: ObjectMeta { name: "acme.example:a:b".into(), labels, ..ObjectMeta::default() },
+        signer_name: "acme.example/a".into(),
+        trust_bundle: ca.clone(),
+    };
+    let signer = |signer: &str, labels: Value| json!({"clusterTrustBundle": {"signerName": signer, "labelSelector": {"matchLabels": labels}}});
     let api = || policy("api", json!({"match": [{"hosts": ["api"]}], "trustRef": {"name": "partners"}}));
     let from = |source: Value| profile("partners", json!({"trustAnchors": [source]}));
     let rows: Vec<(&str, Vec<Object>, bool)> = vec![
@@ -387,7 +395,11 @@ fn trust_sources_of_every_kind() {
             ],
             false,
         ),
-        ("ClusterTrustBundle", vec![from(json!({"clusterTrustBundle": {"name": "acme:roots"}})), bundle], true),
+        ("ClusterTrustBundle", vec![from(json!({"clusterTrustBundle": {"name": "acme:roots"}})), bundle.clone()], true),
+        ("a signer's", vec![from(signer("acme.example/a", json!({}))), signed.clone(), bundle.clone()], true),
+        ("a signer's, by label", vec![from(signer("acme.example/a", json!({"tier": "gold"}))), signed.clone()], true),
+        ("other labels", vec![from(signer("acme.example/a", json!({"tier": "tin"}))), signed.clone()], false),
+        ("another signer", vec![from(signer("acme.example/b", json!({}))), signed, bundle.clone()], false),
         ("inline", vec![from(json!({"inline": pem(&pki.ca_der)}))], true),
     ];
     for (row, mut objects, found) in rows {

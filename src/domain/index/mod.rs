@@ -26,7 +26,7 @@ use super::spec::{FieldError, Kind, Object, ObjectId};
 use policies::Policies;
 use profiles::Profiles;
 pub use report::{PolicyReport, ProfileReport};
-use sources::{Namespaces, Sources};
+use sources::{Bundle, Namespaces, Sources};
 use view::Known;
 pub use view::{KnownPolicy, Reference, View};
 
@@ -82,8 +82,10 @@ impl Index {
                 stale.trust |= self.sources.apply_data(meta.id(Kind::ConfigMap), data);
             }
             Object::Secret { meta, data } => stale.trust |= self.sources.apply_data(meta.id(Kind::Secret), data),
-            Object::ClusterTrustBundle { meta, trust_bundle } => {
-                stale.trust |= self.sources.apply_bundle(meta.id(Kind::ClusterTrustBundle), trust_bundle);
+            Object::ClusterTrustBundle { meta, signer_name, trust_bundle } => {
+                let id = meta.id(Kind::ClusterTrustBundle);
+                let bundle = Bundle { signer_name, labels: meta.labels, content: trust_bundle };
+                stale.trust |= self.sources.apply_bundle(id, bundle);
             }
             Object::Namespace { meta } => {
                 stale.policies |= self.namespaces.apply(meta.id(Kind::Namespace), meta.labels);

@@ -10,10 +10,10 @@ use bytes::Bytes;
 
 use super::objects::{Found, Objects};
 use crate::domain::certificate::Certificate;
-use crate::domain::compile::{SourceRef, crl_ders, parse_crls, pem_certificates};
+use crate::domain::compile::{BundleName, SourceRef, crl_ders, parse_crls, pem_certificates};
 use crate::domain::fingerprint::Sha256;
 use crate::domain::revocation::{Crl, parse_once};
-use crate::domain::spec::{Kind, NamespacesFrom, ObjectId};
+use crate::domain::spec::{Kind, LabelSelector, NamespacesFrom, ObjectId};
 
 /// What a source holds, parsed.
 pub type Parsed<T> = Arc<[Arc<T>]>;
@@ -23,8 +23,8 @@ pub type Parsed<T> = Arc<[Arc<T>]>;
 pub enum SourceKey {
     /// A key of a ConfigMap or Secret: kind, namespace, name, key.
     Key(Kind, String, String, String),
-    /// A ClusterTrustBundle.
-    Bundle(String),
+    /// ClusterTrustBundles.
+    Bundle(BundleName),
     /// A file.
     File(String),
 }
@@ -47,7 +47,8 @@ impl std::fmt::Display for SourceKey {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Key(kind, namespace, name, key) => write!(f, "key {key} of {kind} {namespace}/{name}"),
-            Self::Bundle(name) => write!(f, "ClusterTrustBundle {name}"),
+            Self::Bundle(BundleName::Name(name)) => write!(f, "ClusterTrustBundle {name}"),
+            Self::Bundle(BundleName::Signer(signer, _)) => write!(f, "ClusterTrustBundles of signer {signer}"),
             Self::File(path) => write!(f, "file {path}"),
         }
     }
@@ -142,12 +143,23 @@ impl<T> SourceState<T> {
 /// The data of a ConfigMap or Secret.
 pub type Data = BTreeMap<String, Bytes>;
 
+/// A ClusterTrustBundle.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Bundle {
+    /// The signer; empty for a bundle without one.
+    pub signer_name: String,
+    /// The labels.
+    pub labels: BTreeMap<String, String>,
+    /// The certificates in PEM.
+    pub content: Bytes,
+}
+
 /// Everything that can hold certificates or CRLs.
 #[derive(Debug, Default)]
 pub struct Sources {
     config_maps: Objects<Data>,
     secrets: Objects<Data>,
-    bundles: Objects<Bytes>,
+    bundles: Objects<Bundle>,
     files: BTreeMap<String, Result<Content, String>>,
     certificates: BTreeMap<SourceKey, SourceState<Certificate>>,
     crls: BTreeMap<SourceKey, SourceState<Crl>>,
@@ -163,7 +175,7 @@ impl Sources {
     }
 
     /// Stores a ClusterTrustBundle and says whether that changed anything.
-    pub fn apply_bundle(&mut self, id: ObjectId, bundle: Bytes) -> bool {
+    pub fn apply_bundle(&mut self, id: ObjectId, bundle: Bundle) -> bool {
         let changed = self.bundles.get(&id) != Some(&bundle);
         self.bundles.insert(id, bundle);
         changed
@@ -276,16 +288,39 @@ impl Sources {
                     }
                 }
             }
-            SourceKey::Bundle(name) => match self.bundles.find("", name) {
+            SourceKey::Bundle(BundleName::Signer(signer, labels)) => {
+                self.bundles_of(signer, labels).map(Content::Object)
+            }
+            SourceKey::Bundle(BundleName::Name(name)) => match self.bundles.find("", name) {
                 Found::None => Err(format!("ClusterTrustBundle {name} does not exist")),
                 Found::Twins => Err(format!("there is more than one ClusterTrustBundle {name}")),
-                Found::One(bundle) => Ok(Content::Object(bundle.clone())),
+                Found::One(bundle) => Ok(Content::Object(bundle.content.clone())),
             },
             SourceKey::File(path) => match self.files.get(path) {
                 None => Err(format!("file {path} has not been read")),
                 Some(content) => content.clone(),
             },
         }
+    }
+
+    /// The bundles of a signer that `labels` selects, one behind the other in the order of their names.
+    fn bundles_of(&self, signer: &str, labels: &LabelSelector) -> Result<Bytes, String> {
+        let meant = |bundle: &Bundle| bundle.signer_name == signer && labels.selects(&bundle.labels);
+        let mut content = Vec::new();
+        for (id, bundle, twins) in self.bundles.iter(Kind::ClusterTrustBundle) {
+            if !meant(bundle) {
+                continue;
+            }
+            if !twins.is_empty() {
+                return Err(format!("there is more than one ClusterTrustBundle {}", id.name));
+            }
+            content.extend_from_slice(&bundle.content);
+            content.push(b'\n');
+        }
+        if content.is_empty() {
+            return Err(format!("there is no ClusterTrustBundle of signer {signer} with the labels"));
+        }
+        Ok(content.into())
     }
 }
 

@@ -23,10 +23,10 @@ pub use policy::{
 };
 pub use schema::schema_of;
 pub use trust_profile::{
-    AllowedNamespaces, CertificateHash, CertificatePoliciesSpec, CrlKeyRef, CrlSource, EcdsaCurveSpec,
-    ExplicitPolicySpec, ExtendedKeyUsageSpec, KeyRef, NameRef, NamespacesFrom, OnUnknownSpec, PermissionSpec,
-    RequirementsSpec, RevocationModeSpec, RevocationScopeSpec, RevocationSpec, SignatureAlgorithmSpec, TrustModeSpec,
-    TrustProfileSpec, TrustSource, WeakCryptographySpec,
+    AllowedNamespaces, BundleRef, CertificateHash, CertificatePoliciesSpec, CrlKeyRef, CrlSource, EcdsaCurveSpec,
+    ExplicitPolicySpec, ExtendedKeyUsageSpec, KeyRef, NamespacesFrom, OnUnknownSpec, PermissionSpec, RequirementsSpec,
+    RevocationModeSpec, RevocationScopeSpec, RevocationSpec, SignatureAlgorithmSpec, TrustModeSpec, TrustProfileSpec,
+    TrustSource, WeakCryptographySpec,
 };
 
 /// What is wrong with one field of an object.
@@ -52,7 +52,7 @@ impl std::fmt::Display for FieldError {
 }
 
 /// Selects objects by their labels.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct LabelSelector {
     /// Labels that an object must carry, all of them, with these values. Empty: every object.

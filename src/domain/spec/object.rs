@@ -144,7 +144,7 @@ pub enum Object {
     CertificateMapping { meta: ObjectMeta, spec: Box<CertificateMappingSpec> },
     ConfigMap { meta: ObjectMeta, data: BTreeMap<String, Bytes> },
     Secret { meta: ObjectMeta, data: BTreeMap<String, Bytes> },
-    ClusterTrustBundle { meta: ObjectMeta, trust_bundle: Bytes },
+    ClusterTrustBundle { meta: ObjectMeta, signer_name: String, trust_bundle: Bytes },
     Namespace { meta: ObjectMeta },
 }
 

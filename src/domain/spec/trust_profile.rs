@@ -65,9 +65,9 @@ pub struct TrustSource {
     /// A key of a Secret in the profile's namespace.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub secret: Option<KeyRef>,
-    /// A ClusterTrustBundle.
+    /// A ClusterTrustBundle, or all of one signer that carry given labels.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub cluster_trust_bundle: Option<NameRef>,
+    pub cluster_trust_bundle: Option<BundleRef>,
     /// The PEM itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub inline: Option<String>,
@@ -91,12 +91,19 @@ fn default_key() -> String {
     "ca.crt".to_owned()
 }
 
-/// An object named in full by its name.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+/// ClusterTrustBundles: one by name, or those of a signer, as in Kubernetes' projected volumes.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct NameRef {
+pub struct BundleRef {
     /// The object's name.
-    pub name: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// In place of a name: every bundle of this signer that the labelSelector selects. They are a union.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signer_name: Option<String>,
+    /// The labels of the signer's bundles; given with signerName, and only then. `{}` selects all of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub label_selector: Option<LabelSelector>,
 }
 
 /// A certificate, named by its fingerprint.

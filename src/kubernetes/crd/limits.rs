@@ -43,6 +43,9 @@ const HOST: &str = r"^(\*|(\*\.)?[-0-9A-Za-z_]+(\.[-0-9A-Za-z_]+)*\.?|\[[0-9A-Fa
 /// A dotted object identifier.
 const OID: &str = r"^[0-2](\.(0|[1-9][0-9]*))+$";
 
+/// A signer: a domain, a slash, and a path.
+const SIGNER: &str = r"^[-0-9A-Za-z]+(\.[-0-9A-Za-z]+)+/[-._/0-9A-Za-z]+$";
+
 /// PEM with a certificate.
 const PEM: &str = "-----BEGIN [0-9A-Z ]*CERTIFICATE-----";
 
@@ -153,7 +156,17 @@ fn requirements(limits: &mut Limits) {
 
 fn trust_sources(limits: &mut Limits, list: &str) {
     sources(limits, list, &["configMap", "secret", "clusterTrustBundle", "inline", "file"], PEM);
-    add(limits, &format!("{list}[].clusterTrustBundle.name"), json!({"minLength": 1, "maxLength": 253}));
+    let bundle = format!("{list}[].clusterTrustBundle");
+    exactly_one(limits, &bundle, &["name", "signerName"]);
+    rule(
+        limits,
+        &bundle,
+        "has(self.labelSelector) == has(self.signerName)",
+        "labelSelector is given with signerName, and only then",
+    );
+    add(limits, &format!("{bundle}.name"), json!({"minLength": 1, "maxLength": 253}));
+    add(limits, &format!("{bundle}.signerName"), json!({"pattern": SIGNER, "maxLength": 571}));
+    label_selector(limits, &format!("{bundle}.labelSelector"));
 }
 
 /// A list of places that hold something in PEM, each given in one of the `choices`.

@@ -15,8 +15,11 @@ use crate::domain::time::UnixTime;
 /// How long a claim holds without renewal.
 pub const DURATION: Duration = Duration::from_secs(15);
 
-/// How often it is renewed, and looked at by those who wait.
+/// How often it is renewed.
 pub const RENEWAL: Duration = Duration::from_secs(5);
+
+/// How often it is looked at by those who wait: so soon is a lease taken over that its holder gave back.
+pub const LOOK: Duration = Duration::from_secs(2);
 
 /// The name of the Lease, of this replica, and where the Lease lies.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -53,14 +56,9 @@ impl Claim {
     /// Renews or makes the claim, or looks whether it can be made.
     pub async fn renew(&mut self, api: &Api, now: UnixTime) -> Result<(), ApiError> {
         let began = Instant::now();
-        let collection = format!("/apis/coordination.k8s.io/v1/namespaces/{}/leases", self.options.namespace);
+        let collection = self.collection();
         let path = format!("{collection}/{}", self.options.name);
-        let present = match api.call(Method::GET, &path, "application/json", Vec::new()).await {
-            Ok(text) => Some(serde_json::from_slice::<Value>(&text).map_err(|e| ApiError::Unreadable(e.to_string()))?),
-            Err(error) if error.is_not_found() => None,
-            Err(error) => return Err(error),
-        };
-        let written = match present {
+        let written = match present(api, &path).await? {
             None => {
                 let lease = self.lease(None, now);
                 api.call(Method::POST, &collection, "application/json", lease.to_string().into_bytes()).await
@@ -88,9 +86,39 @@ impl Claim {
         }
     }
 
+    /// Gives the lease back, so that another replica need not wait until it runs out. The lease of somebody else is left
+    /// alone.
+    pub async fn release(&mut self, api: &Api, now: UnixTime) -> Result<(), ApiError> {
+        if self.held_until.take().is_none() {
+            return Ok(());
+        }
+        let path = format!("{}/{}", self.collection(), self.options.name);
+        let Some(present) = present(api, &path).await? else { return Ok(()) };
+        if holder(&present) != self.options.holder {
+            return Ok(());
+        }
+        let lease = self.released(&present, now);
+        match api.call(Method::PUT, &path, "application/json", lease.to_string().into_bytes()).await {
+            Err(error) if !error.is_conflict() => Err(error),
+            _ => Ok(()),
+        }
+    }
+
+    fn collection(&self) -> String {
+        format!("/apis/coordination.k8s.io/v1/namespaces/{}/leases", self.options.namespace)
+    }
+
+    /// Our lease with no holder. It keeps its count of transitions; its duration must be positive.
+    fn released(&self, present: &Value, now: UnixTime) -> Value {
+        let mut lease = self.lease(Some(present), now);
+        lease["spec"]["holderIdentity"] = "".into();
+        lease["spec"]["leaseDurationSeconds"] = 1.into();
+        lease
+    }
+
     /// Whether the lease is ours, nobody's, or has not changed for as long as it holds.
     fn may_take(&mut self, present: &Value) -> bool {
-        let holder = present.pointer("/spec/holderIdentity").and_then(Value::as_str).unwrap_or_default();
+        let holder = holder(present);
         if holder.is_empty() || holder == self.options.holder {
             self.seen = None;
             return true;
@@ -131,6 +159,19 @@ impl Claim {
     }
 }
 
+fn holder(lease: &Value) -> &str {
+    lease.pointer("/spec/holderIdentity").and_then(Value::as_str).unwrap_or_default()
+}
+
+/// The lease as it is; `None` when there is none.
+async fn present(api: &Api, path: &str) -> Result<Option<Value>, ApiError> {
+    match api.call(Method::GET, path, "application/json", Vec::new()).await {
+        Ok(text) => serde_json::from_slice(&text).map(Some).map_err(|error| ApiError::Unreadable(error.to_string())),
+        Err(error) if error.is_not_found() => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -163,5 +204,15 @@ mod tests {
         assert_eq!(taken["spec"]["renewTime"], "1970-01-01T00:00:00.000000Z");
         assert_eq!(claim().lease(Some(&held_by("me", "2")), now)["spec"]["leaseTransitions"], 4);
         assert_eq!(claim().lease(None, now)["spec"]["leaseTransitions"], 0);
+    }
+
+    #[test]
+    fn a_lease_that_is_given_back_is_nobodys() {
+        let lease = claim().released(&held_by("me", "7"), UnixTime::from_secs(0));
+        assert_eq!(lease["spec"]["holderIdentity"], "");
+        assert_eq!(lease["spec"]["leaseDurationSeconds"], 1);
+        assert_eq!(lease["spec"]["leaseTransitions"], 4);
+        assert_eq!(lease["metadata"]["resourceVersion"], "7", "somebody who was faster is not overwritten");
+        assert!(claim().may_take(&lease), "another takes it at first sight");
     }
 }

@@ -17,10 +17,11 @@ use tokio::task::JoinSet;
 use super::super::api::{Api, ApiError, collection_path};
 use super::super::health::Health;
 use super::super::store::{Due, Store};
-use super::lease::{Claim, DURATION, LeaseOptions, RENEWAL};
+use super::lease::{Claim, DURATION, LOOK, LeaseOptions, RENEWAL};
 use super::{digest, wanted};
 use crate::domain::spec::Kind;
 use crate::domain::time::UnixTime;
+use crate::kubernetes::departure::Departure;
 
 /// Who owns the fields of a status (server-side apply).
 const FIELD_MANAGER: &str = "certgate";
@@ -110,7 +111,7 @@ pub async fn write_status(api: Api, store: Rc<RefCell<Store>>, health: Arc<Healt
 }
 
 /// Keeps the claim, and tells until when it holds.
-pub async fn claim(api: Api, lease: LeaseOptions, held: Held) -> ! {
+pub async fn claim(api: Api, lease: LeaseOptions, held: Held, departure: Departure) {
     let mut claim = Claim::new(lease.clone());
     let mut failing = false;
     loop {
@@ -127,8 +128,17 @@ pub async fn claim(api: Api, lease: LeaseOptions, held: Held) -> ! {
                 }
             }
         }
-        tokio::time::sleep(RENEWAL).await;
+        let pause = if claim.holds() { RENEWAL } else { LOOK };
+        tokio::select! {
+            () = tokio::time::sleep(pause) => {}
+            () = departure.asked() => break,
+        }
     }
+    held.set(None);
+    if let Err(error) = claim.release(&api, now()).await {
+        tracing::warn!("cannot give the lease for writing status back; it runs out by itself: {error}");
+    }
+    departure.done();
 }
 
 /// The system's clock.

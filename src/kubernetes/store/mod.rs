@@ -160,9 +160,16 @@ impl Store {
     pub fn remove(&mut self, target: &Target) {
         let Some(set) = self.sets.remove(target) else { return };
         for key in set.objects.into_keys() {
-            self.index.delete(&id(target.kind, &key));
+            if !self.knows(target.kind, &key) {
+                self.index.delete(&id(target.kind, &key));
+            }
         }
         self.dirty = true;
+    }
+
+    /// Whether any set holds the object: a trust bundle may be followed by its name and by its signer.
+    fn knows(&self, kind: Kind, key: &Key) -> bool {
+        self.sets.iter().any(|(target, set)| target.kind == kind && set.objects.contains_key(key))
     }
 
     /// Whether there is something to publish, and nothing that it should wait for: lists that are being told, for `patience`
@@ -199,10 +206,10 @@ impl Store {
     }
 
     fn change(&mut self, target: &Target, received: Received) {
-        let Received { key, generation, uid, object, status } = received;
+        let Received { key, generation, uid, spec, object, status } = received;
         let now = if self.published { self.seconds() } else { 0 };
         let Some(set) = self.sets.get_mut(target) else { return };
-        let content = content(&uid, generation, &object);
+        let content = content(&uid, generation, spec, &object);
         let read = |raw: &RawValue| serde_json::from_str(raw.get()).map_or(1, |status| status::digest(&status));
         let status = status.as_deref().map_or(0, read);
         let epoch = set.epoch;
@@ -242,6 +249,9 @@ impl Store {
     }
 
     fn gone(&mut self, kind: Kind, key: &Key) {
+        if self.knows(kind, key) {
+            return;
+        }
         self.index.delete(&id(kind, key));
         if kind == Kind::TrustProfile && self.references.remove(key).is_some() {
             self.references_changed = true;
@@ -257,10 +267,10 @@ fn id(kind: Kind, key: &Key) -> ObjectId {
 
 /// What tells a version of an object that matters from another. The API server counts generations for our kinds only; for
 /// the others the content itself does.
-fn content(uid: &str, generation: i64, object: &Object) -> u64 {
+fn content(uid: &str, generation: i64, spec: u64, object: &Object) -> u64 {
     let mut hasher = DefaultHasher::new();
     uid.hash(&mut hasher);
-    generation.hash(&mut hasher);
+    (generation, spec).hash(&mut hasher);
     object.meta().labels.hash(&mut hasher);
     match object {
         Object::ConfigMap { data, .. } | Object::Secret { data, .. } => data.hash(&mut hasher),
@@ -277,19 +287,25 @@ fn sources(scope: &Scope, namespace: &str, spec: &TrustProfileSpec) -> BTreeSet<
         kind,
         namespace: kind.is_namespaced().then(|| namespace.to_owned()),
         name: Some(name.to_owned()),
+        signer: None,
     };
+    let signed =
+        |signer: &String| Target { signer: Some(signer.clone()), ..Target::all(Kind::ClusterTrustBundle, None) };
     let mut targets = BTreeSet::new();
     for source in lists.into_iter().flatten() {
         targets.extend(source.config_map.iter().map(|key| named(Kind::ConfigMap, &key.name)));
         targets.extend(source.secret.iter().map(|key| named(Kind::Secret, &key.name)));
-        targets.extend(source.cluster_trust_bundle.iter().map(|bundle| named(Kind::ClusterTrustBundle, &bundle.name)));
+        if let Some(bundle) = &source.cluster_trust_bundle {
+            targets.extend(bundle.name.iter().map(|name| named(Kind::ClusterTrustBundle, name)));
+            targets.extend(bundle.signer_name.iter().map(signed));
+        }
     }
     for source in spec.revocation.iter().flat_map(|revocation| &revocation.crls) {
         targets.extend(source.config_map.iter().map(|key| named(Kind::ConfigMap, &key.name)));
         targets.extend(source.secret.iter().map(|key| named(Kind::Secret, &key.name)));
     }
     // A name that no object can have would only spoil the request.
-    targets.retain(|target| target.name.as_deref().is_some_and(is_name));
+    targets.retain(|target| target.name.as_deref().is_none_or(is_name));
     if spec.allowed_namespaces.from == NamespacesFrom::Selector {
         targets.extend(scope.namespaces());
     }

@@ -1,0 +1,368 @@
+//! The figures with 100,000 mappings, against the real API server and through the real Envoy.
+//!
+//! `make test-kubernetes-scale` runs it with an optimized certgate; it is left out of ordinary runs. Edits go to the API
+//! server directly, because a kubectl for each would measure kubectl; what kubectl adds is measured too. Times are those of
+//! a whole machine that does everything: API server, etcd, Envoy, upstream, clients and certgate.
+
+use std::fs;
+use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use tokio::sync::mpsc;
+
+use crate::certgate::{Answer, Follower};
+use crate::cluster::Cluster;
+use crate::direct::{Direct, Etcd, Told, path, stored_mapping};
+use crate::edits::{allow, policy, profile, roots};
+use crate::envoy::{Edge, until_met};
+use crate::support::client::{Call, Connection};
+use crate::support::load::{Load, Seen};
+use crate::support::pki::{Identity, Pki};
+use crate::support::wait::{PATIENCE, until};
+
+const MAPPINGS: usize = 100_000;
+
+/// Edits of one object after the other.
+const EDITS: usize = 200;
+
+/// The burst: so many edits in so much time.
+const BURST: usize = 5_000;
+const BURST_TIME: Duration = Duration::from_secs(10);
+
+const NAMESPACE: &str = "payments";
+const PLURAL: &str = "certificatemappings";
+
+/// How long the API server is away, in seconds.
+const OUTAGE: &str = "CERTGATE_OUTAGE_SECONDS";
+const OUTAGE_DEFAULT: u64 = 20;
+
+#[test]
+#[ignore = "a measurement, for optimized builds"]
+fn the_figures_with_a_hundred_thousand_mappings() {
+    let Some(cluster) = Cluster::start() else { return };
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    runtime.block_on(measure(cluster));
+}
+
+async fn measure(mut cluster: Cluster) {
+    let mut bars = Bars::default();
+    cluster.kubectl(&["create", "namespace", NAMESPACE]);
+    let pki = Arc::new(Pki::new());
+    let clients: Arc<[Identity]> = (0..BURST).map(|n| pki.client(&format!("partner-{n}"))).collect();
+    seed(&cluster, &clients).await;
+    cluster.install_definitions();
+    cluster.apply(&[roots(NAMESPACE, &pki), profile(NAMESPACE, "p", "[{configMap: {name: roots}}]")].concat());
+    let by_mapping = "  mapping: {selector: {matchLabels: {api: payments}}}";
+    cluster.apply(&policy(NAMESPACE, "mapped", Pki::SERVER_NAME, "p", by_mapping));
+    cluster.apply(&policy(NAMESPACE, "ruled", "ruled.example", "p", &allow("partner-0", "first")));
+
+    // From the start to ready.
+    let kubeconfig = cluster.admin_kubeconfig();
+    let args = ["serve", "--kubernetes", "--lease=default/certgate"];
+    let began = Instant::now();
+    let mut follower = Follower::start_as(&kubeconfig, &args, &[("POD_NAME", "one")]).await;
+    bars.below("start to ready", began.elapsed(), Duration::from_secs(15));
+    let memory = Memory::of(&mut follower);
+    bars.below("memory when ready, peak (MiB)", memory.peak, 160);
+    println!("memory when ready, settled: {} MiB", memory.now);
+    until("the leader leads", PATIENCE, async || {
+        (follower.metric("certgate_kubernetes_leader").await == Some(1.0)).then_some(())
+    })
+    .await;
+    let mut asker = follower.asker().await;
+    asker.until(&Answer::allowed("user-0"), Pki::SERVER_NAME, &clients[0], PATIENCE).await;
+
+    let edge = Edge::start(&pki, follower.address()).await.expect("the figures need an Envoy");
+    let mut connection = edge.client(&pki, &clients[0]).connect().await;
+    edits(&cluster, &mut connection, &mut bars).await;
+    with_kubectl(&cluster, &mut connection).await;
+    burst(&cluster, &mut follower, &clients, &mut bars).await;
+    let memory = Memory::of(&mut follower);
+    println!("memory after the burst: {} MiB, peak {} MiB", memory.now, memory.peak);
+    outage(&mut cluster, &edge, &pki, &clients, &mut bars).await;
+    // A relist of everything lies behind it.
+    let memory = Memory::of(&mut follower);
+    bars.below("memory after it all, peak (MiB)", memory.peak, 160);
+    bars.below("memory after it all, settled (MiB)", memory.now, 96);
+    bars.end();
+}
+
+/// What was measured, and whether it is good enough: everything is told before anything fails.
+#[derive(Default)]
+struct Bars(Vec<String>);
+
+impl Bars {
+    fn below<T: PartialOrd + std::fmt::Debug>(&mut self, what: &str, found: T, bar: T) {
+        println!("{what}: {found:.1?} (bar {bar:?})");
+        if found >= bar {
+            self.0.push(format!("{what}: {found:?}, not below {bar:?}"));
+        }
+    }
+
+    fn end(self) {
+        assert!(self.0.is_empty(), "{:#?}", self.0);
+    }
+}
+
+/// Resident memory in MiB.
+struct Memory {
+    now: u64,
+    peak: u64,
+}
+
+impl Memory {
+    fn of(follower: &mut Follower) -> Self {
+        let status = fs::read_to_string(format!("/proc/{}/status", follower.process().id())).unwrap();
+        let field = |name: &str| {
+            let line = status.lines().find(|line| line.starts_with(name)).unwrap();
+            line.split_ascii_whitespace().nth(1).unwrap().parse::<u64>().unwrap() / 1024
+        };
+        Self { now: field("VmRSS:"), peak: field("VmHWM:") }
+    }
+}
+
+/// Writes the mappings into etcd; the first of them are those of `clients`.
+async fn seed(cluster: &Cluster, clients: &[Identity]) {
+    let began = Instant::now();
+    let mut etcd = Etcd::connect(cluster).await;
+    let sha256 = |n: usize| clients.get(n).map_or_else(|| format!("{n:064x}"), Identity::sha256);
+    for from in (0..MAPPINGS).step_by(5_000) {
+        let object = |n: usize| stored_mapping(NAMESPACE, &name(n), &sha256(n), &format!("user-{n}"), 1, Told::Ready);
+        let objects: Vec<Value> = (from..MAPPINGS.min(from + 5_000)).map(object).collect();
+        etcd.put(PLURAL, &objects).await;
+    }
+    println!("{MAPPINGS} mappings written into etcd in {:.1?}", began.elapsed());
+}
+
+fn name(n: usize) -> String {
+    format!("partner-{n:06}")
+}
+
+fn user(user: &str) -> Value {
+    json!({"spec": {"identity": {"user": user}}})
+}
+
+/// The `part`th hundredth of `times`.
+fn percentile(times: &mut [Duration], part: usize) -> Duration {
+    times.sort_unstable();
+    times[(times.len() * part / 100).min(times.len() - 1)]
+}
+
+/// One edit after the other: of a mapping and of a policy in turn. The time is from the API server's answer to Envoy's first
+/// one that differs, and that of the status from the same moment.
+async fn edits(cluster: &Cluster, connection: &mut Connection, bars: &mut Bars) {
+    let direct = Direct::connect(cluster).await;
+    let (mapping, ruled) = (path(PLURAL, NAMESPACE, &name(0)), path("certificatepolicies", NAMESPACE, "ruled"));
+    let (mut whole, mut after, mut told) = (Vec::new(), Vec::new(), Vec::new());
+    for n in 0..EDITS {
+        let want = format!("edit-{n}");
+        let (path, host, patch) = if n % 2 == 0 {
+            (&mapping, Pki::SERVER_NAME, user(&want))
+        } else {
+            let field = json!([{"field": "Subject", "attribute": "CN", "value": "partner-0"}]);
+            let rule = json!([{"name": "r", "action": "Allow", "where": field, "identity": {"user": want}}]);
+            (&ruled, "ruled.example", json!({"spec": {"mapping": {"rules": rule}}}))
+        };
+        let sent = Instant::now();
+        let generation = direct.merge(path, &patch).await;
+        let applied = Instant::now();
+        let live = until_met(connection, || Call::get("/").host(host), &Ok(want.clone()), PATIENCE).await;
+        after.push(live);
+        whole.push(sent.elapsed());
+        if n % 5 < 2 {
+            until("the status is of this generation", PATIENCE, async || {
+                let object = direct.get(path).await;
+                (object["status"]["observedGeneration"] == generation).then_some(())
+            })
+            .await;
+            told.push(applied.elapsed());
+        }
+    }
+    for (what, times) in [("edit sent to live in Envoy", &mut whole), ("edit applied to live in Envoy", &mut after)] {
+        println!("{what}: p50 {:.1?}, slowest {:.1?}", percentile(times, 50), percentile(times, 100));
+        bars.below(&format!("{what}, p99"), percentile(times, 99), Duration::from_secs(1));
+    }
+    println!("status: p50 {:.1?}", percentile(&mut told, 50));
+    bars.below("edit applied to status, slowest", percentile(&mut told, 100), Duration::from_secs(3));
+}
+
+/// The same with kubectl's process, from its start.
+async fn with_kubectl(cluster: &Cluster, connection: &mut Connection) {
+    let (mut whole, mut after) = (Vec::new(), Vec::new());
+    for n in 0..10 {
+        let want = format!("kubectl-{n}");
+        let began = Instant::now();
+        cluster.apply(&policy(NAMESPACE, "ruled", "ruled.example", "p", &allow("partner-0", &want)));
+        let live = until_met(connection, || Call::get("/").host("ruled.example"), &Ok(want.clone()), PATIENCE).await;
+        after.push(live);
+        whole.push(began.elapsed());
+    }
+    println!(
+        "kubectl apply to live in Envoy, slowest of 10: {:.1?} from its start, {:.1?} from its end",
+        percentile(&mut whole, 100),
+        percentile(&mut after, 100)
+    );
+}
+
+/// What a round of the burst saw.
+struct Round {
+    /// The whole time of sending.
+    took: Duration,
+    /// From each edit's answer to the first decision by it.
+    lags: Vec<Duration>,
+    /// How long decisions took meanwhile.
+    decisions: Vec<Duration>,
+}
+
+/// Thousands of edits, and decisions meanwhile; first the same without the edits, for comparison. certgate has one
+/// processor to itself and the cluster the others, because in earnest a cluster's API server has machines of its own.
+async fn burst(cluster: &Cluster, follower: &mut Follower, clients: &Arc<[Identity]>, bars: &mut Bars) {
+    let processors = std::thread::available_parallelism().unwrap().get();
+    let others = format!("1-{}", processors - 1);
+    if processors > 1 {
+        pin(follower.process().id(), "0");
+        cluster.processes().into_iter().for_each(|process| pin(process, &others));
+    }
+    let mut quiet = round(cluster, follower, clients, None).await;
+    let mut busy = round(cluster, follower, clients, Some("burst")).await;
+    let mut after = round(cluster, follower, clients, Some("")).await;
+    if processors > 1 {
+        let all = format!("0-{}", processors - 1);
+        pin(follower.process().id(), &all);
+        cluster.processes().into_iter().for_each(|process| pin(process, &all));
+    }
+    println!("{BURST} edits sent in {:.1?}; live: p50 {:.1?}", busy.took, percentile(&mut busy.lags, 50));
+    bars.below("burst: time to send it", busy.took, BURST_TIME * 3 / 2);
+    bars.below("burst: edit applied to live, slowest", percentile(&mut busy.lags, 100), Duration::from_secs(2));
+    let (before, during, later) = (
+        percentile(&mut quiet.decisions, 99),
+        percentile(&mut busy.decisions, 99),
+        percentile(&mut after.decisions, 99),
+    );
+    println!(
+        "decisions p99: quiet {before:.1?} of {}, burst {during:.1?} of {}, quiet again {later:.1?}",
+        quiet.decisions.len(),
+        busy.decisions.len()
+    );
+    bars.below("burst: decision p99 by the quiet one", during.as_secs_f64() / before.max(later).as_secs_f64(), 1.5);
+}
+
+/// Gives a process' threads to these processors.
+fn pin(process: u32, processors: &str) {
+    let output = Command::new("taskset").args(["-acp", processors, &process.to_string()]).output();
+    assert!(output.is_ok_and(|output| output.status.success()), "taskset (util-linux) pins processes");
+}
+
+/// Edits every client's mapping to `user`, evenly over the burst's time, and asks about each until it is live; with `None`
+/// and with the former round's users, it only asks. Decisions about one client are timed all the while.
+async fn round(cluster: &Cluster, follower: &Follower, clients: &Arc<[Identity]>, edit: Option<&str>) -> Round {
+    let edited = edit.is_some_and(|edit| !edit.is_empty());
+    let prefix = match edit {
+        None => "user".to_owned(),
+        Some("") => "burst".to_owned(),
+        Some(edit) => edit.to_owned(),
+    };
+    let want = move |n: usize| if n == 0 && prefix == "user" { None } else { Some(format!("{prefix}-{n}")) };
+    let stop = Arc::new(AtomicBool::new(false));
+    let timed = time_decisions(follower, clients.clone(), stop.clone());
+
+    // Who asks about edits: the oldest first, again and again until it decides.
+    let (edits, mut applied) = mpsc::unbounded_channel::<(usize, Instant)>();
+    let mut asker = follower.asker().await;
+    let known = clients.clone();
+    let ask_for = want.clone();
+    let watched = tokio::spawn(async move {
+        let mut lags = Vec::with_capacity(BURST);
+        while let Some((n, at)) = applied.recv().await {
+            let Some(want) = ask_for(n) else { continue };
+            asker.until(&Answer::allowed(&want), Pki::SERVER_NAME, &known[n], PATIENCE).await;
+            lags.push(at.elapsed());
+        }
+        lags
+    });
+
+    let direct = Direct::connect(cluster).await;
+    let began = tokio::time::Instant::now();
+    let mut editors = tokio::task::JoinSet::new();
+    for editor in 0..EDITORS {
+        let (direct, edits, want) = (direct.clone(), edits.clone(), want.clone());
+        editors.spawn(async move {
+            for n in (editor..BURST).step_by(EDITORS) {
+                let due = BURST_TIME.mul_f64(n as f64 / BURST as f64);
+                tokio::time::sleep_until(began + due).await;
+                if let Some(want) = want(n).filter(|_| edited) {
+                    direct.merge(&path(PLURAL, NAMESPACE, &name(n)), &user(&want)).await;
+                }
+                edits.send((n, Instant::now())).unwrap();
+            }
+        });
+    }
+    drop(edits);
+    while let Some(editor) = editors.join_next().await {
+        editor.unwrap();
+    }
+    let took = began.elapsed();
+    let lags = watched.await.unwrap();
+    stop.store(true, Ordering::Relaxed);
+    Round { took, lags, decisions: timed.join().unwrap() }
+}
+
+/// How many edits are on their way at once.
+const EDITORS: usize = 16;
+
+/// Times decisions until told to stop, on a thread of its own, at some hundreds a second.
+fn time_decisions(
+    follower: &Follower,
+    clients: Arc<[Identity]>,
+    stop: Arc<AtomicBool>,
+) -> std::thread::JoinHandle<Vec<Duration>> {
+    let connect = follower.asker_of();
+    std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async move {
+            let mut asker = connect.await;
+            let mut times = Vec::new();
+            let mut beat = tokio::time::interval(Duration::from_millis(2));
+            while !stop.load(Ordering::Relaxed) {
+                beat.tick().await;
+                let began = Instant::now();
+                let answer = asker.ask("ruled.example", "/", Some(&clients[0])).await;
+                times.push(began.elapsed());
+                assert!(matches!(answer, Answer::Allowed(_)), "{answer:?}");
+            }
+            times
+        })
+    })
+}
+
+/// The API server goes away under load and comes back; edits made in between are live soon.
+async fn outage(cluster: &mut Cluster, edge: &Edge, pki: &Pki, clients: &[Identity], bars: &mut Bars) {
+    let seconds = std::env::var(OUTAGE).map_or(OUTAGE_DEFAULT, |text| text.parse().unwrap());
+    let connect = |n: usize| edge.client(pki, &clients[n]);
+    let load = Load::start((1..5).map(connect), "/");
+    load.answers(100).await;
+    cluster.stop_api();
+    let away = Instant::now();
+    tokio::time::sleep(Duration::from_secs(seconds)).await;
+    // Somebody else's API server, say: the edit is in etcd, and certgate has not been told of it.
+    let (mapping, sha256) = (name(0), clients[0].sha256());
+    let edit = stored_mapping(NAMESPACE, &mapping, &sha256, "missed", 1_000_000, Told::Ready);
+    Etcd::connect(cluster).await.put(PLURAL, &[edit]).await;
+    tokio::task::block_in_place(|| cluster.start_api());
+    let returned = Instant::now();
+    let mut connection = connect(0).connect().await;
+    until_met(&mut connection, || Call::get("/"), &Ok("missed".to_owned()), 4 * PATIENCE).await;
+    let live = returned.elapsed();
+    let samples = load.stop().await;
+    println!("the API server was away for {:.1?}; {} decisions meanwhile", returned - away, samples.len());
+    bars.below("after the return, missed edit live", live, Duration::from_secs(10));
+    let served = |seen: &Seen| matches!(seen, Seen::Served { user: Some(user), .. } if user.starts_with("burst-"));
+    let other: Vec<_> = samples.iter().map(|sample| &sample.seen).filter(|&seen| !served(seen)).collect();
+    bars.below("decisions that failed or changed", other.len(), 1);
+    if let Some(first) = other.first() {
+        println!("the first of them: {first:?}");
+    }
+}
