@@ -3,7 +3,7 @@
 CARGO ?= cargo
 export CARGO_TERM_COLOR ?= auto
 
-.PHONY: help build demo test test-debug test-kubernetes test-scale crds lint fmt deny clean
+.PHONY: help build demo test test-debug test-kubernetes test-scale mutants crds lint fmt deny clean
 
 help: ## List the recipes.
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -26,6 +26,9 @@ test-debug: ## Unit, property, contract, conformance and end-to-end tests, those
 
 test-scale: ## The figures: 100,000 mappings in a directory, optimized.
 	$(CARGO) test --locked --profile measure --test scale -- --ignored --test-threads=1 --nocapture
+
+mutants: ## Change the engine in one place at a time; its tests must notice. Takes a day; ARGS='--re path/validate' for less.
+	scripts/mutants $(ARGS)
 
 test-kubernetes: ## Tests against a real kube-apiserver, with kubectl and Helm; builds them once.
 	scripts/kube-parts
