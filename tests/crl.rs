@@ -92,7 +92,8 @@ fn the_signed_part_is_not_kept_where_its_digest_will_do() {
     for (row, key, verifies) in rows {
         let der = draft.der(&key);
         let crl = Crl::from_der(der.clone()).unwrap();
-        assert!(crl.memory() < der.len(), "{row}: {} octets for {}", crl.memory(), der.len());
+        let octets = 2000 * 20..der.len();
+        assert!(octets.contains(&crl.memory()), "{row}: {} octets, want {octets:?}", crl.memory());
         assert_eq!(crl.verify(&key.spki(), &SignaturePolicy::default()).is_ok(), verifies, "{row}");
     }
 }
@@ -210,6 +211,7 @@ fn what_other_tools_write_is_taken() {
     type Edit = fn(&mut CrlDraft);
     let rows: &[(&str, Edit)] = &[
         ("no nextUpdate", |d| d.next_update = vec![]),
+        ("replaced at once", |d| *d = d.clone().dated(0, Some(0))),
         ("v1", |d| {
             d.version = vec![];
             d.extensions = vec![];

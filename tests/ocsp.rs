@@ -160,6 +160,8 @@ fn answers_of_the_ca() {
         ),
         ("undefined reason", |w| w.single().status = revoked(Some(7)), "MALFORMED revocation reason 7"),
         ("unknown", |w| w.single().status = unknown(), "REVOCATION_UNKNOWN"),
+        ("good for this second", |w| (w.single().this_update, w.single().next_update) = (NOW, Some(NOW)), "good"),
+        ("unknown with content", |w| w.single().status = der::implicit(2, [0]), "MALFORMED certStatus"),
         ("good with content", |w| w.single().status = der::implicit(0, [0]), "MALFORMED certStatus"),
         (
             "good and revoked",
