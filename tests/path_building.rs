@@ -100,6 +100,17 @@ fn configured_intermediates_help() {
 }
 
 #[test]
+fn configured_intermediates_are_verified_too() {
+    let pki = Pki::new();
+    let forged = Draft { forged: true, ..Draft::ca("CN=ICA", "CN=Root", &pki.ica_key) }.sign(&pki.root_key);
+    let pool = Pool::new([pki.root.clone()], [forged]);
+    for _ in 0..2 {
+        let found = path::find(&pki.leaf, &[], &pool, &PathParameters::default(), NOW, &mut NoTrace, |_, _| Ok(()));
+        assert_eq!(found.unwrap_err().reason(), Reason::SignatureInvalid);
+    }
+}
+
+#[test]
 fn decoys_of_the_same_name() {
     let pki = Pki::new();
     let keys: Vec<Key> = (0..300).map(|_| Key::ed25519()).collect();
