@@ -3,7 +3,8 @@
 CARGO ?= cargo
 export CARGO_TERM_COLOR ?= auto
 
-.PHONY: help build demo test test-debug test-kubernetes test-kubernetes-scale test-scale kube-parts chart crds lint fmt deny clean
+.PHONY: help build demo test test-debug test-kubernetes test-kubernetes-scale test-scale kube-parts chart crds mutants lint fmt deny clean
+
 
 help: ## List the recipes.
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -40,6 +41,10 @@ test-kubernetes-scale: ## The figures with 100,000 mappings in a real kube-apise
 	$(CARGO) test --locked --profile measure --test kubernetes -- --ignored --nocapture scale::
 
 kube-parts: ## Build kube-apiserver, etcd, kubectl, Helm and promtool for the tests (once; some thirty minutes).
+mutants: ## Change the engine in one place at a time; its tests must notice. Takes a day; ARGS='--re path/validate' for less.
+	scripts/mutants $(ARGS)
+
+test-kubernetes: ## Tests against a real kube-apiserver, with kubectl and Helm; builds them once.
 	scripts/kube-parts
 	scripts/chart-parts crds
 	scripts/chart-parts promtool

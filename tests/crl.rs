@@ -5,6 +5,7 @@ mod der;
 #[path = "support/status.rs"]
 mod status;
 
+use aws_lc_rs::signature as lc;
 use certgate::domain::der::tag;
 use certgate::domain::name::Name;
 use certgate::domain::path::SignaturePolicy;
@@ -57,6 +58,43 @@ fn signatures_of_every_kind_are_verified_and_remembered() {
         // Another policy is another question.
         let strong = SignaturePolicy { minimum_rsa_bits: 4096, minimum_ec_bits: 384, ..policy };
         assert!(crl.verify(&key.spki(), &strong).is_err());
+    }
+}
+
+/// Where the signature is over a digest, that is all that is kept of the signed part, and it verifies.
+#[test]
+fn the_signed_part_is_not_kept_where_its_digest_will_do() {
+    let sha2 = |n: u8| format!("2.16.840.1.101.3.4.2.{n}");
+    let null = || tlv(tag::NULL, []);
+    let pss = |encoding: &'static dyn lc::RsaEncoding, n: u8, salt: u8| {
+        let hash = seq(&[oid(&sha2(n)), null()]);
+        let generator = seq(&[oid("1.2.840.113549.1.1.8"), hash.clone()]);
+        let parameters = seq(&[context(0, hash), context(1, generator), context(2, int(salt))]);
+        Key::rsa_with(encoding, seq(&[oid("1.2.840.113549.1.1.10"), parameters]))
+    };
+    let pkcs1 = |encoding: &'static dyn lc::RsaEncoding, n: u8| {
+        Key::rsa_with(encoding, seq(&[oid(&format!("1.2.840.113549.1.1.{n}")), null()]))
+    };
+    let rows = [
+        ("ECDSA, SHA-256", Key::p256(), true),
+        ("ECDSA, SHA-384", Key::ec(&lc::ECDSA_P384_SHA384_ASN1_SIGNING, "1.3.132.0.34", "1.2.840.10045.4.3.3"), true),
+        ("ECDSA, SHA-512", Key::ec(&lc::ECDSA_P521_SHA512_ASN1_SIGNING, "1.3.132.0.35", "1.2.840.10045.4.3.4"), true),
+        ("RSA, SHA-256", pkcs1(&lc::RSA_PKCS1_SHA256, 11), true),
+        ("RSA, SHA-384", pkcs1(&lc::RSA_PKCS1_SHA384, 12), true),
+        ("RSA, SHA-512", pkcs1(&lc::RSA_PKCS1_SHA512, 13), true),
+        ("RSA, SHA-1 by its name", pkcs1(&lc::RSA_PKCS1_SHA256, 5), false),
+        ("RSA-PSS, SHA-256", pss(&lc::RSA_PSS_SHA256, 1, 32), true),
+        ("RSA-PSS, SHA-384", pss(&lc::RSA_PSS_SHA384, 2, 48), true),
+        ("RSA-PSS, SHA-512", pss(&lc::RSA_PSS_SHA512, 3, 64), true),
+    ];
+    let mut draft = CrlDraft::new(CA);
+    draft.entries = (0..2000_u16).map(|n| entry(&[&[1; 18][..], &n.to_be_bytes()].concat(), &[])).collect();
+    for (row, key, verifies) in rows {
+        let der = draft.der(&key);
+        let crl = Crl::from_der(der.clone()).unwrap();
+        let octets = 2000 * 20..der.len();
+        assert!(octets.contains(&crl.memory()), "{row}: {} octets, want {octets:?}", crl.memory());
+        assert_eq!(crl.verify(&key.spki(), &SignaturePolicy::default()).is_ok(), verifies, "{row}");
     }
 }
 
@@ -173,6 +211,7 @@ fn what_other_tools_write_is_taken() {
     type Edit = fn(&mut CrlDraft);
     let rows: &[(&str, Edit)] = &[
         ("no nextUpdate", |d| d.next_update = vec![]),
+        ("replaced at once", |d| *d = d.clone().dated(0, Some(0))),
         ("v1", |d| {
             d.version = vec![];
             d.extensions = vec![];

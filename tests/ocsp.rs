@@ -130,6 +130,9 @@ fn answers_of_the_ca() {
         ("trailing octets", |w| w.draft.after = vec![0], "MALFORMED"),
         ("trailing field", |w| w.draft.trailer = int(1), "MALFORMED tbsResponseData"),
         ("another type", |w| w.draft.response_type = "1.2.3", "MALFORMED response type"),
+        ("malformed request", |w| w.draft.status = 1, "malformedRequest"),
+        ("internal error", |w| w.draft.status = 2, "internalError"),
+        ("signature required", |w| w.draft.status = 5, "sigRequired"),
         ("try later", |w| w.draft.status = 3, "MALFORMED the responder answers tryLater"),
         ("unauthorized", |w| w.draft.status = 6, "unauthorized"),
         ("no answers", |w| w.draft.singles.clear(), "not about the certificate"),
@@ -157,6 +160,8 @@ fn answers_of_the_ca() {
         ),
         ("undefined reason", |w| w.single().status = revoked(Some(7)), "MALFORMED revocation reason 7"),
         ("unknown", |w| w.single().status = unknown(), "REVOCATION_UNKNOWN"),
+        ("good for this second", |w| (w.single().this_update, w.single().next_update) = (NOW, Some(NOW)), "good"),
+        ("unknown with content", |w| w.single().status = der::implicit(2, [0]), "MALFORMED certStatus"),
         ("good with content", |w| w.single().status = der::implicit(0, [0]), "MALFORMED certStatus"),
         (
             "good and revoked",
@@ -201,6 +206,15 @@ fn answers_of_the_ca() {
             "CERT_REVOKED",
         ),
         ("dates reversed", |w| w.single().next_update = Some(NOW.minus(2 * HOUR)), "MALFORMED thisUpdate"),
+        ("from this second", |w| w.single().this_update = NOW, "good"),
+        (
+            "for a month",
+            |w| {
+                w.single().this_update = NOW.minus(10 * DAY);
+                w.single().next_update = Some(NOW.plus(20 * DAY));
+            },
+            "good",
+        ),
         ("from ahead", |w| w.single().this_update = NOW.plus(1), "lies ahead"),
         ("made ahead", |w| w.draft.produced_at = NOW.plus(1), "lies ahead"),
         (
@@ -415,6 +429,9 @@ fn question(responses: &[Vec<u8>], crls: &[Vec<u8>], world: &World) -> Result<Un
 fn responses_beside_crls() {
     let mut world = World::new();
     let good = world.response();
+    world.single().next_update = Some(NOW.plus(HOUR));
+    let short = world.response();
+    world.single().next_update = Some(NOW.plus(DAY));
     world.single().status = revoked(None);
     let bad = world.response();
     world.single().status = unknown();
@@ -429,6 +446,7 @@ fn responses_beside_crls() {
     type Case<'a> = (&'a str, Vec<&'a Vec<u8>>, Vec<&'a Vec<u8>>, Result<UnixTime, Reason>);
     let cases: Vec<Case<'_>> = vec![
         ("a response alone", vec![&good], vec![], Ok(NOW.plus(DAY))),
+        ("two good responses, the longer counts", vec![&good, &short], vec![], Ok(NOW.plus(DAY))),
         ("nothing", vec![], vec![], Err(Reason::RevocationUnknown)),
         ("revoked by a response", vec![&bad], vec![&clear], Err(Reason::CertRevoked)),
         ("revoked by a CRL", vec![&good], vec![&lists], Err(Reason::CertRevoked)),

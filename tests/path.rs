@@ -15,9 +15,9 @@ use std::sync::Arc;
 
 use aws_lc_rs::signature as lc;
 use certgate::domain::certificate::Certificate;
-use certgate::domain::der::tag;
+use certgate::domain::der::{self, Reader, tag};
 use certgate::domain::path::signature::Sha1;
-use certgate::domain::path::{KeyPurpose, LeafRule, SignaturePolicy, UsageRule};
+use certgate::domain::path::{KeyPurpose, LeafRule, RolloverRule, SignatureError, SignaturePolicy, UsageRule};
 use certgate::domain::reason::Reason;
 use certgate::domain::trace::NoTrace;
 use certgate::domain::trust::{TrustParameters, TrustProfile};
@@ -25,6 +25,9 @@ use chain::{Chain, DAY, any_leaf, bmp_name, critical_access, critical_names, rsa
 use support::{
     Key, NOW, bits, context, directory, dns, email, ext, implicit, int, ip, name, oid, other, seq, tlv, upn, uri,
 };
+
+/// The otherName type of user principal names.
+const UPN: &str = "1.3.6.1.4.1.311.20.2.3";
 
 /// A name, a change to the good chain, and how it ends.
 type Row = (&'static str, fn(&mut Chain), Result<(), Reason>);
@@ -99,6 +102,32 @@ fn issuers() {
     ]);
 }
 
+/// The anchor has certified its own next key, which has issued the leaf.
+#[test]
+#[rustfmt::skip]
+fn next_keys_of_anchors() {
+    fn next(c: &mut Chain) {
+        (c.ica.subject, c.leaf.issuer) = (name("CN=Root"), name("CN=Root"));
+        c.ica.remove(ext::BASIC_CONSTRAINTS);
+        c.profile.requirements.rollover = RolloverRule::KeyCertSign;
+    }
+    const DENIED: Result<(), Reason> = Err(Reason::CertUntrusted);
+    check(&[
+        ("good", next, Ok(())),
+        ("where basicConstraints are asked for", |c| { next(c); c.profile.requirements.rollover = RolloverRule::BasicConstraints }, DENIED),
+        ("explicitly no CA", |c| { next(c); c.ica.set(ext::not_ca()) }, DENIED),
+        ("no keyCertSign", |c| { next(c); c.ica.set(ext::key_usage(&[6])) }, DENIED),
+        ("no keyUsage", |c| { next(c); c.ica.remove(ext::KEY_USAGE) }, DENIED),
+        ("of another name than the anchor's", |c| { next(c); c.ica.subject = name("CN=Toor"); c.leaf.issuer = name("CN=Toor") }, DENIED),
+        ("a CA that is not its own issuer", |c| { next(c); c.ica.subject = name("CN=ICA"); c.leaf.issuer = name("CN=ICA") }, DENIED),
+        ("serial zero", |c| { next(c); c.ica.serial = vec![0] }, DENIED),
+        ("unknown critical extension", |c| { next(c); c.ica.set(ext::any("1.2.3", true, vec![])) }, DENIED),
+        ("expired", |c| { next(c); c.ica.valid(NOW.minus(DAY), NOW.minus(1)) }, Err(Reason::CertExpired)),
+        ("not yet valid", |c| { next(c); c.ica.valid(NOW.plus(1), NOW.plus(DAY)) }, Err(Reason::CertNotYetValid)),
+        ("forged", |c| { next(c); c.ica.forged = true }, Err(Reason::SignatureInvalid)),
+    ]);
+}
+
 #[test]
 #[rustfmt::skip]
 fn anchors_are_names_and_keys() {
@@ -131,9 +160,9 @@ fn signatures_and_keys() {
         ("RSA", |c| { c.set_ica_key(Key::rsa()) }, Ok(())),
         ("RSA forged", |c| { c.set_ica_key(Key::rsa()); c.leaf.forged = true }, Err(Reason::SignatureInvalid)),
         ("RSA without NULL", |c| { c.set_ica_key(Key::rsa_with(&lc::RSA_PKCS1_SHA512, seq(&[oid("1.2.840.113549.1.1.13")]))) }, Ok(())),
-        ("RSA-PSS", |c| { c.set_ica_key(pss("2.16.840.1.101.3.4.2.1", 32)) }, Ok(())),
-        ("RSA-PSS, short salt", |c| { c.set_ica_key(pss("2.16.840.1.101.3.4.2.1", 20)) }, Err(Reason::SignatureInvalid)),
-        ("RSA-PSS, other hash", |c| { c.set_ica_key(pss("2.16.840.1.101.3.4.2.2", 48)) }, Err(Reason::SignatureInvalid)),
+        ("RSA-PSS", |c| { c.set_ica_key(pss(SHA256, 32)) }, Ok(())),
+        ("RSA-PSS, short salt", |c| { c.set_ica_key(pss(SHA256, 20)) }, Err(Reason::SignatureInvalid)),
+        ("RSA-PSS, other hash", |c| { c.set_ica_key(pss(SHA384, 48)) }, Err(Reason::SignatureInvalid)),
         ("RSA with SHA-1", |c| { c.set_ica_key(Key::rsa_with(&lc::RSA_PKCS1_SHA256, seq(&[oid(SHA1_RSA), tlv(tag::NULL, [])]))) }, Err(Reason::SignatureInvalid)),
         ("P-256", |c| { c.set_ica_key(Key::p256()) }, Ok(())),
         ("P-384 with SHA-384", |c| { c.set_ica_key(Key::ec(&lc::ECDSA_P384_SHA384_ASN1_SIGNING, "1.3.132.0.34", "1.2.840.10045.4.3.3")) }, Ok(())),
@@ -149,21 +178,86 @@ fn signatures_and_keys() {
         ("leaf of RSA-2048", |c| c.leaf.spki = rsa_spki(2048), Ok(())),
         ("RSA-2048 below the minimum", |c| { c.leaf.spki = rsa_spki(2048); c.profile.requirements.signatures.minimum_rsa_bits = 3072 }, Err(Reason::SignatureInvalid)),
         ("P-256 below the minimum", |c| { c.leaf.spki = Key::p256().spki(); c.profile.requirements.signatures.minimum_ec_bits = 384 }, Err(Reason::SignatureInvalid)),
+        ("Ed25519 key of 31 octets", |c| c.leaf.spki = seq(&[seq(&[oid("1.3.101.112")]), bits(&[1; 31])]), Err(Reason::SignatureInvalid)),
+        ("RSA-PSS key", |c| { c.set_ica_key(pss(SHA256, 32)); c.ica.spki = pss_spki(None) }, Ok(())),
+        ("RSA-PSS key bound to what is used", |c| { c.set_ica_key(pss(SHA256, 32)); c.ica.spki = pss_spki(Some((SHA256, 32))) }, Ok(())),
+        ("RSA-PSS key bound to another hash", |c| { c.set_ica_key(pss(SHA256, 32)); c.ica.spki = pss_spki(Some((SHA384, 48))) }, Err(Reason::SignatureInvalid)),
+        ("RSA-PSS key, PKCS #1 signature", |c| { c.set_ica_key(Key::rsa()); c.ica.spki = pss_spki(None) }, Err(Reason::SignatureInvalid)),
+        ("RSA-PSS key of 1024 bits", |c| c.leaf.spki = pss_key(&rsa_spki(1024), None), Err(Reason::SignatureInvalid)),
+        ("RSA-PSS with SHA-384", |c| { c.set_ica_key(pss_with(&lc::RSA_PSS_SHA384, MGF1, SHA384, SHA384, 48)) }, Ok(())),
+        ("RSA-PSS with SHA-512", |c| { c.set_ica_key(pss_with(&lc::RSA_PSS_SHA512, MGF1, SHA512, SHA512, 64)) }, Ok(())),
+        ("RSA-PSS, SHA-256 and another in MGF1", |c| { c.set_ica_key(pss_with(&lc::RSA_PSS_SHA256, MGF1, SHA256, SHA384, 32)) }, Err(Reason::SignatureInvalid)),
+        ("RSA-PSS, SHA-384 and another in MGF1", |c| { c.set_ica_key(pss_with(&lc::RSA_PSS_SHA384, MGF1, SHA384, SHA256, 48)) }, Err(Reason::SignatureInvalid)),
+        ("RSA-PSS, SHA-512 and another in MGF1", |c| { c.set_ica_key(pss_with(&lc::RSA_PSS_SHA512, MGF1, SHA512, SHA256, 64)) }, Err(Reason::SignatureInvalid)),
+        ("RSA-PSS with another generator", |c| { c.set_ica_key(pss_with(&lc::RSA_PSS_SHA256, "1.2.3", SHA256, SHA256, 32)) }, Err(Reason::SignatureInvalid)),
+        ("RSA key with a negative modulus", |c| c.leaf.spki = rsa_parts(&[0x9f; 256], &[1, 0, 1]), Err(Reason::SignatureInvalid)),
+        ("RSA key with a negative exponent", |c| c.leaf.spki = rsa_parts(&[&[0][..], &[0xff; 256]].concat(), &[0x81]), Err(Reason::SignatureInvalid)),
+        ("RSA key without NULL", |c| c.leaf.spki = with_algorithm(&rsa_spki(2048), &seq(&[oid("1.2.840.113549.1.1.1")])), Ok(())),
+        ("RSA key with parameters", |c| c.leaf.spki = with_algorithm(&rsa_spki(2048), &seq(&[oid("1.2.840.113549.1.1.1"), int(1)])), Err(Reason::SignatureInvalid)),
         ("compressed point", |c| c.leaf.spki = ec_spki("1.2.840.10045.3.1.7", 33), Err(Reason::SignatureInvalid)),
         ("unknown key", |c| c.leaf.spki = seq(&[seq(&[oid("1.3.101.110")]), bits(&[1; 32])]), Err(Reason::SignatureInvalid)),
     ]);
 }
 
+const SHA256: &str = "2.16.840.1.101.3.4.2.1";
+const SHA384: &str = "2.16.840.1.101.3.4.2.2";
+const SHA512: &str = "2.16.840.1.101.3.4.2.3";
+const MGF1: &str = "1.2.840.113549.1.1.8";
+const RSASSA_PSS: &str = "1.2.840.113549.1.1.10";
+
 fn ec_spki(curve: &str, length: usize) -> Vec<u8> {
     seq(&[seq(&[oid("1.2.840.10045.2.1"), oid(curve)]), bits(&vec![4; length])])
 }
 
+/// RSASSA-PSS with this generator, hash, hash within the generator, and salt.
+fn pss_algorithm(generator: &str, hash: &str, inner: &str, salt: u8) -> Vec<u8> {
+    let [hash, inner] = [hash, inner].map(|dotted| seq(&[oid(dotted), tlv(tag::NULL, [])]));
+    let generator = seq(&[oid(generator), inner]);
+    seq(&[oid(RSASSA_PSS), seq(&[context(0, hash), context(1, generator), context(2, int(salt))])])
+}
+
 /// The RSA key, signing with PSS and SHA-256, whatever its algorithm identifier says.
 fn pss(hash: &str, salt: u8) -> Key {
-    let hash = seq(&[oid(hash), tlv(tag::NULL, [])]);
-    let generator = seq(&[oid("1.2.840.113549.1.1.8"), hash.clone()]);
-    let parameters = seq(&[context(0, hash), context(1, generator), context(2, int(salt))]);
-    Key::rsa_with(&lc::RSA_PSS_SHA256, seq(&[oid("1.2.840.113549.1.1.10"), parameters]))
+    pss_with(&lc::RSA_PSS_SHA256, MGF1, hash, hash, salt)
+}
+
+fn pss_with(encoding: &'static dyn lc::RsaEncoding, generator: &str, hash: &str, inner: &str, salt: u8) -> Key {
+    Key::rsa_with(encoding, pss_algorithm(generator, hash, inner, salt))
+}
+
+/// The RSA key as one for PSS alone, bound to a hash and salt if there are any.
+fn pss_spki(bound: Option<(&str, u8)>) -> Vec<u8> {
+    pss_key(&Key::rsa().spki(), bound)
+}
+
+fn pss_key(spki: &[u8], bound: Option<(&str, u8)>) -> Vec<u8> {
+    let algorithm = bound.map(|(hash, salt)| pss_algorithm(MGF1, hash, hash, salt));
+    with_algorithm(spki, &algorithm.unwrap_or_else(|| seq(&[oid(RSASSA_PSS)])))
+}
+
+/// A key with another algorithm identifier.
+fn with_algorithm(spki: &[u8], algorithm: &[u8]) -> Vec<u8> {
+    let mut fields = Reader::new(der::exactly(spki, tag::SEQUENCE).unwrap().content);
+    fields.any().unwrap();
+    seq(&[algorithm.to_vec(), fields.any().unwrap().whole.to_vec()])
+}
+
+/// An RSA key by the content octets of modulus and exponent.
+fn rsa_parts(modulus: &[u8], exponent: &[u8]) -> Vec<u8> {
+    let key = seq(&[tlv(tag::INTEGER, modulus), tlv(tag::INTEGER, exponent)]);
+    seq(&[seq(&[oid("1.2.840.113549.1.1.1"), tlv(tag::NULL, [])]), bits(&key)])
+}
+
+/// What a signature is refused for names key and algorithm.
+#[test]
+fn algorithms_of_other_keys_are_told_from_unknown_ones() {
+    let verify = |dotted: &str| {
+        let algorithm = seq(&[oid(dotted)]);
+        certgate::domain::path::signature::verify(&Key::rsa().spki(), &algorithm, b"", &[], &SignaturePolicy::default())
+    };
+    assert!(matches!(verify("1.3.101.112"), Err(SignatureError::KeyMismatch { .. })));
+    assert!(matches!(verify("1.2.840.10045.4.3.2"), Err(SignatureError::KeyMismatch { .. })));
+    assert!(matches!(verify("1.2.3"), Err(SignatureError::UnsupportedAlgorithm(_))));
 }
 
 #[test]
@@ -266,6 +360,13 @@ fn name_constraints() {
         ("otherName constraint alone", vec![], vec![other("1.2.3", &int(1))], vec![dns("a")], Ok(())),
         ("x400Address", vec![context(3, [])], vec![], vec![context(3, [])], DENIED),
         ("registeredID", vec![], vec![implicit(8, [42])], vec![implicit(8, [43])], DENIED),
+        ("UPN that is no text, under a UPN constraint", vec![], vec![upn("corp.example")], vec![other(UPN, &int(1))], DENIED),
+        ("UPN under a constraint that is no text", vec![other(UPN, &int(1))], vec![], vec![upn("a@corp.example")], DENIED),
+        ("UPN under an otherName constraint", vec![], vec![other("1.2.3", &int(1))], vec![upn("a@corp.example")], Ok(())),
+        ("UPN under a text of another type", vec![other("1.2.3", &tlv(12, "@corp.example"))], vec![], vec![upn("a@evil.example")], Ok(())),
+        ("otherName under a UPN constraint", vec![], vec![upn("corp.example")], vec![other("1.2.3", &int(1))], Ok(())),
+        ("otherName under a mail constraint", vec![email("a.example")], vec![], vec![other("1.2.3", &int(1))], Ok(())),
+        ("registeredID under an x400Address constraint", vec![], vec![context(3, [])], vec![implicit(8, [42])], Ok(())),
         ("registeredID constraint alone", vec![], vec![implicit(8, [42])], vec![dns("a")], Ok(())),
     ];
     let mut problems = Vec::new();

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use certgate::domain::certificate::Certificate;
-use certgate::domain::path::{self, PathError, PathFailure, PathParameters, Pool, Rejection, ValidPath};
+use certgate::domain::path::{self, PathError, PathFailure, PathParameters, Pool, Rejection, RolloverRule, ValidPath};
 use certgate::domain::reason::Reason;
 use certgate::domain::trace::NoTrace;
 use support::{Draft, Key, NOW, dns, ext};
@@ -97,6 +97,17 @@ fn configured_intermediates_help() {
     assert_eq!((pool.anchors().len(), pool.intermediates().len()), (1, 1));
     let found = path::find(&pki.leaf, &[], &pool, &PathParameters::default(), NOW, &mut NoTrace, |_, _| Ok(()));
     assert_eq!(subjects(&found.unwrap().0), ["CN=leaf", "CN=ICA", "CN=Root"]);
+}
+
+#[test]
+fn configured_intermediates_are_verified_too() {
+    let pki = Pki::new();
+    let forged = Draft { forged: true, ..Draft::ca("CN=ICA", "CN=Root", &pki.ica_key) }.sign(&pki.root_key);
+    let pool = Pool::new([pki.root.clone()], [forged]);
+    for _ in 0..2 {
+        let found = path::find(&pki.leaf, &[], &pool, &PathParameters::default(), NOW, &mut NoTrace, |_, _| Ok(()));
+        assert_eq!(found.unwrap_err().reason(), Reason::SignatureInvalid);
+    }
 }
 
 #[test]
@@ -257,6 +268,79 @@ fn a_changed_key_under_the_same_name() {
     assert_eq!(find(&by_new, &presented, &[&old_root]).unwrap().certificates().len(), 3);
     assert_eq!(find(&by_old, &presented, &[&new_root]).unwrap().certificates().len(), 3);
     assert_eq!(find(&by_old, &presented, &[&old_root]).unwrap().certificates().len(), 2);
+}
+
+/// Only an anchor's own next key is let off basicConstraints, and only where it is certified under the anchor's name.
+#[test]
+fn next_keys_are_those_of_anchors() {
+    let keys: Vec<Key> = (0..4).map(|_| Key::ed25519()).collect();
+    let root = Draft::ca("CN=Root", "CN=Root", &keys[0]).sign(&keys[0]);
+    let ica = Draft::ca("CN=ICA", "CN=Root", &keys[1]).sign(&keys[0]);
+    let judge = |subject: &str, rollover| {
+        let mut next = Draft::ca(subject, "CN=ICA", &keys[2]);
+        next.remove(ext::BASIC_CONSTRAINTS);
+        let presented = [ica.clone(), next.sign(&keys[1])];
+        let leaf = Draft::client("CN=leaf", subject, &keys[3]).sign(&keys[2]);
+        let pool = Pool::new([root.clone()], []);
+        let parameters = PathParameters { rollover, ..PathParameters::default() };
+        path::find(&leaf, &presented, &pool, &parameters, NOW, &mut NoTrace, |_, _| Ok(())).map_err(|f| f.error)
+    };
+    for (row, subject) in [("an intermediate's", "CN=ICA"), ("under another issuer", "CN=Root"), ("neither", "CN=Next")]
+    {
+        for rollover in [RolloverRule::KeyCertSign, RolloverRule::BasicConstraints] {
+            assert_eq!(judge(subject, rollover).unwrap_err(), PathError::NotCa, "{row}, {rollover:?}");
+        }
+    }
+}
+
+/// As many certificates of one CA key are as many paths, each of which the caller refuses; how many it is asked about.
+fn offered_of(leaf: impl Fn(Draft) -> Draft, most: usize) -> usize {
+    let [root_key, key, leaf_key] = [(); 3].map(|()| Key::ed25519());
+    let root = Draft::ca("CN=Root", "CN=Root", &root_key).sign(&root_key);
+    let twins = (1..=most).map(|n| {
+        let mut twin = Draft::ca("CN=ICA", "CN=Root", &key);
+        twin.serial = vec![1, u8::try_from(n).unwrap()];
+        twin.sign(&root_key)
+    });
+    let presented: Vec<_> = twins.collect();
+    let leaf = leaf(Draft::client("CN=leaf", "CN=ICA", &leaf_key)).sign(&key);
+    let pool = Pool::new([root], []);
+    let mut offered = 0;
+    let accept = |_: &ValidPath, _: &mut NoTrace| -> Result<(), Rejection> {
+        offered += 1;
+        Err(Rejection { reason: Reason::CertRevoked, detail: String::new() })
+    };
+    let parameters = PathParameters::default();
+    let failure = path::find(&leaf, &presented, &pool, &parameters, NOW, &mut NoTrace, accept).unwrap_err();
+    assert_eq!(failure.reason(), Reason::CertRevoked);
+    offered
+}
+
+#[test]
+fn whole_paths_and_their_policies_have_a_budget() {
+    assert_eq!(offered_of(|leaf| leaf, 60), 60);
+    assert_eq!(offered_of(|leaf| leaf, 150), 100);
+    let policies: Vec<String> = (0..1000).map(|n| format!("1.2.3.{n}")).collect();
+    let policies: Vec<&str> = policies.iter().map(String::as_str).collect();
+    assert_eq!(offered_of(|leaf| leaf.with(ext::policies(&policies)), 60), 50);
+}
+
+/// The certificate at which no policy is left is the one that is named.
+#[test]
+fn the_certificate_without_a_valid_policy_is_named() {
+    let keys: Vec<Key> = (0..4).map(|_| Key::ed25519()).collect();
+    let root = Draft::ca("CN=Root", "CN=Root", &keys[0]).sign(&keys[0]);
+    let ca = |subject: &str, issuer: &str, at: usize, policy: &str| {
+        Draft::ca(subject, issuer, &keys[at]).with(ext::policies(&[policy])).sign(&keys[at - 1])
+    };
+    let presented = [ca("CN=Top", "CN=Root", 1, "1.2.3"), ca("CN=Low", "CN=Top", 2, "1.2.4")];
+    let leaf = Draft::client("CN=leaf", "CN=Low", &keys[3]).with(ext::policies(&["1.2.4"])).sign(&keys[2]);
+    let mut parameters = PathParameters::default();
+    parameters.policies.initial_explicit_policy = true;
+    let pool = Pool::new([root], []);
+    let found = path::find(&leaf, &presented, &pool, &parameters, NOW, &mut NoTrace, |_, _| Ok(()));
+    let failure = found.unwrap_err();
+    assert_eq!((failure.error, failure.position), (PathError::NoValidPolicy, 1));
 }
 
 #[test]

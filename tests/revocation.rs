@@ -7,6 +7,7 @@ mod status;
 
 use std::sync::Arc;
 
+use aws_lc_rs::signature as lc;
 use certgate::domain::certificate::Certificate;
 use certgate::domain::path::{LeafRule, PathParameters, Pool, UsageRule};
 use certgate::domain::reason::Reason;
@@ -543,6 +544,32 @@ fn crl_authority(w: &mut World) -> Draft {
     authority
 }
 
+/// A CRL issuer with a P-384 key, which the root has certified with a key of 256 bits. Only the leaf's status is asked.
+fn weakly_certified(w: &mut World) {
+    crl_authority(w);
+    let key = Key::ec(&lc::ECDSA_P384_SHA384_ASN1_SIGNING, "1.3.132.0.34", "1.2.840.10045.4.3.3");
+    w.presented = vec![Draft::new("CN=Lists", ROOT, &key).with(ext::key_usage(&[6])).sign(&w.root)];
+    w.crls.push(indirect("CN=CA 2").der(&key));
+    w.policy.scope = RevocationScope::EndEntity;
+}
+
+/// So many CRL issuers beside the CA: the first one's list is about the leaf, each other one's about the one before, and
+/// the root's, or that of another one, about the last.
+fn signers(w: &mut World, count: usize, about_last: Option<usize>) {
+    let name = |n: usize| format!("CN=Lists {n}");
+    w.leaf.set(points(&[vec![crl_issuer(&name(0))]]));
+    for n in 0..count {
+        let key = Key::ed25519();
+        let mut signer = Draft::new(&name(n), ROOT, &key).with(ext::key_usage(&[6]));
+        signer.serial = vec![0x60, u8::try_from(n).unwrap()];
+        if let Some(next) = Some(n + 1).filter(|next| *next < count).or(about_last) {
+            signer.set(points(&[vec![crl_issuer(&name(next))]]));
+        }
+        w.presented.push(signer.sign(&w.root));
+        w.crls.push(CrlDraft::new(&name(n)).with(idp(&[flag(4)])).der(&key));
+    }
+}
+
 fn indirect(leaf_issuer: &str) -> CrlDraft {
     let mut draft = CrlDraft::new("CN=Lists").with(idp(&[flag(4)]));
     draft.entries.push(entry(&[0x01], &[]));
@@ -586,6 +613,16 @@ fn indirect_lists() {
             UNKNOWN,
         ),
         (
+            "is not marked as indirect, and named beside the CA itself",
+            |w| {
+                crl_authority(w);
+                let at = full_name(&[uri("http://ca.example/1.crl")]);
+                w.leaf.set(points(&[vec![at], vec![crl_issuer("CN=Lists")]]));
+                w.crls.push(CrlDraft::new("CN=Lists").der(&w.other));
+            },
+            UNKNOWN,
+        ),
+        (
             "of an issuer that the certificate does not name",
             |w| {
                 crl_authority(w);
@@ -593,6 +630,33 @@ fn indirect_lists() {
                 w.crls.push(indirect(CA).der(&w.other));
             },
             UNKNOWN,
+        ),
+        (
+            "of an issuer that is named beside the CA itself",
+            |w| {
+                crl_authority(w);
+                let at = full_name(&[uri("http://ca.example/1.crl")]);
+                w.leaf.set(points(&[vec![at], vec![crl_issuer("CN=Lists")]]));
+                w.by_ca(CrlDraft::new(CA));
+                w.crls.push(indirect(CA).der(&w.other));
+            },
+            REVOKED,
+        ),
+        (
+            "the CA's own, when the point names the CA",
+            |w| {
+                w.leaf.set(points(&[vec![crl_issuer(CA)]]));
+                w.by_ca(CrlDraft::new(CA));
+            },
+            Ok(()),
+        ),
+        (
+            "the CA's own, when the point names the CA, lists the leaf",
+            |w| {
+                w.leaf.set(points(&[vec![crl_issuer(CA)]]));
+                w.by_ca(listing(None));
+            },
+            REVOKED,
         ),
         (
             "the CA's own, when all points name another issuer",
@@ -659,6 +723,48 @@ fn indirect_lists() {
                 let mut list = indirect("CN=CA 2");
                 list.entries.push(entry(&[0x41], &[certificate_issuer(ROOT)]));
                 w.crls.push(list.der(&w.other));
+            },
+            UNKNOWN,
+        ),
+        (
+            "of a signer that a weak key has certified",
+            |w| {
+                weakly_certified(w);
+                w.policy.signatures.minimum_ec_bits = 384;
+            },
+            UNKNOWN,
+        ),
+        ("of such a signer, where that key is strong enough", weakly_certified, Ok(())),
+        (
+            "of a signer whose status nobody knows",
+            |w| {
+                let draft = crl_authority(w).with(points(&[vec![crl_issuer("CN=Nobody")]]));
+                w.presented = vec![draft.sign(&w.root)];
+                w.crls.push(indirect("CN=CA 2").der(&w.other));
+            },
+            UNKNOWN,
+        ),
+        (
+            "of a signer whose status nobody knows, where that passes",
+            |w| {
+                let draft = crl_authority(w).with(points(&[vec![crl_issuer("CN=Nobody")]]));
+                w.presented = vec![draft.sign(&w.root)];
+                w.crls.push(indirect(CA).der(&w.other));
+                w.policy.on_unknown = OnUnknown::Allow;
+            },
+            REVOKED,
+        ),
+        ("of a signer whose status the next one holds", |w| signers(w, 2, None), Ok(())),
+        ("of three such signers", |w| signers(w, 3, None), Ok(())),
+        ("of more such signers than are followed", |w| signers(w, 4, None), UNKNOWN),
+        ("of two signers who hold each other's status", |w| signers(w, 2, Some(0)), Ok(())),
+        (
+            "of a signer whose status one holds that nobody certified",
+            |w| {
+                signers(w, 2, None);
+                w.presented[1] = Draft::new("CN=Lists 1", ROOT, &w.other).with(ext::key_usage(&[6])).sign(&w.other);
+                w.crls.pop();
+                w.crls.push(CrlDraft::new("CN=Lists 1").with(idp(&[flag(4)])).der(&w.other));
             },
             UNKNOWN,
         ),
@@ -991,6 +1097,11 @@ fn an_answer_holds_until_the_earliest_next_update() {
     assert_eq!(world.answer().unwrap().valid_until, NOW.plus(HOUR + 5), "the delta list ends first");
     world.policy.freshness.max_age = MaxAge::Seconds(HOUR + 30 * 60);
     assert_eq!(world.answer().unwrap().valid_until, NOW.plus(30 * 60 + 5), "the greatest age of the complete list");
+
+    let mut world = World::rooted();
+    world.by_ca(CrlDraft::new(CA).dated(-HOUR, Some(2 * HOUR)).without(id::CRL_NUMBER));
+    world.by_ca(CrlDraft::new(CA).dated(-2 * HOUR, Some(HOUR)).without(id::CRL_NUMBER));
+    assert_eq!(world.answer().unwrap().valid_until, NOW.plus(2 * HOUR), "an older list adds nothing");
 }
 
 #[test]
@@ -1005,6 +1116,36 @@ fn a_denial_says_when_why_and_by_what() {
     world.by_ca(CrlDraft::new(CA).dated(-DAY, Some(-HOUR)));
     let (_, detail) = world.answer().unwrap_err();
     assert!(detail.contains(&format!("is past its nextUpdate {}", NOW.minus(HOUR))), "{detail}");
+    let mut world = World::rooted();
+    world.policy.freshness.max_age = MaxAge::Seconds(HOUR / 2);
+    world.by_ca(CrlDraft::new(CA).dated(-HOUR, Some(0)));
+    let (_, detail) = world.answer().unwrap_err();
+    assert!(detail.contains("CRL of [CN=CA] number 10") && detail.contains("is too old: 3600 seconds"), "{detail}");
+    let mut world = World::rooted();
+    world.by_ca(delta(11, 10));
+    let (_, detail) = world.answer().unwrap_err();
+    assert!(detail.contains("is a delta CRL without a complete one that it updates"), "{detail}");
+    let silences: [(&str, fn(&mut World)); 6] = [
+        ("is not signed by its issuer", |w| w.by_ca(CrlDraft { forged: true, ..CrlDraft::new(CA) })),
+        ("is of an issuer whose keyUsage does not have cRLSign", |w| {
+            w.ca_cert.set(ext::key_usage(&[5]));
+            w.by_ca(CrlDraft::new(CA));
+        }),
+        ("has a signer whose certificate is not at hand", |w| {
+            crl_authority(w);
+            w.presented.clear();
+            w.crls.push(indirect(CA).der(&w.other));
+        }),
+        ("is about other certificates", |w| w.by_ca(CrlDraft::new(CA).with(idp(&[flag(2)])))),
+        ("is not valid yet", |w| w.by_ca(CrlDraft::new(CA).dated(1, Some(DAY)))),
+        ("does not cover all reasons", |w| w.by_ca(CrlDraft::new(CA).with(idp(&[reasons(3, &[1])])))),
+    ];
+    for (why, edit) in silences {
+        let mut world = World::rooted();
+        edit(&mut world);
+        let (_, detail) = world.answer().unwrap_err();
+        assert!(detail.contains(why), "{why}: {detail}");
+    }
     let (_, detail) = World::rooted().answer().unwrap_err();
     assert!(detail.contains("no CRL for certificates of [CN=CA]"), "{detail}");
 }

@@ -490,11 +490,70 @@ mod tests {
             ("bit string padding", vec![3, 2, 1, 1], Err(DerError::BadBitString)),
             ("eight unused bits", vec![3, 2, 8, 0], Err(DerError::BadBitString)),
             ("empty bit string with unused bits", vec![3, 1, 1], Err(DerError::BadBitString)),
+            ("as deep as is followed", deep(MAX_DEPTH), Ok(())),
+            ("deeper by one", deep(MAX_DEPTH + 1), Err(DerError::TooDeep(MAX_DEPTH))),
             ("too deep", deep(30), Err(DerError::TooDeep(MAX_DEPTH))),
+            ("empty oid", vec![6, 0], Err(DerError::BadOid)),
+            ("negative integer", vec![2, 2, 0xff, 0x7f], Ok(())),
+            ("padded enumerated", vec![10, 2, 0, 1], Err(DerError::BadInteger)),
+            ("seven unused bits", vec![3, 2, 7, 0x80], Ok(())),
+            ("no bits", vec![3, 1, 0], Ok(())),
+            ("empty bit string", vec![3, 0], Err(DerError::BadBitString)),
         ];
         for (name, bytes, want) in rows {
             assert_eq!(&check_of(bytes), want, "{name}");
         }
+    }
+
+    #[test]
+    fn lengths_at_their_limits() {
+        for n in [0, 1, 0x7f, 0x80, 0xff, 0x100, 0xffff, 0x1_0000, 0xff_ffff, 0x100_0000] {
+            let mut out = Vec::new();
+            write(&mut out, tag::OCTET_STRING, &vec![7; n]);
+            assert_eq!(check(&out), Ok(()), "{n}");
+            assert_eq!(exactly(&out, tag::OCTET_STRING).unwrap().content.len(), n);
+        }
+        // In one octet more than is needed.
+        let long: [(&[u8], usize); 4] = [
+            (&[4, 0x81, 0x7f], 0x7f),
+            (&[4, 0x82, 0, 0xff], 0xff),
+            (&[4, 0x83, 0, 0xff, 0xff], 0xffff),
+            (&[4, 0x84, 0, 0xff, 0xff, 0xff], 0xff_ffff),
+        ];
+        for (header, n) in long {
+            assert_eq!(check(&[header, &vec![7; n]].concat()), Err(DerError::NonMinimalLength), "{n}");
+        }
+    }
+
+    #[test]
+    fn small_numbers() {
+        let rows: &[(&[u8], Result<u32, DerError>)] = &[
+            (&[0], Ok(0)),
+            (&[0x7f], Ok(0x7f)),
+            (&[0, 0x80], Ok(0x80)),
+            (&[1, 2], Ok(0x102)),
+            (&[0x7f, 0xff, 0xff, 0xff], Ok(0x7fff_ffff)),
+            (&[0, 0xff, 0xff, 0xff, 0xff], Ok(u32::MAX)),
+            (&[1, 0, 0, 0, 0], Err(DerError::IntegerRange)),
+            (&[0, 0xff, 0xff, 0xff, 0xff, 0xff], Err(DerError::IntegerRange)),
+            (&[0x80], Err(DerError::IntegerRange)),
+            (&[0xff, 0x7f], Err(DerError::IntegerRange)),
+            (&[0, 0x7f], Err(DerError::BadInteger)),
+            (&[], Err(DerError::BadInteger)),
+        ];
+        for (content, want) in rows {
+            assert_eq!(&small_unsigned(content), want, "{content:?}");
+        }
+    }
+
+    #[test]
+    fn spans_are_parts() {
+        let whole = [1, 2, 3, 4];
+        assert_eq!(Span::of(&whole, &whole[1..3]).get(&whole), [2, 3]);
+        assert_eq!(Span::of(&whole, &whole).get(&whole), whole);
+        assert!(Span::of(&whole[..2], &whole[1..3]).get(&whole).is_empty(), "its end lies outside");
+        assert!(Span::of(&whole[2..], &whole[..1]).get(&whole).is_empty(), "it lies before");
+        assert!(Span::of(&whole, &whole[1..3]).get(&whole[..2]).is_empty(), "of another slice");
     }
 
     #[test]

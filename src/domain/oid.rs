@@ -70,7 +70,7 @@ fn push_arc(out: &mut Vec<u8>, arc: u128) {
     }
 }
 
-/// Dotted decimal; an identifier with an arc beyond 128 bits prints as `#` and the hexadecimal of its content octets.
+/// Dotted decimal; an identifier with an arc beyond 126 bits prints as `#` and the hexadecimal of its content octets.
 impl fmt::Display for Oid {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         display_content(&self.0, f)
@@ -112,6 +112,26 @@ mod tests {
             assert_eq!(text.parse::<Oid>().unwrap().to_string(), text);
         }
         assert_eq!("2.5.4.3".parse::<Oid>().unwrap().as_bytes(), &[0x55, 4, 3]);
+    }
+
+    #[test]
+    fn arcs_of_every_size() {
+        for text in ["0.39", "1.0", "2.0", "2.39", "2.40", "2.47", "2.48", "2.175", "2.176"] {
+            assert_eq!(text.parse::<Oid>().unwrap().to_string(), text);
+        }
+        for bits in 0..126 {
+            for arc in [1_u128 << bits, (1 << bits) - 1, (1 << bits) + 1] {
+                let text = format!("1.2.{arc}.3");
+                assert_eq!(text.parse::<Oid>().unwrap().to_string(), text);
+            }
+        }
+        let octets = |text: &str| text.parse::<Oid>().unwrap().as_bytes().to_vec();
+        assert_eq!(octets("2.48"), [0x81, 0]);
+        assert_eq!(octets("1.2.128.0.127"), [0x2a, 0x81, 0, 0, 0x7f]);
+        let beyond: Oid = format!("1.2.{}", 1_u128 << 126).parse().unwrap();
+        assert_eq!(beyond.to_string(), format!("#2a81{}00", "80".repeat(17)));
+        assert!(format!("2.{}", u128::MAX - 80).parse::<Oid>().is_ok());
+        assert_eq!(format!("2.{}", u128::MAX - 79).parse::<Oid>(), Err(OidError));
     }
 
     #[test]

@@ -152,4 +152,51 @@ mod tests {
             assert_eq!(UnixTime::parse_rfc3339(text), None, "{text}");
         }
     }
+
+    /// The days of ten thousand years, against a calendar that does nothing but count.
+    #[test]
+    fn every_day_has_its_date() {
+        let civil = |year, month, day| UnixTime::from_civil(year, month, day, 0, 0, 0);
+        // 0000-01-01.
+        let mut days = -719_528_i64;
+        for year in 0..=9999_i64 {
+            let leap = if year % 100 == 0 { year % 400 == 0 } else { year % 4 == 0 };
+            let lengths = [31, if leap { 29 } else { 28 }, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31];
+            for (month, length) in (1_u8..).zip(lengths) {
+                for day in 1..=length {
+                    let near = (1896..2104).contains(&year) || day == 1 || day == length;
+                    if near {
+                        let at = UnixTime::from_secs(days * 86_400);
+                        assert_eq!(civil(year, month, day), Some(at), "{year} {month} {day}");
+                        assert_eq!(at.to_string(), format!("{year:04}-{month:02}-{day:02}T00:00:00Z"));
+                    }
+                    days += 1;
+                }
+                assert_eq!((civil(year, month, 0), civil(year, month, length + 1)), (None, None), "{year} {month}");
+            }
+            assert_eq!((civil(year, 0, 1), civil(year, 13, 1)), (None, None), "{year}");
+        }
+        assert_eq!((civil(-1, 1, 1), civil(10_000, 1, 1)), (None, None));
+    }
+
+    #[test]
+    fn every_second_of_a_day_has_its_time() {
+        for second in 0..86_400_i64 {
+            let part = |n: i64| u8::try_from(n).unwrap();
+            let (hour, minute, rest) = (part(second / 3600), part(second / 60 % 60), part(second % 60));
+            let at = UnixTime::from_secs(second);
+            assert_eq!(UnixTime::from_civil(1970, 1, 1, hour, minute, rest), Some(at));
+            assert_eq!(at.to_string(), format!("1970-01-01T{hour:02}:{minute:02}:{rest:02}Z"));
+        }
+        for (hour, minute, second) in [(24, 0, 0), (23, 60, 0), (23, 59, 60)] {
+            assert_eq!(UnixTime::from_civil(1970, 1, 1, hour, minute, second), None);
+        }
+    }
+
+    #[test]
+    fn sums_and_differences_saturate() {
+        let (at, last) = (UnixTime::from_secs(100), UnixTime::from_secs(i64::MAX));
+        assert_eq!((at.plus(7).as_secs(), at.minus(7).as_secs(), at.since(UnixTime::from_secs(30))), (107, 93, 70));
+        assert_eq!((last.plus(1), UnixTime::from_secs(i64::MIN).minus(1).as_secs()), (last, i64::MIN));
+    }
 }

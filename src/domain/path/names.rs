@@ -268,6 +268,10 @@ mod tests {
             ("https://host.example:x/", "host.example", MALFORMED),
             ("https://h%6fst.example/", "host.example", MALFORMED),
             ("https://host.example/", "https://host.example", MALFORMED),
+            ("1s://host.example/", "host.example", MALFORMED),
+            ("a_b://host.example/", "host.example", MALFORMED),
+            ("https://host.example/", ".", MALFORMED),
+            ("https://host.example/", ".-example", MALFORMED),
         ] {
             assert!(same(uri(name, base), want), "{name} in {base}");
         }
