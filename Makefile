@@ -5,7 +5,6 @@ export CARGO_TERM_COLOR ?= auto
 
 .PHONY: help build demo test test-debug test-kubernetes test-kubernetes-scale test-scale kube-parts chart crds mutants lint fmt deny clean
 
-
 help: ## List the recipes.
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
 
