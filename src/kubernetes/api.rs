@@ -255,6 +255,17 @@ impl Api {
         self.send(request).await
     }
 
+    /// Begins a watch of one custom resource definition, by its metadata alone. The definition as it is comes first.
+    pub async fn watch_definition(&self, name: &str, lasting: Duration) -> Result<Body, ApiError> {
+        let uri = format!(
+            "/apis/apiextensions.k8s.io/v1/customresourcedefinitions?fieldSelector=metadata.name%3D{name}&watch=true&timeoutSeconds={}",
+            lasting.as_secs()
+        );
+        let metadata = HeaderValue::from_static("application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=1");
+        let request = Request::get(uri).header(header::ACCEPT, metadata).body(Body::empty()).map_err(unreadable)?;
+        self.send(request).await
+    }
+
     /// One page of a list.
     pub async fn list(&self, target: &Target, limit: usize, continued: Option<&str>) -> Result<Bytes, ApiError> {
         let continued = continued.map(|token| format!("&continue={}", escape(token))).unwrap_or_default();
@@ -282,7 +293,8 @@ impl Api {
 
     /// Sends a request; an answer that is no success becomes an error.
     async fn send(&self, mut request: Request<Body>) -> Result<Body, ApiError> {
-        request.headers_mut().insert(header::ACCEPT, HeaderValue::from_static("application/json"));
+        let json = HeaderValue::from_static("application/json");
+        request.headers_mut().entry(header::ACCEPT).or_insert(json);
         let sent = tokio::time::timeout(ANSWER_DEADLINE, self.client.send(request)).await;
         let response = sent.map_err(|_| ApiError::Late(ANSWER_DEADLINE))?.map_err(transport)?;
         let status = response.status();

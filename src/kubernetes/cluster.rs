@@ -12,11 +12,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use thiserror::Error;
-use tokio::sync::{Notify, watch};
+use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::{AbortHandle, JoinSet, LocalSet};
 
 use super::admission::issuer::{IssuerOptions, Shown, keep_certificate, show_certificate};
 use super::api::{Api, ApiError, Target};
+use super::definitions::{DEFINED, follow_definition};
 use super::departure::Departure;
 use super::follow::follow;
 use super::health::Health;
@@ -25,6 +26,7 @@ use super::status::writer::{Held, claim, now, write_status};
 use super::store::{Ear, Scope, Store};
 use crate::domain::decide::Snapshot;
 use crate::domain::index::{Problem, View};
+use crate::domain::spec::Kind;
 
 /// How long changes are collected before they are published together. Far below what anybody waits for, and enough for
 /// the objects of one `kubectl apply`.
@@ -133,8 +135,12 @@ pub fn run(
                 keep_certificate(kept.0, kept.1, held, now).await;
             });
         }
+        let (list_anew, definitions) = mpsc::unbounded_channel();
+        for kind in DEFINED {
+            tasks.spawn_local(follow_definition(api.clone(), kind, list_anew.clone()));
+        }
         let views = admission.map(|feed| feed.views.clone());
-        Cluster { api, store, notify, tasks, views, followers: BTreeMap::new() }.run(publish).await
+        Cluster { api, store, notify, tasks, views, definitions, followers: BTreeMap::new() }.run(publish).await
     })
 }
 
@@ -144,6 +150,8 @@ struct Cluster {
     notify: Rc<Notify>,
     tasks: JoinSet<()>,
     views: Option<watch::Sender<Option<Arc<View>>>>,
+    /// The kinds whose definitions have changed.
+    definitions: mpsc::UnboundedReceiver<Kind>,
     followers: BTreeMap<Target, AbortHandle>,
 }
 
@@ -156,6 +164,7 @@ impl Cluster {
             tokio::select! {
                 () = self.notify.notified() => tokio::time::sleep(GATHER).await,
                 _ = tick.tick() => self.store.borrow().report_ages(),
+                Some(kind) = self.definitions.recv() => self.begin_anew(kind),
                 Some(ended) = self.tasks.join_next() => {
                     // Followers end when they are told to, or by a panic: then what was told may be half done, and the
                     // caller begins anew.
@@ -214,12 +223,27 @@ impl Cluster {
                 continue;
             }
             self.store.borrow_mut().add(&target);
-            let (api, mut ear) = (self.api.clone(), Ear { store: self.store.clone(), target: target.clone() });
-            let follower = self.tasks.spawn_local(async move {
-                let target = ear.target.clone();
-                follow(&api, &target, &mut ear).await;
-            });
-            self.followers.insert(target, follower);
+            self.begin(target);
+        }
+    }
+
+    /// Lists and watches `target`.
+    fn begin(&mut self, target: Target) {
+        let (api, mut ear) = (self.api.clone(), Ear { store: self.store.clone(), target: target.clone() });
+        let follower = self.tasks.spawn_local(async move {
+            let target = ear.target.clone();
+            follow(&api, &target, &mut ear).await;
+        });
+        if let Some(former) = self.followers.insert(target, follower) {
+            former.abort();
+        }
+    }
+
+    /// Lists the objects of a kind anew. What is known of them goes on deciding until the new list is there.
+    fn begin_anew(&mut self, kind: Kind) {
+        let of_kind: Vec<Target> = self.followers.keys().filter(|target| target.kind == kind).cloned().collect();
+        for target in of_kind {
+            self.begin(target);
         }
     }
 }

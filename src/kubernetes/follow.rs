@@ -184,7 +184,7 @@ impl Follower<'_> {
 
 /// Cuts a stream into lines.
 #[derive(Default)]
-struct Lines {
+pub(super) struct Lines {
     buffer: Vec<u8>,
     /// How much of the buffer has been handed out.
     read: usize,
@@ -193,7 +193,8 @@ struct Lines {
 }
 
 impl Lines {
-    fn push(&mut self, data: &[u8]) -> Result<(), ApiError> {
+    /// Takes the next piece.
+    pub(super) fn push(&mut self, data: &[u8]) -> Result<(), ApiError> {
         if self.read > 0 {
             self.buffer.drain(..self.read);
             self.searched -= self.read;
@@ -206,7 +207,8 @@ impl Lines {
         Ok(())
     }
 
-    fn next(&mut self) -> Option<&[u8]> {
+    /// The next line that is whole.
+    pub(super) fn next(&mut self) -> Option<&[u8]> {
         loop {
             let Some(at) = memchr::memchr(b'\n', &self.buffer[self.searched..]) else {
                 self.searched = self.buffer.len();

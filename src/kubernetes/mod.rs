@@ -7,6 +7,7 @@ pub mod admission;
 pub mod api;
 pub mod cluster;
 pub mod crd;
+mod definitions;
 pub mod departure;
 mod follow;
 pub mod health;
