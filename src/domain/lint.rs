@@ -83,7 +83,7 @@ pub fn profile(
 ) -> Vec<FieldError> {
     let mut report = Report::default();
     let root = Field::root("spec");
-    let signatures = compiled.requirements.signatures.clone();
+    let signatures = compiled.requirements.signatures;
     let parameters = PathParameters { signatures, ..PathParameters::default() };
     let anchors = root.child("trustAnchors");
     let in_use = compiled.mode != TrustModeSpec::Peer;

@@ -7,13 +7,13 @@ use crate::mutate::Random;
 use crate::scene::{CN, DAY, Place, typed_name};
 
 /// Flips a bit of the last octets, which are the signature's.
-fn flip(der: &mut Vec<u8>, random: &mut Random) {
+fn flip(der: &mut [u8], random: &mut Random) {
     let at = der.len() - 1 - random.below(60);
     der[at] ^= 1 << random.below(8);
 }
 
 /// Flips a bit anywhere but in the header.
-fn flip_anywhere(der: &mut Vec<u8>, random: &mut Random) {
+fn flip_anywhere(der: &mut [u8], random: &mut Random) {
     let at = 4 + random.below(der.len() - 4);
     der[at] ^= 1 << random.below(8);
 }
@@ -63,10 +63,10 @@ fn dates() -> Vec<Row> {
 
 fn signatures() -> Vec<Row> {
     let mut rows = vec![
-        row("a bit of the leaf's signature", |s| s.edit = Some((Place::Leaf, flip))),
-        row("a bit of a CA's signature", |s| s.edit = Some((Place::Ica, flip))),
-        row("a bit of the leaf", |s| s.edit = Some((Place::Leaf, flip_anywhere))),
-        row("a bit of a CA", |s| s.edit = Some((Place::Ica, flip_anywhere))),
+        row("a bit of the leaf's signature", |s| s.edit = Some((Place::Leaf, |der, random| flip(der, random)))),
+        row("a bit of a CA's signature", |s| s.edit = Some((Place::Ica, |der, random| flip(der, random)))),
+        row("a bit of the leaf", |s| s.edit = Some((Place::Leaf, |der, random| flip_anywhere(der, random)))),
+        row("a bit of a CA", |s| s.edit = Some((Place::Ica, |der, random| flip_anywhere(der, random)))),
         row("leaf forged", |s| s.leaf.forged = true),
         row("CA forged", |s| s.ca().forged = true),
         row("anchor forged", |s| s.root.forged = true),
