@@ -20,8 +20,8 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
 
+use crate::connections::Connections;
 use crate::lifecycle::{Lifecycle, Phase};
 use crate::metrics::Metrics;
 
@@ -91,9 +91,8 @@ impl Admin {
         // An address that nobody can tell counts as one of this machine: the stricter way.
         let is_loopback = listener.local_addr().map_or(true, |address| address.ip().to_canonical().is_loopback());
         self.names = if is_loopback { Names::Loopback } else { Names::Any };
-        let slots = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+        let connections = Connections::of_open_files(MAX_CONNECTIONS);
         loop {
-            let slot = slots.clone().acquire_owned().await.expect("the semaphore is never closed");
             let stream = match listener.accept().await {
                 Ok((stream, _)) => stream,
                 Err(error) => {
@@ -102,6 +101,8 @@ impl Admin {
                     continue;
                 }
             };
+            // The oldest goes, whatever it does: a probe takes a millisecond, and must not wait for others to end.
+            let Some(place) = connections.admit() else { continue };
             let admin = self.clone();
             tokio::spawn(async move {
                 let service = service_fn(move |request: Request<Incoming>| {
@@ -113,8 +114,10 @@ impl Admin {
                     .header_read_timeout(HEADER_TIMEOUT)
                     .serve_connection(TokioIo::new(stream), service);
                 // How a probe's connection ends concerns nobody.
-                let _ = tokio::time::timeout(CONNECTION_TIMEOUT, connection).await;
-                drop(slot);
+                tokio::select! {
+                    _ = tokio::time::timeout(CONNECTION_TIMEOUT, connection) => {}
+                    () = place.lost() => {}
+                }
             });
         }
     }
@@ -344,5 +347,26 @@ mod tests {
     async fn explain_is_absent_where_it_is_not_meant_to_be() {
         let admin = Admin { explain: None, ..admin(Phase::Serving) };
         assert_eq!(call(&admin, Method::POST, "/explain", true, "{}").await.0, StatusCode::NOT_FOUND);
+    }
+
+    #[tokio::test]
+    async fn those_who_only_hold_connections_keep_nobody_out() {
+        use tokio::io::{AsyncReadExt, AsyncWriteExt};
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        tokio::spawn(admin(Phase::Serving).serve(listener));
+        let mut held = Vec::new();
+        for _ in 0..4 * MAX_CONNECTIONS {
+            let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
+            stream.write_all(b"GET /livez HTTP/1.1\r\n").await.unwrap();
+            held.push(stream);
+        }
+        let mut probe = tokio::net::TcpStream::connect(address).await.unwrap();
+        probe.write_all(b"GET /livez HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").await.unwrap();
+        let mut answer = String::new();
+        // Before any of the others runs into a timeout.
+        let answered = tokio::time::timeout(HEADER_TIMEOUT / 2, probe.read_to_string(&mut answer)).await;
+        answered.expect("a probe does not wait").unwrap();
+        assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
     }
 }

@@ -15,6 +15,7 @@ use http::{Response, StatusCode};
 use http_body_util::BodyExt;
 use hyper::body::{Body, Frame, SizeHint};
 use thiserror::Error;
+use tokio::sync::OwnedSemaphorePermit;
 
 /// The largest CheckRequest that is read: a client's padded chain makes 94 KB, Envoy's default limit of request headers
 /// 60 KB, and a policy reads no body. Larger ones are drained and denied.
@@ -220,6 +221,11 @@ pub fn cancelled() -> Response<GrpcBody> {
     failed("1", "the call ended early")
 }
 
+/// One call too many of its kind: gRPC's status 8, RESOURCE_EXHAUSTED.
+pub fn exhausted() -> Response<GrpcBody> {
+    failed("8", "too many calls of this method are under way")
+}
+
 fn failed(status: &'static str, message: &'static str) -> Response<GrpcBody> {
     let mut headers = HeaderMap::with_capacity(4);
     headers.insert(GRPC_STATUS, HeaderValue::from_static(status));
@@ -243,7 +249,12 @@ pub enum GrpcBody {
     /// Nothing (more).
     Nothing,
     /// The body of a service that tonic implements.
-    Tonic(tonic::body::Body),
+    Tonic {
+        /// The body.
+        body: tonic::body::Body,
+        /// What the call holds of those that there may be at once, until the body has gone.
+        _call: Option<OwnedSemaphorePermit>,
+    },
 }
 
 impl Body for GrpcBody {
@@ -262,7 +273,7 @@ impl Body for GrpcBody {
                 }
             }))),
             Self::Nothing => Poll::Ready(None),
-            Self::Tonic(body) => Pin::new(body).poll_frame(cx),
+            Self::Tonic { body, .. } => Pin::new(body).poll_frame(cx),
         }
     }
 
@@ -270,7 +281,7 @@ impl Body for GrpcBody {
         match self {
             Self::Message(_) => false,
             Self::Nothing => true,
-            Self::Tonic(body) => body.is_end_stream(),
+            Self::Tonic { body, .. } => body.is_end_stream(),
         }
     }
 
@@ -278,7 +289,7 @@ impl Body for GrpcBody {
         match self {
             Self::Message(_) => SizeHint::new(),
             Self::Nothing => SizeHint::with_exact(0),
-            Self::Tonic(body) => body.size_hint(),
+            Self::Tonic { body, .. } => body.size_hint(),
         }
     }
 }

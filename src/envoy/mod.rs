@@ -4,6 +4,7 @@
 //! decision, and [`server`] carries them over HTTP/2. Nothing here knows where policies come from.
 
 pub mod grpc;
+mod preface;
 pub mod request;
 pub mod response;
 pub mod server;

@@ -12,7 +12,7 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use http::{Method, Request, Response};
 use hyper::body::Incoming;
@@ -22,7 +22,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::task::JoinSet;
 use tonic_health::ServingStatus;
 use tonic_health::server::{HealthReporter, health_reporter};
@@ -30,7 +30,9 @@ use tower::util::BoxCloneSyncService;
 use tower::{Service, ServiceExt};
 
 use super::grpc::{self, BODY_DEADLINE, Budget, GrpcBody, MAX_UNFINISHED, Unreceived};
+use super::preface::Prefaced;
 use super::service::{Authorizer, Decide};
+use crate::connections::{Connections, Place};
 use crate::envoy::proto;
 use crate::lifecycle::{Lifecycle, Phase};
 use crate::tls::accept::Acceptor;
@@ -53,6 +55,23 @@ const MAX_PENDING_RESETS: usize = 1024;
 const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(30);
 const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// Connections at once, if the process may open that many files: those of 256 proxies with 16 threads each.
+const MAX_CONNECTIONS: usize = 4096;
+
+/// How long the preface of a connection may take to arrive; what follows it is bounded by the probes.
+const PREFACE_DEADLINE: Duration = Duration::from_secs(5);
+
+/// Calls of reflection at once, and of watched health. Each may hold an answer that its caller does not take.
+const MAX_REFLECTIONS: usize = 16;
+const MAX_WATCHES: usize = 256;
+
+/// The largest message of those methods. They take a name, and are read by a generic stack, which would hold 4 MiB of each
+/// unfinished message and knows no [`MAX_UNFINISHED`].
+const MAX_NAME: usize = 4096;
+
+/// How often it is told that connections are refused.
+const LOG_AGAIN: Duration = Duration::from_secs(60);
+
 /// How long accepting pauses after an error such as too many open files.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
@@ -74,13 +93,28 @@ pub enum Transport {
     Tls(Arc<Acceptor>),
 }
 
-/// What a call's body may cost.
+/// What callers may cost.
 #[derive(Clone, Debug)]
-struct BodyLimits {
-    /// How long it may take.
-    deadline: Duration,
-    /// What all unfinished ones may hold together.
+struct Limits {
+    /// Their connections.
+    connections: Connections,
+    /// How long the preface of a connection may take.
+    preface: Duration,
+    /// How long the body of a call may take.
+    body: Duration,
+    /// What all unfinished bodies may hold together.
     budget: Arc<Budget>,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connections: Connections::of_open_files(MAX_CONNECTIONS),
+            preface: PREFACE_DEADLINE,
+            body: BODY_DEADLINE,
+            budget: Arc::new(Budget::new(MAX_UNFINISHED)),
+        }
+    }
 }
 
 /// How the server ended.
@@ -100,25 +134,25 @@ pub async fn serve<D: Decide>(
     transport: Transport,
     options: ServerOptions,
 ) -> io::Result<Ended> {
-    let bodies = BodyLimits { deadline: BODY_DEADLINE, budget: Arc::new(Budget::new(MAX_UNFINISHED)) };
-    serve_within(listener, authorizer, lifecycle, transport, options, bodies).await
+    serve_within(listener, authorizer, lifecycle, transport, options, Limits::default()).await
 }
 
-/// Serves with other limits of bodies.
+/// Serves with other limits.
 async fn serve_within<D: Decide>(
     listener: TcpListener,
     authorizer: Arc<Authorizer<D>>,
     lifecycle: Lifecycle,
     transport: Transport,
     options: ServerOptions,
-    bodies: BodyLimits,
+    limits: Limits,
 ) -> io::Result<Ended> {
-    let routes = Routes::new(authorizer, &lifecycle, bodies);
+    let connections = limits.connections.clone();
+    let routes = Routes::new(authorizer, &lifecycle, limits);
     let workers = (0..options.workers.get())
         .map(|number| Worker::start(number, routes.clone(), lifecycle.clone(), transport.clone()))
         .collect::<io::Result<Vec<_>>>()?;
     tokio::select! {
-        () = accept(&listener, &workers) => {}
+        () = accept(&listener, &workers, &connections) => {}
         () = lifecycle.reached(Phase::Stopping) => {}
     }
     drop(listener);
@@ -133,8 +167,9 @@ async fn serve_within<D: Decide>(
     })
 }
 
-/// Accepts for ever.
-async fn accept(listener: &TcpListener, workers: &[Worker]) {
+/// Accepts for ever. One connection too many is closed at once: its proxy knows then, and may have a way elsewhere.
+async fn accept(listener: &TcpListener, workers: &[Worker], connections: &Connections) {
+    let mut refused: Option<Instant> = None;
     loop {
         let accepted = match listener.accept().await {
             Ok((stream, _)) => prepare(stream),
@@ -142,8 +177,15 @@ async fn accept(listener: &TcpListener, workers: &[Worker]) {
         };
         match accepted {
             Ok(stream) => {
+                let Some(place) = connections.admit() else {
+                    if refused.is_none_or(|at| at.elapsed() > LOG_AGAIN) {
+                        refused = Some(Instant::now());
+                        tracing::warn!(limit = connections.limit(), "all connections are in use; others are closed");
+                    }
+                    continue;
+                };
                 if let Some(worker) = workers.iter().min_by_key(|worker| worker.connections.load(Ordering::Relaxed)) {
-                    worker.take(stream);
+                    worker.take(stream, place);
                 }
             }
             Err(error) => {
@@ -163,7 +205,7 @@ fn prepare(stream: TcpStream) -> io::Result<StdTcpStream> {
 
 /// One thread that serves connections.
 struct Worker {
-    streams: mpsc::UnboundedSender<StdTcpStream>,
+    streams: mpsc::UnboundedSender<(StdTcpStream, Place)>,
     connections: Arc<AtomicUsize>,
     finished: oneshot::Receiver<()>,
 }
@@ -188,10 +230,10 @@ impl Worker {
         Ok(Self { streams, connections, finished })
     }
 
-    fn take(&self, stream: StdTcpStream) {
+    fn take(&self, stream: StdTcpStream, place: Place) {
         self.connections.fetch_add(1, Ordering::Relaxed);
         // The worker's thread ends after its sender does, so somebody receives.
-        let _ = self.streams.send(stream);
+        let _ = self.streams.send((stream, place));
     }
 
     async fn finish(self) {
@@ -201,7 +243,7 @@ impl Worker {
 }
 
 async fn serve_connections<D: Decide>(
-    mut incoming: mpsc::UnboundedReceiver<StdTcpStream>,
+    mut incoming: mpsc::UnboundedReceiver<(StdTcpStream, Place)>,
     count: &Arc<AtomicUsize>,
     routes: &Routes<D>,
     lifecycle: &Lifecycle,
@@ -211,9 +253,9 @@ async fn serve_connections<D: Decide>(
     loop {
         tokio::select! {
             stream = incoming.recv() => match stream {
-                Some(stream) => {
-                    let leave = Leave(count.clone());
-                    open.spawn(serve_stream(stream, routes.clone(), lifecycle.clone(), transport.clone(), leave));
+                Some((stream, place)) => {
+                    let seat = Seat { place, count: count.clone() };
+                    open.spawn(serve_stream(stream, routes.clone(), lifecycle.clone(), transport.clone(), seat));
                 }
                 None => break,
             },
@@ -223,12 +265,15 @@ async fn serve_connections<D: Decide>(
     while open.join_next().await.is_some() {}
 }
 
-/// Counts a connection out when it is dropped.
-struct Leave(Arc<AtomicUsize>);
+/// A connection's place, and the count of its worker's connections, of which it is taken when it is dropped.
+struct Seat {
+    place: Place,
+    count: Arc<AtomicUsize>,
+}
 
-impl Drop for Leave {
+impl Drop for Seat {
     fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
+        self.count.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -237,23 +282,43 @@ async fn serve_stream<D: Decide>(
     routes: Routes<D>,
     lifecycle: Lifecycle,
     transport: Transport,
-    _leave: Leave,
+    seat: Seat,
 ) {
     let stream = match TcpStream::from_std(stream) {
         Ok(stream) => stream,
         Err(error) => return tracing::warn!(%error, "cannot serve a connection"),
     };
     let acceptor = match transport {
-        Transport::Plaintext => return serve_connection(stream, routes, lifecycle).await,
+        Transport::Plaintext => return serve_prefaced(stream, routes, lifecycle, &seat.place).await,
         Transport::Tls(acceptor) => acceptor,
     };
     let peer = stream.peer_addr().ok();
     let accepted = tokio::select! {
         accepted = acceptor.accept(stream, peer) => accepted,
+        () = seat.place.lost() => None,
         () = lifecycle.reached(Phase::Stopping) => None,
     };
     if let Some(stream) = accepted {
-        serve_connection(stream, routes, lifecycle).await;
+        serve_prefaced(stream, routes, lifecycle, &seat.place).await;
+    }
+}
+
+/// Serves a connection once it turns out to be one of HTTP/2. Until then it has to give way to others.
+async fn serve_prefaced<D, S>(stream: S, routes: Routes<D>, lifecycle: Lifecycle, place: &Place)
+where
+    D: Decide,
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let prefaced = tokio::select! {
+        prefaced = tokio::time::timeout(routes.limits.preface, Prefaced::read(stream)) => prefaced,
+        () = place.lost() => return,
+        () = lifecycle.reached(Phase::Stopping) => return,
+    };
+    match prefaced {
+        Ok(Ok(stream)) if place.serve() => serve_connection(stream, routes, lifecycle).await,
+        Ok(Ok(_)) => {}
+        Ok(Err(error)) => tracing::debug!(%error, "a connection ended before its preface"),
+        Err(late) => tracing::debug!(%late, "a connection brought no preface in time"),
     }
 }
 
@@ -290,22 +355,31 @@ where
 
 type TonicService = BoxCloneSyncService<Request<Incoming>, Response<tonic::body::Body>, Infallible>;
 
+/// Methods that a generic stack serves.
+struct Other {
+    /// How their paths begin.
+    prefix: &'static str,
+    service: TonicService,
+    /// How many calls there may be at once, where that matters.
+    calls: Option<Arc<Semaphore>>,
+}
+
 /// The methods that are served.
 struct Routes<D> {
     authorizer: Arc<Authorizer<D>>,
-    bodies: BodyLimits,
-    others: Arc<[(&'static str, TonicService)]>,
+    limits: Limits,
+    others: Arc<[Other]>,
 }
 
 impl<D> Clone for Routes<D> {
     fn clone(&self) -> Self {
-        Self { authorizer: self.authorizer.clone(), bodies: self.bodies.clone(), others: self.others.clone() }
+        Self { authorizer: self.authorizer.clone(), limits: self.limits.clone(), others: self.others.clone() }
     }
 }
 
 impl<D: Decide> Routes<D> {
     /// Must be called within a runtime, where a task keeps the reported health in step with the process.
-    fn new(authorizer: Arc<Authorizer<D>>, lifecycle: &Lifecycle, bodies: BodyLimits) -> Self {
+    fn new(authorizer: Arc<Authorizer<D>>, lifecycle: &Lifecycle, limits: Limits) -> Self {
         let (reporter, health) = health_reporter();
         tokio::spawn(report_health(reporter, lifecycle.clone()));
         let reflection = || {
@@ -314,12 +388,18 @@ impl<D: Decide> Routes<D> {
                 .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
         };
         const COMPILED: &str = "the build compiled these descriptors";
+        let health = boxed(health.max_decoding_message_size(MAX_NAME));
+        let v1 = boxed(reflection().build_v1().expect(COMPILED).max_decoding_message_size(MAX_NAME));
+        let v1alpha = boxed(reflection().build_v1alpha().expect(COMPILED).max_decoding_message_size(MAX_NAME));
+        let (watches, reflections) = (Semaphore::new(MAX_WATCHES), Arc::new(Semaphore::new(MAX_REFLECTIONS)));
+        let other = |prefix, service, calls| Other { prefix, service, calls };
         let others = [
-            ("/grpc.health.v1.Health/", boxed(health)),
-            ("/grpc.reflection.v1.ServerReflection/", boxed(reflection().build_v1().expect(COMPILED))),
-            ("/grpc.reflection.v1alpha.ServerReflection/", boxed(reflection().build_v1alpha().expect(COMPILED))),
+            other("/grpc.health.v1.Health/Watch", health.clone(), Some(Arc::new(watches))),
+            other("/grpc.health.v1.Health/", health, None),
+            other("/grpc.reflection.v1.ServerReflection/", v1, Some(reflections.clone())),
+            other("/grpc.reflection.v1alpha.ServerReflection/", v1alpha, Some(reflections)),
         ];
-        Self { authorizer, bodies, others: others.into() }
+        Self { authorizer, limits, others: others.into() }
     }
 
     async fn call(&self, request: Request<Incoming>) -> Response<GrpcBody> {
@@ -327,18 +407,22 @@ impl<D: Decide> Routes<D> {
         if path == CHECK_PATH && request.method() == Method::POST {
             return self.check(request.into_body()).await;
         }
-        match self.others.iter().find(|(prefix, _)| path.starts_with(prefix)) {
-            Some((_, service)) => match service.clone().oneshot(request).await {
-                Ok(response) => response.map(GrpcBody::Tonic),
-                Err(never) => match never {},
-            },
-            None => grpc::unimplemented(),
+        let Some(other) = self.others.iter().find(|other| path.starts_with(other.prefix)) else {
+            return grpc::unimplemented();
+        };
+        let call = match other.calls.clone().map(Semaphore::try_acquire_owned).transpose() {
+            Ok(call) => call,
+            Err(_) => return grpc::exhausted(),
+        };
+        match other.service.clone().oneshot(request).await {
+            Ok(response) => response.map(|body| GrpcBody::Tonic { body, _call: call }),
+            Err(never) => match never {},
         }
     }
 
     async fn check(&self, body: Incoming) -> Response<GrpcBody> {
         let _in_flight = self.authorizer.metrics().request_in_flight();
-        let reply = match grpc::receive(body, self.bodies.deadline, &self.bodies.budget).await {
+        let reply = match grpc::receive(body, self.limits.body, &self.limits.budget).await {
             Ok(message) => self.authorizer.check(&message),
             // The caller has gone, so nothing was decided, and what is sent reaches nobody.
             Err(error @ Unreceived::Stream(_)) => {

@@ -11,6 +11,9 @@ use crate::domain::spec::FieldError;
 /// The deepest nesting that is followed; the kinds' schemas are less deep.
 const MAX_DEPTH: usize = 32;
 
+/// The most errors that are told. One is enough to make the object invalid, and a hostile one may have a million.
+const MAX_ERRORS: usize = 1000;
+
 /// `value` brought to `schema`, and all that had to be changed for it, with field paths that begin with `spec`.
 ///
 /// Something unreadable never disappears where its absence would mean something: a required field and an element of a
@@ -24,7 +27,7 @@ pub fn fit(schema: &Value, value: Value) -> (Value, Vec<FieldError>) {
 /// The value as the schema has it; `None` after noting that it is of another type.
 fn brought(schema: &Value, value: Value, path: &str, depth: usize, errors: &mut Vec<FieldError>) -> Option<Value> {
     if depth == 0 {
-        errors.push(FieldError::new(path, "nested too deeply"));
+        note(errors, FieldError::new(path, "nested too deeply"));
         return None;
     }
     let wanted = schema.get("type").and_then(Value::as_str).unwrap_or_default();
@@ -42,14 +45,14 @@ fn brought(schema: &Value, value: Value, path: &str, depth: usize, errors: &mut 
             Some(words) if !words.iter().any(|word| word.as_str() == Some(&text)) => {
                 let words: Vec<_> = words.iter().filter_map(Value::as_str).collect();
                 let message = format!("{text:?} is not known to this version: want one of {}", words.join(", "));
-                errors.push(FieldError::new(path, message));
+                note(errors, FieldError::new(path, message));
                 return None;
             }
             _ => Value::String(text),
         },
         ("integer", Value::Number(number)) if number.is_i64() => Value::Number(number),
         (wanted, other) => {
-            errors.push(FieldError::new(path, format!("want {wanted}, found {}", type_of(&other))));
+            note(errors, FieldError::new(path, format!("want {wanted}, found {}", type_of(&other))));
             return None;
         }
     };
@@ -63,13 +66,14 @@ fn object(
     depth: usize,
     errors: &mut Vec<FieldError>,
 ) -> Map<String, Value> {
+    let before = errors.len();
     let properties = schema.get("properties").and_then(Value::as_object);
     let values = schema.get("additionalProperties").filter(|values| values.is_object());
     let mut fitted = Map::new();
     for (name, value) in fields {
         let path = format!("{path}.{name}");
         let Some(inner) = properties.and_then(|properties| properties.get(&name)).or(values) else {
-            errors.push(FieldError::new(path, "not known to this version"));
+            note(errors, FieldError::new(path, "not known to this version"));
             continue;
         };
         if let Some(value) = brought(inner, value, &path, depth - 1, errors) {
@@ -83,14 +87,23 @@ fn object(
     for name in required(schema) {
         if !fitted.contains_key(name) {
             let missing = FieldError::new(format!("{path}.{name}"), "missing");
-            if !errors.iter().any(|error| error.path == missing.path) {
-                errors.push(missing);
+            // Only what this object has brought: all errors would make the work quadratic.
+            if !errors.iter().skip(before).any(|error| error.path == missing.path) {
+                note(errors, missing);
             }
             let inner = properties.and_then(|properties| properties.get(name)).unwrap_or(&Value::Null);
             fitted.insert(name.to_owned(), blank(inner, depth - 1));
         }
     }
     fitted
+}
+
+fn note(errors: &mut Vec<FieldError>, error: FieldError) {
+    match errors.len() {
+        ..MAX_ERRORS => errors.push(error),
+        MAX_ERRORS => errors.push(FieldError::new("spec", "there are more errors than are told")),
+        _ => {}
+    }
 }
 
 fn required(schema: &Value) -> impl Iterator<Item = &str> {
@@ -182,5 +195,16 @@ mod tests {
         let (value, errors) = fitted(Kind::CertificatePolicy, json!("text"));
         assert_eq!(errors, ["spec: want object, found string"]);
         assert!(serde_json::from_value::<CertificatePolicySpec>(value).is_ok());
+    }
+
+    #[test]
+    fn the_work_and_the_errors_have_a_bound() {
+        let entries = vec![json!({}); 100_000];
+        let began = std::time::Instant::now();
+        let (value, errors) = fitted(Kind::CertificatePolicy, json!({"mapping": {"oneToOne": entries}}));
+        // With each entry compared with the errors of all before it, these are ten thousand million comparisons.
+        assert!(began.elapsed() < std::time::Duration::from_secs(10), "{:?}", began.elapsed());
+        assert_eq!(errors.len(), MAX_ERRORS + 1);
+        assert_eq!(value["mapping"]["oneToOne"].as_array().unwrap().len(), 100_000, "nothing disappears");
     }
 }

@@ -66,11 +66,11 @@ async fn start(workers: usize, drain_deadline: Duration) -> Running {
     start_within(workers, drain_deadline, Transport::Plaintext, bodies(MAX_UNFINISHED)).await
 }
 
-fn bodies(unfinished: usize) -> BodyLimits {
-    BodyLimits { deadline: BODY_DEADLINE, budget: Arc::new(Budget::new(unfinished)) }
+fn bodies(unfinished: usize) -> Limits {
+    Limits { budget: Arc::new(Budget::new(unfinished)), ..Limits::default() }
 }
 
-async fn start_within(workers: usize, drain_deadline: Duration, transport: Transport, bodies: BodyLimits) -> Running {
+async fn start_within(workers: usize, drain_deadline: Duration, transport: Transport, bodies: Limits) -> Running {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let authorizer = Arc::new(Authorizer::new(Arc::new(Metrics::new()), || UnixTime::from_secs(0), 0));
@@ -158,7 +158,7 @@ async fn a_burst_on_one_connection_is_answered() {
 
 #[tokio::test]
 async fn a_body_that_never_ends_is_denied_at_its_deadline() {
-    let bodies = BodyLimits { deadline: Duration::from_millis(20), ..bodies(MAX_UNFINISHED) };
+    let bodies = Limits { body: Duration::from_millis(20), ..bodies(MAX_UNFINISHED) };
     let running = start_within(1, PATIENCE, Transport::Plaintext, bodies).await;
     let call = check_without_end(running.channel().await, 100_000);
     let response = tokio::time::timeout(PATIENCE, call).await.expect("an end");
@@ -182,7 +182,7 @@ async fn check_without_end(channel: Channel, padding: usize) -> CheckResponse {
 #[tokio::test]
 async fn unfinished_messages_of_all_connections_share_their_room() {
     // Room for one of these, with what its buffer grows by, and not for two.
-    let bodies = BodyLimits { deadline: PATIENCE, ..bodies(1_750_000) };
+    let bodies = Limits { body: PATIENCE, ..bodies(1_750_000) };
     let budget = bodies.budget.clone();
     let running = start_within(2, PATIENCE, Transport::Plaintext, bodies).await;
     let held = tokio::spawn(check_without_end(running.channel().await, 900_000));
@@ -316,4 +316,86 @@ async fn other_methods_are_unimplemented() {
     let path = http::uri::PathAndQuery::from_static("/envoy.service.auth.v2.Authorization/Check");
     let error = client.unary(tonic::Request::new(request("/", 0)), path, codec).await.unwrap_err();
     assert_eq!(error.code(), tonic::Code::Unimplemented);
+}
+
+/// Whether the server closes a connection on which this has been sent.
+async fn is_closed(address: SocketAddr, sent: &[u8]) -> bool {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    stream.write_all(sent).await.unwrap();
+    let closed = async { while stream.read(&mut [0; 1024]).await.is_ok_and(|read| read > 0) {} };
+    tokio::time::timeout(PATIENCE, closed).await.is_ok()
+}
+
+#[tokio::test]
+async fn a_connection_that_is_not_http2_does_not_stay() {
+    let limits = Limits { preface: Duration::from_millis(50), ..Limits::default() };
+    let running = start_within(1, PATIENCE, Transport::Plaintext, limits).await;
+    for sent in [&b""[..], b"PRI * HTTP/2.0\r\n", b"GET / HTTP/1.1\r\n\r\n"] {
+        assert!(is_closed(running.address, sent).await, "{sent:?}");
+    }
+}
+
+#[tokio::test]
+async fn connections_are_capped_and_the_idle_give_way() {
+    let limits = Limits { connections: Connections::new(3), preface: PATIENCE * 9, ..Limits::default() };
+    let running = start_within(2, PATIENCE, Transport::Plaintext, limits).await;
+    let mut silent = Vec::new();
+    for _ in 0..20 {
+        silent.push(TcpStream::connect(running.address).await.unwrap());
+    }
+    let mut clients = Vec::new();
+    for _ in 0..3 {
+        let mut client = running.client().await;
+        assert_eq!(status(client.check(request("/", 0)).await.expect("the silent give way").get_ref()), 403);
+        clients.push(client);
+    }
+    assert!(is_closed(running.address, b"").await, "all are being served");
+    for client in &mut clients {
+        client.check(request("/", 0)).await.expect("those that are served stay");
+    }
+    drop(clients);
+    let another = async {
+        loop {
+            let channel = Channel::from_shared(format!("http://{}", running.address)).unwrap().connect().await;
+            if let Ok(channel) = channel
+                && AuthorizationClient::new(channel).check(request("/", 0)).await.is_ok()
+            {
+                return;
+            }
+        }
+    };
+    tokio::time::timeout(PATIENCE, another).await.expect("their places are free again");
+}
+
+#[tokio::test]
+async fn messages_to_other_methods_are_short() {
+    let running = start(1, PATIENCE).await;
+    let mut client = HealthClient::new(running.channel().await);
+    let mut check = async |length: usize| {
+        let request = HealthCheckRequest { service: "s".repeat(length) };
+        client.check(request).await.unwrap_err().code()
+    };
+    assert_eq!(check(4000).await, tonic::Code::NotFound);
+    assert_eq!(check(5000).await, tonic::Code::OutOfRange);
+}
+
+#[tokio::test]
+async fn watches_are_capped_and_health_is_told_all_the_same() {
+    let running = start(1, PATIENCE).await;
+    let mut client = HealthClient::new(running.channel().await);
+    let service = || HealthCheckRequest { service: SERVICE.to_owned() };
+    let mut watches = Vec::new();
+    for _ in 0..MAX_WATCHES {
+        watches.push(client.watch(service()).await.unwrap().into_inner());
+    }
+    assert_eq!(client.watch(service()).await.unwrap_err().code(), tonic::Code::ResourceExhausted);
+    client.check(service()).await.expect("a single question is no watch");
+    watches.pop();
+    let free = async {
+        while client.watch(service()).await.is_err() {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, free).await.expect("a watch that has ended counts no more");
 }

@@ -21,6 +21,7 @@ use tokio_rustls::TlsAcceptor;
 
 use super::metrics::{AdmissionMetrics, Outcome};
 use super::review::{Answer, Reviewer};
+use crate::connections::{Connections, Place};
 use crate::tls::server::TlsServer;
 
 /// Where reviews are taken.
@@ -36,8 +37,15 @@ const MAX_CONNECTIONS: usize = 256;
 /// in JSON.
 const MAX_BODY: usize = 8 * 1024 * 1024;
 
-/// The most KiB of reviews that are read or judged at a time. Small ones pass beside a few large ones.
+/// The most KiB of large reviews that are read or judged at a time.
 const MAX_BUFFERED_KIB: usize = 24 * 1024;
+
+/// Reviews of so many bytes at most are small: all connections together may hold one each, and none waits for large ones.
+const SMALL: usize = 64 * 1024;
+
+/// How long the body of a review may take. API servers have it whole when they begin to send. What takes longer keeps
+/// others from sending theirs.
+const BODY_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// How long a handshake, the next request of a connection, and a whole exchange may take. API servers wait for 10 s by
 /// default, and close connections that nothing goes over for 90 s, which they should do first.
@@ -64,9 +72,8 @@ impl Webhook {
 
     /// Serves on `listener` for as long as the process lives. As long as there is no certificate, connections are closed.
     pub async fn serve(self, listener: TcpListener, tls: watch::Receiver<Option<Arc<TlsServer>>>) -> Infallible {
-        let slots = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+        let connections = Connections::of_open_files(MAX_CONNECTIONS);
         loop {
-            let slot = slots.clone().acquire_owned().await.expect("the semaphore is never closed");
             let stream = match listener.accept().await {
                 Ok((stream, _)) => stream,
                 Err(error) => {
@@ -79,24 +86,28 @@ impl Webhook {
                 tracing::debug!("an admission review came before there is a certificate; it is not answered");
                 continue;
             };
+            // One that waits for its next request gives way: its API server connects anew.
+            let Some(place) = connections.admit() else { continue };
             let webhook = self.clone();
             tokio::spawn(async move {
-                webhook.connection(stream, &server).await;
-                drop(slot);
+                tokio::select! {
+                    () = webhook.connection(stream, &server, &place) => {}
+                    () = place.lost() => {}
+                }
             });
         }
     }
 
-    async fn connection(self, stream: TcpStream, server: &TlsServer) {
+    async fn connection(self, stream: TcpStream, server: &TlsServer, place: &Place) {
         let acceptor = TlsAcceptor::from(server.config());
         let stream = match tokio::time::timeout(HANDSHAKE_TIMEOUT, acceptor.accept(stream)).await {
             Ok(Ok(stream)) => stream,
             Ok(Err(error)) => return tracing::debug!(%error, "a TLS handshake of the admission webhook failed"),
             Err(_) => return,
         };
-        let service = service_fn(move |request: Request<Incoming>| {
+        let service = service_fn(|request: Request<Incoming>| {
             let webhook = self.clone();
-            async move { Ok::<_, Infallible>(webhook.call(request).await) }
+            async move { Ok::<_, Infallible>(webhook.call(request, Some(place)).await) }
         });
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
@@ -108,19 +119,19 @@ impl Webhook {
         }
     }
 
-    /// Answers one request.
-    pub async fn call<B>(&self, request: Request<B>) -> Response<Full<Bytes>>
+    /// Answers one request, which comes by a connection at `place` if it comes by any.
+    pub async fn call<B>(&self, request: Request<B>, place: Option<&Place>) -> Response<Full<Bytes>>
     where
         B: hyper::body::Body<Data = Bytes>,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
-        match tokio::time::timeout(EXCHANGE_TIMEOUT, self.route(request)).await {
+        match tokio::time::timeout(EXCHANGE_TIMEOUT, self.route(request, place)).await {
             Ok(response) => response,
             Err(_) => text(StatusCode::REQUEST_TIMEOUT, "the review took too long\n"),
         }
     }
 
-    async fn route<B>(&self, request: Request<B>) -> Response<Full<Bytes>>
+    async fn route<B>(&self, request: Request<B>, place: Option<&Place>) -> Response<Full<Bytes>>
     where
         B: hyper::body::Body<Data = Bytes>,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
@@ -140,13 +151,34 @@ impl Webhook {
         if length > MAX_BODY {
             return self.malformed(StatusCode::PAYLOAD_TOO_LARGE, "the review is too long");
         }
-        let share = u32::try_from(length.div_ceil(1024).max(1)).unwrap_or(u32::MAX);
-        let _share = self.buffered.acquire_many(share).await.expect("the semaphore is never closed");
-        let body = match Limited::new(request.into_body(), length).collect().await {
-            Ok(body) => body.to_bytes(),
-            Err(_) => return self.malformed(StatusCode::BAD_REQUEST, "the review ended early, or late"),
+        // Whoever has asked something has waited less long than who has not.
+        if let Some(place) = place
+            && place.serve()
+        {
+            place.wait();
+        }
+        let _share = match length > SMALL {
+            true => {
+                let share = u32::try_from(length.div_ceil(1024)).unwrap_or(u32::MAX);
+                Some(self.buffered.acquire_many(share).await.expect("the semaphore is never closed"))
+            }
+            false => None,
         };
-        self.answer(&body).await
+        let body = Limited::new(request.into_body(), length).collect();
+        let body = match tokio::time::timeout(BODY_TIMEOUT, body).await {
+            Ok(Ok(body)) => body.to_bytes(),
+            Ok(Err(_)) => return self.malformed(StatusCode::BAD_REQUEST, "the review ended early, or late"),
+            Err(_) => return self.malformed(StatusCode::REQUEST_TIMEOUT, "the review came too slowly"),
+        };
+        // Until here nothing has been asked but to wait.
+        if place.is_some_and(|place| !place.serve()) {
+            return text(StatusCode::SERVICE_UNAVAILABLE, "others needed the connection\n");
+        }
+        let response = self.answer(&body).await;
+        if let Some(place) = place {
+            place.wait();
+        }
+        response
     }
 
     async fn answer(&self, body: &[u8]) -> Response<Full<Bytes>> {
@@ -188,3 +220,6 @@ fn respond(status: StatusCode, media_type: &'static str, body: Bytes) -> Respons
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(media_type));
     response
 }
+
+#[cfg(test)]
+mod tests;

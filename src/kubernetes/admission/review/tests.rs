@@ -307,7 +307,7 @@ async fn requests_that_are_no_reviews_are_bad_requests() {
             .header("content-length", body.len())
             .body(Full::new(Bytes::from(body)))
             .unwrap();
-        let response = webhook.call(request).await;
+        let response = webhook.call(request, None).await;
         assert_eq!(response.status(), want, "{name}");
         let text = response.into_body().collect().await.unwrap().to_bytes();
         assert_eq!(text.starts_with(b"{\"apiVersion\""), want == 200, "{name}");
@@ -319,7 +319,7 @@ async fn requests_that_are_no_reviews_are_bad_requests() {
         (PATH, "POST", "application/json", 411),
     ] {
         let request = Request::builder().method(method).uri(path).header("content-type", media_type);
-        let response = webhook.call(request.body(Full::new(Bytes::new())).unwrap()).await;
+        let response = webhook.call(request.body(Full::new(Bytes::new())).unwrap(), None).await;
         assert_eq!(response.status(), want, "{method} {path} {media_type}");
     }
 }
