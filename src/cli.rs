@@ -13,7 +13,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::parser::ValueSource;
-use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
+use clap::{ArgGroup, ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 
 use crate::app::{self, ServeError};
 use crate::commands::health::{self, HealthArgs};
@@ -81,9 +81,10 @@ enum Command {
 }
 
 #[derive(Debug, Args)]
+#[command(group(ArgGroup::new("source").args(["policies", "kubernetes"]).required(true).multiple(true)))]
 struct ServeArgs {
     /// The directory of policies, read and watched with all its sub-directories.
-    #[arg(long, value_name = "DIR", env = "CERTGATE_POLICIES", required_unless_present = "kubernetes")]
+    #[arg(long, value_name = "DIR", env = "CERTGATE_POLICIES")]
     policies: Option<PathBuf>,
     /// Follow the policies of a Kubernetes cluster: the one that the process runs in, or that of the kubeconfig.
     #[arg(long, env = "CERTGATE_KUBERNETES", conflicts_with = "policies")]
@@ -235,9 +236,10 @@ enum Output {
 }
 
 #[derive(Debug, Args)]
+#[command(group(ArgGroup::new("decider").args(["policies", "server"]).required(true).multiple(true)))]
 struct ExplainArgs {
     /// The directory of policies that decide.
-    #[arg(long, value_name = "DIR", env = "CERTGATE_POLICIES", required_unless_present = "server")]
+    #[arg(long, value_name = "DIR", env = "CERTGATE_POLICIES")]
     policies: Option<PathBuf>,
     /// Ask a live server instead, at its admin address, such as http://127.0.0.1:9091.
     #[arg(long, value_name = "URL", env = "CERTGATE_SERVER")]

@@ -70,6 +70,15 @@ fn a_command_line_that_makes_no_sense_is_a_usage_error() {
 }
 
 #[test]
+fn both_places_of_policies_are_named_where_none_is_given() {
+    for (args, other) in [(&["serve"][..], "--kubernetes"), (&["explain", "--host", "a"], "--server <URL>")] {
+        let output = certgate(args);
+        assert_eq!(output.status.code(), Some(2), "{args:?}");
+        assert!(err(&output).contains("--policies <DIR>") && err(&output).contains(other), "{}", err(&output));
+    }
+}
+
+#[test]
 fn help_and_version_are_results() {
     for args in [&["--help"][..], &["--version"], &["serve", "--help"], &["explain", "-h"]] {
         let output = certgate(args);

@@ -33,6 +33,8 @@ pub struct Verdict {
     pub contradictions: Vec<FieldError>,
     /// What is legal but doubtful.
     pub warnings: Vec<FieldError>,
+    /// Whether a warning is about a trust profile that may be on its way.
+    pub is_pending: bool,
 }
 
 impl Verdict {
@@ -65,14 +67,14 @@ fn profile(view: &View, meta: &ObjectMeta, spec: &TrustProfileSpec, now: UnixTim
     if let Some(compiled) = &compiled {
         warnings.extend(lint::profile(spec, compiled, |source| view.content(source, &meta.namespace), now));
     }
-    Verdict { errors, contradictions: Vec::new(), warnings }
+    Verdict { errors, warnings, ..Verdict::default() }
 }
 
 fn policy(view: &View, meta: &ObjectMeta, spec: &CertificatePolicySpec) -> Verdict {
     let compiled = certificate_policy(meta, spec);
     let linted = lint::policy(spec, &compiled);
     let CompiledPolicy { body, report: Report { errors, warnings }, .. } = compiled;
-    let mut verdict = Verdict { errors, contradictions: Vec::new(), warnings };
+    let mut verdict = Verdict { errors, warnings, ..Verdict::default() };
     verdict.warnings.extend(linted);
     let Some(body) = body else { return verdict };
     let root = Field::root("spec");
@@ -83,6 +85,7 @@ fn policy(view: &View, meta: &ObjectMeta, spec: &CertificatePolicySpec) -> Verdi
         Reference::Pending(problem) => {
             let message = format!("{problem}; requests are denied until that changes");
             verdict.warnings.push(FieldError::new(field.to_string(), message));
+            verdict.is_pending = true;
         }
     }
     if let Some(mapping) = &body.mapping {

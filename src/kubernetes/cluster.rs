@@ -39,6 +39,10 @@ const PATIENCE: Duration = Duration::from_secs(5);
 const TICK: Duration = Duration::from_secs(1);
 const WAITING_LOGGED: Duration = Duration::from_secs(10);
 
+/// What a source that is a file comes to.
+pub(super) const FILES_ARE_NOT_READ: &str =
+    "files are not read in a cluster: use configMap, secret, clusterTrustBundle or inline";
+
 /// Why a cluster cannot be followed at all.
 #[derive(Debug, Error)]
 pub enum ClusterError {
@@ -193,8 +197,7 @@ impl Cluster {
         store.note_published();
         // Whoever may write a profile must not learn what lies in the pod's file system.
         for path in store.index.wanted_files() {
-            let message = "files are not read in a cluster: use configMap, secret, clusterTrustBundle or inline";
-            store.index.set_file(&path, Err(message.to_owned()));
+            store.index.set_file(&path, Err(FILES_ARE_NOT_READ.to_owned()));
         }
         let snapshot = store.index.publish();
         if let Some(views) = &self.views {

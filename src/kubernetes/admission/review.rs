@@ -13,6 +13,7 @@ use thiserror::Error;
 use tokio::sync::watch;
 
 use super::super::api::ApiError;
+use super::super::cluster::FILES_ARE_NOT_READ;
 use super::super::store::Scope;
 use super::super::wire;
 use super::metrics::Outcome;
@@ -26,7 +27,7 @@ use crate::panics;
 /// The group of the kinds.
 const GROUP: &str = "certgate.dev";
 
-/// How long a refusal for the sake of other objects waits for them: one that was written just before, in the same
+/// How long a refusal or a warning for the sake of other objects waits for them: one that was written just before, in the same
 /// `kubectl apply`, may not have been seen yet.
 const SETTLING: Duration = Duration::from_millis(400);
 
@@ -119,9 +120,10 @@ impl Reviewer {
                     return (Outcome::Failed, refused(&asked.uid, internal(message.to_owned())));
                 }
             };
-            // Refused only for the sake of others: they may be on their way.
+            // Refused or warned of only for the sake of others: they may be on their way.
             let left = SETTLING.saturating_sub(began.elapsed());
-            let may_pass_yet = verdict.errors.is_empty() && !verdict.is_good() && !only_labels;
+            let is_about_others = !verdict.contradictions.is_empty() || verdict.is_pending;
+            let may_pass_yet = verdict.errors.is_empty() && is_about_others && !only_labels;
             if may_pass_yet
                 && !left.is_zero()
                 && let Ok(Ok(())) = tokio::time::timeout(left, views.changed()).await
@@ -141,6 +143,7 @@ impl Reviewer {
         if !verdict.is_good() {
             return (Outcome::Refused, refused(&asked.uid, invalid(asked, &verdict)));
         }
+        verdict.warnings.extend(files(asked));
         let mut warnings = warnings(&verdict.warnings);
         if let Scope::Namespaces(names) = &self.scope
             && !names.contains(&asked.namespace)
@@ -253,6 +256,27 @@ impl Changed {
             Self::Nothing
         })
     }
+}
+
+/// A warning for each source of a profile that is a file: it works in a directory only.
+fn files(asked: &Asked) -> Vec<FieldError> {
+    let Spec::Written { object, .. } = &asked.spec else { return Vec::new() };
+    let Object::TrustProfile { spec, .. } = object.as_ref() else { return Vec::new() };
+    let lists = [
+        ("trustAnchors", &spec.trust_anchors),
+        ("intermediates", &spec.intermediates),
+        ("trustedPeers", &spec.trusted_peers),
+    ];
+    let certificates = lists.into_iter().flat_map(|(name, list)| {
+        list.iter()
+            .enumerate()
+            .filter(|(_, source)| source.file.is_some())
+            .map(move |(at, _)| format!("spec.{name}[{at}].file"))
+    });
+    let crls = spec.revocation.iter().flat_map(|revocation| &revocation.crls).enumerate();
+    let crls =
+        crls.filter(|(_, source)| source.file.is_some()).map(|(at, _)| format!("spec.revocation.crls[{at}].file"));
+    certificates.chain(crls).map(|field| FieldError::new(field, FILES_ARE_NOT_READ)).collect()
 }
 
 fn allowed(uid: &str, warnings: Vec<String>) -> ResponseOut<'_> {

@@ -351,14 +351,14 @@ impl Listener for Ear {
         let Some(set) = store.sets.get_mut(&self.target) else { return };
         set.progress = Progress::Current;
         if set.failure.take().is_some() {
-            tracing::info!(target = %self.target, "watched again");
+            tracing::info!(watch = %self.target, "watched again");
         }
         let epoch = set.epoch;
         let gone: Vec<Key> = set.objects.extract_if(|_, known| known.epoch != epoch).map(|(key, _)| key).collect();
         for key in &gone {
             store.gone(self.target.kind, key);
         }
-        tracing::debug!(target = %self.target, gone = gone.len(), "listed");
+        tracing::debug!(watch = %self.target, gone = gone.len(), "listed");
         store.notify.notify_one();
     }
 
@@ -375,7 +375,7 @@ impl Listener for Ear {
         self.with_set(|set| {
             set.heard = now;
             if set.progress == Progress::Current && set.failure.take().is_some() {
-                tracing::info!(target = %self.target, "watched again");
+                tracing::info!(watch = %self.target, "watched again");
             }
         });
     }
@@ -404,6 +404,6 @@ impl Listener for Ear {
         } else {
             ""
         };
-        tracing::warn!(target = %self.target, retry_ms, "cannot watch: {error}{hint}");
+        tracing::warn!(watch = %self.target, retry_ms, "cannot watch: {error}{hint}");
     }
 }

@@ -173,6 +173,14 @@ async fn what_is_doubtful_is_warned_of() {
         ),
         (profile("q", json!({"revocation": {"mode": "NoCheck"}})), "spec.revocation.mode: with mode NoCheck"),
         (profile("q", json!({})), "spec.trustAnchors: there are no trust anchors"),
+        (
+            profile("q", json!({"trustAnchors": [{"configMap": {"name": "c"}}, {"file": "a.pem"}]})),
+            "spec.trustAnchors[1].file: files are not read in a cluster",
+        ),
+        (
+            profile("q", json!({"revocation": {"mode": "Offline", "crls": [{"file": "a.crl"}]}})),
+            "spec.revocation.crls[0].file: files are not read in a cluster",
+        ),
         (mapping("m", "x", json!({"subject": "CN=a"}), "u"), "spec.certificate.subject: subject is a weak name"),
         (mapping("m", "x", json!({"email": "a@example.com"}), "u"), "spec.certificate.email: email is a weak name"),
     ];
@@ -216,6 +224,17 @@ async fn what_is_on_its_way_is_waited_for() {
     let asked = tokio::spawn(async move { reviewer.answer(review.as_bytes()).await.unwrap() });
     tokio::task::yield_now().await;
     world.put(&[allowing("All")]);
+    assert_eq!(asked.await.unwrap().outcome, Outcome::Allowed);
+}
+
+#[tokio::test]
+async fn a_profile_that_was_applied_just_before_its_policy_is_not_missed() {
+    let mut world = World::new(&[]);
+    let reviewer = world.reviewer();
+    let review = asking("CREATE", &policy(json!({})), None).to_string();
+    let asked = tokio::spawn(async move { reviewer.answer(review.as_bytes()).await.unwrap() });
+    tokio::task::yield_now().await;
+    world.put(&[profile("p", json!({}))]);
     assert_eq!(asked.await.unwrap().outcome, Outcome::Allowed);
 }
 
