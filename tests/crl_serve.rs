@@ -28,6 +28,13 @@ use ports::PortLease;
 use status::*;
 
 const ENTRIES: usize = 1_000_000;
+/// The bars: live within a second (of processor time: lists are read at the lowest priority, so that on a busy machine
+/// the clock on the wall says little), whatever the form; 32 MiB more than without, of which a neighbour may take
+/// half again for a moment; and while a list is read, its text, the lists before and after, and the work on them.
+const LIVE: Duration = Duration::from_secs(1);
+const KEPT: u64 = 48 << 10;
+const PEAK: u64 = 192 << 10;
+
 const PATIENCE: Duration = Duration::from_secs(30);
 const LEAF_SERIAL: [u8; 3] = [0x11, 0x22, 0x33];
 
@@ -218,16 +225,13 @@ async fn a_million_entries_in_a_file() {
         let form = if n % 2 == 0 { "DER" } else { "PEM" };
         let used = server.processor() - before;
         println!("replaced ({form}): decides after {took:?} ({used:?} of a processor); slowest answer {slowest:?}");
-        if n % 2 == 0 {
-            times.push(used);
-        }
+        times.push(used);
     }
     let (_, peak) = server.memory();
     let after = server.settled().await;
     println!("RSS after six lists: {after} kB, peak {peak} kB");
-    // Lists are read at the lowest priority, so that on a busy machine the clock on the wall says little. PEM takes
-    // nearly twice as long.
-    assert!(times.iter().all(|used| *used < Duration::from_secs(1)), "{times:?}");
-    // The table takes 22 MiB; the rest is what the allocator has not given back.
-    assert!(after.max(with) - without <= 128 << 10, "{} kB more than without", after.max(with) - without);
+    times.sort();
+    assert!(times[times.len() / 2] < LIVE && times[times.len() - 1] < 2 * LIVE, "{times:?}");
+    assert!(after.max(with) - without <= KEPT, "{} kB more than without", after.max(with) - without);
+    assert!(peak - without <= PEAK, "{} kB more than without", peak - without);
 }
