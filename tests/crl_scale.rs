@@ -6,11 +6,13 @@ mod der;
 #[path = "support/status.rs"]
 mod status;
 
+use std::hint::black_box;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use certgate::domain::certificate::Certificate;
 use certgate::domain::fingerprint::Sha256;
+use certgate::domain::name::Name;
 use certgate::domain::path::{self, PathParameters, Pool, Rejection, SignaturePolicy};
 use certgate::domain::revocation::{Crl, Helpers, RevocationData, RevocationPolicy, check_path};
 use certgate::domain::trace::NoTrace;
@@ -19,6 +21,12 @@ use der::{Draft, Key, NOW};
 use status::*;
 
 const ENTRIES: usize = 1_000_000;
+
+/// The bars, and by what factor a busy machine may miss them: caches and memory are shared with whoever else runs.
+const LOAD: Duration = Duration::from_millis(1500);
+const KEPT: usize = 32 << 20;
+const LOOK_UP: u128 = 200;
+const BUSY: u128 = 3;
 
 fn serial(n: usize) -> [u8; 20] {
     let mut serial = [0; 20];
@@ -42,6 +50,48 @@ fn processor() -> Duration {
 
 fn each(total: Duration, count: usize) -> u128 {
     total.as_nanos() / count as u128
+}
+
+/// Nanoseconds of a read somewhere in `octets` of memory, whose place is known only once the one before is done: below
+/// this, nothing that reads memory can come on this machine.
+fn random_read(octets: usize) -> u128 {
+    const LINE: usize = 8;
+    let lines = octets / 64;
+    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+    let mut order: Vec<usize> = (0..lines).collect();
+    // One cycle through all lines, in random order (Sattolo).
+    for at in (1..lines).rev() {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        order.swap(at, usize::try_from(state % at as u64).unwrap());
+    }
+    let mut next = vec![0_usize; lines * LINE];
+    order.iter().enumerate().for_each(|(at, to)| next[at * LINE] = *to);
+    let start = processor();
+    let end = (0..lines).fold(0, |at, _| next[at * LINE]);
+    assert_eq!(end, 0);
+    each(processor() - start, lines)
+}
+
+/// Nanoseconds of a look-up of what is listed that begins when the one before is answered, with the numbers in the
+/// caches and the list not.
+fn one_by_one(crl: &Crl, issuer: &Name) -> u128 {
+    let serials: Vec<[u8; 20]> = (0..8192).map(|n| serial(n * 7919 % ENTRIES)).collect();
+    let mut other = vec![1_u8; 128 << 20];
+    other.iter_mut().step_by(64).for_each(|octet| *octet += 1);
+    black_box(&other);
+    let kept: usize = serials.iter().map(|serial| usize::from(serial[0])).sum();
+    black_box(kept);
+    let zero = black_box(0);
+    // Too short for what the system counts of processor time.
+    let start = Instant::now();
+    let mut at = 0;
+    while let Some(serial) = serials.get(at) {
+        let date = crl.entry(issuer, serial).unwrap().date.as_secs();
+        at += 1 + usize::try_from(date & zero).unwrap();
+    }
+    each(start.elapsed(), serials.len())
 }
 
 #[test]
@@ -68,8 +118,8 @@ fn a_million_entries() {
     // The input was in memory before and is gone now.
     println!("resident: {before} before with the input, {} after", resident());
     assert_eq!(crl.len(), ENTRIES);
-    assert!(kept <= 32 << 20, "{kept} octets kept");
-    assert!(load < Duration::from_millis(1500), "{load:?}");
+    assert!(kept <= KEPT && kept <= 24 * ENTRIES, "{kept} octets kept");
+    assert!(load < LOAD, "{load:?}");
 
     for (what, from, listed) in [("listed", 0, ENTRIES), ("not listed", ENTRIES, 0)] {
         let serials: Vec<[u8; 20]> = (from..from + ENTRIES).map(serial).collect();
@@ -82,9 +132,14 @@ fn a_million_entries() {
                 each
             })
             .collect();
-        // Bound by memory, and so by whoever else uses the machine: told, not asserted.
         println!("look-up of what is {what}: {rounds:?} ns");
+        let best = rounds.iter().min().unwrap();
+        assert!(*best <= LOOK_UP * BUSY, "{what}: {best} ns");
     }
+    let rounds: Vec<u128> = (0..5).map(|_| one_by_one(&crl, ca.subject())).collect();
+    println!("look-up of what is listed, each after the answer to the one before: {rounds:?} ns");
+    let floor: Vec<u128> = (0..5).map(|_| random_read(kept)).collect();
+    println!("one read somewhere in {kept} octets, each after the one before: {floor:?} ns");
 
     // What a decision pays for it: the check of a path of three, whose CRLs list nobody on it.
     let anchor = Draft::ca("CN=Root", "CN=Root", &root).sign(&root);

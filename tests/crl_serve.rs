@@ -28,6 +28,14 @@ use ports::PortLease;
 use status::*;
 
 const ENTRIES: usize = 1_000_000;
+/// The bars, and by what factor a busy machine may miss them. Live counts in processor time, that of the questions
+/// asked meanwhile included: lists are read at the lowest priority, so that the clock on the wall measures the neighbours.
+/// What is freed late stays resident for some seconds. At the peak there are the text, the list before and the new one.
+const LIVE: Duration = Duration::from_secs(1);
+const KEPT: u64 = 32 << 10;
+const PEAK: u64 = 192 << 10;
+const BUSY: u32 = 3;
+
 const PATIENCE: Duration = Duration::from_secs(30);
 const LEAF_SERIAL: [u8; 3] = [0x11, 0x22, 0x33];
 
@@ -218,16 +226,13 @@ async fn a_million_entries_in_a_file() {
         let form = if n % 2 == 0 { "DER" } else { "PEM" };
         let used = server.processor() - before;
         println!("replaced ({form}): decides after {took:?} ({used:?} of a processor); slowest answer {slowest:?}");
-        if n % 2 == 0 {
-            times.push(used);
-        }
+        times.push(used);
     }
     let (_, peak) = server.memory();
     let after = server.settled().await;
     println!("RSS after six lists: {after} kB, peak {peak} kB");
-    // Lists are read at the lowest priority, so that on a busy machine the clock on the wall says little. PEM takes
-    // nearly twice as long.
-    assert!(times.iter().all(|used| *used < Duration::from_secs(1)), "{times:?}");
-    // The table takes 22 MiB; the rest is what the allocator has not given back.
-    assert!(after.max(with) - without <= 128 << 10, "{} kB more than without", after.max(with) - without);
+    assert!(times.iter().all(|used| *used < LIVE * BUSY), "{times:?}");
+    let more = after.min(with) - without;
+    assert!(more <= KEPT * u64::from(BUSY), "{more} kB more than without");
+    assert!(peak - without <= PEAK, "{} kB more than without", peak - without);
 }

@@ -301,6 +301,34 @@ fn the_octets_of_a_file_are_not_kept_beside_its_crls() {
     assert!(index.lacks_file("ca.crl"));
 }
 
+/// Longer than any text of certificates: decoded where it lies.
+#[test]
+fn the_octets_of_a_large_file_are_given_away() {
+    let pki = Pki::new();
+    let remarks = "remark\n".repeat(1 << 20);
+    let with = |crl: CrlDraft| Bytes::from(format!("{remarks}{}", pem("X509 CRL", &crl.der(&pki.ca))));
+    let mut index = pki.index(offline(json!({})), None, Some(by_root()));
+    let (content, copy) = (with(by_ca()), with(by_ca()));
+    index.set_file("ca.crl", Ok(content.clone()));
+    assert_eq!(pki.reason(&index.publish().unwrap()), Ok(()));
+    assert!(content.is_unique(), "the octets are dropped");
+    assert_eq!(content, copy, "what is held elsewhere is not written to");
+    index.set_file("ca.crl", Ok(copy));
+    assert!(index.publish().is_none(), "the same content");
+
+    let broken = Bytes::from(format!("{remarks}-----BEGIN X509 CRL-----\nAQID\n-----END X509 CRL-----\n"));
+    index.set_file("ca.crl", Ok(Bytes::copy_from_slice(&broken)));
+    assert!(index.publish().is_none(), "the last good content stays in use");
+    let first = problems(&index);
+    assert!(first[0].contains("CRL 1: certificateList"), "{first:?}");
+    index.set_file("ca.crl", Ok(broken));
+    assert!(index.publish().is_none());
+    assert_eq!(problems(&index), first, "the same content is as broken as it was");
+
+    index.set_file("ca.crl", Ok(with(by_ca().with(number(11)).lists(LEAF_SERIAL, None))));
+    assert_eq!((pki.reason(&index.publish().unwrap()), problems(&index)), (REVOKED, vec![]));
+}
+
 #[test]
 fn a_broken_crl_keeps_the_last_good_one() {
     let pki = Pki::new();

@@ -332,17 +332,17 @@ fn policies(args: &VerifyArgs) -> PolicyParameters {
 }
 
 /// The blocks of a PEM file, or the one thing that a DER file holds.
-fn read<E: std::fmt::Display>(file: &Path, pem: impl Fn(&[u8]) -> Result<Vec<Bytes>, E>) -> Result<Vec<Bytes>, String> {
+fn read<E: std::fmt::Display>(file: &Path, pem: impl Fn(Bytes) -> Result<Vec<Bytes>, E>) -> Result<Vec<Bytes>, String> {
     let content = fs::read(file).map_err(|error| format!("{}: {error}", file.display()))?;
     // 0x30 is the SEQUENCE that every DER certificate and CRL begins with, and `0` in ASCII: no PEM file does.
     if content.first() == Some(&0x30) {
         return Ok(vec![Bytes::from(content)]);
     }
-    pem(&content).map_err(|error| format!("{}: {error}", file.display()))
+    pem(content.into()).map_err(|error| format!("{}: {error}", file.display()))
 }
 
 fn certificates(file: &Path) -> Result<Vec<Arc<Certificate>>, String> {
-    let list = read(file, bundle::certificates)?;
+    let list = read(file, |pem| bundle::certificates(&pem))?;
     list.into_iter()
         .enumerate()
         .map(|(index, der)| {

@@ -145,7 +145,7 @@ pub struct Loader {
     calm: Duration,
     /// How many objects with problems are told of.
     max_problems: usize,
-    /// When a large source was read last, unless its memory has been given back since.
+    /// When a reload that read a large source was done last, unless the memory has been given back since.
     large: Option<Instant>,
 }
 
@@ -261,6 +261,10 @@ impl Loader {
         }
         self.parsed = 0;
         let (outcome, problems) = self.bring_up_to_date(start);
+        if self.large.is_some_and(|read| read >= start) {
+            // What was read is freed by now, and not much earlier.
+            self.large = Some(Instant::now());
+        }
         if let Some(problems) = problems {
             self.problems = problems;
         }

@@ -104,7 +104,7 @@ fn source(field: &Field<'_>, spec: &CrlSource, report: &mut Report) -> Option<So
         (None, Some(spec), None, None) => key("secret", Kind::Secret, spec),
         (None, None, Some(pem), None) => {
             let field = field.child("inline");
-            let crls = bundle::crls(pem.as_bytes()).map_err(|error| error.to_string());
+            let crls = bundle::crls(Bytes::copy_from_slice(pem.as_bytes())).map_err(|error| error.to_string());
             let crls = report.take(&field, crls.and_then(|ders| parse_crls(ders, parse_once)));
             crls.map(|found| SourceRef::Inline(found.into()))
         }
@@ -116,11 +116,11 @@ fn source(field: &Field<'_>, spec: &CrlSource, report: &mut Report) -> Option<So
     }
 }
 
-/// The DER of each CRL in what a source holds: PEM, or one CRL in DER.
-pub fn crl_ders(content: &Bytes) -> Result<Vec<Bytes>, String> {
+/// The DER of each CRL in what a source holds: PEM, or one CRL in DER. What is held nowhere else is not copied.
+pub fn crl_ders(content: Bytes) -> Result<Vec<Bytes>, String> {
     // A SEQUENCE whose length takes octets of its own, as every CRL is: the second octet is not ASCII, so no PEM.
-    if let [0x30, 0x81..=0x84, ..] = **content {
-        return Ok(vec![content.clone()]);
+    if let [0x30, 0x81..=0x84, ..] = *content {
+        return Ok(vec![content]);
     }
     bundle::crls(content).map_err(|error| error.to_string())
 }

@@ -2,10 +2,12 @@
 //!
 //! Owns: decoding with the size cap. Padding must be there and the unused bits of the last character must be zero
 //! (RFC 4648, sections 3.2 and 3.5), so each octet string has exactly one spelling; line breaks and blanks are refused
-//! (section 3.1).
+//! (section 3.1). [`InPlace`] does the same piece by piece, for texts that are too long to be held twice.
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
+use std::ops::Range;
+
+use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD};
+use base64::{DecodeError, DecodeSliceError, Engine as _};
 use bytes::Bytes;
 use thiserror::Error;
 
@@ -51,8 +53,127 @@ pub fn decode(text: &[u8], limit: usize) -> Result<Bytes, Base64Error> {
     Ok(Bytes::from(octets))
 }
 
+/// Characters that are decoded at once; four to three octets.
+const CHUNK: usize = 4096;
+
+/// Decodes pieces of a text, such as its lines, into octets that lie where the text lay.
+///
+/// Octets take less room than their characters, so they never reach a piece that is still to come, as long as pieces
+/// come in the order in which they lie in the text. The outcome is that of [`decode`] for all pieces joined.
+pub(super) struct InPlace {
+    limit: usize,
+    /// Where the octets begin, and where they end so far.
+    octets: Range<usize>,
+    /// Characters that are not decoded yet.
+    chunk: [u8; CHUNK],
+    filled: usize,
+    /// Characters of all pieces.
+    characters: usize,
+    error: Option<DecodeError>,
+}
+
+impl InPlace {
+    /// Octets will begin at `start`, which is not after the first piece. At most `limit` are wanted.
+    pub(super) fn new(start: usize, limit: usize) -> Self {
+        Self { limit, octets: start..start, chunk: [0; CHUNK], filled: 0, characters: 0, error: None }
+    }
+
+    /// Takes the piece of `text` at `range`. What is wrong is told at the end.
+    pub(super) fn push(&mut self, text: &mut [u8], range: Range<usize>) {
+        self.characters = self.characters.saturating_add(range.len());
+        let (mut at, end) = (range.start, range.end);
+        while at < end && self.error.is_none() && !self.is_too_long() {
+            if self.filled == CHUNK {
+                self.flush(text, Padding::None);
+            }
+            let room = CHUNK.saturating_sub(self.filled).min(end.saturating_sub(at));
+            let (from, to) = (at..at.saturating_add(room), self.filled..self.filled.saturating_add(room));
+            if let (Some(from), Some(to)) = (text.get(from), self.chunk.get_mut(to)) {
+                to.copy_from_slice(from);
+            }
+            self.filled = self.filled.saturating_add(room);
+            at = at.saturating_add(room);
+        }
+    }
+
+    /// Where the octets lie in `text`.
+    pub(super) fn finish(mut self, text: &mut [u8]) -> Result<Range<usize>, Base64Error> {
+        let too_long = Base64Error::TooLong { characters: self.characters, limit: self.limit };
+        if self.characters == 0 {
+            return Err(Base64Error::Empty);
+        }
+        if self.is_too_long() {
+            return Err(too_long);
+        }
+        if self.error.is_none() {
+            self.flush(text, Padding::Last);
+        }
+        match self.error {
+            Some(error) => Err(Base64Error::Invalid(error)),
+            None if self.octets.len() > self.limit => Err(too_long),
+            None => Ok(self.octets),
+        }
+    }
+
+    /// Three octets take four characters, and canonical text has no others.
+    fn is_too_long(&self) -> bool {
+        self.characters > self.limit.div_ceil(3).saturating_mul(4)
+    }
+
+    fn flush(&mut self, text: &mut [u8], padding: Padding) {
+        let chunk = self.chunk.get(..self.filled).unwrap_or_default();
+        let room = self.octets.end..self.octets.end.saturating_add(self.filled.div_ceil(4).saturating_mul(3));
+        // The last characters of a text may have room for fewer octets than whole groups would take.
+        let room = room.start..room.end.min(text.len());
+        let output = text.get_mut(room).unwrap_or_default();
+        let decoded = match padding {
+            Padding::None => STANDARD_NO_PAD.decode_slice(chunk, output),
+            Padding::Last => STANDARD.decode_slice(chunk, output),
+        };
+        // Where the chunk stands in the whole.
+        let base = self.octets.len().div_euclid(3).saturating_mul(4);
+        match decoded {
+            Ok(count) => self.octets.end = self.octets.end.saturating_add(count),
+            Err(error) => self.error = Some(shifted(error, base, chunk)),
+        }
+        self.filled = 0;
+    }
+}
+
+/// Where padding may stand in a chunk.
+#[derive(Copy, Clone)]
+enum Padding {
+    None,
+    Last,
+}
+
+/// An error in a chunk as one of the text in which `base` characters precede it.
+fn shifted(error: DecodeSliceError, base: usize, chunk: &[u8]) -> DecodeError {
+    match error {
+        DecodeSliceError::DecodeError(DecodeError::InvalidByte(at, octet)) => {
+            DecodeError::InvalidByte(at.saturating_add(base), octet)
+        }
+        DecodeSliceError::DecodeError(DecodeError::InvalidLastSymbol { offset, symbol, symbol_value }) => {
+            DecodeError::InvalidLastSymbol { offset: offset.saturating_add(base), symbol, symbol_value }
+        }
+        DecodeSliceError::DecodeError(DecodeError::InvalidLength(length)) => {
+            DecodeError::InvalidLength(length.saturating_add(base))
+        }
+        DecodeSliceError::DecodeError(DecodeError::InvalidPadding) if chunk.len() < CHUNK => {
+            DecodeError::InvalidPadding
+        }
+        // A whole chunk that is not the last: something follows the padding.
+        DecodeSliceError::DecodeError(DecodeError::InvalidPadding) | DecodeSliceError::OutputSliceTooSmall => {
+            let at = memchr::memchr(b'=', chunk).unwrap_or(chunk.len());
+            DecodeError::InvalidByte(at.saturating_add(base), b'=')
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -81,6 +202,57 @@ mod tests {
         ] {
             assert!(decode(text.as_bytes(), 64).is_err(), "{name}");
         }
+    }
+
+    /// Canonical text of any length around a chunk's, in pieces, and now and then a character that is another.
+    fn pieces() -> impl Strategy<Value = Vec<Vec<u8>>> {
+        let octets = prop_oneof![0..200_usize, 3060..3090_usize, 6130..6160_usize];
+        let other = proptest::option::of((any::<proptest::sample::Index>(), prop_oneof![Just(b'='), any::<u8>()]));
+        (octets, any::<u64>(), other, 1..100_usize, 0..4_usize).prop_map(|(octets, seed, other, line, cut)| {
+            let octets: Vec<u8> = (0..octets as u64).map(|n| (seed.wrapping_mul(n | 1) >> 56) as u8).collect();
+            let mut text = STANDARD.encode(octets).into_bytes();
+            text.truncate(text.len().saturating_sub(cut.saturating_sub(2)));
+            if let (Some((at, octet)), false) = (other, text.is_empty()) {
+                let at = at.index(text.len());
+                text[at] = octet;
+            }
+            text.chunks(line).map(<[u8]>::to_vec).collect()
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn in_pieces_and_in_place_is_the_same(pieces in pieces(), before in 0..5_usize, limit in 3000..9000_usize) {
+            let mut text = vec![b'#'; before];
+            let mut decoder = InPlace::new(before / 2, limit);
+            let mut ranges = Vec::new();
+            for piece in &pieces {
+                ranges.push(text.len()..text.len() + piece.len());
+                text.extend_from_slice(piece);
+                text.push(b'\n');
+            }
+            for range in ranges {
+                decoder.push(&mut text, range);
+            }
+            let got = decoder.finish(&mut text);
+            match (got, decode(&pieces.concat(), limit)) {
+                (Ok(range), want) => prop_assert_eq!(Ok(Bytes::copy_from_slice(&text[range])), want),
+                (Err(got @ (Base64Error::TooLong { .. } | Base64Error::Empty)), want) => prop_assert_eq!(Err(got), want),
+                (Err(_), want) => prop_assert!(matches!(want, Err(Base64Error::Invalid(_))), "{:?}", want),
+            }
+        }
+    }
+
+    #[test]
+    fn errors_in_pieces_say_where() {
+        let mut text = STANDARD.encode([7; 3 * CHUNK]).into_bytes();
+        let at = CHUNK + 7;
+        text[at] = b'*';
+        let whole = 0..text.len();
+        let mut decoder = InPlace::new(0, 3 * CHUNK);
+        decoder.push(&mut text, whole);
+        let want = Err(Base64Error::Invalid(DecodeError::InvalidByte(at, b'*')));
+        assert_eq!(decoder.finish(&mut text), want);
     }
 
     #[test]

@@ -11,6 +11,7 @@ use bytes::Bytes;
 use super::objects::{Found, Objects};
 use crate::domain::certificate::Certificate;
 use crate::domain::compile::{BundleName, SourceRef, crl_ders, parse_crls, pem_certificates};
+use crate::domain::encoding::bundle::MAX_TEXT;
 use crate::domain::fingerprint::Sha256;
 use crate::domain::revocation::{Crl, parse_once};
 use crate::domain::spec::{Kind, LabelSelector, NamespacesFrom, ObjectId};
@@ -71,6 +72,13 @@ impl Content {
         }
     }
 
+    fn into_octets(self) -> Option<Bytes> {
+        match self {
+            Self::Object(octets) => Some(octets),
+            Self::File(_, octets) => octets,
+        }
+    }
+
     fn is_same(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Object(left), Self::Object(right)) => same_bytes(left, right),
@@ -110,7 +118,7 @@ impl<T> SourceState<T> {
     fn read(
         &mut self,
         content: Result<Content, String>,
-        parse: impl FnOnce(&Bytes) -> Result<Vec<Arc<T>>, String>,
+        parse: impl FnOnce(Bytes) -> Result<Vec<Arc<T>>, String>,
         same: impl Fn(&Arc<T>, &Arc<T>) -> bool,
     ) {
         let content = match content {
@@ -123,7 +131,8 @@ impl<T> SourceState<T> {
             }
         };
         // The octets are kept of every file but those that hold CRLs, and nothing else.
-        let parsed = content.octets().map_or_else(|| Err("the file holds CRLs".to_owned()), parse);
+        let mark = content.mark();
+        let parsed = content.into_octets().map_or_else(|| Err("the file holds CRLs".to_owned()), parse);
         match parsed {
             Ok(parsed) => {
                 self.error = None;
@@ -136,7 +145,7 @@ impl<T> SourceState<T> {
             }
             Err(error) => self.error = Some(error),
         }
-        self.content = Some(content.mark());
+        self.content = Some(mark);
     }
 }
 
@@ -233,10 +242,10 @@ impl Sources {
         for key in certificates {
             let content = self.content(key);
             let state = self.certificates.entry(key.clone()).or_default();
-            state.read(content, pem_certificates, |left, right| left.is_same(right));
+            state.read(content, |content| pem_certificates(&content), |left, right| left.is_same(right));
         }
         for key in crls {
-            let content = self.content(key);
+            let content = self.take(key);
             let state = self.crls.entry(key.clone()).or_default();
             state.read(content, |content| parse_crls(crl_ders(content)?, parse_once), Arc::ptr_eq);
         }
@@ -273,6 +282,19 @@ impl Sources {
     /// The state of a source of CRLs after [`Sources::refresh`].
     pub fn crls(&self, key: &SourceKey) -> Option<&SourceState<Crl>> {
         self.crls.get(key)
+    }
+
+    /// What a source of CRLs holds. The octets of a large file are given away, so that they can be decoded where they
+    /// lie and are freed once they are read; certificates were never in it, for it is longer than they may be.
+    fn take(&mut self, key: &SourceKey) -> Result<Content, String> {
+        if let SourceKey::File(path) = key
+            && let Some(Ok(content)) = self.files.get_mut(path)
+            && content.octets().is_some_and(|octets| octets.len() > MAX_TEXT)
+        {
+            let mark = content.mark();
+            return Ok(std::mem::replace(content, mark));
+        }
+        self.content(key)
     }
 
     fn content(&self, key: &SourceKey) -> Result<Content, String> {

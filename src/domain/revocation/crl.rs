@@ -214,7 +214,7 @@ impl Crl {
             Some(list) => Entries::parse(list.content, &issuer, kind)?,
             None => Entries::none(),
         };
-        let signed = Signed::new(algorithm.whole, signature, der.slice_ref(tbs.whole));
+        let signed = Signed::new(algorithm.whole, signature, tbs.whole);
         Ok(Self { issuer, this_update, next_update, extensions, entries, signed })
     }
 

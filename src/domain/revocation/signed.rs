@@ -7,7 +7,6 @@
 use std::sync::{PoisonError, RwLock};
 
 use aws_lc_rs::digest::Digest;
-use bytes::Bytes;
 
 use crate::domain::path::signature::{self, PublicKey, SignatureError, SignaturePolicy};
 
@@ -25,7 +24,7 @@ pub(super) struct Signed {
 
 enum Message {
     Digest(Digest),
-    Whole(Bytes),
+    Whole(Box<[u8]>),
 }
 
 struct Known {
@@ -36,10 +35,10 @@ struct Known {
 
 impl Signed {
     /// `algorithm` is the DER AlgorithmIdentifier.
-    pub(super) fn new(algorithm: &[u8], signature: &[u8], message: Bytes) -> Self {
-        let message = match signature::digest(algorithm, &message) {
+    pub(super) fn new(algorithm: &[u8], signature: &[u8], message: &[u8]) -> Self {
+        let message = match signature::digest(algorithm, message) {
             Some(digest) => Message::Digest(digest),
-            None => Message::Whole(message),
+            None => Message::Whole(message.into()),
         };
         Self { algorithm: algorithm.into(), signature: signature.into(), message, known: RwLock::default() }
     }
