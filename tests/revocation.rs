@@ -826,6 +826,33 @@ fn signers_beside_the_issuer() {
             UNKNOWN,
         ),
         (
+            "a namesake, certified by a namesake of the root that another CA certified",
+            |w| {
+                let (evil, false_root) = (Key::ed25519(), Key::ed25519());
+                w.presented = vec![
+                    Draft::ca("CN=Evil", ROOT, &evil).sign(&w.root),
+                    Draft::ca(ROOT, "CN=Evil", &false_root).sign(&evil),
+                    Draft::new(CA, ROOT, &w.other).with(ext::key_usage(&[6])).sign(&false_root),
+                ];
+                w.crls.push(CrlDraft::new("CN=Evil").der(&evil));
+                w.by_ca(listing(None));
+                w.crls.push(CrlDraft::new(CA).with(number(11)).der(&w.other));
+            },
+            REVOKED,
+        ),
+        (
+            "a key for CRLs, certified by the root's next key",
+            |w| {
+                let next = Key::ed25519();
+                w.presented = vec![
+                    Draft::ca(ROOT, ROOT, &next).sign(&w.root),
+                    Draft::new(CA, ROOT, &w.other).with(ext::key_usage(&[6])).sign(&next),
+                ];
+                w.crls.push(CrlDraft::new(CA).der(&w.other));
+            },
+            Ok(()),
+        ),
+        (
             "a namesake that nobody certified",
             |w| {
                 w.presented = vec![Draft::new(CA, ROOT, &w.other).with(ext::key_usage(&[6])).sign(&w.other)];

@@ -132,9 +132,10 @@ impl<'a> Check<'a> {
         if doubt.is_some_and(|doubt| doubt.holds(signer)) {
             return Ok(Authority::SelfVouched);
         }
-        let issuer = path.get(position.saturating_add(1)).unwrap_or(certificate);
         let is_own = crl.issuer() == certificate.issuer();
-        if is_own && signer.issuer() != issuer.issuer() && signer.issuer() != issuer.subject() {
+        let above = path.get(position.saturating_add(1)..).filter(|above| !above.is_empty());
+        let masters = masters(above.unwrap_or(std::slice::from_ref(certificate)));
+        if is_own && !masters.iter().any(|master| master.subject() == signer.issuer()) {
             return Err(Silence::Signer(format!("it is certified by [{}]", signer.issuer())));
         }
         let doubt = Doubt { certificate, outer: doubt };
@@ -153,6 +154,11 @@ impl<'a> Check<'a> {
                 if !found.anchor().is_same(anchor) {
                     let detail =
                         format!("its path ends at [{}], not at [{}]", found.anchor().subject(), anchor.subject());
+                    return Err(Rejection { reason: Reason::CertUntrusted, detail });
+                }
+                // A name is not enough: whoever is a CA below the anchor can give the names of others.
+                if is_own && !is_certified_by(masters, found.certificates()) {
+                    let detail = format!("it is certified by another [{}]", signer.issuer());
                     return Err(Rejection { reason: Reason::CertUntrusted, detail });
                 }
                 self.is_good(found.certificates(), &doubt, trace)
@@ -178,6 +184,30 @@ impl<'a> Check<'a> {
         }
         Ok(())
     }
+}
+
+/// Who may certify the other keys of a CA, of what is `above` a certificate that it issued: the CA, and whoever
+/// certified it. Each may stand there with more than one key, by certificates that it issued to itself.
+fn masters(above: &[Arc<Certificate>]) -> &[Arc<Certificate>] {
+    let mut ends = above.iter().enumerate().filter(|(_, certificate)| !certificate.is_self_issued());
+    let last = ends.nth(1).map_or(above.len(), |(at, _)| at.saturating_add(1));
+    above.get(..last).unwrap_or_default()
+}
+
+/// Whether one of the masters has certified the first of `path`, by its own key or by one that it issued to itself.
+fn is_certified_by(masters: &[Arc<Certificate>], path: &[Arc<Certificate>]) -> bool {
+    for certificate in path.iter().skip(1) {
+        let same_key = |master: &Arc<Certificate>| {
+            master.subject() == certificate.subject() && master.public_key() == certificate.public_key()
+        };
+        if masters.iter().any(same_key) {
+            return true;
+        }
+        if !certificate.is_self_issued() {
+            return false;
+        }
+    }
+    false
 }
 
 /// The silence that tells more.
