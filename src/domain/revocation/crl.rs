@@ -269,12 +269,6 @@ impl Crl {
         self.signed.verify(spki, policy)
     }
 
-    /// Whether some key has verified its signature under `policy`. What a laxer profile has made of it does not count: a
-    /// CRL that several profiles name is kept once.
-    pub fn is_verified(&self, policy: &SignaturePolicy) -> bool {
-        self.signed.is_verified(policy)
-    }
-
     /// Whether both CRLs are about the same certificates and reasons: of one issuer and key, with one issuing
     /// distribution point. A delta CRL has the scope of the CRL that it completes.
     pub fn has_scope_of(&self, other: &Crl) -> bool {
