@@ -1273,3 +1273,55 @@ fn points_that_cannot_be_read_do_not_hide_a_revocation() {
         }
     }
 }
+
+/// Whoever has a certificate can send others that it has made itself; a CRL is tried by so many of their keys.
+#[test]
+fn namesakes_that_come_along_have_a_budget() {
+    let mut world = World::rooted();
+    let unknown = Key::p256();
+    for n in 20..120 {
+        world.crls.push(CrlDraft::new(CA).with(number(n)).der(&unknown));
+    }
+    world.by_ca(CrlDraft::new(CA));
+    world.answer().map_err(|(_, detail)| detail).unwrap();
+    let namesakes: Vec<_> = (0..9).map(|_| Key::p256()).collect();
+    let namesakes = namesakes.iter().map(|key| Draft::new(CA, ROOT, key).with(ext::key_usage(&[6])).sign(key));
+    world.presented = namesakes.collect();
+    let (_, detail) = world.answer().unwrap_err();
+    assert!(detail.contains("keys to try"), "{detail}");
+}
+
+/// Of many lists by another key of the CA the newest is heard, wherever it stands.
+#[test]
+fn many_lists_of_another_signer_do_not_hide_the_newest() {
+    for scope in [RevocationScope::EndEntity, RevocationScope::ExcludeRoot] {
+        let mut world = World::rooted();
+        world.policy.scope = scope;
+        let signer = Key::ed25519();
+        world.presented = vec![Draft::new(CA, ROOT, &signer).with(ext::key_usage(&[6])).sign(&world.root)];
+        for n in 20..40 {
+            world.crls.push(CrlDraft::new(CA).with(number(n)).der(&signer));
+        }
+        world.answer().map_err(|(_, detail)| detail).unwrap();
+        world.crls.push(CrlDraft::new(CA).lists(LEAF_SERIAL, None).with(number(40)).der(&signer));
+        assert_eq!(world.answer().map_err(|(reason, _)| reason).unwrap_err(), Reason::CertRevoked);
+    }
+}
+
+/// Nor does a client that burns the searches: it gets no answer, rather than that of the lists that were heard.
+#[test]
+fn searches_that_run_out_leave_nothing_good() {
+    let mut world = World::rooted();
+    let signer = Key::ed25519();
+    let genuine = Draft::new(CA, ROOT, &signer).with(ext::key_usage(&[6])).sign(&world.root);
+    world.crls.push(CrlDraft::new(CA).with(number(20)).der(&signer));
+    world.by_ca(CrlDraft::new(CA));
+    let forged = |n: u8| {
+        let mut draft = Draft::new(CA, ROOT, &signer).with(ext::key_usage(&[6]));
+        draft.serial = vec![n];
+        draft.sign(&world.other)
+    };
+    let forged: Vec<_> = (1..10).map(forged).collect();
+    world.presented = [forged, vec![genuine]].concat();
+    assert_eq!(world.answer().map_err(|(reason, _)| reason).unwrap_err(), Reason::RevocationUnknown);
+}

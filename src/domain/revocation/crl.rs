@@ -269,6 +269,11 @@ impl Crl {
         self.signed.verify(spki, policy)
     }
 
+    /// Whether the outcome of verifying it by this key is remembered.
+    pub(super) fn has_tried(&self, spki: &[u8], policy: &SignaturePolicy) -> bool {
+        self.signed.has_tried(spki, policy)
+    }
+
     /// Whether both CRLs are about the same certificates and reasons: of one issuer and key, with one issuing
     /// distribution point. A delta CRL has the scope of the CRL that it completes.
     pub fn has_scope_of(&self, other: &Crl) -> bool {

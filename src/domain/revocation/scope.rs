@@ -19,7 +19,7 @@ pub(super) struct Points<'a> {
     pub(super) own_issuer: bool,
     /// Why the extension cannot be read. Then the issuer's own CRLs can say that the certificate is revoked, and nothing
     /// can say that it is not.
-    pub(super) problem: Option<DerError>,
+    pub(super) problem: Option<String>,
 }
 
 /// Names in all points of a certificate that are looked at, for each CRL. Real ones have up to five.
@@ -46,16 +46,17 @@ impl<'a> Points<'a> {
         }
     }
 
-    fn read(certificate: &'a Certificate, value: &'a [u8]) -> Result<Self, DerError> {
-        let points = distribution::points(value)?;
+    fn read(certificate: &'a Certificate, value: &'a [u8]) -> Result<Self, String> {
+        let malformed = |error: DerError| error.to_string();
+        let points = distribution::points(value).map_err(malformed)?;
         let mut other_issuers: Vec<Name> = Vec::new();
         let mut own_issuer = false;
         let mut names = 0_usize;
         for point in points.clone() {
-            let point = point?;
+            let point = point.map_err(malformed)?;
             names = names.saturating_add(point.names());
             if names > MAX_NAMES {
-                return Err(DerError::TooDeep(MAX_NAMES));
+                return Err(format!("more than {MAX_NAMES} names"));
             }
             if point.crl_issuer.is_none() {
                 own_issuer = true;

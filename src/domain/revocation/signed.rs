@@ -74,6 +74,12 @@ impl Signed {
         outcome
     }
 
+    /// Whether the outcome of this key is remembered.
+    pub(super) fn has_tried(&self, spki: &[u8], policy: &SignaturePolicy) -> bool {
+        let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
+        known.iter().any(|known| *known.spki == *spki && known.policy == *policy)
+    }
+
     /// Octets kept for the signature.
     pub(super) fn memory(&self) -> usize {
         let message = match &self.message {

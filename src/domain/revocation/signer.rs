@@ -12,6 +12,7 @@
 use std::sync::Arc;
 
 use crate::domain::certificate::Certificate;
+use crate::domain::path::signature::PublicKey;
 use crate::domain::path::{self, LeafRule, PathParameters, Rejection, UsageRule};
 use crate::domain::reason::Reason;
 use crate::domain::trace::Trace;
@@ -91,8 +92,13 @@ impl<'a> Check<'a> {
         }
         let pool = self.helpers.pool.named(crl.issuer());
         let presented = self.helpers.presented.iter().filter(|candidate| candidate.subject() == crl.issuer());
-        for candidate in pool.chain(presented) {
+        let candidates = pool.map(|candidate| (candidate, true)).chain(presented.map(|candidate| (candidate, false)));
+        for (candidate, configured) in candidates {
             if path.iter().any(|certificate| certificate.is_same(candidate)) {
+                continue;
+            }
+            if !configured && !self.affords(crl, candidate) {
+                silence = rank(silence, Silence::Signer("too many keys to try".to_owned()));
                 continue;
             }
             let outcome =
@@ -103,6 +109,18 @@ impl<'a> Check<'a> {
             }
         }
         Err(silence)
+    }
+
+    /// Whether one more key that came along may be tried; one that has been is free.
+    fn affords(&self, crl: &Crl, candidate: &Certificate) -> bool {
+        if crl.has_tried(candidate.public_key(), &self.policy.signatures) {
+            return true;
+        }
+        let cost = PublicKey::parse(candidate.public_key()).map_or(0, |key| key.cost());
+        let left = self.tries.get().checked_sub(cost);
+        self.tries.set(left.unwrap_or(0));
+        self.exhausted.set(self.exhausted.get() || left.is_none());
+        left.is_some()
     }
 
     /// Whether the candidate has the name, the right and the key.
@@ -139,8 +157,14 @@ impl<'a> Check<'a> {
             return Err(Silence::Signer(format!("it is certified by [{}]", signer.issuer())));
         }
         let doubt = Doubt { certificate, outer: doubt };
-        let left = self.searches.get().checked_sub(1).filter(|_| doubt.depth() <= MAX_DEPTH);
-        self.searches.set(left.ok_or_else(|| Silence::Signer("too many signers to follow".to_owned()))?);
+        if doubt.depth() > MAX_DEPTH {
+            return Err(Silence::Signer("too many signers to follow".to_owned()));
+        }
+        let Some(left) = self.searches.get().checked_sub(1) else {
+            self.exhausted.set(true);
+            return Err(Silence::Signer("too many signers to follow".to_owned()));
+        };
+        self.searches.set(left);
 
         let parameters = PathParameters {
             usage: UsageRule::Unchecked,
