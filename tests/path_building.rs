@@ -12,7 +12,7 @@ use certgate::domain::certificate::Certificate;
 use certgate::domain::path::{self, PathError, PathFailure, PathParameters, Pool, Rejection, RolloverRule, ValidPath};
 use certgate::domain::reason::Reason;
 use certgate::domain::trace::NoTrace;
-use support::{Draft, Key, NOW, dns, ext};
+use support::{Draft, Key, NOW, dns, email, ext, uri};
 
 /// A search over hostile certificates takes at most 20 ms; without optimization it may take longer.
 const LIMIT: Duration = Duration::from_millis(if cfg!(debug_assertions) { 1500 } else { 20 });
@@ -408,6 +408,29 @@ fn thousands_of_names_and_subtrees_run_out_of_budget() {
     };
     assert_eq!(judge(1000, 200), Ok(()));
     assert!(matches!(judge(2000, 2000), Err(PathError::Budget { unit: "name constraint comparisons", .. })));
+}
+
+/// A name of 14 KiB costs more than one of 20 octets, before thousands of subtrees.
+#[test]
+fn long_names_run_out_of_budget_sooner() {
+    let keys: Vec<Key> = (0..5).map(|_| Key::p256()).collect();
+    let root = Draft::ca("CN=0", "CN=0", &keys[0]).sign(&keys[0]);
+    let judge = |name: Vec<u8>, subtree: Vec<u8>| {
+        let many = vec![subtree; 2500];
+        let ca = |n: usize| {
+            let draft = Draft::ca(&format!("CN={n}"), &format!("CN={}", n - 1), &keys[n]);
+            draft.with(ext::constraints(&[], &many)).sign(&keys[n - 1])
+        };
+        let presented: Vec<_> = (1..4).map(ca).collect();
+        let leaf = Draft::client("CN=leaf", "CN=3", &keys[4]).with(ext::names(&[name])).sign(&keys[3]);
+        find(&leaf, &presented, &[&root]).map(|_| ()).map_err(|failure| failure.error)
+    };
+    let long = "u".repeat(14 * 1024);
+    assert_eq!(judge(uri("a://b"), uri("x")), Ok(()));
+    for (name, subtree) in [(uri(&format!("a://{long}@b")), uri("x")), (email(&format!("{long}@b")), email("x"))] {
+        let outcome = judge(name, subtree);
+        assert!(matches!(outcome, Err(PathError::Budget { unit: "name constraint comparisons", .. })), "{outcome:?}");
+    }
 }
 
 #[test]

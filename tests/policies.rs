@@ -273,3 +273,29 @@ proptest! {
         prop_assert_eq!(engine(&chain, &inputs), model(&chain, &inputs));
     }
 }
+
+/// What a CA's anyPolicy stands for when it maps a policy that it does not name: nothing once anyPolicy is inhibited.
+/// OpenSSL 3.0 makes up the policy all the same, and accepts.
+#[test]
+fn a_mapping_revives_no_inhibited_any_policy() {
+    let spec = |policies: &[u8], mappings: &[(u8, u8)], inhibit_any| Spec {
+        self_issued: false,
+        policies: Some(policies.iter().copied().collect()),
+        mappings: mappings.to_vec(),
+        explicit: None,
+        inhibit_mapping: None,
+        inhibit_any,
+    };
+    let inputs = |inhibit_any| Inputs { set: BTreeSet::new(), explicit: true, inhibit_mapping: false, inhibit_any };
+    let by_caller = [spec(&[1, ANY], &[(3, 3)], None), spec(&[3], &[], None), spec(&[3], &[], None)];
+    let by_ca = |after| [spec(&[2, 3], &[(1, 1)], after), spec(&[ANY], &[(3, 1)], None), spec(&[1, 2], &[], None)];
+    for (chain, inputs, want) in [
+        (&by_caller, inputs(true), None),
+        (&by_caller, inputs(false), Some([3].into())),
+        (&by_ca(Some(0)), inputs(false), None),
+        (&by_ca(None), inputs(false), Some([2, 3].into())),
+    ] {
+        assert_eq!(engine(chain, &inputs), want);
+        assert_eq!(model(chain, &inputs), want);
+    }
+}

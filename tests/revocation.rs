@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use aws_lc_rs::signature as lc;
 use certgate::domain::certificate::Certificate;
-use certgate::domain::path::{LeafRule, PathParameters, Pool, UsageRule};
+use certgate::domain::path::{LeafRule, PathParameters, Pool, SignaturePolicy, UsageRule};
 use certgate::domain::reason::Reason;
 use certgate::domain::revocation::{
     Crl, Freshness, MaxAge, OnUnknown, RevocationData, RevocationMode, RevocationPolicy, RevocationScope,
@@ -826,6 +826,33 @@ fn signers_beside_the_issuer() {
             UNKNOWN,
         ),
         (
+            "a namesake, certified by a namesake of the root that another CA certified",
+            |w| {
+                let (evil, false_root) = (Key::ed25519(), Key::ed25519());
+                w.presented = vec![
+                    Draft::ca("CN=Evil", ROOT, &evil).sign(&w.root),
+                    Draft::ca(ROOT, "CN=Evil", &false_root).sign(&evil),
+                    Draft::new(CA, ROOT, &w.other).with(ext::key_usage(&[6])).sign(&false_root),
+                ];
+                w.crls.push(CrlDraft::new("CN=Evil").der(&evil));
+                w.by_ca(listing(None));
+                w.crls.push(CrlDraft::new(CA).with(number(11)).der(&w.other));
+            },
+            REVOKED,
+        ),
+        (
+            "a key for CRLs, certified by the root's next key",
+            |w| {
+                let next = Key::ed25519();
+                w.presented = vec![
+                    Draft::ca(ROOT, ROOT, &next).sign(&w.root),
+                    Draft::new(CA, ROOT, &w.other).with(ext::key_usage(&[6])).sign(&next),
+                ];
+                w.crls.push(CrlDraft::new(CA).der(&w.other));
+            },
+            Ok(()),
+        ),
+        (
             "a namesake that nobody certified",
             |w| {
                 w.presented = vec![Draft::new(CA, ROOT, &w.other).with(ext::key_usage(&[6])).sign(&w.other)];
@@ -1154,34 +1181,147 @@ fn a_denial_says_when_why_and_by_what() {
 fn numbers_never_go_back() {
     let key = Key::ed25519();
     let policy = RevocationPolicy::default().signatures;
-    let crl = |draft: CrlDraft| {
-        let crl = Arc::new(Crl::from_der(draft.der(&key)).unwrap());
-        // Remembered as verified only when it does verify.
-        drop(crl.verify(&key.spki(), &policy));
-        crl
+    let ca = [Draft::ca(CA, CA, &key).sign(&key)];
+    let data = |drafts: Vec<CrlDraft>| {
+        let crls = drafts.into_iter().map(|draft| Arc::new(Crl::from_der(draft.der(&key)).unwrap()));
+        let data = RevocationData::new(crls);
+        data.verify_by(&ca, &policy);
+        data
     };
-    let numbered = |n: u8| crl(CrlDraft::new(CA).with(number(n)));
+    let numbered = |n: u8| CrlDraft::new(CA).with(number(n));
     let numbers = |data: &RevocationData| {
         let mut numbers: Vec<String> = data.crls().iter().map(|crl| crl.number().unwrap().to_string()).collect();
         numbers.sort();
         numbers
     };
-    let data = RevocationData::new([numbered(10)]);
-    let (next, refused) = data.updated([numbered(11)], &policy);
+    let kept = data(vec![numbered(10)]);
+    let (next, refused) = kept.updated(data(vec![numbered(11)]), &policy);
     assert_eq!((numbers(&next), refused.len()), (vec!["11".to_owned()], 0), "forward");
-    let (next, refused) = data.updated([numbered(10)], &policy);
+    let (next, refused) = kept.updated(data(vec![numbered(10)]), &policy);
     assert_eq!((numbers(&next), refused.len()), (vec!["10".to_owned()], 0), "the same again");
-    let (next, refused) = data.updated([numbered(9)], &policy);
+    let (next, refused) = kept.updated(data(vec![numbered(9)]), &policy);
     assert_eq!((numbers(&next), refused.len()), (vec!["10".to_owned()], 1), "back");
     assert!(refused[0].to_string().contains("number 9"), "{}", refused[0]);
-    let (next, _) = data.updated([], &policy);
+    let (next, _) = kept.updated(data(vec![]), &policy);
     assert!(next.is_empty(), "the operator removed it");
-    let forged = crl(CrlDraft { forged: true, ..CrlDraft::new(CA).with(number(99)) });
-    let (next, _) = data.updated([forged], &policy);
+    let forged = CrlDraft { forged: true, ..CrlDraft::new(CA).with(number(99)) };
+    let (next, _) = kept.updated(data(vec![forged]), &policy);
     assert_eq!(numbers(&next), ["10", "99"], "what is not verified replaces nothing");
-    let scoped = crl(CrlDraft::new(CA).with(number(5)).with(idp(&[flag(1)])));
-    let (next, refused) = data.updated([numbered(11), scoped], &policy);
+    let scoped = CrlDraft::new(CA).with(number(5)).with(idp(&[flag(1)]));
+    let (next, refused) = kept.updated(data(vec![numbered(11), scoped]), &policy);
     assert_eq!((numbers(&next), refused.len()), (vec!["11".to_owned(), "5".to_owned()], 0), "another scope");
-    let (next, _) = data.updated([numbered(11), crl(CrlDraft::new(CA).with(number(3)).with(base(2)))], &policy);
+    let (next, _) = kept.updated(data(vec![numbered(11), CrlDraft::new(CA).with(number(3)).with(base(2))]), &policy);
     assert_eq!(numbers(&next), ["11", "3"], "a delta list counts by itself");
+}
+
+/// The same CRL stands in other profiles, whose authors may be others: what they make of it changes nothing here.
+#[test]
+fn what_other_profiles_make_of_a_crl_counts_for_nothing() {
+    let (key, stranger) = (Key::p256(), Key::p256());
+    let policy = RevocationPolicy::default().signatures;
+    let (ca, false_ca) = ([Draft::ca(CA, CA, &key).sign(&key)], [Draft::ca(CA, CA, &stranger).sign(&stranger)]);
+    let crl = |n: u8, key: &Key| Arc::new(Crl::from_der(CrlDraft::new(CA).with(number(n)).der(key)).unwrap());
+    let verified = |crl: &Arc<Crl>, by: &[Arc<Certificate>]| {
+        let data = RevocationData::new([Arc::clone(crl)]);
+        data.verify_by(by, &policy);
+        data
+    };
+    let numbers = |data: &RevocationData| {
+        let mut numbers: Vec<String> = data.crls().iter().map(|crl| crl.number().unwrap().to_string()).collect();
+        numbers.sort();
+        numbers
+    };
+    // Another profile has an anchor of the same name, whose key has signed a list of a higher number.
+    let forged = crl(99, &stranger);
+    drop(verified(&forged, &false_ca));
+    let (next, _) = verified(&crl(10, &key), &ca).updated(verified(&forged, &ca), &policy);
+    assert_eq!(numbers(&next), ["10", "99"], "what is not verified here replaces nothing here");
+    // Another profile has tried a good many keys and policies on the list.
+    let good = crl(10, &key);
+    for bits in 0..40 {
+        let many = SignaturePolicy { minimum_rsa_bits: 2048 + bits, ..policy };
+        RevocationData::new([Arc::clone(&good)]).verify_by(&false_ca, &many);
+        RevocationData::new([Arc::clone(&good)]).verify_by(&ca, &many);
+    }
+    let (next, refused) = verified(&good, &ca).updated(verified(&crl(9, &key), &ca), &policy);
+    assert_eq!((numbers(&next), refused.len()), (vec!["10".to_owned()], 1), "no number goes back");
+}
+
+/// Where the issuer has garbled the points, nothing shows that a certificate is good; that it is revoked still counts.
+#[test]
+fn points_that_cannot_be_read_do_not_hide_a_revocation() {
+    let garbled: [fn() -> der::Extension; 3] = [
+        || points(&[]),
+        || points(&[vec![reasons(1, &[1])]]),
+        || {
+            let issuers: Vec<_> = (0..700).map(|n| vec![crl_issuer(&format!("CN={n}"))]).collect();
+            points(&[&[vec![crl_issuer(CA)]][..], &issuers].concat())
+        },
+    ];
+    for extension in garbled {
+        for on_unknown in [OnUnknown::Deny, OnUnknown::Allow] {
+            let mut world = World::rooted();
+            world.policy.on_unknown = on_unknown;
+            world.leaf.set(extension());
+            world.by_ca(CrlDraft::new(CA).lists(LEAF_SERIAL, None));
+            assert_eq!(world.answer().map_err(|(reason, _)| reason).unwrap_err(), Reason::CertRevoked);
+            world.crls.pop();
+            world.by_ca(CrlDraft::new(CA));
+            let outcome = world.answer().map(|_| ()).map_err(|(reason, _)| reason);
+            let want = if on_unknown == OnUnknown::Deny { Err(Reason::RevocationUnknown) } else { Ok(()) };
+            assert_eq!(outcome, want);
+        }
+    }
+}
+
+/// Whoever has a certificate can send others that it has made itself; a CRL is tried by so many of their keys.
+#[test]
+fn namesakes_that_come_along_have_a_budget() {
+    let mut world = World::rooted();
+    let unknown = Key::p256();
+    for n in 20..120 {
+        world.crls.push(CrlDraft::new(CA).with(number(n)).der(&unknown));
+    }
+    world.by_ca(CrlDraft::new(CA));
+    world.answer().map_err(|(_, detail)| detail).unwrap();
+    let namesakes: Vec<_> = (0..9).map(|_| Key::p256()).collect();
+    let namesakes = namesakes.iter().map(|key| Draft::new(CA, ROOT, key).with(ext::key_usage(&[6])).sign(key));
+    world.presented = namesakes.collect();
+    let (_, detail) = world.answer().unwrap_err();
+    assert!(detail.contains("keys to try"), "{detail}");
+}
+
+/// Of many lists by another key of the CA the newest is heard, wherever it stands.
+#[test]
+fn many_lists_of_another_signer_do_not_hide_the_newest() {
+    for scope in [RevocationScope::EndEntity, RevocationScope::ExcludeRoot] {
+        let mut world = World::rooted();
+        world.policy.scope = scope;
+        let signer = Key::ed25519();
+        world.presented = vec![Draft::new(CA, ROOT, &signer).with(ext::key_usage(&[6])).sign(&world.root)];
+        for n in 20..40 {
+            world.crls.push(CrlDraft::new(CA).with(number(n)).der(&signer));
+        }
+        world.answer().map_err(|(_, detail)| detail).unwrap();
+        world.crls.push(CrlDraft::new(CA).lists(LEAF_SERIAL, None).with(number(40)).der(&signer));
+        assert_eq!(world.answer().map_err(|(reason, _)| reason).unwrap_err(), Reason::CertRevoked);
+    }
+}
+
+/// Nor does a client that burns the searches: it gets no answer, rather than that of the lists that were heard.
+#[test]
+fn searches_that_run_out_leave_nothing_good() {
+    let mut world = World::rooted();
+    let signer = Key::ed25519();
+    let genuine = Draft::new(CA, ROOT, &signer).with(ext::key_usage(&[6])).sign(&world.root);
+    world.crls.push(CrlDraft::new(CA).with(number(20)).der(&signer));
+    world.by_ca(CrlDraft::new(CA));
+    let forged = |n: u8| {
+        let mut draft = Draft::new(CA, ROOT, &signer).with(ext::key_usage(&[6]));
+        draft.serial = vec![n];
+        draft.sign(&world.other)
+    };
+    let forged: Vec<_> = (1..10).map(forged).collect();
+    world.presented = [forged, vec![genuine]].concat();
+    assert_eq!(world.answer().map_err(|(reason, _)| reason).unwrap_err(), Reason::RevocationUnknown);
 }

@@ -283,11 +283,11 @@ impl Built {
         let revocation = spec.child("revocation");
         let field = revocation.child("crls").to_string();
         let problem = |message: String| FieldError::new(field.clone(), message);
-        let unsigned = offered.crls().iter().filter(|crl| !crl.is_verified(&signatures)).map(|crl| {
+        let unsigned = offered.unverified(&signatures).map(|crl| {
             problem(format!("{crl} is not signed by an anchor or intermediate of this profile: it hardly counts"))
         });
         let unsigned = unsigned.collect();
-        let (data, refused) = so_far.updated(offered.crls().iter().cloned(), &signatures);
+        let (data, refused) = so_far.updated(offered, &signatures);
         let name = format!("{}/{}", id.namespace, id.name).into();
         Self {
             certificates,

@@ -29,7 +29,12 @@ const SMTP_UTF8_MAILBOX: &[u8] = &[0x2b, 6, 1, 5, 5, 7, 8, 9];
 pub struct NameConstraints {
     permitted: Box<[Subtree]>,
     excluded: Box<[Subtree]>,
+    /// What comparing all subtrees with a short name costs.
+    cost: usize,
 }
+
+/// Octets of a name or subtree beyond which a comparison counts as one more.
+const OCTETS: usize = 32;
 
 /// The base of one subtree.
 #[derive(Clone, Debug)]
@@ -83,7 +88,9 @@ impl NameConstraints {
         if permitted.is_empty() && excluded.is_empty() {
             return Err(DerError::Empty.into());
         }
-        Ok(Self { permitted, excluded })
+        let cost = permitted.iter().chain(excluded.iter()).map(|base| length_cost(base.octets()).saturating_add(1));
+        let cost = cost.fold(0, usize::saturating_add);
+        Ok(Self { permitted, excluded, cost })
     }
 
     /// What names may be in, form by form.
@@ -138,7 +145,8 @@ impl NameConstraints {
         budget: &mut Budget,
     ) -> Result<(), PathError> {
         let of = || constrainer.subject().to_rfc4514();
-        budget.compare(self.permitted.len().saturating_add(self.excluded.len()))?;
+        let subtrees = self.permitted.len().saturating_add(self.excluded.len());
+        budget.compare(subtrees.saturating_mul(length_cost(name.octets())).saturating_add(self.cost))?;
         let unsupported =
             |problem| PathError::ConstraintUnsupported { name: name.to_string(), constrainer: of(), problem };
         let (mut constrained, mut inside) = (false, false);
@@ -180,14 +188,29 @@ enum Constrained<'a> {
     Form(u8),
 }
 
+/// What a name of so many octets adds to each of its comparisons.
+fn length_cost(octets: usize) -> usize {
+    octets.checked_div(OCTETS).unwrap_or(0)
+}
+
 impl Constrained<'_> {
+    /// How long it is.
+    fn octets(self) -> usize {
+        match self {
+            Self::Email(text) | Self::Dns(text) | Self::Uri(text) | Self::UserPrincipalName(text) => text.len(),
+            Self::Directory(name) => name.der().len(),
+            Self::Other(type_id) => type_id.as_bytes().len(),
+            Self::Ip(_) | Self::Form(_) => 0,
+        }
+    }
+
     /// `None`: the subtree is of another form and says nothing about this name.
     fn compare(self, subtree: &Subtree, direction: Direction) -> Option<Comparison> {
         const NO_COMPARISON: Comparison = Comparison::Unsupported("names of this form are not compared");
         match (self, subtree) {
-            (Self::Email(name), Subtree::Email(base)) => Some(names::email(name, base)),
+            (Self::Email(name), Subtree::Email(base)) => Some(names::email(name, base, direction)),
             (Self::Dns(name), Subtree::Dns(base)) => Some(names::dns(name, base, direction)),
-            (Self::Uri(name), Subtree::Uri(base)) => Some(names::uri(name, base)),
+            (Self::Uri(name), Subtree::Uri(base)) => Some(names::uri(name, base, direction)),
             (Self::Directory(name), Subtree::DirectoryName(base)) => {
                 Some(if name.is_within(base) { Comparison::Inside } else { Comparison::Outside })
             }
@@ -223,6 +246,16 @@ impl fmt::Display for Constrained<'_> {
 }
 
 impl Subtree {
+    /// How long it is.
+    fn octets(&self) -> usize {
+        match self {
+            Self::Email(text) | Self::Dns(text) | Self::Uri(text) | Self::UserPrincipalName(text) => text.len(),
+            Self::DirectoryName(name) => name.der().len(),
+            Self::OtherName(type_id) => type_id.as_bytes().len(),
+            Self::Ip { .. } | Self::Unsupported(_) => 0,
+        }
+    }
+
     fn read(reader: &mut Reader<'_>, owner: &Bytes) -> Result<Self, ExtensionProblem> {
         let tlv = reader.any()?;
         Ok(match tlv.tag {

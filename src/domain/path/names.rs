@@ -55,16 +55,23 @@ pub(super) fn dns(name: &str, base: &str, direction: Direction) -> Comparison {
     answer(touches)
 }
 
+/// An empty subtree of mail addresses or URIs. RFC 5280 gives it no meaning: by its words it is the host without a name,
+/// which no name is at, and so OpenSSL reads it; NSS and Go take it for every name. Excluded it holds every name,
+/// permitted none.
+fn empty(direction: Direction) -> Comparison {
+    answer(direction == Direction::Excluded)
+}
+
 /// A mail address: one mailbox, the mailboxes of a host, or those of every host below a domain.
-pub(super) fn email(name: &str, base: &str) -> Comparison {
-    mailbox(name, base, str::eq)
+pub(super) fn email(name: &str, base: &str, direction: Direction) -> Comparison {
+    mailbox(name, base, direction, str::eq)
 }
 
 /// A user principal name. Microsoft, whose form it is, writes subtrees as a host, `@host`, or `.domain`; names compare
 /// without regard to case. Nothing says whether a bare host holds what is below it: it does when excluded only.
 pub(super) fn user_principal_name(name: &str, base: &str, direction: Direction) -> Comparison {
     let host_only = base.strip_prefix('@').unwrap_or(base);
-    match mailbox(name, host_only, str::eq_ignore_ascii_case) {
+    match mailbox(name, host_only, direction, str::eq_ignore_ascii_case) {
         Comparison::Outside if direction == Direction::Excluded && !base.contains('@') && !base.starts_with('.') => {
             let host = name.rsplit_once('@').map_or("", |(_, host)| host);
             answer(is_below_or_at(host, host_only))
@@ -73,13 +80,13 @@ pub(super) fn user_principal_name(name: &str, base: &str, direction: Direction) 
     }
 }
 
-fn mailbox(name: &str, base: &str, same_local: fn(&str, &str) -> bool) -> Comparison {
+fn mailbox(name: &str, base: &str, direction: Direction, same_local: fn(&str, &str) -> bool) -> Comparison {
     // Local parts with a quoted `@` are legal and unused; telling them from forgeries is not worth it.
     let Some((local, host)) = split_mailbox(name) else {
         return Comparison::Unsupported("it is not a mail address");
     };
     if base.is_empty() {
-        return Comparison::Inside;
+        return empty(direction);
     }
     if base.contains('@') {
         return match split_mailbox(base) {
@@ -99,12 +106,12 @@ fn split_mailbox(text: &str) -> Option<(&str, &str)> {
 }
 
 /// A URI, by the host of its authority: one host, or every host below a domain.
-pub(super) fn uri(name: &str, base: &str) -> Comparison {
+pub(super) fn uri(name: &str, base: &str, direction: Direction) -> Comparison {
     // RFC 5280 4.2.1.10: a URI without an authority that has a fully qualified domain name is refused.
     let Some(host) = uri_host(name) else {
         return Comparison::Unsupported("the URI has no host name");
     };
-    if base.is_empty() { Comparison::Inside } else { host_within(host, base) }
+    if base.is_empty() { empty(direction) } else { host_within(host, base) }
 }
 
 /// The host name in a URI's authority; `None` where there is none or it is an address.
@@ -216,7 +223,6 @@ mod tests {
             ("a@sub.example.com", ".example.com", Inside),
             ("a@example.com", ".example.com", Outside),
             ("a@notexample.com", ".example.com", Outside),
-            ("a@example.com", "", Inside),
             ("a@b@example.com", "example.com", MALFORMED),
             ("\"a@b\"@example.com", "example.com", MALFORMED),
             ("example.com", "example.com", MALFORMED),
@@ -224,7 +230,9 @@ mod tests {
             ("a@example.com", "x@y@example.com", MALFORMED),
             ("a@example.com", "*.example.com", MALFORMED),
         ] {
-            assert!(same(email(name, base), want), "{name} in {base}");
+            for direction in [Permitted, Excluded] {
+                assert!(same(email(name, base, direction), want), "{name} in {base}");
+            }
         }
     }
 
@@ -273,8 +281,21 @@ mod tests {
             ("https://host.example/", ".", MALFORMED),
             ("https://host.example/", ".-example", MALFORMED),
         ] {
-            assert!(same(uri(name, base), want), "{name} in {base}");
+            for direction in [Permitted, Excluded] {
+                assert!(same(uri(name, base, direction), want), "{name} in {base}");
+            }
         }
+    }
+
+    #[test]
+    fn an_empty_subtree_permits_nothing_and_excludes_everything() {
+        for (direction, want) in [(Permitted, Outside), (Excluded, Inside)] {
+            assert_eq!(email("a@example.com", "", direction), want);
+            assert_eq!(user_principal_name("a@example.com", "", direction), want);
+            assert_eq!(user_principal_name("a@example.com", "@", direction), want);
+            assert_eq!(uri("https://example.com/", "", direction), want);
+        }
+        assert_eq!(dns("example.com", "", Permitted), Inside, "any labels in front of none");
     }
 
     #[test]

@@ -205,7 +205,7 @@ impl<'a> PublicKey<'a> {
     }
 
     /// About how many microseconds one verification takes on a current core; what budgets count.
-    pub(super) fn cost(&self) -> u32 {
+    pub(in crate::domain) fn cost(&self) -> u32 {
         match self.kind {
             KeyKind::Rsa(..=2048) => 20,
             KeyKind::Rsa(..=4096) => 60,

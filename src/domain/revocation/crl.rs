@@ -269,10 +269,9 @@ impl Crl {
         self.signed.verify(spki, policy)
     }
 
-    /// Whether some key has verified its signature under `policy`. What a laxer profile has made of it does not count: a
-    /// CRL that several profiles name is kept once.
-    pub fn is_verified(&self, policy: &SignaturePolicy) -> bool {
-        self.signed.is_verified(policy)
+    /// Whether the outcome of verifying it by this key is remembered.
+    pub(super) fn has_tried(&self, spki: &[u8], policy: &SignaturePolicy) -> bool {
+        self.signed.has_tried(spki, policy)
     }
 
     /// Whether both CRLs are about the same certificates and reasons: of one issuer and key, with one issuing

@@ -1,6 +1,6 @@
 //! The CRLs of a trust profile, by issuer, and OCSP responses: built when a source changes, read by every request.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use foldhash::fast::RandomState;
 use hashbrown::HashMap;
@@ -17,8 +17,38 @@ use super::ocsp::OcspResponse;
 #[derive(Debug, Default)]
 pub struct RevocationData {
     crls: Vec<Arc<Crl>>,
-    by_issuer: HashMap<Box<[u8]>, Vec<Arc<Crl>>, RandomState>,
+    held: Vec<Arc<Held>>,
+    by_issuer: HashMap<Box<[u8]>, Vec<Arc<Held>>, RandomState>,
     responses: Vec<Arc<OcspResponse>>,
+}
+
+/// A CRL, and whose it has turned out to be here. The CRL itself may be shared with other profiles, whose anchors are
+/// others and prove nothing in this one.
+#[derive(Debug)]
+pub(super) struct Held {
+    crl: Arc<Crl>,
+    /// The DER SubjectPublicKeyInfo of the signer.
+    signer: OnceLock<Box<[u8]>>,
+}
+
+impl Held {
+    fn new(crl: Arc<Crl>) -> Self {
+        Self { crl, signer: OnceLock::new() }
+    }
+
+    pub(super) fn crl(&self) -> &Crl {
+        &self.crl
+    }
+
+    /// Takes down that the key in `spki`, of somebody who may sign the CRL, verifies it.
+    pub(super) fn is_by(&self, spki: &[u8]) {
+        self.signer.get_or_init(|| spki.into());
+    }
+
+    /// Whether a signer is known whose signature counts under `policy`, which may have changed since.
+    fn is_verified(&self, policy: &SignaturePolicy) -> bool {
+        self.signer.get().is_some_and(|spki| self.crl.verify(spki, policy).is_ok())
+    }
 }
 
 /// A CRL that was not taken because its number is lower than that of the one it would replace.
@@ -40,56 +70,78 @@ impl std::fmt::Display for RolledBack {
 impl RevocationData {
     /// The given CRLs.
     pub fn new(crls: impl IntoIterator<Item = Arc<Crl>>) -> Self {
-        let mut data = Self::default();
-        for crl in crls {
-            match data.by_issuer.get_mut(crl.issuer().canonical()) {
-                Some(list) => list.push(Arc::clone(&crl)),
+        Self::of_held(crls.into_iter().map(|crl| Arc::new(Held::new(crl))).collect())
+    }
+
+    fn of_held(held: Vec<Arc<Held>>) -> Self {
+        let crls = held.iter().map(|held| Arc::clone(&held.crl)).collect();
+        let mut data = Self { crls, ..Self::default() };
+        for one in &held {
+            match data.by_issuer.get_mut(one.crl.issuer().canonical()) {
+                Some(list) => list.push(Arc::clone(one)),
                 None => {
-                    data.by_issuer.insert(crl.issuer().canonical().into(), vec![Arc::clone(&crl)]);
+                    data.by_issuer.insert(one.crl.issuer().canonical().into(), vec![Arc::clone(one)]);
                 }
             }
-            data.crls.push(crl);
         }
+        data.held = held;
         data
     }
 
     /// The CRLs that follow on these, with no number going back (RFC 5280 5.2.3: numbers of one scope increase).
     ///
-    /// A CRL of this set whose signature has been verified under `policy` stays when what would replace it, by scope, has
-    /// lower numbers only; newcomers that are not verified under it replace nothing. A scope that nothing is offered for any more is given up:
-    /// the operator has removed it.
-    pub fn updated(
-        &self,
-        crls: impl IntoIterator<Item = Arc<Crl>>,
-        policy: &SignaturePolicy,
-    ) -> (Self, Vec<RolledBack>) {
-        let mut crls: Vec<Arc<Crl>> = crls.into_iter().collect();
+    /// A CRL of this set that has been verified here, and is under `policy`, stays when what would replace it, by scope,
+    /// has lower numbers only; newcomers that are not verified under it replace nothing. A scope that nothing is offered
+    /// for any more is given up: the operator has removed it.
+    pub fn updated(&self, offered: Self, policy: &SignaturePolicy) -> (Self, Vec<RolledBack>) {
+        let mut held: Vec<Arc<Held>> = offered.held.iter().map(|newcomer| self.recognized(newcomer)).collect();
         let mut refused = Vec::new();
-        for kept in self.crls.iter().filter(|crl| crl.is_verified(policy)) {
-            let Some(number) = kept.number() else { continue };
-            let offered =
-                |crl: &&Arc<Crl>| crl.has_scope_of(kept) && crl.base_number().is_some() == kept.base_number().is_some();
-            let is_newer = |crl: &Arc<Crl>| crl.number().is_some_and(|offered| offered >= number);
-            let mut rivals = crls.iter().filter(offered).peekable();
-            if rivals.peek().is_none() || rivals.any(|crl| is_newer(crl) && crl.is_verified(policy)) {
+        for kept in self.held.iter().filter(|held| held.is_verified(policy)) {
+            let Some(number) = kept.crl.number() else { continue };
+            let is_rival = |held: &&Arc<Held>| {
+                held.crl.has_scope_of(&kept.crl) && held.crl.base_number().is_some() == kept.crl.base_number().is_some()
+            };
+            let is_newer = |held: &Arc<Held>| held.crl.number().is_some_and(|offered| offered >= number);
+            let mut rivals = held.iter().filter(is_rival).peekable();
+            if rivals.peek().is_none() || rivals.any(|held| is_newer(held) && held.is_verified(policy)) {
                 continue;
             }
-            let older = crls.iter().filter(offered).filter(|crl| !is_newer(crl));
-            refused.extend(older.map(|crl| RolledBack { kept: Arc::clone(kept), refused: Arc::clone(crl) }));
-            crls.retain(|crl| !offered(&crl) || is_newer(crl));
-            crls.push(Arc::clone(kept));
+            let older = held.iter().filter(is_rival).filter(|held| !is_newer(held));
+            refused
+                .extend(older.map(|older| RolledBack { kept: Arc::clone(&kept.crl), refused: Arc::clone(&older.crl) }));
+            held.retain(|held| !is_rival(&held) || is_newer(held));
+            held.push(Arc::clone(kept));
         }
-        (Self::new(crls).with_responses(self.responses.iter().cloned()), refused)
+        (Self::of_held(held).with_responses(self.responses.iter().cloned()), refused)
+    }
+
+    /// What is known of the same CRL so far, and of the newcomer.
+    fn recognized(&self, newcomer: &Arc<Held>) -> Arc<Held> {
+        let Some(former) = self.held.iter().find(|held| Arc::ptr_eq(&held.crl, &newcomer.crl)) else {
+            return Arc::clone(newcomer);
+        };
+        if let Some(spki) = newcomer.signer.get() {
+            former.is_by(spki);
+        }
+        Arc::clone(former)
     }
 
     /// Verifies each CRL by the certificates that could have signed it, so that requests find the outcome ready.
     pub fn verify_by(&self, certificates: &[Arc<Certificate>], policy: &SignaturePolicy) {
-        for certificate in certificates {
-            for crl in self.of(certificate.subject()) {
+        let may_sign = |certificate: &&Arc<Certificate>| certificate.key_usage().is_none_or(|usage| usage.crl_sign());
+        for certificate in certificates.iter().filter(may_sign) {
+            for held in self.of(certificate.subject()) {
                 // What fails here fails again where it matters, and is reported there.
-                drop(crl.verify(certificate.public_key(), policy));
+                if held.crl.verify(certificate.public_key(), policy).is_ok() {
+                    held.is_by(certificate.public_key());
+                }
             }
         }
+    }
+
+    /// The CRLs that nobody known here has signed, so far and under `policy`.
+    pub fn unverified(&self, policy: &SignaturePolicy) -> impl Iterator<Item = &Arc<Crl>> {
+        self.held.iter().filter(|held| !held.is_verified(policy)).map(|held| &held.crl)
     }
 
     /// Every CRL.
@@ -115,7 +167,7 @@ impl RevocationData {
     }
 
     /// The CRLs that `issuer` made.
-    pub(super) fn of(&self, issuer: &Name) -> &[Arc<Crl>] {
+    pub(super) fn of(&self, issuer: &Name) -> &[Arc<Held>] {
         self.by_issuer.get(issuer.canonical()).map(Vec::as_slice).unwrap_or_default()
     }
 }

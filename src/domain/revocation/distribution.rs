@@ -95,6 +95,15 @@ impl<'a> DistributionPoint<'a> {
         Ok(Self { name, reasons, crl_issuer })
     }
 
+    /// How many names it has; a point without any counts as one.
+    pub(super) fn names(&self) -> usize {
+        let full = match self.name {
+            Some(PointName::Full(content)) => general_names(content).count(),
+            Some(PointName::Relative(_)) | None => 0,
+        };
+        full.saturating_add(general_names(self.crl_issuer.unwrap_or_default()).count()).max(1)
+    }
+
     /// The names of cRLIssuer that are directory names.
     pub(super) fn crl_issuers(&self) -> impl Iterator<Item = Name> + use<'a> {
         general_names(self.crl_issuer.unwrap_or_default()).filter_map(|(tag, content, _)| directory_name(tag, content))

@@ -2,6 +2,7 @@
 //! a profile of which something else was edited, is parsed and verified once.
 //!
 //! What is remembered is a function of the octets alone, so it makes no difference but in time. Nothing is kept alive.
+//! Whose a CRL is depends on the profile, and stands in its data.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError, Weak};

@@ -17,7 +17,13 @@ pub(super) struct Points<'a> {
     pub(super) other_issuers: Vec<Name>,
     /// Whether its own issuer may.
     pub(super) own_issuer: bool,
+    /// Why the extension cannot be read. Then the issuer's own CRLs can say that the certificate is revoked, and nothing
+    /// can say that it is not.
+    pub(super) problem: Option<String>,
 }
+
+/// Names in all points of a certificate that are looked at, for each CRL. Real ones have up to five.
+const MAX_NAMES: usize = 64;
 
 /// The reasons for which a CRL counts.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
@@ -30,15 +36,28 @@ pub(super) struct Covered {
 
 impl<'a> Points<'a> {
     /// Reads cRLDistributionPoints. Without it, the issuer's own CRLs speak (6.3.3, last paragraph).
-    pub(super) fn of(certificate: &'a Certificate) -> Result<Self, DerError> {
-        let Some(extension) = certificate.extension(id::CRL_DISTRIBUTION_POINTS) else {
-            return Ok(Self { certificate, points: None, other_issuers: Vec::new(), own_issuer: true });
-        };
-        let points = distribution::points(extension.value)?;
+    pub(super) fn of(certificate: &'a Certificate) -> Self {
+        let absent = Self { certificate, points: None, other_issuers: Vec::new(), own_issuer: true, problem: None };
+        match certificate.extension(id::CRL_DISTRIBUTION_POINTS) {
+            None => absent,
+            Some(extension) => {
+                Self::read(certificate, extension.value).unwrap_or_else(|error| Self { problem: Some(error), ..absent })
+            }
+        }
+    }
+
+    fn read(certificate: &'a Certificate, value: &'a [u8]) -> Result<Self, String> {
+        let malformed = |error: DerError| error.to_string();
+        let points = distribution::points(value).map_err(malformed)?;
         let mut other_issuers: Vec<Name> = Vec::new();
         let mut own_issuer = false;
+        let mut names = 0_usize;
         for point in points.clone() {
-            let point = point?;
+            let point = point.map_err(malformed)?;
+            names = names.saturating_add(point.names());
+            if names > MAX_NAMES {
+                return Err(format!("more than {MAX_NAMES} names"));
+            }
             if point.crl_issuer.is_none() {
                 own_issuer = true;
             }
@@ -48,7 +67,7 @@ impl<'a> Points<'a> {
                 }
             }
         }
-        Ok(Self { certificate, points: Some(points), other_issuers, own_issuer })
+        Ok(Self { certificate, points: Some(points), other_issuers, own_issuer, problem: None })
     }
 
     /// The reasons for which `crl` speaks about the certificate; none when it does not.

@@ -10,8 +10,9 @@ use aws_lc_rs::digest::Digest;
 
 use crate::domain::path::signature::{self, PublicKey, SignatureError, SignaturePolicy};
 
-/// Keys whose outcome is remembered. One CRL has one signer; keys of the same name come from key roll-over, and from
-/// whoever presents certificates that a CA of the path has issued.
+/// Outcomes that are remembered. One CRL has one signer; keys of the same name come from key roll-over, and from whoever
+/// presents certificates; policies come from the profiles that name the CRL. What is forgotten costs time, no more:
+/// nothing is concluded from an outcome but by whoever has brought the key.
 const MAX_REMEMBERED: usize = 16;
 
 /// A signature and what it is over.
@@ -56,16 +57,26 @@ impl Signed {
             Message::Whole(message) => key.verify(&self.algorithm, message, &self.signature, policy),
         });
         let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
-        if known.len() < MAX_REMEMBERED && !known.iter().any(|k| *k.spki == *spki && k.policy == *policy) {
-            known.push(Known { spki: spki.into(), policy: *policy, outcome: outcome.clone() });
+        if known.iter().any(|k| *k.spki == *spki && k.policy == *policy) {
+            return outcome;
         }
+        if known.len() >= MAX_REMEMBERED {
+            // Keys that fail can be made at will, by whoever presents certificates or writes a profile. They never
+            // displace one that verifies, and one that verifies always finds a place.
+            match known.iter().position(|known| known.outcome.is_err()) {
+                Some(failed) => drop(known.remove(failed)),
+                None if outcome.is_ok() => drop(known.remove(0)),
+                None => return outcome,
+            }
+        }
+        known.push(Known { spki: spki.into(), policy: *policy, outcome: outcome.clone() });
         outcome
     }
 
-    /// Whether any key has verified it so far under `policy`.
-    pub(super) fn is_verified(&self, policy: &SignaturePolicy) -> bool {
+    /// Whether the outcome of this key is remembered.
+    pub(super) fn has_tried(&self, spki: &[u8], policy: &SignaturePolicy) -> bool {
         let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
-        known.iter().any(|known| known.policy == *policy && known.outcome.is_ok())
+        known.iter().any(|known| *known.spki == *spki && known.policy == *policy)
     }
 
     /// Octets kept for the signature.

@@ -12,6 +12,7 @@
 use std::sync::Arc;
 
 use crate::domain::certificate::Certificate;
+use crate::domain::path::signature::PublicKey;
 use crate::domain::path::{self, LeafRule, PathParameters, Rejection, UsageRule};
 use crate::domain::reason::Reason;
 use crate::domain::trace::Trace;
@@ -91,8 +92,13 @@ impl<'a> Check<'a> {
         }
         let pool = self.helpers.pool.named(crl.issuer());
         let presented = self.helpers.presented.iter().filter(|candidate| candidate.subject() == crl.issuer());
-        for candidate in pool.chain(presented) {
+        let candidates = pool.map(|candidate| (candidate, true)).chain(presented.map(|candidate| (candidate, false)));
+        for (candidate, configured) in candidates {
             if path.iter().any(|certificate| certificate.is_same(candidate)) {
+                continue;
+            }
+            if !configured && !self.affords(crl, candidate) {
+                silence = rank(silence, Silence::Signer("too many keys to try".to_owned()));
                 continue;
             }
             let outcome =
@@ -103,6 +109,18 @@ impl<'a> Check<'a> {
             }
         }
         Err(silence)
+    }
+
+    /// Whether one more key that came along may be tried; one that has been is free.
+    fn affords(&self, crl: &Crl, candidate: &Certificate) -> bool {
+        if crl.has_tried(candidate.public_key(), &self.policy.signatures) {
+            return true;
+        }
+        let cost = PublicKey::parse(candidate.public_key()).map_or(0, |key| key.cost());
+        let left = self.tries.get().checked_sub(cost);
+        self.tries.set(left.unwrap_or(0));
+        self.exhausted.set(self.exhausted.get() || left.is_none());
+        left.is_some()
     }
 
     /// Whether the candidate has the name, the right and the key.
@@ -132,14 +150,21 @@ impl<'a> Check<'a> {
         if doubt.is_some_and(|doubt| doubt.holds(signer)) {
             return Ok(Authority::SelfVouched);
         }
-        let issuer = path.get(position.saturating_add(1)).unwrap_or(certificate);
         let is_own = crl.issuer() == certificate.issuer();
-        if is_own && signer.issuer() != issuer.issuer() && signer.issuer() != issuer.subject() {
+        let above = path.get(position.saturating_add(1)..).filter(|above| !above.is_empty());
+        let masters = masters(above.unwrap_or(std::slice::from_ref(certificate)));
+        if is_own && !masters.iter().any(|master| master.subject() == signer.issuer()) {
             return Err(Silence::Signer(format!("it is certified by [{}]", signer.issuer())));
         }
         let doubt = Doubt { certificate, outer: doubt };
-        let left = self.searches.get().checked_sub(1).filter(|_| doubt.depth() <= MAX_DEPTH);
-        self.searches.set(left.ok_or_else(|| Silence::Signer("too many signers to follow".to_owned()))?);
+        if doubt.depth() > MAX_DEPTH {
+            return Err(Silence::Signer("too many signers to follow".to_owned()));
+        }
+        let Some(left) = self.searches.get().checked_sub(1) else {
+            self.exhausted.set(true);
+            return Err(Silence::Signer("too many signers to follow".to_owned()));
+        };
+        self.searches.set(left);
 
         let parameters = PathParameters {
             usage: UsageRule::Unchecked,
@@ -153,6 +178,11 @@ impl<'a> Check<'a> {
                 if !found.anchor().is_same(anchor) {
                     let detail =
                         format!("its path ends at [{}], not at [{}]", found.anchor().subject(), anchor.subject());
+                    return Err(Rejection { reason: Reason::CertUntrusted, detail });
+                }
+                // A name is not enough: whoever is a CA below the anchor can give the names of others.
+                if is_own && !is_certified_by(masters, found.certificates()) {
+                    let detail = format!("it is certified by another [{}]", signer.issuer());
                     return Err(Rejection { reason: Reason::CertUntrusted, detail });
                 }
                 self.is_good(found.certificates(), &doubt, trace)
@@ -178,6 +208,30 @@ impl<'a> Check<'a> {
         }
         Ok(())
     }
+}
+
+/// Who may certify the other keys of a CA, of what is `above` a certificate that it issued: the CA, and whoever
+/// certified it. Each may stand there with more than one key, by certificates that it issued to itself.
+fn masters(above: &[Arc<Certificate>]) -> &[Arc<Certificate>] {
+    let mut ends = above.iter().enumerate().filter(|(_, certificate)| !certificate.is_self_issued());
+    let last = ends.nth(1).map_or(above.len(), |(at, _)| at.saturating_add(1));
+    above.get(..last).unwrap_or_default()
+}
+
+/// Whether one of the masters has certified the first of `path`, by its own key or by one that it issued to itself.
+fn is_certified_by(masters: &[Arc<Certificate>], path: &[Arc<Certificate>]) -> bool {
+    for certificate in path.iter().skip(1) {
+        let same_key = |master: &Arc<Certificate>| {
+            master.subject() == certificate.subject() && master.public_key() == certificate.public_key()
+        };
+        if masters.iter().any(same_key) {
+            return true;
+        }
+        if !certificate.is_self_issued() {
+            return false;
+        }
+    }
+    false
 }
 
 /// The silence that tells more.
