@@ -142,6 +142,51 @@ fn switches() {
     }
 }
 
+/// The DER in a file of PEM, as cases have it.
+fn body(pem: &str) -> Value {
+    json!(pem.lines().filter(|line| !line.starts_with('-')).collect::<String>())
+}
+
+#[test]
+fn weak_cryptography_counts_where_the_case_says_so() {
+    let [sha1_ca, sha1_client, rsa_ca, rsa_client] = [
+        include_str!("data/weak/sha1-ca.pem"),
+        include_str!("data/weak/sha1-client.pem"),
+        include_str!("data/weak/rsa1024-ca.pem"),
+        include_str!("data/weak/rsa1024-client.pem"),
+    ]
+    .map(body);
+    let (good, ..) = case();
+    let sha1 = json!({"trust_anchors": [sha1_ca], "untrusted": [], "leaf": sha1_client});
+    let short = json!({"trust_anchors": [rsa_ca], "untrusted": [], "leaf": rsa_client});
+    for (name, paths, change, ok) in [
+        ("SHA-1", &sha1, json!({}), false),
+        ("SHA-1 allowed", &sha1, json!({"allow_sha1": true}), true),
+        ("SHA-1, short keys allowed", &sha1, json!({"minimum_rsa_bits": 1024}), false),
+        ("RSA-1024", &short, json!({}), false),
+        ("RSA-1024 allowed", &short, json!({"minimum_rsa_bits": 1024}), true),
+        ("RSA-1024, SHA-1 allowed", &short, json!({"allow_sha1": true}), false),
+    ] {
+        let mut case = good.clone();
+        case.as_object_mut().unwrap().extend(paths.as_object().unwrap().clone());
+        case.as_object_mut().unwrap().extend(change.as_object().unwrap().clone());
+        let found = answer(&case);
+        assert_eq!(found.ok, ok, "{name}: {} {}", found.reason, found.detail);
+    }
+    // The leaf's signature comes before what is said about it.
+    let key = Key::p256();
+    let other = Draft::ca("CN=CA", "CN=CA", &key).sign(&key);
+    let response = ResponseDraft::new(by_name(&other), vec![Single::good(&other, &other)]).der(&key);
+    for (issuer, leaf) in [(&rsa_ca, &rsa_client), (&sha1_ca, &sha1_client)] {
+        let case =
+            json!({"id": 1, "response": base64(&response), "issuer": issuer, "leaf": leaf, "time": NOW.as_secs()});
+        assert_eq!(code(&case), "SIGNATURE_INVALID");
+        let mut case = case;
+        case["allow_legacy"] = json!(true);
+        assert_eq!(code(&case), "REVOCATION_UNKNOWN");
+    }
+}
+
 #[test]
 fn ocsp_cases() {
     let (root, key) = (Key::p256(), Key::p256());

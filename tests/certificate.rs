@@ -116,6 +116,7 @@ fn one_thing_wrong_is_enough() {
         ("NUL in a DNS name", |d| d.set(ext::names(&[dns("a\0.example")])), "dNSName: holds a NUL"),
         ("Latin-1 in a DNS name", |d| d.set(ext::names(&[implicit(2, [0xe9])])), "IA5String is not ASCII"),
         ("blank in a DNS name", |d| d.set(ext::names(&[dns("a b")])), "holds a blank"),
+        ("blank in a URI", |d| d.set(ext::names(&[uri("http://a.example/ b")])), "holds a blank"),
         ("empty DNS name", |d| d.set(ext::names(&[dns("")])), "is empty"),
         ("NUL in a UPN", |d| d.set(ext::names(&[upn("a\0@b")])), "userPrincipalName: holds a NUL"),
         ("address range as a name", |d| d.set(ext::names(&[ip(&[192, 0, 2, 0, 255, 255, 255, 0])])), "of 8 octets"),
@@ -127,6 +128,22 @@ fn one_thing_wrong_is_enough() {
         ("empty purposes", |d| d.set(ext::purposes(&[])), "2.5.29.37: a list"),
         ("path length without cA", |d| d.set(constraints(seq(&[int(1)]))), "path length without cA"),
         ("negative path length", |d| d.set(constraints(seq(&[yes(), tlv(2, [0xff])]))), "2.5.29.19: INTEGER is neg"),
+        ("path length of -128", |d| d.set(constraints(seq(&[yes(), tlv(2, [0x80])]))), "2.5.29.19: INTEGER is neg"),
+        ("padded path length", |d| d.set(constraints(seq(&[yes(), tlv(2, [0, 1])]))), "2.5.29.19: INTEGER is empty or"),
+        ("empty path length", |d| d.set(constraints(seq(&[yes(), tlv(2, [])]))), "2.5.29.19: INTEGER is empty or"),
+        ("padded inhibitAnyPolicy", |d| d.set(inhibit(tlv(2, [0, 0x7f]))), "2.5.29.54: INTEGER is empty or"),
+        ("negative inhibitAnyPolicy", |d| d.set(inhibit(tlv(2, [0x80]))), "2.5.29.54: INTEGER is neg"),
+        ("padded policy constraint", |d| d.set(policy_constraint(&[0, 0x7f])), "2.5.29.36: INTEGER is empty or"),
+        ("empty policy constraint", |d| d.set(policy_constraint(&[])), "2.5.29.36: INTEGER is empty or"),
+        ("negative policy constraint", |d| d.set(policy_constraint(&[0x80])), "2.5.29.36: INTEGER is neg"),
+        ("distribution points not a sequence", |d| d.set(ext::any("2.5.29.31", false, int(1))), "2.5.29.31: tag 0x02"),
+        ("freshest CRL not a sequence", |d| d.set(ext::any("2.5.29.46", false, int(1))), "2.5.29.46: tag 0x02"),
+        ("issuer's names not a sequence", |d| d.set(ext::any("2.5.29.18", false, int(1))), "2.5.29.18: tag 0x02"),
+        ("access not a sequence", |d| d.set(ext::any(AUTHORITY_INFO, false, int(1))), "5.5.7.1.1: tag 0x02"),
+        ("subject's access not a sequence", |d| d.set(ext::any(SUBJECT_INFO, false, int(1))), "5.5.7.1.11: tag 0x02"),
+        ("more policies than are read", |d| d.set(policies(4097)), "2.5.29.32: "),
+        ("more mappings than are read", |d| d.set(mappings(4097)), "2.5.29.33: "),
+        ("more purposes than are read", |d| d.set(purposes(4097)), "2.5.29.37: "),
         ("cA of 1", |d| d.set(constraints(seq(&[tlv(1, [1])]))), "2.5.29.19: BOOLEAN"),
         ("subtrees absent", |d| d.set(ext::constraints(&[], &[])), "2.5.29.30: a list"),
         (
@@ -186,6 +203,34 @@ fn constraints(value: Vec<u8>) -> support::Extension {
     ext::any(ext::BASIC_CONSTRAINTS, true, value)
 }
 
+const AUTHORITY_INFO: &str = "1.3.6.1.5.5.7.1.1";
+const SUBJECT_INFO: &str = "1.3.6.1.5.5.7.1.11";
+
+fn inhibit(value: Vec<u8>) -> support::Extension {
+    ext::any(ext::INHIBIT_ANY_POLICY, true, value)
+}
+
+/// requireExplicitPolicy of these octets.
+fn policy_constraint(octets: &[u8]) -> support::Extension {
+    ext::any("2.5.29.36", true, seq(&[implicit(0, octets)]))
+}
+
+fn oids(count: usize) -> Vec<String> {
+    (0..count).map(|n| format!("1.2.3.{n}")).collect()
+}
+
+fn policies(count: usize) -> support::Extension {
+    ext::policies(&oids(count).iter().map(String::as_str).collect::<Vec<_>>())
+}
+
+fn purposes(count: usize) -> support::Extension {
+    ext::purposes(&oids(count).iter().map(String::as_str).collect::<Vec<_>>())
+}
+
+fn mappings(count: usize) -> support::Extension {
+    ext::mappings(&oids(count).iter().map(|policy| (policy.as_str(), "1.2.4")).collect::<Vec<_>>())
+}
+
 fn subtree(parts: &[Vec<u8>]) -> support::Extension {
     ext::any(ext::NAME_CONSTRAINTS, true, seq(&[context(0, seq(parts))]))
 }
@@ -206,12 +251,65 @@ fn tolerated_on_purpose() {
         ("unique identifiers", |d| d.unique_ids = [implicit(1, [0, 1]), implicit(2, [0, 1])].concat(), ""),
         ("unknown critical extension", |d| d.set(ext::any("1.2.3.4", true, vec![])), ""),
         ("keyUsage with trailing zero bits", |d| d.set(ext::any(ext::KEY_USAGE, true, bits(&[0x80, 0]))), ""),
+        ("dates of one second", |d| d.valid(NOW, NOW), ""),
+        ("as many policies as are read", |d| d.set(policies(4096)), ""),
+        ("as many mappings as are read", |d| d.set(mappings(4096)), ""),
+        ("as many purposes as are read", |d| d.set(purposes(4096)), ""),
+        ("blank in a mailbox", |d| d.set(ext::names(&[email("\"a b\"@c.example")])), ""),
         ("huge path length", |d| d.set(constraints(seq(&[yes(), tlv(2, [0x7f; 9])]))), ""),
     ];
     for (row, change, _) in rows {
         let mut draft = draft(&key);
         change(&mut draft);
         assert!(Certificate::from_der(draft.der(&key)).is_ok(), "{row}");
+    }
+}
+
+#[test]
+fn numbers_of_certificates() {
+    let key = Key::p256();
+    let read = |change: &dyn Fn(&mut Draft)| {
+        let mut draft = draft(&key);
+        change(&mut draft);
+        Certificate::from_der(draft.der(&key)).unwrap()
+    };
+    for (octets, want) in [
+        (&[0][..], 0),
+        (&[0x7f], 127),
+        (&[0, 0x80], 128),
+        (&[0x7f, 0xff, 0xff, 0xff], 0x7fff_ffff),
+        (&[0, 0xff, 0xff, 0xff, 0xff], u32::MAX),
+        (&[1, 0, 0, 0, 0], u32::MAX),
+        (&[1, 0, 0, 0, 0, 1], u32::MAX),
+    ] {
+        let length = read(&|d| d.set(constraints(seq(&[yes(), tlv(2, octets)]))));
+        assert_eq!(length.basic_constraints().unwrap().path_len, Some(want), "{octets:02x?}");
+        let any = read(&|d| d.set(inhibit(tlv(2, octets))));
+        assert_eq!(any.inhibit_any_policy(), Some(want), "{octets:02x?}");
+        let explicit = read(&|d| d.set(policy_constraint(octets))).policy_constraints().unwrap();
+        let found = (explicit.require_explicit_policy, explicit.inhibit_policy_mapping);
+        assert_eq!(found, (Some(want), None), "{octets:02x?}");
+    }
+}
+
+/// What may be critical: extensions that path validation or revocation processes, and no others.
+#[test]
+fn critical_extensions_that_are_known() {
+    let key = Key::p256();
+    for (oid, known) in [
+        ("2.5.29.31", true),
+        ("2.5.29.46", true),
+        ("2.5.29.18", true),
+        (AUTHORITY_INFO, false),
+        (SUBJECT_INFO, false),
+        ("1.2.3.4", false),
+    ] {
+        for critical in [true, false] {
+            let draft = draft(&key).with(ext::any(oid, critical, seq(&[])));
+            let found = Certificate::from_der(draft.der(&key)).unwrap().unknown_critical_extension();
+            let want = (critical && !known).then(|| oid.to_owned());
+            assert_eq!(found.map(|oid| oid.to_string()), want, "{oid} {critical}");
+        }
     }
 }
 
@@ -242,6 +340,7 @@ fn encodings_that_are_ber_only_are_refused() {
         let outcome = Certificate::from_der(der);
         assert!(matches!(outcome, Err(CertificateError::Der { .. })), "{row}: {outcome:?}");
     }
+    assert!(matches!(Certificate::from_der(vec![0; 1 << 20]), Err(CertificateError::Der { .. })));
     assert!(matches!(Certificate::from_der(vec![0; (1 << 20) + 1]), Err(CertificateError::TooLong { .. })));
 }
 

@@ -9,6 +9,7 @@ use aws_lc_rs::signature as lc;
 use certgate::domain::der::tag;
 use certgate::domain::name::Name;
 use certgate::domain::path::SignaturePolicy;
+use certgate::domain::revocation::crl::CrlError;
 use certgate::domain::revocation::{Crl, CrlReason};
 
 use der::{Key, NOW, context, implicit, int, name, oid, seq, tlv, uri};
@@ -158,6 +159,28 @@ fn malformed_lists_are_refused() {
             "2.5.29.21 appears twice",
         ),
         (
+            "critical FALSE written out",
+            Box::new(|d| {
+                let (dotted, _, value) = number(10);
+                d.extensions.clear();
+                let extension = seq(&[oid(&dotted), tlv(tag::BOOLEAN, [0]), tlv(tag::OCTET_STRING, value)]);
+                d.trailer = context(0, seq(&[extension]));
+            }),
+            "BOOLEAN",
+        ),
+        (
+            "reason without octets",
+            Box::new(|d| d.entries.push(entry(&[7], &[(id::REASON_CODE.to_owned(), false, tlv(tag::ENUMERATED, []))]))),
+            "reasonCode",
+        ),
+        (
+            "reason of two octets",
+            Box::new(|d| {
+                d.entries.push(entry(&[7], &[(id::REASON_CODE.to_owned(), false, tlv(tag::ENUMERATED, [0, 1]))]));
+            }),
+            "reason code 255",
+        ),
+        (
             "certificate issuer in a direct list",
             Box::new(|d| d.entries.push(entry(&[7], &[certificate_issuer(CA)]))),
             "not indirect",
@@ -272,4 +295,31 @@ proptest::proptest! {
         }
         drop(Crl::from_der(der));
     }
+}
+
+#[test]
+fn numbers_are_shown_as_cas_count() {
+    let key = Key::ed25519();
+    for (octets, want) in [
+        (vec![0], "0".to_owned()),
+        (vec![1, 2], "258".to_owned()),
+        (vec![0, 0xff], "255".to_owned()),
+        ([&[0][..], &[0xff; 16]].concat(), u128::MAX.to_string()),
+        ([&[1][..], &[0; 16]].concat(), format!("0x01{}", "00".repeat(16))),
+        (vec![0x7f; 20], format!("0x{}", "7f".repeat(20))),
+    ] {
+        let draft = CrlDraft::new(CA).with((id::CRL_NUMBER.to_owned(), false, tlv(tag::INTEGER, &octets)));
+        assert_eq!(parse(&draft, &key).unwrap().number().unwrap().to_string(), want);
+    }
+}
+
+#[test]
+fn lists_have_a_size() {
+    let key = Key::ed25519();
+    let list = parse(&CrlDraft::new(CA), &key).unwrap();
+    assert!(list.is_empty() && list.len() == 0);
+    let list = parse(&CrlDraft::new(CA).lists(&[7], None), &key).unwrap();
+    assert!(!list.is_empty() && list.len() == 1);
+    assert!(matches!(Crl::from_der(vec![0; 256 << 20]), Err(CrlError::Der { .. })));
+    assert!(matches!(Crl::from_der(vec![0; (256 << 20) + 1]), Err(CrlError::TooLong(_))));
 }

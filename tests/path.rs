@@ -17,7 +17,9 @@ use aws_lc_rs::signature as lc;
 use certgate::domain::certificate::Certificate;
 use certgate::domain::der::{self, Reader, tag};
 use certgate::domain::path::signature::Sha1;
-use certgate::domain::path::{KeyPurpose, LeafRule, RolloverRule, SignatureError, SignaturePolicy, UsageRule};
+use certgate::domain::path::{
+    KeyPurpose, LeafRule, RolloverRule, SignatureAlgorithm, SignatureError, SignaturePolicy, UsageRule,
+};
 use certgate::domain::reason::Reason;
 use certgate::domain::trace::NoTrace;
 use certgate::domain::trust::{TrustParameters, TrustProfile};
@@ -258,6 +260,80 @@ fn algorithms_of_other_keys_are_told_from_unknown_ones() {
     assert!(matches!(verify("1.3.101.112"), Err(SignatureError::KeyMismatch { .. })));
     assert!(matches!(verify("1.2.840.10045.4.3.2"), Err(SignatureError::KeyMismatch { .. })));
     assert!(matches!(verify("1.2.3"), Err(SignatureError::UnsupportedAlgorithm(_))));
+}
+
+/// Each algorithm counts where it is listed, and nowhere else; what is tried here reaches the arithmetic and fails there.
+#[test]
+fn algorithms_are_those_that_are_listed() {
+    use SignatureAlgorithm as Name;
+    let pkcs1 = |last: u8| seq(&[oid(&format!("1.2.840.113549.1.1.{last}")), tlv(tag::NULL, [])]);
+    let ecdsa = |dotted: &str| seq(&[oid(dotted)]);
+    let pss = |hash: &str, salt| pss_algorithm(MGF1, hash, hash, salt);
+    let algorithm = |name| match name {
+        Name::RsaPkcs1Sha1 => pkcs1(5),
+        Name::RsaPkcs1Sha256 => pkcs1(11),
+        Name::RsaPkcs1Sha384 => pkcs1(12),
+        Name::RsaPkcs1Sha512 => pkcs1(13),
+        Name::RsaPssSha256 => pss("2.16.840.1.101.3.4.2.1", 32),
+        Name::RsaPssSha384 => pss("2.16.840.1.101.3.4.2.2", 48),
+        Name::RsaPssSha512 => pss("2.16.840.1.101.3.4.2.3", 64),
+        Name::EcdsaSha1 => ecdsa("1.2.840.10045.4.1"),
+        Name::EcdsaSha256 => ecdsa("1.2.840.10045.4.3.2"),
+        Name::EcdsaSha384 => ecdsa("1.2.840.10045.4.3.3"),
+        Name::EcdsaSha512 => ecdsa("1.2.840.10045.4.3.4"),
+        Name::Ed25519 => ecdsa("1.3.101.112"),
+    };
+    let (rsa, p256, ed25519) = (Key::rsa().spki(), Key::p256().spki(), Key::ed25519().spki());
+    for name in SignatureAlgorithm::ALL {
+        let spki = match algorithm(name) {
+            ed if ed == algorithm(Name::Ed25519) => &ed25519,
+            _ if name.name().starts_with("Rsa") => &rsa,
+            _ => &p256,
+        };
+        let verify = |algorithms: &mut dyn Iterator<Item = SignatureAlgorithm>| {
+            let policy =
+                SignaturePolicy { sha1: Sha1::Allowed, algorithms: algorithms.collect(), ..Default::default() };
+            certgate::domain::path::signature::verify(spki, &algorithm(name), b"m", &[0; 256], &policy).unwrap_err()
+        };
+        let alone = verify(&mut [name].into_iter());
+        assert!(matches!(alone, SignatureError::Invalid(_)), "{name}: {alone}");
+        let others = verify(&mut SignatureAlgorithm::ALL.into_iter().filter(|other| *other != name));
+        assert_eq!(others, SignatureError::NotAllowed(name));
+    }
+}
+
+#[test]
+fn a_lowered_bar_is_named() {
+    let named = |minimum_rsa_bits, sha1| {
+        SignaturePolicy { minimum_rsa_bits, sha1, ..Default::default() }.weakness().unwrap_or_default()
+    };
+    assert_eq!(SignaturePolicy::default().weakness(), None);
+    assert_eq!(named(2048, Sha1::Refused), "");
+    assert_eq!(named(4096, Sha1::Refused), "");
+    assert_eq!(named(2047, Sha1::Refused), "RSA keys from 2047 bits");
+    assert_eq!(named(2048, Sha1::Allowed), "SHA-1 signatures");
+    assert_eq!(named(1024, Sha1::Allowed), "SHA-1 signatures and RSA keys from 1024 bits");
+}
+
+/// aws-lc verifies SHA-384 and PSS with long keys only, whatever the policy says.
+#[test]
+fn short_keys_count_with_some_algorithms() {
+    let policy = SignaturePolicy { minimum_rsa_bits: 1024, ..Default::default() };
+    let verify = |bits, algorithm: &[u8]| {
+        let spki = chain::rsa_spki(bits);
+        certgate::domain::path::signature::verify(&spki, algorithm, b"m", &[0; 128], &policy).unwrap_err().to_string()
+    };
+    let sha384 = seq(&[oid("1.2.840.113549.1.1.12"), tlv(tag::NULL, [])]);
+    let pss = pss_algorithm(MGF1, "2.16.840.1.101.3.4.2.1", "2.16.840.1.101.3.4.2.1", 32);
+    for algorithm in [&sha384, &pss] {
+        for bits in [1024, 2040] {
+            let error = verify(bits, algorithm);
+            assert!(error.contains("below the minimum of 2048 bits"), "{error}");
+        }
+        assert!(verify(2048, algorithm).contains("does not verify"));
+    }
+    let sha256 = seq(&[oid("1.2.840.113549.1.1.11"), tlv(tag::NULL, [])]);
+    assert!(verify(1024, &sha256).contains("does not verify"));
 }
 
 #[test]

@@ -451,3 +451,19 @@ fn hostile_policy_mappings_do_not_explode() {
     let path = find(&leaf, &presented, &[&root]).unwrap();
     assert_eq!(path.policies().policies.len(), 60);
 }
+
+#[test]
+fn equal_certificates_are_kept_once() {
+    let key = Key::ed25519();
+    let make = |name: &str| Draft::ca(name, name, &key).sign(&key);
+    let (a, b) = (make("CN=a"), make("CN=b"));
+    for count in 1..4 {
+        let copies = || (0..count).flat_map(|_| [Arc::clone(&a), Arc::clone(&b)]);
+        let pool = Pool::new(copies(), copies());
+        assert_eq!(pool.anchors().len(), 2, "{count} of each");
+        assert!(pool.anchors()[0].is_same(&a) && pool.anchors()[1].is_same(&b), "in their order");
+        assert!(pool.named(a.subject()).all(|found| found.is_same(&a)) && pool.named(a.subject()).count() > 0);
+    }
+    let pool = Pool::new([Arc::clone(&a), Arc::clone(&a)], []);
+    assert_eq!(pool.anchors().len(), 1);
+}

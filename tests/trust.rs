@@ -37,6 +37,7 @@ fn lists_narrow_and_veto() {
         ("trust list names the root", TrustParameters { trust_list: Some(set(&[&root])), ..base() }, Ok(())),
         ("trust list names the intermediate", TrustParameters { trust_list: Some(set(&[&ica])), ..base() }, Ok(())),
         ("trust list names the leaf", TrustParameters { trust_list: Some(set(&[&leaf])), ..base() }, Err(Reason::IssuerNotInTrustList)),
+        ("others disallowed", TrustParameters { disallowed: set(&[&Chain::new().signed()[0]]), ..base() }, Ok(())),
         ("leaf disallowed", TrustParameters { disallowed: set(&[&leaf]), ..base() }, Err(Reason::CertDisallowed)),
         ("intermediate disallowed", TrustParameters { disallowed: set(&[&ica]), ..base() }, Err(Reason::CertDisallowed)),
         ("root disallowed", TrustParameters { disallowed: set(&[&root]), ..base() }, Err(Reason::CertDisallowed)),
@@ -88,10 +89,36 @@ fn what_was_verified_is_told() {
     assert!(Arc::ptr_eq(verified.leaf(), &leaf) && Arc::ptr_eq(verified.issuer().unwrap(), &ica));
     assert_eq!((verified.believed(), verified.valid_until()), (Believed::Chain, NOW.plus(10)));
     assert_eq!(verified.policies().policies, ["1.2.3".parse::<Oid>().unwrap()]);
-    let last = recorder.steps().last().unwrap();
-    assert_eq!(last.verdict, Verdict::Pass);
+    let [.., pass, note] = recorder.steps() else { panic!("too few steps") };
+    assert_eq!((pass.verdict, note.verdict), (Verdict::Pass, Verdict::Note));
+    assert!(note.detail.contains("valid for certificate policies 1.2.3"), "{}", note.detail);
     let sooner = profile.verify_with(&leaf, &presented, NOW, &mut NoTrace, |_, _| Ok(Some(NOW.plus(3)))).unwrap();
     assert_eq!(sooner.valid_until(), NOW.plus(3));
+}
+
+#[test]
+fn the_policies_that_a_path_is_valid_for() {
+    for (listed, names) in [
+        (&["1.2.3", "1.2.4"][..], &["1.2.3", "1.2.4"][..]),
+        (&[ext::ANY_POLICY], &["anyPolicy"]),
+        (&["1.2.3", ext::ANY_POLICY], &["1.2.3", "anyPolicy"]),
+        (&[], &[]),
+    ] {
+        let mut chain = Chain::new();
+        if !listed.is_empty() {
+            chain.ica.set(ext::policies(listed));
+            chain.leaf.set(ext::policies(listed));
+        }
+        let [leaf, ica, root] = chain.signed();
+        let profile = TrustProfile::new(TrustParameters { anchors: vec![root], ..TrustParameters::default() });
+        let mut recorder = Recorder::default();
+        let verified = profile.verify(&leaf, &[ica], NOW, &mut recorder).unwrap();
+        assert_eq!(verified.policies().names(), names);
+        assert_eq!(verified.policies().is_empty(), names.is_empty());
+        let last = recorder.steps().last().unwrap();
+        assert_eq!(last.verdict == Verdict::Note, !names.is_empty(), "{last:?}");
+        assert_eq!(verified.into_policies().names(), names);
+    }
 }
 
 #[test]
@@ -141,6 +168,7 @@ fn odd_anchors_are_pointed_out() {
         lint_anchor(&draft.sign(&key), NOW, &requirements).join("; ")
     };
     assert_eq!(lint(|_| ()), "");
+    assert_eq!(lint(|d| d.valid(NOW, NOW)), "", "both dates are within");
     for (change, want) in [
         ((|d| d.valid(NOW.minus(2), NOW.minus(1))) as fn(&mut Draft), "expired at"),
         (|d| d.valid(NOW.plus(1), NOW.plus(2)), "not valid before"),

@@ -265,7 +265,7 @@ pub fn check(bytes: &[u8]) -> Result<(), DerError> {
             Some(end) => *end,
             None => bytes.len(),
         };
-        if at == limit && (depth > 0 || at > 0) {
+        if at == limit && at > 0 {
             match depth.checked_sub(1) {
                 Some(outer) => depth = outer,
                 None => return Ok(()),

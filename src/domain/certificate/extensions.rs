@@ -260,12 +260,11 @@ fn basic_constraints(value: &[u8]) -> Result<BasicConstraints, ExtensionProblem>
     Ok(BasicConstraints { is_ca, path_len })
 }
 
-/// A number of certificates: not negative; beyond 32 bits it is as good as none.
+/// The content of a number of certificates: an INTEGER that is not negative; beyond 32 bits it is as good as none.
 fn skip_certs(content: &[u8]) -> Result<u32, DerError> {
-    match content.first() {
-        Some(first) if *first < 0x80 && content.len() > 5 => Ok(u32::MAX),
-        Some(first) if *first < 0x80 => Ok(der::small_unsigned(content).unwrap_or(u32::MAX)),
-        _ => Err(DerError::IntegerRange),
+    match der::small_unsigned(content) {
+        Err(DerError::IntegerRange) if content.first().is_some_and(|first| *first < 0x80) => Ok(u32::MAX),
+        number => number,
     }
 }
 
@@ -336,21 +335,12 @@ fn policy_mappings(value: &[u8]) -> Result<Box<[(Oid, Oid)]>, ExtensionProblem> 
 fn policy_constraints(value: &[u8]) -> Result<PolicyConstraints, ExtensionProblem> {
     let mut reader = Reader::new(der::exactly(value, tag::SEQUENCE)?.content);
     let mut number = |n: u8| -> Result<Option<u32>, DerError> {
-        reader.optional(tag::context(n))?.map(|tlv| integer(tlv.content).and_then(skip_certs)).transpose()
+        reader.optional(tag::context(n))?.map(|tlv| skip_certs(tlv.content)).transpose()
     };
     let out = PolicyConstraints { require_explicit_policy: number(0)?, inhibit_policy_mapping: number(1)? };
     reader.finish()?;
     // RFC 5280 4.2.1.11: not an empty sequence.
     if out == PolicyConstraints::default() { Err(DerError::Empty.into()) } else { Ok(out) }
-}
-
-/// Checks the content octets of an implicitly tagged INTEGER.
-fn integer(content: &[u8]) -> Result<&[u8], DerError> {
-    match content {
-        [] => Err(DerError::BadInteger),
-        [0x00, second, ..] if *second < 0x80 => Err(DerError::BadInteger),
-        _ => Ok(content),
-    }
 }
 
 fn bounded(count: usize) -> Result<(), ExtensionProblem> {

@@ -188,7 +188,6 @@ impl Parser<'_> {
             self.next();
             match c {
                 '"' | ';' | '<' | '>' => return Err(self.error(format!("{c:?} must be escaped by a backslash"))),
-                '\0' => return Err(self.error("NUL in a value")),
                 '\\' => {
                     self.escape(&mut octets)?;
                     kept = octets.len();

@@ -49,6 +49,12 @@ fn names_equal_by_rfc_5280_7_1() {
         assert_ne!(plain, other.unwrap(), "{row}");
     }
     assert_eq!(cn(tag::UTF8_STRING, "É".as_bytes()), cn(tag::TELETEX_STRING, b"\xe9"));
+    let text = |text: &str| cn(tag::UTF8_STRING, text.as_bytes()).unwrap();
+    for same in ["  Ü  b ", "\u{a0}ü\u{2003}\tB\u{3000}"] {
+        assert_eq!(text(same), text("Ü b"), "{same:?}");
+    }
+    assert_ne!(text("Üb"), text("Ü b"));
+    assert_eq!(text(" \u{a0} "), text(""));
 }
 
 #[test]
@@ -89,6 +95,27 @@ fn structure_counts() {
     assert!(!long.is_within(&name(&[&[b]]).unwrap()));
     assert!(!name(&[&[a]]).unwrap().is_within(&long));
     assert!(!name(&[&[("O", tag::UTF8_STRING, b"ab")]]).unwrap().is_within(&name(&[&[a]]).unwrap()));
+}
+
+#[test]
+fn values_that_are_no_strings_count_octet_by_octet() {
+    let a = cn(tag::OCTET_STRING, b"a").unwrap();
+    assert_eq!(a, cn(tag::OCTET_STRING, b"a").unwrap());
+    assert_ne!(a, cn(tag::OCTET_STRING, b"A").unwrap());
+    assert_ne!(a, cn(tag::OCTET_STRING, b"b").unwrap());
+    assert_ne!(a, cn(tag::INTEGER, b"a").unwrap());
+    assert_ne!(a, cn(tag::OCTET_STRING, b"").unwrap());
+    assert_ne!(a, name(&[]).unwrap());
+    assert!(!a.is_within(&cn(tag::OCTET_STRING, b"b").unwrap()));
+}
+
+#[test]
+fn a_name_has_a_bounded_number_of_attributes() {
+    let a: (&str, u8, &[u8]) = ("O", tag::UTF8_STRING, b"a");
+    let (most, more) = (vec![a; MAX_ATTRIBUTES], vec![a; MAX_ATTRIBUTES + 1]);
+    assert!(name(&[&most]).is_ok() && name(&most.chunks(1).collect::<Vec<_>>()).is_ok());
+    assert!(matches!(name(&[&more]), Err(NameError::TooManyAttributes)));
+    assert!(matches!(name(&more.chunks(1).collect::<Vec<_>>()), Err(NameError::TooManyAttributes)));
 }
 
 #[test]
@@ -142,6 +169,7 @@ fn prints_rfc_4514() {
         ("CN=\\ a\\,b\\+c\\;d\\<e\\>f\\\\g\\\"h\\ ", cn(utf8, b" a,b+c;d<e>f\\g\"h ")),
         (r"CN=\#a#\C3\A9\0A", cn(utf8, "#a#é\n".as_bytes())),
         (r"CN=\E2\80\AE", cn(utf8, "\u{202e}".as_bytes())),
+        ("CN=a  b", cn(utf8, b"a  b")),
         ("CN=#040161", cn(tag::OCTET_STRING, b"a")),
         ("1.2.3.4=#0c0161", name(&[&[("1.2.3.4", utf8, b"a")]])),
         ("emailAddress=a@b", name(&[&[("E", tag::IA5_STRING, b"a@b")]])),
@@ -187,9 +215,19 @@ fn parses_what_operators_write() {
         "=a",
         "CN=a++O=b",
         "CN=#0c0100",
+        "CN\u{a0}=a",
+        "\tCN=a",
+        "C,N=a",
     ] {
         assert!(Name::parse_rfc4514(text).is_err(), "{text}");
     }
+}
+
+#[test]
+fn text_has_a_greatest_length() {
+    let text = |length: usize| Name::parse_rfc4514(&format!("CN={}", "a".repeat(length - 3)));
+    assert!(text(64 * 1024).is_ok());
+    assert!(text(64 * 1024 + 1).unwrap_err().to_string().contains("longer than 65536 octets"));
 }
 
 #[test]
@@ -201,6 +239,9 @@ fn values_come_from_every_rdn() {
     assert_eq!(name.values(&"OU".parse().unwrap()).collect::<Vec<_>>(), ["a", "b"]);
     assert_eq!(name.values(&"2.5.4.3".parse().unwrap()).collect::<Vec<_>>(), ["x"]);
     assert_eq!(name.values(&"L".parse().unwrap()).count(), 0);
+    let all: Vec<_> = name.attributes().map(|(ty, text)| (ty.to_string(), text)).collect();
+    let [ou, cn] = ["OU", "CN"].map(str::to_owned);
+    assert_eq!(all, [(ou.clone(), Some("a")), (cn, Some("x")), (ou.clone(), Some("b")), (ou, None)]);
 }
 
 proptest::proptest! {

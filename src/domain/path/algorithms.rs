@@ -111,6 +111,9 @@ mod tests {
             let held: Vec<_> = SignatureAlgorithm::ALL.into_iter().filter(|other| set.contains(*other)).collect();
             assert_eq!(held, [one]);
             assert!(SignatureAlgorithms::ALL.contains(one));
+            assert_eq!([one, one].into_iter().collect::<SignatureAlgorithms>(), set, "named twice");
+            assert_eq!((format!("{one}"), format!("{set:?}")), (one.name().to_owned(), format!("{{{one:?}}}")));
+            assert_eq!(format!("{one:?}"), one.name());
         }
     }
 }

@@ -256,8 +256,10 @@ impl<'a> PublicKey<'a> {
         let oid = reader.oid().map_err(SignatureError::Key)?;
         let found = self.algorithm(oid, reader.rest(), policy)?;
         match named(oid, reader.rest()) {
-            Some(name) if !policy.algorithms.contains(name) => Err(SignatureError::NotAllowed(name)),
-            _ => Ok(found),
+            Some(name) if policy.algorithms.contains(name) => Ok(found),
+            Some(name) => Err(SignatureError::NotAllowed(name)),
+            // An algorithm without a name is on no list.
+            None => Err(SignatureError::UnsupportedAlgorithm(Oid::from_content(oid))),
         }
     }
 

@@ -272,11 +272,6 @@ impl IssuingDistributionPoint {
         self.indirect
     }
 
-    /// Whether the CRL is bound to a distribution point by name.
-    pub fn has_names(&self) -> bool {
-        self.names.is_some()
-    }
-
     /// 6.3.3 (b) (2) (i): one of the CRL's names is one of the point's, or of its cRLIssuer where the point has no
     /// name; `issuer` is whom a relative name is relative to. A CRL without names is at every point.
     pub(super) fn is_at(&self, point: &DistributionPoint<'_>, issuer: &Name) -> bool {

@@ -39,9 +39,14 @@ mod tests {
         let other = Bytes::from_static(include_bytes!("../../../fuzz/seeds/crl/two_lists_2"));
         let first = parse_once(der.clone()).unwrap();
         assert!(Arc::ptr_eq(&first, &parse_once(Bytes::copy_from_slice(&der)).unwrap()));
-        assert!(!Arc::ptr_eq(&first, &parse_once(other).unwrap()));
+        let second = parse_once(other.clone()).unwrap();
+        assert!(!Arc::ptr_eq(&first, &second));
+        assert!(Arc::ptr_eq(&first, &parse_once(der.clone()).unwrap()), "the one before is still known");
         let gone = Arc::downgrade(&first);
         drop(first);
         assert!(gone.upgrade().is_none(), "it is not kept alive");
+        drop(second);
+        parse_once(other).unwrap();
+        assert!(!KNOWN.lock().unwrap().contains_key(&Sha256::of(&der)), "nothing is left of it");
     }
 }

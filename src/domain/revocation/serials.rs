@@ -431,6 +431,45 @@ mod tests {
         }
     }
 
+    /// The number whose mixed tail is `mixed`, where keys have no head.
+    fn unmixed(mixed: u32) -> (u32, Vec<u8>) {
+        // The inverse of the factor modulo 2^32, by Newton's method.
+        let odd = 0x9e37_79b1_u32;
+        let inverse = (0..5).fold(1_u32, |x, _| x.wrapping_mul(2_u32.wrapping_sub(odd.wrapping_mul(x))));
+        let x = mixed.wrapping_mul(inverse);
+        let tail = (x ^ (x >> 15) ^ (x >> 30)).wrapping_mul(inverse);
+        assert_eq!(mix(tail), mixed);
+        (0, (tail ^ fold(&[])).to_be_bytes().to_vec())
+    }
+
+    /// Lists that somebody made so that the first guess in a bucket is far off.
+    #[test]
+    fn numbers_are_found_where_the_guess_is_wrong() {
+        let count = 400;
+        let kept = 32 - Layout::new(count as usize, 4, Issuers::One).bits;
+        let last = (1_u32 << kept) - 1;
+        for (name, place) in [("at the front", [0, 1]), ("at the end", [last, u32::MAX]), ("amid", [last / 2, 3])] {
+            let number = |n: u32| unmixed(place[0].wrapping_add(n.wrapping_mul(place[1])));
+            let serials: Vec<_> = (0..count).map(|n| number(2 * n)).collect();
+            let built = table(&serials, Issuers::One).unwrap();
+            assert!(serials.iter().enumerate().all(|(n, (_, s))| built.get(0, s) == Some(entry(n))), "{name}");
+            assert!((0..count).all(|n| built.get(0, &number(2 * n + 1).1).is_none()), "{name}");
+        }
+    }
+
+    /// What differs from a listed number by its bucket alone is not listed.
+    #[test]
+    fn a_bucket_ends_where_the_next_begins() {
+        let count = 512_u32;
+        let bits = Layout::new(count as usize, 4, Issuers::One).bits;
+        let number = |bucket: u32, rest: u32| unmixed(bucket << (32 - bits) | rest);
+        let half = 1_u32 << (bits - 1);
+        let serials: Vec<_> = (0..count).map(|n| number(n % half * 2 + 1, n / half)).collect();
+        let built = table(&serials, Issuers::One).unwrap();
+        assert!(serials.iter().enumerate().all(|(n, (_, s))| built.get(0, s) == Some(entry(n))));
+        assert!((0..count).all(|n| built.get(0, &number(n % half * 2, n / half).1).is_none()));
+    }
+
     #[test]
     fn a_serial_number_stands_once() {
         let twice = [(0, vec![1]), (0, vec![5, 6]), (0, vec![1])];

@@ -94,3 +94,23 @@ impl std::fmt::Debug for Signed {
         f.debug_struct("Signed").finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bounded_number_of_keys_is_remembered_each_once_a_policy() {
+        let signed = Signed::new(&[1, 2], &[3], Bytes::from_static(b"text"));
+        let policy = SignaturePolicy::default();
+        let other = SignaturePolicy { minimum_rsa_bits: policy.minimum_rsa_bits + 1, ..policy };
+        let keys = || signed.known.read().unwrap().iter().map(|known| known.spki[0]).collect::<Vec<_>>();
+        for (key, policy) in [(0, &policy), (0, &policy), (0, &other), (0, &other), (1, &policy)] {
+            assert!(signed.verify(&[key], policy).is_err());
+        }
+        assert_eq!(keys(), [0, 0, 1]);
+        (0..100).for_each(|key| drop(signed.verify(&[key], &policy)));
+        assert_eq!(keys().len(), MAX_REMEMBERED);
+        assert_eq!(signed.memory(), 2 + 1 + 4);
+    }
+}

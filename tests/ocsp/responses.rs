@@ -1,121 +1,14 @@
-//! OCSP responses, one thing wrong at a time, requests, and responses beside CRLs.
+//! Answers of the CA and of delegates.
 
-#[path = "support/der.rs"]
-mod der;
-#[path = "support/status.rs"]
-mod status;
-
-use std::sync::Arc;
-
-use certgate::domain::certificate::Certificate;
+use certgate::domain::path::SignaturePolicy;
 use certgate::domain::path::signature::Sha1;
-use certgate::domain::path::{PathParameters, Pool, SignaturePolicy, UsageRule};
-use certgate::domain::reason::Reason;
-use certgate::domain::revocation::ocsp::{self, Authority, CertIdHash, Nonce, OcspPolicy, OcspResponse, Responder};
-use certgate::domain::revocation::{
-    BadStatus, Crl, Freshness, MaxAge, RevocationData, RevocationPolicy, RevocationScope,
-};
-use certgate::domain::time::UnixTime;
-use certgate::domain::trace::NoTrace;
-use certgate::domain::verify::Question;
+use certgate::domain::revocation::ocsp::{self, Authority, Nonce, OcspResponse, Responder};
+use certgate::domain::revocation::{BadStatus, MaxAge};
 
-use der::{Draft, Key, NOW, context, ext, int};
-use status::*;
-
-const OCSP_SIGNING: &str = "1.3.6.1.5.5.7.3.9";
-
-/// A CA, a leaf, a delegate, and a good response by the CA.
-struct World {
-    ca_key: Key,
-    delegate_key: Key,
-    ca: Arc<Certificate>,
-    leaf: Arc<Certificate>,
-    delegate: Draft,
-    draft: ResponseDraft,
-    by_delegate: bool,
-    nonce: Nonce<'static>,
-    policy: OcspPolicy,
-    now: UnixTime,
-}
-
-impl World {
-    fn new() -> Self {
-        let (ca_key, delegate_key) = (Key::p256(), Key::p256());
-        let ca = Draft::ca("CN=CA", "CN=Root", &ca_key).sign(&Key::p256());
-        let mut leaf = Draft::client("CN=client", "CN=CA", &Key::ed25519());
-        leaf.serial = vec![0, 0x91, 7];
-        let leaf = leaf.sign(&ca_key);
-        let delegate = Draft::new("CN=Responder", "CN=CA", &delegate_key)
-            .with(ext::key_usage(&[0]))
-            .with(ext::purposes(&[OCSP_SIGNING]))
-            .with(no_check());
-        let draft = ResponseDraft::new(by_name(&ca), vec![Single::good(&leaf, &ca)]);
-        let freshness = Freshness { max_age: MaxAge::NextUpdate, clock_skew: 0 };
-        let policy = OcspPolicy { freshness, ..OcspPolicy::default() };
-        Self {
-            ca_key,
-            delegate_key,
-            ca,
-            leaf,
-            delegate,
-            draft,
-            by_delegate: false,
-            nonce: Nonce::NotSent,
-            policy,
-            now: NOW,
-        }
-    }
-
-    /// The same signed by the delegate.
-    fn delegated() -> Self {
-        let mut world = Self::new();
-        world.by_delegate = true;
-        world
-    }
-
-    fn response(&self) -> Vec<u8> {
-        let mut draft = self.draft.clone();
-        if !self.by_delegate {
-            return draft.der(&self.ca_key);
-        }
-        let delegate = self.delegate.sign(&self.ca_key);
-        if draft.certificates.is_empty() {
-            draft.certificates.push(delegate.der().to_vec());
-            draft.responder = by_name(&delegate);
-        }
-        draft.der(&self.delegate_key)
-    }
-
-    fn check(&self) -> Result<ocsp::OcspGood, String> {
-        let response = OcspResponse::from_der(self.response()).map_err(|error| format!("MALFORMED {error}"))?;
-        ocsp::check(&response, &self.leaf, &self.ca, self.nonce, &self.policy, self.now)
-            .map_err(|status| format!("{} {status}", status.reason()))
-    }
-
-    fn single(&mut self) -> &mut Single {
-        &mut self.draft.singles[0]
-    }
-}
-
-fn no_check() -> der::Extension {
-    ("1.3.6.1.5.5.7.48.1.5".to_owned(), false, vec![5, 0])
-}
-
-type Row = (&'static str, fn(&mut World), &'static str);
-
-fn run(make: fn() -> World, rows: &[Row]) {
-    let mut problems = Vec::new();
-    for (row, edit, want) in rows {
-        let mut world = make();
-        edit(&mut world);
-        match (world.check(), want) {
-            (Ok(_), &"good") => {}
-            (Err(problem), want) if problem.contains(want) => {}
-            (got, want) => problems.push(format!("{row}: want {want:?}, got {got:?}")),
-        }
-    }
-    assert!(problems.is_empty(), "{}", problems.join("\n"));
-}
+use crate::der;
+use crate::der::{NOW, context, ext, int};
+use crate::status::*;
+use crate::world::*;
 
 #[test]
 fn answers_of_the_ca() {
@@ -130,6 +23,7 @@ fn answers_of_the_ca() {
         ("trailing octets", |w| w.draft.after = vec![0], "MALFORMED"),
         ("trailing field", |w| w.draft.trailer = int(1), "MALFORMED tbsResponseData"),
         ("another type", |w| w.draft.response_type = "1.2.3", "MALFORMED response type"),
+        ("negative status", |w| w.draft.status = 0x80, "MALFORMED responseStatus"),
         ("malformed request", |w| w.draft.status = 1, "malformedRequest"),
         ("internal error", |w| w.draft.status = 2, "internalError"),
         ("signature required", |w| w.draft.status = 5, "sigRequired"),
@@ -288,6 +182,7 @@ fn nonces() {
             "good",
         ),
         ("empty", |w| w.draft.extensions.push(nonce(&[])), "nonce of 0 octets"),
+        ("as long as may be", |w| w.draft.extensions.push(nonce(&[1; 128])), "good"),
         ("too long", |w| w.draft.extensions.push(nonce(&[1; 129])), "nonce of 129 octets"),
     ];
     run(World::new, rows);
@@ -381,112 +276,6 @@ fn an_answer_holds_until_its_next_update() {
     assert_eq!(world.check().unwrap().valid_until, NOW.plus(HOUR + 5));
 }
 
-/// RFC 6960 4.1.1, written out: hashes and the shape are made by other code than the one under test.
-#[test]
-fn requests_are_as_the_standard_wants() {
-    let world = World::new();
-    let single = Single::good(&world.leaf, &world.ca);
-    let cert_id = der::seq(&[
-        der::seq(&[der::oid(SHA1), der::tlv(5, [])]),
-        der::tlv(4, &single.name_hash),
-        der::tlv(4, &single.key_hash),
-        der::tlv(2, [0, 0x91, 7]),
-    ]);
-    let plain = der::seq(&[der::seq(&[der::seq(&[der::seq(std::slice::from_ref(&cert_id))])])]);
-    let pair = [(&*world.leaf, &*world.ca)];
-    assert_eq!(ocsp::request(&pair, CertIdHash::Sha1, None), plain);
-    let (dotted, _, value) = nonce(&[7; 32]);
-    let extensions = context(2, der::seq(&[der::seq(&[der::oid(&dotted), der::tlv(4, value)])]));
-    let with_nonce = der::seq(&[der::seq(&[der::seq(&[der::seq(&[cert_id])]), extensions])]);
-    assert_eq!(ocsp::request(&pair, CertIdHash::Sha1, Some(&[7; 32])), with_nonce);
-    assert_eq!(ocsp::request(&pair, CertIdHash::Sha1, Some(&[7; 129])), plain, "no nonce beyond RFC 9654");
-    assert!(ocsp::request(&pair, CertIdHash::Sha512, None).len() > plain.len() + 80);
-    for request in [plain, with_nonce, ocsp::request(&[pair[0], pair[0]], CertIdHash::Sha256, None)] {
-        certgate::domain::der::check(&request).unwrap();
-    }
-}
-
-/// A path of root and leaf; responses and CRLs of the root.
-fn question(responses: &[Vec<u8>], crls: &[Vec<u8>], world: &World) -> Result<UnixTime, Reason> {
-    let responses = responses.iter().map(|der| Arc::new(OcspResponse::from_der(der.clone()).unwrap()));
-    let crls = crls.iter().map(|der| Arc::new(Crl::from_der(der.clone()).unwrap()));
-    let question = Question {
-        leaf: Arc::clone(&world.leaf),
-        pool: Pool::new([Arc::clone(&world.ca)], []),
-        untrusted: Vec::new(),
-        data: RevocationData::new(crls).with_responses(responses),
-        path: PathParameters { usage: UsageRule::Unchecked, ..PathParameters::default() },
-        revocation: RevocationPolicy {
-            scope: RevocationScope::ExcludeRoot,
-            freshness: world.policy.freshness,
-            ..RevocationPolicy::default()
-        },
-    };
-    question.answer(NOW, &mut NoTrace).map(|valid| valid.valid_until).map_err(|invalid| invalid.reason)
-}
-
-#[test]
-fn responses_beside_crls() {
-    let mut world = World::new();
-    let good = world.response();
-    world.single().next_update = Some(NOW.plus(HOUR));
-    let short = world.response();
-    world.single().next_update = Some(NOW.plus(DAY));
-    world.single().status = revoked(None);
-    let bad = world.response();
-    world.single().status = unknown();
-    let unsure = world.response();
-    *world.single() = Single { status: good_status(), next_update: Some(NOW.minus(1)), ..world.single().clone() };
-    let old = world.response();
-    *world.single() = Single { serial: vec![9], ..world.single().clone() };
-    let other = world.response();
-    let lists = CrlDraft::new("CN=CA").lists(&[0, 0x91, 7], None).der(&world.ca_key);
-    let clear = CrlDraft::new("CN=CA").dated(-HOUR, Some(HOUR)).der(&world.ca_key);
-    let late = CrlDraft::new("CN=CA").dated(-DAY, Some(-HOUR)).der(&world.ca_key);
-    type Case<'a> = (&'a str, Vec<&'a Vec<u8>>, Vec<&'a Vec<u8>>, Result<UnixTime, Reason>);
-    let cases: Vec<Case<'_>> = vec![
-        ("a response alone", vec![&good], vec![], Ok(NOW.plus(DAY))),
-        ("two good responses, the longer counts", vec![&good, &short], vec![], Ok(NOW.plus(DAY))),
-        ("nothing", vec![], vec![], Err(Reason::RevocationUnknown)),
-        ("revoked by a response", vec![&bad], vec![&clear], Err(Reason::CertRevoked)),
-        ("revoked by a CRL", vec![&good], vec![&lists], Err(Reason::CertRevoked)),
-        ("both good", vec![&good], vec![&clear], Ok(NOW.plus(HOUR))),
-        ("two responses, one revoked", vec![&good, &bad], vec![], Err(Reason::CertRevoked)),
-        ("two responses, one unknown", vec![&unsure, &good], vec![], Ok(NOW.plus(DAY))),
-        ("unknown by a response, good by a CRL", vec![&unsure], vec![&clear], Ok(NOW.plus(HOUR))),
-        ("unknown by a response", vec![&unsure], vec![], Err(Reason::RevocationUnknown)),
-        ("out of date", vec![&old], vec![], Err(Reason::RevocationStale)),
-        ("out of date, unknown", vec![&unsure, &old], vec![], Err(Reason::RevocationStale)),
-        ("a CRL out of date, unknown", vec![&unsure], vec![&late], Err(Reason::RevocationStale)),
-        ("about another certificate", vec![&other], vec![], Err(Reason::RevocationUnknown)),
-    ];
-    for (name, responses, crls, want) in cases {
-        let responses: Vec<Vec<u8>> = responses.into_iter().cloned().collect();
-        let crls: Vec<Vec<u8>> = crls.into_iter().cloned().collect();
-        assert_eq!(question(&responses, &crls, &world), want, "{name}");
-        let reversed: Vec<Vec<u8>> = responses.into_iter().rev().collect();
-        assert_eq!(question(&reversed, &crls, &world), want, "{name}, reversed");
-    }
-}
-
-fn good_status() -> Vec<u8> {
-    good()
-}
-
-#[test]
-fn a_revoked_delegate_does_not_count() {
-    let mut world = World::delegated();
-    world.delegate.serial = vec![0x55];
-    world.delegate.remove("1.3.6.1.5.5.7.48.1.5");
-    let response = world.response();
-    let clear = CrlDraft::new("CN=CA").with(idp(&[flag(2)])).der(&world.ca_key);
-    assert!(question(std::slice::from_ref(&response), &[clear], &world).is_ok());
-    let lists = CrlDraft::new("CN=CA").lists(&[0x55], None).with(idp(&[reasons(3, &[1])])).der(&world.ca_key);
-    assert_eq!(question(&[response], std::slice::from_ref(&lists), &world), Err(Reason::RevocationUnknown));
-    world.delegate.set(no_check());
-    assert!(question(&[world.response()], &[lists], &world).is_ok(), "the CA says not to check");
-}
-
 #[test]
 fn authority_without_a_certificate() {
     let world = World::new();
@@ -503,6 +292,13 @@ fn authority_without_a_certificate() {
     let foreign = Single { key_hash: vec![0; 20], ..mixed.single().clone() };
     mixed.draft.singles.push(foreign);
     assert!(matches!(ask(&mixed), Err(BadStatus::Unknown { .. })), "one answer is about another issuer");
+}
+
+#[test]
+fn responses_have_a_greatest_size() {
+    let refused = |length: usize| OcspResponse::from_der(vec![0; length]).unwrap_err().to_string();
+    assert!(!refused(1 << 20).contains("are parsed"));
+    assert!(refused((1 << 20) + 1).contains("are parsed"));
 }
 
 proptest::proptest! {

@@ -1,0 +1,137 @@
+//! Delta lists.
+
+use crate::status::*;
+use crate::world::*;
+
+pub fn delta(n: u8, from: u8) -> CrlDraft {
+    CrlDraft::new(CA).with(number(n)).with(base(from)).dated(-60, Some(HOUR))
+}
+
+#[test]
+fn delta_lists() {
+    let rows: &[Row] = &[
+        ("alone", |w| w.by_ca(delta(11, 10)), UNKNOWN),
+        (
+            "adds",
+            |w| {
+                w.by_ca(CrlDraft::new(CA));
+                w.by_ca(delta(11, 10).lists(LEAF_SERIAL, None));
+            },
+            REVOKED,
+        ),
+        (
+            "says nothing",
+            |w| {
+                w.by_ca(CrlDraft::new(CA));
+                w.by_ca(delta(11, 10));
+            },
+            Ok(()),
+        ),
+        (
+            "says nothing about what is listed",
+            |w| {
+                w.by_ca(listing(None));
+                w.by_ca(delta(11, 10));
+            },
+            REVOKED,
+        ),
+        (
+            "lifts a hold",
+            |w| {
+                w.by_ca(listing(Some(reason::HOLD)));
+                w.by_ca(delta(11, 10).lists(LEAF_SERIAL, Some(reason::REMOVE)));
+            },
+            Ok(()),
+        ),
+        (
+            "lifts no compromise",
+            |w| {
+                w.by_ca(listing(Some(reason::KEY_COMPROMISE)));
+                w.by_ca(delta(11, 10).lists(LEAF_SERIAL, Some(reason::REMOVE)));
+            },
+            REVOKED,
+        ),
+        (
+            "out of date, adds",
+            |w| {
+                w.by_ca(CrlDraft::new(CA));
+                w.by_ca(delta(11, 10).lists(LEAF_SERIAL, None).dated(-60, Some(-1)));
+            },
+            REVOKED,
+        ),
+        (
+            "out of date, lifts nothing",
+            |w| {
+                w.by_ca(listing(Some(reason::HOLD)));
+                w.by_ca(delta(11, 10).lists(LEAF_SERIAL, Some(reason::REMOVE)).dated(-60, Some(-1)));
+            },
+            REVOKED,
+        ),
+        (
+            "from ahead, adds nothing",
+            |w| {
+                w.by_ca(CrlDraft::new(CA));
+                w.by_ca(delta(11, 10).lists(LEAF_SERIAL, None).dated(60, Some(HOUR)));
+            },
+            Ok(()),
+        ),
+        (
+            "for a later base",
+            |w| {
+                w.by_ca(listing(Some(reason::HOLD)));
+                w.by_ca(delta(12, 11).lists(LEAF_SERIAL, Some(reason::REMOVE)));
+            },
+            REVOKED,
+        ),
+        (
+            "older than the complete list",
+            |w| {
+                w.by_ca(listing(Some(reason::HOLD)));
+                w.by_ca(delta(10, 9).lists(LEAF_SERIAL, Some(reason::REMOVE)));
+            },
+            REVOKED,
+        ),
+        (
+            "two, the newer counts",
+            |w| {
+                w.by_ca(CrlDraft::new(CA));
+                w.by_ca(delta(11, 10).lists(LEAF_SERIAL, Some(reason::HOLD)));
+                w.by_ca(delta(12, 10).lists(LEAF_SERIAL, Some(reason::REMOVE)).dated(-30, Some(HOUR)));
+            },
+            Ok(()),
+        ),
+        (
+            "forged",
+            |w| {
+                w.by_ca(listing(Some(reason::HOLD)));
+                w.by_ca(CrlDraft { forged: true, ..delta(11, 10).lists(LEAF_SERIAL, Some(reason::REMOVE)) });
+            },
+            REVOKED,
+        ),
+        (
+            "of another scope",
+            |w| {
+                w.by_ca(listing(Some(reason::HOLD)));
+                w.by_ca(delta(11, 10).with(idp(&[flag(1)])).lists(LEAF_SERIAL, Some(reason::REMOVE)));
+            },
+            REVOKED,
+        ),
+        (
+            "the complete list is out of date",
+            |w| {
+                w.by_ca(CrlDraft::new(CA).dated(-DAY, Some(-HOUR)));
+                w.by_ca(delta(11, 10));
+            },
+            STALE,
+        ),
+        (
+            "the complete list has no number",
+            |w| {
+                w.by_ca(listing(Some(reason::HOLD)).without(id::CRL_NUMBER));
+                w.by_ca(delta(11, 10).lists(LEAF_SERIAL, Some(reason::REMOVE)));
+            },
+            REVOKED,
+        ),
+    ];
+    run(World::rooted, rows);
+}

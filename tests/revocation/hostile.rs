@@ -1,0 +1,124 @@
+//! What strangers and other tenants may try: namesakes, searches that are burnt, CRLs that are shared.
+
+use std::sync::Arc;
+
+use certgate::domain::certificate::Certificate;
+use certgate::domain::path::SignaturePolicy;
+use certgate::domain::reason::Reason;
+use certgate::domain::revocation::{Crl, OnUnknown, RevocationData, RevocationPolicy, RevocationScope};
+
+use crate::der::{self, Draft, Key, ext};
+use crate::status::*;
+use crate::world::*;
+
+/// The same CRL stands in other profiles, whose authors may be others: what they make of it changes nothing here.
+#[test]
+fn what_other_profiles_make_of_a_crl_counts_for_nothing() {
+    let (key, stranger) = (Key::p256(), Key::p256());
+    let policy = RevocationPolicy::default().signatures;
+    let (ca, false_ca) = ([Draft::ca(CA, CA, &key).sign(&key)], [Draft::ca(CA, CA, &stranger).sign(&stranger)]);
+    let crl = |n: u8, key: &Key| Arc::new(Crl::from_der(CrlDraft::new(CA).with(number(n)).der(key)).unwrap());
+    let verified = |crl: &Arc<Crl>, by: &[Arc<Certificate>]| {
+        let data = RevocationData::new([Arc::clone(crl)]);
+        data.verify_by(by, &policy);
+        data
+    };
+    let numbers = |data: &RevocationData| {
+        let mut numbers: Vec<String> = data.crls().iter().map(|crl| crl.number().unwrap().to_string()).collect();
+        numbers.sort();
+        numbers
+    };
+    // Another profile has an anchor of the same name, whose key has signed a list of a higher number.
+    let forged = crl(99, &stranger);
+    drop(verified(&forged, &false_ca));
+    let (next, _) = verified(&crl(10, &key), &ca).updated(verified(&forged, &ca), &policy);
+    assert_eq!(numbers(&next), ["10", "99"], "what is not verified here replaces nothing here");
+    // Another profile has tried a good many keys and policies on the list.
+    let good = crl(10, &key);
+    for bits in 0..40 {
+        let many = SignaturePolicy { minimum_rsa_bits: 2048 + bits, ..policy };
+        RevocationData::new([Arc::clone(&good)]).verify_by(&false_ca, &many);
+        RevocationData::new([Arc::clone(&good)]).verify_by(&ca, &many);
+    }
+    let (next, refused) = verified(&good, &ca).updated(verified(&crl(9, &key), &ca), &policy);
+    assert_eq!((numbers(&next), refused.len()), (vec!["10".to_owned()], 1), "no number goes back");
+}
+
+/// Where the issuer has garbled the points, nothing shows that a certificate is good; that it is revoked still counts.
+#[test]
+fn points_that_cannot_be_read_do_not_hide_a_revocation() {
+    let garbled: [fn() -> der::Extension; 3] = [
+        || points(&[]),
+        || points(&[vec![reasons(1, &[1])]]),
+        || {
+            let issuers: Vec<_> = (0..700).map(|n| vec![crl_issuer(&format!("CN={n}"))]).collect();
+            points(&[&[vec![crl_issuer(CA)]][..], &issuers].concat())
+        },
+    ];
+    for extension in garbled {
+        for on_unknown in [OnUnknown::Deny, OnUnknown::Allow] {
+            let mut world = World::rooted();
+            world.policy.on_unknown = on_unknown;
+            world.leaf.set(extension());
+            world.by_ca(CrlDraft::new(CA).lists(LEAF_SERIAL, None));
+            assert_eq!(world.answer().map_err(|(reason, _)| reason).unwrap_err(), Reason::CertRevoked);
+            world.crls.pop();
+            world.by_ca(CrlDraft::new(CA));
+            let outcome = world.answer().map(|_| ()).map_err(|(reason, _)| reason);
+            let want = if on_unknown == OnUnknown::Deny { Err(Reason::RevocationUnknown) } else { Ok(()) };
+            assert_eq!(outcome, want);
+        }
+    }
+}
+
+/// Whoever has a certificate can send others that it has made itself; a CRL is tried by so many of their keys.
+#[test]
+fn namesakes_that_come_along_have_a_budget() {
+    let mut world = World::rooted();
+    let unknown = Key::p256();
+    for n in 20..120 {
+        world.crls.push(CrlDraft::new(CA).with(number(n)).der(&unknown));
+    }
+    world.by_ca(CrlDraft::new(CA));
+    world.answer().map_err(|(_, detail)| detail).unwrap();
+    let namesakes: Vec<_> = (0..9).map(|_| Key::p256()).collect();
+    let namesakes = namesakes.iter().map(|key| Draft::new(CA, ROOT, key).with(ext::key_usage(&[6])).sign(key));
+    world.presented = namesakes.collect();
+    let (_, detail) = world.answer().unwrap_err();
+    assert!(detail.contains("keys to try"), "{detail}");
+}
+
+/// Of many lists by another key of the CA the newest is heard, wherever it stands.
+#[test]
+fn many_lists_of_another_signer_do_not_hide_the_newest() {
+    for scope in [RevocationScope::EndEntity, RevocationScope::ExcludeRoot] {
+        let mut world = World::rooted();
+        world.policy.scope = scope;
+        let signer = Key::ed25519();
+        world.presented = vec![Draft::new(CA, ROOT, &signer).with(ext::key_usage(&[6])).sign(&world.root)];
+        for n in 20..40 {
+            world.crls.push(CrlDraft::new(CA).with(number(n)).der(&signer));
+        }
+        world.answer().map_err(|(_, detail)| detail).unwrap();
+        world.crls.push(CrlDraft::new(CA).lists(LEAF_SERIAL, None).with(number(40)).der(&signer));
+        assert_eq!(world.answer().map_err(|(reason, _)| reason).unwrap_err(), Reason::CertRevoked);
+    }
+}
+
+/// Nor does a client that burns the searches: it gets no answer, rather than that of the lists that were heard.
+#[test]
+fn searches_that_run_out_leave_nothing_good() {
+    let mut world = World::rooted();
+    let signer = Key::ed25519();
+    let genuine = Draft::new(CA, ROOT, &signer).with(ext::key_usage(&[6])).sign(&world.root);
+    world.crls.push(CrlDraft::new(CA).with(number(20)).der(&signer));
+    world.by_ca(CrlDraft::new(CA));
+    let forged = |n: u8| {
+        let mut draft = Draft::new(CA, ROOT, &signer).with(ext::key_usage(&[6]));
+        draft.serial = vec![n];
+        draft.sign(&world.other)
+    };
+    let forged: Vec<_> = (1..10).map(forged).collect();
+    world.presented = [forged, vec![genuine]].concat();
+    assert_eq!(world.answer().map_err(|(reason, _)| reason).unwrap_err(), Reason::RevocationUnknown);
+}

@@ -1,0 +1,14 @@
+//! Which CRL speaks, which one counts, and which one wins (RFC 5280 section 6.3), rule by rule.
+
+#[path = "../support/der.rs"]
+mod der;
+#[path = "../support/status.rs"]
+mod status;
+
+mod complete;
+mod delta;
+mod hostile;
+mod indirect;
+mod profile;
+mod scope;
+mod world;
