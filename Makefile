@@ -40,13 +40,12 @@ test-kubernetes-scale: ## The figures with 100,000 mappings in a real kube-apise
 	$(CARGO) test --locked --profile measure --test kubernetes -- --ignored --nocapture scale::
 
 kube-parts: ## Build kube-apiserver, etcd, kubectl, Helm and promtool for the tests (once; some thirty minutes).
-mutants: ## Change the engine in one place at a time; its tests must notice. Takes a day; ARGS='--re path/validate' for less.
-	scripts/mutants $(ARGS)
-
-test-kubernetes: ## Tests against a real kube-apiserver, with kubectl and Helm; builds them once.
 	scripts/kube-parts
 	scripts/chart-parts crds
 	scripts/chart-parts promtool
+
+mutants: ## Change the engine in one place at a time; its tests must notice. Takes a day; ARGS='--re path/validate' for less.
+	scripts/mutants $(ARGS)
 
 crds: ## Write the custom resource definitions that the chart carries.
 	CERTGATE_BLESS=1 $(CARGO) test --locked --lib kubernetes::crd::

@@ -98,9 +98,14 @@ impl Direct {
     }
 }
 
+/// The path of a kind of our objects in a namespace.
+pub fn collection(plural: &str, namespace: &str) -> String {
+    format!("/apis/certgate.dev/v1alpha1/namespaces/{namespace}/{plural}")
+}
+
 /// The path of one of our objects.
 pub fn path(plural: &str, namespace: &str, name: &str) -> String {
-    format!("/apis/certgate.dev/v1alpha1/namespaces/{namespace}/{plural}/{name}")
+    format!("{}/{name}", collection(plural, namespace))
 }
 
 /// A connection to etcd, by its gateway from JSON.
