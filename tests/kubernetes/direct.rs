@@ -90,6 +90,13 @@ impl Direct {
         object["metadata"]["generation"].as_i64().unwrap()
     }
 
+    /// The status of an answer, whatever it is, as soon as it begins.
+    pub async fn try_get(&self, path: &str) -> StatusCode {
+        let request = Request::get(path).header("authorization", format!("Bearer {}", self.token));
+        let request = request.header("accept", "application/json").body(Full::default()).unwrap();
+        self.forward(request).await.unwrap().status()
+    }
+
     /// An object.
     pub async fn get(&self, path: &str) -> Value {
         let (status, body) = self.send(Method::GET, path, "application/json", String::new()).await;
