@@ -35,7 +35,7 @@ test-kubernetes: ## Tests against a real kube-apiserver, with kubectl and Helm; 
 chart: ## Write the chart's table of values.
 	scripts/chart-readme
 
-test-kubernetes-scale: ## The figures with 100,000 mappings in a real kube-apiserver, optimized.
+test-kubernetes-scale: ## The figures with 100,000 mappings in a real kube-apiserver, optimized; two to six minutes.
 	@if [ "$$CI" = true ]; then scripts/kube-parts; fi
 	$(CARGO) test --locked --profile measure --test kubernetes -- --ignored --nocapture scale::
 

@@ -80,6 +80,12 @@ impl ApiError {
         matches!(self, Self::Refused { code: 409, .. })
     }
 
+    /// Whether the server is filling the cache that it watches from, as after its start. Asking costs it nothing then; the
+    /// pause that it names grows with the time that this takes, to 30 s.
+    pub fn is_loading(&self) -> bool {
+        matches!(self, Self::Refused { code: 429, message, .. } if message.contains("(re)initializing"))
+    }
+
     /// When the server wants to be asked again.
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
@@ -394,6 +400,9 @@ mod tests {
         assert_eq!(throttled.to_string(), "429 Too Many Requests: slow down");
         let details = br#"{"details":{"retryAfterSeconds":3},"reason":"TooManyRequests","message":"m"}"#;
         assert_eq!(refusal(StatusCode::TOO_MANY_REQUESTS, details, None).retry_after(), Some(Duration::from_secs(3)));
+        let loading = br#"{"details":{"retryAfterSeconds":30},"message":"storage is (re)initializing"}"#;
+        assert!(refusal(StatusCode::TOO_MANY_REQUESTS, loading, None).is_loading());
+        assert!(!throttled.is_loading());
         let old =
             br#"{"message":"sendInitialEvents is forbidden for watch unless the WatchList feature gate is enabled"}"#;
         assert!(refusal(StatusCode::UNPROCESSABLE_ENTITY, old, None).refuses_streaming_lists());

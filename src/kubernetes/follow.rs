@@ -29,7 +29,10 @@ const PAGE: usize = 500;
 /// The first pause after a failure, doubled each time up to the longest. Missed edits must be live within 10 s of the
 /// server's return.
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
-const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+
+/// The longest pause that the server may ask for.
+const LONGEST_WAIT: Duration = Duration::from_secs(30);
 
 /// What listens to a follower. Calls come in the order of events, from one task.
 pub trait Listener {
@@ -89,7 +92,10 @@ pub async fn follow(api: &Api, target: &Target, listener: &mut impl Listener) ->
         if began.elapsed() > SILENCE {
             pause = FIRST_PAUSE;
         }
-        let wait = error.retry_after().map_or(jittered(pause), |after| after.min(LONGEST_PAUSE * 6));
+        let wait = match error.retry_after() {
+            Some(after) if !error.is_loading() => after.min(LONGEST_WAIT),
+            _ => jittered(pause),
+        };
         listener.failed(&error, wait);
         tokio::time::sleep(wait).await;
         pause = (pause * 2).min(LONGEST_PAUSE);

@@ -90,6 +90,13 @@ impl Direct {
         object["metadata"]["generation"].as_i64().unwrap()
     }
 
+    /// The status of an answer, whatever it is, as soon as it begins.
+    pub async fn try_get(&self, path: &str) -> StatusCode {
+        let request = Request::get(path).header("authorization", format!("Bearer {}", self.token));
+        let request = request.header("accept", "application/json").body(Full::default()).unwrap();
+        self.forward(request).await.unwrap().status()
+    }
+
     /// An object.
     pub async fn get(&self, path: &str) -> Value {
         let (status, body) = self.send(Method::GET, path, "application/json", String::new()).await;
@@ -98,9 +105,14 @@ impl Direct {
     }
 }
 
+/// The path of a kind of our objects in a namespace.
+pub fn collection(plural: &str, namespace: &str) -> String {
+    format!("/apis/certgate.dev/v1alpha1/namespaces/{namespace}/{plural}")
+}
+
 /// The path of one of our objects.
 pub fn path(plural: &str, namespace: &str, name: &str) -> String {
-    format!("/apis/certgate.dev/v1alpha1/namespaces/{namespace}/{plural}/{name}")
+    format!("{}/{name}", collection(plural, namespace))
 }
 
 /// A connection to etcd, by its gateway from JSON.

@@ -5,22 +5,26 @@
 //! a whole machine that does everything: API server, etcd, Envoy, upstream, clients and certgate.
 
 use std::fs;
+use std::net::SocketAddr;
 use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use hyper::Method;
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
+use crate::admission::{configuration, until_reviewed};
 use crate::certgate::{Answer, Follower};
 use crate::cluster::Cluster;
-use crate::direct::{Direct, Etcd, Told, path, stored_mapping};
+use crate::direct::{Direct, Etcd, Told, collection, path, stored_mapping};
 use crate::edits::{allow, policy, profile, roots};
 use crate::envoy::{Edge, until_met};
 use crate::support::client::{Call, Connection};
 use crate::support::load::{Load, Seen};
 use crate::support::pki::{Identity, Pki};
+use crate::support::ports::PortLease;
 use crate::support::wait::{PATIENCE, until};
 
 const MAPPINGS: usize = 100_000;
@@ -33,7 +37,14 @@ const BURST: usize = 5_000;
 const BURST_TIME: Duration = Duration::from_secs(10);
 
 const NAMESPACE: &str = "payments";
+const WEBHOOK: &str = "certgate-scale";
 const PLURAL: &str = "certificatemappings";
+
+/// Reviews of the admission webhook.
+const REVIEWS: usize = 300;
+
+/// How often each of the clients asks while the API server is away. They leave the processors to it when it starts again.
+const BEAT: Duration = Duration::from_millis(20);
 
 /// How long the API server is away, in seconds.
 const OUTAGE: &str = "CERTGATE_OUTAGE_SECONDS";
@@ -48,7 +59,8 @@ fn the_figures_with_a_hundred_thousand_mappings() {
 }
 
 async fn measure(mut cluster: Cluster) {
-    let mut bars = Bars::default();
+    let whole = Instant::now();
+    let mut bars = Bars::new();
     cluster.kubectl(&["create", "namespace", NAMESPACE]);
     let pki = Arc::new(Pki::new());
     let clients: Arc<[Identity]> = (0..BURST).map(|n| pki.client(&format!("partner-{n}"))).collect();
@@ -61,10 +73,24 @@ async fn measure(mut cluster: Cluster) {
 
     // From the start to ready.
     let kubeconfig = cluster.admin_kubeconfig();
-    let args = ["serve", "--kubernetes", "--lease=default/certgate"];
+    let webhook = PortLease::take();
+    // Registered for nobody yet.
+    cluster.apply(&configuration(WEBHOOK, webhook.address(), "nobody"));
+    let listen = format!("--admission-listen={}", webhook.address());
+    let args = [
+        "serve",
+        "--kubernetes",
+        "--lease=default/certgate",
+        &listen,
+        "--admission-secret=default/certgate-admission",
+        &format!("--admission-configuration={WEBHOOK}"),
+        "--admission-host=127.0.0.1",
+    ];
+    println!("the API server refused watches for {:.1?}", served_by_watch(&cluster).await);
     let began = Instant::now();
-    let mut follower = Follower::start_as(&kubeconfig, &args, &[("POD_NAME", "one")]).await;
-    bars.below("start to ready", began.elapsed(), Duration::from_secs(15));
+    let mut follower = Follower::spawn_as(&kubeconfig, &args, &[("POD_NAME", "one")]);
+    until("certgate is ready", 4 * PATIENCE, async || follower.is_ready().await.then_some(())).await;
+    bars.within("start to ready", began.elapsed(), Duration::from_secs(15));
     let memory = Memory::of(&mut follower);
     bars.below("memory when ready, peak (MiB)", memory.peak, 160);
     println!("memory when ready, settled: {} MiB", memory.now);
@@ -79,6 +105,7 @@ async fn measure(mut cluster: Cluster) {
     let mut connection = edge.client(&pki, &clients[0]).connect().await;
     edits(&cluster, &mut connection, &mut bars).await;
     with_kubectl(&cluster, &mut connection).await;
+    reviews(&cluster, webhook.address(), &mut bars).await;
     burst(&cluster, &mut follower, &clients, &mut bars).await;
     let memory = Memory::of(&mut follower);
     println!("memory after the burst: {} MiB, peak {} MiB", memory.now, memory.peak);
@@ -87,23 +114,39 @@ async fn measure(mut cluster: Cluster) {
     let memory = Memory::of(&mut follower);
     bars.below("memory after it all, peak (MiB)", memory.peak, 160);
     bars.below("memory after it all, settled (MiB)", memory.now, 96);
+    println!("the whole took {:.0?}", whole.elapsed());
     bars.end();
 }
 
+/// How much longer things may take in continuous integration (`CI=true`), whose machines have others' work to do.
+const BUSY: u32 = 4;
+
 /// What was measured, and whether it is good enough: everything is told before anything fails.
-#[derive(Default)]
-struct Bars(Vec<String>);
+struct Bars {
+    missed: Vec<String>,
+    slack: u32,
+}
 
 impl Bars {
+    fn new() -> Self {
+        let slack = if std::env::var("CI").as_deref() == Ok("true") { BUSY } else { 1 };
+        Self { missed: Vec::new(), slack }
+    }
+
+    /// The same for a time.
+    fn within(&mut self, what: &str, found: Duration, bar: Duration) {
+        self.below(what, found, bar * self.slack);
+    }
+
     fn below<T: PartialOrd + std::fmt::Debug>(&mut self, what: &str, found: T, bar: T) {
         println!("{what}: {found:.1?} (bar {bar:?})");
         if found >= bar {
-            self.0.push(format!("{what}: {found:?}, not below {bar:?}"));
+            self.missed.push(format!("{what}: {found:?}, not below {bar:?}"));
         }
     }
 
     fn end(self) {
-        assert!(self.0.is_empty(), "{:#?}", self.0);
+        assert!(self.missed.is_empty(), "{:#?}", self.missed);
     }
 }
 
@@ -135,6 +178,18 @@ async fn seed(cluster: &Cluster, clients: &[Identity]) {
         etcd.put(PLURAL, &objects).await;
     }
     println!("{MAPPINGS} mappings written into etcd in {:.1?}", began.elapsed());
+}
+
+/// Awaits that the API server has filled the cache that it watches from. In earnest it has done so long before certgate
+/// starts; when it starts itself, that is the greater part of the time until certgate can read anything.
+async fn served_by_watch(cluster: &Cluster) -> Duration {
+    let began = Instant::now();
+    let query = "watch=true&timeoutSeconds=1&resourceVersion=0&fieldSelector=metadata.name%3Dnobody";
+    let path = format!("{}?{query}", collection(PLURAL, NAMESPACE));
+    let direct = Direct::connect(cluster).await;
+    until("the API server serves watches", 4 * PATIENCE, async || (direct.try_get(&path).await == 200).then_some(()))
+        .await;
+    began.elapsed()
 }
 
 fn name(n: usize) -> String {
@@ -183,10 +238,10 @@ async fn edits(cluster: &Cluster, connection: &mut Connection, bars: &mut Bars) 
     }
     for (what, times) in [("edit sent to live in Envoy", &mut whole), ("edit applied to live in Envoy", &mut after)] {
         println!("{what}: p50 {:.1?}, slowest {:.1?}", percentile(times, 50), percentile(times, 100));
-        bars.below(&format!("{what}, p99"), percentile(times, 99), Duration::from_secs(1));
+        bars.within(&format!("{what}, p99"), percentile(times, 99), Duration::from_secs(1));
     }
     println!("status: p50 {:.1?}", percentile(&mut told, 50));
-    bars.below("edit applied to status, slowest", percentile(&mut told, 100), Duration::from_secs(3));
+    bars.within("edit applied to status, slowest", percentile(&mut told, 100), Duration::from_secs(3));
 }
 
 /// The same with kubectl's process, from its start.
@@ -205,6 +260,36 @@ async fn with_kubectl(cluster: &Cluster, connection: &mut Connection) {
         percentile(&mut whole, 100),
         percentile(&mut after, 100)
     );
+}
+
+/// Dry runs of an edit by the API server, without and with the webhook's review.
+async fn reviews(cluster: &Cluster, webhook: SocketAddr, bars: &mut Bars) {
+    let direct = Direct::connect(cluster).await;
+    let mut without = dry_runs(&direct).await;
+    cluster.apply(&configuration(WEBHOOK, webhook, NAMESPACE));
+    until_reviewed(cluster, NAMESPACE).await;
+    let mut with = dry_runs(&direct).await;
+    cluster.apply(&configuration(WEBHOOK, webhook, "nobody"));
+    println!(
+        "dry run of an edit: p50 {:.1?} and p99 {:.1?} without the webhook, p50 {:.1?} with it",
+        percentile(&mut without, 50),
+        percentile(&mut without, 99),
+        percentile(&mut with, 50)
+    );
+    bars.within("dry run of an edit with the webhook, p99", percentile(&mut with, 99), Duration::from_millis(50));
+}
+
+async fn dry_runs(direct: &Direct) -> Vec<Duration> {
+    let mut times = Vec::with_capacity(REVIEWS);
+    for n in 0..REVIEWS {
+        let (path, patch) = (format!("{}?dryRun=All", path(PLURAL, NAMESPACE, &name(n))), user(&format!("dry-{n}")));
+        let began = Instant::now();
+        let merge = "application/merge-patch+json";
+        let (status, body) = direct.send(Method::PATCH, &path, merge, patch.to_string()).await;
+        times.push(began.elapsed());
+        assert_eq!(status, 200, "{}", String::from_utf8_lossy(&body));
+    }
+    times
 }
 
 /// What a round of the burst saw.
@@ -235,8 +320,8 @@ async fn burst(cluster: &Cluster, follower: &mut Follower, clients: &Arc<[Identi
         cluster.processes().into_iter().for_each(|process| pin(process, &all));
     }
     println!("{BURST} edits sent in {:.1?}; live: p50 {:.1?}", busy.took, percentile(&mut busy.lags, 50));
-    bars.below("burst: time to send it", busy.took, BURST_TIME * 3 / 2);
-    bars.below("burst: edit applied to live, slowest", percentile(&mut busy.lags, 100), Duration::from_secs(2));
+    bars.within("burst: time to send it", busy.took, BURST_TIME * 3 / 2);
+    bars.within("burst: edit applied to live, slowest", percentile(&mut busy.lags, 100), Duration::from_secs(2));
     let (before, during, later) = (
         percentile(&mut quiet.decisions, 99),
         percentile(&mut busy.decisions, 99),
@@ -247,7 +332,9 @@ async fn burst(cluster: &Cluster, follower: &mut Follower, clients: &Arc<[Identi
         quiet.decisions.len(),
         busy.decisions.len()
     );
-    bars.below("burst: decision p99 by the quiet one", during.as_secs_f64() / before.max(later).as_secs_f64(), 1.5);
+    let slack = f64::from(bars.slack);
+    let quiet = (before + later).as_secs_f64() / 2.0;
+    bars.below("burst: decision p99 by the mean of the quiet ones", during.as_secs_f64() / quiet, 1.5 * slack);
 }
 
 /// Gives a process' threads to these processors.
@@ -342,7 +429,7 @@ fn time_decisions(
 async fn outage(cluster: &mut Cluster, edge: &Edge, pki: &Pki, clients: &[Identity], bars: &mut Bars) {
     let seconds = std::env::var(OUTAGE).map_or(OUTAGE_DEFAULT, |text| text.parse().unwrap());
     let connect = |n: usize| edge.client(pki, &clients[n]);
-    let load = Load::start((1..5).map(connect), "/");
+    let load = Load::start_paced((1..5).map(connect), "/", BEAT);
     load.answers(100).await;
     cluster.stop_api();
     let away = Instant::now();
@@ -353,12 +440,14 @@ async fn outage(cluster: &mut Cluster, edge: &Edge, pki: &Pki, clients: &[Identi
     Etcd::connect(cluster).await.put(PLURAL, &[edit]).await;
     tokio::task::block_in_place(|| cluster.start_api());
     let returned = Instant::now();
+    let serves = served_by_watch(cluster).await;
     let mut connection = connect(0).connect().await;
     until_met(&mut connection, || Call::get("/"), &Ok("missed".to_owned()), 4 * PATIENCE).await;
     let live = returned.elapsed();
     let samples = load.stop().await;
     println!("the API server was away for {:.1?}; {} decisions meanwhile", returned - away, samples.len());
-    bars.below("after the return, missed edit live", live, Duration::from_secs(10));
+    println!("readyz to the missed edit live: {live:.1?}, of which the API server refused watches {serves:.1?}");
+    bars.within("after the return, missed edit live", live.saturating_sub(serves), Duration::from_secs(10));
     let served = |seen: &Seen| matches!(seen, Seen::Served { user: Some(user), .. } if user.starts_with("burst-"));
     let other: Vec<_> = samples.iter().map(|sample| &sample.seen).filter(|&seen| !served(seen)).collect();
     bars.below("decisions that failed or changed", other.len(), 1);

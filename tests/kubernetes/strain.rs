@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use hyper::Method;
 
@@ -119,5 +119,33 @@ fn a_throttling_server_is_given_the_time_that_it_asks_for() {
         assert_eq!(ready(&cluster, "certpol", &namespace, "a"), None);
         writes.store(false, Ordering::Relaxed);
         until("the status is written", PATIENCE, async || ready(&cluster, "certpol", &namespace, "a")).await;
+    });
+}
+
+#[test]
+fn a_server_that_fills_its_cache_is_asked_again_soon() {
+    /// What the server asks for, and half of it.
+    const PAUSE: u64 = 30;
+    const SOON: Duration = Duration::from_secs(PAUSE / 2);
+    with_cluster(async |cluster: Arc<Cluster>| {
+        let namespace = cluster.new_namespace();
+        let fills = Arc::new(AtomicBool::new(true));
+        let front = {
+            let fills = fills.clone();
+            Front::start(&cluster, move |_, path| {
+                (path.contains("watch=true") && fills.load(Ordering::Relaxed)).then_some(Refusal {
+                    code: 429,
+                    reason: "TooManyRequests",
+                    message: "storage is (re)initializing",
+                    retry_after: Some(PAUSE),
+                })
+            })
+            .await
+        };
+        let follower = Follower::spawn(front.kubeconfig(), &[&namespace]);
+        let throttled = "certgate_kubernetes_watch_errors_total{kind=\"CertificateMapping\",error=\"throttled\"}";
+        until("it was refused", PATIENCE, async || follower.metric(throttled).await.filter(|count| *count > 0.0)).await;
+        fills.store(false, Ordering::Relaxed);
+        until("it is ready", SOON, async || follower.is_ready().await.then_some(())).await;
     });
 }

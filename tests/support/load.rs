@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio::task::JoinHandle;
 
@@ -29,7 +29,7 @@ pub enum Seen {
     Broken(String),
 }
 
-/// Clients at work. Each has one connection and sends its next request when the last is answered.
+/// Clients at work. Each has one connection and sends its next request when the last is answered, or at its pace.
 pub struct Load {
     stop: Arc<AtomicBool>,
     answered: Arc<AtomicUsize>,
@@ -39,11 +39,16 @@ pub struct Load {
 impl Load {
     /// Sets the clients to work.
     pub fn start(clients: impl IntoIterator<Item = Client>, path: &'static str) -> Self {
+        Self::start_paced(clients, path, Duration::ZERO)
+    }
+
+    /// The same, where each client sends a request every so often and no sooner: the processors have time for others.
+    pub fn start_paced(clients: impl IntoIterator<Item = Client>, path: &'static str, every: Duration) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
         let answered = Arc::new(AtomicUsize::new(0));
         let tasks = clients
             .into_iter()
-            .map(|client| tokio::spawn(ask(client, path, Arc::clone(&stop), Arc::clone(&answered))))
+            .map(|client| tokio::spawn(ask(client, path, every, Arc::clone(&stop), Arc::clone(&answered))))
             .collect();
         Self { stop, answered, tasks }
     }
@@ -69,7 +74,13 @@ impl Load {
     }
 }
 
-async fn ask(client: Client, path: &str, stop: Arc<AtomicBool>, answered: Arc<AtomicUsize>) -> Vec<Sample> {
+async fn ask(
+    client: Client,
+    path: &str,
+    every: Duration,
+    stop: Arc<AtomicBool>,
+    answered: Arc<AtomicUsize>,
+) -> Vec<Sample> {
     let mut samples = Vec::new();
     let mut connection = client.connect().await;
     while !stop.load(Ordering::Relaxed) {
@@ -88,6 +99,9 @@ async fn ask(client: Client, path: &str, stop: Arc<AtomicBool>, answered: Arc<At
         };
         samples.push(Sample { sent, answered: Instant::now(), seen });
         answered.fetch_add(1, Ordering::Relaxed);
+        if !every.is_zero() {
+            tokio::time::sleep(every.saturating_sub(sent.elapsed())).await;
+        }
     }
     samples
 }
