@@ -317,7 +317,7 @@ fn numbers_are_shown_as_cas_count() {
 fn lists_have_a_size() {
     let key = Key::ed25519();
     let list = parse(&CrlDraft::new(CA), &key).unwrap();
-    assert!(list.is_empty() && list.len() == 0);
+    assert!(list.is_empty());
     let list = parse(&CrlDraft::new(CA).lists(&[7], None), &key).unwrap();
     assert!(!list.is_empty() && list.len() == 1);
     assert!(matches!(Crl::from_der(vec![0; 256 << 20]), Err(CrlError::Der { .. })));

@@ -101,7 +101,7 @@ mod tests {
 
     #[test]
     fn a_bounded_number_of_keys_is_remembered_each_once_a_policy() {
-        let signed = Signed::new(&[1, 2], &[3], Bytes::from_static(b"text"));
+        let signed = Signed::new(&[1, 2], &[3], b"text");
         let policy = SignaturePolicy::default();
         let other = SignaturePolicy { minimum_rsa_bits: policy.minimum_rsa_bits + 1, ..policy };
         let keys = || signed.known.read().unwrap().iter().map(|known| known.spki[0]).collect::<Vec<_>>();
