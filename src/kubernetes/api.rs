@@ -267,7 +267,7 @@ impl Api {
             "/apis/apiextensions.k8s.io/v1/customresourcedefinitions?fieldSelector=metadata.name%3D{name}&watch=true&timeoutSeconds={}",
             lasting.as_secs()
         );
-        let metadata = HeaderValue::from_static("application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=1");
+        let metadata = HeaderValue::from_static("application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1");
         let request = Request::get(uri).header(header::ACCEPT, metadata).body(Body::empty()).map_err(unreadable)?;
         self.send(request).await
     }

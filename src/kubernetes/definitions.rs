@@ -26,9 +26,10 @@ const LIST_AGAIN: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(3
 const WATCH_LASTS: Duration = Duration::from_secs(240);
 const SILENCE: Duration = Duration::from_secs(300);
 
-/// The pause after a watch that ended by itself, and after one that failed.
+/// The pause after a watch that ended by itself, after one that failed, and the longest that a server may ask for.
 const PAUSE: Duration = Duration::from_millis(200);
 const PAUSE_AFTER_FAILURE: Duration = Duration::from_secs(5);
+const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
 #[derive(Deserialize)]
 struct Event {
@@ -69,7 +70,7 @@ pub async fn follow_definition(api: Api, kind: Kind, list_anew: UnboundedSender<
                          has ended"
                     );
                 }
-                PAUSE_AFTER_FAILURE
+                error.retry_after().unwrap_or(PAUSE_AFTER_FAILURE).min(LONGEST_PAUSE)
             }
         };
         tokio::time::sleep(pause).await;

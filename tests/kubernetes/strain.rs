@@ -91,7 +91,8 @@ fn a_throttling_server_is_given_the_time_that_it_asks_for() {
             .await
         };
 
-        // Throttled from the start, it waits and says so; each of the three watches asks once in the two seconds.
+        // Throttled from the start, it waits and says so; each of the three watches, and of those of
+        // their definitions, asks once in the two seconds.
         let began = Instant::now();
         let (lease, scope) = (format!("--lease={namespace}/certgate"), format!("--namespace={namespace}"));
         let mut follower =
@@ -101,7 +102,7 @@ fn a_throttling_server_is_given_the_time_that_it_asks_for() {
             follower.metric(throttled).await.filter(|count| *count > 1.0)
         })
         .await;
-        let most = 3 * (1 + began.elapsed().as_secs() / 2);
+        let most = 6 * (1 + began.elapsed().as_secs() / 2);
         let asked = refused.load(Ordering::Relaxed);
         assert!(asked as u64 <= most, "asked {asked} times in {:?}", began.elapsed());
         assert!(follower.log().contains("429"), "{}", follower.log());
