@@ -39,6 +39,10 @@ const MAX_MESSAGE: usize = 30_000;
 const MAX_WARNINGS: usize = 15;
 const MAX_WARNING: usize = 250;
 
+/// Values of an object that is judged. Ten thousand entries in each list of a profile are some 80,000; the shortest values take
+/// two octets in a review, and hundreds once they are read.
+const MAX_VALUES: usize = 300_000;
+
 /// Why a request is no review that can be answered.
 #[derive(Debug, Error)]
 pub enum Malformed {
@@ -198,6 +202,9 @@ impl Asked {
             other => return Err(Malformed::Unasked(format!("operation {} is not judged here", short(other)))),
         };
         let raw = request.object.ok_or_else(|| Malformed::Unasked("the review has no object".to_owned()))?;
+        if values(raw.get()) > MAX_VALUES {
+            return Err(Malformed::Unasked(format!("the object has more than {MAX_VALUES} values")));
+        }
         let changed = match request.old_object.filter(|_| update) {
             Some(old) => Changed::between(old, raw)?,
             None => Changed::Spec,
@@ -344,6 +351,21 @@ fn cut(text: String) -> String {
 
 fn short(text: &str) -> String {
     text.chars().take(60).filter(|c| !c.is_control()).collect()
+}
+
+/// Values in JSON text, in lists and objects of any depth: what stands between brackets and commas outside of strings.
+fn values(json: &str) -> usize {
+    let (mut count, mut quoted, mut escaped) = (0, false, false);
+    for byte in json.bytes() {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' if quoted => escaped = true,
+            b'"' => quoted = !quoted,
+            b'{' | b'[' | b',' if !quoted => count += 1,
+            _ => {}
+        }
+    }
+    count
 }
 
 #[cfg(test)]

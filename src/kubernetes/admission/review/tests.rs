@@ -318,6 +318,11 @@ async fn requests_that_are_no_reviews_are_bad_requests() {
         ("another version of the object", changed("/request/kind/version", json!("v1")), 400),
         ("another operation", changed("/request/operation", json!("DELETE")), 400),
         ("nested without end", "[".repeat(100_000), 400),
+        (
+            "more values than there is memory for",
+            changed("/request/object/spec", json!({"list": vec![json!({}); 200_000]})),
+            400,
+        ),
         ("too long", " ".repeat(9 * 1024 * 1024), 413),
     ];
     for (name, body, want) in rows {
