@@ -11,6 +11,7 @@
 //! bucket costs a binary search and no more.
 
 use std::cmp::Ordering;
+use std::ops::Range;
 
 use crate::domain::time::UnixTime;
 
@@ -29,9 +30,12 @@ const MAX_HEAD: usize = 20;
 const DATE: usize = 4;
 
 /// Records in a bucket, on average at most.
-const BUCKET: usize = 16;
+const BUCKET: usize = 8;
 
-/// Neighbours of the first guess that a look-up tries.
+/// Records among which a look-up counts rather than searches: so many are compared at once, without a branch to guess.
+const COUNTED: usize = 64;
+
+/// Records of one remainder that are passed one by one before they are searched.
 const NEIGHBOURS: usize = 8;
 
 /// What a CRL says about a certificate that it lists.
@@ -72,8 +76,8 @@ pub(super) struct Serials {
     layout: Layout,
     /// Where each bucket begins, in records, and the number of records.
     starts: Box<[u32]>,
-    /// What is left of each mixed tail, `layout.remainder` octets.
-    remainders: Box<[u8]>,
+    /// What is left of each mixed tail.
+    remainders: Remainders,
     /// Records of `layout.stride` octets: the head of the key, then the date.
     records: Box<[u8]>,
     /// Two reasons to an octet, the even record's in the low half.
@@ -88,8 +92,6 @@ struct Layout {
     width: usize,
     /// Leading bits of the mixed tail that choose the bucket.
     bits: u32,
-    /// Octets of the mixed tail that are stored.
-    remainder: usize,
     /// Octets of a head.
     head: usize,
     /// Octets of a record.
@@ -114,9 +116,8 @@ impl Layout {
         let prefix = if issuers == Issuers::Many { TAIL } else { 0 };
         let width = longest_serial.max(TAIL).saturating_add(prefix).min(MAX_KEY);
         let bits = count.div_ceil(BUCKET).checked_next_power_of_two().map_or(0, usize::trailing_zeros).min(28);
-        let remainder = usize::try_from(32_u32.saturating_sub(bits).div_ceil(8)).unwrap_or(TAIL);
         let head = width.saturating_sub(TAIL);
-        Self { issuers, width, bits, remainder, head, stride: head.saturating_add(DATE) }
+        Self { issuers, width, bits, head, stride: head.saturating_add(DATE) }
     }
 
     /// `None` when no key of this layout can hold the serial number.
@@ -140,14 +141,6 @@ impl Layout {
         let mut out = Cut { bucket: usize::try_from(bucket).ok()?, rest, head: [0; MAX_HEAD] };
         out.head.get_mut(..head.len())?.copy_from_slice(head);
         Some(out)
-    }
-
-    /// Where between two records one is likely that has `rest`.
-    fn guess(&self, rest: u32, start: usize, end: usize) -> usize {
-        let count = u64::try_from(end.saturating_sub(start)).unwrap_or(0);
-        let kept = 32_u32.saturating_sub(self.bits);
-        let offset = u64::from(rest).saturating_mul(count).checked_shr(kept).unwrap_or(0);
-        start.saturating_add(usize::try_from(offset).unwrap_or(0))
     }
 }
 
@@ -181,6 +174,55 @@ fn fold(head: &[u8]) -> u32 {
     let last = rest.iter().fold(0_u64, |word, octet| (word << 8) | u64::from(*octet));
     state = step(state, last);
     u32::try_from(state >> 32).unwrap_or(0)
+}
+
+/// What is left of the mixed tails, in as few octets as they need.
+#[derive(Debug)]
+enum Remainders {
+    /// At most 16 bits of each, as in a list of some half a million entries or more.
+    Short(Box<[u16]>),
+    /// More.
+    Long(Box<[u32]>),
+}
+
+impl Remainders {
+    fn new(bits: u32, all: Vec<u32>) -> Self {
+        if bits < 16 {
+            return Self::Long(all.into());
+        }
+        // The leading bits, 16 of them at least, are the bucket's.
+        Self::Short(all.into_iter().map(|rest| u16::try_from(rest).unwrap_or(u16::MAX)).collect())
+    }
+
+    fn get(&self, at: usize) -> Option<u32> {
+        match self {
+            Self::Short(all) => all.get(at).copied().map(u32::from),
+            Self::Long(all) => all.get(at).copied(),
+        }
+    }
+
+    /// How many of a range are below `rest`.
+    fn below(&self, range: Range<usize>, rest: u32) -> usize {
+        match self {
+            Self::Short(all) => {
+                let rest = u16::try_from(rest).unwrap_or(u16::MAX);
+                let found = all.get(range).unwrap_or_default().iter();
+                usize::from(found.fold(0_u16, |count, one| count.wrapping_add(u16::from(*one < rest))))
+            }
+            Self::Long(all) => {
+                let found = all.get(range).unwrap_or_default().iter();
+                let count = found.fold(0_u32, |count, one| count.wrapping_add(u32::from(*one < rest)));
+                usize::try_from(count).unwrap_or(0)
+            }
+        }
+    }
+
+    fn memory(&self) -> usize {
+        match self {
+            Self::Short(all) => std::mem::size_of_val(&**all),
+            Self::Long(all) => std::mem::size_of_val(&**all),
+        }
+    }
 }
 
 impl Serials {
@@ -221,7 +263,7 @@ impl Serials {
         }
         drop(next);
 
-        let mut remainders = Vec::with_capacity(order.len().saturating_mul(layout.remainder));
+        let mut remainders = Vec::with_capacity(order.len());
         let mut records = Vec::with_capacity(order.len().saturating_mul(layout.stride));
         let mut reasons = vec![0_u8; order.len().div_ceil(2)];
         let mut bucket: Vec<(Cut, u32)> = Vec::new();
@@ -239,8 +281,7 @@ impl Serials {
             for (cut, n) in &bucket {
                 let Some(entry) = entry_at(*n) else { continue };
                 let record = records.len().checked_div(layout.stride).unwrap_or(0);
-                let unused = TAIL.saturating_sub(layout.remainder);
-                remainders.extend_from_slice(cut.rest.to_be_bytes().get(unused..).unwrap_or_default());
+                remainders.push(cut.rest);
                 records.extend_from_slice(cut.head(&layout));
                 let date = u32::try_from(entry.date.as_secs().clamp(0, i64::from(u32::MAX))).unwrap_or(0);
                 records.extend_from_slice(&date.to_be_bytes());
@@ -249,8 +290,8 @@ impl Serials {
                 }
             }
         }
-        let (remainders, records, reasons) = (remainders.into(), records.into(), reasons.into());
-        Ok(Self { layout, starts: starts.into(), remainders, records, reasons })
+        let remainders = Remainders::new(layout.bits, remainders);
+        Ok(Self { layout, starts: starts.into(), remainders, records: records.into(), reasons: reasons.into() })
     }
 
     /// Entries in the table.
@@ -261,7 +302,7 @@ impl Serials {
     /// Octets that the table keeps.
     pub(super) fn memory(&self) -> usize {
         let starts = std::mem::size_of_val(&*self.starts);
-        let records = self.remainders.len().saturating_add(self.records.len());
+        let records = self.remainders.memory().saturating_add(self.records.len());
         records.saturating_add(self.reasons.len()).saturating_add(starts)
     }
 
@@ -294,21 +335,12 @@ impl Serials {
         None
     }
 
-    /// The first record of a bucket whose remainder is not below the wanted one. Remainders spread evenly, so the
-    /// first guess is nearly right, and its neighbours are tried next; where they are not, a binary search takes over.
+    /// The first record of a bucket whose remainder is not below the wanted one.
     fn first_at_least(&self, cut: &Cut, start: usize, end: usize) -> usize {
-        let is_below = |at: usize| self.remainder(at).is_some_and(|rest| rest < cut.rest);
-        let mut at = self.layout.guess(cut.rest, start, end);
-        for _ in 0..NEIGHBOURS {
-            if at < end && is_below(at) {
-                at = at.saturating_add(1);
-            } else if at > start && !is_below(at.saturating_sub(1)) {
-                at = at.saturating_sub(1);
-            } else {
-                return at;
-            }
+        if end.saturating_sub(start) <= COUNTED {
+            return start.saturating_add(self.remainders.below(start..end, cut.rest));
         }
-        partition(start, end, is_below)
+        partition(start, end, |at| self.remainder(at).is_some_and(|rest| rest < cut.rest))
     }
 
     /// The head of a record's key, and its date.
@@ -320,9 +352,7 @@ impl Serials {
     /// What is left of the mixed tail of a record's key.
     #[inline]
     fn remainder(&self, at: usize) -> Option<u32> {
-        let from = at.saturating_mul(self.layout.remainder);
-        let octets = self.remainders.get(from..from.saturating_add(self.layout.remainder))?;
-        Some(octets.iter().fold(0_u32, |rest, octet| (rest << 8) | u32::from(*octet)))
+        self.remainders.get(at)
     }
 }
 
@@ -442,9 +472,9 @@ mod tests {
         (0, (tail ^ fold(&[])).to_be_bytes().to_vec())
     }
 
-    /// Lists that somebody made so that the first guess in a bucket is far off.
+    /// Lists that somebody made so that remainders in a bucket are not spread.
     #[test]
-    fn numbers_are_found_where_the_guess_is_wrong() {
+    fn numbers_are_found_where_remainders_crowd() {
         let count = 400;
         let kept = 32 - Layout::new(count as usize, 4, Issuers::One).bits;
         let last = (1_u32 << kept) - 1;
