@@ -31,6 +31,7 @@ fn run(der: &[u8]) {
     }
     assert!(!crl.to_string().contains(char::is_control));
     let crl = Arc::new(crl);
-    let (next, refused) = RevocationData::new([Arc::clone(&crl)]).updated(RevocationData::new([crl]), &SignaturePolicy::default());
+    let (next, refused) =
+        RevocationData::new([Arc::clone(&crl)]).updated(RevocationData::new([crl]), &SignaturePolicy::default());
     assert_eq!((next.crls().len(), refused.len()), (1, 0));
 }

@@ -14,8 +14,8 @@ fn processor_time() -> Duration {
     Duration::new(now.tv_sec.unsigned_abs(), u32::try_from(now.tv_nsec).unwrap_or(0))
 }
 
-/// Runs what one input asks for and panics when it is too slow, twice: the first run may have paid for something that
-/// is made once.
+/// Runs what one input asks for and panics when it is too slow four times: the first run may have paid for something that is
+/// made once, and neighbours that share the caches make a run slower, never quicker.
 pub fn within_limit<R>(run: impl Fn() -> R) -> R {
     let once = || {
         let start = processor_time();
@@ -24,8 +24,8 @@ pub fn within_limit<R>(run: impl Fn() -> R) -> R {
     };
     let (first, result) = once();
     if first > LIMIT {
-        let (second, _) = once();
-        assert!(second <= LIMIT, "one input takes {first:?}, and {second:?} again: more than {LIMIT:?}");
+        let best = (0..3).map(|_| once().0).min().unwrap_or(first);
+        assert!(best <= LIMIT, "one input takes {first:?}, and {best:?} at best: more than {LIMIT:?}");
     }
     result
 }
