@@ -259,6 +259,7 @@ impl Crl {
     }
 
     /// What it says of the certificate that `issuer` gave the serial number, a magnitude without leading zero octets.
+    #[inline]
     pub fn entry(&self, issuer: &Name, serial: &[u8]) -> Option<Entry> {
         self.entries.get(&self.issuer, issuer, serial)
     }

@@ -121,6 +121,7 @@ impl Layout {
     }
 
     /// `None` when no key of this layout can hold the serial number.
+    #[inline]
     fn cut(&self, issuer: u32, serial: &[u8]) -> Option<Cut> {
         let mut key = [0_u8; MAX_KEY];
         let key = key.get_mut(..self.width)?;
@@ -151,6 +152,7 @@ impl Cut {
 }
 
 /// A bijection on 32 bits whose leading bits depend on all of `x`.
+#[inline]
 fn mix(x: u32) -> u32 {
     const ODD: u32 = 0x9e37_79b1;
     let x = x.wrapping_mul(ODD);
@@ -159,6 +161,7 @@ fn mix(x: u32) -> u32 {
 }
 
 /// 32 bits of a head of a key. Any function would be right; this one spreads.
+#[inline]
 fn fold(head: &[u8]) -> u32 {
     const ODD: u64 = 0x9e37_79b9_7f4a_7c15;
     let step = |state: u64, word: u64| {
@@ -202,6 +205,7 @@ impl Remainders {
     }
 
     /// How many of a range are below `rest`.
+    #[inline]
     fn below(&self, range: Range<usize>, rest: u32) -> usize {
         match self {
             Self::Short(all) => {
@@ -307,6 +311,7 @@ impl Serials {
     }
 
     /// The entry of a serial number, given as a magnitude without leading zero octets.
+    #[inline]
     pub(super) fn get(&self, issuer: u32, serial: &[u8]) -> Option<Entry> {
         let cut = self.layout.cut(issuer, serial)?;
         let start = usize::try_from(*self.starts.get(cut.bucket)?).ok()?;
@@ -336,6 +341,7 @@ impl Serials {
     }
 
     /// The first record of a bucket whose remainder is not below the wanted one.
+    #[inline]
     fn first_at_least(&self, cut: &Cut, start: usize, end: usize) -> usize {
         if end.saturating_sub(start) <= COUNTED {
             return start.saturating_add(self.remainders.below(start..end, cut.rest));
@@ -344,6 +350,7 @@ impl Serials {
     }
 
     /// The head of a record's key, and its date.
+    #[inline]
     fn record(&self, at: usize) -> Option<(&[u8], &[u8])> {
         let from = at.saturating_mul(self.layout.stride);
         self.records.get(from..from.saturating_add(self.layout.stride))?.split_at_checked(self.layout.head)

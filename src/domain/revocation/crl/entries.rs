@@ -120,6 +120,7 @@ impl Entries {
         self.serials.as_ref().map_or(0, Serials::memory).saturating_add(names)
     }
 
+    #[inline]
     pub(super) fn get(&self, crl_issuer: &Name, issuer: &Name, serial: &[u8]) -> Option<Entry> {
         let serials = self.serials.as_ref()?;
         let number = if self.issuers.is_empty() {
