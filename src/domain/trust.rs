@@ -144,11 +144,6 @@ impl TrustProfile {
         &self.pool
     }
 
-    /// What a path must fulfil.
-    pub fn requirements(&self) -> &PathParameters {
-        &self.requirements
-    }
-
     /// Decides whether `leaf` is believed at `now`. `presented` certificates help to build a path and nothing else.
     pub fn verify<T: Trace>(
         &self,
