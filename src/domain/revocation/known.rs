@@ -22,7 +22,7 @@ pub fn parse_once(der: Bytes) -> Result<Arc<Crl>, CrlError> {
     if let Some(known) = known {
         return Ok(known);
     }
-    let crl = Arc::new(Crl::from_der(der)?);
+    let crl = Arc::new(Crl::from_der(&der)?);
     let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
     known.retain(|_, crl| crl.strong_count() > 0);
     known.insert(sha256, Arc::downgrade(&crl));
