@@ -224,7 +224,7 @@ pub fn exactly(bytes: &[u8], wanted: u8) -> Result<Tlv<'_>, DerError> {
 
 /// Identifier octet, header length and content length of the element at the front of `bytes`.
 #[inline]
-fn header(bytes: &[u8]) -> Result<(u8, usize, usize), DerError> {
+pub(crate) fn header(bytes: &[u8]) -> Result<(u8, usize, usize), DerError> {
     let (tag, first) = match bytes {
         [tag, first, ..] => (*tag, *first),
         _ => return Err(DerError::Truncated),

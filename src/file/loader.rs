@@ -6,31 +6,27 @@
 //! last snapshot goes on, and the index, which may already hold the readable part, is only the basis of the next try.
 //! It does not watch (see [`super::watch`]) and does not compile (the index does).
 
+use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs::File;
-use std::io::{self, BufReader, Read};
+use std::io::BufReader;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
-
-use bytes::Bytes;
 
 use super::bulk;
 use super::loaded::{Content, FileState, MAX_DOCUMENT, Whole, forget};
 use super::manifest::{self, Foreign, Wanted};
 use super::report::{Class, Problem};
 use super::scan::{Listed, Listing, Root, Stamp};
+use super::source::{self, SourceFiles};
 use super::split::{Chunks, SplitError};
 use super::yaml::Mark;
 use crate::domain::decide::Snapshot;
-use crate::domain::encoding::bundle::MAX_CRL_TEXT;
 use crate::domain::index::{self, Index, Severity};
 use crate::domain::spec::{Kind, ObjectId};
 use crate::domain::time::UnixTime;
-
-/// The largest `file:` source: PEM of the longest CRL. Certificates are capped again, far lower, when they are parsed.
-const MAX_SOURCE: u64 = MAX_CRL_TEXT as u64;
 
 /// How often a directory that changes while it is read is read again before [`PATIENCE`] counts.
 const MIN_ATTEMPTS: u32 = 2;
@@ -91,12 +87,6 @@ pub struct Reload {
     pub elapsed: Duration,
 }
 
-#[derive(Debug, PartialEq, Eq)]
-enum SourceState {
-    Read { stamp: Stamp, settled: bool },
-    Failed(String),
-}
-
 /// What a listing differed in from what was known.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 enum Changes {
@@ -134,7 +124,8 @@ pub struct Loader {
     index: Index,
     /// What was read, by name, sorted.
     files: Vec<(Arc<str>, FileState)>,
-    sources: BTreeMap<String, SourceState>,
+    certificate_files: SourceFiles,
+    crl_files: SourceFiles,
     /// What the last reload found in the directory.
     directories: BTreeSet<PathBuf>,
     problems: Arc<[Problem]>,
@@ -156,7 +147,8 @@ impl Loader {
             root: Root::new(path),
             index: Index::new(),
             files: Vec::new(),
-            sources: BTreeMap::new(),
+            certificate_files: SourceFiles::default(),
+            crl_files: SourceFiles::default(),
             directories: BTreeSet::new(),
             problems: Arc::from([]),
             parsed: 0,
@@ -194,7 +186,7 @@ impl Loader {
 
     /// The paths of the `file:` trust sources.
     pub fn source_paths(&self) -> impl Iterator<Item = PathBuf> {
-        self.sources.keys().map(|name| self.root.resolve(name))
+        self.certificate_files.names().chain(self.crl_files.names()).map(|name| self.root.resolve(name))
     }
 
     /// The documents of kinds that are not read, with their files.
@@ -415,25 +407,28 @@ impl Loader {
         (edited, whole)
     }
 
-    /// Reads the `file:` trust sources that changed.
+    /// Reads the files that trust profiles name where they changed.
     fn read_sources(&mut self) {
         let wanted = self.index.wanted_files();
-        self.sources.retain(|name, _| wanted.contains(name));
-        for name in wanted {
-            let known = self.sources.get(&name).filter(|_| !self.index.lacks_file(&name));
-            let (state, content) = match read_source(&self.root.resolve(&name), known) {
-                Ok(None) => continue,
-                Ok(Some((state, bytes))) => (state, Ok(bytes)),
-                Err(message) => (SourceState::Failed(message.clone()), Err(message)),
-            };
-            if content.as_ref().is_ok_and(|octets| octets.len() >= LARGE) {
-                self.large = Some(Instant::now());
-            }
-            if known != Some(&state) || content.is_ok() {
-                self.is_current = false;
-                self.index.set_file(&name, content);
-                self.sources.insert(name, state);
-            }
+        let resolve = |name: &str| self.root.resolve(name);
+        let mut is_current = self.is_current;
+        let certificates = |file: &mut File, _| source::certificates(file);
+        self.certificate_files.refresh(&wanted.certificates, resolve, certificates, |name, content| {
+            is_current = false;
+            self.index.set_certificate_file(name, content);
+        });
+        let large = Cell::new(false);
+        let crls = |file: &mut File, length| {
+            large.set(large.get() || length >= LARGE as u64);
+            source::crls(file)
+        };
+        self.crl_files.refresh(&wanted.crls, resolve, crls, |name, content| {
+            is_current = false;
+            self.index.set_crl_file(name, content);
+        });
+        self.is_current = is_current;
+        if large.get() {
+            self.large = Some(Instant::now());
         }
     }
 
@@ -558,28 +553,4 @@ fn whole_file(name: &str, message: String) -> Problem {
 /// looks after them only when it frees another large one, which in a server at rest never comes.
 fn give_back() {
     drop(std::hint::black_box(Vec::<u8>::with_capacity(2 * LARGE)));
-}
-
-/// The content of a `file:` source, or `None` when it is `known` already.
-fn read_source(path: &Path, known: Option<&SourceState>) -> Result<Option<(SourceState, Bytes)>, String> {
-    let say = |error: io::Error| format!("cannot read {path:?}: {error}");
-    let metadata = std::fs::metadata(path).map_err(say)?;
-    if !metadata.is_file() {
-        return Err(format!("{path:?} is not a regular file"));
-    }
-    let stamp = Stamp::of(&metadata);
-    if matches!(known, Some(SourceState::Read { stamp: before, settled: true }) if *before == stamp) {
-        return Ok(None);
-    }
-    let settled = stamp.is_settled(SystemTime::now());
-    let mut file = File::open(path).map_err(say)?;
-    // Sized at once: growing would copy, and hold twice as much for a moment.
-    let mut content =
-        Vec::with_capacity(usize::try_from(metadata.len().min(MAX_SOURCE)).unwrap_or(0).saturating_add(1));
-    (&mut file).take(MAX_SOURCE + 1).read_to_end(&mut content).map_err(say)?;
-    if content.len() as u64 > MAX_SOURCE {
-        return Err(format!("{path:?} is larger than {MAX_SOURCE} bytes"));
-    }
-    // A file that changed meanwhile is read again by the next reload, for its stamp will differ.
-    Ok(Some((SourceState::Read { stamp, settled }, Bytes::from(content))))
 }
