@@ -22,7 +22,7 @@ use self::histogram::Histogram;
 use self::profiles::Profiles;
 use crate::domain::decide::Counts;
 use crate::domain::decision::Decision;
-use crate::domain::trusted::CrlStatus;
+use crate::domain::trusted::{AnchorsStatus, CrlStatus};
 
 /// All metrics of the process.
 pub struct Metrics {
@@ -196,10 +196,13 @@ impl Metrics {
         }
     }
 
-    /// Records the CRLs of a snapshot. Those of one profile and issuer, such as a complete and a delta CRL, share their
-    /// series: the entries of all, the age of the oldest, the first nextUpdate.
-    pub fn relies_on(&self, crls: impl IntoIterator<Item = CrlStatus>) {
-        self.values.profiles.set(crls);
+    /// Records what the profiles of a snapshot rely on, each CRL with series of its own.
+    pub fn relies_on(
+        &self,
+        crls: impl IntoIterator<Item = CrlStatus>,
+        anchors: impl IntoIterator<Item = AnchorsStatus>,
+    ) {
+        self.values.profiles.set(crls, anchors);
     }
 
     /// Everything in OpenMetrics text format.
@@ -232,6 +235,7 @@ mod tests {
     use super::*;
     use crate::domain::reason::Reason;
     use crate::domain::time::UnixTime;
+    use crate::domain::trusted::CrlKind;
 
     fn line<'t>(text: &'t str, start: &str) -> &'t str {
         text.lines().find(|line| line.starts_with(start)).unwrap_or_else(|| panic!("no {start} in\n{text}"))
@@ -271,30 +275,70 @@ mod tests {
     }
 
     #[test]
-    fn crls_are_shown_by_profile_and_issuer() {
+    fn each_crl_has_series_of_its_own() {
         let now = i64::try_from(millis_now() / 1000).unwrap();
-        let crl = |profile: &str, issuer: &str, entries, age, next: Option<i64>| CrlStatus {
-            profile: profile.into(),
+        let crl = |issuer: &str, kind, scope: &str, entries, age, next: Option<i64>| CrlStatus {
+            profile: "a/p".into(),
             issuer: issuer.into(),
+            kind,
+            scope: scope.into(),
             number: None,
             entries,
             this_update: UnixTime::from_secs(now - age),
             next_update: next.map(|next| UnixTime::from_secs(now + next)),
         };
+        let (complete, delta) = (CrlKind::Complete, CrlKind::Delta);
         let metrics = Metrics::new();
-        metrics.relies_on([
-            crl("a/p", "CN=One", 3, 1000, Some(9000)),
-            crl("a/p", "CN=One", 4, 5000, Some(-500)),
-            crl("a/p", "CN=Two", 1, 7000, None),
-        ]);
+        metrics.relies_on(
+            [
+                crl("CN=One", complete, "", 3, 1000, Some(9000)),
+                crl("CN=One", delta, "", 4, 5000, Some(-500)),
+                crl("CN=One", complete, "indirectCRL", 5, 6000, Some(7000)),
+                crl("CN=One", complete, "indirectCRL", 6, 6000, Some(7000)),
+                crl("CN=One", delta, "", 7, 6000, Some(7000)),
+                crl("CN=Two\"", complete, "", 1, 7000, None),
+            ],
+            [],
+        );
         let text = metrics.render();
-        let value = |start: &str| line(&text, start).rsplit(' ').next().unwrap().parse::<i64>().unwrap();
-        assert_eq!(value(r#"certgate_crl_entries{profile="a/p",issuer="CN=One"}"#), 7);
-        assert!((5000..5060).contains(&value(r#"certgate_crl_age_seconds{profile="a/p",issuer="CN=One"}"#)));
-        assert!((-560..=-500).contains(&value(r#"certgate_crl_next_update_seconds{profile="a/p",issuer="CN=One"}"#)));
-        assert!(!text.contains(r#"certgate_crl_next_update_seconds{profile="a/p",issuer="CN=Two"}"#));
-        metrics.relies_on([]);
+        let value = |name: &str, labels: &str| {
+            let start = format!("certgate_crl_{name}{{profile=\"a/p\",{labels}}} ");
+            line(&text, &start).rsplit(' ').next().unwrap().parse::<i64>().unwrap()
+        };
+        for (labels, entries, age, next) in [
+            (r#"issuer="CN=One",kind="complete""#, 3, 1000, 9000),
+            (r#"issuer="CN=One",kind="delta""#, 4, 5000, -500),
+            (r#"issuer="CN=One",kind="complete",scope="indirectCRL""#, 5, 6000, 7000),
+            (r#"issuer="CN=One",kind="complete",scope="indirectCRL",ordinal="2""#, 6, 6000, 7000),
+            (r#"issuer="CN=One",kind="delta",ordinal="2""#, 7, 6000, 7000),
+        ] {
+            assert_eq!(value("entries", labels), entries, "{labels}");
+            assert!((age..age + 60).contains(&value("age_seconds", labels)), "{labels}: {text}");
+            assert!((next - 60..=next).contains(&value("next_update_seconds", labels)), "{labels}: {text}");
+        }
+        let two = r#"issuer="CN=Two\"",kind="complete""#;
+        assert_eq!(value("entries", two), 1);
+        assert!(!text.contains(&format!("certgate_crl_next_update_seconds{{profile=\"a/p\",{two}")), "it has none");
+        assert_eq!(text.matches("certgate_crl_entries{").count(), 6);
+        metrics.relies_on([], []);
         assert!(!metrics.render().contains("CN=One"), "what is gone is not shown");
+    }
+
+    #[test]
+    fn the_first_anchor_of_a_profile_to_end_is_told() {
+        let now = i64::try_from(millis_now() / 1000).unwrap();
+        let ends = |profile: &str, left| AnchorsStatus {
+            profile: profile.into(),
+            first_expiry: UnixTime::from_secs(now + left),
+        };
+        let metrics = Metrics::new();
+        metrics.relies_on([], [ends("a/p", 5000), ends("a/q", -500), ends("a/p", 9000)]);
+        let text = metrics.render();
+        for (profile, left) in [("a/p", 5000), ("a/q", -500)] {
+            let start = format!("certgate_trust_anchor_expiry_seconds{{profile=\"{profile}\"}} ");
+            let found: i64 = line(&text, &start).rsplit(' ').next().unwrap().parse().unwrap();
+            assert!((left - 60..=left).contains(&found), "{profile}: {found}");
+        }
     }
 
     #[test]
