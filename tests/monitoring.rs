@@ -26,8 +26,8 @@ use certgate::kubernetes::health::{Exported, Health};
 use certgate::metrics::{Load, Metrics};
 use certgate::tls::health as tls_health;
 
-use der::{Draft, Key, implicit};
-use status::{CrlDraft, DAY, HOUR, base, flag, full_name, idp, number, reasons};
+use der::{Draft, Key, implicit, seq};
+use status::{CrlDraft, DAY, HOUR, base, flag, full_name, id, idp, number, reasons};
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -244,13 +244,14 @@ fn each_crl_of_a_profile_has_series_that_its_renewal_keeps() {
         fs::rename(aside, dir.path().join(name)).unwrap();
     };
     let point = |uri: &str| full_name(&[implicit(6, uri)]);
+    let signed_by = |key: &[u8]| (id::AUTHORITY_KEY_IDENTIFIER.to_owned(), false, seq(&[implicit(0, key)]));
     // Name of the file, labels after the issuer, number of entries and how the CRL is made.
     let rows = [
         ("complete", r#"kind="complete""#, 4, CrlDraft::new("CN=CA")),
         ("delta", r#"kind="delta""#, 1, CrlDraft::new("CN=CA").with(number(11)).with(base(10))),
         (
             "users",
-            r#"kind="complete",scope="onlyContainsUserCerts""#,
+            r#"kind="complete",scope="http://a/1, onlyContainsUserCerts""#,
             2,
             CrlDraft::new("CN=CA").with(idp(&[point("http://a/1"), flag(1)])),
         ),
@@ -260,17 +261,24 @@ fn each_crl_of_a_profile_has_series_that_its_renewal_keeps() {
             0,
             CrlDraft::new("CN=CA").with(idp(&[flag(2), reasons(3, &[1, 4]), flag(4)])),
         ),
-        (
-            "first",
-            r#"kind="complete",scope="distributionPoint""#,
-            3,
-            CrlDraft::new("CN=CA").with(idp(&[point("http://a/2")])),
-        ),
+        ("first", r#"kind="complete",scope="http://a/2""#, 3, CrlDraft::new("CN=CA").with(idp(&[point("http://a/2")]))),
         (
             "second",
-            r#"kind="complete",scope="distributionPoint",ordinal="2""#,
+            r#"kind="complete",scope="http://a/3""#,
             5,
             CrlDraft::new("CN=CA").with(idp(&[point("http://a/3")])),
+        ),
+        (
+            "old key",
+            r#"kind="complete",scope="onlyContainsCACerts",key="0a0b""#,
+            6,
+            CrlDraft::new("CN=CA").with(idp(&[flag(2)])).with(signed_by(&[0x0a, 0x0b])),
+        ),
+        (
+            "new key",
+            r#"kind="complete",scope="onlyContainsCACerts",key="fe""#,
+            7,
+            CrlDraft::new("CN=CA").with(idp(&[flag(2)])).with(signed_by(&[0xfe])),
         ),
     ];
     let files: Vec<_> = rows.iter().map(|(file, ..)| format!("{{file: {file}.crl}}")).collect();

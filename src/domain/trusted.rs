@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use super::certificate::Certificate;
 use super::decision::Denial;
+use super::der::{self, Reader, tag};
 use super::path::Rejection;
 use super::revocation::{
     self, Crl, CrlNumber, CrlReason, Helpers, IssuingDistributionPoint, Reasons, RevocationData, RevocationMode,
@@ -36,6 +37,8 @@ pub struct CrlStatus {
     pub kind: CrlKind,
     /// What part of its issuer's certificates it is about, in the words of RFC 5280; empty when it is about all.
     pub scope: String,
+    /// The identifier of the key that signed it, in hexadecimal digits, as far as it names one.
+    pub key: Option<String>,
     /// Its CRLNumber.
     pub number: Option<CrlNumber>,
     /// How many certificates it lists.
@@ -101,6 +104,7 @@ impl Trusted {
             profile: Arc::clone(&self.name),
             issuer: crl.issuer().to_rfc4514(),
             kind: if crl.base_number().is_some() { CrlKind::Delta } else { CrlKind::Complete },
+            key: crl.authority_key_identifier().and_then(key_identifier),
             scope: crl.issuing_distribution_point().map(scope).unwrap_or_default(),
             number: crl.number(),
             entries: crl.len(),
@@ -155,7 +159,21 @@ fn scope(point: &IssuingDistributionPoint) -> String {
         format!("onlySomeReasons {}", named.join(" "))
     });
     let indirect = point.is_indirect().then(|| "indirectCRL".to_owned());
-    let words: Vec<_> = [subjects, reasons, indirect].into_iter().flatten().collect();
-    // The extension is not empty: what is left are the names of a point.
-    if words.is_empty() { "distributionPoint".to_owned() } else { words.join(", ") }
+    let words: Vec<_> = point.point_names().chain([subjects, reasons, indirect].into_iter().flatten()).collect();
+    let text = words.join(", ");
+    match text.char_indices().nth(MAX_SCOPE) {
+        None => text,
+        Some((end, _)) => format!("{}…", text.get(..end).unwrap_or_default()),
+    }
+}
+
+/// Characters of a scope that are told. Partitions whose names differ only after them are told apart by their number.
+const MAX_SCOPE: usize = 300;
+
+/// keyIdentifier of an authorityKeyIdentifier (RFC 5280 section 4.2.1.1).
+fn key_identifier(value: &[u8]) -> Option<String> {
+    let mut fields = Reader::new(der::exactly(value, tag::SEQUENCE).ok()?.content);
+    let octets = fields.optional(tag::context(0)).ok()??.content;
+    // RFC 5280 and RFC 7093 make 20 octets of a key; what is longer is cut.
+    Some(octets.iter().take(20).map(|octet| format!("{octet:02x}")).collect())
 }

@@ -282,6 +282,7 @@ mod tests {
             issuer: issuer.into(),
             kind,
             scope: scope.into(),
+            key: None,
             number: None,
             entries,
             this_update: UnixTime::from_secs(now - age),
@@ -296,6 +297,8 @@ mod tests {
                 crl("CN=One", complete, "indirectCRL", 5, 6000, Some(7000)),
                 crl("CN=One", complete, "indirectCRL", 6, 6000, Some(7000)),
                 crl("CN=One", delta, "", 7, 6000, Some(7000)),
+                CrlStatus { key: Some("0a".into()), ..crl("CN=Three", complete, "", 8, 1000, Some(9000)) },
+                CrlStatus { key: Some("0b".into()), ..crl("CN=Three", complete, "", 9, 1000, Some(9000)) },
                 crl("CN=Two\"", complete, "", 1, 7000, None),
             ],
             [],
@@ -311,6 +314,8 @@ mod tests {
             (r#"issuer="CN=One",kind="complete",scope="indirectCRL""#, 5, 6000, 7000),
             (r#"issuer="CN=One",kind="complete",scope="indirectCRL",ordinal="2""#, 6, 6000, 7000),
             (r#"issuer="CN=One",kind="delta",ordinal="2""#, 7, 6000, 7000),
+            (r#"issuer="CN=Three",kind="complete",key="0a""#, 8, 1000, 9000),
+            (r#"issuer="CN=Three",kind="complete",key="0b""#, 9, 1000, 9000),
         ] {
             assert_eq!(value("entries", labels), entries, "{labels}");
             assert!((age..age + 60).contains(&value("age_seconds", labels)), "{labels}: {text}");
@@ -319,7 +324,7 @@ mod tests {
         let two = r#"issuer="CN=Two\"",kind="complete""#;
         assert_eq!(value("entries", two), 1);
         assert!(!text.contains(&format!("certgate_crl_next_update_seconds{{profile=\"a/p\",{two}")), "it has none");
-        assert_eq!(text.matches("certgate_crl_entries{").count(), 6);
+        assert_eq!(text.matches("certgate_crl_entries{").count(), 8);
         metrics.relies_on([], []);
         assert!(!metrics.render().contains("CN=One"), "what is gone is not shown");
     }

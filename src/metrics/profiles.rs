@@ -1,6 +1,6 @@
 //! What the trust profiles of the current snapshot rely on: their CRLs and trust anchors.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 
@@ -30,6 +30,8 @@ struct CrlLabels {
     issuer: String,
     kind: CrlKind,
     scope: String,
+    /// The signer's key, where CRLs of several keys are alike up to here.
+    key: Option<String>,
     /// Counts those that are alike in everything else, from 1.
     ordinal: usize,
 }
@@ -42,8 +44,8 @@ struct CrlGauge {
 }
 
 impl Profiles {
-    /// Takes the place of what was relied on before. CRLs with the same labels are counted in the order in which they
-    /// come.
+    /// Takes the place of what was relied on before. CRLs with the same labels are told apart by their keys, and counted
+    /// in the order in which they come where that does not help.
     pub(super) fn set(
         &self,
         crls: impl IntoIterator<Item = CrlStatus>,
@@ -51,9 +53,24 @@ impl Profiles {
     ) {
         let mut gauges = Gauges::default();
         let mut alike: BTreeMap<CrlLabels, usize> = BTreeMap::new();
-        for crl in crls {
-            let CrlStatus { profile, issuer, kind, scope, .. } = crl;
-            let mut labels = CrlLabels { profile, issuer, kind, scope, ordinal: 0 };
+        let crls: Vec<CrlStatus> = crls.into_iter().collect();
+        let without_key = |crl: &CrlStatus| CrlLabels {
+            profile: crl.profile.clone(),
+            issuer: crl.issuer.clone(),
+            kind: crl.kind,
+            scope: crl.scope.clone(),
+            key: None,
+            ordinal: 0,
+        };
+        let mut keys: BTreeMap<CrlLabels, BTreeSet<Option<&str>>> = BTreeMap::new();
+        for crl in &crls {
+            keys.entry(without_key(crl)).or_default().insert(crl.key.as_deref());
+        }
+        for crl in &crls {
+            let mut labels = without_key(crl);
+            if keys.get(&labels).is_some_and(|keys| keys.len() > 1) {
+                labels.key.clone_from(&crl.key);
+            }
             let count = alike.entry(labels.clone()).or_default();
             *count = count.saturating_add(1);
             labels.ordinal = *count;
@@ -85,6 +102,7 @@ impl Profiles {
                     ("issuer", &*labels.issuer),
                     ("kind", labels.kind.word()),
                     ("scope", &*labels.scope),
+                    ("key", labels.key.as_deref().unwrap_or_default()),
                     ("ordinal", if labels.ordinal > 1 { &*ordinal } else { "" }),
                 ];
                 // To Prometheus an empty label is none.

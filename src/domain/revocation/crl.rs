@@ -206,6 +206,11 @@ impl Crl {
         self.extensions.issuing_point.as_ref()
     }
 
+    /// The value of authorityKeyIdentifier.
+    pub fn authority_key_identifier(&self) -> Option<&[u8]> {
+        self.extensions.authority_key_identifier.as_deref()
+    }
+
     /// How many certificates it lists that certgate could meet.
     pub fn len(&self) -> usize {
         self.entries.len()

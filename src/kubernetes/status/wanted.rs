@@ -271,6 +271,7 @@ mod tests {
             issuer: issuer.to_owned(),
             kind: crate::domain::trusted::CrlKind::Complete,
             scope: String::new(),
+            key: None,
             number: None,
             entries: 3,
             this_update: UnixTime::from_secs(0),
