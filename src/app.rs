@@ -96,6 +96,13 @@ async fn run(
             Transport::Tls(Arc::new(Acceptor::new(server)))
         }
     };
+    if matches!(transport, Transport::Plaintext) && is_exposed(config.listen) {
+        tracing::warn!(
+            listen = %config.listen,
+            "gRPC is served in plaintext on an address that is not loopback: whoever is between it and the proxy can read \
+             and change the decisions; use --tls-cert, or a mesh that encrypts"
+        );
+    }
     let lifecycle = Lifecycle::new();
     let authorizer = Arc::new(Authorizer::<Snapshot>::new(metrics.clone(), system_clock, config.denials_per_second));
 
@@ -201,6 +208,11 @@ fn server_failed(ended: Result<io::Result<Ended>, tokio::task::JoinError>) -> io
 /// Connections that may wait to be accepted: what the kernel allows by default.
 const BACKLOG: u32 = 4096;
 
+/// Whether an address can be reached from another machine.
+fn is_exposed(address: SocketAddr) -> bool {
+    !address.ip().to_canonical().is_loopback()
+}
+
 fn bind(address: SocketAddr) -> Result<TcpSocket, ServeError> {
     let bound = || {
         let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
@@ -281,4 +293,25 @@ pub fn explain_by_directory(
         writeln!(errors, "certgate: {found} in the policies; `certgate check {directory}` names all")?;
     }
     Ok(explain::explain(question, &snapshot, system_clock())?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_loopback_is_not_exposed() {
+        for (address, exposed) in [
+            ("127.0.0.1:1", false),
+            ("127.8.8.8:1", false),
+            ("[::1]:1", false),
+            ("[::ffff:127.0.0.1]:1", false),
+            ("0.0.0.0:1", true),
+            ("[::]:1", true),
+            ("192.0.2.1:1", true),
+            ("[::ffff:192.0.2.1]:1", true),
+        ] {
+            assert_eq!(is_exposed(address.parse().unwrap()), exposed, "{address}");
+        }
+    }
 }

@@ -154,6 +154,27 @@ fn serve_names_the_tls_file_that_it_cannot_use_and_ends() {
     }
 }
 
+/// Nobody has an address of the documentation's, so that the program ends before it serves anyone.
+#[test]
+fn serve_warns_of_plaintext_beyond_loopback() {
+    let directory = tempfile::tempdir().unwrap();
+    let (certificate, key) = (directory.path().join("tls.crt"), directory.path().join("tls.key"));
+    let made = rcgen::generate_simple_self_signed(["certgate.example".to_owned()]).unwrap();
+    fs::write(&certificate, made.cert.pem()).unwrap();
+    fs::write(&key, made.signing_key.serialize_pem()).unwrap();
+    let serve = |rest: &[&str]| {
+        let policies = directory.path().to_str().unwrap();
+        let both = ["serve", "--policies", policies, "--admin-listen", "127.0.0.1:0", "--listen", "192.0.2.1:9090"];
+        let output = certgate(&[&both, rest].concat());
+        assert_eq!(output.status.code(), Some(1), "{}", err(&output));
+        assert!(err(&output).contains("cannot listen on 192.0.2.1:9090"), "{}", err(&output));
+        err(&output).to_owned()
+    };
+    assert!(serve(&[]).contains("\"WARN\"") && serve(&[]).contains("in plaintext"), "{}", serve(&[]));
+    let over_tls = serve(&["--tls-cert", certificate.to_str().unwrap(), "--tls-key", key.to_str().unwrap()]);
+    assert!(!over_tls.contains("plaintext"), "{over_tls}");
+}
+
 #[test]
 fn serve_lists_what_it_cannot_read_and_ends() {
     let directory = tempfile::tempdir().unwrap();

@@ -9,7 +9,7 @@ use aws_lc_rs::signature as lc;
 use certgate::domain::der::tag;
 use certgate::domain::name::Name;
 use certgate::domain::path::SignaturePolicy;
-use certgate::domain::revocation::crl::CrlError;
+use certgate::domain::revocation::crl::{CrlError, CrlParser};
 use certgate::domain::revocation::{Crl, CrlReason};
 
 use der::{Key, NOW, context, implicit, int, name, oid, seq, tlv, uri};
@@ -18,7 +18,23 @@ use status::*;
 const CA: &str = "CN=CA";
 
 fn parse(draft: &CrlDraft, key: &Key) -> Result<Crl, String> {
-    Crl::from_der(draft.der(key)).map_err(|error| error.to_string())
+    let der = draft.der(key);
+    for size in [1, 100] {
+        assert_alike(&Crl::from_der(&der), &in_pieces(&der, size));
+    }
+    in_pieces(&der, 7).map_err(|error| error.to_string())
+}
+
+/// The same CRL when it comes in pieces of `size` octets.
+fn in_pieces(der: &[u8], size: usize) -> Result<Crl, CrlError> {
+    let mut parser = CrlParser::default();
+    der.chunks(size).try_for_each(|piece| parser.push(piece))?;
+    parser.finish()
+}
+
+fn assert_alike(whole: &Result<Crl, CrlError>, pieces: &Result<Crl, CrlError>) {
+    let say = |crl: &Crl| format!("{crl}, {:?}, {} entries, {} octets", crl.next_update(), crl.len(), crl.memory());
+    assert_eq!(whole.as_ref().map(say), pieces.as_ref().map(say));
 }
 
 #[test]
@@ -293,7 +309,7 @@ proptest::proptest! {
             let at = at % der.len();
             der[at] = octet;
         }
-        drop(Crl::from_der(der));
+        assert_alike(&Crl::from_der(&der), &in_pieces(&der, 1));
     }
 }
 
@@ -310,6 +326,25 @@ fn numbers_are_shown_as_cas_count() {
     ] {
         let draft = CrlDraft::new(CA).with((id::CRL_NUMBER.to_owned(), false, tlv(tag::INTEGER, &octets)));
         assert_eq!(parse(&draft, &key).unwrap().number().unwrap().to_string(), want);
+    }
+}
+
+/// What was not a CRL does not become one by what follows, and nothing is read after the end.
+#[test]
+fn what_has_failed_stays_so() {
+    let der = CrlDraft::new(CA).der(&Key::ed25519());
+    let mut parser = CrlParser::default();
+    assert!(parser.push(&[0x31]).is_err());
+    assert!(parser.push(&der).is_err());
+    assert!(parser.finish().is_err());
+    let mut parser = CrlParser::default();
+    [&der, &der].iter().for_each(|der| parser.push(der).unwrap());
+    assert_eq!(
+        parser.finish().unwrap_err().to_string(),
+        Crl::from_der([&*der, &der].concat()).unwrap_err().to_string()
+    );
+    for end in 0..der.len() {
+        assert!(Crl::from_der(&der[..end]).is_err(), "{end} octets of {}", der.len());
     }
 }
 

@@ -4,17 +4,30 @@
 #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 #![allow(clippy::print_stderr, reason = "a test says what it leaves out")]
 
-use std::collections::BTreeSet;
+#[path = "support/der.rs"]
+mod der;
+#[path = "support/status.rs"]
+mod status;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use certgate::domain::decide::Counts;
+use certgate::domain::time::UnixTime;
+use certgate::file::loader::{Loader, Outcome};
 use certgate::kubernetes::admission::metrics as admission;
 use certgate::kubernetes::health::{Exported, Health};
 use certgate::metrics::{Load, Metrics};
 use certgate::tls::health as tls_health;
+
+use der::{Draft, Key, implicit, seq};
+use status::{CrlDraft, DAY, HOUR, base, flag, full_name, id, idp, number, reasons};
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -126,7 +139,9 @@ fn the_dashboard_asks_for_metrics_that_exist() {
             shown.insert(name.to_owned());
         }
     }
-    assert!(shown.len() > 20, "the dashboard shows {shown:?}");
+    for (name, _) in metrics() {
+        assert!(shown.iter().any(|sample| sample.starts_with(&name)), "the dashboard does not show {name}");
+    }
     let ids: BTreeSet<_> = panels.iter().map(|panel| panel["id"].as_u64().unwrap()).collect();
     assert_eq!(ids.len(), panels.len(), "ids are unique");
 }
@@ -194,4 +209,128 @@ fn the_dashboard_s_queries_can_be_read() {
     let done = Command::new(&promtool).args(["check", "rules"]).arg(&path).output().unwrap();
     let said = format!("{}{}", String::from_utf8_lossy(&done.stdout), String::from_utf8_lossy(&done.stderr));
     assert!(done.status.success() && said.contains(&format!("{} rules found", rules.len())), "{said}");
+}
+
+/// Seconds from the drafts' time to the present one.
+fn since_drafts() -> i64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
+    i64::try_from(now).unwrap() - der::NOW.as_secs()
+}
+
+/// The metrics `certgate_NAME{LABELS} VALUE` of the directory's policies, by name and labels.
+fn scraped(loader: &mut Loader) -> BTreeMap<String, i64> {
+    let Outcome::Published(snapshot) = loader.reload().outcome else { panic!("nothing new to publish") };
+    let metrics = Metrics::new();
+    metrics.relies_on(snapshot.crls(), snapshot.anchors());
+    let text = metrics.render();
+    let samples = text.lines().filter_map(|line| line.rsplit_once(' '));
+    samples.filter_map(|(series, value)| Some((series.to_owned(), value.parse().ok()?))).collect()
+}
+
+#[test]
+fn each_crl_of_a_profile_has_series_that_its_renewal_keeps() {
+    let key = Key::ed25519();
+    let anchor = |days: i64| {
+        let now = der::NOW.as_secs() + since_drafts();
+        let mut anchor = Draft::ca("CN=CA", "CN=CA", &key);
+        anchor.valid(UnixTime::from_secs(now - 2 * DAY), UnixTime::from_secs(now + days * DAY));
+        let text = STANDARD.encode(anchor.der(&key));
+        format!("-----BEGIN CERTIFICATE-----\n{text}\n-----END CERTIFICATE-----\n")
+    };
+    let dir = tempfile::tempdir().unwrap();
+    let write = |name: &str, content: &[u8]| {
+        let aside = dir.path().join(format!(".{name}"));
+        fs::write(&aside, content).unwrap();
+        fs::rename(aside, dir.path().join(name)).unwrap();
+    };
+    let point = |uri: &str| full_name(&[implicit(6, uri)]);
+    let signed_by = |key: &[u8]| (id::AUTHORITY_KEY_IDENTIFIER.to_owned(), false, seq(&[implicit(0, key)]));
+    // Name of the file, labels after the issuer, number of entries and how the CRL is made.
+    let rows = [
+        ("complete", r#"kind="complete""#, 4, CrlDraft::new("CN=CA")),
+        ("delta", r#"kind="delta""#, 1, CrlDraft::new("CN=CA").with(number(11)).with(base(10))),
+        (
+            "users",
+            r#"kind="complete",scope="http://a/1, onlyContainsUserCerts""#,
+            2,
+            CrlDraft::new("CN=CA").with(idp(&[point("http://a/1"), flag(1)])),
+        ),
+        (
+            "cas",
+            r#"kind="complete",scope="onlyContainsCACerts, onlySomeReasons keyCompromise superseded, indirectCRL""#,
+            0,
+            CrlDraft::new("CN=CA").with(idp(&[flag(2), reasons(3, &[1, 4]), flag(4)])),
+        ),
+        ("first", r#"kind="complete",scope="http://a/2""#, 3, CrlDraft::new("CN=CA").with(idp(&[point("http://a/2")]))),
+        (
+            "second",
+            r#"kind="complete",scope="http://a/3""#,
+            5,
+            CrlDraft::new("CN=CA").with(idp(&[point("http://a/3")])),
+        ),
+        (
+            "old key",
+            r#"kind="complete",scope="onlyContainsCACerts",key="0a0b""#,
+            6,
+            CrlDraft::new("CN=CA").with(idp(&[flag(2)])).with(signed_by(&[0x0a, 0x0b])),
+        ),
+        (
+            "new key",
+            r#"kind="complete",scope="onlyContainsCACerts",key="fe""#,
+            7,
+            CrlDraft::new("CN=CA").with(idp(&[flag(2)])).with(signed_by(&[0xfe])),
+        ),
+    ];
+    let files: Vec<_> = rows.iter().map(|(file, ..)| format!("{{file: {file}.crl}}")).collect();
+    let profile = |name: &str, mode: &str, files: &str| {
+        format!(
+            "apiVersion: certgate.dev/v1alpha1\nkind: TrustProfile\nmetadata: {{name: {name}}}\nspec:\n  mode: {mode}\n  trustAnchors: \
+             [{{file: {name}.pem}}]\n  revocation: {{mode: Offline, crls: [{files}]}}\n---\napiVersion: \
+             certgate.dev/v1alpha1\nkind: CertificatePolicy\nmetadata: {{name: {name}}}\nspec: {{match: [{{hosts: \
+             [{name}]}}], trustRef: {{name: {name}}}}}\n---\n"
+        )
+    };
+    let complete = "{file: complete.crl}";
+    let profiles = [
+        profile("all", "Chain", &files.join(", ")),
+        profile("one", "Chain", complete),
+        profile("peers", "Peer", complete),
+    ];
+    write("policies.yaml", profiles.concat().as_bytes());
+    write("all.pem", anchor(40).as_bytes());
+    write("one.pem", [anchor(60), anchor(-1), anchor(90)].concat().as_bytes());
+    write("peers.pem", anchor(40).as_bytes());
+    let made = |(_, _, entries, draft): &(&str, &str, u8, CrlDraft), age: i64| {
+        let now = since_drafts();
+        let dated = draft.clone().dated(now - age, Some(now + DAY));
+        (0..*entries).fold(dated, |draft, serial| draft.lists(&[1, serial], None)).der(&key)
+    };
+    for row in &rows {
+        write(&format!("{}.crl", row.0), &made(row, HOUR));
+    }
+    let mut loader = Loader::new(dir.path());
+    let before = scraped(&mut loader);
+    for (file, labels, entries, _) in &rows {
+        let value =
+            |name: &str| before[&format!("certgate_crl_{name}{{profile=\"default/all\",issuer=\"CN=CA\",{labels}}}")];
+        assert_eq!(value("entries"), i64::from(*entries), "{file}");
+        assert!((HOUR..HOUR + 60).contains(&value("age_seconds")), "{file}: {before:#?}");
+        assert!((DAY - 60..=DAY).contains(&value("next_update_seconds")), "{file}: {before:#?}");
+    }
+    let count = |name: &str| before.keys().filter(|series| series.starts_with(name)).count();
+    assert_eq!(count("certgate_crl_entries{"), rows.len() + 2, "a CRL of three profiles has three series: {before:#?}");
+    assert_eq!(before[r#"certgate_crl_entries{profile="default/one",issuer="CN=CA",kind="complete"}"#], 4);
+    for (profile, days) in [("all", 40), ("one", -1)] {
+        let left = before[&format!("certgate_trust_anchor_expiry_seconds{{profile=\"default/{profile}\"}}")];
+        assert!((days * DAY - 60..=days * DAY).contains(&left), "{profile}: {left}");
+    }
+    assert_eq!(count("certgate_trust_anchor_expiry_seconds{"), 2, "peers are believed without an anchor");
+
+    let renewed = (rows[4].0, rows[4].1, 9, rows[4].3.clone().with(number(12)));
+    write("first.crl", &made(&renewed, HOUR / 2));
+    let after = scraped(&mut loader);
+    assert_eq!(before.keys().collect::<Vec<_>>(), after.keys().collect::<Vec<_>>());
+    let series = format!("{{profile=\"default/all\",issuer=\"CN=CA\",{}}}", renewed.1);
+    assert_eq!(after[&format!("certgate_crl_entries{series}")], 9);
+    assert!((HOUR / 2..HOUR / 2 + 60).contains(&after[&format!("certgate_crl_age_seconds{series}")]), "{after:#?}");
 }

@@ -207,7 +207,7 @@ fn a_laxer_profile_vouches_for_no_crl() {
     });
     // Its name sorts first, so it is built first.
     index.apply(Object::TrustProfile { meta: meta("lax"), spec: serde_json::from_value(lax).unwrap() });
-    index.set_file("sha1.crl", Ok(SHA1_CRL.into()));
+    index.set_crl_file("sha1.crl", certgate::file::source::crls(&mut SHA1_CRL.as_bytes()));
     index.publish().unwrap();
     let unsigned: Vec<_> = index
         .problems()

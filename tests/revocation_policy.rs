@@ -13,7 +13,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use certgate::domain::decide::{PolicyState, Snapshot};
-use certgate::domain::index::Index;
+use certgate::domain::index::{CrlFile, Index};
 use certgate::domain::reason::Reason;
 use certgate::domain::request::{Http, NoHeaders, Request};
 use certgate::domain::spec::{Object, ObjectMeta};
@@ -21,10 +21,16 @@ use certgate::domain::trace::{Recorder, Trace};
 use certgate::domain::trusted::Trusted;
 use certgate::file::check::check;
 use certgate::file::loader::{Loader, Outcome};
+use certgate::file::source;
 use serde_json::{Value, json};
 
 use der::{Draft, Key, NOW};
 use status::*;
+
+/// A file as it is read.
+fn crl_file(content: impl AsRef<[u8]>) -> Result<CrlFile, String> {
+    source::crls(&mut content.as_ref())
+}
 
 const CA_SERIAL: &[u8] = &[0x21];
 const LEAF_SERIAL: &[u8] = &[0x31];
@@ -69,7 +75,7 @@ impl Pki {
         index.apply(policy("api"));
         for (file, crl, key) in [("ca.crl", ca, &self.ca), ("root.crl", root, &self.root)] {
             if let Some(crl) = crl {
-                index.set_file(file, Ok(crl.der(key).into()));
+                index.set_crl_file(file, crl_file(crl.der(key)));
             }
         }
         index
@@ -232,7 +238,7 @@ fn an_edited_crl_decides_at_the_next_publication() {
     let mut index = pki.index(offline(json!({})), Some(by_ca()), Some(by_root()));
     let before = index.publish().unwrap();
     assert_eq!((pki.reason(&before), problems(&index)), (Ok(()), vec![]));
-    index.set_file("ca.crl", Ok(by_ca().with(number(11)).lists(LEAF_SERIAL, None).der(&pki.ca).into()));
+    index.set_crl_file("ca.crl", crl_file(by_ca().with(number(11)).lists(LEAF_SERIAL, None).der(&pki.ca)));
     let after = index.publish().expect("the CRL changed");
     assert_eq!(pki.reason(&after), REVOKED);
     assert_eq!(pki.reason(&before), Ok(()), "requests in flight keep their snapshot");
@@ -256,7 +262,7 @@ fn a_crl_is_parsed_once_whatever_else_is_edited() {
     for (left, right) in first.data().crls().iter().zip(third.data().crls()) {
         assert!(Arc::ptr_eq(left, right), "the profile was edited");
     }
-    index.set_file("moved.crl", Ok(by_ca().der(&pki.ca).into()));
+    index.set_crl_file("moved.crl", crl_file(by_ca().der(&pki.ca)));
     index.apply(pki.profile(offline(json!({"crls": [{"file": "moved.crl"}, {"file": "root.crl"}]}))));
     let fourth = trusted(&index.publish().unwrap());
     for crl in fourth.data().crls() {
@@ -279,54 +285,45 @@ fn an_inline_crl_is_parsed_once_whatever_else_of_its_profile_is_edited() {
 }
 
 #[test]
-fn the_octets_of_a_file_are_not_kept_beside_its_crls() {
+fn the_content_of_a_file_is_told_from_another_without_its_octets() {
     let pki = Pki::new();
-    let with = |crl: CrlDraft| Bytes::from(pem("X509 CRL", &crl.der(&pki.ca)));
-    let mut index = pki.index(offline(json!({})), None, Some(by_root()));
-    let (content, copy) = (with(by_ca()), with(by_ca()));
-    index.set_file("ca.crl", Ok(content.clone()));
-    assert_eq!(pki.reason(&index.publish().unwrap()), Ok(()));
-    assert!(content.is_unique(), "the octets are dropped");
+    for remarks in [String::new(), "remark\n".repeat(1 << 20)] {
+        let with = |crl: CrlDraft| format!("{remarks}{}", pem("X509 CRL", &crl.der(&pki.ca)));
+        let mut index = pki.index(offline(json!({})), None, Some(by_root()));
+        let content = with(by_ca());
+        index.set_crl_file("ca.crl", crl_file(&content));
+        assert_eq!(pki.reason(&index.publish().unwrap()), Ok(()));
+        index.set_crl_file("ca.crl", crl_file(&content));
+        assert!(index.publish().is_none(), "the same content");
 
-    // What has not changed is told all the same, and what has.
-    index.set_file("ca.crl", Ok(copy));
-    assert!(index.publish().is_none(), "the same content");
-    index.set_file("ca.crl", Ok(with(by_ca().with(number(11)).lists(LEAF_SERIAL, None))));
-    assert_eq!(pki.reason(&index.publish().unwrap()), REVOKED);
+        let broken = format!("{remarks}-----BEGIN X509 CRL-----\nAQID\n-----END X509 CRL-----\n");
+        index.set_crl_file("ca.crl", crl_file(&broken));
+        assert!(index.publish().is_none(), "the last good content stays in use");
+        let first = problems(&index);
+        assert!(first[0].contains("CRL 1: certificateList"), "{first:?}");
+        index.set_crl_file("ca.crl", crl_file(&broken));
+        assert!(index.publish().is_none());
+        assert_eq!(problems(&index), first, "the same content is as broken as it was");
 
-    // A file that nothing refers to any more is to be read again when something does.
-    assert!(!index.lacks_file("ca.crl"));
-    index.apply(pki.profile(json!(null)));
-    index.publish();
-    assert!(index.lacks_file("ca.crl"));
+        index.set_crl_file("ca.crl", crl_file(with(by_ca().with(number(11)).lists(LEAF_SERIAL, None))));
+        assert_eq!((pki.reason(&index.publish().unwrap()), problems(&index)), (REVOKED, vec![]));
+    }
 }
 
-/// Longer than any text of certificates: decoded where it lies.
+/// A file that nothing refers to any more is read again when something does.
 #[test]
-fn the_octets_of_a_large_file_are_given_away() {
+fn a_file_is_forgotten_with_its_last_reference() {
     let pki = Pki::new();
-    let remarks = "remark\n".repeat(1 << 20);
-    let with = |crl: CrlDraft| Bytes::from(format!("{remarks}{}", pem("X509 CRL", &crl.der(&pki.ca))));
-    let mut index = pki.index(offline(json!({})), None, Some(by_root()));
-    let (content, copy) = (with(by_ca()), with(by_ca()));
-    index.set_file("ca.crl", Ok(content.clone()));
-    assert_eq!(pki.reason(&index.publish().unwrap()), Ok(()));
-    assert!(content.is_unique(), "the octets are dropped");
-    assert_eq!(content, copy, "what is held elsewhere is not written to");
-    index.set_file("ca.crl", Ok(copy));
-    assert!(index.publish().is_none(), "the same content");
-
-    let broken = Bytes::from(format!("{remarks}-----BEGIN X509 CRL-----\nAQID\n-----END X509 CRL-----\n"));
-    index.set_file("ca.crl", Ok(Bytes::copy_from_slice(&broken)));
-    assert!(index.publish().is_none(), "the last good content stays in use");
-    let first = problems(&index);
-    assert!(first[0].contains("CRL 1: certificateList"), "{first:?}");
-    index.set_file("ca.crl", Ok(broken));
-    assert!(index.publish().is_none());
-    assert_eq!(problems(&index), first, "the same content is as broken as it was");
-
-    index.set_file("ca.crl", Ok(with(by_ca().with(number(11)).lists(LEAF_SERIAL, None))));
-    assert_eq!((pki.reason(&index.publish().unwrap()), problems(&index)), (REVOKED, vec![]));
+    let mut index = pki.index(offline(json!({})), Some(by_ca()), Some(by_root()));
+    index.publish();
+    assert_eq!(index.wanted_files().crls.into_iter().collect::<Vec<_>>(), ["ca.crl", "root.crl"]);
+    index.apply(pki.profile(json!(null)));
+    index.publish();
+    assert!(index.wanted_files().crls.is_empty());
+    index.apply(pki.profile(offline(json!({}))));
+    let snapshot = index.publish().unwrap();
+    assert_eq!(pki.reason(&snapshot), Err(Reason::TrustUnavailable));
+    assert!(problems(&index)[0].contains("ca.crl has not been read"), "{:?}", problems(&index));
 }
 
 #[test]
@@ -338,17 +335,17 @@ fn a_broken_crl_keeps_the_last_good_one() {
     let mut cut = revoked.der(&pki.ca);
     cut.truncate(50);
     for (broken, want) in [
-        (Ok(Bytes::from(cut)), "CRL 1: certificateList"),
-        (Ok(Bytes::from_static(b"no CRL")), "X509 CRL"),
+        (crl_file(cut), "CRL 1: certificateList"),
+        (crl_file(b"no CRL"), "X509 CRL"),
         (Err("No such file".to_owned()), "No such file"),
     ] {
-        index.set_file("ca.crl", broken);
+        index.set_crl_file("ca.crl", broken);
         assert!(index.publish().is_none(), "{want}: decisions stay as they are");
         let [problem] = &problems(&index)[..] else { panic!("{:?}", problems(&index)) };
         assert!(problem.starts_with("Error spec.revocation.crls[0].file: "), "{problem}");
         assert!(problem.contains(want) && problem.ends_with("; its last good content stays in use"), "{problem}");
     }
-    index.set_file("ca.crl", Ok(by_ca().with(number(11)).der(&pki.ca).into()));
+    index.set_crl_file("ca.crl", crl_file(by_ca().with(number(11)).der(&pki.ca)));
     assert_eq!((pki.reason(&index.publish().unwrap()), problems(&index)), (Ok(()), vec![]), "mended");
 }
 
@@ -359,11 +356,11 @@ fn a_crl_that_was_never_readable_denies() {
         let mut index = pki.index(offline(spec), Some(by_ca()), None);
         assert_eq!(pki.reason(&index.publish().unwrap()), Err(Reason::TrustUnavailable));
         assert!(problems(&index)[0].contains("spec.revocation.crls[1].file"), "{:?}", problems(&index));
-        index.set_file("root.crl", Ok(Bytes::from_static(b"no CRL")));
+        index.set_crl_file("root.crl", crl_file(b"no CRL"));
         if let Some(snapshot) = index.publish() {
             assert_eq!(pki.reason(&snapshot), Err(Reason::TrustUnavailable));
         }
-        index.set_file("root.crl", Ok(by_root().der(&pki.root).into()));
+        index.set_crl_file("root.crl", crl_file(by_root().der(&pki.root)));
         assert_eq!(pki.reason(&index.publish().unwrap()), Ok(()));
     }
 }
@@ -375,7 +372,7 @@ fn numbers_do_not_go_back() {
     let mut index = pki.index(offline(json!({})), Some(revoked), Some(by_root()));
     assert_eq!(pki.reason(&index.publish().unwrap()), REVOKED);
     let older = by_ca().with(number(10)).der(&pki.ca);
-    index.set_file("ca.crl", Ok(older.into()));
+    index.set_crl_file("ca.crl", crl_file(older));
     assert_eq!(pki.reason(&index.publish().unwrap()), REVOKED, "an older CRL in its place");
     assert!(problems(&index)[0].contains("would replace the newer"), "{:?}", problems(&index));
     index.apply(pki.profile(offline(json!({"maxAge": "12h"}))));
@@ -387,10 +384,10 @@ fn numbers_do_not_go_back() {
     index.apply(elsewhere.clone());
     assert_eq!(pki.reason(&index.publish().unwrap()), REVOKED, "and the profile moved to another document");
     let forged = CrlDraft { forged: true, ..by_ca().with(number(12)) };
-    index.set_file("ca.crl", Ok(forged.der(&pki.ca).into()));
+    index.set_crl_file("ca.crl", crl_file(forged.der(&pki.ca)));
     assert_eq!(pki.reason(&index.publish().unwrap()), REVOKED, "a forged one in its place");
     assert!(problems(&index).iter().any(|problem| problem.contains("is not signed by")), "{:?}", problems(&index));
-    index.set_file("ca.crl", Ok(by_ca().with(number(12)).der(&pki.ca).into()));
+    index.set_crl_file("ca.crl", crl_file(by_ca().with(number(12)).der(&pki.ca)));
     assert_eq!((pki.reason(&index.publish().unwrap()), problems(&index)), (Ok(()), vec![]));
 }
 
@@ -408,7 +405,7 @@ fn crls_come_from_every_kind_of_source() {
     ];
     for (row, source, content) in rows {
         let mut index = pki.index(offline(json!({"crls": [source, {"file": "root.crl"}]})), None, Some(by_root()));
-        index.set_file("other.crl", Ok(content.clone().into()));
+        index.set_crl_file("other.crl", crl_file(&content));
         index.apply(Object::ConfigMap { meta: meta("crls"), data: data(content.clone()) });
         index.apply(Object::Secret { meta: meta("crls"), data: data(content) });
         assert_eq!(pki.reason(&index.publish().unwrap()), REVOKED, "{row}: {:?}", problems(&index));
@@ -461,4 +458,32 @@ fn a_der_file_in_the_policy_directory_is_followed() {
     assert_eq!(pki.reason(&next()), REVOKED);
     std::fs::remove_file(dir.path().join("ca.crl")).unwrap();
     assert!(matches!(loader.reload().outcome, Outcome::Unchanged), "the last good content stays");
+}
+
+/// What nothing refers to is forgotten, and is read again, unchanged as it is, when something refers to it.
+#[test]
+fn a_file_that_is_named_again_is_read_again() {
+    let pki = Pki::new();
+    let dir = tempfile::tempdir().unwrap();
+    let write = |name: &str, content: &[u8]| std::fs::write(dir.path().join(name), content).unwrap();
+    let text = |revocation: &str| {
+        format!(
+            "apiVersion: certgate.dev/v1alpha1\nkind: TrustProfile\nmetadata: {{name: partners}}\nspec:\n  \
+             trustAnchors: [{{file: ca.pem}}]\n  revocation: {revocation}\n---\n\
+             apiVersion: certgate.dev/v1alpha1\nkind: CertificatePolicy\nmetadata: {{name: api}}\n\
+             spec: {{match: [{{hosts: [api]}}], trustRef: {{name: partners}}}}\n"
+        )
+    };
+    write("ca.pem", pem("CERTIFICATE", &pki.ca_cert).as_bytes());
+    write("ca.crl", &by_ca().lists(LEAF_SERIAL, None).der(&pki.ca));
+    let mut loader = Loader::new(dir.path());
+    for (revocation, want) in [
+        ("{mode: Offline, crls: [{file: ca.crl}]}", REVOKED),
+        ("{mode: NoCheck}", Ok(())),
+        ("{mode: Offline, crls: [{file: ca.crl}]}", REVOKED),
+    ] {
+        write("policies.yaml", text(revocation).as_bytes());
+        let Outcome::Published(snapshot) = loader.reload().outcome else { panic!("{revocation}") };
+        assert_eq!(pki.reason(&snapshot), want, "{revocation}");
+    }
 }

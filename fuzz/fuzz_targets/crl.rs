@@ -6,6 +6,7 @@ mod limit;
 use std::sync::Arc;
 
 use certgate::domain::path::SignaturePolicy;
+use certgate::domain::revocation::crl::{CrlError, CrlParser};
 use certgate::domain::revocation::{Crl, RevocationData};
 use libfuzzer_sys::fuzz_target;
 
@@ -20,8 +21,19 @@ const KEY: &[u8] = &[
 
 fuzz_target!(|der: &[u8]| limit::within_limit(|| run(der)));
 
+/// The same list when it comes in pieces.
+fn in_pieces(der: &[u8], size: usize) -> Result<Crl, CrlError> {
+    let mut parser = CrlParser::default();
+    der.chunks(size).try_for_each(|piece| parser.push(piece))?;
+    parser.finish()
+}
+
 fn run(der: &[u8]) {
-    let Ok(crl) = Crl::from_der(der.to_vec()) else { return };
+    let whole = Crl::from_der(der);
+    let pieces = in_pieces(der, der.len() % 61 + 1);
+    let say = |crl: &Crl| (crl.to_string(), crl.next_update(), crl.len(), crl.memory());
+    assert_eq!(whole.as_ref().map(say), pieces.as_ref().map(say));
+    let Ok(crl) = whole else { return };
     assert!(crl.len() <= der.len() / 20 + 1, "{} entries in {} octets", crl.len(), der.len());
     assert!(crl.memory() <= der.len() * 8 + 4096, "{} octets kept of {}", crl.memory(), der.len());
     assert!(crl.verify(KEY, &SignaturePolicy::default()).is_err());

@@ -3,9 +3,12 @@
 
 mod limit;
 
+use std::sync::Arc;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use certgate::domain::encoding::{bundle, pem, percent};
+use certgate::domain::revocation::{Crl, CrlReader};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|text: &[u8]| limit::within_limit(|| run(text)));
@@ -24,6 +27,12 @@ fn run(text: &[u8]) {
         let begins = text.windows(10).filter(|window| *window == b"-----BEGIN").count();
         assert_eq!(begins, found.len());
     }
+    // CRLs come as they are read: however they are cut, they are the same.
+    let mut reader = CrlReader::default();
+    let size = text.len() % 61 + 1;
+    let pieces = text.chunks(size).try_for_each(|piece| reader.push(piece)).and_then(|()| reader.finish());
+    let say = |found: &Vec<Arc<Crl>>| found.iter().map(ToString::to_string).collect::<Vec<_>>();
+    assert_eq!(pieces.as_ref().map(say), CrlReader::read(text).as_ref().map(say));
 }
 
 fn assert_strict(text: &[u8], found: &[impl AsRef<[u8]>]) {

@@ -80,11 +80,12 @@ pub fn follow(
 /// Decides by an update from now on, and gives back what decided before.
 fn take_over(update: Update, authorizer: &Authorizer<Snapshot>, metrics: &Metrics) -> Option<Arc<Snapshot>> {
     let Update { snapshot, problems, took } = update;
-    let (generation, counts, crls) = (snapshot.generation(), snapshot.counts(), snapshot.crls());
+    let (generation, counts) = (snapshot.generation(), snapshot.counts());
+    let (crls, anchors) = (snapshot.crls(), snapshot.anchors());
     let former = authorizer.publish(snapshot);
     metrics.loaded(Load::Applied { problems: problems.len() });
     metrics.published(generation, counts);
-    metrics.relies_on(crls);
+    metrics.relies_on(crls, anchors);
     tracing::info!(
         generation,
         policies = counts.policies,

@@ -128,7 +128,7 @@ pub fn take_over(reload: &Reload, authorizer: &Authorizer<Snapshot>, metrics: &M
             let counts = snapshot.counts();
             metrics.loaded(Load::Applied { problems: problems.len() });
             metrics.published(snapshot.generation(), counts);
-            metrics.relies_on(snapshot.crls());
+            metrics.relies_on(snapshot.crls(), snapshot.anchors());
             tracing::info!(
                 generation = snapshot.generation(),
                 policies = counts.policies,

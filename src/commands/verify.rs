@@ -26,12 +26,13 @@ use crate::domain::path::{
 };
 use crate::domain::revocation::ocsp::OcspResponse;
 use crate::domain::revocation::{
-    Crl, Freshness, MaxAge, OnUnknown, RevocationData, RevocationMode, RevocationPolicy, RevocationScope,
+    Freshness, MaxAge, OnUnknown, RevocationData, RevocationMode, RevocationPolicy, RevocationScope,
 };
 use crate::domain::time::UnixTime;
 use crate::domain::trace::{Recorder, Verdict};
 use crate::domain::verify::batch::{self, Answer};
 use crate::domain::verify::{Invalid, Question, Valid};
+use crate::file;
 
 /// The longest case that is read: room for a CRL of the greatest length in base64.
 const MAX_LINE: usize = 512 * 1024 * 1024;
@@ -252,11 +253,9 @@ fn question(args: &VerifyArgs) -> Result<Question, String> {
     }
     let mut crls = Vec::new();
     for file in &args.crl {
-        let list = read(file, bundle::crls)?;
-        for (index, der) in list.into_iter().enumerate() {
-            let crl = Crl::from_der(der).map_err(|error| format!("{}: CRL {}: {error}", file.display(), index + 1))?;
-            crls.push(Arc::new(crl));
-        }
+        let say = |error: &dyn std::fmt::Display| format!("{}: {error}", file.display());
+        let mut opened = fs::File::open(file).map_err(|error| say(&error))?;
+        crls.extend(file::source::crls(&mut opened).and_then(|file| file.crls).map_err(|error| say(&error))?);
     }
     let mut responses = Vec::new();
     for file in &args.ocsp_response {
@@ -332,17 +331,14 @@ fn policies(args: &VerifyArgs) -> PolicyParameters {
 }
 
 /// The blocks of a PEM file, or the one thing that a DER file holds.
-fn read<E: std::fmt::Display>(file: &Path, pem: impl Fn(Bytes) -> Result<Vec<Bytes>, E>) -> Result<Vec<Bytes>, String> {
-    let content = fs::read(file).map_err(|error| format!("{}: {error}", file.display()))?;
-    // 0x30 is the SEQUENCE that every DER certificate and CRL begins with, and `0` in ASCII: no PEM file does.
-    if content.first() == Some(&0x30) {
-        return Ok(vec![Bytes::from(content)]);
-    }
-    pem(content.into()).map_err(|error| format!("{}: {error}", file.display()))
-}
-
 fn certificates(file: &Path) -> Result<Vec<Arc<Certificate>>, String> {
-    let list = read(file, |pem| bundle::certificates(&pem))?;
+    let content = fs::read(file).map_err(|error| format!("{}: {error}", file.display()))?;
+    // 0x30 is the SEQUENCE that every DER certificate begins with, and `0` in ASCII: no PEM file does.
+    let list = if content.first() == Some(&0x30) {
+        vec![Bytes::from(content)]
+    } else {
+        bundle::certificates(&content).map_err(|error| format!("{}: {error}", file.display()))?
+    };
     list.into_iter()
         .enumerate()
         .map(|(index, der)| {

@@ -21,7 +21,7 @@ use super::selection::{Candidate, Conflict, Selection};
 use super::spec::CertificateRequirement;
 use super::time::UnixTime;
 use super::trace::{Trace, Verdict};
-use super::trusted::{CrlStatus, Trusted};
+use super::trusted::{AnchorsStatus, CrlStatus, Trusted};
 
 /// Everything that decisions need, immutable; shared by the requests in flight.
 #[derive(Clone, Debug)]
@@ -141,13 +141,24 @@ impl Snapshot {
 
     /// The CRLs that decisions rely on, by profile.
     pub fn crls(&self) -> Vec<CrlStatus> {
-        let ready = |policy: &Policy| match &policy.state {
-            PolicyState::Ready(trusted) => Some(Arc::clone(trusted)),
-            PolicyState::Unavailable(_) | PolicyState::Invalid(_) => None,
-        };
+        self.profiles().flat_map(|trusted| trusted.crls()).collect()
+    }
+
+    /// The trust anchors that decisions rely on, by profile.
+    pub fn anchors(&self) -> Vec<AnchorsStatus> {
+        self.profiles().filter_map(|trusted| trusted.anchors()).collect()
+    }
+
+    /// The profiles that policies decide by, each once.
+    fn profiles(&self) -> impl Iterator<Item = &Arc<Trusted>> {
+        fn ready(policy: &Policy) -> Option<&Arc<Trusted>> {
+            match &policy.state {
+                PolicyState::Ready(trusted) => Some(trusted),
+                PolicyState::Unavailable(_) | PolicyState::Invalid(_) => None,
+            }
+        }
         let mut seen = BTreeSet::new();
-        let profiles = self.policies.iter().filter_map(ready).filter(|trusted| seen.insert(Arc::as_ptr(trusted)));
-        profiles.flat_map(|trusted| trusted.crls().collect::<Vec<_>>()).collect()
+        self.policies.iter().filter_map(ready).filter(move |trusted| seen.insert(Arc::as_ptr(trusted)))
     }
 
     /// Whether the snapshot is made of these policies.

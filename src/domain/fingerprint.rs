@@ -18,9 +18,7 @@ pub struct FingerprintError;
 impl Sha256 {
     /// The digest of `bytes`.
     pub fn of(bytes: &[u8]) -> Self {
-        let mut out = [0; 32];
-        out.copy_from_slice(digest::digest(&digest::SHA256, bytes).as_ref());
-        Self(out)
+        Self::from(digest::digest(&digest::SHA256, bytes))
     }
 
     /// A fingerprint from its 32 octets.
@@ -31,6 +29,15 @@ impl Sha256 {
     /// The 32 octets.
     pub const fn as_bytes(&self) -> &[u8; 32] {
         &self.0
+    }
+}
+
+/// A digest that was made piece by piece, by SHA-256.
+impl From<digest::Digest> for Sha256 {
+    fn from(digest: digest::Digest) -> Self {
+        let mut out = [0; 32];
+        out.iter_mut().zip(digest.as_ref()).for_each(|(slot, octet)| *slot = *octet);
+        Self(out)
     }
 }
 

@@ -139,6 +139,13 @@ impl TrustProfile {
         self.pool.anchors()
     }
 
+    /// When the first of the anchors ends by which a chain can be believed. Nothing is refused then: an anchor is a name
+    /// and a key, and what it issued is judged by its own dates.
+    pub fn first_anchor_expiry(&self) -> Option<UnixTime> {
+        let in_use = if self.mode == TrustMode::Peer { &[] } else { self.anchors() };
+        in_use.iter().map(|anchor| anchor.not_after()).min()
+    }
+
     /// Anchors and intermediates, for searches beside the main one, such as for the signer of a CRL.
     pub fn pool(&self) -> &Pool {
         &self.pool

@@ -7,8 +7,12 @@ use std::sync::Arc;
 
 use super::certificate::Certificate;
 use super::decision::Denial;
+use super::der::{self, Reader, tag};
 use super::path::Rejection;
-use super::revocation::{self, Crl, CrlNumber, Helpers, RevocationData, RevocationMode, RevocationPolicy};
+use super::revocation::{
+    self, Crl, CrlNumber, CrlReason, Helpers, IssuingDistributionPoint, Reasons, RevocationData, RevocationMode,
+    RevocationPolicy, Subjects,
+};
 use super::time::UnixTime;
 use super::trace::{Trace, Verdict};
 use super::trust::{TrustProfile, Verified};
@@ -29,6 +33,12 @@ pub struct CrlStatus {
     pub profile: Arc<str>,
     /// Who made it.
     pub issuer: String,
+    /// Whether it stands by itself.
+    pub kind: CrlKind,
+    /// What part of its issuer's certificates it is about, in the words of RFC 5280; empty when it is about all.
+    pub scope: String,
+    /// The identifier of the key that signed it, in hexadecimal digits, as far as it names one.
+    pub key: Option<String>,
     /// Its CRLNumber.
     pub number: Option<CrlNumber>,
     /// How many certificates it lists.
@@ -37,6 +47,34 @@ pub struct CrlStatus {
     pub this_update: UnixTime,
     /// When the next one is there at the latest.
     pub next_update: Option<UnixTime>,
+}
+
+/// Whether a CRL stands by itself.
+#[derive(Copy, Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum CrlKind {
+    /// It does.
+    Complete,
+    /// It updates a complete one.
+    Delta,
+}
+
+impl CrlKind {
+    /// The kind in one word.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Complete => "complete",
+            Self::Delta => "delta",
+        }
+    }
+}
+
+/// The trust anchors of a profile, as metrics show them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AnchorsStatus {
+    /// The profile, as `namespace/name`.
+    pub profile: Arc<str>,
+    /// When the first of them ends.
+    pub first_expiry: UnixTime,
 }
 
 impl Trusted {
@@ -65,12 +103,21 @@ impl Trusted {
         let status = |crl: &Arc<Crl>| CrlStatus {
             profile: Arc::clone(&self.name),
             issuer: crl.issuer().to_rfc4514(),
+            kind: if crl.base_number().is_some() { CrlKind::Delta } else { CrlKind::Complete },
+            key: crl.authority_key_identifier().and_then(key_identifier),
+            scope: crl.issuing_distribution_point().map(scope).unwrap_or_default(),
             number: crl.number(),
             entries: crl.len(),
             this_update: crl.this_update(),
             next_update: crl.next_update(),
         };
         self.data.crls().iter().map(status)
+    }
+
+    /// What there is to know about its trust anchors; `None` when no chain is believed by one.
+    pub fn anchors(&self) -> Option<AnchorsStatus> {
+        let first_expiry = self.profile.first_anchor_expiry()?;
+        Some(AnchorsStatus { profile: Arc::clone(&self.name), first_expiry })
     }
 
     /// Decides whether `leaf` is believed at `now`, and not revoked. A path that is revoked or unknown is given up for
@@ -94,4 +141,39 @@ impl Trusted {
             }
         })
     }
+}
+
+/// The scope of a CRL in words that are the same for the next CRL of that scope.
+fn scope(point: &IssuingDistributionPoint) -> String {
+    let subjects = match point.subjects() {
+        Subjects::All => None,
+        Subjects::EndEntities => Some("onlyContainsUserCerts".to_owned()),
+        Subjects::Cas => Some("onlyContainsCACerts".to_owned()),
+        Subjects::Attributes => Some("onlyContainsAttributeCerts".to_owned()),
+    };
+    let reasons = (point.reasons() != Reasons::ALL).then(|| {
+        // Those that the set can name: concern() answers for the others by whether there are any.
+        let named = [1, 2, 3, 4, 5, 6, 9, 10].into_iter().filter_map(CrlReason::from_code);
+        let named: Vec<_> = named.filter(|reason| point.reasons().concern(Some(*reason))).collect();
+        let named: Vec<_> = named.iter().map(ToString::to_string).collect();
+        format!("onlySomeReasons {}", named.join(" "))
+    });
+    let indirect = point.is_indirect().then(|| "indirectCRL".to_owned());
+    let words: Vec<_> = point.point_names().chain([subjects, reasons, indirect].into_iter().flatten()).collect();
+    let text = words.join(", ");
+    match text.char_indices().nth(MAX_SCOPE) {
+        None => text,
+        Some((end, _)) => format!("{}…", text.get(..end).unwrap_or_default()),
+    }
+}
+
+/// Characters of a scope that are told. Partitions whose names differ only after them are told apart by their number.
+const MAX_SCOPE: usize = 300;
+
+/// keyIdentifier of an authorityKeyIdentifier (RFC 5280 section 4.2.1.1).
+fn key_identifier(value: &[u8]) -> Option<String> {
+    let mut fields = Reader::new(der::exactly(value, tag::SEQUENCE).ok()?.content);
+    let octets = fields.optional(tag::context(0)).ok()??.content;
+    // RFC 5280 and RFC 7093 make 20 octets of a key; what is longer is cut.
+    Some(octets.iter().take(20).map(|octet| format!("{octet:02x}")).collect())
 }

@@ -6,31 +6,29 @@
 //! last snapshot goes on, and the index, which may already hold the readable part, is only the basis of the next try.
 //! It does not watch (see [`super::watch`]) and does not compile (the index does).
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+mod problems;
+
+use std::cell::Cell;
+use std::collections::BTreeSet;
 use std::fs::File;
-use std::io::{self, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use bytes::Bytes;
+use problems::whole_file;
 
 use super::bulk;
-use super::loaded::{Content, FileState, MAX_DOCUMENT, Whole, forget};
-use super::manifest::{self, Foreign, Wanted};
+use super::loaded::{Content, FileState, Whole, forget};
+use super::manifest::Foreign;
 use super::report::{Class, Problem};
 use super::scan::{Listed, Listing, Root, Stamp};
-use super::split::{Chunks, SplitError};
-use super::yaml::Mark;
+use super::source::{self, SourceFiles};
+use super::split::SplitError;
 use crate::domain::decide::Snapshot;
-use crate::domain::encoding::bundle::MAX_CRL_TEXT;
-use crate::domain::index::{self, Index, Severity};
+use crate::domain::index::Index;
 use crate::domain::spec::{Kind, ObjectId};
 use crate::domain::time::UnixTime;
-
-/// The largest `file:` source: PEM of the longest CRL. Certificates are capped again, far lower, when they are parsed.
-const MAX_SOURCE: u64 = MAX_CRL_TEXT as u64;
 
 /// How often a directory that changes while it is read is read again before [`PATIENCE`] counts.
 const MIN_ATTEMPTS: u32 = 2;
@@ -91,12 +89,6 @@ pub struct Reload {
     pub elapsed: Duration,
 }
 
-#[derive(Debug, PartialEq, Eq)]
-enum SourceState {
-    Read { stamp: Stamp, settled: bool },
-    Failed(String),
-}
-
 /// What a listing differed in from what was known.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 enum Changes {
@@ -134,7 +126,8 @@ pub struct Loader {
     index: Index,
     /// What was read, by name, sorted.
     files: Vec<(Arc<str>, FileState)>,
-    sources: BTreeMap<String, SourceState>,
+    certificate_files: SourceFiles,
+    crl_files: SourceFiles,
     /// What the last reload found in the directory.
     directories: BTreeSet<PathBuf>,
     problems: Arc<[Problem]>,
@@ -156,7 +149,8 @@ impl Loader {
             root: Root::new(path),
             index: Index::new(),
             files: Vec::new(),
-            sources: BTreeMap::new(),
+            certificate_files: SourceFiles::default(),
+            crl_files: SourceFiles::default(),
             directories: BTreeSet::new(),
             problems: Arc::from([]),
             parsed: 0,
@@ -194,7 +188,7 @@ impl Loader {
 
     /// The paths of the `file:` trust sources.
     pub fn source_paths(&self) -> impl Iterator<Item = PathBuf> {
-        self.sources.keys().map(|name| self.root.resolve(name))
+        self.certificate_files.names().chain(self.crl_files.names()).map(|name| self.root.resolve(name))
     }
 
     /// The documents of kinds that are not read, with their files.
@@ -415,25 +409,28 @@ impl Loader {
         (edited, whole)
     }
 
-    /// Reads the `file:` trust sources that changed.
+    /// Reads the files that trust profiles name where they changed.
     fn read_sources(&mut self) {
         let wanted = self.index.wanted_files();
-        self.sources.retain(|name, _| wanted.contains(name));
-        for name in wanted {
-            let known = self.sources.get(&name).filter(|_| !self.index.lacks_file(&name));
-            let (state, content) = match read_source(&self.root.resolve(&name), known) {
-                Ok(None) => continue,
-                Ok(Some((state, bytes))) => (state, Ok(bytes)),
-                Err(message) => (SourceState::Failed(message.clone()), Err(message)),
-            };
-            if content.as_ref().is_ok_and(|octets| octets.len() >= LARGE) {
-                self.large = Some(Instant::now());
-            }
-            if known != Some(&state) || content.is_ok() {
-                self.is_current = false;
-                self.index.set_file(&name, content);
-                self.sources.insert(name, state);
-            }
+        let resolve = |name: &str| self.root.resolve(name);
+        let mut is_current = self.is_current;
+        let certificates = |file: &mut File, _| source::certificates(file);
+        self.certificate_files.refresh(&wanted.certificates, resolve, certificates, |name, content| {
+            is_current = false;
+            self.index.set_certificate_file(name, content);
+        });
+        let large = Cell::new(false);
+        let crls = |file: &mut File, length| {
+            large.set(large.get() || length >= LARGE as u64);
+            source::crls(file)
+        };
+        self.crl_files.refresh(&wanted.crls, resolve, crls, |name, content| {
+            is_current = false;
+            self.index.set_crl_file(name, content);
+        });
+        self.is_current = is_current;
+        if large.get() {
+            self.large = Some(Instant::now());
         }
     }
 
@@ -451,135 +448,10 @@ impl Loader {
         }
         totals
     }
-
-    /// Everything for which a reload is refused.
-    fn unreadable(&self, listing: &Listing) -> Vec<Problem> {
-        let mut problems: Vec<Problem> =
-            listing.problems.iter().map(|(name, message)| whole_file(name, message.clone())).collect();
-        for (name, state) in &self.files {
-            for fault in state.chunks.iter().filter_map(|chunk| chunk.content.more()).flat_map(|more| &more.faults) {
-                problems.push(Problem {
-                    file: Arc::clone(name),
-                    at: Some(fault.fault.at),
-                    object: fault.object.as_deref().map(str::to_owned),
-                    field: fault.fault.path.clone(),
-                    message: fault.fault.message.clone(),
-                    class: Class::Unreadable,
-                });
-            }
-            if let Some((at, message)) = &state.error {
-                problems.push(Problem { at: *at, ..whole_file(name, message.clone()) });
-            }
-        }
-        problems.sort_by(|a, b| (&a.file, a.at, &a.field).cmp(&(&b.file, b.at, &b.field)));
-        problems.truncate(self.max_problems);
-        problems
-    }
-
-    /// The problems of the index at their places. Each file that has any is read once more.
-    fn placed(&self, mut found: Vec<index::Problem>) -> Vec<Problem> {
-        found.truncate(self.max_problems);
-        let mut by_file: BTreeMap<Arc<str>, Vec<index::Problem>> = BTreeMap::new();
-        for problem in found {
-            by_file.entry(Arc::clone(&problem.id.origin.file)).or_default().push(problem);
-        }
-        let mut placed = Vec::new();
-        for (file, problems) in by_file {
-            let places = self.places(&file, &problems);
-            for (n, problem) in problems.iter().enumerate() {
-                let class = match problem.severity {
-                    Severity::Error => Class::Invalid,
-                    Severity::Warning => Class::Warning,
-                };
-                for (m, error) in problem.errors.iter().enumerate() {
-                    placed.push(Problem {
-                        file: Arc::clone(&file),
-                        at: places.get(&(n, m)).copied(),
-                        object: Some(problem.id.to_string()),
-                        field: error.path.clone(),
-                        message: error.message.clone(),
-                        class,
-                    });
-                }
-            }
-        }
-        placed.sort_by(|a, b| (&a.file, a.at, &a.field).cmp(&(&b.file, b.at, &b.field)));
-        placed
-    }
-
-    /// The places of the errors of `problems`, all of one file, by the numbers of problem and error.
-    fn places(&self, file: &Arc<str>, problems: &[index::Problem]) -> HashMap<(usize, usize), Mark> {
-        let mut places = HashMap::new();
-        let Ok(nth) = self.files.binary_search_by(|(name, _)| name.cmp(file)) else { return places };
-        let (_, state) = &self.files[nth];
-        // One object may have two: what is wrong with it, and what is doubtful.
-        let mut wanted: HashMap<u32, Vec<usize>> = HashMap::new();
-        for (n, problem) in problems.iter().enumerate() {
-            wanted.entry(problem.id.origin.document).or_default().push(n);
-        }
-        let mut in_chunk: HashMap<usize, Vec<(usize, Option<u32>)>> = HashMap::new();
-        for (at, chunk) in state.chunks.iter().enumerate() {
-            for (key, line) in chunk.content.objects() {
-                for n in wanted.get(&key.document).into_iter().flatten() {
-                    in_chunk.entry(at).or_default().push((*n, line));
-                }
-            }
-        }
-        let Ok(opened) = File::open(self.root.resolve(file)) else { return places };
-        let mut chunks = Chunks::new(BufReader::new(opened), MAX_DOCUMENT);
-        let mut at = 0;
-        while let Ok(Some(chunk)) = chunks.next_chunk() {
-            if let Some(here) = in_chunk.remove(&at) {
-                let fields = manifest::Fields::of(chunk.bytes, chunk.line);
-                for (n, line) in here {
-                    let id = &problems[n].id;
-                    let wanted = Wanted { kind: id.kind, namespace: &id.namespace, name: &id.name, line };
-                    for (m, error) in problems[n].errors.iter().enumerate() {
-                        if let Some(mark) = fields.locate(wanted, &error.path) {
-                            places.insert((n, m), mark);
-                        }
-                    }
-                }
-            }
-            if in_chunk.is_empty() {
-                break;
-            }
-            at += 1;
-        }
-        places
-    }
-}
-
-fn whole_file(name: &str, message: String) -> Problem {
-    Problem { file: Arc::from(name), at: None, object: None, field: String::new(), message, class: Class::Unreadable }
 }
 
 /// Lets the allocator return to the system what was freed some time ago. mimalloc keeps freed blocks for a moment and
 /// looks after them only when it frees another large one, which in a server at rest never comes.
 fn give_back() {
     drop(std::hint::black_box(Vec::<u8>::with_capacity(2 * LARGE)));
-}
-
-/// The content of a `file:` source, or `None` when it is `known` already.
-fn read_source(path: &Path, known: Option<&SourceState>) -> Result<Option<(SourceState, Bytes)>, String> {
-    let say = |error: io::Error| format!("cannot read {path:?}: {error}");
-    let metadata = std::fs::metadata(path).map_err(say)?;
-    if !metadata.is_file() {
-        return Err(format!("{path:?} is not a regular file"));
-    }
-    let stamp = Stamp::of(&metadata);
-    if matches!(known, Some(SourceState::Read { stamp: before, settled: true }) if *before == stamp) {
-        return Ok(None);
-    }
-    let settled = stamp.is_settled(SystemTime::now());
-    let mut file = File::open(path).map_err(say)?;
-    // Sized at once: growing would copy, and hold twice as much for a moment.
-    let mut content =
-        Vec::with_capacity(usize::try_from(metadata.len().min(MAX_SOURCE)).unwrap_or(0).saturating_add(1));
-    (&mut file).take(MAX_SOURCE + 1).read_to_end(&mut content).map_err(say)?;
-    if content.len() as u64 > MAX_SOURCE {
-        return Err(format!("{path:?} is larger than {MAX_SOURCE} bytes"));
-    }
-    // A file that changed meanwhile is read again by the next reload, for its stamp will differ.
-    Ok(Some((SourceState::Read { stamp, settled }, Bytes::from(content))))
 }

@@ -14,6 +14,7 @@ pub mod report;
 mod scalar;
 mod scan;
 mod schema;
+pub mod source;
 mod split;
 pub mod watch;
 mod yaml;

@@ -25,7 +25,7 @@ use super::status::lease::LeaseOptions;
 use super::status::writer::{Held, claim, now, write_status};
 use super::store::{Ear, Scope, Store};
 use crate::domain::decide::Snapshot;
-use crate::domain::index::{Problem, View};
+use crate::domain::index::{Problem, View, WantedFiles};
 use crate::domain::spec::Kind;
 
 /// How long changes are collected before they are published together. Far below what anybody waits for, and enough for
@@ -196,9 +196,9 @@ impl Cluster {
         let began = Instant::now();
         store.note_published();
         // Whoever may write a profile must not learn what lies in the pod's file system.
-        for path in store.index.wanted_files() {
-            store.index.set_file(&path, Err(FILES_ARE_NOT_READ.to_owned()));
-        }
+        let WantedFiles { certificates, crls } = store.index.wanted_files();
+        certificates.iter().for_each(|path| store.index.set_certificate_file(path, Err(FILES_ARE_NOT_READ.to_owned())));
+        crls.iter().for_each(|path| store.index.set_crl_file(path, Err(FILES_ARE_NOT_READ.to_owned())));
         let snapshot = store.index.publish();
         if let Some(views) = &self.views {
             views.send_replace(Some(Arc::new(store.index.view())));

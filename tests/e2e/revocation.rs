@@ -209,7 +209,7 @@ fn ready_means_that_crls_are_loaded_and_metrics_tell_them() {
         world.get(&mallory, "/large").await.denied(403, "CERT_REVOKED");
         world.get(&acme, "/large").await.allowed_as("CN=acme");
 
-        let label = |issuer: &str| format!("{{profile=\"test/large\",issuer=\"{issuer}\"}}");
+        let label = |issuer: &str| format!("{{profile=\"test/large\",issuer=\"{issuer}\",kind=\"complete\"}}");
         let root = "CN=Clients Root,O=Certgate Test";
         let text = world.certgate.metrics().await;
         let value = |name: &str, issuer: &str| metric(&text, &format!("certgate_crl_{name}{}", label(issuer)));

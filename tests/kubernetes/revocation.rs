@@ -95,8 +95,9 @@ fn crls_of_config_maps_and_secrets_are_followed_and_told() {
         }
         assert_eq!(status["nextCrlUpdate"], crls[0]["nextUpdate"]);
         assert_eq!(condition(&object, "Ready").unwrap()["status"], "True");
-        let label =
-            format!("certgate_crl_entries{{profile=\"{namespace}/p\",issuer=\"CN=Clients Issuing,O=Certgate Test\"}}");
+        let label = format!(
+            "certgate_crl_entries{{profile=\"{namespace}/p\",issuer=\"CN=Clients Issuing,O=Certgate Test\",kind=\"complete\"}}"
+        );
         assert_eq!(follower.metric(&label).await, Some(1.0));
 
         // A bar that is lowered is told in the status, for as long as it is.

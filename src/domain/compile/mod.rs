@@ -32,7 +32,7 @@ pub use policy::{CompiledPolicy, PolicyBody, certificate_policy};
 pub use requirements::{MAXIMUM_RSA_BITS, MINIMUM_RSA_BITS, Requirements, WEAKEST_RSA_BITS};
 pub use response::{DEFAULT_GROUPS_HEADER, DEFAULT_USER_HEADER};
 pub use response::{HeaderNames, Statuses};
-pub use revocation::{CompiledRevocation, crl_ders, parse_crls};
+pub use revocation::CompiledRevocation;
 pub use trust::{BundleName, CompiledProfile, SourceRef, certificates as pem_certificates, trust_profile};
 
 /// The most trust sources in one list. A union of more is better kept in one bundle.

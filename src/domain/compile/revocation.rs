@@ -1,16 +1,12 @@
 //! `revocation` of a `TrustProfile`, and CRLs as operators keep them.
 
 use std::fmt;
-use std::sync::Arc;
-
-use bytes::Bytes;
 
 use super::metadata::shown;
 use super::trust::{file_ref, key_ref};
 use super::{Field, MAX_SOURCES, Report, SourceRef};
 use crate::domain::duration::GoDuration;
-use crate::domain::encoding::bundle;
-use crate::domain::revocation::{Crl, Freshness, MaxAge, OnUnknown, RevocationScope, parse_once};
+use crate::domain::revocation::{Crl, CrlReader, Freshness, MaxAge, OnUnknown, RevocationScope};
 use crate::domain::spec::{
     CrlKeyRef, CrlSource, KeyRef, Kind, OnUnknownSpec, RevocationModeSpec, RevocationScopeSpec, RevocationSpec,
 };
@@ -104,8 +100,7 @@ fn source(field: &Field<'_>, spec: &CrlSource, report: &mut Report) -> Option<So
         (None, Some(spec), None, None) => key("secret", Kind::Secret, spec),
         (None, None, Some(pem), None) => {
             let field = field.child("inline");
-            let crls = bundle::crls(Bytes::copy_from_slice(pem.as_bytes())).map_err(|error| error.to_string());
-            let crls = report.take(&field, crls.and_then(|ders| parse_crls(ders, parse_once)));
+            let crls = report.take(&field, CrlReader::read(pem.as_bytes()).map_err(|error| error.to_string()));
             crls.map(|found| SourceRef::Inline(found.into()))
         }
         (None, None, None, Some(path)) => Some(file_ref(&field.child("file"), path, report)),
@@ -114,21 +109,4 @@ fn source(field: &Field<'_>, spec: &CrlSource, report: &mut Report) -> Option<So
             None
         }
     }
-}
-
-/// The DER of each CRL in what a source holds: PEM, or one CRL in DER. What is held nowhere else is not copied.
-pub fn crl_ders(content: Bytes) -> Result<Vec<Bytes>, String> {
-    // A SEQUENCE whose length takes octets of its own, as every CRL is: the second octet is not ASCII, so no PEM.
-    if let [0x30, 0x81..=0x84, ..] = *content {
-        return Ok(vec![content]);
-    }
-    bundle::crls(content).map_err(|error| error.to_string())
-}
-
-/// Parses CRLs by `parse`, naming the one that fails.
-pub fn parse_crls<E: fmt::Display>(
-    ders: Vec<Bytes>,
-    mut parse: impl FnMut(Bytes) -> Result<Arc<Crl>, E>,
-) -> Result<Vec<Arc<Crl>>, String> {
-    (1..).zip(ders).map(|(at, der)| parse(der).map_err(|error| format!("CRL {at}: {error}"))).collect()
 }

@@ -410,8 +410,8 @@ fn trust_sources_of_every_kind() {
     let mut index = Index::new();
     index.apply(api());
     index.apply(from(json!({"file": "certs/ca.pem"})));
-    assert_eq!(index.wanted_files().into_iter().collect::<Vec<_>>(), ["certs/ca.pem"]);
-    index.set_file("certs/ca.pem", Ok(ca));
+    assert_eq!(index.wanted_files().certificates.into_iter().collect::<Vec<_>>(), ["certs/ca.pem"]);
+    index.set_certificate_file("certs/ca.pem", Ok(ca));
     assert!(outcome(&decide(&index.publish().unwrap(), &pki.client)).is_ok());
 }
 

@@ -2,9 +2,7 @@
 //!
 //! Owns: decoding with the size cap. Padding must be there and the unused bits of the last character must be zero
 //! (RFC 4648, sections 3.2 and 3.5), so each octet string has exactly one spelling; line breaks and blanks are refused
-//! (section 3.1). [`InPlace`] does the same piece by piece, for texts that are too long to be held twice.
-
-use std::ops::Range;
+//! (section 3.1). [`Decoder`] does the same piece by piece, for texts that are too long to be held.
 
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD};
 use base64::{DecodeError, DecodeSliceError, Engine as _};
@@ -56,14 +54,15 @@ pub fn decode(text: &[u8], limit: usize) -> Result<Bytes, Base64Error> {
 /// Characters that are decoded at once; four to three octets.
 const CHUNK: usize = 4096;
 
-/// Decodes pieces of a text, such as its lines, into octets that lie where the text lay.
-///
-/// Octets take less room than their characters, so they never reach a piece that is still to come, as long as pieces
-/// come in the order in which they lie in the text. The outcome is that of [`decode`] for all pieces joined.
-pub(super) struct InPlace {
+/// Octets of a chunk.
+const DECODED: usize = CHUNK / 4 * 3;
+
+/// Decodes a text that comes in pieces, such as its lines. The outcome is that of [`decode`] for all pieces joined.
+#[derive(Debug)]
+pub(super) struct Decoder {
     limit: usize,
-    /// Where the octets begin, and where they end so far.
-    octets: Range<usize>,
+    /// Octets that were decoded.
+    octets: usize,
     /// Characters that are not decoded yet.
     chunk: [u8; CHUNK],
     filled: usize,
@@ -72,32 +71,30 @@ pub(super) struct InPlace {
     error: Option<DecodeError>,
 }
 
-impl InPlace {
-    /// Octets will begin at `start`, which is not after the first piece. At most `limit` are wanted.
-    pub(super) fn new(start: usize, limit: usize) -> Self {
-        Self { limit, octets: start..start, chunk: [0; CHUNK], filled: 0, characters: 0, error: None }
+impl Decoder {
+    /// At most `limit` octets are wanted.
+    pub(super) fn new(limit: usize) -> Self {
+        Self { limit, octets: 0, chunk: [0; CHUNK], filled: 0, characters: 0, error: None }
     }
 
-    /// Takes the piece of `text` at `range`. What is wrong is told at the end.
-    pub(super) fn push(&mut self, text: &mut [u8], range: Range<usize>) {
-        self.characters = self.characters.saturating_add(range.len());
-        let (mut at, end) = (range.start, range.end);
-        while at < end && self.error.is_none() && !self.is_too_long() {
+    /// Decodes the next piece of the text, giving octets to `take` as they come; only its errors are told now.
+    pub(super) fn push<E>(&mut self, mut piece: &[u8], take: &mut impl FnMut(&[u8]) -> Result<(), E>) -> Result<(), E> {
+        self.characters = self.characters.saturating_add(piece.len());
+        while !piece.is_empty() && self.error.is_none() && !self.is_too_long() {
             if self.filled == CHUNK {
-                self.flush(text, Padding::None);
+                self.flush(Padding::None, take)?;
             }
-            let room = CHUNK.saturating_sub(self.filled).min(end.saturating_sub(at));
-            let (from, to) = (at..at.saturating_add(room), self.filled..self.filled.saturating_add(room));
-            if let (Some(from), Some(to)) = (text.get(from), self.chunk.get_mut(to)) {
-                to.copy_from_slice(from);
-            }
-            self.filled = self.filled.saturating_add(room);
-            at = at.saturating_add(room);
+            let room = self.chunk.get_mut(self.filled..).unwrap_or_default();
+            let (now, later) = piece.split_at_checked(room.len()).unwrap_or((piece, &[]));
+            room.iter_mut().zip(now).for_each(|(slot, octet)| *slot = *octet);
+            self.filled = self.filled.saturating_add(now.len());
+            piece = later;
         }
+        Ok(())
     }
 
-    /// Where the octets lie in `text`.
-    pub(super) fn finish(mut self, text: &mut [u8]) -> Result<Range<usize>, Base64Error> {
+    /// The last octets of the text, which is at its end. Whether it was base64 at all is told here.
+    pub(super) fn finish(mut self) -> Result<Vec<u8>, Base64Error> {
         let too_long = Base64Error::TooLong { characters: self.characters, limit: self.limit };
         if self.characters == 0 {
             return Err(Base64Error::Empty);
@@ -105,13 +102,17 @@ impl InPlace {
         if self.is_too_long() {
             return Err(too_long);
         }
+        let mut last = Vec::new();
         if self.error.is_none() {
-            self.flush(text, Padding::Last);
+            self.flush(Padding::Last, &mut |octets| {
+                last.extend_from_slice(octets);
+                Ok::<(), Base64Error>(())
+            })?;
         }
         match self.error {
             Some(error) => Err(Base64Error::Invalid(error)),
-            None if self.octets.len() > self.limit => Err(too_long),
-            None => Ok(self.octets),
+            None if self.octets > self.limit => Err(too_long),
+            None => Ok(last),
         }
     }
 
@@ -120,23 +121,26 @@ impl InPlace {
         self.characters > self.limit.div_ceil(3).saturating_mul(4)
     }
 
-    fn flush(&mut self, text: &mut [u8], padding: Padding) {
+    fn flush<E>(&mut self, padding: Padding, take: &mut impl FnMut(&[u8]) -> Result<(), E>) -> Result<(), E> {
         let chunk = self.chunk.get(..self.filled).unwrap_or_default();
-        let room = self.octets.end..self.octets.end.saturating_add(self.filled.div_ceil(4).saturating_mul(3));
-        // The last characters of a text may have room for fewer octets than whole groups would take.
-        let room = room.start..room.end.min(text.len());
-        let output = text.get_mut(room).unwrap_or_default();
+        let mut output = [0_u8; DECODED];
         let decoded = match padding {
-            Padding::None => STANDARD_NO_PAD.decode_slice(chunk, output),
-            Padding::Last => STANDARD.decode_slice(chunk, output),
+            Padding::None => STANDARD_NO_PAD.decode_slice(chunk, &mut output),
+            Padding::Last => STANDARD.decode_slice(chunk, &mut output),
         };
         // Where the chunk stands in the whole.
-        let base = self.octets.len().div_euclid(3).saturating_mul(4);
-        match decoded {
-            Ok(count) => self.octets.end = self.octets.end.saturating_add(count),
-            Err(error) => self.error = Some(shifted(error, base, chunk)),
-        }
+        let base = self.octets.div_euclid(3).saturating_mul(4);
         self.filled = 0;
+        match decoded {
+            Ok(count) => {
+                self.octets = self.octets.saturating_add(count);
+                take(output.get(..count).unwrap_or_default())
+            }
+            Err(error) => {
+                self.error = Some(shifted(error, base, chunk));
+                Ok(())
+            }
+        }
     }
 }
 
@@ -222,21 +226,17 @@ mod tests {
 
     proptest! {
         #[test]
-        fn in_pieces_and_in_place_is_the_same(pieces in pieces(), before in 0..5_usize, limit in 3000..9000_usize) {
-            let mut text = vec![b'#'; before];
-            let mut decoder = InPlace::new(before / 2, limit);
-            let mut ranges = Vec::new();
-            for piece in &pieces {
-                ranges.push(text.len()..text.len() + piece.len());
-                text.extend_from_slice(piece);
-                text.push(b'\n');
-            }
-            for range in ranges {
-                decoder.push(&mut text, range);
-            }
-            let got = decoder.finish(&mut text);
+        fn in_pieces_is_the_same(pieces in pieces(), limit in 3000..9000_usize) {
+            let mut octets = Vec::new();
+            let mut take = |part: &[u8]| {
+                octets.extend_from_slice(part);
+                Ok::<(), Base64Error>(())
+            };
+            let mut decoder = Decoder::new(limit);
+            pieces.iter().for_each(|piece| decoder.push(piece, &mut take).unwrap());
+            let got = decoder.finish();
             match (got, decode(&pieces.concat(), limit)) {
-                (Ok(range), want) => prop_assert_eq!(Ok(Bytes::copy_from_slice(&text[range])), want),
+                (Ok(last), want) => prop_assert_eq!(Ok(Bytes::from([octets, last].concat())), want),
                 (Err(got @ (Base64Error::TooLong { .. } | Base64Error::Empty)), want) => prop_assert_eq!(Err(got), want),
                 (Err(_), want) => prop_assert!(matches!(want, Err(Base64Error::Invalid(_))), "{:?}", want),
             }
@@ -248,11 +248,10 @@ mod tests {
         let mut text = STANDARD.encode([7; 3 * CHUNK]).into_bytes();
         let at = CHUNK + 7;
         text[at] = b'*';
-        let whole = 0..text.len();
-        let mut decoder = InPlace::new(0, 3 * CHUNK);
-        decoder.push(&mut text, whole);
+        let mut decoder = Decoder::new(3 * CHUNK);
+        decoder.push(&text, &mut |_| Ok::<(), Base64Error>(())).unwrap();
         let want = Err(Base64Error::Invalid(DecodeError::InvalidByte(at, b'*')));
-        assert_eq!(decoder.finish(&mut text), want);
+        assert_eq!(decoder.finish(), want);
     }
 
     #[test]

@@ -11,12 +11,11 @@
 //! quote it: it has no business where certgate reads certificates.
 
 use std::fmt;
-use std::ops::Range;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use thiserror::Error;
 
-use super::base64::{Base64Error, InPlace};
+use super::base64::{Base64Error, Decoder};
 use super::excerpt::excerpt;
 use crate::domain::revocation::crl::MAX_CRL;
 
@@ -37,7 +36,14 @@ pub const MAX_CRL_TEXT: usize = 384 * 1024 * 1024;
 /// The most CRLs of one text. The largest public CAs split theirs into some hundred.
 pub const MAX_CRLS: usize = 4_096;
 
+/// A line is held as a whole up to this length; of a longer one, what comes last.
+const MAX_LINE: usize = 4096;
+
+/// What is held of a longer line: where a boundary marker, of 10 octets at most, may begin.
+const MARKER: usize = 10;
+
 /// A kind of block, and its caps.
+#[derive(Debug)]
 struct Wanted {
     label: &'static [u8],
     text: usize,
@@ -141,67 +147,201 @@ enum Line<'a> {
     Other,
 }
 
-/// The DER of every certificate in `text`, at least one, in order.
-pub fn certificates(text: &[u8]) -> Result<Vec<Bytes>, BundleError> {
-    check_length(text.len(), &CERTIFICATE)?;
-    let mut text = text.to_vec();
-    let found = blocks(&mut text, &CERTIFICATE)?;
-    // Each on its own: one that is kept should not keep the others.
-    Ok(found.into_iter().map(|range| Bytes::copy_from_slice(text.get(range).unwrap_or_default())).collect())
+/// What [`Blocks`] finds.
+#[derive(Copy, Clone, Debug)]
+pub enum Part<'a> {
+    /// The next octets of the block that is open.
+    Octets(&'a [u8]),
+    /// The end of the block.
+    End,
 }
 
-/// The DER of every CRL in `text`, at least one, in order. Nothing is copied when `text` is held nowhere else: the DER
-/// then lies where the text lay, which for a CRL of a million entries is 65 MB.
-pub fn crls(text: Bytes) -> Result<Vec<Bytes>, BundleError> {
-    check_length(text.len(), &CRL)?;
-    let mut text = text.try_into_mut().unwrap_or_else(|shared| BytesMut::from(&*shared));
-    let found = blocks(&mut text, &CRL)?;
-    let text = text.freeze();
-    Ok(found.into_iter().map(|range| text.slice(range)).collect())
+/// Finds the blocks of a text that comes in pieces. Of the text a line is held, and of a long one a part.
+#[derive(Debug)]
+pub struct Blocks {
+    wanted: &'static Wanted,
+    /// Octets of the text.
+    length: usize,
+    /// Blocks that were begun.
+    begun: usize,
+    /// The block that is open.
+    open: Option<(Place, Box<Decoder>)>,
+    /// The number of the line, counting from 1.
+    line: usize,
+    /// What has come of a line whose end has not.
+    rest: Vec<u8>,
+    /// Whether the line is longer than is held.
+    long: Long,
+}
+
+/// How much of a line has been read before its end.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+enum Long {
+    /// Nothing.
+    No,
+    /// The most.
+    Yes,
+    /// The most, and the last of it are blanks, which may only stand at the end; the first of them.
+    Blank(u8),
+}
+
+/// The DER of every certificate in `text`, at least one, in order.
+pub fn certificates(text: &[u8]) -> Result<Vec<Bytes>, BundleError> {
+    // Before anything is decoded.
+    check_length(text.len(), &CERTIFICATE)?;
+    let mut found = Vec::new();
+    let mut open = Vec::new();
+    let mut take = |part: Part<'_>| {
+        match part {
+            Part::Octets(octets) => open.extend_from_slice(octets),
+            Part::End => found.push(Bytes::from(std::mem::take(&mut open))),
+        }
+        Ok::<(), BundleError>(())
+    };
+    let mut blocks = Blocks::new(&CERTIFICATE);
+    blocks.push(text, &mut take)?;
+    blocks.finish(&mut take)?;
+    Ok(found)
 }
 
 fn check_length(length: usize, wanted: &Wanted) -> Result<(), BundleError> {
     if length > wanted.text { Err(BundleError::TooLong { length, limit: wanted.text }) } else { Ok(()) }
 }
 
-/// Decodes each block where it lies, and gives where its octets lie.
-fn blocks(text: &mut [u8], wanted: &Wanted) -> Result<Vec<Range<usize>>, BundleError> {
-    let mut found = Vec::new();
-    // The block that is open.
-    let mut open: Option<(Place, Box<InPlace>)> = None;
-    let (mut line, mut next) = (0_usize, 0_usize);
-    while let Some(rest) = text.get(next..).filter(|rest| !rest.is_empty()) {
-        line = line.saturating_add(1);
-        let start = next;
-        let length = memchr::memchr(b'\n', rest).unwrap_or(rest.len());
-        let raw = rest.get(..length).unwrap_or_default().trim_ascii_end();
-        let end = start.saturating_add(raw.len());
-        next = start.saturating_add(length).saturating_add(1);
-        match (classify(raw), open.take()) {
-            (Line::Begin(label), None) => {
-                let place = Place { block: found.len().saturating_add(1), line };
-                if place.block > wanted.blocks {
-                    return Err(BundleError::TooMany { limit: wanted.blocks });
-                }
-                check_label(label, wanted, place)?;
-                open = Some((place, Box::new(InPlace::new(start, wanted.der))));
+impl Blocks {
+    /// The CRLs of a text.
+    pub fn of_crls() -> Self {
+        Self::new(&CRL)
+    }
+
+    fn new(wanted: &'static Wanted) -> Self {
+        Self { wanted, length: 0, begun: 0, open: None, line: 1, rest: Vec::new(), long: Long::No }
+    }
+
+    /// Looks through the next piece of the text. After an error, the text is not to be used.
+    pub fn push<E: From<BundleError>>(
+        &mut self,
+        mut text: &[u8],
+        take: &mut impl FnMut(Part<'_>) -> Result<(), E>,
+    ) -> Result<(), E> {
+        self.length = self.length.saturating_add(text.len());
+        check_length(self.length, self.wanted)?;
+        while let Some(end) = memchr::memchr(b'\n', text) {
+            let (line, next) = text.split_at_checked(end).unwrap_or((text, &[]));
+            text = next.get(1..).unwrap_or_default();
+            if self.rest.is_empty() && self.long == Long::No {
+                self.whole_line(line, take)?;
+            } else {
+                self.rest.extend_from_slice(line);
+                self.last_of_line(take)?;
             }
-            (Line::End(label), Some((place, body))) if label == wanted.label => {
-                found.push(body.finish(text).map_err(|cause| BundleError::Body { place, cause })?);
-            }
-            (Line::Other, Some((place, mut body))) => {
-                body.push(text, start..end);
-                open = Some((place, body));
-            }
-            (Line::Other, None) => {}
-            (Line::Begin(_) | Line::End(_), Some((place, _))) => return Err(BundleError::Unterminated { place }),
-            (Line::End(_) | Line::Malformed, _) => return Err(BundleError::Boundary { line }),
+            self.line = self.line.saturating_add(1);
+        }
+        for part in text.chunks(MAX_LINE) {
+            self.rest.extend_from_slice(part);
+            self.spill(take)?;
+        }
+        Ok(())
+    }
+
+    /// The text is at its end, at which no block may be open; and there must have been one.
+    pub fn finish<E: From<BundleError>>(mut self, take: &mut impl FnMut(Part<'_>) -> Result<(), E>) -> Result<(), E> {
+        self.last_of_line(take)?;
+        match self.open {
+            Some((place, _)) => Err(BundleError::Unterminated { place }.into()),
+            None if self.begun == 0 => Err(self.wanted.none.clone().into()),
+            None => Ok(()),
         }
     }
-    match open {
-        Some((place, _)) => Err(BundleError::Unterminated { place }),
-        None if found.is_empty() => Err(wanted.none.clone()),
-        None => Ok(found),
+
+    /// A line whose end has come, of which `rest` is what has not been read.
+    fn last_of_line<E: From<BundleError>>(
+        &mut self,
+        take: &mut impl FnMut(Part<'_>) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let rest = std::mem::take(&mut self.rest);
+        if self.long == Long::No {
+            return self.whole_line(&rest, take);
+        }
+        self.part_of_line(&rest, &rest, take)?;
+        self.long = Long::No;
+        Ok(())
+    }
+
+    fn whole_line<E: From<BundleError>>(
+        &mut self,
+        line: &[u8],
+        take: &mut impl FnMut(Part<'_>) -> Result<(), E>,
+    ) -> Result<(), E> {
+        // As where such a line comes in pieces.
+        if line.len() > MAX_LINE && holds_marker(line) {
+            return Err(BundleError::Boundary { line: self.line }.into());
+        }
+        let line = line.trim_ascii_end();
+        match (classify(line), self.open.take()) {
+            (Line::Begin(label), None) => {
+                self.begun = self.begun.saturating_add(1);
+                let place = Place { block: self.begun, line: self.line };
+                if place.block > self.wanted.blocks {
+                    return Err(BundleError::TooMany { limit: self.wanted.blocks }.into());
+                }
+                check_label(label, self.wanted, place)?;
+                self.open = Some((place, Box::new(Decoder::new(self.wanted.der))));
+                Ok(())
+            }
+            (Line::End(label), Some((place, body))) if label == self.wanted.label => {
+                let last = body.finish().map_err(|cause| BundleError::Body { place, cause })?;
+                take(Part::Octets(last.as_slice()))?;
+                take(Part::End)
+            }
+            (Line::Other, Some((place, mut body))) => {
+                body.push(line, &mut |octets| take(Part::Octets(octets)))?;
+                self.open = Some((place, body));
+                Ok(())
+            }
+            (Line::Other, None) => Ok(()),
+            (Line::Begin(_) | Line::End(_), Some((place, _))) => Err(BundleError::Unterminated { place }.into()),
+            (Line::End(_) | Line::Malformed, _) => Err(BundleError::Boundary { line: self.line }.into()),
+        }
+    }
+
+    /// Reads most of a line that is longer than is held. It is no boundary, and must not look like one.
+    fn spill<E: From<BundleError>>(&mut self, take: &mut impl FnMut(Part<'_>) -> Result<(), E>) -> Result<(), E> {
+        let Some(most) = self.rest.len().checked_sub(MARKER).filter(|_| self.rest.len() > MAX_LINE) else {
+            return Ok(());
+        };
+        let rest = std::mem::take(&mut self.rest);
+        self.part_of_line(&rest, rest.get(..most).unwrap_or_default(), take)?;
+        self.rest.extend_from_slice(rest.get(most..).unwrap_or_default());
+        Ok(())
+    }
+
+    /// Reads a part of a long line, of which `seen` is what has come.
+    fn part_of_line<E: From<BundleError>>(
+        &mut self,
+        seen: &[u8],
+        part: &[u8],
+        take: &mut impl FnMut(Part<'_>) -> Result<(), E>,
+    ) -> Result<(), E> {
+        if holds_marker(seen) {
+            return Err(BundleError::Boundary { line: self.line }.into());
+        }
+        let written = part.trim_ascii_end();
+        let blank = part.get(written.len()).copied();
+        if let (Some((_, body)), false) = (&mut self.open, written.is_empty()) {
+            let mut take = |octets: &[u8]| take(Part::Octets(octets));
+            if let Long::Blank(blank) = self.long {
+                // Amid a line it is not base64, which the body says.
+                body.push(&[blank], &mut take)?;
+            }
+            body.push(written, &mut take)?;
+        }
+        self.long = match (blank, self.long) {
+            (_, Long::Blank(first)) if written.is_empty() => Long::Blank(first),
+            (Some(first), _) => Long::Blank(first),
+            (None, _) => Long::Yes,
+        };
+        Ok(())
     }
 }
 
@@ -226,8 +366,13 @@ fn classify(line: &[u8]) -> Line<'_> {
     if let Some(label) = label(b"-----END ".as_slice()) {
         return Line::End(label);
     }
-    let holds = |marker| memchr::memmem::find(line, marker).is_some();
-    if holds(b"-----BEGIN") || holds(b"-----END") { Line::Malformed } else { Line::Other }
+    if holds_marker(line) { Line::Malformed } else { Line::Other }
+}
+
+/// Whether text holds what begins a boundary.
+fn holds_marker(text: &[u8]) -> bool {
+    let holds = |marker| memchr::memmem::find(text, marker).is_some();
+    holds(b"-----BEGIN".as_slice()) || holds(b"-----END")
 }
 
 fn check_label(label: &[u8], wanted: &Wanted, place: Place) -> Result<(), BundleError> {
@@ -241,124 +386,4 @@ fn check_label(label: &[u8], wanted: &Wanted, place: Place) -> Result<(), Bundle
 }
 
 #[cfg(test)]
-mod tests {
-    use ::base64::Engine as _;
-    use ::base64::engine::general_purpose::STANDARD;
-
-    use super::*;
-
-    const ONE: &str = "-----BEGIN CERTIFICATE-----\nAQID\n-----END CERTIFICATE-----\n";
-    const TWO: &str = "-----BEGIN CERTIFICATE-----\nBAUG\n-----END CERTIFICATE-----\n";
-
-    fn place(block: usize, line: usize) -> Place {
-        Place { block, line }
-    }
-
-    #[test]
-    fn reads_what_tools_write() {
-        let (one, two) = (Bytes::from_static(&[1, 2, 3]), Bytes::from_static(&[4, 5, 6]));
-        for (name, text, want) in [
-            ("one block", ONE.to_owned(), vec![one.clone()]),
-            ("two blocks", format!("{ONE}{TWO}"), vec![one.clone(), two.clone()]),
-            ("no line break at the end", ONE.trim_end().to_owned(), vec![one.clone()]),
-            ("text around", format!("subject=CN = a\n{ONE}\n# second\n{TWO}bye"), vec![one.clone(), two]),
-            ("CRLF", ONE.replace('\n', "\r\n"), vec![one.clone()]),
-            ("blanks at line ends", ONE.replace('\n', " \t\n"), vec![one.clone()]),
-            ("other line lengths", ONE.replace("AQID", "A\nQI\n\nD"), vec![one.clone()]),
-            ("octets that are not text outside", format!("caf\u{e9}\0\n{ONE}"), vec![one]),
-        ] {
-            assert_eq!(certificates(text.as_bytes()), Ok(want), "{name}");
-        }
-    }
-
-    #[test]
-    fn names_what_it_cannot_use() {
-        let key = "-----BEGIN EC PRIVATE KEY-----\nc2VjcmV0\n-----END EC PRIVATE KEY-----\n";
-        for (name, text, want) in [
-            ("empty", String::new(), BundleError::NoCertificate),
-            ("only text", "hello\n".into(), BundleError::NoCertificate),
-            ("only base64", "AQID\n".into(), BundleError::NoCertificate),
-            ("a key after a certificate", format!("{ONE}{key}"), BundleError::PrivateKey { place: place(2, 4) }),
-            ("PKCS #8", key.replace("EC ", ""), BundleError::PrivateKey { place: place(1, 1) }),
-            ("encrypted key", key.replace("EC", "ENCRYPTED"), BundleError::PrivateKey { place: place(1, 1) }),
-            (
-                "other label",
-                ONE.replace("CERTIFICATE", "X509 CRL"),
-                BundleError::Label { place: place(1, 1), label: "X509 CRL".into() },
-            ),
-            (
-                "OpenSSL's trusted form",
-                ONE.replace("CERTIFICATE", "TRUSTED CERTIFICATE"),
-                BundleError::Label { place: place(1, 1), label: "TRUSTED CERTIFICATE".into() },
-            ),
-            ("byte order mark", format!("\u{feff}{ONE}"), BundleError::Boundary { line: 1 }),
-            ("indented", format!("{TWO} {ONE}"), BundleError::Boundary { line: 4 }),
-            ("all on one line", ONE.replace('\n', " "), BundleError::Boundary { line: 1 }),
-            ("four dashes", ONE.replacen("CERTIFICATE-----", "CERTIFICATE----", 1), BundleError::Boundary { line: 1 }),
-            ("end without begin", "-----END CERTIFICATE-----\n".into(), BundleError::Boundary { line: 1 }),
-            (
-                "no end",
-                format!("{TWO}{}", ONE.replace("-----END CERTIFICATE-----\n", "")),
-                BundleError::Unterminated { place: place(2, 4) },
-            ),
-            (
-                "begin inside",
-                format!("-----BEGIN CERTIFICATE-----\nAQID\n{ONE}"),
-                BundleError::Unterminated { place: place(1, 1) },
-            ),
-            (
-                "end of another kind",
-                ONE.replace("END CERTIFICATE", "END X509 CRL"),
-                BundleError::Unterminated { place: place(1, 1) },
-            ),
-            (
-                "empty block",
-                ONE.replace("AQID\n", ""),
-                BundleError::Body { place: place(1, 1), cause: Base64Error::Empty },
-            ),
-        ] {
-            let got = certificates(text.as_bytes()).unwrap_err();
-            assert_eq!(got, want, "{name}");
-            assert!(!got.to_string().contains("c2Vj"), "{name} quotes a key: {got}");
-        }
-        let got = certificates(format!("{ONE}{}", TWO.replace("BAUG", "BA*G")).as_bytes()).unwrap_err();
-        assert!(got.to_string().starts_with("PEM block 2 (line 4): not canonical base64"), "{got}");
-    }
-
-    #[test]
-    fn lists_of_revoked_certificates_have_their_own_label() {
-        let list = ONE.replace("CERTIFICATE", "X509 CRL");
-        assert_eq!(crls(Bytes::from(list.clone())), Ok(vec![Bytes::from_static(&[1, 2, 3])]));
-        assert_eq!(crls(Bytes::from_static(b"hello")), Err(BundleError::NoCrl));
-        let mixed = format!("{list}{ONE}");
-        let label = BundleError::Label { place: place(2, 4), label: "CERTIFICATE".into() };
-        assert_eq!(crls(mixed.into()), Err(label));
-    }
-
-    #[test]
-    fn a_key_in_disguise_is_not_quoted() {
-        let begin = "-----BEGIN";
-        for text in [
-            format!("{begin} RSA PRIVATE KEY-----x\nc2VjcmV0\n"),
-            format!("{begin} PRIVATE KEY -----\nc2VjcmV0\n-----END PRIVATE KEY -----\n"),
-            format!("{begin} PRIVATE KEY----- c2VjcmV0 -----END PRIVATE KEYS-----\n"),
-            format!("{begin} CERTIFICATE-----\nMC4CAQ*\n{begin} PRIVATE KEY-----\nc2VjcmV0\n"),
-        ] {
-            let got = certificates(text.as_bytes()).unwrap_err().to_string();
-            assert!(!got.contains("c2Vj") && !got.contains("MC4C"), "{got}");
-        }
-    }
-
-    #[test]
-    fn caps_hold() {
-        assert_eq!(certificates(ONE.repeat(MAX_BLOCKS).as_bytes()).map(|v| v.len()), Ok(MAX_BLOCKS));
-        let over = certificates(ONE.repeat(MAX_BLOCKS + 1).as_bytes());
-        assert_eq!(over, Err(BundleError::TooMany { limit: MAX_BLOCKS }));
-        let block = |octets: usize| ONE.replace("AQID", &STANDARD.encode(vec![1; octets]));
-        assert_eq!(certificates(block(MAX_DER).as_bytes()).map(|v| v.len()), Ok(1));
-        let over = certificates(block(MAX_DER + 1).as_bytes());
-        assert!(matches!(over, Err(BundleError::Body { cause: Base64Error::TooLong { .. }, .. })));
-        let long = vec![b'x'; MAX_TEXT + 1];
-        assert_eq!(certificates(&long), Err(BundleError::TooLong { length: MAX_TEXT + 1, limit: MAX_TEXT }));
-    }
-}
+mod tests;

@@ -27,6 +27,7 @@ use policies::Policies;
 use profiles::Profiles;
 pub use report::{PolicyReport, ProfileReport};
 use sources::{Bundle, Namespaces, Sources};
+pub use sources::{CrlFile, WantedFiles};
 use view::Known;
 pub use view::{KnownPolicy, Reference, View};
 
@@ -126,18 +127,18 @@ impl Index {
         }
     }
 
-    /// Stores the content of a file that a trust profile names, or why it cannot be read.
-    pub fn set_file(&mut self, path: &str, content: Result<Bytes, String>) {
-        self.stale.trust |= self.sources.set_file(path, content);
+    /// Stores the content of a file of certificates that a trust profile names, or why it cannot be read.
+    pub fn set_certificate_file(&mut self, path: &str, content: Result<Bytes, String>) {
+        self.stale.trust |= self.sources.set_certificate_file(path, content);
     }
 
-    /// Whether nothing is known of a file that a trust profile names: it is to be read, changed or not.
-    pub fn lacks_file(&self, path: &str) -> bool {
-        self.sources.lacks_file(path)
+    /// Stores what a file of CRLs holds that a trust profile names, or why it cannot be read.
+    pub fn set_crl_file(&mut self, path: &str, content: Result<CrlFile, String>) {
+        self.stale.trust |= self.sources.set_crl_file(path, content);
     }
 
-    /// The files that trust profiles name, as they are written there.
-    pub fn wanted_files(&self) -> BTreeSet<String> {
+    /// The files that trust profiles name.
+    pub fn wanted_files(&self) -> WantedFiles {
         self.profiles.wanted_files()
     }
 

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::objects::{Found, Objects};
-use super::sources::{Namespaces, Parsed, SourceKey, SourceState, Sources};
+use super::sources::{Namespaces, Parsed, SourceKey, SourceState, Sources, WantedFiles};
 use super::view::KnownProfile;
 use super::{Problems, ProfileReport, Severity};
 use crate::domain::certificate::Certificate;
@@ -105,12 +105,11 @@ impl Profiles {
     }
 
     /// The files that profiles name.
-    pub fn wanted_files(&self) -> BTreeSet<String> {
-        let wanted = self.objects.iter(Kind::TrustProfile).filter_map(|(_, stored, _)| stored.compiled.as_ref());
-        let mut files = BTreeSet::new();
-        for profile in wanted {
-            files.extend(lists(profile).into_iter().flat_map(|(_, sources)| sources).filter_map(file));
-            files.extend(crl_sources(profile).iter().filter_map(file));
+    pub fn wanted_files(&self) -> WantedFiles {
+        let mut files = WantedFiles::default();
+        for profile in self.objects.iter(Kind::TrustProfile).filter_map(|(_, stored, _)| stored.compiled.as_ref()) {
+            files.certificates.extend(lists(profile).into_iter().flat_map(|(_, sources)| sources).filter_map(file));
+            files.crls.extend(crl_sources(profile).iter().filter_map(file));
         }
         files
     }

@@ -10,10 +10,9 @@ use bytes::Bytes;
 
 use super::objects::{Found, Objects};
 use crate::domain::certificate::Certificate;
-use crate::domain::compile::{BundleName, SourceRef, crl_ders, parse_crls, pem_certificates};
-use crate::domain::encoding::bundle::MAX_TEXT;
+use crate::domain::compile::{BundleName, SourceRef, pem_certificates};
 use crate::domain::fingerprint::Sha256;
-use crate::domain::revocation::{Crl, parse_once};
+use crate::domain::revocation::{Crl, CrlReader};
 use crate::domain::spec::{Kind, LabelSelector, NamespacesFrom, ObjectId};
 
 /// What a source holds, parsed.
@@ -55,51 +54,47 @@ impl std::fmt::Display for SourceKey {
     }
 }
 
-/// What a source holds, and how it is told from what it held before.
+/// What tells the content of a source from another.
 #[derive(Clone, Debug)]
-enum Content {
-    /// An object's; the object keeps the octets anyway.
-    Object(Bytes),
-    /// A file's: its digest, and the octets unless CRLs were read from them.
-    File(Sha256, Option<Bytes>),
+enum Mark {
+    /// The octets themselves, which are held anyway.
+    Octets(Bytes),
+    /// Their digest.
+    Digest(Sha256),
 }
 
-impl Content {
-    fn octets(&self) -> Option<&Bytes> {
-        match self {
-            Self::Object(octets) => Some(octets),
-            Self::File(_, octets) => octets.as_ref(),
-        }
-    }
-
-    fn into_octets(self) -> Option<Bytes> {
-        match self {
-            Self::Object(octets) => Some(octets),
-            Self::File(_, octets) => octets,
-        }
-    }
-
+impl Mark {
     fn is_same(&self, other: &Self) -> bool {
         match (self, other) {
-            (Self::Object(left), Self::Object(right)) => same_bytes(left, right),
-            (Self::File(left, _), Self::File(right, _)) => left == right,
+            (Self::Octets(left), Self::Octets(right)) => same_bytes(left, right),
+            (Self::Digest(left), Self::Digest(right)) => left == right,
             _ => false,
         }
     }
+}
 
-    /// What tells it from another.
-    fn mark(&self) -> Self {
-        match self {
-            Self::Object(octets) => Self::Object(octets.clone()),
-            Self::File(sha256, _) => Self::File(*sha256, None),
-        }
-    }
+/// A file of CRLs, which may be many times larger than all else: it is parsed as it is read, and not held.
+#[derive(Clone, Debug)]
+pub struct CrlFile {
+    /// The digest of its octets.
+    pub sha256: Sha256,
+    /// The CRLs, or why it has none.
+    pub crls: Result<Vec<Arc<Crl>>, String>,
+}
+
+/// The files that trust profiles name, as they are written there.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct WantedFiles {
+    /// Those that hold certificates.
+    pub certificates: BTreeSet<String>,
+    /// Those that hold CRLs.
+    pub crls: BTreeSet<String>,
 }
 
 /// A source as it was last read.
 #[derive(Debug)]
 pub struct SourceState<T> {
-    content: Option<Content>,
+    mark: Option<Mark>,
     /// The last good content.
     pub good: Option<Parsed<T>>,
     /// Why the present content is not good.
@@ -108,7 +103,7 @@ pub struct SourceState<T> {
 
 impl<T> Default for SourceState<T> {
     fn default() -> Self {
-        Self { content: None, good: None, error: None }
+        Self { mark: None, good: None, error: None }
     }
 }
 
@@ -117,23 +112,20 @@ impl<T> SourceState<T> {
     /// it is rebuilt.
     fn read(
         &mut self,
-        content: Result<Content, String>,
-        parse: impl FnOnce(Bytes) -> Result<Vec<Arc<T>>, String>,
+        mark: Result<Mark, String>,
+        parse: impl FnOnce() -> Result<Vec<Arc<T>>, String>,
         same: impl Fn(&Arc<T>, &Arc<T>) -> bool,
     ) {
-        let content = match content {
-            Ok(content) if self.content.as_ref().is_some_and(|former| former.is_same(&content)) => return,
-            Ok(content) => content,
+        let mark = match mark {
+            Ok(mark) if self.mark.as_ref().is_some_and(|former| former.is_same(&mark)) => return,
+            Ok(mark) => mark,
             Err(error) => {
                 self.error = Some(error);
-                self.content = None;
+                self.mark = None;
                 return;
             }
         };
-        // The octets are kept of every file but those that hold CRLs, and nothing else.
-        let mark = content.mark();
-        let parsed = content.into_octets().map_or_else(|| Err("the file holds CRLs".to_owned()), parse);
-        match parsed {
+        match parse() {
             Ok(parsed) => {
                 self.error = None;
                 let unchanged = |good: &Parsed<T>| {
@@ -145,7 +137,7 @@ impl<T> SourceState<T> {
             }
             Err(error) => self.error = Some(error),
         }
-        self.content = Some(mark);
+        self.mark = Some(mark);
     }
 }
 
@@ -169,7 +161,8 @@ pub struct Sources {
     config_maps: Objects<Data>,
     secrets: Objects<Data>,
     bundles: Objects<Bundle>,
-    files: BTreeMap<String, Result<Content, String>>,
+    certificate_files: BTreeMap<String, Result<Bytes, String>>,
+    crl_files: BTreeMap<String, Result<CrlFile, String>>,
     certificates: BTreeMap<SourceKey, SourceState<Certificate>>,
     crls: BTreeMap<SourceKey, SourceState<Crl>>,
 }
@@ -190,23 +183,14 @@ impl Sources {
         changed
     }
 
-    /// Stores the content of a file and says whether that changed anything.
-    pub fn set_file(&mut self, path: &str, content: Result<Bytes, String>) -> bool {
-        let content = content.map(|octets| Content::File(Sha256::of(&octets), Some(octets)));
-        let is_same = match (self.files.get(path), &content) {
-            (Some(Ok(former)), Ok(content)) => former.is_same(content),
-            (Some(Err(former)), Err(error)) => former == error,
-            _ => false,
-        };
-        if !is_same {
-            self.files.insert(path.to_owned(), content);
-        }
-        !is_same
+    /// Stores the content of a file of certificates and says whether that changed anything.
+    pub fn set_certificate_file(&mut self, path: &str, content: Result<Bytes, String>) -> bool {
+        store(&mut self.certificate_files, path, content, same_bytes)
     }
 
-    /// Whether nothing is known of a file, or what was known has been dropped.
-    pub fn lacks_file(&self, path: &str) -> bool {
-        !self.files.contains_key(path)
+    /// Stores what a file of CRLs holds and says whether that changed anything.
+    pub fn set_crl_file(&mut self, path: &str, content: Result<CrlFile, String>) -> bool {
+        store(&mut self.crl_files, path, content, |former, content| former.sha256 == content.sha256)
     }
 
     /// Removes an object and says whether it was there.
@@ -241,32 +225,27 @@ impl Sources {
         self.crls.retain(|key, _| crls.contains(key));
         for key in certificates {
             let content = self.content(key);
+            let mark = content.clone().map(Mark::Octets);
+            let parse = || content.and_then(|octets| pem_certificates(&octets));
             let state = self.certificates.entry(key.clone()).or_default();
-            state.read(content, |content| pem_certificates(&content), |left, right| left.is_same(right));
+            state.read(mark, parse, |left, right| left.is_same(right));
         }
         for key in crls {
-            let content = self.take(key);
-            let state = self.crls.entry(key.clone()).or_default();
-            state.read(content, |content| parse_crls(crl_ders(content)?, parse_once), Arc::ptr_eq);
-        }
-        self.drop_octets();
-    }
-
-    /// Drops the octets of files that have been read as CRLs, which may be many times larger than all else: what tells
-    /// a new content from them is kept. A file that nothing refers to any more is forgotten.
-    fn drop_octets(&mut self) {
-        let (certificates, crls) = (&self.certificates, &self.crls);
-        self.files.retain(|path, content| {
-            let Ok(content) = content else { return true };
-            let key = SourceKey::File(path.clone());
-            let Some(state) = crls.get(&key) else {
-                return certificates.contains_key(&key) && content.octets().is_some();
-            };
-            if state.error.is_none() {
-                *content = content.mark();
+            let mut state = self.crls.remove(key).unwrap_or_default();
+            if let SourceKey::File(path) = key {
+                let file = self.crl_files.get(path).cloned().unwrap_or_else(|| Err(not_read(path)));
+                let mark = file.as_ref().map(|file| Mark::Digest(file.sha256)).map_err(Clone::clone);
+                state.read(mark, || file?.crls, Arc::ptr_eq);
+            } else {
+                let content = self.content(key);
+                let mark = content.clone().map(Mark::Octets);
+                let parse = || CrlReader::read(&content?).map_err(|error| error.to_string());
+                state.read(mark, parse, Arc::ptr_eq);
             }
-            true
-        });
+            self.crls.insert(key.clone(), state);
+        }
+        self.certificate_files.retain(|path, _| certificates.contains(&SourceKey::File(path.clone())));
+        self.crl_files.retain(|path, _| crls.contains(&SourceKey::File(path.clone())));
     }
 
     /// The state of a source of certificates after [`Sources::refresh`].
@@ -284,20 +263,7 @@ impl Sources {
         self.crls.get(key)
     }
 
-    /// What a source of CRLs holds. The octets of a large file are given away, so that they can be decoded where they
-    /// lie and are freed once they are read; certificates were never in it, for it is longer than they may be.
-    fn take(&mut self, key: &SourceKey) -> Result<Content, String> {
-        if let SourceKey::File(path) = key
-            && let Some(Ok(content)) = self.files.get_mut(path)
-            && content.octets().is_some_and(|octets| octets.len() > MAX_TEXT)
-        {
-            let mark = content.mark();
-            return Ok(std::mem::replace(content, mark));
-        }
-        self.content(key)
-    }
-
-    fn content(&self, key: &SourceKey) -> Result<Content, String> {
+    fn content(&self, key: &SourceKey) -> Result<Bytes, String> {
         match key {
             SourceKey::Key(kind, namespace, name, data_key) => {
                 let objects = if *kind == Kind::Secret { &self.secrets } else { &self.config_maps };
@@ -305,23 +271,18 @@ impl Sources {
                     Found::None => Err(format!("{kind} {namespace}/{name} does not exist")),
                     Found::Twins => Err(format!("there is more than one {kind} {namespace}/{name}")),
                     Found::One(data) => {
-                        let content = data.get(data_key).cloned().map(Content::Object);
+                        let content = data.get(data_key).cloned();
                         content.ok_or_else(|| format!("{kind} {namespace}/{name} has no key {data_key:?}"))
                     }
                 }
             }
-            SourceKey::Bundle(BundleName::Signer(signer, labels)) => {
-                self.bundles_of(signer, labels).map(Content::Object)
-            }
+            SourceKey::Bundle(BundleName::Signer(signer, labels)) => self.bundles_of(signer, labels),
             SourceKey::Bundle(BundleName::Name(name)) => match self.bundles.find("", name) {
                 Found::None => Err(format!("ClusterTrustBundle {name} does not exist")),
                 Found::Twins => Err(format!("there is more than one ClusterTrustBundle {name}")),
-                Found::One(bundle) => Ok(Content::Object(bundle.content.clone())),
+                Found::One(bundle) => Ok(bundle.content.clone()),
             },
-            SourceKey::File(path) => match self.files.get(path) {
-                None => Err(format!("file {path} has not been read")),
-                Some(content) => content.clone(),
-            },
+            SourceKey::File(path) => self.certificate_files.get(path).cloned().unwrap_or_else(|| Err(not_read(path))),
         }
     }
 
@@ -344,6 +305,28 @@ impl Sources {
         }
         Ok(content.into())
     }
+}
+
+fn not_read(path: &str) -> String {
+    format!("file {path} has not been read")
+}
+
+/// Stores what was read of a file and says whether that is another content.
+fn store<T>(
+    files: &mut BTreeMap<String, Result<T, String>>,
+    path: &str,
+    content: Result<T, String>,
+    same: impl Fn(&T, &T) -> bool,
+) -> bool {
+    let is_same = match (files.get(path), &content) {
+        (Some(Ok(former)), Ok(content)) => same(former, content),
+        (Some(Err(former)), Err(error)) => former == error,
+        _ => false,
+    };
+    if !is_same {
+        files.insert(path.to_owned(), content);
+    }
+    !is_same
 }
 
 /// Whether both hold the same octets; what lies in one place need not be compared.

@@ -192,15 +192,15 @@ fn files_are_trust_sources_too() {
     let pki = pki();
     let mut index = Index::new();
     index.apply(profile(json!({"trustAnchors": [{"file": "ca.pem"}], "intermediates": [{"file": "more.pem"}]})));
-    assert_eq!(index.wanted_files().into_iter().collect::<Vec<_>>(), ["ca.pem", "more.pem"]);
-    index.set_file("ca.pem", Ok(Bytes::from(pem(&pki.ca))));
-    index.set_file("more.pem", Err("permission denied".to_owned()));
+    assert_eq!(index.wanted_files().certificates.into_iter().collect::<Vec<_>>(), ["ca.pem", "more.pem"]);
+    index.set_certificate_file("ca.pem", Ok(Bytes::from(pem(&pki.ca))));
+    index.set_certificate_file("more.pem", Err("permission denied".to_owned()));
     index.publish();
     assert_eq!(lines(&index), ["Error TrustProfile ns/t: spec.intermediates[0].file: permission denied"]);
-    index.set_file("more.pem", Ok(Bytes::from(pem(&pki.ca))));
+    index.set_certificate_file("more.pem", Ok(Bytes::from(pem(&pki.ca))));
     index.publish();
     assert_eq!(lines(&index), [""; 0]);
-    index.set_file("more.pem", Ok(Bytes::from(pem(&pki.ca))));
+    index.set_certificate_file("more.pem", Ok(Bytes::from(pem(&pki.ca))));
     assert!(index.publish().is_none());
 }
 

@@ -371,11 +371,11 @@ pub fn verify(
     PublicKey::parse(spki)?.verify(algorithm, message, signature, policy)
 }
 
-/// The digest of `message` that signatures with the DER AlgorithmIdentifier `algorithm` are over; `None` for algorithms
-/// that sign the message itself, and for unknown ones.
-pub fn digest(algorithm: &[u8], message: &[u8]) -> Option<digest::Digest> {
+/// The digest that signatures with the DER AlgorithmIdentifier `algorithm` are over; `None` for algorithms that sign the
+/// message itself, and for unknown ones.
+pub fn digest_algorithm(algorithm: &[u8]) -> Option<&'static digest::Algorithm> {
     let mut reader = Reader::new(der::exactly(algorithm, tag::SEQUENCE).ok()?.content);
-    let hash = match reader.oid().ok()? {
+    Some(match reader.oid().ok()? {
         RSA_SHA1 | ECDSA_SHA1 => &digest::SHA1_FOR_LEGACY_USE_ONLY,
         RSA_SHA256 | ECDSA_SHA256 => &digest::SHA256,
         RSA_SHA384 | ECDSA_SHA384 => &digest::SHA384,
@@ -390,8 +390,7 @@ pub fn digest(algorithm: &[u8], message: &[u8]) -> Option<digest::Digest> {
             }
         }
         _ => return None,
-    };
-    Some(digest::digest(hash, message))
+    })
 }
 
 /// The size of an RSAPublicKey's modulus.

@@ -3,8 +3,8 @@
 //! A [`Crl`] is well-formed and holds nothing critical that certgate cannot process; that says nothing about who made
 //! it, whether it is current, or which certificates it is about. Those are for [`super::check`].
 //!
-//! The list is read as a stream: every element is looked at where it stands, and what is kept is the table of
-//! serial numbers ([`super::serials`]) and the digest of the signed part. Strict where a second parser could see
+//! The list is read as a stream ([`CrlParser`]): it comes in pieces, every element is looked at once, and what is kept is
+//! the table of serial numbers ([`super::serials`]) and the digest of the signed part. Strict where a second parser could see
 //! another list: DER, no octet after the end, no extension twice, v1 without extensions, both algorithm fields equal.
 //! Taken although RFC 5280 forbids issuers to write it: a missing nextUpdate (the profile's `maxAge` then governs), a
 //! missing CRLNumber in a list without authorityKeyIdentifier (lists from before the profile have neither),
@@ -12,10 +12,10 @@
 //! PKITS 4.4.14 wants it).
 
 mod entries;
+mod parser;
 
 use std::fmt;
 
-use bytes::Bytes;
 use thiserror::Error;
 
 use crate::domain::der::{self, DerError, Reader, Tlv, tag};
@@ -31,8 +31,13 @@ use super::signed::Signed;
 
 use entries::Entries;
 
+pub use parser::CrlParser;
+
 /// The longest CRL that is parsed. The largest public ones have some 40 MB and a million entries.
 pub const MAX_CRL: usize = 256 << 20;
+
+/// Octets that are given to the parser at once.
+const PIECE: usize = 64 << 10;
 
 /// RFC 5280 5.2.3: CRL numbers have at most 20 octets.
 const MAX_NUMBER: usize = 20;
@@ -161,61 +166,14 @@ pub enum CrlError {
 
 impl Crl {
     /// Parses one CRL; nothing may follow it.
-    pub fn from_der(der: impl Into<Bytes>) -> Result<Self, CrlError> {
-        let der = der.into();
+    pub fn from_der(der: impl AsRef<[u8]>) -> Result<Self, CrlError> {
+        let der = der.as_ref();
         if der.len() > MAX_CRL {
             return Err(CrlError::TooLong(der.len()));
         }
-        let mut outer = Reader::new(der::exactly(&der, tag::SEQUENCE).map_err(at("certificateList"))?.content);
-        let tbs = outer.expect(tag::SEQUENCE).map_err(at("tbsCertList"))?;
-        let algorithm = outer.expect(tag::SEQUENCE).map_err(at("signatureAlgorithm"))?;
-        let signature = outer.bit_string_octets().map_err(at("signatureValue"))?;
-        outer.finish().map_err(at("certificateList"))?;
-
-        let mut fields = Reader::new(tbs.content);
-        let version = version(&mut fields)?;
-        // RFC 5280 5.1.1.2 and 5.1.2.2: both fields hold the same algorithm identifier.
-        let inner = fields.expect(tag::SEQUENCE).map_err(at("signature"))?;
-        if inner.whole != algorithm.whole {
-            return Err(CrlError::AlgorithmMismatch);
-        }
-        der::check(algorithm.whole).map_err(at("signature"))?;
-        let issuer = fields.expect(tag::SEQUENCE).map_err(at("issuer"))?;
-        let issuer = Name::from_der(Bytes::copy_from_slice(issuer.whole)).map_err(CrlError::Issuer)?;
-        if issuer.is_empty() {
-            return Err(CrlError::EmptyIssuer);
-        }
-        let this_update = fields.any().and_then(der::time).map_err(at("thisUpdate"))?;
-        let next_update = match fields.peek_tag() {
-            Some(tag::UTC_TIME | tag::GENERALIZED_TIME) => {
-                Some(fields.any().and_then(der::time).map_err(at("nextUpdate"))?)
-            }
-            _ => None,
-        };
-        if let Some(next_update) = next_update.filter(|next_update| *next_update < this_update) {
-            return Err(CrlError::Updates { this_update, next_update });
-        }
-        let revoked = fields.optional(tag::SEQUENCE).map_err(at("revokedCertificates"))?;
-        let explicit = fields.optional(tag::context_constructed(0)).map_err(at("crlExtensions"))?;
-        fields.finish().map_err(at("tbsCertList"))?;
-
-        // The extensions come last and say how the entries are to be read.
-        let extensions = match (explicit, version) {
-            (None, _) => Extensions::default(),
-            (Some(_), Version::V1) => return Err(CrlError::NotInVersion1("crlExtensions")),
-            (Some(explicit), Version::V2) => Extensions::parse(explicit.content, &issuer)?,
-        };
-        let kind = entries::Kind {
-            version,
-            indirect: extensions.issuing_point.as_ref().is_some_and(IssuingDistributionPoint::is_indirect),
-            delta: extensions.base.is_some(),
-        };
-        let entries = match revoked {
-            Some(list) => Entries::parse(list.content, &issuer, kind)?,
-            None => Entries::none(),
-        };
-        let signed = Signed::new(algorithm.whole, signature, tbs.whole);
-        Ok(Self { issuer, this_update, next_update, extensions, entries, signed })
+        let mut parser = CrlParser::default();
+        der.chunks(PIECE).try_for_each(|piece| parser.push(piece))?;
+        parser.finish()
     }
 
     /// Who made it.
@@ -246,6 +204,11 @@ impl Crl {
     /// issuingDistributionPoint.
     pub fn issuing_distribution_point(&self) -> Option<&IssuingDistributionPoint> {
         self.extensions.issuing_point.as_ref()
+    }
+
+    /// The value of authorityKeyIdentifier.
+    pub fn authority_key_identifier(&self) -> Option<&[u8]> {
+        self.extensions.authority_key_identifier.as_deref()
     }
 
     /// How many certificates it lists that certgate could meet.
@@ -304,6 +267,7 @@ impl fmt::Display for Crl {
     }
 }
 
+/// The version that a CRL says it has.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 enum Version {
     V1,
@@ -312,14 +276,6 @@ enum Version {
 
 fn at(field: &'static str) -> impl FnOnce(DerError) -> CrlError {
     move |source| CrlError::Der { field, source }
-}
-
-fn version(fields: &mut Reader<'_>) -> Result<Version, CrlError> {
-    let Some(tlv) = fields.optional(tag::INTEGER).map_err(at("version"))? else { return Ok(Version::V1) };
-    match der::small_unsigned(tlv.content).map_err(at("version"))? {
-        1 => Ok(Version::V2),
-        other => Err(CrlError::Version(other)),
-    }
 }
 
 /// One extension of a CRL or of an entry.

@@ -8,6 +8,7 @@
 use bytes::Bytes;
 
 use crate::domain::der::{self, DerError, Reader, tag};
+use crate::domain::general_name::GeneralName;
 use crate::domain::name::{Name, NameError};
 
 use super::reason::Reasons;
@@ -255,6 +256,22 @@ impl IssuingDistributionPoint {
                 Ok(names.into())
             }
         }
+    }
+
+    /// The names of the point in readable form; none when the CRL is not bound to a point.
+    pub fn point_names(&self) -> impl Iterator<Item = String> {
+        let readable = |name: &IssuingName| match name {
+            IssuingName::Directory(name) => name.to_rfc4514(),
+            IssuingName::Other(der) => {
+                let der = Bytes::copy_from_slice(der);
+                match GeneralName::read(&mut Reader::new(&der), &der) {
+                    Ok(GeneralName::Uri(text) | GeneralName::Dns(text) | GeneralName::Email(text)) => text,
+                    Ok(other) => other.to_string(),
+                    Err(_) => "unreadable name".to_owned(),
+                }
+            }
+        };
+        self.names.iter().flatten().map(readable)
     }
 
     /// Which certificates the CRL is about.

@@ -17,6 +17,7 @@ mod scope;
 mod serials;
 mod signed;
 mod signer;
+mod source;
 
 use std::fmt;
 
@@ -28,9 +29,9 @@ pub use check::{Helpers, check_path};
 pub use crl::{Crl, CrlError, CrlNumber};
 pub use data::{RevocationData, RolledBack};
 pub use distribution::{IssuingDistributionPoint, Subjects};
-pub use known::parse_once;
 pub use reason::{CrlReason, Reasons};
 pub use serials::Entry;
+pub use source::{CrlReader, CrlSourceError};
 
 /// How a trust profile treats revocation.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]

@@ -6,7 +6,7 @@
 
 use std::sync::{PoisonError, RwLock};
 
-use aws_lc_rs::digest::Digest;
+use aws_lc_rs::digest::{Context, Digest};
 
 use crate::domain::path::signature::{self, PublicKey, SignatureError, SignaturePolicy};
 
@@ -23,9 +23,50 @@ pub(super) struct Signed {
     known: RwLock<Vec<Known>>,
 }
 
-enum Message {
+/// What is kept of the signed part.
+pub(super) enum Message {
+    /// Its digest, which is what the algorithm signs.
     Digest(Digest),
+    /// All of it.
     Whole(Box<[u8]>),
+}
+
+/// A signed part that comes in pieces.
+pub(super) enum Pieces {
+    /// Its algorithm signs a digest.
+    Digest(Context),
+    /// Its algorithm signs all of it.
+    Whole(Vec<u8>),
+}
+
+impl std::fmt::Debug for Pieces {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Pieces").finish_non_exhaustive()
+    }
+}
+
+impl Pieces {
+    /// `algorithm` is the DER AlgorithmIdentifier.
+    pub(super) fn new(algorithm: &[u8]) -> Self {
+        signature::digest_algorithm(algorithm)
+            .map_or_else(|| Self::Whole(Vec::new()), |hash| Self::Digest(Context::new(hash)))
+    }
+
+    /// Takes the next piece.
+    pub(super) fn push(&mut self, octets: &[u8]) {
+        match self {
+            Self::Digest(context) => context.update(octets),
+            Self::Whole(whole) => whole.extend_from_slice(octets),
+        }
+    }
+
+    /// There are no more.
+    pub(super) fn finish(self) -> Message {
+        match self {
+            Self::Digest(context) => Message::Digest(context.finish()),
+            Self::Whole(whole) => Message::Whole(whole.into()),
+        }
+    }
 }
 
 struct Known {
@@ -36,11 +77,7 @@ struct Known {
 
 impl Signed {
     /// `algorithm` is the DER AlgorithmIdentifier.
-    pub(super) fn new(algorithm: &[u8], signature: &[u8], message: &[u8]) -> Self {
-        let message = match signature::digest(algorithm, message) {
-            Some(digest) => Message::Digest(digest),
-            None => Message::Whole(message.into()),
-        };
+    pub(super) fn new(algorithm: &[u8], signature: &[u8], message: Message) -> Self {
         Self { algorithm: algorithm.into(), signature: signature.into(), message, known: RwLock::default() }
     }
 
@@ -101,7 +138,7 @@ mod tests {
 
     #[test]
     fn a_bounded_number_of_keys_is_remembered_each_once_a_policy() {
-        let signed = Signed::new(&[1, 2], &[3], b"text");
+        let signed = Signed::new(&[1, 2], &[3], Message::Whole(b"text".as_slice().into()));
         let policy = SignaturePolicy::default();
         let other = SignaturePolicy { minimum_rsa_bits: policy.minimum_rsa_bits + 1, ..policy };
         let keys = || signed.known.read().unwrap().iter().map(|known| known.spki[0]).collect::<Vec<_>>();

@@ -51,9 +51,14 @@ pub struct AdmissionMetrics {
 }
 
 impl Default for AdmissionMetrics {
+    /// All counters at zero: Prometheus sees no increase in a counter that appears with the first event.
     fn default() -> Self {
         let bounds = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0];
-        Self { reviews: Mutex::default(), duration: Histogram::new(bounds) }
+        let judged = [Kind::TrustProfile, Kind::CertificatePolicy, Kind::CertificateMapping];
+        let outcomes = [Outcome::Allowed, Outcome::Warned, Outcome::Refused, Outcome::NotReady, Outcome::Failed];
+        let of_kind = judged.into_iter().flat_map(|kind| outcomes.map(|outcome| ((Some(kind), outcome), 0)));
+        let reviews = of_kind.chain([((None, Outcome::Malformed), 0)]).collect();
+        Self { reviews: Mutex::new(reviews), duration: Histogram::new(bounds) }
     }
 }
 
@@ -88,5 +93,30 @@ impl Collector for Exported {
             MetricType::Histogram,
         )?;
         self.0.duration.encode(duration)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::metrics::Metrics;
+
+    #[test]
+    fn counters_are_there_before_the_first_review() {
+        let reviews = Arc::new(AdmissionMetrics::default());
+        let mut metrics = Metrics::new();
+        metrics.register(Box::new(Exported(reviews.clone())));
+        let has = |line: &str| metrics.render().lines().any(|found| found == line);
+        assert!(
+            has(r#"certgate_admission_reviews_total{kind="TrustProfile",result="failed"} 0"#),
+            "{}",
+            metrics.render()
+        );
+        reviews.reviewed(Some(Kind::TrustProfile), Outcome::Failed, Duration::ZERO);
+        assert!(
+            has(r#"certgate_admission_reviews_total{kind="TrustProfile",result="failed"} 1"#),
+            "{}",
+            metrics.render()
+        );
     }
 }

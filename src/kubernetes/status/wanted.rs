@@ -269,6 +269,9 @@ mod tests {
         let crl = |issuer: &str, next: Option<i64>| crate::domain::trusted::CrlStatus {
             profile: "n/x".into(),
             issuer: issuer.to_owned(),
+            kind: crate::domain::trusted::CrlKind::Complete,
+            scope: String::new(),
+            key: None,
             number: None,
             entries: 3,
             this_update: UnixTime::from_secs(0),

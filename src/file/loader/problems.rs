@@ -1,0 +1,118 @@
+//! What is wrong with a directory, at its place: the file, and where in it the object or field stands.
+
+use std::collections::{BTreeMap, HashMap};
+use std::fs::File;
+use std::io::BufReader;
+use std::sync::Arc;
+
+use super::Loader;
+use crate::domain::index::{self, Severity};
+use crate::file::loaded::MAX_DOCUMENT;
+use crate::file::manifest::{self, Wanted};
+use crate::file::report::{Class, Problem};
+use crate::file::scan::Listing;
+use crate::file::split::Chunks;
+use crate::file::yaml::Mark;
+
+impl Loader {
+    /// Everything for which a reload is refused.
+    pub(super) fn unreadable(&self, listing: &Listing) -> Vec<Problem> {
+        let mut problems: Vec<Problem> =
+            listing.problems.iter().map(|(name, message)| whole_file(name, message.clone())).collect();
+        for (name, state) in &self.files {
+            for fault in state.chunks.iter().filter_map(|chunk| chunk.content.more()).flat_map(|more| &more.faults) {
+                problems.push(Problem {
+                    file: Arc::clone(name),
+                    at: Some(fault.fault.at),
+                    object: fault.object.as_deref().map(str::to_owned),
+                    field: fault.fault.path.clone(),
+                    message: fault.fault.message.clone(),
+                    class: Class::Unreadable,
+                });
+            }
+            if let Some((at, message)) = &state.error {
+                problems.push(Problem { at: *at, ..whole_file(name, message.clone()) });
+            }
+        }
+        problems.sort_by(|a, b| (&a.file, a.at, &a.field).cmp(&(&b.file, b.at, &b.field)));
+        problems.truncate(self.max_problems);
+        problems
+    }
+
+    /// The problems of the index at their places. Each file that has any is read once more.
+    pub(super) fn placed(&self, mut found: Vec<index::Problem>) -> Vec<Problem> {
+        found.truncate(self.max_problems);
+        let mut by_file: BTreeMap<Arc<str>, Vec<index::Problem>> = BTreeMap::new();
+        for problem in found {
+            by_file.entry(Arc::clone(&problem.id.origin.file)).or_default().push(problem);
+        }
+        let mut placed = Vec::new();
+        for (file, problems) in by_file {
+            let places = self.places(&file, &problems);
+            for (n, problem) in problems.iter().enumerate() {
+                let class = match problem.severity {
+                    Severity::Error => Class::Invalid,
+                    Severity::Warning => Class::Warning,
+                };
+                for (m, error) in problem.errors.iter().enumerate() {
+                    placed.push(Problem {
+                        file: Arc::clone(&file),
+                        at: places.get(&(n, m)).copied(),
+                        object: Some(problem.id.to_string()),
+                        field: error.path.clone(),
+                        message: error.message.clone(),
+                        class,
+                    });
+                }
+            }
+        }
+        placed.sort_by(|a, b| (&a.file, a.at, &a.field).cmp(&(&b.file, b.at, &b.field)));
+        placed
+    }
+
+    /// The places of the errors of `problems`, all of one file, by the numbers of problem and error.
+    fn places(&self, file: &Arc<str>, problems: &[index::Problem]) -> HashMap<(usize, usize), Mark> {
+        let mut places = HashMap::new();
+        let Ok(nth) = self.files.binary_search_by(|(name, _)| name.cmp(file)) else { return places };
+        let (_, state) = &self.files[nth];
+        // One object may have two: what is wrong with it, and what is doubtful.
+        let mut wanted: HashMap<u32, Vec<usize>> = HashMap::new();
+        for (n, problem) in problems.iter().enumerate() {
+            wanted.entry(problem.id.origin.document).or_default().push(n);
+        }
+        let mut in_chunk: HashMap<usize, Vec<(usize, Option<u32>)>> = HashMap::new();
+        for (at, chunk) in state.chunks.iter().enumerate() {
+            for (key, line) in chunk.content.objects() {
+                for n in wanted.get(&key.document).into_iter().flatten() {
+                    in_chunk.entry(at).or_default().push((*n, line));
+                }
+            }
+        }
+        let Ok(opened) = File::open(self.root.resolve(file)) else { return places };
+        let mut chunks = Chunks::new(BufReader::new(opened), MAX_DOCUMENT);
+        let mut at = 0;
+        while let Ok(Some(chunk)) = chunks.next_chunk() {
+            if let Some(here) = in_chunk.remove(&at) {
+                let fields = manifest::Fields::of(chunk.bytes, chunk.line);
+                for (n, line) in here {
+                    let id = &problems[n].id;
+                    let wanted = Wanted { kind: id.kind, namespace: &id.namespace, name: &id.name, line };
+                    for (m, error) in problems[n].errors.iter().enumerate() {
+                        if let Some(mark) = fields.locate(wanted, &error.path) {
+                            places.insert((n, m), mark);
+                        }
+                    }
+                }
+            }
+            if in_chunk.is_empty() {
+                break;
+            }
+            at += 1;
+        }
+        places
+    }
+}
+
+pub(super) fn whole_file(name: &str, message: String) -> Problem {
+    Problem { file: Arc::from(name), at: None, object: None, field: String::new(), message, class: Class::Unreadable }
+}

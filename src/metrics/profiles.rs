@@ -1,0 +1,131 @@
+//! What the trust profiles of the current snapshot rely on: their CRLs and trust anchors.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
+use prometheus_client::metrics::MetricType;
+use prometheus_client::metrics::gauge::ConstGauge;
+
+use super::millis_now;
+use crate::domain::trusted::{AnchorsStatus, CrlKind, CrlStatus};
+
+/// What all profiles rely on.
+#[derive(Default)]
+pub(super) struct Profiles(ArcSwap<Gauges>);
+
+#[derive(Default)]
+struct Gauges {
+    crls: BTreeMap<CrlLabels, CrlGauge>,
+    /// When the first anchor of a profile ends.
+    anchors: BTreeMap<Arc<str>, i64>,
+}
+
+/// What tells a CRL from the others and is the same for the next one in its place.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
+struct CrlLabels {
+    profile: Arc<str>,
+    issuer: String,
+    kind: CrlKind,
+    scope: String,
+    /// The signer's key, where CRLs of several keys are alike up to here.
+    key: Option<String>,
+    /// Counts those that are alike in everything else, from 1.
+    ordinal: usize,
+}
+
+/// The numbers of a CRL.
+struct CrlGauge {
+    entries: usize,
+    this_update: i64,
+    next_update: Option<i64>,
+}
+
+impl Profiles {
+    /// Takes the place of what was relied on before. CRLs with the same labels are told apart by their keys, and counted
+    /// in the order in which they come where that does not help.
+    pub(super) fn set(
+        &self,
+        crls: impl IntoIterator<Item = CrlStatus>,
+        anchors: impl IntoIterator<Item = AnchorsStatus>,
+    ) {
+        let mut gauges = Gauges::default();
+        let mut alike: BTreeMap<CrlLabels, usize> = BTreeMap::new();
+        let crls: Vec<CrlStatus> = crls.into_iter().collect();
+        let without_key = |crl: &CrlStatus| CrlLabels {
+            profile: crl.profile.clone(),
+            issuer: crl.issuer.clone(),
+            kind: crl.kind,
+            scope: crl.scope.clone(),
+            key: None,
+            ordinal: 0,
+        };
+        let mut keys: BTreeMap<CrlLabels, BTreeSet<Option<&str>>> = BTreeMap::new();
+        for crl in &crls {
+            keys.entry(without_key(crl)).or_default().insert(crl.key.as_deref());
+        }
+        for crl in &crls {
+            let mut labels = without_key(crl);
+            if keys.get(&labels).is_some_and(|keys| keys.len() > 1) {
+                labels.key.clone_from(&crl.key);
+            }
+            let count = alike.entry(labels.clone()).or_default();
+            *count = count.saturating_add(1);
+            labels.ordinal = *count;
+            let gauge = CrlGauge {
+                entries: crl.entries,
+                this_update: crl.this_update.as_secs(),
+                next_update: crl.next_update.map(|next| next.as_secs()),
+            };
+            gauges.crls.insert(labels, gauge);
+        }
+        for AnchorsStatus { profile, first_expiry } in anchors {
+            let first = gauges.anchors.entry(profile).or_insert(i64::MAX);
+            *first = first_expiry.as_secs().min(*first);
+        }
+        self.0.store(Arc::new(gauges));
+    }
+
+    /// Encodes the gauges.
+    pub(super) fn encode(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let now = i64::try_from(millis_now() / 1000).unwrap_or(i64::MAX);
+        let gauges = self.0.load();
+        let mut family = |name: &str, help: &str, value: &dyn Fn(&CrlGauge) -> Option<i64>| {
+            let mut family = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
+            for (labels, crl) in &gauges.crls {
+                let Some(value) = value(crl) else { continue };
+                let ordinal = labels.ordinal.to_string();
+                let labels = [
+                    ("profile", &*labels.profile),
+                    ("issuer", &*labels.issuer),
+                    ("kind", labels.kind.word()),
+                    ("scope", &*labels.scope),
+                    ("key", labels.key.as_deref().unwrap_or_default()),
+                    ("ordinal", if labels.ordinal > 1 { &*ordinal } else { "" }),
+                ];
+                // To Prometheus an empty label is none.
+                let told: Vec<_> = labels.into_iter().filter(|(_, value)| !value.is_empty()).collect();
+                ConstGauge::new(value).encode(family.encode_family(&told)?)?;
+            }
+            Ok(())
+        };
+        family("crl_entries", "Certificates that a CRL lists", &|crl| i64::try_from(crl.entries).ok())?;
+        family("crl_age_seconds", "Time since thisUpdate of a CRL", &|crl| Some(now.saturating_sub(crl.this_update)))?;
+        family("crl_next_update_seconds", "Time until nextUpdate of a CRL; negative once it has passed", &|crl| {
+            crl.next_update.map(|next| next.saturating_sub(now))
+        })?;
+        let mut family = encoder.encode_descriptor(
+            "trust_anchor_expiry_seconds",
+            "Time until the first trust anchor of a profile ends; negative once it has, which refuses nobody",
+            None,
+            MetricType::Gauge,
+        )?;
+        for (profile, first) in &gauges.anchors {
+            let left = ConstGauge::new(first.saturating_sub(now));
+            left.encode(family.encode_family(&[("profile", &**profile)])?)?;
+        }
+        Ok(())
+    }
+}
