@@ -22,10 +22,15 @@ use status::*;
 
 const ENTRIES: usize = 1_000_000;
 
-/// The bars, and by what factor a busy machine may miss them: caches and memory are shared with whoever else runs.
+/// The bars: of a load in processor time, of a look-up in nanoseconds, of what a decision takes more in percent.
 const LOAD: Duration = Duration::from_millis(1500);
 const LOOK_UP: u128 = 200;
-const BUSY: u128 = 3;
+const ADDED: f64 = 1.0;
+
+/// Clients that are decided on with and without CRLs, how often for one measurement, and measurements.
+const CLIENTS: usize = 500;
+const ROUNDS: usize = 8;
+const MEASUREMENTS: usize = 5;
 
 fn serial(n: usize) -> [u8; 20] {
     let mut serial = [0; 20];
@@ -133,7 +138,7 @@ fn a_million_entries() {
             .collect();
         println!("look-up of what is {what}: {rounds:?} ns");
         let best = rounds.iter().min().unwrap();
-        assert!(*best <= LOOK_UP * BUSY, "{what}: {best} ns");
+        assert!(*best <= LOOK_UP, "{what}: {best} ns");
     }
     let rounds: Vec<u128> = (0..5).map(|_| one_by_one(&crl, ca.subject())).collect();
     println!("look-up of what is listed, each after the answer to the one before: {rounds:?} ns");
@@ -159,9 +164,10 @@ fn a_million_entries() {
 
     // Whole decisions, from DER, signatures included; each client certificate has a serial number of its own, so that
     // each look-up goes elsewhere.
-    let leaves: Vec<Vec<u8>> = (0..500)
+    let client = Key::p256();
+    let leaves: Vec<Vec<u8>> = (0..CLIENTS)
         .map(|n| {
-            let mut leaf = Draft::client("CN=client", "CN=CA", &Key::p256());
+            let mut leaf = Draft::client("CN=client", "CN=CA", &client);
             leaf.serial = serial(2 * ENTRIES + n).to_vec();
             leaf.der(&key)
         })
@@ -182,27 +188,35 @@ fn a_million_entries() {
         .unwrap();
         start.elapsed()
     };
-    // Pairs, the order alternating; what is told is the median of the pairs' differences.
-    let mut pairs: Vec<(Duration, f64)> = Vec::new();
-    for round in 0..10 {
-        for (n, leaf) in leaves.iter().enumerate() {
-            let (with, without) = if (n + round) % 2 == 0 {
-                let with = decide(leaf, Some(&data));
-                (with, decide(leaf, None))
-            } else {
-                let without = decide(leaf, None);
-                (decide(leaf, Some(&data)), without)
-            };
-            pairs.push((without, with.as_secs_f64() - without.as_secs_f64()));
+    // Each with and without, the order alternating, and again after all others. What counts of a client are the lower
+    // quartiles: a neighbour on the machine delays some decisions, and which ones is chance.
+    let quartile = |times: &mut Vec<Duration>| {
+        times.sort_unstable();
+        times[times.len() / 4].as_secs_f64()
+    };
+    let mean = |times: &mut [Vec<Duration>]| times.iter_mut().map(quartile).sum::<f64>() / CLIENTS as f64;
+    let measure = || {
+        let mut with = vec![Vec::new(); CLIENTS];
+        let mut without = vec![Vec::new(); CLIENTS];
+        for round in 0..ROUNDS {
+            for (n, leaf) in leaves.iter().enumerate() {
+                for turn in 0..2 {
+                    if (n + round + turn) % 2 == 0 {
+                        with[n].push(decide(leaf, Some(&data)));
+                    } else {
+                        without[n].push(decide(leaf, None));
+                    }
+                }
+            }
         }
-    }
-    let middle = pairs.len() / 2;
-    pairs.sort_by(|left, right| left.1.total_cmp(&right.1));
-    let added = pairs[middle].1;
-    pairs.sort_by_key(|pair| pair.0);
-    let cold = pairs[middle].0;
-    let share = added / cold.as_secs_f64() * 100.0;
-    println!("a cold decision takes {cold:?} without CRLs, {:.0} ns more with them: {share:.2} %", added * 1e9);
-    // Mostly misses of the caches: twice as much on a busy machine as on a quiet one.
-    assert!(share <= 5.0, "{share:.2} % more");
+        let (with, without) = (mean(&mut with), mean(&mut without));
+        let (added, share) = ((with - without) * 1e9, (with / without - 1.0) * 100.0);
+        println!(
+            "a cold decision takes {:.1} µs without CRLs, {added:.0} ns more with them: {share:.2} %",
+            without * 1e6
+        );
+        share
+    };
+    let best = (0..MEASUREMENTS).map(|_| measure()).fold(f64::INFINITY, f64::min);
+    assert!(best <= ADDED, "{best:.2} % more");
 }

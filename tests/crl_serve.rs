@@ -28,13 +28,14 @@ use ports::PortLease;
 use status::*;
 
 const ENTRIES: usize = 1_000_000;
-/// The bars, and by what factor a busy machine may miss them. Live counts in processor time, that of the questions
-/// asked meanwhile included: lists are read at the lowest priority, so that the clock on the wall measures the neighbours.
-/// What is freed late stays resident for some seconds. At the peak there are the text, the list before and the new one.
+/// The bars. Live counts in processor time of the thread that reads lists and has them decide: it has the lowest priority,
+/// so that the clock on the wall measures the neighbours. What is freed late stays resident for some seconds, so that
+/// three times the 32 MiB of the bar may be. At the peak there are the text, the list before and the new one.
 const LIVE: Duration = Duration::from_secs(1);
-const KEPT: u64 = 32 << 10;
+/// What no machine does it in: less is another thread's time.
+const LEAST: Duration = Duration::from_millis(20);
+const KEPT: u64 = 96 << 10;
 const PEAK: u64 = 192 << 10;
-const BUSY: u32 = 3;
 
 const PATIENCE: Duration = Duration::from_secs(30);
 const LEAF_SERIAL: [u8; 3] = [0x11, 0x22, 0x33];
@@ -81,12 +82,16 @@ impl Server {
         (field("VmRSS:"), field("VmHWM:"))
     }
 
-    /// The processor time that it has used. Unlike the clock on the wall it means the same on a busy machine.
+    /// The processor time that its reader of policies and lists has used. Unlike the clock on the wall it means the same
+    /// on a busy machine.
     fn processor(&self) -> Duration {
-        let stat = fs::read_to_string(format!("/proc/{}/stat", self.child.id())).unwrap();
-        let fields: Vec<&str> = stat.rsplit(')').next().unwrap().split_ascii_whitespace().collect();
-        let ticks: u64 = fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap();
-        Duration::from_millis(ticks * 10)
+        let tasks = fs::read_dir(format!("/proc/{}/task", self.child.id())).unwrap();
+        let reader = tasks
+            .map(|task| task.unwrap().path())
+            .find(|task| fs::read_to_string(task.join("comm")).is_ok_and(|name| name.trim() == "policies"))
+            .expect("a thread that reads policies");
+        let stat = fs::read_to_string(reader.join("schedstat")).unwrap();
+        Duration::from_nanos(stat.split_ascii_whitespace().next().unwrap().parse().unwrap())
     }
 
     /// The least memory seen within some seconds: an allocator gives back what was freed a little later.
@@ -231,8 +236,8 @@ async fn a_million_entries_in_a_file() {
     let (_, peak) = server.memory();
     let after = server.settled().await;
     println!("RSS after six lists: {after} kB, peak {peak} kB");
-    assert!(times.iter().all(|used| *used < LIVE * BUSY), "{times:?}");
+    assert!(times.iter().all(|used| *used > LEAST && *used < LIVE), "{times:?}");
     let more = after.min(with) - without;
-    assert!(more <= KEPT * u64::from(BUSY), "{more} kB more than without");
+    assert!(more <= KEPT, "{more} kB more than without");
     assert!(peak - without <= PEAK, "{} kB more than without", peak - without);
 }

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use certgate::domain::reason::Reason;
 
 use crate::catalogue::{Row, rows};
-use crate::divergences::{self, Other};
+use crate::divergences::{self, Listed, Other};
 use crate::engine::{self, Class};
 use crate::mutate::Random;
 use crate::openssl;
@@ -27,9 +27,9 @@ fn rounds() -> usize {
 }
 
 /// The chain of a row and a round, changed.
-fn scene(row: &Row, at: usize, round: usize) -> Scene {
+fn scene(row: &Row, round: usize) -> Scene {
     let mut scene = Scene::new(round as u64);
-    scene.random = Random((at as u64) << 32 | round as u64);
+    scene.random = Random(row.seed << 32 | round as u64);
     (row.change)(&mut scene);
     scene
 }
@@ -68,12 +68,13 @@ impl Compared {
 /// Holds the verdicts against what is listed for the verifier.
 fn hold(rows: &[Row], compared: &[Compared], verifier: &str, stale: Stale) {
     let listed = divergences::listed(verifier);
-    // Row and difference, with whether it has occurred.
-    let mut expected: BTreeMap<(&str, Other), bool> = BTreeMap::new();
+    // Row and difference, with the round that is listed and the first in which it has occurred.
+    let mut expected: BTreeMap<(&str, Other), (usize, Option<usize>)> = BTreeMap::new();
     for divergence in &listed {
-        for row in &divergence.rows {
+        for Listed { row, from } in &divergence.rows {
             assert!(rows.iter().any(|one| one.name == *row), "{row}: no such row");
-            assert!(expected.insert((row.as_str(), divergence.other), false).is_none(), "{row}: listed twice");
+            let twice = expected.insert((row.as_str(), divergence.other), (*from, None));
+            assert!(twice.is_none(), "{row}: listed twice");
         }
     }
     let mut unlisted: BTreeMap<(&str, Other), Vec<&Compared>> = BTreeMap::new();
@@ -81,7 +82,7 @@ fn hold(rows: &[Row], compared: &[Compared], verifier: &str, stale: Stale) {
         let Some(difference) = one.difference() else { continue };
         let key = (rows[one.row].name.as_str(), difference);
         match expected.get_mut(&key) {
-            Some(occurred) => *occurred = true,
+            Some((_, first)) => *first = Some(first.map_or(one.round, |first| first.min(one.round))),
             None => unlisted.entry(key).or_default().push(one),
         }
     }
@@ -94,8 +95,17 @@ fn hold(rows: &[Row], compared: &[Compared], verifier: &str, stale: Stale) {
             format!("{row}: {difference:?} {count} times, not listed; round {}: {:?}, {theirs:?}", one.round, one.ours)
         })
         .collect();
-    let gone = expected.iter().filter(|(_, occurred)| !**occurred && stale == Stale::Fails);
-    problems.extend(gone.map(|((row, difference), _)| format!("{row}: stale: {difference:?} no longer")));
+    for ((row, difference), (from, first)) in &expected {
+        match first {
+            Some(first) if *from > 0 && first != from => {
+                problems.push(format!("{row}: {difference:?} from round {first}, listed from round {from}"));
+            }
+            None if stale == Stale::Fails && *from < rounds() => {
+                problems.push(format!("{row}: stale: {difference:?} no longer"));
+            }
+            _ => {}
+        }
+    }
     assert!(problems.is_empty(), "{verifier}: {} problems\n{}", problems.len(), problems.join("\n"));
 }
 
@@ -113,7 +123,7 @@ fn openssl_differs_only_where_that_is_listed() {
     let mut groups: HashMap<Inputs, Vec<(usize, usize, Vec<u8>)>> = HashMap::new();
     for (at, row) in rows.iter().enumerate() {
         for round in 0..rounds() {
-            let (leaf, inputs) = scene(row, at, round).build();
+            let (leaf, inputs) = scene(row, round).build();
             groups.entry(inputs).or_default().push((at, round, leaf));
         }
     }
@@ -160,7 +170,7 @@ fn webpki_differs_only_where_that_is_listed() {
     let mut compared = Vec::new();
     for (at, row) in rows.iter().enumerate() {
         for round in 0..rounds() {
-            let (leaf, inputs) = scene(row, at, round).build();
+            let (leaf, inputs) = scene(row, round).build();
             // It has no inputs about policies, and judges CRLs by rules of its own.
             let fits = inputs.crls.is_empty() && inputs.initial_policies.is_empty() && !inputs.explicit_policy;
             if fits && !inputs.inhibit_any && !inputs.inhibit_mapping {

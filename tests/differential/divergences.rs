@@ -17,10 +17,28 @@ pub struct Divergence {
     pub verifier: String,
     pub other: Other,
     pub why: String,
-    pub rows: Vec<String>,
+    pub rows: Vec<Listed>,
+}
+
+/// A row, and the round in which the difference first occurs: rare ones come late.
+pub struct Listed {
+    pub row: String,
+    pub from: usize,
+}
+
+impl Listed {
+    /// Reads `row` or `row (from round N)`.
+    fn read(text: &str) -> Self {
+        let rare = text.strip_suffix(')').and_then(|text| text.split_once(" (from round "));
+        match rare {
+            Some((row, from)) => Self { row: row.to_owned(), from: from.parse().expect("a round") },
+            None => Self { row: text.to_owned(), from: 0 },
+        }
+    }
 }
 
 /// Reads the list. A line `openssl accepts: why` opens a divergence, indented lines are its rows, `#` begins a comment.
+/// A row that differs for the first time in a round beyond those of the plain run says so: `row (from round 12)`.
 pub fn listed(verifier: &str) -> Vec<Divergence> {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/differential/divergences.txt");
     let mut list: Vec<Divergence> = Vec::new();
@@ -29,7 +47,7 @@ pub fn listed(verifier: &str) -> Vec<Divergence> {
             continue;
         }
         if let Some(row) = line.strip_prefix("  ") {
-            list.last_mut().expect("a divergence before its rows").rows.push(row.to_owned());
+            list.last_mut().expect("a divergence before its rows").rows.push(Listed::read(row));
             continue;
         }
         let (head, why) = line.split_once(": ").unwrap_or_else(|| panic!("no reason: {line}"));

@@ -181,12 +181,7 @@ fn a_changed_crl_is_live_within_a_second() {
             }
             times.sort();
             println!("{path}: a changed CRL decides through Envoy after {times:?}");
-            // CRLs are read at low priority: on a machine that is busy with something else, one or the other edit waits.
-            let slow = times.iter().filter(|time| **time > LIVE).count();
-            assert!(
-                2 * slow <= times.len(),
-                "{path}: {slow} of {ROUNDS} changed CRLs took longer than {LIVE:?}: {times:?}"
-            );
+            assert!(times.iter().all(|time| *time < LIVE), "{path}: {times:?}");
         }
     });
 }

@@ -193,9 +193,32 @@ impl<'a> Check<'a> {
             return Err(BadStatus::Unknown { detail: "not on the path".to_owned() });
         };
         let points = Points::of(certificate);
+        let mut lists = self.lists(&points, certificate);
+        match (lists.next(), lists.next()) {
+            // As nearly always: nothing to compare and to collect.
+            (Some(held), None) => match self.listen(held, &points, path, position, doubt, trace) {
+                Ok(speaker) => self.conclude(&points, &[&speaker], &[], trace),
+                Err(silence) => self.conclude(&points, &[], &[(held.crl(), silence)], trace),
+            },
+            (first, second) => {
+                let lists = first.into_iter().chain(second).chain(lists).collect();
+                self.by_several(lists, &points, path, position, doubt, trace)
+            }
+        }
+    }
+
+    /// The status by any number of CRLs that could speak.
+    fn by_several<T: Trace>(
+        &self,
+        mut lists: Vec<&'a Held>,
+        points: &Points<'_>,
+        path: &[Arc<Certificate>],
+        position: usize,
+        doubt: Option<&Doubt<'_>>,
+        trace: &mut T,
+    ) -> Result<Option<UnixTime>, BadStatus> {
         let mut silent: Vec<(&Crl, Silence)> = Vec::new();
         let mut speakers: Vec<Speaker<'_>> = Vec::new();
-        let mut lists: Vec<&Held> = self.lists(&points, certificate).collect();
         lists.sort_by_key(|held| std::cmp::Reverse(held.crl().number()));
         for held in lists {
             let crl = held.crl();
@@ -209,7 +232,7 @@ impl<'a> Check<'a> {
             if speakers.iter().any(outdone) {
                 continue;
             }
-            match self.listen(held, &points, path, position, doubt, trace) {
+            match self.listen(held, points, path, position, doubt, trace) {
                 Ok(speaker) => speakers.push(speaker),
                 Err(silence) => silent.push((crl, silence)),
             }
@@ -225,7 +248,18 @@ impl<'a> Check<'a> {
         };
         let mut order: Vec<&Speaker<'_>> = speakers.iter().filter(|speaker| !superseded(speaker)).collect();
         order.sort_by_key(|speaker| (std::cmp::Reverse(speaker.time), speaker.entry.is_none()));
+        self.conclude(points, &order, &silent, trace)
+    }
 
+    /// The status by the CRLs that speak about a certificate, in the order in which they are heard.
+    fn conclude<T: Trace>(
+        &self,
+        points: &Points<'_>,
+        order: &[&Speaker<'_>],
+        silent: &[(&Crl, Silence)],
+        trace: &mut T,
+    ) -> Result<Option<UnixTime>, BadStatus> {
+        let certificate = points.certificate;
         let independent = || order.iter().copied().filter(|speaker| speaker.authority == Authority::Independent);
         let mut verdict = self.judge(independent());
         if matches!(verdict, Err(Doubtful::Unknown)) && order.len() > independent().count() {
@@ -253,7 +287,7 @@ impl<'a> Check<'a> {
                 Err(BadStatus::Stale { detail: stale.join("; ") })
             }
             (Err(Doubtful::Unknown), None) => {
-                Err(BadStatus::Unknown { detail: self.explain(certificate, &order, &silent) })
+                Err(BadStatus::Unknown { detail: self.explain(certificate, order, silent) })
             }
         }
     }
@@ -288,9 +322,9 @@ impl<'a> Check<'a> {
         if self.is_early(crl) {
             return Err(Silence::NotYetValid);
         }
-        let certificate = path.get(position).ok_or(Silence::Scope)?;
-        let (authority, key) = self.authority(crl, path, position, doubt, trace)?;
-        held.is_by(key);
+        let certificate = points.certificate;
+        let (authority, key) = self.authority(held, path, position, doubt, trace)?;
+        held.is_by(key, &self.policy.signatures);
         let mut speaker = Speaker {
             crl,
             reasons,
@@ -299,7 +333,7 @@ impl<'a> Check<'a> {
             until: self.current_until(crl, certificate),
             entry: crl.entry(certificate.issuer(), certificate.serial_number()),
         };
-        if crl.number().is_some() {
+        if crl.number().is_some() && self.data.has_deltas() {
             self.update(&mut speaker, certificate, key);
         }
         Ok(speaker)
@@ -322,7 +356,7 @@ impl<'a> Check<'a> {
             if delta.verify(key, &self.policy.signatures).is_err() {
                 continue;
             }
-            held.is_by(key);
+            held.is_by(key, &self.policy.signatures);
             let entry = delta.entry(certificate.issuer(), certificate.serial_number());
             let is_removal = entry.is_some_and(|entry| entry.reason == Some(CrlReason::RemoveFromCrl));
             let until = self.current_until(delta, certificate);

@@ -7,7 +7,7 @@ use hashbrown::HashMap;
 
 use crate::domain::certificate::Certificate;
 use crate::domain::name::Name;
-use crate::domain::path::SignaturePolicy;
+use crate::domain::path::{SignatureError, SignaturePolicy};
 
 use super::crl::Crl;
 use super::ocsp::OcspResponse;
@@ -19,6 +19,7 @@ pub struct RevocationData {
     crls: Vec<Arc<Crl>>,
     held: Vec<Arc<Held>>,
     by_issuer: HashMap<Box<[u8]>, Vec<Arc<Held>>, RandomState>,
+    has_deltas: bool,
     responses: Vec<Arc<OcspResponse>>,
 }
 
@@ -27,8 +28,16 @@ pub struct RevocationData {
 #[derive(Debug)]
 pub(super) struct Held {
     crl: Arc<Crl>,
-    /// The DER SubjectPublicKeyInfo of the signer.
-    signer: OnceLock<Box<[u8]>>,
+    signer: OnceLock<Signer>,
+}
+
+/// A key that verifies a CRL, of somebody who may sign it.
+#[derive(Debug)]
+struct Signer {
+    /// The DER SubjectPublicKeyInfo.
+    spki: Box<[u8]>,
+    /// Under which it has verified.
+    policy: SignaturePolicy,
 }
 
 impl Held {
@@ -40,14 +49,22 @@ impl Held {
         &self.crl
     }
 
-    /// Takes down that the key in `spki`, of somebody who may sign the CRL, verifies it.
-    pub(super) fn is_by(&self, spki: &[u8]) {
-        self.signer.get_or_init(|| spki.into());
+    /// Takes down that the key in `spki`, of somebody who may sign the CRL, verifies it under `policy`.
+    pub(super) fn is_by(&self, spki: &[u8], policy: &SignaturePolicy) {
+        self.signer.get_or_init(|| Signer { spki: spki.into(), policy: *policy });
+    }
+
+    /// Verifies the CRL by the key in `spki`. For the key that has been taken down it is a comparison, without a lock.
+    pub(super) fn verify(&self, spki: &[u8], policy: &SignaturePolicy) -> Result<(), SignatureError> {
+        match self.signer.get() {
+            Some(signer) if *signer.spki == *spki && signer.policy == *policy => Ok(()),
+            _ => self.crl.verify(spki, policy),
+        }
     }
 
     /// Whether a signer is known whose signature counts under `policy`, which may have changed since.
     fn is_verified(&self, policy: &SignaturePolicy) -> bool {
-        self.signer.get().is_some_and(|spki| self.crl.verify(spki, policy).is_ok())
+        self.signer.get().is_some_and(|signer| self.verify(&signer.spki, policy).is_ok())
     }
 }
 
@@ -75,7 +92,8 @@ impl RevocationData {
 
     fn of_held(held: Vec<Arc<Held>>) -> Self {
         let crls = held.iter().map(|held| Arc::clone(&held.crl)).collect();
-        let mut data = Self { crls, ..Self::default() };
+        let has_deltas = held.iter().any(|held| held.crl.base_number().is_some());
+        let mut data = Self { crls, has_deltas, ..Self::default() };
         for one in &held {
             match data.by_issuer.get_mut(one.crl.issuer().canonical()) {
                 Some(list) => list.push(Arc::clone(one)),
@@ -120,8 +138,8 @@ impl RevocationData {
         let Some(former) = self.held.iter().find(|held| Arc::ptr_eq(&held.crl, &newcomer.crl)) else {
             return Arc::clone(newcomer);
         };
-        if let Some(spki) = newcomer.signer.get() {
-            former.is_by(spki);
+        if let Some(signer) = newcomer.signer.get() {
+            former.is_by(&signer.spki, &signer.policy);
         }
         Arc::clone(former)
     }
@@ -132,8 +150,8 @@ impl RevocationData {
         for certificate in certificates.iter().filter(may_sign) {
             for held in self.of(certificate.subject()) {
                 // What fails here fails again where it matters, and is reported there.
-                if held.crl.verify(certificate.public_key(), policy).is_ok() {
-                    held.is_by(certificate.public_key());
+                if held.verify(certificate.public_key(), policy).is_ok() {
+                    held.is_by(certificate.public_key(), policy);
                 }
             }
         }
@@ -159,6 +177,11 @@ impl RevocationData {
     /// Every OCSP response.
     pub fn responses(&self) -> &[Arc<OcspResponse>] {
         &self.responses
+    }
+
+    /// Whether a delta CRL is among them.
+    pub(super) fn has_deltas(&self) -> bool {
+        self.has_deltas
     }
 
     /// Whether there is nothing at all.

@@ -11,7 +11,7 @@ use super::reason::Reasons;
 /// Where a certificate says that its status is found.
 #[derive(Debug)]
 pub(super) struct Points<'a> {
-    certificate: &'a Certificate,
+    pub(super) certificate: &'a Certificate,
     points: Option<distribution::Points<'a>>,
     /// Who else than the certificate issuer may speak about it: the cRLIssuer names of its points.
     pub(super) other_issuers: Vec<Name>,

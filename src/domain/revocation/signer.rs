@@ -19,6 +19,7 @@ use crate::domain::trace::Trace;
 
 use super::check::{Check, Silence};
 use super::crl::Crl;
+use super::data::Held;
 use super::{BadStatus, OnUnknown, RevocationScope};
 
 /// How a CRL's signer stands to the certificate in question; the better one first.
@@ -65,11 +66,11 @@ impl Doubt<'_> {
 const MAX_DEPTH: usize = 3;
 
 impl<'a> Check<'a> {
-    /// Finds who signed `crl`, and what the signature is worth for the certificate at `position`; with the signer's
+    /// Finds who signed a CRL, and what the signature is worth for the certificate at `position`; with the signer's
     /// DER SubjectPublicKeyInfo.
     pub(super) fn authority<'p, T: Trace>(
         &self,
-        crl: &Crl,
+        held: &Held,
         path: &'p [Arc<Certificate>],
         position: usize,
         doubt: Option<&Doubt<'_>>,
@@ -78,13 +79,14 @@ impl<'a> Check<'a> {
     where
         'a: 'p,
     {
+        let crl = held.crl();
         let mut silence = Silence::NoSigner;
         let anchor = path.len().saturating_sub(1);
         // Above the certificate first: its issuer is nearly always the one.
         let above = path.iter().enumerate().skip(position.saturating_add(1));
         let below = path.iter().enumerate().take(position.saturating_add(1)).rev();
         for (at, candidate) in above.chain(below) {
-            match self.signs(crl, candidate) {
+            match self.signs(held, candidate) {
                 Ok(()) if at > position || at == anchor => return Ok((Authority::Independent, candidate.public_key())),
                 Ok(()) => return Ok((Authority::SelfVouched, candidate.public_key())),
                 Err(better) => silence = rank(silence, better),
@@ -102,7 +104,7 @@ impl<'a> Check<'a> {
                 continue;
             }
             let outcome =
-                self.signs(crl, candidate).and_then(|()| self.elsewhere(candidate, crl, path, position, doubt, trace));
+                self.signs(held, candidate).and_then(|()| self.elsewhere(candidate, crl, path, position, doubt, trace));
             match outcome {
                 Ok(authority) => return Ok((authority, candidate.public_key())),
                 Err(better) => silence = rank(silence, better),
@@ -124,14 +126,14 @@ impl<'a> Check<'a> {
     }
 
     /// Whether the candidate has the name, the right and the key.
-    fn signs(&self, crl: &Crl, candidate: &Certificate) -> Result<(), Silence> {
-        if candidate.subject() != crl.issuer() {
+    fn signs(&self, held: &Held, candidate: &Certificate) -> Result<(), Silence> {
+        if candidate.subject() != held.crl().issuer() {
             return Err(Silence::NoSigner);
         }
         if candidate.key_usage().is_some_and(|usage| !usage.crl_sign()) {
             return Err(Silence::MayNotSign);
         }
-        crl.verify(candidate.public_key(), &self.policy.signatures).map_err(Silence::Signature)
+        held.verify(candidate.public_key(), &self.policy.signatures).map_err(Silence::Signature)
     }
 
     /// Whether a signer that is not on the path may sign.

@@ -152,6 +152,14 @@ pub fn rows() -> Vec<Row> {
             explicit(s, &[]);
             s.policies.initial_policy_mapping_inhibit = true;
         }),
+        row("mapped policy, only an inhibited anyPolicy there", |s| {
+            all(s, &[P1]);
+            s.ica.set(ext::policies(&[ext::ANY_POLICY]));
+            s.ica.set(ext::mappings(&[(P1, P2)]));
+            s.leaf.set(ext::policies(&[P2]));
+            explicit(s, &[P1]);
+            s.policies.initial_inhibit_any_policy = true;
+        }),
         row("mapping from anyPolicy", |s| {
             all(s, &[P1]);
             s.ica.set(ext::mappings(&[(ext::ANY_POLICY, P2)]));

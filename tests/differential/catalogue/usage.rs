@@ -58,6 +58,12 @@ fn basic_constraints() -> Vec<Row> {
         row("anchor without basicConstraints", |s| s.root.remove(ext::BASIC_CONSTRAINTS)),
         row("version 1 anchor", |s| (s.root.version, s.root.extensions) = (vec![], vec![])),
         row("CA as leaf", |s| s.leaf.set(ext::ca(None))),
+        row("CA as leaf, with a subject key", |s| {
+            let key = s.leaf_key.identifier();
+            s.leaf.set(ext::ca(None));
+            s.leaf.set(ext::key_usage(&[0]));
+            s.leaf.set(ext::subject_key(&key));
+        }),
         row("leaf that is explicitly none of a CA", |s| s.leaf.set(ext::not_ca())),
     ]
 }
