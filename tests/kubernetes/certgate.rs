@@ -14,7 +14,7 @@ use tonic::transport::Channel;
 use crate::support::client::admin_get;
 use crate::support::pki::Identity;
 use crate::support::ports::PortLease;
-use crate::support::process::Process;
+use crate::support::process::{Process, Signal};
 use crate::support::wait::{PATIENCE, until};
 
 /// certgate over a cluster.
@@ -109,6 +109,11 @@ impl Follower {
     /// The process.
     pub fn process(&mut self) -> &mut Process {
         &mut self.process
+    }
+
+    /// Sends the process a signal.
+    pub fn signal(&self, signal: Signal) {
+        self.process.signal(signal);
     }
 
     /// The value of a metric that `line` begins.

@@ -22,11 +22,13 @@ mod disturbances;
 mod edits;
 mod envoy;
 mod front;
+mod leaders;
 mod replicas;
 mod revocation;
 mod scale;
 mod status;
 mod strain;
+mod values;
 mod versions;
 mod wrong;
 
