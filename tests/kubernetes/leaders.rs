@@ -39,7 +39,7 @@ fn edit(n: usize) -> Value {
 }
 
 fn is_good(n: usize) -> bool {
-    n % 3 != 0
+    !n.is_multiple_of(3)
 }
 
 /// Edits one object after the other until it is stopped; what it has done stays.

@@ -25,6 +25,7 @@ mod front;
 mod leaders;
 mod replicas;
 mod revocation;
+mod rotation;
 mod scale;
 mod status;
 mod strain;

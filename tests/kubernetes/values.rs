@@ -52,7 +52,13 @@ fn a_grace_period_that_the_drain_does_not_fit_into_is_refused() {
 /// The objects of a release with TLS whose gRPC port these may ask.
 fn with_callers(cluster: &Cluster, namespace: &str, callers: &str) -> Vec<Value> {
     let callers = format!("grpcTls.allowedCallers={{{callers}}}");
-    let values = ["grpcTls.enabled=true", "grpcTls.secretName=served", "grpcTls.clientCaKey=ca.crt", &callers];
+    let values = [
+        "crds.install=false",
+        "grpcTls.enabled=true",
+        "grpcTls.secretName=served",
+        "grpcTls.clientCaKey=ca.crt",
+        &callers,
+    ];
     let values: Vec<&str> = values.into_iter().flat_map(|value| ["--set", value]).collect();
     let rendered = must(helm(cluster, &[&["template", "certgate", CHART, "-n", namespace], &values[..]].concat()));
     let list = must(cluster.try_apply(&["--dry-run=client", "-o", "json"], &rendered));
