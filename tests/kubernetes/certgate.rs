@@ -16,6 +16,7 @@ use crate::support::pki::Identity;
 use crate::support::ports::PortLease;
 use crate::support::process::{Process, Signal};
 use crate::support::wait::{PATIENCE, until};
+use crate::waits::Waits;
 
 /// certgate over a cluster.
 pub struct Follower {
@@ -135,13 +136,17 @@ impl Follower {
 
 /// Asks as Envoy does.
 #[derive(Clone)]
-pub struct Asker(AuthorizationClient<Channel>);
+pub struct Asker {
+    client: AuthorizationClient<Channel>,
+    /// How long each answer was awaited.
+    pub waits: Waits,
+}
 
 impl Asker {
     /// Connects to a server.
     pub async fn at(address: SocketAddr) -> Self {
         let endpoint = Channel::from_shared(format!("http://{address}")).unwrap();
-        Self(AuthorizationClient::new(endpoint.connect().await.unwrap()))
+        Self { client: AuthorizationClient::new(endpoint.connect().await.unwrap()), waits: Waits::default() }
     }
 
     /// Asks about a request for `host` and `path` by a client with a certificate.
@@ -165,7 +170,7 @@ impl Asker {
                 ..Default::default()
             }),
         };
-        let response = self.0.check(request).await.expect("a denial is an answer too").into_inner();
+        let response = self.client.check(request).await.expect("a denial is an answer too").into_inner();
         match response.http_response {
             Some(HttpResponse::OkResponse(ok)) if response.status.is_none_or(|status| status.code == 0) => {
                 let user = ok.headers.into_iter().filter_map(|option| option.header);
@@ -187,7 +192,9 @@ impl Asker {
         loop {
             let answer = self.ask(host, "/", Some(client)).await;
             if answer == *want {
-                return began.elapsed();
+                let took = began.elapsed();
+                self.waits.add(took);
+                return took;
             }
             assert!(
                 began.elapsed() < patience,

@@ -31,6 +31,7 @@ mod status;
 mod strain;
 mod values;
 mod versions;
+mod waits;
 mod wrong;
 
 use std::future::Future;
