@@ -4,11 +4,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
+use hyper::Method;
 use serde_json::{Value, json};
 
+use crate::certgate::Follower;
+use crate::chart::ready;
 use crate::cluster::Cluster;
 use crate::direct::{Direct, collection, path};
 use crate::edits::{allow, policy, profile, roots};
+use crate::front::Front;
 use crate::replicas::{leads, writer};
 use crate::support::pki::Pki;
 use crate::support::process::Signal;
@@ -115,6 +119,49 @@ async fn all_told(direct: &Direct, namespace: &str, edits: usize) {
     let before = versions().await;
     tokio::time::sleep(QUIET).await;
     assert_eq!(versions().await, before, "somebody writes what is true already");
+}
+
+#[test]
+fn a_status_that_somebody_overtook_is_not_written() {
+    with_cluster(async |cluster: Arc<Cluster>| {
+        let (namespace, pki) = (cluster.new_namespace(), Pki::new());
+        let host = |name: &str| format!("{name}.{namespace}.example");
+        cluster.apply(&[roots(&namespace, &pki), profile(&namespace, "p", "[{configMap: {name: roots}}]")].concat());
+        cluster.apply(
+            &["noted", "edited"].map(|name| policy(&namespace, name, &host(name), "p", &allow("acme", "u"))).concat(),
+        );
+        // Between certgate's look at an object and its write, somebody changes the object: once each.
+        let overtaken = AtomicUsize::new(0);
+        let (ahead, namespaced) = (cluster.clone(), namespace.clone());
+        let front = Front::start(&cluster, move |method, path| {
+            let is_about = |name: &str| *method == Method::PATCH && path.contains(&format!("/{name}/status"));
+            if is_about("noted") && overtaken.fetch_or(1, Ordering::Relaxed) & 1 == 0 {
+                ahead.kubectl(&["annotate", "certpol", "noted", "-n", &namespaced, "seen=yes"]);
+            }
+            if is_about("edited") && overtaken.fetch_or(2, Ordering::Relaxed) & 2 == 0 {
+                let patch = edit(1).to_string();
+                ahead.kubectl(&["patch", "certpol", "edited", "-n", &namespaced, "--type=merge", "-p", &patch]);
+            }
+            None
+        })
+        .await;
+        let (lease, scope) = (format!("--lease={namespace}/certgate"), format!("--namespace={namespace}"));
+        let args = ["serve", "--kubernetes", &scope, &lease];
+        let follower = Follower::start_as(front.kubeconfig(), &args, &[("POD_NAME", "one")]).await;
+        for name in ["noted", "edited"] {
+            until(&format!("the status of {name} is true"), PATIENCE, async || {
+                ready(&cluster, "certpol", &namespace, name)
+            })
+            .await;
+        }
+        let writes = async |result: &str| {
+            follower.metric(&format!("certgate_kubernetes_status_writes_total{{result=\"{result}\"}}")).await
+        };
+        assert_eq!(writes("superseded").await, Some(2.0));
+        // The profile's is the third.
+        until("each status is written once", PATIENCE, async || (writes("written").await == Some(3.0)).then_some(()))
+            .await;
+    });
 }
 
 #[test]

@@ -91,6 +91,16 @@ async fn ask(direct: &Direct, namespace: &str, replicas: &[&Replica]) {
     assert!(status.is_success(), "{}", String::from_utf8_lossy(&body));
 }
 
+/// What the API server believes of each webhook.
+async fn bundles(direct: &Direct, namespace: &str) -> Vec<String> {
+    let path = "/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations";
+    let configuration = direct.get(&format!("{path}/certgate-{namespace}")).await;
+    let webhooks = configuration["webhooks"].as_array().unwrap().iter();
+    let bundles =
+        webhooks.map(|webhook| STANDARD.decode(webhook["clientConfig"]["caBundle"].as_str().unwrap()).unwrap());
+    bundles.map(|pem| String::from_utf8(pem).unwrap()).collect()
+}
+
 async fn secret(direct: &Direct, namespace: &str) -> Value {
     direct.get(&format!("/api/v1/namespaces/{namespace}/secrets/certgate-admission")).await
 }
@@ -161,6 +171,15 @@ fn a_leader_that_goes_in_the_midst_of_a_rotation_leaves_no_review_unanswered() {
             digest(&secret(&direct, &namespace).await, "next.crt")
         })
         .await;
+        // It is believed before anybody shows it.
+        until("its authority is believed", PATIENCE, async || {
+            let next = STANDARD.decode(secret(&direct, &namespace).await["data"]["next-ca.crt"].as_str()?).unwrap();
+            let next = String::from_utf8(next).unwrap();
+            let found = bundles(&direct, &namespace).await;
+            found.iter().all(|bundle| bundle.contains(next.trim())).then_some(())
+        })
+        .await;
+        assert_eq!(digest(&secret(&direct, &namespace).await, "tls.crt"), Some(former.sha256()));
         more_reviews(20).await;
 
         // A pod that ends is taken out of the Service before it closes its port.
