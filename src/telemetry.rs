@@ -18,6 +18,10 @@ use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
 /// How many lines may wait for the sink; at half a kilobyte each, 4 MiB.
 const QUEUE: usize = 8192;
 
+/// The client of the API server tells each attempt that fails as an error. certgate says the same once a minute for each
+/// watch, and its metrics count. A filter that names this target again brings it back.
+const QUIET: &str = "kube_client::client::builder=off";
+
 /// The form of log lines.
 #[derive(Copy, Clone, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum LogFormat {
@@ -57,7 +61,9 @@ pub fn init(format: LogFormat, filter: &str, dropped: Arc<AtomicU64>) -> Result<
     if let Some(word) = stray_word(filter) {
         return Err(TelemetryError::Level(filter.to_owned(), word.to_owned()));
     }
-    let filter = EnvFilter::try_new(filter).map_err(|error| TelemetryError::Filter(filter.to_owned(), error))?;
+    // An empty filter has a meaning of its own.
+    let whole = if filter.is_empty() { String::new() } else { format!("{QUIET},{filter}") };
+    let filter = EnvFilter::try_new(whole).map_err(|error| TelemetryError::Filter(filter.to_owned(), error))?;
     let (queue, thread) = Queue::start(io::stderr(), dropped)?;
     let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(queue.clone());
     match format {

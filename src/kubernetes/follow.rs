@@ -31,6 +31,9 @@ const PAGE: usize = 500;
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
+/// The pause while the server fills the cache that it watches from. It refuses at once then, so that asking costs nothing.
+const LOADING_PAUSE: Duration = Duration::from_millis(500);
+
 /// The longest pause that the server may ask for.
 const LONGEST_WAIT: Duration = Duration::from_secs(30);
 
@@ -93,8 +96,9 @@ pub async fn follow(api: &Api, target: &Target, listener: &mut impl Listener) ->
             pause = FIRST_PAUSE;
         }
         let wait = match error.retry_after() {
-            Some(after) if !error.is_loading() => after.min(LONGEST_WAIT),
-            _ => jittered(pause),
+            _ if error.is_loading() => jittered(LOADING_PAUSE),
+            Some(after) => after.min(LONGEST_WAIT),
+            None => jittered(pause),
         };
         listener.failed(&error, wait);
         tokio::time::sleep(wait).await;

@@ -238,6 +238,11 @@ fn what_came_past_the_webhook_denies_and_can_be_mended_and_removed() {
         let said = words(&cluster.try_apply(&[], &wrong.replace("a\\b", "a\\c")));
         assert!(said.contains("spec.mapping.rules[0].where[0].value: "), "{said}");
         cluster.kubectl(&["delete", "certmap", "doomed", "-n", &namespace, "--wait=false"]);
+        // So is that of an object which only waits for its finalizers: it decides until it is gone.
+        let patch = "{\"spec\": {\"certificate\": {\"dns\": \"*.b\"}}}";
+        let said =
+            words(&cluster.try_kubectl(&["patch", "certmap", "doomed", "-n", &namespace, "--type=merge", "-p", patch]));
+        assert!(said.contains("a mapping names one host"), "{said}");
         cluster.kubectl(&[
             "patch",
             "certmap",

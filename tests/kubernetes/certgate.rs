@@ -14,8 +14,9 @@ use tonic::transport::Channel;
 use crate::support::client::admin_get;
 use crate::support::pki::Identity;
 use crate::support::ports::PortLease;
-use crate::support::process::Process;
+use crate::support::process::{Process, Signal};
 use crate::support::wait::{PATIENCE, until};
+use crate::waits::Waits;
 
 /// certgate over a cluster.
 pub struct Follower {
@@ -111,6 +112,11 @@ impl Follower {
         &mut self.process
     }
 
+    /// Sends the process a signal.
+    pub fn signal(&self, signal: Signal) {
+        self.process.signal(signal);
+    }
+
     /// The value of a metric that `line` begins.
     pub async fn metric(&self, line: &str) -> Option<f64> {
         let (_, text) = admin_get(self.admin.address(), "/metrics").await?;
@@ -130,13 +136,17 @@ impl Follower {
 
 /// Asks as Envoy does.
 #[derive(Clone)]
-pub struct Asker(AuthorizationClient<Channel>);
+pub struct Asker {
+    client: AuthorizationClient<Channel>,
+    /// How long each answer was awaited.
+    pub waits: Waits,
+}
 
 impl Asker {
     /// Connects to a server.
     pub async fn at(address: SocketAddr) -> Self {
         let endpoint = Channel::from_shared(format!("http://{address}")).unwrap();
-        Self(AuthorizationClient::new(endpoint.connect().await.unwrap()))
+        Self { client: AuthorizationClient::new(endpoint.connect().await.unwrap()), waits: Waits::default() }
     }
 
     /// Asks about a request for `host` and `path` by a client with a certificate.
@@ -160,7 +170,7 @@ impl Asker {
                 ..Default::default()
             }),
         };
-        let response = self.0.check(request).await.expect("a denial is an answer too").into_inner();
+        let response = self.client.check(request).await.expect("a denial is an answer too").into_inner();
         match response.http_response {
             Some(HttpResponse::OkResponse(ok)) if response.status.is_none_or(|status| status.code == 0) => {
                 let user = ok.headers.into_iter().filter_map(|option| option.header);
@@ -182,7 +192,9 @@ impl Asker {
         loop {
             let answer = self.ask(host, "/", Some(client)).await;
             if answer == *want {
-                return began.elapsed();
+                let took = began.elapsed();
+                self.waits.add(took);
+                return took;
             }
             assert!(
                 began.elapsed() < patience,

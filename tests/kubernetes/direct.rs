@@ -97,6 +97,15 @@ impl Direct {
         self.forward(request).await.unwrap().status()
     }
 
+    /// The body of an answer that goes on, as a watch's does.
+    pub async fn stream(&self, path: &str) -> Incoming {
+        let request = Request::get(path).header("authorization", format!("Bearer {}", self.token));
+        let request = request.header("accept", "application/json").body(Full::default()).unwrap();
+        let response = self.forward(request).await.unwrap();
+        assert_eq!(response.status(), 200, "{path}");
+        response.into_body()
+    }
+
     /// An object.
     pub async fn get(&self, path: &str) -> Value {
         let (status, body) = self.send(Method::GET, path, "application/json", String::new()).await;

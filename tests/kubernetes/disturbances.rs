@@ -42,6 +42,7 @@ fn decisions_outlive_the_api_server() {
         asker.until(&before, "gone.example", &client, PATIENCE).await;
 
         // The API server is away: nothing changes, the age of what is known rises, readiness stays.
+        let said = follower.log().lines().count();
         cluster.stop_api();
         let age = "certgate_kubernetes_watch_age_seconds{kind=\"CertificatePolicy\"}";
         until("the age rises", PATIENCE, async || {
@@ -52,6 +53,11 @@ fn decisions_outlive_the_api_server() {
         assert!(follower.is_ready().await);
         let failed = "certgate_kubernetes_watch_errors_total{kind=\"CertificatePolicy\",error=\"unreachable\"}";
         assert!(follower.metric(failed).await.is_some_and(|count| count > 0.0));
+        // The log says it once for each watch (three kinds, their definitions, a ConfigMap), whatever is tried meanwhile.
+        let log = follower.log();
+        let said: Vec<_> = log.lines().skip(said).collect();
+        assert!(said.iter().any(|line| line.contains("cannot watch")), "{said:#?}");
+        assert!(said.len() <= 10, "{said:#?}");
 
         // It comes back, and with it what had been missed: here an edit and a deletion.
         cluster.start_api();

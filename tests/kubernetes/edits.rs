@@ -10,9 +10,8 @@ use crate::support::policies::indent;
 use crate::support::wait::PATIENCE;
 use crate::with_cluster;
 
-/// How soon most edits must decide. Any one may take longer, because the machine that tests run on may be busy; the whole
-/// distribution is `scale`'s affair.
-const SOON: Duration = Duration::from_secs(1);
+/// How soon most edits must decide.
+pub const SOON: Duration = Duration::from_secs(1);
 
 /// A policy for `host` that reveals reasons; `mapping` is the section's content.
 pub fn policy(namespace: &str, name: &str, host: &str, profile: &str, mapping: &str) -> String {
@@ -67,15 +66,11 @@ fn edits_are_live_within_a_second() {
         cluster.apply(&policy(&namespace, "a", &host, "p", &allow("acme", "first")));
         asker.until(&Answer::allowed("first"), &host, &client, PATIENCE).await;
 
-        let mut took = Vec::new();
         for round in 0..10 {
             let user = format!("user-{round}");
             cluster.apply(&policy(&namespace, "a", &host, "p", &allow("acme", &user)));
-            took.push(asker.until(&Answer::allowed(&user), &host, &client, PATIENCE).await);
+            asker.until(&Answer::allowed(&user), &host, &client, PATIENCE).await;
         }
-        took.sort_unstable();
-        println!("10 edits, after kubectl had returned: {took:?}");
-        assert!(took[5] < SOON, "{took:?}");
 
         cluster.kubectl(&["delete", "certpol", "a", "-n", &namespace]);
         asker.until(&Answer::Denied(403, String::new()), &host, &client, PATIENCE).await;
@@ -83,6 +78,7 @@ fn edits_are_live_within_a_second() {
         // An object of the same name is another object.
         cluster.apply(&policy(&namespace, "a", &host, "p", &allow("acme", "again")));
         asker.until(&Answer::allowed("again"), &host, &client, PATIENCE).await;
+        asker.waits.mostly_below(SOON);
     });
 }
 
@@ -120,6 +116,7 @@ fn mappings_come_and_go() {
         asker.until(&Answer::allowed("other"), &host, &client, PATIENCE).await;
         cluster.kubectl(&["delete", "certmap", "m", "-n", &namespace]);
         asker.until(&Answer::Denied(403, "NO_MAPPING".to_owned()), &host, &client, PATIENCE).await;
+        asker.waits.mostly_below(SOON);
     });
 }
 
@@ -168,6 +165,7 @@ fn trust_sources_are_followed_and_their_last_good_content_is_kept() {
         cluster.apply(&profile(&namespace, "p", "[{secret: {name: s, key: tls.ca}}]"));
         asker.until(&allowed, &host, &client, PATIENCE).await;
         assert_ne!(asker.ask(&host, "/", Some(&stranger)).await, allowed);
+        asker.waits.mostly_below(SOON);
     });
 }
 
@@ -232,6 +230,7 @@ fn trust_bundles_of_a_signer_are_a_union_by_their_labels() {
         cluster.apply(&profile(&namespace, "p", &named));
         asker.until(&untrusted, &host, &other, PATIENCE).await;
         asker.until(&Answer::allowed("u"), &host, &client, PATIENCE).await;
+        asker.waits.mostly_below(SOON);
     });
 }
 
@@ -242,7 +241,6 @@ fn profiles_are_shared_with_the_namespaces_that_they_allow() {
         let (host, client) = (format!("{guest}.example"), pki.client("acme"));
         let follower = Follower::start(&cluster.admin_kubeconfig(), &[&home, &guest]).await;
         let mut asker = follower.asker().await;
-        let denied = Answer::Denied(503, "TRUST_UNAVAILABLE".to_owned());
         let shared = |rest: &str| {
             format!("{}  allowedNamespaces: {rest}\n", profile(&home, "p", "[{configMap: {name: roots}}]"))
         };
@@ -265,6 +263,5 @@ fn profiles_are_shared_with_the_namespaces_that_they_allow() {
         asker.until(&Answer::allowed("u"), &host, &client, PATIENCE).await;
         cluster.kubectl(&["label", "namespace", &guest, "team-"]);
         until_denied(&mut asker).await;
-        let _ = denied;
     });
 }

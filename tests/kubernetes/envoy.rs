@@ -6,13 +6,14 @@ use std::time::{Duration, Instant};
 
 use crate::certgate::Follower;
 use crate::cluster::Cluster;
-use crate::edits::{allow, policy, profile, roots};
+use crate::edits::{SOON, allow, policy, profile, roots};
 use crate::support::client::{Call, Client, Connection};
 use crate::support::envoy::{Envoy, binary};
 use crate::support::envoy_config::{Config, Listener};
 use crate::support::pki::{Identity, Pki};
 use crate::support::upstream::Upstream;
 use crate::support::wait::PATIENCE;
+use crate::waits::Waits;
 use crate::with_cluster;
 
 const MTLS: &str = "mtls";
@@ -88,17 +89,19 @@ fn what_kubectl_applies_decides_in_envoy() {
         assert_eq!(edge.served(), 0);
 
         cluster.apply(&[roots(&namespace, &pki), profile(&namespace, "p", "[{configMap: {name: roots}}]")].concat());
+        let mut waits = Waits::default();
         cluster.apply(&policy(&namespace, "a", &host, "p", &allow("acme", "first")));
-        until_met(&mut connection, call, &Ok("first".to_owned()), PATIENCE).await;
+        waits.add(until_met(&mut connection, call, &Ok("first".to_owned()), PATIENCE).await);
         cluster.apply(&policy(&namespace, "a", &host, "p", &allow("acme", "second")));
-        until_met(&mut connection, call, &Ok("second".to_owned()), PATIENCE).await;
+        waits.add(until_met(&mut connection, call, &Ok("second".to_owned()), PATIENCE).await);
 
         // The same certificate over the same connection is refused as soon as the policy says so.
         cluster.apply(&policy(&namespace, "a", &host, "p", &allow("somebody-else", "second")));
-        until_met(&mut connection, call, &Err(403), PATIENCE).await;
+        waits.add(until_met(&mut connection, call, &Err(403), PATIENCE).await);
         cluster.apply(&policy(&namespace, "a", &host, "p", &allow("acme", "third")));
-        until_met(&mut connection, call, &Ok("third".to_owned()), PATIENCE).await;
+        waits.add(until_met(&mut connection, call, &Ok("third".to_owned()), PATIENCE).await);
         cluster.kubectl(&["delete", "certpol", "a", "-n", &namespace]);
-        until_met(&mut connection, call, &Err(403), PATIENCE).await;
+        waits.add(until_met(&mut connection, call, &Err(403), PATIENCE).await);
+        waits.mostly_below(SOON);
     });
 }

@@ -22,12 +22,16 @@ mod disturbances;
 mod edits;
 mod envoy;
 mod front;
+mod leaders;
 mod replicas;
 mod revocation;
+mod rotation;
 mod scale;
 mod status;
 mod strain;
+mod values;
 mod versions;
+mod waits;
 mod wrong;
 
 use std::future::Future;

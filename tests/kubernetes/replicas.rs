@@ -14,14 +14,15 @@ use crate::support::wait::{PATIENCE, until};
 use crate::with_cluster;
 
 /// A follower of one namespace that writes status there.
-async fn writer(cluster: &Cluster, namespace: &str, name: &str) -> Follower {
+pub async fn writer(cluster: &Cluster, namespace: &str, name: &str) -> Follower {
     let lease = format!("--lease={namespace}/certgate");
     let namespace = format!("--namespace={namespace}");
     let args = ["serve", "--kubernetes", &namespace, &lease, "--drain-delay=0s"];
     Follower::start_as(&cluster.admin_kubeconfig(), &args, &[("POD_NAME", name)]).await
 }
 
-async fn leads(follower: &Follower) -> Option<()> {
+/// Whether it says that it writes status.
+pub async fn leads(follower: &Follower) -> Option<()> {
     (follower.metric("certgate_kubernetes_leader").await == Some(1.0)).then_some(())
 }
 

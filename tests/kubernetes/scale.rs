@@ -1,17 +1,18 @@
 //! The figures with 100,000 mappings, against the real API server and through the real Envoy.
 //!
-//! `make test-kubernetes-scale` runs it with an optimized certgate; it is left out of ordinary runs. Edits go to the API
-//! server directly, because a kubectl for each would measure kubectl; what kubectl adds is measured too. Times are those of
-//! a whole machine that does everything: API server, etcd, Envoy, upstream, clients and certgate.
+//! `make test-kubernetes-scale` runs it with an optimized certgate. Edits go to the API server directly, because a kubectl
+//! for each would measure kubectl; what kubectl adds is measured too. Times are those of a whole machine that does
+//! everything: API server, etcd, Envoy, upstream, clients and certgate.
 
 use std::fs;
 use std::net::SocketAddr;
-use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use http_body_util::BodyExt as _;
 use hyper::Method;
+use rustix::process::{Pid, getpriority_process, setpriority_pgrp};
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
@@ -104,9 +105,9 @@ async fn measure(mut cluster: Cluster) {
     let edge = Edge::start(&pki, follower.address()).await.expect("the figures need an Envoy");
     let mut connection = edge.client(&pki, &clients[0]).connect().await;
     edits(&cluster, &mut connection, &mut bars).await;
-    with_kubectl(&cluster, &mut connection).await;
+    with_kubectl(&cluster, &mut connection, &mut bars).await;
     reviews(&cluster, webhook.address(), &mut bars).await;
-    burst(&cluster, &mut follower, &clients, &mut bars).await;
+    burst(&cluster, &follower, &clients, &mut bars).await;
     let memory = Memory::of(&mut follower);
     println!("memory after the burst: {} MiB, peak {} MiB", memory.now, memory.peak);
     outage(&mut cluster, &edge, &pki, &clients, &mut bars).await;
@@ -118,7 +119,8 @@ async fn measure(mut cluster: Cluster) {
     bars.end();
 }
 
-/// How much longer things may take in continuous integration (`CI=true`), whose machines have others' work to do.
+/// How much longer may take in continuous integration (`CI=true`), whose machines have others' work to do, what comes near
+/// its bar on a machine with two processors.
 const BUSY: u32 = 4;
 
 /// What was measured, and whether it is good enough: everything is told before anything fails.
@@ -133,7 +135,7 @@ impl Bars {
         Self { missed: Vec::new(), slack }
     }
 
-    /// The same for a time.
+    /// The same for a time that a busy machine may prolong.
     fn within(&mut self, what: &str, found: Duration, bar: Duration) {
         self.below(what, found, bar * self.slack);
     }
@@ -192,6 +194,23 @@ async fn served_by_watch(cluster: &Cluster) -> Duration {
     began.elapsed()
 }
 
+/// Reads all mappings as certgate does, to the end of the list, and gives the count of octets.
+async fn read_everything(cluster: &Cluster) -> usize {
+    let query = "watch=true&sendInitialEvents=true&resourceVersionMatch=NotOlderThan&allowWatchBookmarks=true";
+    let path = format!("{}?{query}&timeoutSeconds=60", collection(PLURAL, NAMESPACE));
+    let mut body = Direct::connect(cluster).await.stream(&path).await;
+    let (mut octets, mut tail) = (0, Vec::new());
+    let end = memchr::memmem::Finder::new("k8s.io/initial-events-end");
+    while end.find(&tail).is_none() {
+        let Ok(data) = body.frame().await.expect("the list has an end").unwrap().into_data() else { continue };
+        octets += data.len();
+        // The mark may lie across two frames.
+        tail.drain(..tail.len().saturating_sub(64));
+        tail.extend_from_slice(&data);
+    }
+    octets
+}
+
 fn name(n: usize) -> String {
     format!("partner-{n:06}")
 }
@@ -238,16 +257,16 @@ async fn edits(cluster: &Cluster, connection: &mut Connection, bars: &mut Bars) 
     }
     for (what, times) in [("edit sent to live in Envoy", &mut whole), ("edit applied to live in Envoy", &mut after)] {
         println!("{what}: p50 {:.1?}, slowest {:.1?}", percentile(times, 50), percentile(times, 100));
-        bars.within(&format!("{what}, p99"), percentile(times, 99), Duration::from_secs(1));
+        bars.below(&format!("{what}, p99"), percentile(times, 99), Duration::from_secs(1));
     }
     println!("status: p50 {:.1?}", percentile(&mut told, 50));
-    bars.within("edit applied to status, slowest", percentile(&mut told, 100), Duration::from_secs(3));
+    bars.below("edit applied to status, slowest", percentile(&mut told, 100), Duration::from_secs(3));
 }
 
 /// The same with kubectl's process, from its start.
-async fn with_kubectl(cluster: &Cluster, connection: &mut Connection) {
+async fn with_kubectl(cluster: &Cluster, connection: &mut Connection, bars: &mut Bars) {
     let (mut whole, mut after) = (Vec::new(), Vec::new());
-    for n in 0..10 {
+    for n in 0..20 {
         let want = format!("kubectl-{n}");
         let began = Instant::now();
         cluster.apply(&policy(NAMESPACE, "ruled", "ruled.example", "p", &allow("partner-0", &want)));
@@ -255,11 +274,9 @@ async fn with_kubectl(cluster: &Cluster, connection: &mut Connection) {
         after.push(live);
         whole.push(began.elapsed());
     }
-    println!(
-        "kubectl apply to live in Envoy, slowest of 10: {:.1?} from its start, {:.1?} from its end",
-        percentile(&mut whole, 100),
-        percentile(&mut after, 100)
-    );
+    println!("kubectl's end to live in Envoy: p50 {:.1?}", percentile(&mut after, 50));
+    bars.below("kubectl's end to live in Envoy, slowest of 20", percentile(&mut after, 100), Duration::from_secs(1));
+    bars.within("kubectl's start to live in Envoy, slowest of 20", percentile(&mut whole, 100), Duration::from_secs(1));
 }
 
 /// Dry runs of an edit by the API server, without and with the webhook's review.
@@ -302,26 +319,19 @@ struct Round {
     decisions: Vec<Duration>,
 }
 
-/// Thousands of edits, and decisions meanwhile; first the same without the edits, for comparison. certgate has one
-/// processor to itself and the cluster the others, because in earnest a cluster's API server has machines of its own.
-async fn burst(cluster: &Cluster, follower: &mut Follower, clients: &Arc<[Identity]>, bars: &mut Bars) {
-    let processors = std::thread::available_parallelism().unwrap().get();
-    let others = format!("1-{}", processors - 1);
-    if processors > 1 {
-        pin(follower.process().id(), "0");
-        cluster.processes().into_iter().for_each(|process| pin(process, &others));
-    }
+/// Thousands of edits, and decisions meanwhile; first the same without the edits, for comparison. The cluster stands back
+/// for certgate when both want a processor, because in earnest a cluster's API server has machines of its own.
+async fn burst(cluster: &Cluster, follower: &Follower, clients: &Arc<[Identity]>, bars: &mut Bars) {
+    let ours = getpriority_process(None).unwrap();
+    stand_back(cluster, ours + BEHIND).unwrap();
     let mut quiet = round(cluster, follower, clients, None).await;
     let mut busy = round(cluster, follower, clients, Some("burst")).await;
     let mut after = round(cluster, follower, clients, Some("")).await;
-    if processors > 1 {
-        let all = format!("0-{}", processors - 1);
-        pin(follower.process().id(), &all);
-        cluster.processes().into_iter().for_each(|process| pin(process, &all));
-    }
+    // Whoever may not take that back leaves it so: the API server will be a new one, and etcd has little to do.
+    let _ = stand_back(cluster, ours);
     println!("{BURST} edits sent in {:.1?}; live: p50 {:.1?}", busy.took, percentile(&mut busy.lags, 50));
-    bars.within("burst: time to send it", busy.took, BURST_TIME * 3 / 2);
-    bars.within("burst: edit applied to live, slowest", percentile(&mut busy.lags, 100), Duration::from_secs(2));
+    bars.within("burst: time to send it", busy.took, BURST_TIME.mul_f64(1.05));
+    bars.below("burst: edit applied to live, slowest", percentile(&mut busy.lags, 100), Duration::from_secs(2));
     let (before, during, later) = (
         percentile(&mut quiet.decisions, 99),
         percentile(&mut busy.decisions, 99),
@@ -337,10 +347,15 @@ async fn burst(cluster: &Cluster, follower: &mut Follower, clients: &Arc<[Identi
     bars.below("burst: decision p99 by the mean of the quiet ones", during.as_secs_f64() / quiet, 1.5 * slack);
 }
 
-/// Gives a process' threads to these processors.
-fn pin(process: u32, processors: &str) {
-    let output = Command::new("taskset").args(["-acp", processors, &process.to_string()]).output();
-    assert!(output.is_ok_and(|output| output.status.success()), "taskset (util-linux) pins processes");
+/// By how much the cluster is nicer than others during the burst: it gets a tenth of what it competes for.
+const BEHIND: i32 = 10;
+
+/// Sets how nice the cluster's processes are; each has a process group of its own.
+fn stand_back(cluster: &Cluster, nice: i32) -> rustix::io::Result<()> {
+    cluster.processes().into_iter().try_for_each(|process| {
+        let group = Pid::from_raw(process.cast_signed()).expect("a child's id is not zero");
+        setpriority_pgrp(Some(group), nice)
+    })
 }
 
 /// Edits every client's mapping to `user`, evenly over the burst's time, and asks about each until it is live; with `None`
@@ -425,7 +440,9 @@ fn time_decisions(
     })
 }
 
-/// The API server goes away under load and comes back; edits made in between are live soon.
+/// The API server goes away under load and comes back; edits made in between are live soon. With its own start it first
+/// reads every object from etcd, at some ten thousand a second, and answers no watch until then: nobody can see an edit
+/// sooner but by reading objects one by one, or in pages that take it as long again. So time runs from its first answer.
 async fn outage(cluster: &mut Cluster, edge: &Edge, pki: &Pki, clients: &[Identity], bars: &mut Bars) {
     let seconds = std::env::var(OUTAGE).map_or(OUTAGE_DEFAULT, |text| text.parse().unwrap());
     let connect = |n: usize| edge.client(pki, &clients[n]);
@@ -434,20 +451,36 @@ async fn outage(cluster: &mut Cluster, edge: &Edge, pki: &Pki, clients: &[Identi
     cluster.stop_api();
     let away = Instant::now();
     tokio::time::sleep(Duration::from_secs(seconds)).await;
-    // Somebody else's API server, say: the edit is in etcd, and certgate has not been told of it.
-    let (mapping, sha256) = (name(0), clients[0].sha256());
-    let edit = stored_mapping(NAMESPACE, &mapping, &sha256, "missed", 1_000_000, Told::Ready);
-    Etcd::connect(cluster).await.put(PLURAL, &[edit]).await;
+    // Somebody else's API server, say: edits are in etcd that certgate has not been told of. They are of the first mapping
+    // that a list tells, and of the last, which becomes another client's.
+    let late = pki.client("late");
+    let edit = |n: usize, client: &Identity, user: &str| {
+        stored_mapping(NAMESPACE, &name(n), &client.sha256(), user, 1_000_000, Told::Ready)
+    };
+    let edits = [edit(0, &clients[0], "missed"), edit(MAPPINGS - 1, &late, "late")];
+    Etcd::connect(cluster).await.put(PLURAL, &edits).await;
     tokio::task::block_in_place(|| cluster.start_api());
     let returned = Instant::now();
     let serves = served_by_watch(cluster).await;
-    let mut connection = connect(0).connect().await;
-    until_met(&mut connection, || Call::get("/"), &Ok("missed".to_owned()), 4 * PATIENCE).await;
+    for (client, user) in [(&clients[0], "missed"), (&late, "late")] {
+        let mut connection = edge.client(pki, client).connect().await;
+        until_met(&mut connection, || Call::get("/"), &Ok(user.to_owned()), 4 * PATIENCE).await;
+    }
     let live = returned.elapsed();
+    // The same without certgate: a bare client that reads everything and looks at nothing.
+    let began = Instant::now();
+    let octets = read_everything(cluster).await;
+    let bare = began.elapsed();
     let samples = load.stop().await;
     println!("the API server was away for {:.1?}; {} decisions meanwhile", returned - away, samples.len());
-    println!("readyz to the missed edit live: {live:.1?}, of which the API server refused watches {serves:.1?}");
-    bars.within("after the return, missed edit live", live.saturating_sub(serves), Duration::from_secs(10));
+    println!(
+        "readyz to the missed edits live: {live:.1?}. The API server refused watches for {serves:.1?} of it, and a bare client \
+         reads its {} MiB in {bare:.1?}",
+        octets >> 20
+    );
+    let since = live.saturating_sub(serves);
+    bars.below("missed edits live after the API server serves watches", since, Duration::from_secs(10));
+    bars.within("of this, longer than a bare client", since.saturating_sub(bare), Duration::from_secs(2));
     let served = |seen: &Seen| matches!(seen, Seen::Served { user: Some(user), .. } if user.starts_with("burst-"));
     let other: Vec<_> = samples.iter().map(|sample| &sample.seen).filter(|&seen| !served(seen)).collect();
     bars.below("decisions that failed or changed", other.len(), 1);

@@ -1,7 +1,7 @@
 //! What `kubectl get` tells, and who writes it.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
@@ -11,6 +11,7 @@ use crate::cluster::Cluster;
 use crate::edits::{allow, policy, profile, roots};
 use crate::support::pki::Pki;
 use crate::support::wait::{PATIENCE, until};
+use crate::waits::Waits;
 use crate::with_cluster;
 
 /// A follower of one namespace that writes status there.
@@ -28,22 +29,30 @@ fn told<'a>(object: &'a Value, kind: &str) -> (&'a str, &'a str) {
     (part("status"), part("reason"))
 }
 
-/// Awaits status and reason of a condition, at the object's present generation.
-async fn until_told(
-    cluster: &Cluster,
-    kind: &str,
-    namespace: &str,
-    name: &str,
-    about: &str,
-    want: (&str, &str),
-) -> Value {
-    let what = format!("{kind} {namespace}/{name} has {about} {want:?}");
-    until(&what, 3 * STATUS, async || {
-        let object = cluster.get(&[kind, name, "-n", namespace]);
-        let current = object["status"]["observedGeneration"] == object["metadata"]["generation"];
-        (current && told(&object, about) == want).then_some(object)
-    })
-    .await
+/// Awaits the status of objects of a namespace.
+struct Teller<'a> {
+    cluster: &'a Cluster,
+    namespace: &'a str,
+    waits: Waits,
+}
+
+impl<'a> Teller<'a> {
+    fn new(cluster: &'a Cluster, namespace: &'a str) -> Self {
+        Self { cluster, namespace, waits: Waits::default() }
+    }
+
+    /// Awaits status and reason of a condition, at the object's present generation.
+    async fn until(&mut self, kind: &str, name: &str, about: &str, want: (&str, &str)) -> Value {
+        let began = Instant::now();
+        let object = until(&format!("{kind} {name} has {about} {want:?}"), PATIENCE, async || {
+            let object = self.cluster.get(&[kind, name, "-n", self.namespace]);
+            let current = object["status"]["observedGeneration"] == object["metadata"]["generation"];
+            (current && told(&object, about) == want).then_some(object)
+        })
+        .await;
+        self.waits.add(began.elapsed());
+        object
+    }
 }
 
 #[test]
@@ -51,33 +60,34 @@ fn conditions_tell_the_truth_soon() {
     with_cluster(async |cluster: Arc<Cluster>| {
         let (namespace, pki) = (cluster.new_namespace(), Pki::new());
         let _follower = writer(&cluster, &namespace, "one").await;
+        let mut status = Teller::new(&cluster, &namespace);
         let host = format!("{namespace}.example");
 
         // A policy without its profile, a profile without its source.
         cluster.apply(&policy(&namespace, "a", &host, "p", &allow("acme", "u")));
-        let object = until_told(&cluster, "certpol", &namespace, "a", "Ready", ("False", "InvalidRef")).await;
+        let object = status.until("certpol", "a", "Ready", ("False", "InvalidRef")).await;
         assert_eq!(told(&object, "Accepted"), ("True", "Accepted"));
         let message = condition(&object, "ResolvedRefs").unwrap()["message"].as_str().unwrap();
         assert!(message.contains(&format!("spec.trustRef: TrustProfile {namespace}/p does not exist")), "{message}");
         cluster.apply(&profile(&namespace, "p", "[{configMap: {name: roots}}]"));
-        let object = until_told(&cluster, "trust", &namespace, "p", "Ready", ("False", "SourceUnavailable")).await;
+        let object = status.until("trust", "p", "Ready", ("False", "SourceUnavailable")).await;
         let message = condition(&object, "ResolvedRefs").unwrap()["message"].as_str().unwrap();
         assert!(message.contains("spec.trustAnchors[0].configMap: ConfigMap"), "{message}");
 
         // All of it there.
         cluster.apply(&roots(&namespace, &pki));
-        let object = until_told(&cluster, "trust", &namespace, "p", "Ready", ("True", "Ready")).await;
+        let object = status.until("trust", "p", "Ready", ("True", "Ready")).await;
         assert_eq!(object["status"]["trustAnchorCount"], 1);
         assert_eq!(object["status"]["trustAnchors"][0]["sha256"], pki.root.sha256());
         assert_eq!(object["status"]["trustAnchors"][0]["notAfter"], object["status"]["nextExpiry"]);
-        until_told(&cluster, "certpol", &namespace, "a", "Ready", ("True", "Ready")).await;
+        status.until("certpol", "a", "Ready", ("True", "Ready")).await;
         let table = cluster.kubectl(&["get", "certpol,trust", "-n", &namespace]);
         assert!(table.contains("READY") && table.matches("True").count() == 2, "{table}");
 
         // A wrong edit that the definitions cannot tell: each error with its field.
         let twice = "  mapping: {rules: [{name: r, action: Deny, where: [{field: DNS, value: 'a\\x'}]}, {name: r, action: Deny, where: [{field: DNS, value: a}]}]}";
         cluster.apply(&policy(&namespace, "a", &host, "p", twice));
-        let object = until_told(&cluster, "certpol", &namespace, "a", "Accepted", ("False", "Invalid")).await;
+        let object = status.until("certpol", "a", "Accepted", ("False", "Invalid")).await;
         let message = condition(&object, "Accepted").unwrap()["message"].as_str().unwrap();
         assert!(message.contains("spec.mapping.rules[0].where[0].value:"), "{message}");
         assert!(message.contains("spec.mapping.rules[1].name: rules[0] has the same name"), "{message}");
@@ -86,15 +96,16 @@ fn conditions_tell_the_truth_soon() {
 
         // Mended; what did not change keeps its time.
         cluster.apply(&policy(&namespace, "a", &host, "p", &allow("acme", "v")));
-        let object = until_told(&cluster, "certpol", &namespace, "a", "Ready", ("True", "Ready")).await;
+        let object = status.until("certpol", "a", "Ready", ("True", "Ready")).await;
         assert_eq!(condition(&object, "ResolvedRefs").unwrap()["lastTransitionTime"], since);
         assert_eq!(condition(&object, "Ready").unwrap()["observedGeneration"], object["metadata"]["generation"]);
 
         // The source is lost: the profile goes on and says so.
         cluster.kubectl(&["delete", "configmap", "roots", "-n", &namespace]);
-        let object = until_told(&cluster, "trust", &namespace, "p", "Degraded", ("True", "SourceUnavailable")).await;
+        let object = status.until("trust", "p", "Degraded", ("True", "SourceUnavailable")).await;
         assert_eq!(told(&object, "Ready"), ("True", "Degraded"));
         assert_eq!(told(&object, "ResolvedRefs"), ("False", "SourceUnavailable"));
+        status.waits.mostly_below(STATUS);
     });
 }
 
@@ -103,12 +114,13 @@ fn conflicts_name_the_winner_and_mappings_are_counted() {
     with_cluster(async |cluster: Arc<Cluster>| {
         let (namespace, pki) = (cluster.new_namespace(), Pki::new());
         let _follower = writer(&cluster, &namespace, "one").await;
+        let mut status = Teller::new(&cluster, &namespace);
         let host = format!("{namespace}.example");
         cluster.apply(&[roots(&namespace, &pki), profile(&namespace, "p", "[{configMap: {name: roots}}]")].concat());
         cluster.apply(&policy(&namespace, "winner", &host, "p", "  mapping: {selector: {matchLabels: {api: a}}}"));
         // Creation times have whole seconds: of two in one second, the name decides.
         cluster.apply(&policy(&namespace, "zloser", &host, "p", &allow("acme", "u")));
-        let object = until_told(&cluster, "certpol", &namespace, "zloser", "Conflicted", ("True", "Overruled")).await;
+        let object = status.until("certpol", "zloser", "Conflicted", ("True", "Overruled")).await;
         let message = condition(&object, "Conflicted").unwrap()["message"].as_str().unwrap();
         assert!(message.contains(&format!("{namespace}/winner")), "{message}");
 
@@ -119,8 +131,8 @@ fn conflicts_name_the_winner_and_mappings_are_counted() {
             )
         };
         cluster.apply(&[mapping("good", "dns: a.example"), mapping("bad", "subject: 'CN'")].concat());
-        until_told(&cluster, "certmap", &namespace, "good", "Ready", ("True", "Ready")).await;
-        let object = until_told(&cluster, "certmap", &namespace, "bad", "Ready", ("False", "Invalid")).await;
+        status.until("certmap", "good", "Ready", ("True", "Ready")).await;
+        let object = status.until("certmap", "bad", "Ready", ("False", "Invalid")).await;
         assert!(
             condition(&object, "Accepted").unwrap()["message"].as_str().unwrap().contains("spec.certificate.subject:")
         );
@@ -128,6 +140,7 @@ fn conflicts_name_the_winner_and_mappings_are_counted() {
             (cluster.get(&["certpol", "winner", "-n", &namespace])["status"]["mappings"] == 2).then_some(())
         })
         .await;
+        status.waits.mostly_below(STATUS);
     });
 }
 

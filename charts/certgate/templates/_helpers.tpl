@@ -63,3 +63,30 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
   verbs: [get, list, watch]
 {{- end }}
 {{- end -}}
+
+{{/* A duration such as `1m30s` in milliseconds. */}}
+{{- define "certgate.milliseconds" -}}
+{{- $units := dict "ms" 1 "s" 1000 "m" 60000 "h" 3600000 -}}
+{{- $sum := 0 -}}
+{{- range regexFindAll "[0-9]+(ms|s|m|h)" . -1 -}}
+{{- $sum = add $sum (mul (regexFind "^[0-9]+" .) (get $units (regexFind "[a-z]+$" .))) -}}
+{{- end -}}
+{{- $sum -}}
+{{- end -}}
+
+{{/* How long Kubernetes waits for a pod to end; fails when that is too short for the drain. */}}
+{{- define "certgate.gracePeriod" -}}
+{{- $drain := add (include "certgate.milliseconds" .Values.drain.delay) (include "certgate.milliseconds" .Values.drain.deadline) -}}
+{{- $grace := int .Values.terminationGracePeriodSeconds -}}
+{{- if le (mul $grace 1000) $drain -}}
+{{- fail (printf "terminationGracePeriodSeconds (%d) must be longer than drain.delay (%s) and drain.deadline (%s) together, or Kubernetes kills pods that still drain" $grace .Values.drain.delay .Values.drain.deadline) -}}
+{{- end -}}
+{{- $grace -}}
+{{- end -}}
+
+{{/* The ConfigMap with the names of callers; empty when there are none. */}}
+{{- define "certgate.callersConfigMap" -}}
+{{- if and .Values.grpcTls.enabled .Values.grpcTls.allowedCallers -}}
+{{- include "certgate.fullname" . }}-callers
+{{- end -}}
+{{- end -}}

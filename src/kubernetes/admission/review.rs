@@ -169,7 +169,7 @@ struct Asked {
 }
 
 enum Spec {
-    /// An update that leaves the spec as it is, or the labels too, or an object that is on its way out.
+    /// An update that leaves spec and labels as they are, or only the spec of an object that is on its way out.
     Unchanged,
     /// Anything else.
     Written { object: Box<Object>, only_labels: bool },
@@ -255,7 +255,8 @@ impl Changed {
             deletion_timestamp: Option<String>,
         }
         let (old, new): (Part, Part) = (serde_json::from_str(old.get())?, serde_json::from_str(new.get())?);
-        Ok(if old.spec != new.spec && new.metadata.deletion_timestamp.is_none() {
+        // An object that waits for its finalizers decides until it is gone, so its spec is judged as any.
+        Ok(if old.spec != new.spec {
             Self::Spec
         } else if old.metadata.labels != new.metadata.labels && new.metadata.deletion_timestamp.is_none() {
             Self::Labels

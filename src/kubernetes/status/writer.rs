@@ -2,8 +2,8 @@
 //!
 //! Owns the pace. What is due is found by comparing digests, the three kinds' own objects before the many mappings and
 //! fresh edits before old ones; so a burst that touches a hundred thousand objects is written over many minutes, while an
-//! edit made meanwhile has its status in a second. Each write looks at the object first and leaves one alone that has
-//! moved on: its next event brings it back here.
+//! edit made meanwhile has its status in a second. Each write looks at the object first, leaves one alone that has moved
+//! on, and is void when somebody else is faster: so a leader that has just lost its lease undoes nothing.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -43,8 +43,10 @@ enum Outcome {
     Written,
     /// It did so before.
     Unchanged,
-    /// The object has moved on or is gone.
+    /// The object has moved on or is gone: its next event brings it back.
     Superseded,
+    /// Somebody wrote the object between the look at it and the write.
+    Overtaken,
 }
 
 /// Writes status for as long as the lease is held. Never returns.
@@ -86,9 +88,12 @@ pub async fn write_status(api: Api, store: Rc<RefCell<Store>>, health: Arc<Healt
                     health.status_written(match outcome {
                         Outcome::Written => "written",
                         Outcome::Unchanged => "unchanged",
-                        Outcome::Superseded => "superseded",
+                        Outcome::Superseded | Outcome::Overtaken => "superseded",
                     });
-                    store.borrow_mut().note_written(&due);
+                    match outcome {
+                        Outcome::Overtaken => store.borrow_mut().look_at_status_again(),
+                        _ => store.borrow_mut().note_written(&due),
+                    }
                 }
                 Err(error) => {
                     health.status_written("failed");
@@ -165,15 +170,21 @@ async fn write(api: &Api, due: &Due) -> Result<Outcome, ApiError> {
     let applied = json!({
         "apiVersion": kind.api_version(),
         "kind": kind.name(),
-        // With its uid, an object of the same name that came after it is left alone.
-        "metadata": {"name": key.name, "namespace": key.namespace, "uid": present.pointer("/metadata/uid")},
+        // Of the version that was read. With its uid, an object of the same name that came after it is left alone.
+        "metadata": {
+            "name": key.name,
+            "namespace": key.namespace,
+            "uid": present.pointer("/metadata/uid"),
+            "resourceVersion": present.pointer("/metadata/resourceVersion"),
+        },
         "status": wanted::timed(status.clone(), &former, &now().to_string()),
     });
     let path = format!("{path}/status?fieldManager={FIELD_MANAGER}&force=true");
     let body = applied.to_string().into_bytes();
     match api.call(Method::PATCH, &path, "application/apply-patch+yaml", body).await {
         Ok(_) => Ok(Outcome::Written),
-        Err(error) if error.is_not_found() || error.is_conflict() => Ok(Outcome::Superseded),
+        Err(error) if error.is_not_found() => Ok(Outcome::Superseded),
+        Err(error) if error.is_conflict() => Ok(Outcome::Overtaken),
         Err(error) => Err(error),
     }
 }

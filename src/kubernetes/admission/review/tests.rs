@@ -136,8 +136,20 @@ async fn what_does_not_change_the_spec_is_never_refused() {
     let mut other = wrong.clone();
     other["spec"]["match"][0]["hosts"][0] = "c d".into();
     assert_eq!(world.ask(&asking("UPDATE", &other, Some(&wrong))).await["allowed"], false);
-    other["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z".into();
-    assert_eq!(world.ask(&asking("UPDATE", &other, Some(&wrong))).await["allowed"], true, "it is on its way out");
+
+    // On its way out it loses its finalizers whatever its spec, and takes no other wrong spec.
+    let going = |object: &Value| {
+        let mut object = object.clone();
+        object["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z".into();
+        object["metadata"]["finalizers"] = json!(["test.certgate.dev/held"]);
+        object
+    };
+    let (held, mut freed) = (going(&wrong), going(&wrong));
+    freed["metadata"]["finalizers"] = json!([]);
+    assert_eq!(world.ask(&asking("UPDATE", &freed, Some(&held))).await["allowed"], true);
+    freed["metadata"]["labels"] = json!({"a": "b"});
+    assert_eq!(world.ask(&asking("UPDATE", &freed, Some(&held))).await["allowed"], true);
+    assert_eq!(world.ask(&asking("UPDATE", &going(&other), Some(&held))).await["allowed"], false);
 }
 
 #[tokio::test]
