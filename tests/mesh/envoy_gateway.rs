@@ -140,12 +140,12 @@ async fn start_envoy(stage: &Stage, deployment: &Value) -> Envoy {
     Envoy::launch("gateway", &text, "yaml", directory, directory.join("access.log")).await
 }
 
-/// The endpoint of a Service. The API server takes no loopback address, but a name for one.
+/// The endpoint of a Service. The API server takes no loopback address, but a name for one, which Envoy knows without a DNS server.
 fn endpoint(namespace: &str, service: &str, port: &str, address: SocketAddr) -> String {
     format!(
         "---\napiVersion: discovery.k8s.io/v1\nkind: EndpointSlice\naddressType: FQDN\n\
          metadata: {{name: {service}, namespace: {namespace}, labels: {{kubernetes.io/service-name: {service}}}}}\n\
-         ports: [{{name: {port}, port: {}, protocol: TCP}}]\nendpoints: [{{addresses: [localhost]}}]\n",
+         ports: [{{name: {port}, port: {}, protocol: TCP}}]\nendpoints: [{{addresses: [{service}.localhost]}}]\n",
         address.port()
     )
 }
@@ -169,12 +169,12 @@ fn the_example_holds_on_a_real_envoy_gateway() {
         stage.cluster.kubectl(&[
             "create", "configmap", "partner-roots", "--namespace", "gateways", &format!("--from-file=ca.crt={}", roots.display()),
         ]);
-        stage.apply(&endpoint("certgate-system", "certgate-headless", "grpc", stage.certgate.address()));
+        stage.cluster.apply(&endpoint("certgate-system", "certgate-headless", "grpc", stage.certgate.address()));
         stage.apply(
             "apiVersion: v1\nkind: Service\nmetadata: {name: payments-api, namespace: payments}\n\
              spec: {ports: [{name: http, port: 8080, targetPort: http}]}\n",
         );
-        stage.apply(&endpoint("payments", "payments-api", "http", stage.upstream.address()));
+        stage.cluster.apply(&endpoint("payments", "payments-api", "http", stage.upstream.address()));
 
         let https = PortLease::take();
         let gateway = stage.example("envoy-gateway/gateway.yaml");
