@@ -7,20 +7,17 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use base64::Engine as _;
+use hyper::StatusCode;
 use serde_json::{Value, json};
 
-use crate::journey::play;
-use crate::stage::{Stage, must, run};
-use crate::support::client::admin_get;
+use crate::journey::{Gateway, Underscores};
+use crate::stage::{Stage, dump, must, run};
 use crate::support::envoy::Envoy;
 use crate::support::ports::PortLease;
 use crate::support::process::Process;
 use crate::support::wait::{PATIENCE, until};
 
 const NAMESPACE: &str = "envoy-gateway-system";
-
-/// Where Envoy Gateway listens for its proxies; it cannot be told another port.
-const XDS: &str = "127.0.0.1:18000";
 
 /// As Envoy Gateway's chart configures it, without what asks for pods.
 const CONFIGURATION: &str = "\
@@ -62,7 +59,7 @@ fn make_root(stage: &Stage) -> PathBuf {
     for folder in ["tmp", "etc", "var"] {
         fs::create_dir_all(root.join(folder)).unwrap();
     }
-    let (from, to) = (stage.parts.join("envoy-gateway"), root.join("envoy-gateway"));
+    let (from, to) = (stage.part.join("envoy-gateway"), root.join("envoy-gateway"));
     fs::hard_link(&from, &to).or_else(|_| fs::copy(&from, &to).map(|_| ())).unwrap();
     let ca = fs::read(stage.cluster.directory().join("certs/apiserver.crt")).unwrap();
     let kubeconfig = json!({
@@ -100,7 +97,11 @@ async fn proxy(stage: &Stage, process: &mut Process) -> Value {
     until("Envoy Gateway makes a proxy", 2 * PATIENCE, async || {
         assert!(process.ended().is_none(), "Envoy Gateway does not stay up:\n{}", process.log());
         let found = stage.cluster.get(&[
-            "deployments", "--namespace", NAMESPACE, "--selector", "gateway.envoyproxy.io/owning-gateway-name=api",
+            "deployments",
+            "--namespace",
+            NAMESPACE,
+            "--selector",
+            "gateway.envoyproxy.io/owning-gateway-name=api",
         ]);
         found["items"].get(0).cloned()
     })
@@ -123,10 +124,18 @@ async fn start_envoy(stage: &Stage, deployment: &Value) -> Envoy {
     let args: Vec<_> = container["args"].as_array().unwrap().iter().filter_map(Value::as_str).collect();
     let after = |flag: &str| {
         let at = args.iter().position(|arg| *arg == flag || arg.starts_with(&format!("{flag}=")))?;
-        args[at].strip_prefix(&format!("{flag}=")).or_else(|| args.get(at + 1).copied()).or_else(|| args[at].split_once(' ').map(|(_, value)| value))
+        args[at]
+            .strip_prefix(&format!("{flag}="))
+            .or_else(|| args.get(at + 1).copied())
+            .or_else(|| args[at].split_once(' ').map(|(_, value)| value))
     };
-    let cluster = args.iter().find_map(|arg| arg.strip_prefix("--service-cluster ")).or_else(|| after("--service-cluster")).unwrap();
-    let bootstrap = args.iter().find_map(|arg| arg.strip_prefix("--config-yaml ")).or_else(|| after("--config-yaml")).unwrap();
+    let cluster = args
+        .iter()
+        .find_map(|arg| arg.strip_prefix("--service-cluster "))
+        .or_else(|| after("--service-cluster"))
+        .unwrap();
+    let bootstrap =
+        args.iter().find_map(|arg| arg.strip_prefix("--config-yaml ")).or_else(|| after("--config-yaml")).unwrap();
     println!("{args:#?}");
     let node = format!("node:\n  id: proxy-1\n  cluster: {cluster}\n");
     let mut text = bootstrap
@@ -150,10 +159,16 @@ fn endpoint(namespace: &str, service: &str, port: &str, address: SocketAddr) -> 
     )
 }
 
+/// The CA file of the gateway's clients.
+fn make_roots(stage: &Stage) {
+    let from = format!("--from-file=ca.crt={}", stage.directory.path().join("partner-roots.pem").display());
+    stage.cluster.kubectl(&["create", "configmap", "partner-roots", "--namespace", "gateways", &from]);
+}
+
 #[test]
 fn the_example_holds_on_a_real_envoy_gateway() {
     run(async {
-        let Some(stage) = Stage::set().await else { return };
+        let Some(mut stage) = Stage::set("envoy-gateway").await else { return };
         for namespace in [NAMESPACE, "gateways"] {
             stage.cluster.kubectl(&["create", "namespace", namespace]);
         }
@@ -165,10 +180,7 @@ fn the_example_holds_on_a_real_envoy_gateway() {
 
         stage.apply(CLASS);
         stage.apply(&stage.gateway_secret("gateways", None));
-        let roots = stage.directory.path().join("partner-roots.pem");
-        stage.cluster.kubectl(&[
-            "create", "configmap", "partner-roots", "--namespace", "gateways", &format!("--from-file=ca.crt={}", roots.display()),
-        ]);
+        make_roots(&stage);
         stage.cluster.apply(&endpoint("certgate-system", "certgate-headless", "grpc", stage.certgate.address()));
         stage.apply(
             "apiVersion: v1\nkind: Service\nmetadata: {name: payments-api, namespace: payments}\n\
@@ -177,19 +189,51 @@ fn the_example_holds_on_a_real_envoy_gateway() {
         stage.cluster.apply(&endpoint("payments", "payments-api", "http", stage.upstream.address()));
 
         let https = PortLease::take();
-        let gateway = stage.example("envoy-gateway/gateway.yaml");
-        assert!(gateway.contains("port: 443"));
-        stage.apply(&gateway.replace("port: 443", &format!("port: {}", https.address().port())));
+        let objects = stage.example("envoy-gateway/gateway.yaml");
+        assert!(objects.contains("port: 443"));
         stage.apply(&stage.example("envoy-gateway/authorization.yaml"));
-        stage.apply(&stage.example("envoy-gateway/policy.yaml"));
-
+        stage.apply(&objects.replace("port: 443", &format!("port: {}", https.address().port())));
         let deployment = proxy(&stage, &mut process).await;
         let envoy = start_envoy(&stage, &deployment).await;
-        if let Ok(path) = std::env::var("CERTGATE_DUMP") {
-            tokio::time::sleep(std::time::Duration::from_secs(5)).await;
-            fs::write(path, admin_get(envoy.admin(), "/config_dump?include_eds").await.unwrap().1).unwrap();
-        }
-        play(stage, https.address()).await;
+        let gateway = Gateway::at(&stage, https.address());
+        let siege = gateway.besiege();
+        stage.apply(&stage.example("envoy-gateway/policy.yaml"));
+        dump(&envoy).await;
+        gateway.play(Underscores::Refused).await;
+
+        // Without leave to reach certgate, the SecurityPolicy is not valid.
+        let grant = ["referencegrant", "certgate", "--namespace", "certgate-system"];
+        stage.cluster.kubectl(&[&["delete"], grant.as_slice()].concat());
+        gateway.until_acme_is_refused().await;
+        stage.apply(&stage.example("envoy-gateway/authorization.yaml"));
+        gateway.until_acme_passes().await;
+
+        // Certgate answers strangers where the gateway lets them in.
+        let mode = |mode: &str| {
+            let patch =
+                format!(r#"[{{"op": "replace", "path": "/spec/tls/clientValidation/mode", "value": "{mode}"}}]"#);
+            let what =
+                ["patch", "clienttrafficpolicy", "client-certificates", "--namespace", "gateways", "--type=json"];
+            stage.cluster.kubectl(&[what.as_slice(), &["-p", &patch]].concat());
+        };
+        let stranger = Gateway::stranger();
+        mode("RequireAny");
+        gateway.until_refused_for("CERT_UNTRUSTED", Some(&stranger)).await;
+        mode("Request");
+        gateway.until_refused_for("CERT_REQUIRED", None).await;
+        gateway.until_refused_for("CERT_UNTRUSTED", Some(&stranger)).await;
+        gateway.until_acme_passes().await;
+        mode("RequireAndVerify");
+
+        // Without the CA file of the clients, the ClientTrafficPolicy is not valid.
+        stage.cluster.kubectl(&["delete", "configmap", "partner-roots", "--namespace", "gateways"]);
+        gateway.until_acme_is_refused().await;
+        make_roots(&stage);
+        gateway.until_acme_passes().await;
+        siege.lift().await;
+
+        stage.certgate.process().kill();
+        Gateway::at(&stage, https.address()).denies_without_certgate(StatusCode::SERVICE_UNAVAILABLE).await;
         drop((envoy, process));
     });
 }

@@ -1,13 +1,13 @@
 //! `deploy/istio` on a real istiod, with a stock Envoy as the gateway's proxy.
 
-use std::fs;
 use std::net::SocketAddr;
 use std::process::Command;
 
+use hyper::StatusCode;
 use serde_json::json;
 
-use crate::journey::play;
-use crate::stage::{Stage, helm, must, run};
+use crate::journey::{Gateway, Underscores};
+use crate::stage::{Stage, dump, helm, must, run};
 use crate::support::client::admin_get;
 use crate::support::envoy::Envoy;
 use crate::support::pki::Leaf;
@@ -34,9 +34,10 @@ impl Istiod {
     async fn start(stage: &Stage) -> Self {
         let leases = [PortLease::take(), PortLease::take(), PortLease::take()];
         let xds = PortLease::take();
-        let (certificate, key) = stage.pki.server_root.issue(Leaf::server(SERVER)).write(stage.directory.path(), "istiod");
+        let (certificate, key) =
+            stage.pki.server_root.issue(Leaf::server(SERVER)).write(stage.directory.path(), "istiod");
         let root = stage.write("istiod-ca.pem", &stage.pki.server_root.pem());
-        let mut command = Command::new(stage.parts.join("istiod"));
+        let mut command = Command::new(stage.part.join("istiod"));
         command.arg("discovery").current_dir(stage.directory.path());
         command.arg("--kubeconfig").arg(stage.cluster.admin_kubeconfig());
         command.arg("--tlsCertFile").arg(certificate).arg("--tlsKeyFile").arg(key).arg("--caCertFile").arg(root);
@@ -65,19 +66,24 @@ impl Istiod {
 
 /// The configuration of the mesh, as Istio's own chart writes it from the example's values.
 fn mesh_config(stage: &Stage) -> String {
-    let chart = stage.parts.join("istiod-chart");
+    let chart = stage.part.join("chart");
     let example = concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/istio/istiod-values.yaml");
     let stock = stage.write("stock-envoy.yaml", STOCK_ENVOY);
     let args = ["template", "istiod", chart.to_str().unwrap(), "--namespace", "istio-system"];
-    let values =
-        ["--show-only", "templates/configmap.yaml", "--values", example, "--values", stock.to_str().unwrap()];
+    let values = ["--show-only", "templates/configmap.yaml", "--values", example, "--values", stock.to_str().unwrap()];
     must(helm(&stage.cluster, &args, &values))
 }
 
 /// The gateway's proxy, which istiod tells everything.
 async fn start_envoy(stage: &Stage, istiod: SocketAddr) -> Envoy {
     let token = stage.cluster.kubectl(&[
-        "create", "token", "istio-ingressgateway", "--namespace", "istio-ingress", "--audience", "istio-ca",
+        "create",
+        "token",
+        "istio-ingressgateway",
+        "--namespace",
+        "istio-ingress",
+        "--audience",
+        "istio-ca",
     ]);
     let ads = json!({"ads": {}, "resource_api_version": "V3", "initial_fetch_timeout": "0s"});
     let bootstrap = json!({
@@ -136,7 +142,7 @@ fn workload(namespace: &str, name: &str, label: &str, port: &str, address: Socke
 #[test]
 fn the_example_holds_on_a_real_istio() {
     run(async {
-        let Some(stage) = Stage::set().await else { return };
+        let Some(mut stage) = Stage::set("istio").await else { return };
         for namespace in ["istio-system", "istio-ingress"] {
             stage.cluster.kubectl(&["create", "namespace", namespace]);
         }
@@ -146,7 +152,9 @@ fn the_example_holds_on_a_real_istio() {
         stage.apply(&stage.gateway_secret("istio-ingress", Some(&stage.pki.root.pem())));
         stage.apply(&mesh_config(&stage));
 
-        let selector = stage.cluster.get(&["service", "certgate", "--namespace", "certgate-system"])["spec"]["selector"].to_string();
+        let selector =
+            stage.cluster.get(&["service", "certgate", "--namespace", "certgate-system"])["spec"]["selector"]
+                .to_string();
         stage.apply(&workload("certgate-system", "certgate", &selector, "grpc", stage.certgate.address()));
         stage.apply(
             "apiVersion: v1\nkind: Service\nmetadata: {name: payments-api, namespace: payments}\n\
@@ -155,21 +163,40 @@ fn the_example_holds_on_a_real_istio() {
         let upstream = stage.upstream.address();
         stage.apply(&workload("payments", "payments-api", "{app: payments-api}", "http", upstream));
 
-        let https = PortLease::take();
+        let (istiod, https) = (Istiod::start(&stage).await, PortLease::take());
+        let envoy = start_envoy(&stage, istiod.xds.address()).await;
+        let gateway = Gateway::at(&stage, https.address());
+        let siege = gateway.besiege();
         let (port, here) = ("port: {number: 443,", format!("port: {{number: {},", https.address().port()));
-        let gateway = stage.example("istio/gateway.yaml");
-        assert!(gateway.contains(port));
-        stage.apply(&gateway.replace(port, &here));
+        let objects = stage.example("istio/gateway.yaml");
+        assert!(objects.contains(port));
+        stage.apply(&objects.replace(port, &here));
         stage.apply(&stage.example("istio/hardening.yaml"));
         stage.apply(&stage.example("istio/policy.yaml"));
+        dump(&envoy).await;
+        gateway.play(Underscores::Refused).await;
 
-        let istiod = Istiod::start(&stage).await;
-        let envoy = start_envoy(&stage, istiod.xds.address()).await;
-        if let Ok(path) = std::env::var("CERTGATE_DUMP") {
-            tokio::time::sleep(std::time::Duration::from_secs(5)).await;
-            fs::write(path, admin_get(envoy.admin(), "/config_dump?include_eds").await.unwrap().1).unwrap();
-        }
-        play(stage, https.address()).await;
+        // A provider that the mesh does not have.
+        let edit = |kind: &str, patch: &str| {
+            let (kind, name) = kind.split_once('/').unwrap();
+            stage.cluster.kubectl(&["patch", kind, name, "--namespace", "istio-ingress", "--type=json", "-p", patch]);
+        };
+        let provider =
+            |name: &str| format!(r#"[{{"op": "replace", "path": "/spec/provider/name", "value": "{name}"}}]"#);
+        edit("authorizationpolicies.security.istio.io/certgate", &provider("misspelt"));
+        gateway.until_acme_is_refused().await;
+        edit("authorizationpolicies.security.istio.io/certgate", &provider("certgate"));
+        gateway.until_acme_passes().await;
+
+        // Clients without a certificate get certgate's answer.
+        let mode = r#"[{"op": "replace", "path": "/spec/servers/0/tls/mode", "value": "OPTIONAL_MUTUAL"}]"#;
+        edit("gateways.networking.istio.io/api", mode);
+        gateway.until_refused_for("CERT_REQUIRED", None).await;
+        gateway.until_acme_passes().await;
+        siege.lift().await;
+
+        stage.certgate.process().kill();
+        Gateway::at(&stage, https.address()).denies_without_certgate(StatusCode::SERVICE_UNAVAILABLE).await;
         drop((envoy, istiod));
     });
 }

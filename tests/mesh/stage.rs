@@ -8,6 +8,8 @@ use tempfile::TempDir;
 
 use crate::certgate::Follower;
 use crate::cluster::Cluster;
+use crate::support::client::admin_get;
+use crate::support::envoy::Envoy;
 use crate::support::pki::{Identity, Leaf, Pki};
 use crate::support::policies::indent;
 use crate::support::upstream::Upstream;
@@ -25,7 +27,7 @@ fn part(script: &str, args: &[&str]) -> Option<PathBuf> {
     }
     let why = String::from_utf8_lossy(&output.stderr).trim().to_owned();
     assert!(std::env::var("CI").as_deref() != Ok("true"), "a part is missing: {why}");
-    eprintln!("\nSKIPPED: tests with a real Istio and Envoy Gateway are SKIPPED: {why}\n");
+    eprintln!("\nSKIPPED: tests with real control planes are SKIPPED: {why}\n");
     None
 }
 
@@ -35,16 +37,16 @@ pub struct Stage {
     pub pki: Pki,
     pub upstream: Upstream,
     pub certgate: Follower,
-    /// The folder with istiod, envoy-gateway and their charts.
-    pub parts: PathBuf,
+    /// The folder with the control plane.
+    pub part: PathBuf,
     /// For the files of the processes. Dropped last.
     pub directory: TempDir,
 }
 
 impl Stage {
-    /// Sets everything up; `None` after saying what is missing.
-    pub async fn set() -> Option<Self> {
-        let parts = part("mesh-parts", &[])?;
+    /// Sets everything up for a control plane; `None` after saying what is missing.
+    pub async fn set(control_plane: &str) -> Option<Self> {
+        let folder = part("mesh-parts", &[control_plane])?;
         let definitions = part("chart-parts", &["crds"])?;
         crate::support::envoy::binary()?;
         let cluster = Cluster::start()?;
@@ -52,17 +54,15 @@ impl Stage {
         cluster.kubectl(&["wait", "--for=condition=Established", "crd", "--all", "--timeout=60s"]);
         for namespace in ["payments", "certgate-system"] {
             cluster.kubectl(&["create", "namespace", namespace]);
-            cluster.kubectl(&["label", "namespace", namespace, &format!("kubernetes.io/metadata.name={namespace}"), "--overwrite"]);
         }
         let directory = TempDir::with_prefix("certgate-mesh-").unwrap();
         let pki = Pki::new();
-        let stage_helm = helm(
+        must(helm(
             &cluster,
             &["install", "certgate", &format!("{ROOT}/charts/certgate"), "--namespace", "certgate-system"],
             // No pod answers the API server's reviews here.
             &["--set", "image.repository=registry.example/certgate", "--set", "webhook.enabled=false"],
-        );
-        must(stage_helm);
+        ));
         cluster.install_definitions();
         // As the README says, from files.
         let file = |name: &str, text: &str| {
@@ -76,9 +76,10 @@ impl Stage {
         }
         let token = cluster.kubectl(&["create", "token", "certgate", "--namespace", "certgate-system"]);
         let kubeconfig = cluster.write_kubeconfig("certgate", token.trim());
-        let certgate = Follower::start_as(&kubeconfig, &["serve", "--kubernetes"], &[("POD_NAMESPACE", "certgate-system")]).await;
+        let certgate =
+            Follower::start_as(&kubeconfig, &["serve", "--kubernetes"], &[("POD_NAMESPACE", "certgate-system")]).await;
         let upstream = Upstream::start().await;
-        Some(Self { cluster, pki, upstream, certgate, parts, directory })
+        Some(Self { cluster, pki, upstream, certgate, part: folder, directory })
     }
 
     /// A file of an example, its host replaced by the one in the certificates of the harness.
@@ -137,6 +138,15 @@ pub fn must(output: Output) -> String {
 /// Runs a test to its end, which must come in time.
 pub fn run(test: impl Future<Output = ()>) {
     const DEADLINE: std::time::Duration = std::time::Duration::from_secs(400);
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    // kubectl blocks the test's own thread; clients and the upstream go on.
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     runtime.block_on(async { tokio::time::timeout(DEADLINE, test).await.expect("the test ends in time") });
+}
+
+/// Writes what the control plane has told Envoy to the file that CERTGATE_DUMP names, for who wants to read it.
+pub async fn dump(envoy: &Envoy) {
+    if let Ok(path) = std::env::var("CERTGATE_DUMP") {
+        let (_, text) = admin_get(envoy.admin(), "/config_dump?include_eds").await.unwrap();
+        fs::write(path, text).unwrap();
+    }
 }
