@@ -8,7 +8,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::stage::Stage;
-use crate::support::client::{Call, Client, Failure, Reply};
+use crate::support::client::{Call, Client, Connection, Failure, Reply};
 use crate::support::pki::{Identity, Leaf, Pki};
 use crate::support::wait::until;
 
@@ -52,6 +52,19 @@ impl<'a> Gateway<'a> {
             answers
         });
         Siege { stop, task }
+    }
+
+    /// Connections of a client that no policy allows, each refused once, by whatever means.
+    pub async fn hold(&self) -> Held {
+        let client = self.client(Some(&self.stage.client("Crow")));
+        let mut held = Held(Vec::new());
+        for client in [client.clone(), client.http2()] {
+            let mut connection = client.connect().await;
+            let reply = connection.send(Call::get("/v1")).await;
+            assert!(!reply.served(), "{reply:?}");
+            held.0.push(connection);
+        }
+        held
     }
 
     /// Asks, over new connections, until what comes is as wanted.
@@ -261,6 +274,23 @@ impl Siege {
         let answers = self.task.await.unwrap();
         println!("{answers} refusals in the meantime");
         assert!(answers > 0);
+    }
+}
+
+/// Open connections.
+pub struct Held(Vec<Connection>);
+
+impl Held {
+    /// They may be closed; what is asked over them is refused.
+    pub async fn are_refused(mut self) {
+        for connection in &mut self.0 {
+            for _ in 0..20 {
+                let call = Call::get("/v1").header("x-certgate-user", "root");
+                if let Ok(reply) = connection.try_send(call).await {
+                    assert!(!reply.served(), "{reply:?}");
+                }
+            }
+        }
     }
 }
 
