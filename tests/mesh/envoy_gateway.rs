@@ -201,12 +201,15 @@ fn the_example_holds_on_a_real_envoy_gateway() {
         dump(&envoy).await;
         gateway.play(Underscores::Refused).await;
 
-        // Without leave to reach certgate, the SecurityPolicy is not valid. A connection of that time has no filter that
-        // asks certgate, ever.
-        for _ in 0..3 {
+        // Without leave to reach certgate, the SecurityPolicy is not valid. A connection of that time, or of one without
+        // the policy, has no filter that asks certgate, ever.
+        for (what, namespace) in [
+            ("referencegrant/certgate", "certgate-system"),
+            ("securitypolicy/certgate", "gateways"),
+            ("referencegrant/certgate", "certgate-system"),
+        ] {
             let held = gateway.hold().await;
-            let grant = ["delete", "referencegrant", "certgate", "--namespace", "certgate-system"];
-            stage.cluster.kubectl(&grant);
+            stage.cluster.kubectl(&["delete", what, "--namespace", namespace]);
             gateway.until_acme_is_refused().await;
             let amid = gateway.hold().await;
             stage.apply(&stage.example("envoy-gateway/authorization.yaml"));

@@ -15,6 +15,9 @@ use crate::support::ports::PortLease;
 use crate::support::process::Process;
 use crate::support::wait::{PATIENCE, until};
 
+/// The example's AuthorizationPolicy.
+const POLICY: &str = "authorizationpolicies.security.istio.io/certgate";
+
 const SERVER: &str = "istiod.istio-system.svc";
 
 /// What the mesh has to leave out for an Envoy that is not Istio's own build: statistics by a filter that only that has,
@@ -177,16 +180,17 @@ fn the_example_holds_on_a_real_istio() {
         gateway.play(Underscores::Refused).await;
 
         // A provider that the mesh does not have.
-        let edit = |kind: &str, patch: &str| {
-            let (kind, name) = kind.split_once('/').unwrap();
-            stage.cluster.kubectl(&["patch", kind, name, "--namespace", "istio-ingress", "--type=json", "-p", patch]);
+        let edit = |what: &str, patch: &str| {
+            stage.cluster.kubectl(&["patch", what, "--namespace", "istio-ingress", "--type=json", "-p", patch]);
         };
         let provider =
             |name: &str| format!(r#"[{{"op": "replace", "path": "/spec/provider/name", "value": "{name}"}}]"#);
-        edit("authorizationpolicies.security.istio.io/certgate", &provider("misspelt"));
+        edit(POLICY, &provider("misspelt"));
         gateway.until_acme_is_refused().await;
-        edit("authorizationpolicies.security.istio.io/certgate", &provider("certgate"));
+        let amid = gateway.hold().await;
+        edit(POLICY, &provider("certgate"));
         gateway.until_acme_passes().await;
+        amid.are_refused().await;
 
         // Clients without a certificate get certgate's answer.
         let mode = r#"[{"op": "replace", "path": "/spec/servers/0/tls/mode", "value": "OPTIONAL_MUTUAL"}]"#;
@@ -194,6 +198,12 @@ fn the_example_holds_on_a_real_istio() {
         gateway.until_refused_for("CERT_REQUIRED", None).await;
         gateway.until_acme_passes().await;
         siege.lift().await;
+        // Where nobody asks certgate, nobody is believed to be somebody.
+        stage.cluster.kubectl(&["delete", POLICY, "--namespace", "istio-ingress"]);
+        gateway.passes_without_identity().await;
+        stage.apply(&objects.replace(port, &here));
+        gateway.until_crow_is_refused().await;
+        gateway.until_acme_passes().await;
 
         stage.certgate.process().kill();
         Gateway::at(&stage, https.address()).denies_without_certgate(StatusCode::SERVICE_UNAVAILABLE).await;
