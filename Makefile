@@ -3,7 +3,7 @@
 CARGO ?= cargo
 export CARGO_TERM_COLOR ?= auto
 
-.PHONY: help build demo test test-debug test-kubernetes test-kubernetes-scale test-scale test-crl-scale kube-parts chart crds mutants lint fmt deny clean
+.PHONY: help build demo test test-debug test-kubernetes test-kubernetes-scale test-mesh test-scale test-crl-scale kube-parts mesh-parts chart crds mutants lint fmt deny clean
 
 help: ## List the recipes.
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 24
@@ -46,6 +46,14 @@ kube-parts: ## Build kube-apiserver, etcd, kubectl, Helm and promtool for the te
 	scripts/kube-parts
 	scripts/chart-parts crds
 	scripts/chart-parts promtool
+
+# Not a part of `make test`: the parts take too long to build.
+test-mesh: ## Play the examples in deploy/ on a real Istio and Envoy Gateway; skipped until `make mesh-parts`.
+	@if [ "$$CI" = true ]; then $(MAKE) --no-print-directory mesh-parts; fi
+	$(CARGO) test --locked --test mesh -- --test-threads=1
+
+mesh-parts: kube-parts ## Build istiod and Envoy Gateway for the tests besides (once; some fifteen minutes).
+	scripts/mesh-parts
 
 mutants: ## Change the engine in one place at a time; its tests must notice. Takes a day; ARGS='--re path/validate' for less.
 	scripts/mutants $(ARGS)
