@@ -18,7 +18,7 @@ demo: ## Show the main job with a real Envoy; KEEP=1 leaves it up.
 	@$(CARGO) build --locked --bin certgate --example demo
 	@$(CARGO) run --quiet --locked --example demo
 
-test: test-debug test-kubernetes test-scale ## Run every test, with the real Envoy and a real Kubernetes.
+test: test-debug test-kubernetes test-scale test-crl-scale ## Run every test, with the real Envoy and a real Kubernetes.
 
 test-debug: ## Unit, property, contract, conformance and end-to-end tests.
 	scripts/fetch-envoy >/dev/null
@@ -27,7 +27,7 @@ test-debug: ## Unit, property, contract, conformance and end-to-end tests.
 test-scale: ## The figures: 100,000 mappings in a directory, optimized.
 	$(CARGO) test --locked --profile measure --test scale -- --ignored --test-threads=1 --nocapture
 
-test-crl-scale: ## The figures of a CRL of a million entries, optimized; wants a quiet machine.
+test-crl-scale: ## The figures of a CRL of a million entries, optimized; a minute.
 	$(CARGO) test --locked --profile measure --test crl_scale --test crl_serve -- --ignored --test-threads=1 --nocapture
 
 # Three minutes, and with CI=true some thirty more the first time: then the parts are built, and else they are skipped loudly.

@@ -3,9 +3,12 @@
 use std::sync::Arc;
 
 use certgate::domain::certificate::Certificate;
-use certgate::domain::path::SignaturePolicy;
+use certgate::domain::path::{Pool, SignaturePolicy};
 use certgate::domain::reason::Reason;
-use certgate::domain::revocation::{Crl, OnUnknown, RevocationData, RevocationPolicy, RevocationScope};
+use certgate::domain::revocation::{
+    Crl, Helpers, OnUnknown, RevocationData, RevocationPolicy, RevocationScope, check_path,
+};
+use certgate::domain::trace::NoTrace;
 
 use crate::der::{self, Draft, Key, ext};
 use crate::status::*;
@@ -121,4 +124,28 @@ fn searches_that_run_out_leave_nothing_good() {
     let forged: Vec<_> = (1..10).map(forged).collect();
     world.presented = [forged, vec![genuine]].concat();
     assert_eq!(world.answer().map_err(|(reason, _)| reason).unwrap_err(), Reason::RevocationUnknown);
+}
+
+/// The key that has verified a list says nothing of another key, nor of itself under another policy.
+#[test]
+fn a_list_is_verified_for_one_key_and_policy() {
+    let policy = RevocationPolicy { scope: RevocationScope::EndEntity, ..RevocationPolicy::default() };
+    let signatures = policy.signatures;
+    let strict = SignaturePolicy { minimum_ec_bits: 384, ..signatures };
+    let (root, key, other) = (Key::p256(), Key::p256(), Key::p256());
+    let ask = |by: &Key, signatures: SignaturePolicy| {
+        let data = RevocationData::new([Arc::new(Crl::from_der(CrlDraft::new(CA).der(by)).unwrap())]);
+        data.verify_by(&[Draft::ca(CA, ROOT, by).sign(by)], &policy.signatures);
+        assert_eq!(data.unverified(&policy.signatures).count(), 0);
+        assert_eq!(data.unverified(&signatures).count(), usize::from(signatures != policy.signatures));
+        let ca = Draft::ca(CA, ROOT, &key).sign(&root);
+        let anchor = Draft::ca(ROOT, ROOT, &root).sign(&root);
+        let path = [Draft::client(LEAF, CA, &other).sign(&key), Arc::clone(&ca), Arc::clone(&anchor)];
+        let helpers = Helpers { pool: &Pool::new([anchor], [ca]), presented: &[] };
+        let policy = RevocationPolicy { signatures, ..policy };
+        check_path(&data, &policy, &path, helpers, der::NOW, &mut NoTrace).map(|_| ()).map_err(|f| f.status.reason())
+    };
+    assert_eq!(ask(&key, signatures), Ok(()));
+    assert_eq!(ask(&other, signatures), UNKNOWN);
+    assert_eq!(ask(&key, strict), UNKNOWN);
 }
