@@ -18,7 +18,7 @@ demo: ## Show the main job with a real Envoy; KEEP=1 leaves it up.
 	@$(CARGO) build --locked --bin certgate --example demo
 	@$(CARGO) run --quiet --locked --example demo
 
-test: test-debug test-kubernetes test-scale test-crl-scale ## Run every test, with the real Envoy and a real Kubernetes.
+test: test-debug test-kubernetes test-scale test-crl-scale test-kubernetes-scale ## Run every test, with the real Envoy and a real Kubernetes.
 
 test-debug: ## Unit, property, contract, conformance and end-to-end tests.
 	scripts/fetch-envoy >/dev/null
