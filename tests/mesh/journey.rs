@@ -62,8 +62,9 @@ impl<'a> Gateway<'a> {
         let client = self.client(Some(&self.crow));
         let mut held = Held(Vec::new());
         for client in [client.clone(), client.http2()] {
-            let mut connection = client.connect().await;
-            let reply = connection.send(Call::get("/v1")).await;
+            // A handshake that fails is a refusal, and known as such only now.
+            let Ok(mut connection) = client.try_connect().await else { continue };
+            let Ok(reply) = connection.try_send(Call::get("/v1")).await else { continue };
             assert!(!reply.served(), "{reply:?}");
             held.0.push(connection);
         }
@@ -204,7 +205,7 @@ impl<'a> Gateway<'a> {
         ] {
             let close = if request.contains("Connection") { "" } else { "Connection: close\r\n" };
             let answer = bolt.raw(format!("{request}{close}\r\n").as_bytes()).await.text();
-            assert!(answer.starts_with("HTTP/1.1 "), "{request}: {answer}");
+            assert!(answer.starts_with("HTTP/1."), "{request}: {answer}");
             assert!(!answer.contains("x-served-by"), "{request}: {answer}");
         }
         assert_eq!(self.stage.upstream.served(), served);
@@ -274,7 +275,6 @@ pub enum Underscores {
     /// The request is refused.
     Refused,
     /// It cannot be told to.
-    #[allow(dead_code, reason = "for gateways to come")]
     Passed,
 }
 

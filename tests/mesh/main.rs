@@ -1,4 +1,4 @@
-//! The examples in `deploy/` on the real things: istiod and Envoy Gateway, each with a kube-apiserver, read the example as
+//! The examples in `deploy/` on the real things: istiod, Envoy Gateway and Contour, each with a kube-apiserver, read the example as
 //! it is and configure a stock Envoy, which asks certgate.
 //!
 //! `scripts/kube-parts`, `scripts/chart-parts` and `scripts/mesh-parts` build what is needed. Where a part is missing, each
@@ -18,6 +18,7 @@ mod cluster;
 #[allow(dead_code, reason = "these tests use a part of the harness")]
 mod support;
 
+mod contour;
 mod envoy_gateway;
 mod istio;
 mod journey;
