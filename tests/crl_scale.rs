@@ -31,7 +31,7 @@ const ADDED: f64 = 1.0;
 /// Clients that are decided on with and without CRLs, how often for one measurement, and measurements.
 const CLIENTS: usize = 500;
 const ROUNDS: usize = 8;
-const MEASUREMENTS: usize = 5;
+const MEASUREMENTS: usize = 8;
 
 fn serial(n: usize) -> [u8; 20] {
     let mut serial = [0; 20];
