@@ -6,7 +6,7 @@ mod der;
 mod status;
 
 use aws_lc_rs::signature as lc;
-use certgate::domain::der::tag;
+use certgate::domain::der::{Reader, tag};
 use certgate::domain::name::Name;
 use certgate::domain::path::SignaturePolicy;
 use certgate::domain::revocation::crl::{CrlError, CrlParser};
@@ -326,6 +326,84 @@ fn numbers_are_shown_as_cas_count() {
     ] {
         let draft = CrlDraft::new(CA).with((id::CRL_NUMBER.to_owned(), false, tlv(tag::INTEGER, &octets)));
         assert_eq!(parse(&draft, &key).unwrap().number().unwrap().to_string(), want);
+    }
+}
+
+/// Where the elements in `content` begin that come one after the other from `start` on.
+fn starts(der: &[u8], start: usize, end: usize) -> Vec<usize> {
+    let mut reader = Reader::new(&der[start..end]);
+    let mut found = Vec::new();
+    while !reader.is_empty() {
+        found.push(end - reader.rest().len());
+        reader.any().unwrap();
+    }
+    found
+}
+
+/// Where the content of the element at `at` begins and ends.
+fn content(der: &[u8], at: usize) -> (usize, usize) {
+    let element = Reader::new(&der[at..]).any().unwrap();
+    let end = at + element.whole.len();
+    (end - element.content.len(), end)
+}
+
+/// A header with this length, in the least octets.
+fn header(tag: u8, length: usize) -> Vec<u8> {
+    let digits: Vec<u8> = length.to_be_bytes().into_iter().skip_while(|octet| *octet == 0).collect();
+    if length < 0x80 { vec![tag, length as u8] } else { [&[tag, 0x80 | digits.len() as u8], &*digits].concat() }
+}
+
+/// What would end after what holds it is refused when its header has come; nothing more is waited for.
+#[test]
+fn an_element_ends_within_what_holds_it() {
+    let draft = CrlDraft::new(CA).lists(&[5], Some(reason::HOLD)).lists(&[6], None);
+    let der = draft.der(&Key::ed25519());
+    let (from, end) = content(&der, 0);
+    let outer = starts(&der, from, end);
+    let (from, signed_end) = content(&der, outer[0]);
+    let signed = starts(&der, from, signed_end);
+    let list = signed[5];
+    let (from, list_end) = content(&der, list);
+    let entries = starts(&der, from, list_end);
+    let held = |all: &[usize], end: usize| all.iter().map(move |at| (*at, end)).collect::<Vec<_>>();
+    let elements = [held(&outer, end), held(&signed, signed_end), held(&entries, list_end)].concat();
+    assert_eq!(elements.len(), 3 + 7 + 2);
+    for (at, end) in elements {
+        for (more, fits) in [(0, true), (1, false), (1 << 20, false)] {
+            // As long as there is room, or longer; the length of the header counts too.
+            let room = end - at;
+            let octets = (2..7).find(|octets| header(0x30, room + more - octets).len() == *octets).unwrap();
+            let mut parser = CrlParser::default();
+            parser.push(&der[..at]).unwrap();
+            let told = parser.push(&header(der[at], room + more - octets));
+            assert_eq!(told.is_ok(), fits, "octet 0x{:02x} at {at} with {more} more than fit: {told:?}", der[at]);
+        }
+    }
+    for (length, fits) in [((256 << 20) - 6, true), ((256 << 20) - 5, false)] {
+        let told = CrlParser::default().push(&header(0x30, length));
+        assert_eq!(told.is_ok(), fits, "{told:?}");
+        assert!(fits || matches!(told, Err(CrlError::TooLong(_))));
+    }
+}
+
+/// Whichever optional fields are there, the signed part may end after them.
+#[test]
+fn the_signed_part_may_end_after_any_optional_field() {
+    let key = Key::ed25519();
+    for row in 0..8_u8 {
+        let mut draft = CrlDraft::new(CA).lists(&[5], None);
+        if row & 1 != 0 {
+            draft.next_update = Vec::new();
+        }
+        if row & 2 != 0 {
+            draft.entries.clear();
+        }
+        if row & 4 != 0 {
+            (draft.version, draft.extensions) = (Vec::new(), Vec::new());
+        }
+        let crl = parse(&draft, &key).unwrap_or_else(|error| panic!("{row}: {error}"));
+        assert_eq!((crl.next_update().is_none(), crl.is_empty()), (row & 1 != 0, row & 2 != 0));
+        crl.verify(&key.spki(), &SignaturePolicy::default()).unwrap();
     }
 }
 
