@@ -48,11 +48,11 @@ kube-parts: ## Build kube-apiserver, etcd, kubectl, Helm and promtool for the te
 	scripts/chart-parts promtool
 
 # Not a part of `make test`: the parts take too long to build.
-test-mesh: ## Play the examples in deploy/ on a real Istio and Envoy Gateway; skipped until `make mesh-parts`.
+test-mesh: ## Play the examples in deploy/ on the real control planes; skipped until `make mesh-parts`.
 	@if [ "$$CI" = true ]; then $(MAKE) --no-print-directory mesh-parts; fi
 	$(CARGO) test --locked --test mesh -- --test-threads=1
 
-mesh-parts: kube-parts ## Build istiod and Envoy Gateway for the tests besides (once; some fifteen minutes).
+mesh-parts: kube-parts ## Build istiod, Envoy Gateway and Contour for the tests besides (once; some twenty minutes).
 	scripts/mesh-parts
 
 mutants: ## Change the engine in one place at a time; its tests must notice. Takes a day; ARGS='--re path/validate' for less.

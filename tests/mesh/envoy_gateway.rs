@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 
 use crate::journey::{Gateway, Underscores};
 use crate::stage::{Stage, dump, must, run};
+use crate::support::client::admin_get;
 use crate::support::envoy::Envoy;
 use crate::support::ports::PortLease;
 use crate::support::process::Process;
@@ -159,6 +160,12 @@ fn endpoint(namespace: &str, service: &str, port: &str, address: SocketAddr) -> 
     )
 }
 
+/// Whether the listener has the filter that asks certgate.
+async fn filters(envoy: &Envoy) -> &'static str {
+    let (_, text) = admin_get(envoy.admin(), "/config_dump?resource=dynamic_listeners").await.unwrap();
+    if text.contains("filters.http.ext_authz") { "the filter is there" } else { "there is no filter" }
+}
+
 /// The CA file of the gateway's clients.
 fn make_roots(stage: &Stage) {
     let from = format!("--from-file=ca.crt={}", stage.directory.path().join("partner-roots.pem").display());
@@ -181,7 +188,8 @@ fn the_example_holds_on_a_real_envoy_gateway() {
         stage.apply(CLASS);
         stage.apply(&stage.gateway_secret("gateways", None));
         make_roots(&stage);
-        stage.cluster.apply(&endpoint("certgate-system", "certgate-headless", "grpc", stage.certgate.address()));
+        let slice = endpoint("certgate-system", "certgate-headless", "grpc", stage.certgate.address());
+        stage.cluster.apply(&slice);
         stage.apply(
             "apiVersion: v1\nkind: Service\nmetadata: {name: payments-api, namespace: payments}\n\
              spec: {ports: [{name: http, port: 8080, targetPort: http}]}\n",
@@ -201,18 +209,27 @@ fn the_example_holds_on_a_real_envoy_gateway() {
         dump(&envoy).await;
         gateway.play(Underscores::Refused).await;
 
-        // Without leave to reach certgate, the SecurityPolicy is not valid. A connection of that time, or of one without
-        // the policy, has no filter that asks certgate, ever.
-        for (what, namespace) in [
-            ("referencegrant/certgate", "certgate-system"),
-            ("securitypolicy/certgate", "gateways"),
-            ("referencegrant/certgate", "certgate-system"),
+        // Without one of these, Envoy Gateway takes the filter that asks certgate away, or the filter has nobody to ask.
+        // A connection of that time may have no filter, ever.
+        let guard = stage.example("envoy-gateway/authorization.yaml");
+        let service = stage.cluster.get(&["service", "certgate-headless", "--namespace", "certgate-system"]);
+        let service = json!({
+            "apiVersion": "v1", "kind": "Service", "spec": service["spec"],
+            "metadata": {"name": "certgate-headless", "namespace": "certgate-system"},
+        });
+        let service = service.to_string();
+        for (what, namespace, again) in [
+            ("referencegrant/certgate", "certgate-system", &guard),
+            ("securitypolicy/certgate", "gateways", &guard),
+            ("endpointslice/certgate-headless", "certgate-system", &slice),
+            ("service/certgate-headless", "certgate-system", &service),
         ] {
             let held = gateway.hold().await;
             stage.cluster.kubectl(&["delete", what, "--namespace", namespace]);
             gateway.until_acme_is_refused().await;
             let amid = gateway.hold().await;
-            stage.apply(&stage.example("envoy-gateway/authorization.yaml"));
+            println!("without {what}: {}", filters(&envoy).await);
+            stage.cluster.apply(again);
             gateway.until_acme_passes().await;
             held.are_refused().await;
             amid.are_refused().await;
