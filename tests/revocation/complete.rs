@@ -2,7 +2,7 @@
 
 use certgate::domain::revocation::MaxAge;
 
-use crate::der::ext;
+use crate::der::{Draft, ext};
 use crate::status::*;
 use crate::world::*;
 
@@ -167,6 +167,42 @@ fn dates() {
 #[test]
 fn the_newest_wins() {
     let rows: &[Row] = &[
+        (
+            "a list by the certificate itself does not outdo its CA's",
+            |w| {
+                w.leaf = Draft::ca(CA, CA, &w.other);
+                w.leaf.serial = LEAF_SERIAL.to_vec();
+                w.crls.push(CrlDraft::new(CA).with(number(12)).der(&w.other));
+                w.by_ca(listing(None));
+            },
+            REVOKED,
+        ),
+        (
+            "of two lists by the certificate itself the higher number counts",
+            |w| {
+                w.leaf = Draft::ca(CA, CA, &w.other);
+                w.leaf.serial = LEAF_SERIAL.to_vec();
+                w.crls.push(CrlDraft::new(CA).dated(-2 * HOUR, Some(DAY)).with(number(12)).der(&w.other));
+                w.crls.push(listing(None).with(number(11)).der(&w.other));
+            },
+            Ok(()),
+        ),
+        (
+            "of two of one number the later one lists the leaf",
+            |w| {
+                w.by_ca(CrlDraft::new(CA).dated(-2 * HOUR, Some(DAY)).with(number(10)));
+                w.by_ca(listing(None).dated(-HOUR, Some(DAY)).with(number(10)));
+            },
+            REVOKED,
+        ),
+        (
+            "of two of one number the earlier one lists the leaf",
+            |w| {
+                w.by_ca(listing(None).dated(-2 * HOUR, Some(DAY)).with(number(10)));
+                w.by_ca(CrlDraft::new(CA).dated(-HOUR, Some(DAY)).with(number(10)));
+            },
+            Ok(()),
+        ),
         (
             "newer list releases",
             |w| {
