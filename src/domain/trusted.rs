@@ -173,7 +173,8 @@ const MAX_SCOPE: usize = 300;
 /// keyIdentifier of an authorityKeyIdentifier (RFC 5280 section 4.2.1.1).
 fn key_identifier(value: &[u8]) -> Option<String> {
     let mut fields = Reader::new(der::exactly(value, tag::SEQUENCE).ok()?.content);
-    let octets = fields.optional(tag::context(0)).ok()??.content;
+    // An empty one names no key.
+    let octets = fields.optional(tag::context(0)).ok()?.filter(|field| !field.content.is_empty())?.content;
     // RFC 5280 and RFC 7093 make 20 octets of a key; what is longer is cut.
     Some(octets.iter().take(20).map(|octet| format!("{octet:02x}")).collect())
 }
