@@ -427,6 +427,14 @@ fn what_has_failed_stays_so() {
 }
 
 #[test]
+fn a_long_name_is_told_in_part() {
+    let long = parse(&CrlDraft::new(&format!("CN={}", "a".repeat(10_000))), &Key::ed25519()).unwrap();
+    let shown = long.to_string();
+    assert!(shown.starts_with("CRL of [CN=aa") && shown.contains("a…] number 10"), "{shown}");
+    assert!(shown.chars().count() < 400, "{shown}");
+}
+
+#[test]
 fn lists_have_a_size() {
     let key = Key::ed25519();
     let list = parse(&CrlDraft::new(CA), &key).unwrap();

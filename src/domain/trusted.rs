@@ -9,6 +9,7 @@ use super::certificate::Certificate;
 use super::decision::Denial;
 use super::der::{self, Reader, tag};
 use super::path::Rejection;
+use super::revocation::crl::shortened;
 use super::revocation::{
     self, Crl, CrlNumber, CrlReason, Helpers, IssuingDistributionPoint, Reasons, RevocationData, RevocationMode,
     RevocationPolicy, Subjects,
@@ -102,7 +103,7 @@ impl Trusted {
     pub fn crls(&self) -> impl Iterator<Item = CrlStatus> {
         let status = |crl: &Arc<Crl>| CrlStatus {
             profile: Arc::clone(&self.name),
-            issuer: crl.issuer().to_rfc4514(),
+            issuer: shortened(crl.issuer().to_rfc4514()),
             kind: if crl.base_number().is_some() { CrlKind::Delta } else { CrlKind::Complete },
             key: crl.authority_key_identifier().and_then(key_identifier),
             scope: crl.issuing_distribution_point().map(scope).unwrap_or_default(),
@@ -160,15 +161,8 @@ fn scope(point: &IssuingDistributionPoint) -> String {
     });
     let indirect = point.is_indirect().then(|| "indirectCRL".to_owned());
     let words: Vec<_> = point.point_names().chain([subjects, reasons, indirect].into_iter().flatten()).collect();
-    let text = words.join(", ");
-    match text.char_indices().nth(MAX_SCOPE) {
-        None => text,
-        Some((end, _)) => format!("{}…", text.get(..end).unwrap_or_default()),
-    }
+    shortened(words.join(", "))
 }
-
-/// Characters of a scope that are told. Partitions whose names differ only after them are told apart by their number.
-const MAX_SCOPE: usize = 300;
 
 /// keyIdentifier of an authorityKeyIdentifier (RFC 5280 section 4.2.1.1).
 fn key_identifier(value: &[u8]) -> Option<String> {

@@ -26,6 +26,7 @@ use super::scan::{Listed, Listing, Root, Stamp};
 use super::source::{self, SourceFiles};
 use super::split::SplitError;
 use crate::domain::decide::Snapshot;
+use crate::domain::encoding::bundle::MAX_CRL_TEXT;
 use crate::domain::index::Index;
 use crate::domain::spec::{Kind, ObjectId};
 use crate::domain::time::UnixTime;
@@ -422,6 +423,10 @@ impl Loader {
         let large = Cell::new(false);
         let crls = |file: &mut File, length| {
             large.set(large.get() || length >= LARGE as u64);
+            // Nothing of it would be used: it need not be read to its cap each time.
+            if length > MAX_CRL_TEXT as u64 {
+                return Err(source::too_long(MAX_CRL_TEXT));
+            }
             source::crls(file)
         };
         self.crl_files.refresh(&wanted.crls, resolve, crls, |name, content| {

@@ -3,8 +3,9 @@
 //! Owned here: when a file is read again, and its caps. What is in it is for the domain.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::File;
+use std::fs::{File, OpenOptions};
 use std::io::{self, Read};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -43,6 +44,9 @@ impl SourceFiles {
     }
 
     /// Reads by `read` each wanted file that may have changed, and forgets the others. Gives what is new to `found`.
+    ///
+    /// A file that is written while it is read may be half of what its writer means. It is left as it was, and read
+    /// again by the next reload, which its writer causes; at its first reading there is nothing better.
     pub fn refresh<T>(
         &mut self,
         wanted: &BTreeSet<String>,
@@ -54,35 +58,59 @@ impl SourceFiles {
         for name in wanted {
             let known = self.known.get(name);
             let path = resolve(name);
-            let (state, content) = match open(&path, known) {
-                Ok(None) => continue,
-                Ok(Some((mut file, length, state))) => match read(&mut file, length) {
-                    Ok(content) => (state, Ok(content)),
-                    Err(error) => (State::Failed(error.clone()), Err(error)),
-                },
-                Err(error) => (State::Failed(error.to_string()), Err(error.to_string())),
+            let (state, content) = match read_one(&path, known, &read) {
+                Ok(Reading::Known) => continue,
+                Ok(Reading::Torn(..)) if matches!(known, Some(State::Read { .. })) => continue,
+                Ok(Reading::Torn(state, content) | Reading::Whole(state, content)) => (state, Ok(content)),
+                Err(error) => (State::Failed(error.clone()), Err(format!("cannot read {path:?}: {error}"))),
             };
             if content.is_ok() || known != Some(&state) {
                 self.known.insert(name.clone(), state);
-                found(name, content.map_err(|error| format!("cannot read {path:?}: {error}")));
+                found(name, content);
             }
         }
     }
 }
 
-/// Opens a file, with its length, unless it is as it was.
-fn open(path: &Path, known: Option<&State>) -> io::Result<Option<(File, u64, State)>> {
-    let metadata = std::fs::metadata(path)?;
+/// What came of a file.
+enum Reading<T> {
+    /// It is as it was.
+    Known,
+    /// It has been written meanwhile.
+    Torn(State, T),
+    /// All of it.
+    Whole(State, T),
+}
+
+fn read_one<T>(
+    path: &Path,
+    known: Option<&State>,
+    read: impl Fn(&mut File, u64) -> Result<T, String>,
+) -> Result<Reading<T>, String> {
+    let say = |error: io::Error| error.to_string();
+    if let Some(State::Read { stamp, settled: true }) = known
+        && Stamp::of(&std::fs::metadata(path).map_err(say)?) == *stamp
+    {
+        return Ok(Reading::Known);
+    }
+    // A FIFO without a writer must not stop the reader.
+    let nonblocking = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
+    let mut file = OpenOptions::new().read(true).custom_flags(nonblocking).open(path).map_err(say)?;
+    let metadata = file.metadata().map_err(say)?;
     if !metadata.is_file() {
-        return Err(io::Error::other("it is not a regular file"));
+        return Err("it is not a regular file".to_owned());
     }
-    // A file that changes while it is read is read again by the next reload, for its stamp will differ.
     let stamp = Stamp::of(&metadata);
-    if matches!(known, Some(State::Read { stamp: before, settled: true }) if *before == stamp) {
-        return Ok(None);
-    }
     let settled = stamp.is_settled(SystemTime::now());
-    Ok(Some((File::open(path)?, metadata.len(), State::Read { stamp, settled })))
+    let content = read(&mut file, metadata.len())?;
+    let state = State::Read { stamp, settled };
+    let is_same = Stamp::of(&file.metadata().map_err(say)?) == stamp;
+    Ok(if is_same { Reading::Whole(state, content) } else { Reading::Torn(state, content) })
+}
+
+/// Why a file of more octets is not read.
+pub fn too_long(limit: usize) -> String {
+    format!("larger than {limit} bytes")
 }
 
 /// The octets of a file of certificates.
@@ -91,7 +119,7 @@ pub fn certificates(file: &mut impl Read) -> Result<Bytes, String> {
     let cap = MAX_TEXT.saturating_add(1);
     file.take(cap as u64).read_to_end(&mut content).map_err(|error| error.to_string())?;
     if content.len() >= cap {
-        return Err(format!("larger than {MAX_TEXT} bytes"));
+        return Err(too_long(MAX_TEXT));
     }
     Ok(Bytes::from(content))
 }
@@ -111,7 +139,7 @@ pub fn crls(file: &mut impl Read) -> Result<CrlFile, String> {
         };
         length += read.len();
         if length > MAX_CRL_TEXT {
-            return Err(format!("larger than {MAX_CRL_TEXT} bytes"));
+            return Err(too_long(MAX_CRL_TEXT));
         }
         sha256.update(read);
         // What is no CRL is read to its end all the same: only its digest tells it from the next content.
@@ -119,4 +147,48 @@ pub fn crls(file: &mut impl Read) -> Result<CrlFile, String> {
     }
     let crls = reader.and_then(CrlReader::finish).map_err(|error| error.to_string());
     Ok(CrlFile { sha256: Sha256::from(sha256.finish()), crls })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What a file holds that `meanwhile` happens to while it is read; `None` when it is left as it was.
+    fn text(files: &mut SourceFiles, path: &Path, meanwhile: impl Fn()) -> Option<Result<String, String>> {
+        let name = path.to_str().unwrap().to_owned();
+        let read = |file: &mut File, _| {
+            let mut text = String::new();
+            file.read_to_string(&mut text).map_err(|error| error.to_string())?;
+            meanwhile();
+            Ok(text)
+        };
+        let mut found = None;
+        files.refresh(&BTreeSet::from([name]), |name: &str| PathBuf::from(name), read, |_, text| found = Some(text));
+        found
+    }
+
+    #[test]
+    fn what_is_written_while_it_is_read_is_read_again() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("list");
+        let mut files = SourceFiles::default();
+        let write = |text: &str| std::fs::write(&path, text).unwrap();
+        write("half");
+        assert_eq!(text(&mut files, &path, || write("whole")), Some(Ok("half".to_owned())), "there is nothing better");
+        assert_eq!(text(&mut files, &path, || ()), Some(Ok("whole".to_owned())));
+        write("ha");
+        assert_eq!(text(&mut files, &path, || write("next")), None, "it stays as it was");
+        assert_eq!(text(&mut files, &path, || ()), Some(Ok("next".to_owned())));
+        let aside = directory.path().join("aside");
+        let replace = |text: &str| {
+            std::fs::write(&aside, text).unwrap();
+            std::fs::rename(&aside, &path).unwrap();
+        };
+        replace("before");
+        assert_eq!(text(&mut files, &path, || replace("after")), None, "replaced as a whole");
+        assert_eq!(text(&mut files, &path, || ()), Some(Ok("after".to_owned())));
+        std::fs::remove_file(&path).unwrap();
+        assert!(text(&mut files, &path, || ()).unwrap().unwrap_err().contains("cannot read"));
+        assert_eq!(text(&mut files, &path, || ()), None, "it is told once");
+    }
 }

@@ -255,11 +255,22 @@ impl Crl {
     }
 }
 
+/// Characters of a name that are told.
+const MAX_SHOWN: usize = 300;
+
+/// A name as it is told: whoever makes a CRL can make its names very long.
+pub(crate) fn shortened(text: String) -> String {
+    match text.char_indices().nth(MAX_SHOWN) {
+        None => text,
+        Some((end, _)) => format!("{}…", text.get(..end).unwrap_or_default()),
+    }
+}
+
 /// Issuer, number and date: what tells one CRL from another in a log.
 impl fmt::Display for Crl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let kind = if self.base_number().is_some() { "delta CRL" } else { "CRL" };
-        write!(f, "{kind} of [{}]", self.issuer)?;
+        write!(f, "{kind} of [{}]", shortened(self.issuer.to_rfc4514()))?;
         if let Some(number) = self.number() {
             write!(f, " number {number}")?;
         }

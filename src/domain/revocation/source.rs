@@ -119,8 +119,9 @@ impl CrlReader {
 }
 
 impl Form {
-    /// What a text is that begins with these octets. A CRL is a SEQUENCE whose length takes octets of its own: its second
-    /// octet is not ASCII, so it is no PEM.
+    /// What a text is that begins with these octets. A CRL is a SEQUENCE whose length takes octets of its own, so that its
+    /// second octet is not ASCII and it is no PEM. One of less than 128 octets, which hardly holds a signature, has to
+    /// come as PEM.
     fn of(first: u8, second: u8) -> Self {
         match (first, second) {
             (0x30, 0x81..=0x84) => Self::Der,
