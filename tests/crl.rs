@@ -379,6 +379,13 @@ fn an_element_ends_within_what_holds_it() {
             assert_eq!(told.is_ok(), fits, "octet 0x{:02x} at {at} with {more} more than fit: {told:?}", der[at]);
         }
     }
+    // So is a header that does not fit itself.
+    for (from, octets) in [(0, [0x30, 1, 0x30]), (list, [0x30, 1, 0x30])] {
+        let mut parser = CrlParser::default();
+        parser.push(&der[..from]).unwrap();
+        parser.push(&octets[..2]).unwrap();
+        assert!(parser.push(&octets[2..]).is_err(), "at {from}");
+    }
     for (length, fits) in [((256 << 20) - 6, true), ((256 << 20) - 5, false)] {
         let told = CrlParser::default().push(&header(0x30, length));
         assert_eq!(told.is_ok(), fits, "{told:?}");

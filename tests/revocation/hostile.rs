@@ -10,7 +10,7 @@ use certgate::domain::revocation::{
 };
 use certgate::domain::trace::NoTrace;
 
-use crate::der::{self, Draft, Key, ext};
+use crate::der::{self, Draft, Key, ext, uri};
 use crate::status::*;
 use crate::world::*;
 
@@ -47,16 +47,30 @@ fn what_other_profiles_make_of_a_crl_counts_for_nothing() {
     assert_eq!((numbers(&next), refused.len()), (vec!["10".to_owned()], 1), "no number goes back");
 }
 
+/// A point with so many names.
+fn named(count: usize) -> Vec<Vec<u8>> {
+    vec![full_name(&(0..count).map(|n| uri(&format!("http://ca.example/{n}.crl"))).collect::<Vec<_>>())]
+}
+
+#[test]
+fn points_have_as_many_names_as_are_read() {
+    let mut world = World::rooted();
+    world.leaf.set(points(&[named(40), named(24)]));
+    world.by_ca(CrlDraft::new(CA));
+    assert_eq!(world.answer().map(|_| ()), Ok(()));
+}
+
 /// Where the issuer has garbled the points, nothing shows that a certificate is good; that it is revoked still counts.
 #[test]
 fn points_that_cannot_be_read_do_not_hide_a_revocation() {
-    let garbled: [fn() -> der::Extension; 3] = [
+    let garbled: [fn() -> der::Extension; 4] = [
         || points(&[]),
         || points(&[vec![reasons(1, &[1])]]),
         || {
             let issuers: Vec<_> = (0..700).map(|n| vec![crl_issuer(&format!("CN={n}"))]).collect();
             points(&[&[vec![crl_issuer(CA)]][..], &issuers].concat())
         },
+        || points(&[named(40), named(25)]),
     ];
     for extension in garbled {
         for on_unknown in [OnUnknown::Deny, OnUnknown::Allow] {

@@ -6,7 +6,7 @@ use aws_lc_rs::signature as lc;
 use certgate::domain::certificate::Certificate;
 use certgate::domain::revocation::{OnUnknown, RevocationScope};
 
-use crate::der::{Draft, Key, NOW, ext, uri};
+use crate::der::{Draft, Key, NOW, ext, name, uri};
 use crate::status::*;
 use crate::world::*;
 
@@ -373,4 +373,24 @@ fn signers_beside_the_issuer() {
         ),
     ];
     run(World::rooted, rows);
+}
+
+/// Above a certificate are its CA, the one that certified that, and others; those vouch for no other key of the CA.
+#[test]
+fn a_ca_above_the_next_one_vouches_for_no_key() {
+    let (upper, next) = (Key::ed25519(), Key::ed25519());
+    let signed_by = |certifier: &str| {
+        let mut world = World::rooted();
+        let mut between = Draft::ca("CN=Upper", ROOT, &upper);
+        between.serial = vec![0x61];
+        world.ca_cert.issuer = name("CN=Upper");
+        world.presented = vec![between.sign(&world.root), world.ca_cert.sign(&upper)];
+        world.crls.push(CrlDraft::new("CN=Upper").der(&upper));
+        let signer = Draft::new(CA, certifier, &next).with(ext::key_usage(&[6]));
+        world.presented.push(signer.sign(if certifier == ROOT { &world.root } else { &upper }));
+        world.crls.push(CrlDraft::new(CA).der(&next));
+        world.answer().map(|_| ()).map_err(|(reason, _)| reason)
+    };
+    assert_eq!(signed_by("CN=Upper"), Ok(()));
+    assert_eq!(signed_by(ROOT), UNKNOWN);
 }

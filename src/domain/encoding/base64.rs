@@ -252,6 +252,17 @@ mod tests {
         decoder.push(&text, &mut |_| Ok::<(), Base64Error>(())).unwrap();
         let want = Err(Base64Error::Invalid(DecodeError::InvalidByte(at, b'*')));
         assert_eq!(decoder.finish(), want);
+        let good = "A".repeat(CHUNK);
+        for (text, want) in [
+            (format!("{good}Zg"), DecodeError::InvalidPadding),
+            (format!("{good}Zg="), DecodeError::InvalidPadding),
+            (format!("{}={good}", &good[1..]), DecodeError::InvalidByte(CHUNK - 1, b'=')),
+            (format!("{}=={good}", &good[2..]), DecodeError::InvalidByte(CHUNK - 2, b'=')),
+        ] {
+            let mut decoder = Decoder::new(3 * CHUNK);
+            decoder.push(text.as_bytes(), &mut |_| Ok::<(), Base64Error>(())).unwrap();
+            assert_eq!(decoder.finish(), Err(Base64Error::Invalid(want)));
+        }
     }
 
     #[test]

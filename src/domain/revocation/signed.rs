@@ -134,6 +134,8 @@ impl std::fmt::Debug for Signed {
 
 #[cfg(test)]
 mod tests {
+    use aws_lc_rs::signature::{self as lc, KeyPair as _};
+
     use super::*;
 
     #[test]
@@ -149,5 +151,28 @@ mod tests {
         (0..100).for_each(|key| drop(signed.verify(&[key], &policy)));
         assert_eq!(keys().len(), MAX_REMEMBERED);
         assert_eq!(signed.memory(), 2 + 1 + 4);
+    }
+
+    #[test]
+    fn keys_that_fail_displace_none_that_verifies() {
+        let pair = lc::Ed25519KeyPair::generate().unwrap();
+        let prefix = [0x30, 0x2a, 0x30, 5, 6, 3, 0x2b, 0x65, 0x70, 3, 0x21, 0];
+        let spki = [&prefix, pair.public_key().as_ref()].concat();
+        let message = Message::Whole(b"text".as_slice().into());
+        let signed = Signed::new(&[0x30, 5, 6, 3, 0x2b, 0x65, 0x70], pair.sign(b"text").as_ref(), message);
+        let policy = |n| SignaturePolicy { minimum_rsa_bits: 2048 + n, ..SignaturePolicy::default() };
+        let length = || signed.known.read().unwrap().len();
+        let most = MAX_REMEMBERED as u32;
+        for n in 0..most {
+            assert!(!signed.has_tried(&spki, &policy(n)));
+            assert_eq!(signed.verify(&spki, &policy(n)), Ok(()));
+            assert!(signed.has_tried(&spki, &policy(n)));
+        }
+        assert!(signed.verify(&[0], &policy(0)).is_err());
+        assert!(!signed.has_tried(&[0], &policy(0)), "there is no place for it");
+        assert!((0..most).all(|n| signed.has_tried(&spki, &policy(n))));
+        assert_eq!(signed.verify(&spki, &policy(most)), Ok(()));
+        assert!(signed.has_tried(&spki, &policy(most)) && !signed.has_tried(&spki, &policy(0)));
+        assert_eq!(length(), MAX_REMEMBERED);
     }
 }

@@ -177,6 +177,29 @@ fn caps_hold() {
     assert_eq!(certificates(block(MAX_DER).as_bytes()).map(|v| v.len()), Ok(1));
     let over = certificates(block(MAX_DER + 1).as_bytes());
     assert!(matches!(over, Err(BundleError::Body { cause: Base64Error::TooLong { .. }, .. })));
+    let blanks = MAX_TEXT - ONE.len();
+    assert_eq!(certificates(format!("{ONE}{}", "\n".repeat(blanks)).as_bytes()).map(|v| v.len()), Ok(1));
     let long = vec![b'x'; MAX_TEXT + 1];
     assert_eq!(certificates(&long), Err(BundleError::TooLong { length: MAX_TEXT + 1, limit: MAX_TEXT }));
+}
+
+/// A boundary is one with blanks after it, as long as the line is held as a whole.
+#[test]
+fn a_boundary_may_be_as_long_as_a_line_is_held() {
+    let text = |length: usize| ONE.lines().map(|line| format!("{line:<length$}")).collect::<Vec<_>>().join("\n");
+    for size in [1, 4096, 4097, 1 << 20] {
+        let read = |length: usize| in_pieces(&CERTIFICATE, text(length).as_bytes(), size);
+        assert_eq!(read(MAX_LINE), Ok(vec![vec![1, 2, 3]]), "{size}");
+        assert_eq!(read(MAX_LINE + 1), Err(BundleError::Boundary { line: 1 }), "{size}");
+    }
+}
+
+#[test]
+fn a_label_is_short_and_in_capitals() {
+    let read = |label: &str| certificates(ONE.replace("CERTIFICATE", label).as_bytes()).unwrap_err();
+    let longest = "A".repeat(32);
+    assert_eq!(read(&longest), BundleError::Label { place: place(1, 1), label: longest.clone() });
+    for label in [format!("{longest}A"), "certificate".to_owned(), "A-B".to_owned()] {
+        assert_eq!(read(&label), BundleError::Boundary { line: 1 }, "{label}");
+    }
 }

@@ -136,3 +136,24 @@ fn twenty_octets_take_twenty_three() {
     let each = built.memory() as f64 / built.len() as f64;
     assert!(each < 24.0, "{each}");
 }
+
+/// Remainders are counted alike whatever they are held in.
+#[test]
+fn remainders_below_another_are_counted() {
+    for bits in [15, 16, 28] {
+        let all = Remainders::new(bits, vec![3, 5, 5, 8, 9]);
+        assert_eq!(matches!(all, Remainders::Short(_)), bits >= 16);
+        let counts = [3, 4, 5, 6, 8, 9, 10].map(|rest| all.below(0..5, rest));
+        assert_eq!(counts, [0, 1, 1, 3, 3, 4, 5], "{bits}");
+        assert_eq!(all.below(1..4, 6), 2);
+        assert_eq!(all.memory(), if bits >= 16 { 10 } else { 20 });
+    }
+}
+
+#[test]
+fn no_certificate_has_more_than_twenty_octets_or_less_than_zero() {
+    let number = |first: u8, octets: usize| [vec![first], vec![7; octets - 1]].concat();
+    assert_eq!(super::magnitude(&number(1, 20)), Some(&*number(1, 20)));
+    assert_eq!(super::magnitude(&number(0, 20)), Some(&*number(7, 19)));
+    assert!([number(1, 21), number(0, 21), number(0x80, 20)].iter().all(|content| super::magnitude(content).is_none()));
+}
