@@ -2,6 +2,7 @@
 //!
 //! Owns the thread that follows the cluster, and what happens with each of its snapshots: publishing, the metrics, the log.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::sync::Arc;
 use std::thread;
@@ -10,6 +11,7 @@ use tokio::sync::oneshot;
 
 use super::policies::{AFTER_PANIC, LOGGED_PROBLEMS};
 use crate::domain::decide::Snapshot;
+use crate::domain::index::Problem;
 use crate::envoy::service::Authorizer;
 use crate::kubernetes::cluster::{AdmissionFeed, ClusterError, ClusterOptions, Update, run};
 use crate::kubernetes::departure::Departure;
@@ -37,13 +39,13 @@ pub fn follow(
     let (first, told) = oneshot::channel();
     let mut first = Some(first);
     thread::Builder::new().name("cluster".to_owned()).spawn(move || {
-        let mut former = Vec::new();
+        let (mut former, mut told) = (Vec::new(), Told::default());
         loop {
             let ended = panics::guarded(|| {
                 run(&options, &health, admission.as_ref(), &departure, &mut |update| {
                     // Freed here once no request uses them any more, and not by the thread of the last such request.
                     former.retain(|snapshot| Arc::strong_count(snapshot) > 1);
-                    former.extend(take_over(update, &authorizer, &metrics));
+                    former.extend(take_over(update, &authorizer, &metrics, &mut told));
                     if let Some(first) = first.take() {
                         let _ = first.send(Ok(()));
                         // Until now nobody was served whom this could have slowed, and a busy machine must not hold the start
@@ -77,13 +79,37 @@ pub fn follow(
     Ok(told)
 }
 
+/// What the log has told of the cluster's problems: a few of them, each once while it lasts.
+#[derive(Default)]
+struct Told(BTreeSet<String>);
+
+impl Told {
+    fn tell(&mut self, problems: &[Problem]) {
+        let lines = problems.iter().flat_map(|problem| problem.errors.iter().map(move |error| (problem, error)));
+        let now: BTreeSet<String> =
+            lines.take(LOGGED_PROBLEMS).map(|(problem, error)| format!("{}: {error}", problem.id)).collect();
+        now.difference(&self.0).for_each(|line| tracing::warn!("{line}"));
+        self.0 = now;
+    }
+}
+
 /// Decides by an update from now on, and gives back what decided before.
-fn take_over(update: Update, authorizer: &Authorizer<Snapshot>, metrics: &Metrics) -> Option<Arc<Snapshot>> {
+fn take_over(
+    update: Update,
+    authorizer: &Authorizer<Snapshot>,
+    metrics: &Metrics,
+    told: &mut Told,
+) -> Option<Arc<Snapshot>> {
     let Update { snapshot, problems, took } = update;
+    metrics.loaded(Load::Applied { problems: problems.len() });
+    let Some(snapshot) = snapshot else {
+        tracing::info!(problems = problems.len(), "the policies decide as before");
+        told.tell(&problems);
+        return None;
+    };
     let (generation, counts) = (snapshot.generation(), snapshot.counts());
     let (crls, anchors) = (snapshot.crls(), snapshot.anchors());
     let former = authorizer.publish(snapshot);
-    metrics.loaded(Load::Applied { problems: problems.len() });
     metrics.published(generation, counts);
     metrics.relies_on(crls, anchors);
     tracing::info!(
@@ -99,10 +125,6 @@ fn take_over(update: Update, authorizer: &Authorizer<Snapshot>, metrics: &Metric
     if counts.policies == 0 {
         tracing::warn!("there is no CertificatePolicy: every request is denied with NO_POLICY");
     }
-    for problem in problems.iter().take(LOGGED_PROBLEMS) {
-        for error in &problem.errors {
-            tracing::debug!("{}: {error}", problem.id);
-        }
-    }
+    told.tell(&problems);
     former
 }

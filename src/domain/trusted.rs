@@ -133,7 +133,9 @@ impl Trusted {
         let helpers = Helpers { pool: self.profile.pool(), presented };
         self.profile.verify_with(leaf, presented, now, trace, |path, trace| {
             if self.policy.mode == RevocationMode::NoCheck {
-                trace.step("revocation", Verdict::Note, || "not checked: the profile says so".to_owned());
+                trace.step("revocation", Verdict::Note, || {
+                    "not checked: the profile has no `revocation`, or its mode is NoCheck".to_owned()
+                });
                 return Ok(None);
             }
             match revocation::check_path(&self.data, &self.policy, path.certificates(), helpers, now, trace) {

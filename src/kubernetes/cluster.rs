@@ -86,15 +86,15 @@ pub enum StatusWriting {
 /// What changed with the cluster.
 #[derive(Debug)]
 pub struct Update {
-    /// What decides from now on.
-    pub snapshot: Arc<Snapshot>,
+    /// What decides from now on; `None` when decisions stay as they are.
+    pub snapshot: Option<Arc<Snapshot>>,
     /// All that is wrong with the objects.
     pub problems: Vec<Problem>,
     /// How long compiling took.
     pub took: Duration,
 }
 
-/// Follows a cluster on the calling thread and calls `publish` with every snapshot, for ever; also after `departure`, which
+/// Follows a cluster on the calling thread and calls `publish` with every snapshot and every change of problems, for ever; also after `departure`, which
 /// only ends the writing of status.
 ///
 /// The first snapshot comes when all objects have been told once. What fails after that is tried again.
@@ -144,7 +144,9 @@ pub fn run(
             tasks.spawn_local(follow_definition(api.clone(), kind, list_anew.clone()));
         }
         let views = admission.map(|feed| feed.views.clone());
-        Cluster { api, store, notify, tasks, views, definitions, followers: BTreeMap::new() }.run(publish).await
+        Cluster { api, store, notify, tasks, views, definitions, followers: BTreeMap::new(), problems: Vec::new() }
+            .run(publish)
+            .await
     })
 }
 
@@ -157,6 +159,8 @@ struct Cluster {
     /// The kinds whose definitions have changed.
     definitions: mpsc::UnboundedReceiver<Kind>,
     followers: BTreeMap<Target, AbortHandle>,
+    /// What was wrong when it was last told.
+    problems: Vec<Problem>,
 }
 
 impl Cluster {
@@ -191,7 +195,7 @@ impl Cluster {
         }
     }
 
-    fn publish(&self, publish: &mut dyn FnMut(Update)) -> bool {
+    fn publish(&mut self, publish: &mut dyn FnMut(Update)) -> bool {
         let mut store = self.store.borrow_mut();
         let began = Instant::now();
         store.note_published();
@@ -203,11 +207,14 @@ impl Cluster {
         if let Some(views) = &self.views {
             views.send_replace(Some(Arc::new(store.index.view())));
         }
-        let Some(snapshot) = snapshot else { return false };
         let problems = store.index.problems();
         drop(store);
-        publish(Update { snapshot, problems, took: began.elapsed() });
-        true
+        let is_new = snapshot.is_some();
+        if is_new || problems != self.problems {
+            self.problems.clone_from(&problems);
+            publish(Update { snapshot, problems, took: began.elapsed() });
+        }
+        is_new
     }
 
     /// Begins to follow what trust profiles have come to name, and ends what none names any more.

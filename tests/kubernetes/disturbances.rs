@@ -135,6 +135,11 @@ fn permissions_may_be_as_small_as_the_roles_say_and_may_be_taken_away() {
         cluster.apply(&policy(&namespace, "b", "secret.example", "q", &allow("acme", "v")));
         asker.until(&Answer::Denied(503, "TRUST_UNAVAILABLE".to_owned()), "secret.example", &client, PATIENCE).await;
         assert_eq!(asker.ask(&host, "/", Some(&client)).await, Answer::allowed("u"));
+        // It says that it is forbidden, which is not the same as missing.
+        until("the log says what is forbidden", PATIENCE, async || {
+            follower.log().contains("may not be read: the API server forbids it").then_some(())
+        })
+        .await;
 
         // Permission given, it is read without a restart.
         let secrets = "{apiGroups: [\"\"], resources: [secrets], resourceNames: [secret], verbs: [get, list, watch]}";

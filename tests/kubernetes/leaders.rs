@@ -157,7 +157,8 @@ fn a_status_that_somebody_overtook_is_not_written() {
         let writes = async |result: &str| {
             follower.metric(&format!("certgate_kubernetes_status_writes_total{{result=\"{result}\"}}")).await
         };
-        assert_eq!(writes("superseded").await, Some(2.0));
+        // More than once each where certgate tries again before its watch has told it of the change.
+        assert!(writes("superseded").await >= Some(2.0));
         // The profile's is the third.
         until("each status is written once", PATIENCE, async || (writes("written").await == Some(3.0)).then_some(()))
             .await;

@@ -135,3 +135,18 @@ fn delta_lists() {
     ];
     run(World::rooted, rows);
 }
+
+/// The list that has the entry is named: whoever looks it up has to find it there.
+#[test]
+fn the_list_that_revokes_is_named() {
+    let told = |base: CrlDraft, delta: CrlDraft| {
+        let mut world = World::rooted();
+        world.by_ca(base);
+        world.by_ca(delta);
+        world.answer().unwrap_err().1
+    };
+    let by_delta = told(CrlDraft::new(CA), delta(11, 10).lists(LEAF_SERIAL, None));
+    assert!(by_delta.contains("delta CRL of [CN=CA] number 11"), "{by_delta}");
+    let by_base = told(listing(None), delta(11, 10));
+    assert!(by_base.contains("CRL of [CN=CA] number 10") && !by_base.contains("delta"), "{by_base}");
+}

@@ -127,6 +127,13 @@ impl Index {
         }
     }
 
+    /// Notes whether a ConfigMap, Secret or ClusterTrustBundle may be read, and says whether that is news.
+    pub fn set_forbidden(&mut self, kind: Kind, namespace: &str, name: &str, forbidden: bool) -> bool {
+        let is_news = self.sources.set_forbidden(kind, namespace, name, forbidden);
+        self.stale.trust |= is_news;
+        is_news
+    }
+
     /// Stores the content of a file of certificates that a trust profile names, or why it cannot be read.
     pub fn set_certificate_file(&mut self, path: &str, content: Result<Bytes, String>) {
         self.stale.trust |= self.sources.set_certificate_file(path, content);

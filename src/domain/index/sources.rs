@@ -161,6 +161,8 @@ pub struct Sources {
     config_maps: Objects<Data>,
     secrets: Objects<Data>,
     bundles: Objects<Bundle>,
+    /// Objects that certgate is not permitted to read: kind, namespace, name.
+    forbidden: BTreeSet<(Kind, String, String)>,
     certificate_files: BTreeMap<String, Result<Bytes, String>>,
     crl_files: BTreeMap<String, Result<CrlFile, String>>,
     certificates: BTreeMap<SourceKey, SourceState<Certificate>>,
@@ -181,6 +183,21 @@ impl Sources {
         let changed = self.bundles.get(&id) != Some(&bundle);
         self.bundles.insert(id, bundle);
         changed
+    }
+
+    /// Notes whether an object may be read, and says whether that is news.
+    pub fn set_forbidden(&mut self, kind: Kind, namespace: &str, name: &str, forbidden: bool) -> bool {
+        let object = (kind, namespace.to_owned(), name.to_owned());
+        if forbidden { self.forbidden.insert(object) } else { self.forbidden.remove(&object) }
+    }
+
+    /// Why nothing is known of an object.
+    fn unknown(&self, kind: Kind, namespace: &str, name: &str) -> String {
+        let place = if namespace.is_empty() { name.to_owned() } else { format!("{namespace}/{name}") };
+        if self.forbidden.contains(&(kind, namespace.to_owned(), name.to_owned())) {
+            return format!("{kind} {place} may not be read: the API server forbids it");
+        }
+        format!("{kind} {place} does not exist")
     }
 
     /// Stores the content of a file of certificates and says whether that changed anything.
@@ -268,7 +285,7 @@ impl Sources {
             SourceKey::Key(kind, namespace, name, data_key) => {
                 let objects = if *kind == Kind::Secret { &self.secrets } else { &self.config_maps };
                 match objects.find(namespace, name) {
-                    Found::None => Err(format!("{kind} {namespace}/{name} does not exist")),
+                    Found::None => Err(self.unknown(*kind, namespace, name)),
                     Found::Twins => Err(format!("there is more than one {kind} {namespace}/{name}")),
                     Found::One(data) => {
                         let content = data.get(data_key).cloned();
@@ -278,7 +295,7 @@ impl Sources {
             }
             SourceKey::Bundle(BundleName::Signer(signer, labels)) => self.bundles_of(signer, labels),
             SourceKey::Bundle(BundleName::Name(name)) => match self.bundles.find("", name) {
-                Found::None => Err(format!("ClusterTrustBundle {name} does not exist")),
+                Found::None => Err(self.unknown(Kind::ClusterTrustBundle, "", name)),
                 Found::Twins => Err(format!("there is more than one ClusterTrustBundle {name}")),
                 Found::One(bundle) => Ok(bundle.content.clone()),
             },

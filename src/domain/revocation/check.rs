@@ -148,6 +148,10 @@ pub(super) enum Silence {
 /// A CRL that may speak about the certificate, and what it says.
 struct Speaker<'a> {
     crl: &'a Crl,
+    /// The delta CRL that brings it up to date.
+    delta: Option<&'a Crl>,
+    /// Which of the two has the entry.
+    listed_by: &'a Crl,
     reasons: Covered,
     authority: Authority,
     /// When it learnt what it says.
@@ -273,7 +277,8 @@ impl<'a> Check<'a> {
             }
             (Ok(until), None) => {
                 trace.step("revocation", Verdict::Pass, || {
-                    let names: Vec<String> = order.iter().map(|speaker| speaker.crl.to_string()).collect();
+                    let heard = order.iter().flat_map(|speaker| [Some(speaker.crl), speaker.delta]);
+                    let names: Vec<String> = heard.flatten().map(ToString::to_string).collect();
                     format!("[{}] is not listed in {}", certificate.subject(), names.join(", "))
                 });
                 Ok(until)
@@ -327,6 +332,8 @@ impl<'a> Check<'a> {
         held.is_by(key, &self.policy.signatures);
         let mut speaker = Speaker {
             crl,
+            delta: None,
+            listed_by: crl,
             reasons,
             authority,
             time: crl.this_update(),
@@ -362,6 +369,7 @@ impl<'a> Check<'a> {
             let until = self.current_until(delta, certificate);
             if entry.is_some() && !is_removal {
                 speaker.entry = entry;
+                (speaker.delta, speaker.listed_by) = (Some(delta), delta);
                 speaker.time = delta.this_update();
                 return;
             }
@@ -371,6 +379,7 @@ impl<'a> Check<'a> {
             if is_removal {
                 speaker.entry = speaker.entry.filter(|entry| !is_hold(entry));
             }
+            speaker.delta = Some(delta);
             speaker.time = delta.this_update();
             speaker.until = speaker.until.map(|own| own.min(until));
             return;
@@ -387,7 +396,7 @@ impl<'a> Check<'a> {
         for speaker in speakers {
             let listing = speaker.reasons.listing.without(covered);
             if let Some(entry) = speaker.entry.filter(|entry| listing.concern(entry.reason)) {
-                return Err(Doubtful::Revoked(entry, speaker.crl.to_string()));
+                return Err(Doubtful::Revoked(entry, speaker.listed_by.to_string()));
             }
             match speaker.until {
                 Some(end) if !speaker.reasons.absence.without(covered).is_empty() => {

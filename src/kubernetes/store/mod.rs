@@ -184,6 +184,14 @@ impl Store {
         (self.dirty || !self.published) && self.sets.values().all(settled)
     }
 
+    /// Notes whether a source may be read, so that its profile can say which it is: forbidden, or not there.
+    fn permitted(&mut self, target: &Target, permitted: bool) {
+        if let (Kind::ConfigMap | Kind::Secret | Kind::ClusterTrustBundle, Some(name)) = (target.kind, &target.name) {
+            let namespace = target.namespace.as_deref().unwrap_or_default();
+            self.dirty |= self.index.set_forbidden(target.kind, namespace, name, !permitted);
+        }
+    }
+
     /// Notes that everything known has been published.
     pub fn note_published(&mut self) {
         self.dirty = false;
@@ -348,6 +356,7 @@ impl Listener for Ear {
 
     fn listed(&mut self) {
         let mut store = self.store.borrow_mut();
+        store.permitted(&self.target, true);
         let Some(set) = store.sets.get_mut(&self.target) else { return };
         set.progress = Progress::Current;
         if set.failure.take().is_some() {
@@ -392,6 +401,10 @@ impl Listener for Ear {
             set.progress = Progress::Denied;
             notify.notify_one();
         }
+        if error.is_definite() && set.progress == Progress::Denied {
+            store.permitted(&self.target, error.is_not_found());
+        }
+        let Some(set) = store.sets.get_mut(&self.target) else { return };
         let class = error.class();
         let logged = set.failure.is_some_and(|(former, at)| former == class && at.elapsed() < LOG_AGAIN);
         if logged {
