@@ -123,6 +123,8 @@ fn a_bucket_ends_where_the_next_begins() {
 fn a_serial_number_stands_once() {
     let twice = [(0, vec![1]), (0, vec![5, 6]), (0, vec![1])];
     assert_eq!(table(&twice).unwrap_err().0, vec![1]);
+    let long: Vec<u8> = (1..=20).collect();
+    assert_eq!(table(&[(0, long.clone()), (0, long.clone())]).unwrap_err().0, long);
     // The same number of two issuers is two certificates.
     assert!(table(&[(0, vec![1]), (1, vec![1])]).is_ok());
 }
