@@ -94,8 +94,8 @@ pub struct Update {
     pub took: Duration,
 }
 
-/// Follows a cluster on the calling thread and calls `publish` with every snapshot and every change of problems, for ever; also after `departure`, which
-/// only ends the writing of status.
+/// Follows a cluster on the calling thread and calls `publish` with every snapshot and every change of problems, for ever;
+/// also after `departure`, which only ends the writing of status.
 ///
 /// The first snapshot comes when all objects have been told once. What fails after that is tried again.
 pub fn run(

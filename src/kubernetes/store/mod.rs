@@ -159,6 +159,7 @@ impl Store {
     /// Forgets a set that nobody refers to any more.
     pub fn remove(&mut self, target: &Target) {
         let Some(set) = self.sets.remove(target) else { return };
+        self.permitted(target, true);
         for key in set.objects.into_keys() {
             if !self.knows(target.kind, &key) {
                 self.index.delete(&id(target.kind, &key));
@@ -418,5 +419,49 @@ impl Listener for Ear {
             ""
         };
         tracing::warn!(watch = %self.target, retry_ms, "cannot watch: {error}{hint}");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+
+    use serde_json::json;
+
+    use super::*;
+    use crate::domain::spec::{ObjectMeta, Origin};
+
+    /// A source that is forbidden is told from one that is missing, for as long as something names it.
+    #[test]
+    fn what_is_forbidden_is_told_and_forgotten() {
+        let store = Store::new(Scope::Cluster, Rc::default(), Arc::new(Health::new()));
+        let store = Rc::new(RefCell::new(store));
+        let target = Target {
+            kind: Kind::Secret,
+            namespace: Some("ns".to_owned()),
+            name: Some("roots".to_owned()),
+            signer: None,
+        };
+        let origin = Origin { file: "".into(), document: 0 };
+        let meta = ObjectMeta { namespace: "ns".into(), name: "t".into(), origin, ..ObjectMeta::default() };
+        let spec = serde_json::from_value(json!({"trustAnchors": [{"secret": {"name": "roots"}}]})).unwrap();
+        store.borrow_mut().index.apply(Object::TrustProfile { meta, spec });
+        let told = || {
+            let mut store = store.borrow_mut();
+            store.index.publish();
+            let problems = store.index.problems();
+            problems.iter().flat_map(|problem| &problem.errors).map(ToString::to_string).collect::<Vec<_>>().join("; ")
+        };
+        let mut ear = Ear { store: store.clone(), target: target.clone() };
+        let refused =
+            |code| ApiError::Refused { code, reason: String::new(), message: String::new(), retry_after: None };
+        store.borrow_mut().add(&target);
+        ear.failed(&refused(403), Duration::ZERO);
+        assert!(told().contains("Secret ns/roots may not be read"), "{}", told());
+        ear.failed(&refused(404), Duration::ZERO);
+        assert!(told().contains("Secret ns/roots does not exist"), "{}", told());
+        ear.failed(&refused(403), Duration::ZERO);
+        store.borrow_mut().remove(&target);
+        assert!(told().contains("Secret ns/roots does not exist"), "{}", told());
     }
 }
