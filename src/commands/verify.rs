@@ -2,37 +2,41 @@
 //!
 //! Owned here: the flags, reading files, and printing. What is checked is [`crate::domain::verify`]'s.
 
-use std::fmt::Write as _;
 use std::fs;
 use std::io::{self, BufRead, Write};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-use bytes::Bytes;
 use clap::{Args, ValueEnum};
 use serde::Serialize;
 use serde_json::json;
 
+use super::Output;
+use super::input::{self, CertificateArgs, InputError, parse_time};
 use crate::cli::Exit;
 use crate::domain::certificate::Certificate;
 use crate::domain::duration::GoDuration;
-use crate::domain::encoding::bundle;
+use crate::domain::fingerprint::Sha256;
 use crate::domain::oid::Oid;
 use crate::domain::path::signature::Sha1;
 use crate::domain::path::{
     ANY_POLICY, DEFAULT_MAX_PATH_LENGTH, KeyPurpose, LeafRule, PathParameters, PolicyParameters, Pool,
     SignatureAlgorithm, SignatureAlgorithms, SignaturePolicy, UsageRule,
 };
+use crate::domain::reason::Reason;
 use crate::domain::revocation::ocsp::OcspResponse;
 use crate::domain::revocation::{
-    Freshness, MaxAge, OnUnknown, RevocationData, RevocationMode, RevocationPolicy, RevocationScope,
+    Crl, Freshness, MaxAge, OnUnknown, RevocationData, RevocationMode, RevocationPolicy, RevocationScope,
 };
 use crate::domain::time::UnixTime;
-use crate::domain::trace::{Recorder, Verdict};
+use crate::domain::trace::Recorder;
 use crate::domain::verify::batch::{self, Answer};
 use crate::domain::verify::{Invalid, Question, Valid};
+use crate::explain::{ExplainedReason, ExplainedStep, StepResult, explained_step};
 use crate::file;
+use crate::inspect::hexadecimal;
+use crate::terminal::{self, Page, Paint, Terminal};
 
 /// The longest case that is read: room for a CRL of the greatest length in base64.
 const MAX_LINE: usize = 512 * 1024 * 1024;
@@ -43,11 +47,11 @@ pub struct VerifyArgs {
     /// Read one JSON case a line from standard input and answer one line each, in order; no other flag counts.
     #[arg(long)]
     batch: bool,
-    /// Trust anchors, PEM or DER; may be repeated.
+    /// Trust anchors, in any form of certificates; may be repeated.
     #[arg(long, value_name = "FILE", required_unless_present = "batch")]
     trust_anchor: Vec<PathBuf>,
-    /// CA certificates that help to build the path, PEM or DER; may be repeated.
-    #[arg(long, value_name = "FILE")]
+    /// Certificates that help to build the path, such as those that the client sends along; may be repeated.
+    #[arg(long, visible_alias = "chain", value_name = "FILE")]
     intermediate: Vec<PathBuf>,
     /// CRLs, PEM or DER; may be repeated. With one, every certificate below the anchor must be covered.
     #[arg(long, value_name = "FILE")]
@@ -101,9 +105,8 @@ pub struct VerifyArgs {
     /// The form of the answer.
     #[arg(long, short, value_name = "FORM", default_value = "text")]
     output: Output,
-    /// The certificate, PEM or DER; further certificates in the file count as its chain.
-    #[arg(value_name = "CERTIFICATE", required_unless_present = "batch")]
-    certificate: Option<PathBuf>,
+    #[command(flatten)]
+    certificate: CertificateArgs,
 }
 
 /// What a certificate is to be used for.
@@ -162,19 +165,6 @@ fn parse_algorithm(text: &str) -> Result<SignatureAlgorithm, String> {
     found.ok_or_else(|| format!("want one of {}", SignatureAlgorithm::ALL.map(SignatureAlgorithm::name).join(", ")))
 }
 
-/// The form of the answer.
-#[derive(Copy, Clone, Debug, PartialEq, Eq, ValueEnum)]
-enum Output {
-    /// For people.
-    Text,
-    /// A stable form for programs.
-    Json,
-}
-
-fn parse_time(text: &str) -> Result<UnixTime, String> {
-    UnixTime::parse_rfc3339(text).ok_or_else(|| "want a time in UTC such as 2026-01-31T12:00:00Z".to_owned())
-}
-
 /// Runs the command.
 pub fn run(args: &VerifyArgs, input: impl BufRead, output: impl Write, errors: impl Write) -> Exit {
     let done = if args.batch { run_batch(input, output) } else { run_one(args, output, errors) };
@@ -223,33 +213,96 @@ fn now() -> UnixTime {
 
 fn run_one(args: &VerifyArgs, mut output: impl Write, mut errors: impl Write) -> io::Result<Exit> {
     let now = args.at.unwrap_or_else(now);
-    let question = match question(args) {
-        Ok(question) => question,
+    let presented = match presented(args) {
+        Ok(presented) => presented,
         Err(problem) => {
             writeln!(errors, "certgate: {problem}")?;
             return Ok(Exit::Usage);
         }
     };
-    let mut steps = Recorder::default();
-    let outcome = question.answer(now, &mut steps);
-    match args.output {
-        Output::Text => output.write_all(text(&question, &outcome, &steps, now).as_bytes())?,
-        Output::Json => writeln!(output, "{:#}", to_json(&question, &outcome, &steps, now))?,
-    }
-    Ok(if outcome.is_ok() { Exit::Success } else { Exit::Failure })
+    // Whatever else is wrong is wrong usage, also where the certificate is broken.
+    let others = match others(args) {
+        Ok(others) => others,
+        Err(problem) => {
+            writeln!(errors, "certgate: {problem}")?;
+            return Ok(Exit::Usage);
+        }
+    };
+    let answer = match presented {
+        Presented::Malformed { sha256, problem } => Answered::malformed(sha256, &problem, now),
+        Presented::Certificates(certificates) => {
+            let mut certificates = certificates.into_iter();
+            let Some(leaf) = certificates.next() else { return Ok(Exit::Usage) };
+            let question = question(args, leaf, certificates.collect(), others);
+            let mut steps = Recorder::default();
+            let outcome = question.answer(now, &mut steps);
+            Answered::of(&question, &outcome, &steps, now)
+        }
+    };
+    let page = match args.output {
+        Output::Json => terminal::json(&answer.to_json()),
+        Output::Text => {
+            let terminal = Terminal::of_stdout();
+            terminal.painted(answer.to_text(terminal), PAINTED)
+        }
+    };
+    output.write_all(page.as_bytes())?;
+    Ok(if answer.reason.is_none() { Exit::Success } else { Exit::Failure })
 }
 
-fn question(args: &VerifyArgs) -> Result<Question, String> {
-    let Some(file) = &args.certificate else { return Err("a certificate is needed".to_owned()) };
-    let mut presented = certificates(file)?.into_iter();
-    let leaf = presented.next().ok_or_else(|| format!("{}: no certificate", file.display()))?;
-    let mut untrusted: Vec<Arc<Certificate>> = presented.collect();
+/// What is painted.
+const PAINTED: &[(&str, Paint)] = &[
+    ("VALID", Paint::Good),
+    ("INVALID", Paint::Bad),
+    ("  FAIL", Paint::Bad),
+    ("  pass", Paint::Good),
+    ("warning:", Paint::Doubtful),
+];
+
+/// The certificate in question.
+enum Presented {
+    /// It and its chain.
+    Certificates(Vec<Arc<Certificate>>),
+    /// It is none.
+    Malformed { sha256: Option<Sha256>, problem: String },
+}
+
+fn presented(args: &VerifyArgs) -> Result<Presented, String> {
+    let path = args.certificate.path().ok_or("a certificate is needed: certgate verify --trust-anchor FILE CERT")?;
+    let found = match input::certificates(path) {
+        Ok(found) => found,
+        Err(InputError::WrongFile(problem)) => return Err(problem),
+        Err(InputError::Malformed { problem, .. }) => return Ok(Presented::Malformed { sha256: None, problem }),
+    };
+    let mut certificates = Vec::with_capacity(found.certificates.len());
+    for (at, der) in found.certificates.iter().enumerate() {
+        match Certificate::from_der(der.clone()) {
+            Ok(certificate) => certificates.push(Arc::new(certificate)),
+            Err(error) => {
+                let problem = format!("certificate {}: {error}", at + 1);
+                return Ok(Presented::Malformed { sha256: (at == 0).then(|| Sha256::of(der)), problem });
+            }
+        }
+    }
+    Ok(Presented::Certificates(certificates))
+}
+
+/// What the files beside the certificate hold.
+struct Others {
+    untrusted: Vec<Arc<Certificate>>,
+    anchors: Vec<Arc<Certificate>>,
+    crls: Vec<Arc<Crl>>,
+    responses: Vec<Arc<OcspResponse>>,
+}
+
+fn others(args: &VerifyArgs) -> Result<Others, String> {
+    let mut untrusted = Vec::new();
     for file in args.intermediate.iter().chain(&args.issuer) {
-        untrusted.extend(certificates(file)?);
+        untrusted.extend(input::parsed(file)?);
     }
     let mut anchors = Vec::new();
     for file in &args.trust_anchor {
-        anchors.extend(certificates(file)?);
+        anchors.extend(input::parsed(file)?);
     }
     let mut crls = Vec::new();
     for file in &args.crl {
@@ -263,6 +316,12 @@ fn question(args: &VerifyArgs) -> Result<Question, String> {
         let response = OcspResponse::from_der(der).map_err(|error| format!("{}: {error}", file.display()))?;
         responses.push(Arc::new(response));
     }
+    Ok(Others { untrusted, anchors, crls, responses })
+}
+
+fn question(args: &VerifyArgs, leaf: Arc<Certificate>, chain: Vec<Arc<Certificate>>, others: Others) -> Question {
+    let Others { untrusted, anchors, crls, responses } = others;
+    let untrusted = chain.into_iter().chain(untrusted).collect();
     let signatures = SignaturePolicy {
         minimum_rsa_bits: args.minimum_rsa_bits,
         sha1: match args.sha1 {
@@ -291,7 +350,7 @@ fn question(args: &VerifyArgs) -> Result<Question, String> {
         When::Auto | When::Required => RevocationMode::Offline,
     };
     let max_age = args.max_age.map(|age| MaxAge::Seconds(i64::try_from(age.0.as_secs()).unwrap_or(i64::MAX)));
-    Ok(Question {
+    Question {
         leaf,
         pool: Pool::new(anchors, []),
         untrusted,
@@ -312,7 +371,7 @@ fn question(args: &VerifyArgs) -> Result<Question, String> {
             policies: policies(args),
             ..PathParameters::default()
         },
-    })
+    }
 }
 
 /// anyPolicy in the set makes it the set of all (RFC 5280 section 6.1.1 (c)), which is the empty one here.
@@ -330,131 +389,113 @@ fn policies(args: &VerifyArgs) -> PolicyParameters {
     }
 }
 
-/// The blocks of a PEM file, or the one thing that a DER file holds.
-fn certificates(file: &Path) -> Result<Vec<Arc<Certificate>>, String> {
-    let content = fs::read(file).map_err(|error| format!("{}: {error}", file.display()))?;
-    // 0x30 is the SEQUENCE that every DER certificate begins with, and `0` in ASCII: no PEM file does.
-    let list = if content.first() == Some(&0x30) {
-        vec![Bytes::from(content)]
-    } else {
-        bundle::certificates(&content).map_err(|error| format!("{}: {error}", file.display()))?
-    };
-    list.into_iter()
-        .enumerate()
-        .map(|(index, der)| {
-            let parsed = Certificate::from_der(der).map(Arc::new);
-            parsed.map_err(|error| format!("{}: certificate {}: {error}", file.display(), index + 1))
-        })
-        .collect()
+/// An answer, as far as it is told.
+struct Answered {
+    at: UnixTime,
+    /// Why it is not valid.
+    reason: Option<ExplainedReason>,
+    certificate: serde_json::Value,
+    valid_until: Option<UnixTime>,
+    certificate_policies: Vec<String>,
+    warnings: Vec<String>,
+    path: Vec<serde_json::Value>,
+    steps: Vec<ExplainedStep>,
 }
 
-fn path_of(outcome: &Result<Valid, Invalid>) -> &[Arc<Certificate>] {
-    match outcome {
-        Ok(valid) => valid.path.certificates(),
-        Err(invalid) => &invalid.path,
-    }
-}
-
-fn text(question: &Question, outcome: &Result<Valid, Invalid>, steps: &Recorder, now: UnixTime) -> String {
-    let mut page = String::new();
-    // Writing to a String does not fail.
-    let _ = write_text(&mut page, question, outcome, steps, now);
-    page
-}
-
-fn write_text(
-    page: &mut String,
-    question: &Question,
-    outcome: &Result<Valid, Invalid>,
-    steps: &Recorder,
-    now: UnixTime,
-) -> std::fmt::Result {
-    let path = path_of(outcome);
-    let certificate = &question.leaf;
-    writeln!(page, "certificate  {}", certificate.subject())?;
-    writeln!(page, "             serial number {}", hexadecimal(certificate.serial_number()))?;
-    writeln!(page, "             SHA-256 {}", certificate.sha256())?;
-    writeln!(page, "checked at   {now}")?;
-    for (index, certificate) in path.iter().enumerate().skip(1) {
-        let label = if index == 1 { "issued by    " } else { "             " };
-        writeln!(page, "{label}{}", certificate.subject())?;
-    }
-    writeln!(page, "\nsteps")?;
-    for step in steps.steps() {
-        let mark = match step.verdict {
-            Verdict::Pass => "pass",
-            Verdict::Fail => "FAIL",
-            Verdict::Skip => "skip",
-            Verdict::Note => "note",
+impl Answered {
+    fn of(question: &Question, outcome: &Result<Valid, Invalid>, steps: &Recorder, now: UnixTime) -> Self {
+        let path = match outcome {
+            Ok(valid) => valid.path.certificates(),
+            Err(invalid) => &invalid.path,
         };
-        writeln!(page, "  {mark}  {:<11} {}", step.stage, step.detail)?;
-    }
-    writeln!(page)?;
-    match outcome {
-        Ok(valid) => {
-            for warning in &valid.warnings {
-                writeln!(page, "warning: {warning}")?;
-            }
-            let policies = valid.path.policies();
-            if !policies.is_empty() {
-                writeln!(page, "valid for certificate policies {}", policies.names().join(", "))?;
-            }
-            writeln!(page, "VALID until {}", valid.valid_until)
-        }
-        Err(invalid) => {
-            writeln!(page, "INVALID {}: {}", invalid.reason, invalid.detail)?;
-            writeln!(page, "{} {}", invalid.reason.row().meaning, invalid.reason.row().action)
+        let valid = outcome.as_ref().ok();
+        Self {
+            at: now,
+            reason: outcome.as_ref().err().map(|invalid| ExplainedReason::new(invalid.reason, &invalid.detail)),
+            certificate: described(&question.leaf),
+            valid_until: valid.map(|valid| valid.valid_until),
+            certificate_policies: valid.map(|valid| valid.path.policies().names()).unwrap_or_default(),
+            warnings: valid.map(|valid| valid.warnings.clone()).unwrap_or_default(),
+            path: path.iter().map(described).collect(),
+            steps: steps.steps().iter().map(explained_step).collect(),
         }
     }
-}
 
-fn to_json(
-    question: &Question,
-    outcome: &Result<Valid, Invalid>,
-    steps: &Recorder,
-    now: UnixTime,
-) -> serde_json::Value {
-    let certificate = |certificate: &Arc<Certificate>| {
+    fn malformed(sha256: Option<Sha256>, problem: &str, now: UnixTime) -> Self {
+        Self {
+            at: now,
+            reason: Some(ExplainedReason::new(Reason::CertMalformed, problem)),
+            certificate: json!({"sha256": sha256.map(|sha256| sha256.to_string())}),
+            valid_until: None,
+            certificate_policies: Vec::new(),
+            warnings: Vec::new(),
+            path: Vec::new(),
+            steps: Vec::new(),
+        }
+    }
+
+    fn to_json(&self) -> serde_json::Value {
         json!({
-            "subject": certificate.subject().to_string(),
-            "issuer": certificate.issuer().to_string(),
-            "serialNumber": hexadecimal(certificate.serial_number()),
-            "sha256": certificate.sha256().to_string(),
-            "notBefore": certificate.not_before().to_string(),
-            "notAfter": certificate.not_after().to_string(),
+            "at": self.at.to_string(),
+            "valid": self.reason.is_none(),
+            "reason": self.reason,
+            "certificate": self.certificate,
+            "validUntil": self.valid_until.map(|until| until.to_string()),
+            "certificatePolicies": self.certificate_policies,
+            "warnings": self.warnings,
+            "path": self.path,
+            "steps": self.steps,
         })
-    };
-    let steps: Vec<_> = steps
-        .steps()
-        .iter()
-        .map(|step| {
-            let verdict = format!("{:?}", step.verdict);
-            json!({"stage": step.stage, "verdict": verdict, "detail": step.detail})
-        })
-        .collect();
-    let path: Vec<_> = path_of(outcome).iter().map(certificate).collect();
-    let (reason, detail) = match outcome {
-        Ok(_) => (batch::OK, String::new()),
-        Err(invalid) => (invalid.reason.code(), invalid.detail.clone()),
-    };
-    let valid = outcome.as_ref().ok();
-    json!({
-        "ok": outcome.is_ok(),
-        "reason": reason,
-        "detail": detail,
-        "certificate": certificate(&question.leaf),
-        "checkedAt": now.to_string(),
-        "validUntil": valid.map(|valid| valid.valid_until.to_string()),
-        "certificatePolicies": valid.map(|valid| valid.path.policies().names()).unwrap_or_default(),
-        "warnings": valid.map(|valid| valid.warnings.clone()).unwrap_or_default(),
-        "path": path,
-        "steps": steps,
-    })
+    }
+
+    fn to_text(&self, terminal: Terminal) -> String {
+        let mut page = Page::new(terminal, 9);
+        let text = |value: &serde_json::Value, key: &str| value[key].as_str().unwrap_or("(none)").to_owned();
+        page.heading("Certificate");
+        for (name, key) in [("subject", "subject"), ("serial", "serialNumber"), ("sha256", "sha256")] {
+            page.row(name, &text(&self.certificate, key));
+        }
+        for (at, certificate) in self.path.iter().enumerate().skip(1) {
+            page.row(if at == 1 { "issued by" } else { "" }, &text(certificate, "subject"));
+        }
+        page.row("time", &self.at.to_string());
+        if !self.steps.is_empty() {
+            page.heading("Steps");
+        }
+        for step in &self.steps {
+            let mark = match step.result {
+                StepResult::Pass => "pass",
+                StepResult::Fail => "FAIL",
+                StepResult::Skip => "skip",
+                StepResult::Note => "note",
+            };
+            page.wrapped(&format!("  {mark}  {:<11} ", step.stage), &step.detail);
+        }
+        page.gap();
+        for warning in &self.warnings {
+            page.wrapped("", &format!("warning: {warning}"));
+        }
+        if !self.certificate_policies.is_empty() {
+            page.wrapped("", &format!("valid for certificate policies {}", self.certificate_policies.join(", ")));
+        }
+        match (&self.reason, self.valid_until) {
+            (Some(reason), _) => {
+                page.wrapped("", &format!("INVALID {}: {}", reason.code, reason.detail));
+                page.wrapped("", &format!("{} {}", reason.meaning, reason.action));
+            }
+            (None, until) => page.wrapped("", &format!("VALID until {}", until.unwrap_or(self.at))),
+        }
+        page.finish()
+    }
 }
 
-fn hexadecimal(octets: &[u8]) -> String {
-    if octets.is_empty() {
-        return "00".to_owned();
-    }
-    octets.iter().map(|octet| format!("{octet:02x}")).collect()
+fn described(certificate: &Arc<Certificate>) -> serde_json::Value {
+    json!({
+        "subject": certificate.subject().to_string(),
+        "issuer": certificate.issuer().to_string(),
+        "serialNumber": hexadecimal(certificate.serial_number()),
+        "sha256": certificate.sha256().to_string(),
+        "notBefore": certificate.not_before().to_string(),
+        "notAfter": certificate.not_after().to_string(),
+    })
 }

@@ -26,8 +26,8 @@ use super::spec::{FieldError, Kind, Object, ObjectId};
 use policies::Policies;
 use profiles::Profiles;
 pub use report::{PolicyReport, ProfileReport};
+pub use sources::{AbsentSources, CrlFile, WantedFiles};
 use sources::{Bundle, Namespaces, Sources};
-pub use sources::{CrlFile, WantedFiles};
 use view::Known;
 pub use view::{KnownPolicy, Reference, View};
 
@@ -134,6 +134,11 @@ impl Index {
         is_news
     }
 
+    /// Sets what sources come to that are not there; before anything is published.
+    pub fn set_absent_sources(&mut self, absent: AbsentSources) {
+        self.sources.set_absent(absent);
+    }
+
     /// Stores the content of a file of certificates that a trust profile names, or why it cannot be read.
     pub fn set_certificate_file(&mut self, path: &str, content: Result<Bytes, String>) {
         self.stale.trust |= self.sources.set_certificate_file(path, content);
@@ -223,6 +228,8 @@ pub enum Severity {
     Error,
     /// The object works, but hardly as its author meant it.
     Warning,
+    /// It does not work because of what is wrong with another object, which has errors of its own.
+    Note,
 }
 
 /// Problems by object, as they are collected.

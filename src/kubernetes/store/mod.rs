@@ -237,7 +237,7 @@ impl Store {
             }
         }
         if let Object::TrustProfile { meta, spec } = &object {
-            let sources = sources(&self.scope, &meta.namespace, spec);
+            let sources = sources_of(&self.scope, &meta.namespace, spec);
             if self.references.insert(key, sources.clone()) != Some(sources) {
                 self.references_changed = true;
             }
@@ -289,8 +289,8 @@ fn content(uid: &str, generation: i64, spec: u64, object: &Object) -> u64 {
     hasher.finish()
 }
 
-/// What has to be watched for a trust profile.
-fn sources(scope: &Scope, namespace: &str, spec: &TrustProfileSpec) -> BTreeSet<Target> {
+/// What has to be read for a trust profile.
+pub(super) fn sources_of(scope: &Scope, namespace: &str, spec: &TrustProfileSpec) -> BTreeSet<Target> {
     let lists = [&spec.trust_anchors, &spec.intermediates, &spec.trusted_peers];
     let named = |kind: Kind, name: &str| Target {
         kind,
