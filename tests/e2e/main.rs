@@ -13,6 +13,7 @@ mod answers;
 mod facts;
 mod failures;
 mod forwarded;
+mod harness;
 mod mapping;
 mod program;
 mod reload;
