@@ -3,7 +3,8 @@
 CARGO ?= cargo
 export CARGO_TERM_COLOR ?= auto
 
-.PHONY: help build demo test test-debug test-kubernetes test-mesh figures figures-directory figures-crl figures-kubernetes kube-parts mesh-parts chart crds mutants lint fmt deny clean
+.PHONY: help build demo test test-debug test-kubernetes test-mesh figures figures-directory \
+	figures-crl figures-kubernetes kube-parts mesh-parts chart crds mutants lint fmt deny clean
 
 help: ## List the recipes.
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 24
@@ -19,9 +20,10 @@ demo: ## Show the main job with a real Envoy; KEEP=1 leaves it up.
 	@$(CARGO) run --quiet --locked --example demo
 
 # What was skipped is said last, where it is seen. With CI=true nothing is: what is missing is built, or fails.
-test: test-debug test-kubernetes test-mesh ## Run every test, with the real Envoy, a real Kubernetes and real control planes.
+test: test-debug test-kubernetes test-mesh ## Run every test: the real Envoy, Kubernetes and control planes.
 	@for part in kube-parts 'chart-parts crds' 'chart-parts promtool' mesh-parts; do \
-		scripts/$$part --check >/dev/null 2>&1 || echo "SKIPPED: the tests that need scripts/$$part (make mesh-parts builds everything)"; \
+		scripts/$$part --check >/dev/null 2>&1 || \
+			echo "SKIPPED: tests that need scripts/$$part; make mesh-parts builds all that is missing"; \
 	done
 
 test-debug: ## Unit, property, contract, conformance and end-to-end tests.

@@ -25,8 +25,8 @@ use status::*;
 
 const ENTRIES: usize = 1_000_000;
 
-/// The bars: of a load in processor time, of a look-up, of what a decision takes more in percent. Where a neighbour keeps the
-/// memory busy, a look-up may take as long as two reads of it.
+/// The bars: of a load in processor time, of a look-up, of what a decision takes more in percent. Where a neighbour
+/// keeps the memory busy, a look-up may take as long as two reads of it.
 const LOAD: Duration = Duration::from_millis(1500);
 const LOOK_UP: Duration = Duration::from_nanos(200);
 const ADDED: f64 = 1.0;

@@ -1,4 +1,5 @@
-//! What `make` runs, here and in continuous integration: the recipes leave nothing out, and figures fail nobody's tests.
+//! What `make` runs, here and in continuous integration: the recipes leave nothing out, and figures fail nobody's
+//! tests.
 
 #[path = "support/bars.rs"]
 mod bars;

@@ -1,8 +1,8 @@
 //! 100,000 `CertificateMapping` documents from a directory: ready in under 3 s, under 128 MiB RSS; adding one is live in
 //! under a second.
 //!
-//! `make figures-directory` runs it optimized. Memory is read of the whole process, so each layout runs in a process of its
-//! own.
+//! `make figures-directory` runs it optimized. Memory is read of the whole process, so each layout runs in a process of
+//! its own.
 
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test may panic, and says what it measured")]
 

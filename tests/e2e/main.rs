@@ -16,9 +16,11 @@ mod forwarded;
 mod harness;
 mod mapping;
 mod program;
+mod quick_start;
 mod reload;
 mod revocation;
 mod selection;
+mod shipped;
 mod tls;
 mod trust;
 

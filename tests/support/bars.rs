@@ -1,7 +1,8 @@
 //! The bars that figures are held to. Every figure is printed beside its bar before anything fails.
 //!
-//! A person on a quiet machine has all of them judged. In continuous integration (`CI=true`) neighbours have their share of
-//! the machine: times are only told there, and ratios have a wide margin; memory and counts are judged everywhere.
+//! A person on a quiet machine has all of them judged. In continuous integration (`CI=true`) neighbours have their
+//! share of the machine: times are only told there, and ratios have a wide margin; memory and counts are judged
+//! everywhere.
 
 use std::fmt::Debug;
 use std::time::Duration;

@@ -1,8 +1,8 @@
 //! Child processes that cannot be left behind.
 //!
-//! Each child has a process group of its own, is killed when its [`Process`] is dropped, and writes its output to a file
-//! that is shown when the test fails. What the test process leaves when it ends, because it is killed or because a static
-//! holds it, a guardian (one `sh` per test process, reading a pipe that ends with us) kills and removes.
+//! Each child has a process group of its own, is killed when its [`Process`] is dropped, and writes its output to a
+//! file that is shown when the test fails. What the test process leaves when it ends, because it is killed or because a
+//! static holds it, a guardian (one `sh` per test process, reading a pipe that ends with us) kills and removes.
 
 use std::fs::{self, File};
 use std::io::Write as _;
@@ -98,7 +98,8 @@ impl Drop for Process {
     }
 }
 
-/// Has a folder removed once this process has ended and its children are dead, whether or not somebody drops what holds it.
+/// Has a folder removed once this process has ended and its children are dead, whether or not somebody drops what holds
+/// it.
 pub fn sweep(folder: &Path) {
     guard("sweep", folder.to_str().expect("a temporary folder's path is UTF-8"));
 }
