@@ -69,7 +69,7 @@ fn inspected(der: &[u8]) -> Inspection {
 fn certificates() -> BTreeSet<Vec<u8>> {
     let mut found = BTreeSet::new();
     for file in ["pkits.jsonl", "crl.jsonl", "ocsp.jsonl"] {
-        for case in suites::cases(file).into_iter().flatten() {
+        for case in suites::cases(file) {
             let texts = |key: &str| match &case[key] {
                 Value::String(text) => vec![text.clone()],
                 Value::Array(list) => list.iter().filter_map(|text| text.as_str().map(str::to_owned)).collect(),
