@@ -38,6 +38,9 @@ pub const MAX_NAMES: usize = 100;
 /// The most certificates behind the first that are described.
 pub const MAX_CHAIN: usize = 32;
 
+/// The most findings that are told of one certificate.
+const MAX_FINDINGS: usize = 40;
+
 /// The longest description of an extension, in characters.
 const MAX_DESCRIPTION: usize = 1_000;
 
@@ -284,6 +287,10 @@ fn accepted(certificate: &Certificate, other: Result<CertificateReport, String>,
         refused: None,
     };
     report.unusual = unusual::findings(certificate, &report, now);
+    if let Some(more @ 1..) = report.unusual.len().checked_sub(MAX_FINDINGS) {
+        report.unusual.truncate(MAX_FINDINGS);
+        report.unusual.push(format!("and {more} findings more"));
+    }
     report.unusual.extend(problem);
     report
 }

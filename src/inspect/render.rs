@@ -3,10 +3,13 @@
 use super::names::{mapping_yaml, name_yaml};
 use super::{CertificateReport, Inspection, Strength};
 use crate::domain::time::UnixTime;
-use crate::terminal::{Page, Paint, Terminal};
+use crate::terminal::{Page, Paint, Terminal, clipped};
 
 /// How many entries of a list the page shows; JSON has all that are looked at.
 const SHOWN: usize = 20;
+
+/// The longest text of the page, in characters; a longer one is cut and says so. JSON has it whole.
+const LONGEST: usize = 4_096;
 
 /// What is painted.
 pub const PAINTED: &[(&str, Paint)] =
@@ -41,7 +44,7 @@ fn one(page: &mut Page, heading: &str, report: &CertificateReport, inspection: &
     if let Some(refused) = &report.refused {
         page.row("refused", refused);
     }
-    let or_none = |text: &str| if text.is_empty() { "(none)".to_owned() } else { text.to_owned() };
+    let or_none = |text: &str| if text.is_empty() { "(none)".to_owned() } else { clipped(text, LONGEST) };
     page.row("subject", &or_none(&report.subject));
     page.row("issuer", &or_none(&report.issuer));
     page.row("serial", &or_none(&report.serial_number));
@@ -105,7 +108,8 @@ fn shown<'a>(page: &mut Page, name: &str, entries: impl Iterator<Item = &'a str>
     if all.is_empty() {
         return;
     }
-    let mut text = all.iter().take(SHOWN).copied().collect::<Vec<_>>().join(", ");
+    let first: Vec<String> = all.iter().take(SHOWN).map(|entry| clipped(entry, LONGEST)).collect();
+    let mut text = first.join(", ");
     if all.len() > SHOWN {
         text.push_str(&format!(", and {} more", all.len() - SHOWN));
     }
@@ -119,7 +123,7 @@ fn names(page: &mut Page, report: &CertificateReport) {
     let usable = report.names.iter().filter(|name| name.problem.is_none());
     let count = usable.clone().count();
     for name in usable.take(SHOWN) {
-        page.line(&format!("  {}{}", name_yaml(&name.certificate), weak(name.strength)));
+        page.line(&format!("  {}{}", clipped(&name_yaml(&name.certificate), LONGEST), weak(name.strength)));
     }
     let more = count.saturating_sub(SHOWN) + report.names_omitted;
     if more > 0 {
@@ -128,7 +132,7 @@ fn names(page: &mut Page, report: &CertificateReport) {
     page.heading("Names for Active Directory, as altSecurityIdentities takes them");
     for name in report.alt_security_identities.iter().take(SHOWN) {
         let strength = if name.strength == Strength::Weak { "weak  " } else { "strong" };
-        page.line(&format!("  {strength}  {}", name.value));
+        page.line(&format!("  {strength}  {}", clipped(&name.value, LONGEST)));
     }
     page.heading("A mapping, ready to paste");
     mapping_yaml(mapping).lines().for_each(|line| page.line(line));
