@@ -240,7 +240,10 @@ pub fn run(args: impl IntoIterator<Item = std::ffi::OsString>) -> Exit {
             explain::run(&args, matches.subcommand_matches("explain").expect("the command is explain"))
         }
         Command::Inspect(args) => inspect::run(&args, io::stdout().lock(), io::stderr().lock()),
-        Command::Verify(args) => verify::run(&args, io::stdin().lock(), io::stdout().lock(), io::stderr().lock()),
+        // Not locked: a certificate may be read from there too.
+        Command::Verify(args) => {
+            verify::run(&args, io::BufReader::new(io::stdin()), io::stdout().lock(), io::stderr().lock())
+        }
         Command::Health(args) => health::run(&args, io::stdout().lock(), io::stderr().lock()),
         Command::Crds => print(&crd::yaml()),
         Command::Reference => print(&reference_page()),

@@ -136,7 +136,8 @@ fn the_answer_for_programs() {
     let answer: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!((&answer["valid"], &answer["reason"]["code"]), (&json!(false), &json!("CERT_REVOKED")));
     assert_eq!(answer["reason"]["iis"], "403.13");
-    assert_eq!(answer["steps"][0]["result"], "Pass");
+    let results: Vec<&Value> = answer["steps"].as_array().unwrap().iter().map(|step| &step["result"]).collect();
+    assert!(results.contains(&&json!("Pass")) && results.contains(&&json!("Fail")), "{answer}");
     assert_eq!(answer["path"].as_array().unwrap().len(), 3);
     assert_eq!(answer["certificate"]["subject"], "CN=client");
     let output = files.verify("--trust-anchor root.pem --output json chain.pem");
