@@ -177,6 +177,14 @@ fn a_cluster_explains_without_a_server() {
 fn a_cluster_that_cannot_be_read_is_no_answer() {
     let without = Cluster::new(|_, _| refused(404, "NotFound"));
     let forbidden = Cluster::new(|_, _| refused(403, "Forbidden"));
+    let labels = Cluster::new(|path, name| match path.rsplit('/').next() {
+        Some("trustprofiles") => {
+            let selector = json!({"from": "Selector", "selector": {"matchLabels": {"a": "b"}}});
+            list(json!([object("t", json!({"trustAnchors": [], "allowedNamespaces": selector}))]))
+        }
+        Some("namespaces") => refused(403, "Forbidden"),
+        _ => answers(path, name),
+    });
     for words in ["check --kubernetes", "explain --kubernetes --host a.example"] {
         let output = without.certgate(words);
         assert_eq!((output.status.code(), out(&output)), (Some(2), ""), "{words}");
@@ -184,6 +192,12 @@ fn a_cluster_that_cannot_be_read_is_no_answer() {
         let output = forbidden.certgate(words);
         assert_eq!((output.status.code(), out(&output)), (Some(2), ""), "{words}");
         assert!(err(&output).contains("must be allowed to list"), "{}", err(&output));
+        let output = labels.certgate(words);
+        assert_eq!(
+            (output.status.code(), out(&output)),
+            (Some(2), ""),
+            "{words}: labels decide who may refer to a profile"
+        );
         let mut absent = Command::new(env!("CARGO_BIN_EXE_certgate"));
         absent
             .args(words.split_whitespace())

@@ -84,8 +84,9 @@ async fn read_from(api: &Api, scope: &Scope, absent: AbsentSources) -> Result<He
     }
     for target in sources {
         let Err(error) = list(api, &target, |object| index.apply(object)).await else { continue };
-        if !error.is_definite() {
-            return Err(ReadError::List { target, error, hint: "" });
+        // Without the labels of namespaces a profile would seem to forbid what it allows.
+        if !error.is_definite() || (target.kind == Kind::Namespace && !error.is_not_found()) {
+            return Err(ReadError::List { target, error, hint: "; a trust profile names it" });
         }
         if let (Kind::ConfigMap | Kind::Secret | Kind::ClusterTrustBundle, Some(name)) = (target.kind, &target.name) {
             let namespace = target.namespace.as_deref().unwrap_or_default();
