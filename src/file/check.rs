@@ -463,7 +463,7 @@ mod tests {
     fn sources_that_live_elsewhere_can_be_taken_to_be_there() {
         let dir = tempfile::tempdir().unwrap();
         let sources = "{trustAnchors: [{configMap: {name: roots}}, {secret: {name: more}}, {clusterTrustBundle: {name: b}}, \
-                       {clusterTrustBundle: {signerName: a.example/b}}], revocation: {mode: Offline, crls: [{configMap: {name: crls, key: c}}]}}";
+                       {clusterTrustBundle: {signerName: a.example/b, labelSelector: {}}}], revocation: {mode: Offline, crls: [{configMap: {name: crls, key: c}}]}}";
         write(dir.path(), "t.yaml", &format!("{PROFILE}{sources}\n"));
         let path = write(dir.path(), "p.yaml", POLICY).path;
         let dir = path.parent().unwrap();

@@ -77,7 +77,7 @@ pub fn named(content: &[u8]) -> NamedOid {
 
 /// An extension's value in words.
 pub fn extension(extension: &X509Extension<'_>) -> String {
-    let known = match extension.parsed_extension() {
+    match extension.parsed_extension() {
         ParsedExtension::AuthorityKeyIdentifier(id) => {
             let key = id.key_identifier.as_ref().map(|key| format!("key {}", hexadecimal(key.0)));
             let issuer = id.authority_cert_issuer.as_deref().map(|names| format!("issuer {}", general_names(names)));
@@ -143,9 +143,8 @@ pub fn extension(extension: &X509Extension<'_>) -> String {
         ParsedExtension::NsCertComment(text) => (*text).to_owned(),
         ParsedExtension::SCT(list) => format!("{} signed certificate timestamps", list.len()),
         ParsedExtension::ParseError { error } => format!("unreadable: {error}"),
-        _ => return of_others(extension.oid.as_bytes(), extension.value),
-    };
-    known
+        _ => of_others(extension.oid.as_bytes(), extension.value),
+    }
 }
 
 /// What `x509-parser` does not read.

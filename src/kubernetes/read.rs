@@ -27,7 +27,7 @@ pub enum ReadError {
     #[error("cannot list {target}: {error}{hint}")]
     List {
         /// What was asked for.
-        target: Target,
+        target: Box<Target>,
         /// What the API server answered.
         error: ApiError,
         /// What to do about it.
@@ -79,14 +79,15 @@ async fn read_from(api: &Api, scope: &Scope, absent: AbsentSources) -> Result<He
             } else {
                 ""
             };
-            return Err(ReadError::List { target, error, hint });
+            return Err(ReadError::List { target: Box::new(target), error, hint });
         }
     }
     for target in sources {
         let Err(error) = list(api, &target, |object| index.apply(object)).await else { continue };
         // Without the labels of namespaces a profile would seem to forbid what it allows.
         if !error.is_definite() || (target.kind == Kind::Namespace && !error.is_not_found()) {
-            return Err(ReadError::List { target, error, hint: "; a trust profile names it" });
+            let hint = "; a trust profile names it";
+            return Err(ReadError::List { target: Box::new(target), error, hint });
         }
         if let (Kind::ConfigMap | Kind::Secret | Kind::ClusterTrustBundle, Some(name)) = (target.kind, &target.name) {
             let namespace = target.namespace.as_deref().unwrap_or_default();
