@@ -2,6 +2,8 @@
 //!
 //! Owned here: the flags, reading files, and printing. What is checked is [`crate::domain::verify`]'s.
 
+mod answer;
+
 use std::fs;
 use std::io::{self, BufRead, Write};
 use std::path::PathBuf;
@@ -10,7 +12,8 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use clap::{Args, ValueEnum};
 use serde::Serialize;
-use serde_json::json;
+
+use answer::{Answered, PAINTED};
 
 use super::Output;
 use super::input::{self, CertificateArgs, InputError, parse_time};
@@ -24,22 +27,23 @@ use crate::domain::path::{
     ANY_POLICY, DEFAULT_MAX_PATH_LENGTH, KeyPurpose, LeafRule, PathParameters, PolicyParameters, Pool,
     SignatureAlgorithm, SignatureAlgorithms, SignaturePolicy, UsageRule,
 };
-use crate::domain::reason::Reason;
 use crate::domain::revocation::ocsp::OcspResponse;
 use crate::domain::revocation::{
     Crl, Freshness, MaxAge, OnUnknown, RevocationData, RevocationMode, RevocationPolicy, RevocationScope,
 };
 use crate::domain::time::UnixTime;
 use crate::domain::trace::Recorder;
+use crate::domain::trust::{check_anchor, lint_anchor};
+use crate::domain::verify::Question;
 use crate::domain::verify::batch::{self, Answer};
-use crate::domain::verify::{Invalid, Question, Valid};
-use crate::explain::{ExplainedReason, ExplainedStep, StepResult, explained_step};
 use crate::file;
-use crate::inspect::hexadecimal;
-use crate::terminal::{self, Page, Paint, Terminal};
+use crate::terminal::{self, Terminal, plain};
 
 /// The longest case that is read: room for a CRL of the greatest length in base64.
 const MAX_LINE: usize = 512 * 1024 * 1024;
+
+/// The most findings about anchors that are printed: a root programme's bundle has some hundred.
+const MAX_FINDINGS: usize = 32;
 
 /// Check one certificate against anchors, CRLs and OCSP responses, without any policy. Exit code 0: valid, 1: invalid.
 #[derive(Debug, Args)]
@@ -50,6 +54,9 @@ pub struct VerifyArgs {
     /// Trust anchors, in any form of certificates; may be repeated.
     #[arg(long, value_name = "FILE", required_unless_present = "batch")]
     trust_anchor: Vec<PathBuf>,
+    /// Whether a trust anchor must be a CA's certificate by its own extensions.
+    #[arg(long, value_name = "WORD", default_value = "enforce")]
+    anchor_extensions: AnchorExtensions,
     /// Certificates that help to build the path, such as those that the client sends along; may be repeated.
     #[arg(long, visible_alias = "chain", value_name = "FILE")]
     intermediate: Vec<PathBuf>,
@@ -129,6 +136,13 @@ enum When {
     Required,
     /// Never.
     None,
+}
+
+/// Whether a trust anchor must be a CA's certificate.
+#[derive(Copy, Clone, Debug, PartialEq, Eq, ValueEnum)]
+enum AnchorExtensions {
+    Enforce,
+    Ignore,
 }
 
 /// Whether SHA-1 signatures count.
@@ -234,9 +248,13 @@ fn run_one(args: &VerifyArgs, mut output: impl Write, mut errors: impl Write) ->
             let mut certificates = certificates.into_iter();
             let Some(leaf) = certificates.next() else { return Ok(Exit::Usage) };
             let question = question(args, leaf, certificates.collect(), others);
+            let findings = anchor_findings(&question, now);
+            for finding in &findings {
+                writeln!(errors, "certgate: warning: {}", plain(finding))?;
+            }
             let mut steps = Recorder::default();
             let outcome = question.answer(now, &mut steps);
-            Answered::of(&question, &outcome, &steps, now)
+            Answered { anchor_findings: findings, ..Answered::of(&question, &outcome, &steps, now) }
         }
     };
     let page = match args.output {
@@ -250,14 +268,20 @@ fn run_one(args: &VerifyArgs, mut output: impl Write, mut errors: impl Write) ->
     Ok(if answer.reason.is_none() { Exit::Success } else { Exit::Failure })
 }
 
-/// What is painted.
-const PAINTED: &[(&str, Paint)] = &[
-    ("VALID", Paint::Good),
-    ("INVALID", Paint::Bad),
-    ("  FAIL", Paint::Bad),
-    ("  pass", Paint::Good),
-    ("warning:", Paint::Doubtful),
-];
+/// What an operator should know about the trust anchors.
+fn anchor_findings(question: &Question, now: UnixTime) -> Vec<String> {
+    let mut findings: Vec<String> = Vec::new();
+    for anchor in question.pool.anchors() {
+        let found = lint_anchor(anchor, now, &question.path);
+        findings.extend(found.iter().map(|finding| format!("anchor {}: {finding}", anchor.subject())));
+    }
+    let more = findings.len().saturating_sub(MAX_FINDINGS);
+    findings.truncate(MAX_FINDINGS);
+    if more > 0 {
+        findings.push(format!("{more} more findings about anchors"));
+    }
+    findings
+}
 
 /// The certificate in question.
 enum Presented {
@@ -302,7 +326,18 @@ fn others(args: &VerifyArgs) -> Result<Others, String> {
     }
     let mut anchors = Vec::new();
     for file in &args.trust_anchor {
-        anchors.extend(input::parsed(file)?);
+        for (at, anchor) in (1..).zip(input::parsed(file)?) {
+            if args.anchor_extensions == AnchorExtensions::Enforce
+                && let Err(problem) = check_anchor(&anchor)
+            {
+                return Err(format!(
+                    "{}: certificate {at} ({}) cannot be a trust anchor: {problem} (--anchor-extensions ignore takes it)",
+                    file.display(),
+                    anchor.subject()
+                ));
+            }
+            anchors.push(anchor);
+        }
     }
     let mut crls = Vec::new();
     for file in &args.crl {
@@ -387,115 +422,4 @@ fn policies(args: &VerifyArgs) -> PolicyParameters {
         initial_policy_mapping_inhibit: args.policy_mapping == Permission::Inhibited,
         initial_inhibit_any_policy: args.any_policy == Permission::Inhibited,
     }
-}
-
-/// An answer, as far as it is told.
-struct Answered {
-    at: UnixTime,
-    /// Why it is not valid.
-    reason: Option<ExplainedReason>,
-    certificate: serde_json::Value,
-    valid_until: Option<UnixTime>,
-    certificate_policies: Vec<String>,
-    warnings: Vec<String>,
-    path: Vec<serde_json::Value>,
-    steps: Vec<ExplainedStep>,
-}
-
-impl Answered {
-    fn of(question: &Question, outcome: &Result<Valid, Invalid>, steps: &Recorder, now: UnixTime) -> Self {
-        let path = match outcome {
-            Ok(valid) => valid.path.certificates(),
-            Err(invalid) => &invalid.path,
-        };
-        let valid = outcome.as_ref().ok();
-        Self {
-            at: now,
-            reason: outcome.as_ref().err().map(|invalid| ExplainedReason::new(invalid.reason, &invalid.detail)),
-            certificate: described(&question.leaf),
-            valid_until: valid.map(|valid| valid.valid_until),
-            certificate_policies: valid.map(|valid| valid.path.policies().names()).unwrap_or_default(),
-            warnings: valid.map(|valid| valid.warnings.clone()).unwrap_or_default(),
-            path: path.iter().map(described).collect(),
-            steps: steps.steps().iter().map(explained_step).collect(),
-        }
-    }
-
-    fn malformed(sha256: Option<Sha256>, problem: &str, now: UnixTime) -> Self {
-        Self {
-            at: now,
-            reason: Some(ExplainedReason::new(Reason::CertMalformed, problem)),
-            certificate: json!({"sha256": sha256.map(|sha256| sha256.to_string())}),
-            valid_until: None,
-            certificate_policies: Vec::new(),
-            warnings: Vec::new(),
-            path: Vec::new(),
-            steps: Vec::new(),
-        }
-    }
-
-    fn to_json(&self) -> serde_json::Value {
-        json!({
-            "at": self.at.to_string(),
-            "valid": self.reason.is_none(),
-            "reason": self.reason,
-            "certificate": self.certificate,
-            "validUntil": self.valid_until.map(|until| until.to_string()),
-            "certificatePolicies": self.certificate_policies,
-            "warnings": self.warnings,
-            "path": self.path,
-            "steps": self.steps,
-        })
-    }
-
-    fn to_text(&self, terminal: Terminal) -> String {
-        let mut page = Page::new(terminal, 9);
-        let text = |value: &serde_json::Value, key: &str| value[key].as_str().unwrap_or("(none)").to_owned();
-        page.heading("Certificate");
-        for (name, key) in [("subject", "subject"), ("serial", "serialNumber"), ("sha256", "sha256")] {
-            page.row(name, &text(&self.certificate, key));
-        }
-        for (at, certificate) in self.path.iter().enumerate().skip(1) {
-            page.row(if at == 1 { "issued by" } else { "" }, &text(certificate, "subject"));
-        }
-        page.row("time", &self.at.to_string());
-        if !self.steps.is_empty() {
-            page.heading("Steps");
-        }
-        for step in &self.steps {
-            let mark = match step.result {
-                StepResult::Pass => "pass",
-                StepResult::Fail => "FAIL",
-                StepResult::Skip => "skip",
-                StepResult::Note => "note",
-            };
-            page.wrapped(&format!("  {mark}  {:<11} ", step.stage), &step.detail);
-        }
-        page.gap();
-        for warning in &self.warnings {
-            page.wrapped("", &format!("warning: {warning}"));
-        }
-        if !self.certificate_policies.is_empty() {
-            page.wrapped("", &format!("valid for certificate policies {}", self.certificate_policies.join(", ")));
-        }
-        match (&self.reason, self.valid_until) {
-            (Some(reason), _) => {
-                page.wrapped("", &format!("INVALID {}: {}", reason.code, reason.detail));
-                page.wrapped("", &format!("{} {}", reason.meaning, reason.action));
-            }
-            (None, until) => page.wrapped("", &format!("VALID until {}", until.unwrap_or(self.at))),
-        }
-        page.finish()
-    }
-}
-
-fn described(certificate: &Arc<Certificate>) -> serde_json::Value {
-    json!({
-        "subject": certificate.subject().to_string(),
-        "issuer": certificate.issuer().to_string(),
-        "serialNumber": hexadecimal(certificate.serial_number()),
-        "sha256": certificate.sha256().to_string(),
-        "notBefore": certificate.not_before().to_string(),
-        "notAfter": certificate.not_after().to_string(),
-    })
 }
