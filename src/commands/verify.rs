@@ -254,7 +254,9 @@ fn run_one(args: &VerifyArgs, mut output: impl Write, mut errors: impl Write) ->
             }
             let mut steps = Recorder::default();
             let outcome = question.answer(now, &mut steps);
-            Answered { anchor_findings: findings, ..Answered::of(&question, &outcome, &steps, now) }
+            let mut answered = Answered::of(&question, &outcome, &steps, now);
+            answered.anchor_findings = findings;
+            answered
         }
     };
     let page = match args.output {
