@@ -161,6 +161,7 @@ impl Profiles {
                 && compiled.mode != TrustModeSpec::Peer
                 && !compiled.anchors.is_empty()
                 && anchors.iter().all(|list| list.is_empty())
+                && !has_assumed(compiled, sources, &id.namespace)
             {
                 // Its author wanted some: what is left is not what was meant, and not for a client to mend.
                 let problem = "no certificate of trustAnchors can be used".to_owned();
@@ -367,6 +368,12 @@ fn revocation_policy(compiled: Option<&CompiledRevocation>, signatures: Signatur
 
 fn lists(profile: &CompiledProfile) -> [(&'static str, &[CertificateSource]); 3] {
     [("trustAnchors", &profile.anchors), ("intermediates", &profile.intermediates), ("trustedPeers", &profile.peers)]
+}
+
+/// Whether a source of anchors is taken to be there although nobody has seen it.
+fn has_assumed(profile: &CompiledProfile, sources: &Sources, namespace: &str) -> bool {
+    let mut keys = profile.anchors.iter().filter_map(|source| SourceKey::of(&source.source, namespace));
+    keys.any(|key| sources.is_assumed(&key))
 }
 
 /// What a list of sources holds. One that has never been readable makes the whole profile unavailable: a

@@ -224,7 +224,7 @@ impl Sources {
     }
 
     /// Whether a source is an object that is not there and is taken to be.
-    fn is_assumed(&self, key: &SourceKey) -> bool {
+    pub fn is_assumed(&self, key: &SourceKey) -> bool {
         self.absent == AbsentSources::Assumed
             && match key {
                 SourceKey::Key(Kind::Secret, namespace, name, _) => {
