@@ -108,7 +108,7 @@ impl NameConstraints {
         &self,
         certificate: &Certificate,
         constrainer: &Certificate,
-        budget: &mut Budget,
+        budget: &Budget,
     ) -> Result<(), PathError> {
         let subject = certificate.subject();
         if !subject.is_empty() {
@@ -142,7 +142,7 @@ impl NameConstraints {
         &self,
         name: Constrained<'_>,
         constrainer: &Certificate,
-        budget: &mut Budget,
+        budget: &Budget,
     ) -> Result<(), PathError> {
         let of = || constrainer.subject().to_rfc4514();
         let subtrees = self.permitted.len().saturating_add(self.excluded.len());
