@@ -277,7 +277,9 @@ fn the_cost_model_is_that_of_the_processor() {
         ("Ed25519".to_owned(), Key::ed25519()),
     ];
     for bits in [2048, 3072, 4096, 6144, 8192] {
-        for (exponent, octets) in [("3", &[3_u8][..]), ("65537", F4), ("17 ones", &[1, 0xff, 0xff]), ("33 ones", LONG_EXPONENT)] {
+        for (exponent, octets) in
+            [("3", &[3_u8][..]), ("65537", F4), ("17 ones", &[1, 0xff, 0xff]), ("33 ones", LONG_EXPONENT)]
+        {
             rows.push((format!("RSA-{bits}, exponent {exponent}"), Key::hollow_rsa(bits, octets, 1)));
         }
     }
@@ -340,7 +342,11 @@ fn long_keys_are_those_of_anchors() {
         let key = |n| Key::hollow_rsa(bits, exponent, n);
         let (reason, detail) = judge(&Key::p256(), &key(1));
         assert_eq!(reason, Reason::SignatureInvalid);
-        assert_eq!(detail.contains("neither an anchor's nor configured may have 4096 and 17 bits"), !within, "{detail}");
+        assert_eq!(
+            detail.contains("neither an anchor's nor configured may have 4096 and 17 bits"),
+            !within,
+            "{detail}"
+        );
         let (_, detail) = judge(&key(1), &key(1));
         assert!(detail.contains("does not verify"), "an anchor's key, wherever it stands: {detail}");
     }
@@ -392,9 +398,8 @@ fn links_have_the_same_budget() {
     let keys: Vec<Key> = (0..10).map(|_| Key::p521()).collect();
     let anchor = Draft::ca("CN=Root", "CN=Root", &root).sign(&root);
     let name = |n: usize| format!("CN=CA {n}");
-    let chain: Vec<_> = (0..10)
-        .map(|n| Draft::ca(&name(n), &name(n + 1), &keys[n]).sign(keys.get(n + 1).unwrap_or(&root)))
-        .collect();
+    let chain: Vec<_> =
+        (0..10).map(|n| Draft::ca(&name(n), &name(n + 1), &keys[n]).sign(keys.get(n + 1).unwrap_or(&root))).collect();
     let leaf = Draft::client("CN=leaf", &name(0), &root).sign(&keys[0]);
     let headers = joined(&[&[&leaf][..], &chain.iter().collect::<Vec<_>>()].concat());
     let snapshot = snapshot(&anchor);

@@ -118,9 +118,9 @@ fn decoys_of_the_same_name() {
     let presented = [&self_signed[..], std::slice::from_ref(&pki.ica)].concat();
     assert!(find(&pki.leaf, &presented, &[&pki.root]).is_ok(), "self-signed decoys before the right one");
 
-    let forged: Vec<_> = keys.iter().take(100).map(|key| Draft::ca("CN=ICA", "CN=Root", key).sign(key)).collect();
+    let forged: Vec<_> = keys.iter().take(40).map(|key| Draft::ca("CN=ICA", "CN=Root", key).sign(key)).collect();
     let presented = [&forged[..], std::slice::from_ref(&pki.ica)].concat();
-    assert!(find(&pki.leaf, &presented, &[&pki.root]).is_ok(), "a hundred forged ones before the right one");
+    assert!(find(&pki.leaf, &presented, &[&pki.root]).is_ok(), "forty forged ones before the right one");
 
     let roots: Vec<_> = keys.iter().take(100).map(|key| Draft::ca("CN=Root", "CN=Root", key).sign(key)).collect();
     let anchors: Vec<_> = roots.iter().chain([&pki.root]).collect();
@@ -162,7 +162,7 @@ fn a_thousand_cross_signs() {
 
 /// Every CA of the mesh signs every other one; each certificate is named by its subject.
 fn mesh(size: usize) -> (Vec<Key>, Vec<Arc<Certificate>>) {
-    let keys: Vec<Key> = (0..size).map(|_| Key::p256()).collect();
+    let keys: Vec<Key> = (0..size).map(|_| Key::ed25519()).collect();
     let name = |n: usize| format!("CN=Mesh {n}");
     let pairs = (0..size).flat_map(|a| (0..size).filter(move |b| a != *b).map(move |b| (a, b)));
     let certificates = pairs.map(|(a, b)| Draft::ca(&name(a), &name(b), &keys[a]).sign(&keys[b])).collect();
@@ -216,8 +216,8 @@ fn every_valid_path_is_offered_until_one_is_taken() {
     assert_eq!((failure.reason(), failure.to_string()), (Reason::CertRevoked, "path 1".into()), "the first is kept");
     assert_eq!(failure.path.len(), offered[0].len());
 
-    let (keys, mut presented) = mesh(9);
-    presented.push(Draft::ca("CN=Mesh 8", "CN=Root", &keys[8]).sign(&root_key));
+    let (keys, mut presented) = mesh(7);
+    presented.push(Draft::ca("CN=Mesh 6", "CN=Root", &keys[6]).sign(&root_key));
     let leaf = Draft::client("CN=leaf", "CN=Mesh 0", &root_key).sign(&keys[0]);
     let mut offered = 0;
     let parameters = PathParameters::default();
@@ -322,7 +322,7 @@ fn whole_paths_and_their_policies_have_a_budget() {
     assert_eq!(offered_of(|leaf| leaf, 150), 100);
     let policies: Vec<String> = (0..1000).map(|n| format!("1.2.3.{n}")).collect();
     let policies: Vec<&str> = policies.iter().map(String::as_str).collect();
-    assert_eq!(offered_of(|leaf| leaf.with(ext::policies(&policies)), 60), 50);
+    assert_eq!(offered_of(|leaf| leaf.with(ext::policies(&policies)), 60), 20);
 }
 
 /// The certificate at which no policy is left is the one that is named.
@@ -406,7 +406,7 @@ fn thousands_of_names_and_subtrees_run_out_of_budget() {
         let leaf = Draft::client("CN=leaf", "CN=ICA", &leaf_key).with(ext::names(&names)).sign(&key);
         find(&leaf, &[ica], &[&root]).map(|_| ()).map_err(|failure| failure.error)
     };
-    assert_eq!(judge(1000, 200), Ok(()));
+    assert_eq!(judge(400, 200), Ok(()));
     assert!(matches!(judge(2000, 2000), Err(PathError::Budget { unit: "name constraint comparisons", .. })));
 }
 

@@ -226,8 +226,7 @@ impl TrustProfile {
             self.check_lists(path, trace)?;
             check(path, trace)
         };
-        let found =
-            path::find_within(budget, leaf, presented, &self.pool, &self.requirements, now, trace, accept);
+        let found = path::find_within(budget, leaf, presented, &self.pool, &self.requirements, now, trace, accept);
         match found {
             Ok((path, until)) => {
                 let valid_until = until.map_or(path.valid_until(), |until| until.min(path.valid_until()));

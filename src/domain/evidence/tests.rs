@@ -144,7 +144,12 @@ fn malformed_evidence_never_falls_through() {
 fn the_peer_certificate_is_one_url_encoded_pem() {
     let good = url_encoded(&[0xfb; 100]);
     let read = |text: &str| gather(&[peer(ChainSource::None)], &request(text, &NoHeaders));
-    let want = Evidence { source: EvidenceSource::PeerCertificate, leaf: Bytes::from(vec![0xfb; 100]), chain: vec![], links: Links::Free };
+    let want = Evidence {
+        source: EvidenceSource::PeerCertificate,
+        leaf: Bytes::from(vec![0xfb; 100]),
+        chain: vec![],
+        links: Links::Free,
+    };
     assert!(good.contains("%2B"), "the case needs a plus");
     assert_eq!(read(&good), Ok(Some(want.clone())));
     assert_eq!(read(&good.replace("%2B", "+")), Ok(Some(want)), "a raw plus stays a plus");

@@ -60,7 +60,11 @@ fn cheap_failures_and_long_texts_are_not_worth_it() {
     assert!(failures.is_empty() && failures.recall(&asked, NOW).is_none());
     failures.remember(&asked, NOW, FAR, WORTH, &denial(&"x".repeat(MAX_DETAIL)));
     failures.remember(&asked, NOW, FAR, WORTH, &denial("again"));
-    assert_eq!((failures.len(), failures.recall(&asked, NOW)), (1, Some(denial("again"))), "one place for one question");
+    assert_eq!(
+        (failures.len(), failures.recall(&asked, NOW)),
+        (1, Some(denial("again"))),
+        "one place for one question"
+    );
 }
 
 #[test]

@@ -174,13 +174,7 @@ impl Budget {
     pub(super) fn step(&self, origin: KeyOrigin, presented: usize) -> Result<(), PathError> {
         const UNIT: &str = "candidate issuers";
         match origin {
-            KeyOrigin::Configured => self.spend(
-                Pot::SentAlong,
-                &self.configured_steps,
-                1,
-                UNIT,
-                CONFIGURED_STEPS,
-            )?,
+            KeyOrigin::Configured => self.spend(Pot::SentAlong, &self.configured_steps, 1, UNIT, CONFIGURED_STEPS)?,
             KeyOrigin::SentAlong => {
                 let presented = u32::try_from(presented).unwrap_or(u32::MAX);
                 let budget = STEPS_EACH.saturating_mul(presented).saturating_add(STEPS);
@@ -234,17 +228,16 @@ impl Budget {
     }
 
     fn work(&self, nanoseconds: u32) -> Result<(), PathError> {
-        self.spend(Pot::SentAlong, &self.work, nanoseconds, "nanoseconds of work", WORK_MICROSECONDS.saturating_mul(1000))
+        self.spend(
+            Pot::SentAlong,
+            &self.work,
+            nanoseconds,
+            "nanoseconds of work",
+            WORK_MICROSECONDS.saturating_mul(1000),
+        )
     }
 
-    fn spend(
-        &self,
-        pot: Pot,
-        left: &Cell<u32>,
-        cost: u32,
-        unit: &'static str,
-        budget: u32,
-    ) -> Result<(), PathError> {
+    fn spend(&self, pot: Pot, left: &Cell<u32>, cost: u32, unit: &'static str, budget: u32) -> Result<(), PathError> {
         match left.get().checked_sub(cost) {
             Some(rest) if !self.is_exhausted() => {
                 left.set(rest);

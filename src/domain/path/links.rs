@@ -10,11 +10,11 @@ use thiserror::Error;
 use crate::domain::certificate::Certificate;
 use crate::domain::time::UnixTime;
 
+use super::PathError;
 use super::budget::{Budget, Pot};
 use super::cost::KeyOrigin;
 use super::pool::Pool;
 use super::signature::{PublicKey, SignaturePolicy};
-use super::PathError;
 
 /// A certificate that is not signed by the next one of its list.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
