@@ -96,7 +96,7 @@ fn one_key() -> Graph {
 
 /// Large certificates, each to be hashed for each key.
 fn long_messages() -> Graph {
-    let names: Vec<_> = (0..180).map(|n| dns(&format!("host-{n}.{}.example", "a".repeat(10)))).collect();
+    let names: Vec<_> = (0..130).map(|n| dns(&format!("host-{n}.{}.example", "a".repeat(10)))).collect();
     let root = Key::p256();
     let keys: Vec<Key> = (0..10).map(|_| Key::ed25519()).collect();
     let anchor = Draft::ca("CN=Root", "CN=Root", &root).sign(&root);
@@ -388,7 +388,7 @@ fn joined_lines_are_one_chain_by_signature() {
     }
     let whole = joined(&[&victim, &issuing, &anchor]);
     let spent = snapshot.decide(&request("traefik", &whole), NOW, &mut NoTrace).spent();
-    assert_eq!(spent.signatures, 3, "the path's are not verified twice");
+    assert_eq!(spent.signatures, 2, "the path's are not verified twice");
 }
 
 /// Nor can links be multiplied.

@@ -213,7 +213,11 @@ impl<'a> Search<'a> {
                     // A weak or unknown key is the issuer's fault, everything else the child's.
                     let issuers = matches!(
                         error,
-                        SignatureError::WeakKey { .. } | SignatureError::UnsupportedKey(_) | SignatureError::Key(_)
+                        SignatureError::WeakKey { .. }
+                            | SignatureError::Oversized { .. }
+                            | SignatureError::BadExponent
+                            | SignatureError::UnsupportedKey(_)
+                            | SignatureError::Key(_)
                     );
                     let at = if issuers { position.saturating_add(1) } else { position };
                     let error = || PathError::Signature(error.clone());
