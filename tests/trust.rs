@@ -16,7 +16,7 @@ use std::sync::Arc;
 
 use certgate::domain::certificate::Certificate;
 use certgate::domain::oid::Oid;
-use certgate::domain::path::PathParameters;
+use certgate::domain::path::{Budget, PathParameters};
 use certgate::domain::reason::Reason;
 use certgate::domain::trace::{NoTrace, Recorder, Verdict};
 use certgate::domain::trust::{Believed, TrustMode, TrustParameters, TrustProfile, lint_anchor};
@@ -92,7 +92,9 @@ fn what_was_verified_is_told() {
     let [.., pass, note] = recorder.steps() else { panic!("too few steps") };
     assert_eq!((pass.verdict, note.verdict), (Verdict::Pass, Verdict::Note));
     assert!(note.detail.contains("valid for certificate policies 1.2.3"), "{}", note.detail);
-    let sooner = profile.verify_with(&leaf, &presented, NOW, &mut NoTrace, |_, _| Ok(Some(NOW.plus(3)))).unwrap();
+    let sooner = profile
+        .verify_with(&Budget::default(), &leaf, &presented, NOW, &mut NoTrace, |_, _| Ok(Some(NOW.plus(3))))
+        .unwrap();
     assert_eq!(sooner.valid_until(), NOW.plus(3));
 }
 
