@@ -8,7 +8,7 @@ use aws_lc_rs::{digest, signature as lc};
 use thiserror::Error;
 
 use super::algorithms::{SignatureAlgorithm, SignatureAlgorithms};
-use super::cost::KeyOrigin;
+use super::cost::{Exponent, KeyOrigin};
 use crate::domain::der::{self, DerError, Reader, tag};
 use crate::domain::oid::Oid;
 
@@ -168,8 +168,8 @@ const NULL: &[u8] = &[tag::NULL, 0];
 #[derive(Copy, Clone, Debug)]
 pub struct PublicKey<'a> {
     kind: KeyKind,
-    /// The bits of an RSA key's public exponent; 0 for every other key.
-    exponent_bits: u32,
+    /// An RSA key's public exponent; 0 for every other key.
+    exponent: Exponent,
     /// What aws-lc reads: RSAPublicKey, the uncompressed point, or the 32 octets.
     octets: &'a [u8],
     /// The parameters of an id-RSASSA-PSS key, which bind its signatures; `None` for every other key.
@@ -189,12 +189,12 @@ impl<'a> PublicKey<'a> {
         match (oid, parameters) {
             // RFC 3279 2.3.1: NULL; its absence is taken, as RFC 4055 asks for signatures.
             (RSA_ENCRYPTION, NULL | []) => {
-                let (kind, exponent_bits) = rsa(octets)?;
-                Ok(Self { kind, exponent_bits, octets, pss: None })
+                let (kind, exponent) = rsa(octets)?;
+                Ok(Self { kind, exponent, octets, pss: None })
             }
             (RSASSA_PSS, parameters) => {
-                let (kind, exponent_bits) = rsa(octets)?;
-                Ok(Self { kind, exponent_bits, octets, pss: Some(parameters) })
+                let (kind, exponent) = rsa(octets)?;
+                Ok(Self { kind, exponent, octets, pss: Some(parameters) })
             }
             (EC_PUBLIC_KEY, parameters) => {
                 let named = der::exactly(parameters, tag::OID).map_err(SignatureError::Key)?.content;
@@ -208,10 +208,10 @@ impl<'a> PublicKey<'a> {
                 if octets.len() != length || octets.first() != Some(&4) {
                     return Err(SignatureError::Key(DerError::BadBitString));
                 }
-                Ok(Self { kind: KeyKind::Ec(curve), exponent_bits: 0, octets, pss: None })
+                Ok(Self { kind: KeyKind::Ec(curve), exponent: Exponent::default(), octets, pss: None })
             }
             (ED25519, []) if octets.len() == 32 => {
-                Ok(Self { kind: KeyKind::Ed25519, exponent_bits: 0, octets, pss: None })
+                Ok(Self { kind: KeyKind::Ed25519, exponent: Exponent::default(), octets, pss: None })
             }
             _ => Err(unsupported()),
         }
@@ -233,9 +233,9 @@ impl<'a> PublicKey<'a> {
         if bits < minimum { Err(SignatureError::WeakKey { key: self.kind, minimum }) } else { Ok(()) }
     }
 
-    /// The bits of an RSA key's public exponent; 0 for every other key.
-    pub(super) fn exponent_bits(&self) -> u32 {
-        self.exponent_bits
+    /// An RSA key's public exponent; 0 for every other key.
+    pub(super) fn exponent(&self) -> Exponent {
+        self.exponent
     }
 
     /// Verifies a signature by this key, whose strength is checked as well.
@@ -415,8 +415,8 @@ pub fn digest_algorithm(algorithm: &[u8]) -> Option<&'static digest::Algorithm> 
     })
 }
 
-/// The size of an RSAPublicKey's modulus, and the bits of its exponent (RFC 8017 section 3.1: odd, 3 at least).
-fn rsa(octets: &[u8]) -> Result<(KeyKind, u32), SignatureError> {
+/// The size of an RSAPublicKey's modulus, and its exponent (RFC 8017 section 3.1: odd, 3 at least).
+fn rsa(octets: &[u8]) -> Result<(KeyKind, Exponent), SignatureError> {
     let magnitudes = || {
         let mut reader = Reader::new(der::exactly(octets, tag::SEQUENCE)?.content);
         let modulus = reader.integer()?;
@@ -425,11 +425,12 @@ fn rsa(octets: &[u8]) -> Result<(KeyKind, u32), SignatureError> {
         Ok((magnitude(modulus)?, magnitude(exponent)?))
     };
     let (modulus, exponent) = magnitudes().map_err(SignatureError::Key)?;
-    let exponent_bits = bits(exponent);
-    if exponent_bits < 2 || exponent.last().is_none_or(|last| last & 1 == 0) {
+    let length = bits(exponent);
+    if length < 2 || exponent.last().is_none_or(|last| last & 1 == 0) {
         return Err(SignatureError::BadExponent);
     }
-    Ok((KeyKind::Rsa(bits(modulus)), exponent_bits))
+    let ones = exponent.iter().fold(0_u32, |ones, octet| ones.saturating_add(octet.count_ones()));
+    Ok((KeyKind::Rsa(bits(modulus)), Exponent { bits: length, ones }))
 }
 
 /// The octets of a positive INTEGER without its sign.
