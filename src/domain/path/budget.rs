@@ -149,7 +149,7 @@ impl Budget {
     }
 
     /// Takes down what [`Budget::fails_until`] tells.
-    pub(super) fn fails(&self, until: Option<UnixTime>) {
+    pub(in crate::domain) fn fails(&self, until: Option<UnixTime>) {
         self.fails_until.set(until);
     }
 
