@@ -16,6 +16,7 @@ pub mod duration;
 pub mod encoding;
 pub mod evidence;
 pub mod fingerprint;
+pub mod freshness;
 pub mod general_name;
 pub mod identity;
 pub mod index;

@@ -2,7 +2,7 @@
 //! metrics tell of CRLs.
 
 use std::process::Command;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -265,6 +265,45 @@ fn a_broken_crl_at_the_start_denies_its_profile_alone() {
             })
             .await;
         }
+    });
+}
+
+/// Nobody edits anything: a list ends, and the log says so, once, before and at that moment.
+#[test]
+fn the_end_of_a_crl_is_logged_when_it_comes() {
+    with_envoy(async {
+        let pki = Pki::new();
+        let acme = client(&pki, "acme", ACME);
+        let revocation = "clockSkew: 0s\ncrls: [{file: ca.crl}, {file: root.crl}]\n";
+        let directory = PolicyDirectory::with(&checked(&pki, "short", revocation));
+        directory.replace("root.crl", pki.root.crl(1, &[]));
+        // Made an hour ago, it is in its last tenth all the while.
+        directory.replace("ca.crl", pki.issuing.crl_until(1, SystemTime::now() + Duration::from_secs(8)));
+        let listeners = World::listeners(&pki);
+        let world = World::start_over(pki, directory, listeners).await;
+        let log = || world.certgate.log();
+        let ahead = format!("CRL of [{ISSUER}] number 1");
+        until("the log warns of the end", PATIENCE, async || {
+            log().lines().any(|line| line.contains(&ahead) && line.contains(" ends at ")).then_some(())
+        })
+        .await;
+        let usable =
+            format!("certgate_crl_usable_seconds{{profile=\"test/short\",issuer=\"{ISSUER}\",kind=\"complete\"}}");
+        until("it has been of no use for three seconds", PATIENCE, async || {
+            metric(&world.certgate.metrics().await, &usable).filter(|left| *left <= -3)
+        })
+        .await;
+        world.get(&acme, "/short").await.denied(403, "REVOCATION_STALE");
+        let told = |words: &str| log().lines().filter(|line| line.contains(&ahead) && line.contains(words)).count();
+        assert_eq!((told(" ends at "), told(" ended at ")), (1, 1), "{}", log());
+        assert!(log().lines().any(|line| line.contains(" ended at ") && line.contains("WARN")), "{}", log());
+        // It looks for news once a second; renewed, there is none.
+        world.policies.replace("ca.crl", world.pki.issuing.crl(2, &[]));
+        until("the next list decides", PATIENCE, async || {
+            world.get(&acme, "/short").await.reply.served().then_some(())
+        })
+        .await;
+        assert_eq!(told(" ended at "), 1, "{}", log());
     });
 }
 

@@ -25,6 +25,13 @@ pub struct ProfileReport {
     pub crls: Vec<CrlStatus>,
 }
 
+impl ProfileReport {
+    /// Whether certificates are validated by the last good content of a source that is lost or broken.
+    pub fn is_degraded(&self) -> bool {
+        self.errors.is_empty() && self.trust.is_some() && !self.unresolved.is_empty()
+    }
+}
+
 /// What is known about a policy.
 #[derive(Clone, Debug)]
 pub struct PolicyReport {
@@ -46,6 +53,14 @@ impl Index {
     /// The trust profiles, as of the last [`Index::publish`].
     pub fn profile_reports(&self) -> Vec<ProfileReport> {
         self.profiles.reports()
+    }
+
+    /// The trust profiles, as `namespace/name`, that validate by the last good content of a source that is lost or broken,
+    /// as of the last [`Index::publish`].
+    pub fn degraded(&self) -> Vec<Arc<str>> {
+        let reports = self.profiles.reports();
+        let degraded = reports.iter().filter(|report| report.is_degraded());
+        degraded.map(|report| format!("{}/{}", report.id.namespace, report.id.name).into()).collect()
     }
 
     /// The policies, as of the last [`Index::publish`].
