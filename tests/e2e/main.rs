@@ -15,6 +15,7 @@ mod failures;
 mod forwarded;
 mod mapping;
 mod program;
+mod quick_start;
 mod reload;
 mod revocation;
 mod selection;
