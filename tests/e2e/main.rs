@@ -13,12 +13,15 @@ mod answers;
 mod facts;
 mod failures;
 mod forwarded;
+mod harness;
+mod kubernetes_start;
 mod mapping;
 mod program;
 mod quick_start;
 mod reload;
 mod revocation;
 mod selection;
+mod shipped;
 mod tls;
 mod trust;
 

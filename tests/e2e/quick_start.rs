@@ -1,81 +1,83 @@
-//! The quick start on Kubernetes, without a kubelet: the Envoy of deploy/kubernetes, its policy, and the requests.
+//! The README's quick start, pasted: its shell blocks run as they are, in order, with the real Envoy. Only ports
+//! differ, because those of the README may be taken where tests run, and certgate is built already.
 
 use std::fs;
+use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
 
-use crate::support::certgate::Certgate;
-use crate::support::client::{Call, Client};
-use crate::support::envoy::Envoy;
-use crate::support::pki::{Leaf, Pki};
-use crate::support::policies::{PolicyDirectory, indent};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::support::certgate;
 use crate::support::ports::PortLease;
+use crate::support::process::Process;
 use crate::with_envoy;
 
-fn example(name: &str) -> String {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/kubernetes").join(name);
-    fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
-}
+const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 
-/// Envoy's configuration in the ConfigMap of the example.
-fn configuration() -> String {
-    let text = example("gateway.yaml");
-    let (_, rest) = text.split_once("  envoy.yaml: |\n").expect("the ConfigMap has the file");
-    let (block, _) = rest.split_once("\n---").expect("further objects follow");
-    block.lines().map(|line| format!("{}\n", line.strip_prefix("    ").unwrap_or(line))).collect()
+/// The section that is run.
+const SECTION: &str = "### Your own policy\n";
+
+/// The ports of the README and of the example: Envoy, its admin port, the API, certgate, its admin port.
+const PORTS: [&str; 5] = ["8443", "9901", "8080", "9090", "9091"];
+
+/// The shell blocks of the section, joined.
+fn script() -> String {
+    let readme = fs::read_to_string(Path::new(ROOT).join("README.md")).expect("the README is there");
+    let section = readme.split_once(SECTION).expect("the section is there").1;
+    let section = section.split_once("\n## ").expect("another section follows").0;
+    let blocks = section.split("```sh\n").skip(1);
+    let blocks: Vec<&str> = blocks.map(|rest| rest.split_once("```\n").expect("a block that ends").0).collect();
+    assert!(blocks.len() > 4, "mend how this test reads the README");
+    blocks.concat()
 }
 
 #[test]
-fn the_quick_start_ends_with_a_request() {
+fn the_readme_can_be_pasted() {
     with_envoy(async {
-        let pki = Pki::new();
-        let roots = format!(
-            "---\napiVersion: v1\nkind: ConfigMap\nmetadata: {{name: partner-roots, namespace: payments}}\ndata:\n  ca.crt: |\n{}",
-            indent(&pki.root.pem(), 4)
-        );
-        let policy = example("policy.yaml").replace("api.example.com", Pki::SERVER_NAME);
-        let directory = PolicyDirectory::with(&format!("{policy}{roots}"));
-        let certgate = Certgate::start(directory.path()).await;
+        let folder = TempDir::with_prefix("certgate-readme-").expect("a temporary directory can be made");
+        let path = |name: &str| folder.path().join(name);
+        let leases: Vec<PortLease> = PORTS.iter().map(|_| PortLease::take()).collect();
+        let with_ports = |text: String| {
+            // By way of a mark, as one number may be found in another.
+            let mark = |port: &str| format!("@{}@", port.chars().rev().collect::<String>());
+            let marked = PORTS.iter().fold(text, |text, port| text.replace(port, &mark(port)));
+            let pairs = PORTS.iter().zip(&leases);
+            pairs.fold(marked, |text, (port, lease)| text.replace(&mark(port), &lease.address().port().to_string()))
+        };
+        // What the checkout has, as far as the README uses it.
+        for name in ["target/release", "deploy/envoy", "bin"] {
+            fs::create_dir_all(path(name)).expect("the directory is writable");
+        }
+        symlink(certgate::binary(), path("target/release/certgate")).expect("a link can be made");
+        symlink(Path::new(ROOT).join("scripts"), path("scripts")).expect("a link can be made");
+        let example = fs::read_to_string(Path::new(ROOT).join("deploy/envoy/envoy.yaml")).expect("it is there");
+        fs::write(path("deploy/envoy/envoy.yaml"), with_ports(example)).expect("the directory is writable");
+        fs::write(path("bin/cargo"), "#!/bin/sh\n").expect("the directory is writable");
+        fs::set_permissions(path("bin/cargo"), fs::Permissions::from_mode(0o755)).expect("it is ours");
 
-        let files = tempfile::tempdir().expect("a temporary directory can be made");
-        for folder in ["tls", "partners"] {
-            fs::create_dir(files.path().join(folder)).expect("the directory is writable");
-        }
-        let write =
-            |name: &str, text: &str| fs::write(files.path().join(name), text).expect("the directory is writable");
-        write("tls/tls.crt", &pki.server.chain_pem());
-        write("tls/tls.key", &pki.server.key_pem());
-        write("partners/ca.crt", &pki.root.pem());
-        let upstream = PortLease::take();
-        let mut bootstrap = configuration();
-        let port = |port: u16| format!("port_value: {port}");
-        for (from, to) in [
-            ("address: \"::\", port_value: 8443, ipv4_compat: true", "address: 127.0.0.1, port_value: 0".to_owned()),
-            (&port(9901), port(0)),
-            (&port(8080), port(upstream.address().port())),
-            ("/etc/envoy", files.path().display().to_string()),
-            ("address: certgate-headless.certgate-system.svc.cluster.local", "address: 127.0.0.1".to_owned()),
-            (&port(9090), port(certgate.address().port())),
-        ] {
-            assert!(bootstrap.contains(from), "the example has no `{from}`");
-            bootstrap = bootstrap.replace(from, &to);
-        }
-        let log = files.path().join("access.log");
-        let envoy = Envoy::launch("gateway", &bootstrap, "yaml", files.path(), log).await;
+        let mut command = Command::new("bash");
+        command.args(["-e", "-c", &with_ports(script())]).current_dir(folder.path());
+        let system = std::env::var("PATH").expect("there is a PATH");
+        command.env("PATH", format!("{}:{system}", path("bin").display()));
+        let address = |at: usize| leases[at].address().to_string();
+        command.env("CERTGATE_LISTEN", address(3)).env("CERTGATE_ADMIN_LISTEN", address(4));
+        command.env("CERTGATE_SERVER", format!("http://{}", address(4)));
+        let mut process = Process::spawn("readme", command, folder.path());
+        let status = process.wait(Duration::from_secs(100)).await;
+        let log = process.log();
+        assert!(status.success(), "{status}:\n{log}");
 
-        let contoso = pki.root.issue(Leaf::client("robot").organization("Contoso"));
-        let fabrikam = pki.root.issue(Leaf::client("robot").organization("Fabrikam"));
-        let stranger = Pki::new().root.issue(Leaf::client("robot").organization("Contoso"));
-        let client = |identity| Client::tls(envoy.address("gateway"), pki.server_root.der(), identity);
-        let call = || Call::get("/").host(Pki::SERVER_NAME).header("x-certgate-user", "root");
-        let reply = client(Some(&contoso)).send(call()).await;
-        assert_eq!((reply.status.as_u16(), reply.header("x-you-are")), (200, Some("contoso")), "{reply:?}");
-        for (identity, status, reason) in [
-            (Some(&fabrikam), 403, "NO_MAPPING"),
-            (Some(&stranger), 403, "SIGNATURE_INVALID"),
-            (None, 403, "CERT_REQUIRED"),
-        ] {
-            let reply = client(identity).send(call()).await;
-            assert_eq!((reply.status.as_u16(), reply.header("x-certgate-reason")), (status, Some(reason)), "{reply:?}");
-        }
+        let lines = log.lines().map(str::trim_end);
+        let reached: Vec<&str> = lines.filter(|line| line.starts_with("x-certgate-")).collect();
+        assert_eq!(reached, ["x-certgate-user: svc-contoso", "x-certgate-groups: partners"], "{log}");
+        assert!(log.lines().any(|line| line == "403"), "{log}");
+        let records: Vec<Value> = log.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
+        let told: Vec<Value> =
+            records.iter().map(|line| json!([line["status"], line["user"], line["reason"]])).collect();
+        assert!(told.contains(&json!([200, "svc-contoso", null])), "{log}");
+        assert!(told.contains(&json!([403, null, "NO_POLICY"])), "{log}");
     });
 }
