@@ -224,7 +224,7 @@ mod tests {
         let old = crl(DAY, Some(-HOUR), MaxAge::NextUpdate);
         let new = crl(HOUR, Some(DAY), MaxAge::NextUpdate);
         let count = |crls: &[CrlStatus]| concerning(crls, NOW).len();
-        assert_eq!(count(&[old.clone()]), 1);
+        assert_eq!(count(std::slice::from_ref(&old)), 1);
         assert_eq!(count(&[old.clone(), new.clone()]), 0);
         let elsewhere = CrlStatus { scope: "onlyContainsCACerts".to_owned(), ..new.clone() };
         assert_eq!(count(&[old.clone(), elsewhere]), 1, "of another scope");

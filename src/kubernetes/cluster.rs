@@ -190,7 +190,7 @@ impl Cluster {
             if self.store.borrow_mut().take_references_changed() {
                 self.follow_what_is_wanted();
             }
-            if self.store.borrow().is_due(PATIENCE, GRACE) {
+            if self.store.borrow().is_due(Instant::now(), PATIENCE, GRACE) {
                 published |= self.publish(publish);
             } else if !published && said.elapsed() > WAITING_LOGGED {
                 said = Instant::now();

@@ -123,7 +123,7 @@ impl Store {
     /// At most `most` objects whose status is not what it should be at `now`: profiles and policies before mappings, and
     /// those that changed last before others.
     pub fn due(&mut self, most: usize, now: UnixTime) -> Vec<Due> {
-        if !self.published || self.dirty {
+        if !self.published || self.dirty.is_some() {
             return Vec::new();
         }
         self.wanted.tick(now);

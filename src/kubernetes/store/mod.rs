@@ -75,10 +75,10 @@ impl Scope {
 /// How far a set of objects is known.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 enum Progress {
-    /// Nothing has been told yet, since then.
-    Waiting(Instant),
-    /// A list is being told for the first time; it has been waited for since then.
-    First(Instant),
+    /// Nothing has been told yet.
+    Waiting,
+    /// A list is being told for the first time.
+    First,
     /// A list is being told again, since then.
     Again(Instant),
     /// All of it.
@@ -128,7 +128,8 @@ pub struct Store {
     references: BTreeMap<Key, BTreeSet<Target>>,
     references_changed: bool,
     wanted: Wanted,
-    dirty: bool,
+    /// Since when something has changed that is not published.
+    dirty: Option<Instant>,
     published: bool,
     notify: Rc<Notify>,
     health: Arc<Health>,
@@ -145,7 +146,7 @@ impl Store {
             references: BTreeMap::new(),
             references_changed: false,
             wanted: Wanted::default(),
-            dirty: false,
+            dirty: None,
             published: false,
             notify,
             health,
@@ -169,8 +170,7 @@ impl Store {
     /// Begins to know about a set.
     pub fn add(&mut self, target: &Target) {
         let heard = self.health.now();
-        let progress = Progress::Waiting(Instant::now());
-        let set = Set { progress, objects: HashMap::new(), epoch: 0, heard, failure: None };
+        let set = Set { progress: Progress::Waiting, objects: HashMap::new(), epoch: 0, heard, failure: None };
         self.sets.insert(target.clone(), set);
         self.pending(target, true);
     }
@@ -185,7 +185,7 @@ impl Store {
                 self.index.delete(&id(target.kind, &key));
             }
         }
-        self.dirty = true;
+        self.note_change(true);
     }
 
     /// Whether any set holds the object: a trust bundle may be followed by its name and by its signer.
@@ -193,23 +193,34 @@ impl Store {
         self.sets.iter().any(|(target, set)| target.kind == kind && set.objects.contains_key(key))
     }
 
-    /// Whether there is something to publish, and nothing that it should wait for: lists that are being told again, for
-    /// `patience` at most, and those of sources that a new profile names, for `grace` at most, once there is something to
-    /// decide by.
-    pub fn is_due(&self, patience: Duration, grace: Duration) -> bool {
+    /// Whether there is something to publish at `now`, and nothing that it should wait for: lists that are told again, for
+    /// `patience` at most, and the first lists of sources that profiles have come to name, for `grace` at most. However many
+    /// of these come, one after the other, nothing waits longer for them.
+    pub fn is_due(&self, now: Instant, patience: Duration, grace: Duration) -> bool {
+        let waits_still = |since: Instant, limit| now.saturating_duration_since(since) < limit;
         let settled = |set: &Set| match set.progress {
             Progress::Current | Progress::Denied => true,
-            Progress::Again(since) => since.elapsed() > patience,
-            Progress::Waiting(since) | Progress::First(since) => self.published && since.elapsed() >= grace,
+            Progress::Again(since) => !waits_still(since, patience),
+            Progress::Waiting | Progress::First => {
+                self.published && self.dirty.is_some_and(|since| !waits_still(since, grace))
+            }
         };
-        (self.dirty || !self.published) && self.sets.values().all(settled)
+        (self.dirty.is_some() || !self.published) && self.sets.values().all(settled)
+    }
+
+    /// Notes that there may be something to publish.
+    fn note_change(&mut self, is_news: bool) {
+        if is_news {
+            self.dirty.get_or_insert_with(Instant::now);
+        }
     }
 
     /// Notes whether a source is still waited for, so that nobody takes it for missing.
     fn pending(&mut self, target: &Target, pending: bool) {
         if let (Kind::ConfigMap | Kind::Secret | Kind::ClusterTrustBundle, Some(name)) = (target.kind, &target.name) {
             let namespace = target.namespace.as_deref().unwrap_or_default();
-            self.dirty |= self.index.set_pending(target.kind, namespace, name, pending);
+            let is_news = self.index.set_pending(target.kind, namespace, name, pending);
+            self.note_change(is_news);
         }
     }
 
@@ -217,20 +228,21 @@ impl Store {
     fn permitted(&mut self, target: &Target, permitted: bool) {
         if let (Kind::ConfigMap | Kind::Secret | Kind::ClusterTrustBundle, Some(name)) = (target.kind, &target.name) {
             let namespace = target.namespace.as_deref().unwrap_or_default();
-            self.dirty |= self.index.set_forbidden(target.kind, namespace, name, !permitted);
+            let is_news = self.index.set_forbidden(target.kind, namespace, name, !permitted);
+            self.note_change(is_news);
         }
     }
 
     /// Notes that everything known has been published.
     pub fn note_published(&mut self) {
-        self.dirty = false;
+        self.dirty = None;
         self.published = true;
         self.wanted.outdate();
     }
 
     /// The sets that the first publication waits for.
     pub fn waiting_for(&self) -> Vec<&Target> {
-        let waits = |set: &Set| matches!(set.progress, Progress::Waiting(_) | Progress::First(_));
+        let waits = |set: &Set| matches!(set.progress, Progress::Waiting | Progress::First);
         self.sets.iter().filter(|(_, set)| waits(set)).map(|(target, _)| target).collect()
     }
 
@@ -274,7 +286,7 @@ impl Store {
             tracing::warn!("{}: {error}", object.id());
         }
         self.index.apply(object);
-        self.dirty = true;
+        self.note_change(true);
         self.notify.notify_one();
     }
 
@@ -293,7 +305,7 @@ impl Store {
         if kind == Kind::TrustProfile && self.references.remove(key).is_some() {
             self.references_changed = true;
         }
-        self.dirty = true;
+        self.note_change(true);
         self.notify.notify_one();
     }
 }
@@ -376,7 +388,7 @@ impl Listener for Ear {
         self.with_set(|set| {
             set.epoch = set.epoch.wrapping_add(1);
             set.progress = match set.progress {
-                Progress::Waiting(since) | Progress::First(since) => Progress::First(since),
+                Progress::Waiting | Progress::First => Progress::First,
                 Progress::Denied | Progress::Current => Progress::Again(Instant::now()),
                 again @ Progress::Again(_) => again,
             };
@@ -427,7 +439,7 @@ impl Listener for Ear {
         // The three kinds are waited for: without them there is nothing to decide by. A source that is not there, or not
         // ours to read, is a fact that its profile reports.
         let ours = matches!(self.target.kind, Kind::TrustProfile | Kind::CertificatePolicy | Kind::CertificateMapping);
-        if !ours && error.is_definite() && matches!(set.progress, Progress::Waiting(_) | Progress::First(_)) {
+        if !ours && error.is_definite() && matches!(set.progress, Progress::Waiting | Progress::First) {
             set.progress = Progress::Denied;
             notify.notify_one();
         }

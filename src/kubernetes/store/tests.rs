@@ -55,13 +55,20 @@ fn a_source_is_not_missing_before_its_first_list() {
     told();
     store.borrow_mut().index.apply(Object::TrustProfile { meta, spec: Box::new(spec) });
     store.borrow_mut().add(&target);
-    let mut ear = Ear { store: store.clone(), target };
-    assert!(!store.borrow().is_due(hour, hour), "the list of its source is on its way");
-    assert!(store.borrow().is_due(hour, Duration::ZERO), "it is not waited for longer than that");
+    let first = Instant::now();
+    let mut ear = Ear { store: store.clone(), target: target.clone() };
+    let due_after = |waited: Duration| store.borrow().is_due(Instant::now() + waited, hour, hour);
+    assert!(!due_after(Duration::ZERO), "the list of its source is on its way");
+    assert!(due_after(hour), "it is not waited for longer than that");
+    // Another source, named later, puts nothing off.
+    let other = Target { name: Some("other".to_owned()), ..target };
+    store.borrow_mut().add(&other);
+    assert!(store.borrow().is_due(first + hour, hour, hour), "what the first one holds up waits since then");
+    store.borrow_mut().remove(&other);
     assert!(told().contains("ConfigMap ns/roots has not been read yet"), "{}", told());
     ear.listing();
-    assert!(!store.borrow().is_due(hour, hour));
+    assert!(!due_after(Duration::ZERO));
     ear.listed();
-    assert!(store.borrow().is_due(hour, hour), "what is known now is told");
+    assert!(due_after(Duration::ZERO), "what is known now is told");
     assert!(told().contains("ConfigMap ns/roots does not exist"), "{}", told());
 }
