@@ -125,8 +125,9 @@ fn the_end_of_a_crl_shows_in_the_status() {
         let scope = format!("--namespace={namespace}");
         let args = ["serve", "--kubernetes", &scope, &lease];
         let follower = Follower::start_as(&cluster.admin_kubeconfig(), &args, &[("POD_NAME", "one")]).await;
-        let ends = std::time::SystemTime::now() + Duration::from_secs(15);
-        put(&cluster, &namespace, "configmap", &pki.issuing.crl_until(1, ends));
+        let ends_in = |seconds| std::time::SystemTime::now() + Duration::from_secs(seconds);
+        // Made an hour ago, so that its last quarter has begun.
+        put(&cluster, &namespace, "configmap", &pki.issuing.crl_until(1, ends_in(900)));
         put(&cluster, &namespace, "secret", &pki.root.crl(1, &[]));
         let revocation =
             "  revocation: {mode: Offline, clockSkew: 0s, crls: [{configMap: {name: crl}}, {secret: {name: crl}}]}\n";
@@ -141,16 +142,17 @@ fn the_end_of_a_crl_shows_in_the_status() {
             .await
         };
         until_fresh("True", "EndsSoon").await;
+        put(&cluster, &namespace, "configmap", &pki.issuing.crl_until(2, ends_in(4)));
         let (object, fresh) = until_fresh("False", "Expired").await;
         let message = fresh["message"].as_str().unwrap();
-        assert!(message.contains("CRL of [CN=Clients Issuing,O=Certgate Test] number 1"), "{message}");
+        assert!(message.contains("CRL of [CN=Clients Issuing,O=Certgate Test] number 2"), "{message}");
         assert!(message.contains("denied with REVOCATION_STALE"), "{message}");
         assert_eq!(object["status"]["nextCrlUpdate"], object["status"]["crls"][0]["endsAt"]);
         let table = cluster.kubectl(&["get", "trust", "p", "-n", &namespace]);
         let due = object["status"]["nextCrlUpdate"].as_str().unwrap();
         assert!(table.contains("CRLS FRESH") && table.contains("CRL DUE") && table.contains(due), "{table}");
         assert!(table.contains("False"), "{table}");
-        put(&cluster, &namespace, "configmap", &pki.issuing.crl(2, &[]));
+        put(&cluster, &namespace, "configmap", &pki.issuing.crl(3, &[]));
         until_fresh("True", "Current").await;
         drop(follower);
     });
