@@ -106,7 +106,7 @@ struct ServeArgs {
         value_name = "KEY=VALUE",
         env = "CERTGATE_POLICY_SELECTOR",
         value_delimiter = ',',
-        requires = "kubernetes"
+        conflicts_with = "policies"
     )]
     policy_selector: Vec<Label>,
     /// The Lease whose holder writes the status of objects.

@@ -82,7 +82,7 @@ pub struct Reload {
     pub outcome: Outcome,
     /// What is wrong: when refused, what is unreadable; else what does not compile, and warnings. At most 1000.
     pub problems: Arc<[Problem]>,
-    /// The trust profiles, as `namespace/name`, that go on by the last good content of a source.
+    /// The trust profiles, as `namespace/name`, that are degraded.
     pub degraded: Arc<[Arc<str>]>,
     /// How much the directory holds.
     pub totals: Totals,

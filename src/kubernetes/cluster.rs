@@ -93,7 +93,7 @@ pub struct Update {
     pub snapshot: Option<Arc<Snapshot>>,
     /// All that is wrong with the objects.
     pub problems: Vec<Problem>,
-    /// The trust profiles, as `namespace/name`, that go on by the last good content of a source.
+    /// The trust profiles, as `namespace/name`, that are degraded.
     pub degraded: Vec<Arc<str>>,
     /// How long compiling took.
     pub took: Duration,

@@ -205,7 +205,7 @@ impl Metrics {
         self.values.profiles.set(crls, anchors);
     }
 
-    /// Records the profiles, as `namespace/name`, that go on by the last good content of a source that is lost or broken.
+    /// Records the profiles, as `namespace/name`, that are degraded.
     pub fn degraded(&self, profiles: impl IntoIterator<Item = Arc<str>>) {
         self.values.profiles.set_degraded(profiles);
     }

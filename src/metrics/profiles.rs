@@ -1,5 +1,5 @@
 //! What the trust profiles rely on: the CRLs and trust anchors of those in the current snapshot, and which of all profiles
-//! go on by the last good content of a source.
+//! are degraded.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -94,7 +94,7 @@ impl Profiles {
         self.gauges.store(Arc::new(gauges));
     }
 
-    /// Takes note of the profiles that go on by the last good content of a source.
+    /// Takes note of the profiles that are degraded.
     pub(super) fn set_degraded(&self, profiles: impl IntoIterator<Item = Arc<str>>) {
         self.degraded.store(Arc::new(profiles.into_iter().collect()));
     }
@@ -135,7 +135,7 @@ impl Profiles {
         )?;
         let mut family = encoder.encode_descriptor(
             "trust_profile_degraded",
-            "1 for a profile that goes on by the last good content of a source that is lost or broken",
+            "1 for a profile that goes on by the last good content of a lost source, or without skipped certificates",
             None,
             MetricType::Gauge,
         )?;

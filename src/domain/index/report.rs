@@ -17,6 +17,8 @@ pub struct ProfileReport {
     pub errors: Vec<FieldError>,
     /// What its author hardly meant.
     pub warnings: Vec<FieldError>,
+    /// The certificates of its sources that do not count; they are among the warnings too.
+    pub skipped: Vec<FieldError>,
     /// The sources that cannot be read at present.
     pub unresolved: Vec<FieldError>,
     /// What validates by it; with `unresolved`, by the last good content of those sources. `None` when nothing does.
@@ -26,9 +28,11 @@ pub struct ProfileReport {
 }
 
 impl ProfileReport {
-    /// Whether certificates are validated by the last good content of a source that is lost or broken.
+    /// Whether certificates are validated by something else than is written: by the last good content of a source that is
+    /// lost or broken, or without certificates that were skipped.
     pub fn is_degraded(&self) -> bool {
-        self.errors.is_empty() && self.trust.is_some() && !self.unresolved.is_empty()
+        let is_as_written = self.unresolved.is_empty() && self.skipped.is_empty();
+        self.errors.is_empty() && self.trust.is_some() && !is_as_written
     }
 }
 
@@ -55,8 +59,7 @@ impl Index {
         self.profiles.reports()
     }
 
-    /// The trust profiles, as `namespace/name`, that validate by the last good content of a source that is lost or broken,
-    /// as of the last [`Index::publish`].
+    /// The trust profiles, as `namespace/name`, for which [`ProfileReport::is_degraded`] holds, as of the last [`Index::publish`].
     pub fn degraded(&self) -> Vec<Arc<str>> {
         let reports = self.profiles.reports();
         let degraded = reports.iter().filter(|report| report.is_degraded());

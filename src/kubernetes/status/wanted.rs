@@ -109,7 +109,7 @@ fn fresh(crls: &[trusted::CrlStatus], now: UnixTime) -> Told {
 /// The status of a trust profile at `now`.
 pub fn profile(report: &ProfileReport, generation: i64, now: UnixTime) -> Value {
     use ConditionStatus::{False, True, Unknown};
-    let ProfileReport { errors, warnings, unresolved, trust, crls, .. } = report;
+    let ProfileReport { errors, warnings, skipped, unresolved, trust, crls, .. } = report;
     let resolved = match (errors.is_empty(), unresolved.is_empty()) {
         (false, _) => told("ResolvedRefs", Unknown, "Invalid", "the profile is not valid"),
         (true, true) => told("ResolvedRefs", True, "ResolvedRefs", "every source can be read"),
@@ -118,16 +118,20 @@ pub fn profile(report: &ProfileReport, generation: i64, now: UnixTime) -> Value 
     let ready = match (errors.is_empty(), trust) {
         (false, _) => told("Ready", False, "Invalid", lines(errors)),
         (true, None) => told("Ready", False, "SourceUnavailable", lines(unresolved)),
-        (true, Some(_)) if unresolved.is_empty() => {
+        (true, Some(_)) if unresolved.is_empty() && skipped.is_empty() => {
             told("Ready", True, "Ready", "certificates are validated by this profile")
+        }
+        (true, Some(_)) if unresolved.is_empty() => {
+            told("Ready", True, "Degraded", "certificates are validated without those that cannot be used")
         }
         (true, Some(_)) => {
             told("Ready", True, "Degraded", "certificates are validated by the last good content of the sources")
         }
     };
-    let degraded = match report.is_degraded() {
-        true => told("Degraded", True, "SourceUnavailable", lines(unresolved)),
-        false => told("Degraded", False, "AsWritten", "no source has been lost"),
+    let degraded = match (report.is_degraded(), unresolved.is_empty()) {
+        (true, false) => told("Degraded", True, "SourceUnavailable", lines(unresolved)),
+        (true, true) => told("Degraded", True, "CertificateSkipped", lines(skipped)),
+        (false, _) => told("Degraded", False, "AsWritten", "no source has been lost"),
     };
     let conditions = vec![accepted(errors, warnings), resolved, ready, degraded, fresh(crls, now)];
     let mut status = status(generation, conditions);
@@ -286,6 +290,7 @@ mod tests {
             id: id(Kind::TrustProfile),
             errors: Vec::new(),
             warnings: Vec::new(),
+            skipped: Vec::new(),
             unresolved: error(),
             trust: None,
             crls: Vec::new(),
@@ -295,6 +300,24 @@ mod tests {
         assert_eq!(condition(&status, "Ready"), ("False", "SourceUnavailable"));
         assert_eq!(condition(&status, "ResolvedRefs"), ("False", "SourceUnavailable"));
         assert_eq!(condition(&status, "Degraded"), ("False", "AsWritten"));
+    }
+
+    #[test]
+    fn a_certificate_that_does_not_count_degrades_its_profile() {
+        let skipped = vec![FieldError::new("spec.trustAnchors[0].configMap", "certificate 2 (line 20): not a CA")];
+        let report = ProfileReport {
+            id: id(Kind::TrustProfile),
+            errors: Vec::new(),
+            warnings: skipped.clone(),
+            skipped,
+            unresolved: Vec::new(),
+            trust: Some(Arc::new(TrustProfile::new(TrustParameters::default()))),
+            crls: Vec::new(),
+        };
+        let status = profile(&report, 1);
+        assert_eq!(condition(&status, "Accepted"), ("True", "AcceptedWithWarnings"));
+        assert_eq!(condition(&status, "Ready"), ("True", "Degraded"));
+        assert_eq!(condition(&status, "Degraded"), ("True", "CertificateSkipped"));
     }
 
     #[test]
@@ -318,6 +341,7 @@ mod tests {
             id: id(Kind::TrustProfile),
             errors: Vec::new(),
             warnings: Vec::new(),
+            skipped: Vec::new(),
             unresolved: Vec::new(),
             trust: Some(Arc::new(TrustProfile::new(TrustParameters::default()))),
             crls: vec![crl("CN=Never", None), crl("CN=Late", Some(9)), crl("CN=Soon", Some(5))],

@@ -225,6 +225,7 @@ mod tests {
             id,
             errors: Vec::new(),
             warnings: Vec::new(),
+            skipped: Vec::new(),
             unresolved: Vec::new(),
             trust: None,
             crls: vec![crl],
