@@ -314,7 +314,7 @@ mod tests {
             trust: Some(Arc::new(TrustProfile::new(TrustParameters::default()))),
             crls: Vec::new(),
         };
-        let status = profile(&report, 1);
+        let status = profile(&report, 1, UnixTime::from_secs(0));
         assert_eq!(condition(&status, "Accepted"), ("True", "AcceptedWithWarnings"));
         assert_eq!(condition(&status, "Ready"), ("True", "Degraded"));
         assert_eq!(condition(&status, "Degraded"), ("True", "CertificateSkipped"));
