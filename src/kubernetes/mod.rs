@@ -12,6 +12,7 @@ pub mod departure;
 mod follow;
 pub mod health;
 pub mod read;
+pub mod selector;
 pub mod status;
 pub mod store;
 mod unfit;

@@ -63,7 +63,7 @@ async fn read_from(api: &Api, scope: &Scope, absent: AbsentSources) -> Result<He
     index.set_absent_sources(absent);
     let mut objects = 0;
     let mut sources = BTreeSet::new();
-    for target in scope.targets() {
+    for target in scope.targets(None) {
         let listed = list(api, &target, |object| {
             if let Object::TrustProfile { meta, spec } = &object {
                 sources.extend(sources_of(scope, &meta.namespace, spec));
