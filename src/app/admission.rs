@@ -19,8 +19,8 @@ use crate::kubernetes::admission::review::Reviewer;
 use crate::kubernetes::admission::server::{ALPN, Webhook};
 use crate::kubernetes::cluster::AdmissionFeed;
 use crate::kubernetes::store::Scope;
+use crate::tls::accept::Acceptor;
 use crate::tls::health::TlsHealth;
-use crate::tls::server::TlsServer;
 use crate::tls::watch::{FollowError, WatchOptions, follow};
 
 /// Serves the webhook on a thread of its own, for as long as the process lives. What it judges by comes through the feed.
@@ -36,7 +36,8 @@ pub fn start(
     let health = health.server("admission");
     let feed = match &config.files {
         Some(files) => {
-            shown.send_replace(Some(follow(files.clone(), ALPN, health, WatchOptions::default())?));
+            let server = follow(files.clone(), ALPN, health, WatchOptions::default())?;
+            shown.send_replace(Some(Arc::new(Acceptor::new(server))));
             AdmissionFeed { views, shown: None }
         }
         None => AdmissionFeed { views, shown: Some(Shown::new(shown.clone(), health)) },
@@ -49,8 +50,8 @@ pub fn start(
 fn spawn(
     listener: std::net::TcpListener,
     webhook: Webhook,
-    shown: watch::Sender<Option<Arc<TlsServer>>>,
-    tls: watch::Receiver<Option<Arc<TlsServer>>>,
+    shown: watch::Sender<Option<Arc<Acceptor>>>,
+    tls: watch::Receiver<Option<Arc<Acceptor>>>,
 ) -> io::Result<()> {
     listener.set_nonblocking(true)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
