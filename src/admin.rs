@@ -21,10 +21,10 @@ use hyper::body::{Body, Incoming};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::net::TcpListener;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 use crate::lifecycle::{Lifecycle, Phase};
+use crate::listeners::Listeners;
 use crate::metrics::Metrics;
 use crate::places::Places;
 
@@ -106,14 +106,13 @@ impl Admin {
         }
     }
 
-    /// Serves on `listener` for as long as the process lives: while it drains, readiness must still be told.
-    pub async fn serve(mut self, listener: TcpListener) -> Infallible {
-        // An address that nobody can tell counts as one of this machine: the stricter way.
-        let is_loopback = listener.local_addr().map_or(true, |address| address.ip().to_canonical().is_loopback());
-        self.names = if is_loopback { Names::Loopback } else { Names::Any };
+    /// Serves on `listeners` for as long as the process lives: while it drains, readiness must still be told.
+    pub async fn serve(mut self, listeners: impl Into<Listeners>) -> Infallible {
+        let listeners = listeners.into();
+        self.names = if listeners.are_loopback() { Names::Loopback } else { Names::Any };
         let connections = Places::of_open_files(MAX_CONNECTIONS);
         loop {
-            let stream = match listener.accept().await {
+            let stream = match listeners.accept().await {
                 Ok((stream, _)) => stream,
                 Err(error) => {
                     tracing::warn!(%error, "cannot accept a connection of the admin port");
@@ -289,6 +288,8 @@ fn respond(status: StatusCode, media_type: HeaderValue, body: Bytes) -> Response
 
 #[cfg(test)]
 mod tests {
+    use tokio::net::TcpListener;
+
     use super::*;
 
     fn admin(phase: Phase) -> Admin {

@@ -12,7 +12,6 @@ use std::path::Path;
 use std::sync::Arc;
 
 use thiserror::Error;
-use tokio::net::{TcpListener, TcpSocket};
 
 use self::policies::{LoadError, Loaded};
 use crate::admin::{Admin, Explain, NoAnswer};
@@ -27,6 +26,7 @@ use crate::kubernetes::cluster::ClusterError;
 use crate::kubernetes::departure::Departure;
 use crate::kubernetes::health::{Exported, Health};
 use crate::lifecycle::{Lifecycle, Phase, Signals};
+use crate::listeners::{Bound, ListenAddress};
 use crate::metrics::Metrics;
 use crate::telemetry::{self, TelemetryError};
 use crate::tls::accept::Acceptor;
@@ -44,7 +44,7 @@ pub enum ServeError {
     Tls(#[from] FollowError),
     /// A socket.
     #[error("cannot listen on {0}: {1}")]
-    Listen(SocketAddr, io::Error),
+    Listen(ListenAddress, io::Error),
     /// The policies.
     #[error("{0}: {1}")]
     Policies(std::path::PathBuf, LoadError),
@@ -96,7 +96,10 @@ async fn run(
             Transport::Tls(Arc::new(Acceptor::new(server)))
         }
     };
-    if matches!(transport, Transport::Plaintext) && is_exposed(config.listen) {
+    // Bound now, so that a port that is taken ends the process at once; connections are accepted after the first load, so
+    // that callers of a replica that restarts turn to another one instead of being denied.
+    let grpc = bind(&config.listen)?;
+    if matches!(transport, Transport::Plaintext) && grpc.addresses().iter().copied().any(is_exposed) {
         tracing::warn!(
             listen = %config.listen,
             "gRPC is served in plaintext on an address that is not loopback: whoever is between it and the proxy can read \
@@ -106,22 +109,20 @@ async fn run(
     let lifecycle = Lifecycle::new();
     let authorizer = Arc::new(Authorizer::<Snapshot>::new(metrics.clone(), system_clock, config.denials_per_second));
 
-    let admin_listener = listen(config.admin_listen).await?;
-    // Bound now, so that a port that is taken ends the process at once; connections are accepted after the first load, so
-    // that callers of a replica that restarts turn to another one instead of being denied.
-    let socket = bind(config.listen)?;
-    let admin_address = admin_listener.local_addr()?;
-    let explain = config.explain.serves_on(admin_address).then(|| explainer(&authorizer, metrics));
+    let admin_port = bind(&config.admin_listen)?;
+    let explains = admin_port.addresses().iter().all(|address| config.explain.serves_on(*address));
+    let explain = explains.then(|| explainer(&authorizer, metrics));
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),
-        listen = %socket.local_addr()?,
-        admin = %admin_address,
+        listen = grpc.shown(),
+        admin = admin_port.shown(),
         workers = config.workers,
         policies = %config.policies,
         "starting"
     );
     let admin = Admin::new(lifecycle.clone(), metrics.clone(), explain);
-    tokio::spawn(admin.serve(admin_listener));
+    let admin_port = admin_port.listen().map_err(|error| ServeError::Listen(config.admin_listen.clone(), error))?;
+    tokio::spawn(admin.serve(admin_port));
 
     let departure = Departure::default();
     match &config.policies {
@@ -148,10 +149,9 @@ async fn run(
             let feed = match &config.admission {
                 None => None,
                 Some(admission) => {
-                    let listener = admission::bind(admission.listen)
-                        .map_err(|error| ServeError::Listen(admission.listen, error))?;
+                    let bound = bind(&admission.listen)?;
                     let scope = options.scope.clone();
-                    let started = admission::start(listener, admission, scope, reviews.clone(), tls);
+                    let started = admission::start(bound, admission, scope, reviews.clone(), tls);
                     Some(started.map_err(ServeError::Admission)?)
                 }
             };
@@ -167,7 +167,7 @@ async fn run(
             }
         }
     }
-    let listener = socket.listen(BACKLOG).map_err(|error| ServeError::Listen(config.listen, error))?;
+    let listener = grpc.listen().map_err(|error| ServeError::Listen(config.listen.clone(), error))?;
     let options = ServerOptions { workers: config.workers, drain_deadline: config.drain_deadline };
     let mut server = tokio::spawn(server::serve(listener, authorizer.clone(), lifecycle.clone(), transport, options));
     lifecycle.advance(Phase::Serving);
@@ -205,26 +205,13 @@ fn server_failed(ended: Result<io::Result<Ended>, tokio::task::JoinError>) -> io
     }
 }
 
-/// Connections that may wait to be accepted: what the kernel allows by default.
-const BACKLOG: u32 = 4096;
-
 /// Whether an address can be reached from another machine.
 fn is_exposed(address: SocketAddr) -> bool {
     !address.ip().to_canonical().is_loopback()
 }
 
-fn bind(address: SocketAddr) -> Result<TcpSocket, ServeError> {
-    let bound = || {
-        let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
-        socket.set_reuseaddr(true)?;
-        socket.bind(address)?;
-        Ok(socket)
-    };
-    bound().map_err(|error| ServeError::Listen(address, error))
-}
-
-async fn listen(address: SocketAddr) -> Result<TcpListener, ServeError> {
-    TcpListener::bind(address).await.map_err(|error| ServeError::Listen(address, error))
+fn bind(address: &ListenAddress) -> Result<Bound, ServeError> {
+    address.bind().map_err(|error| ServeError::Listen(address.clone(), error))
 }
 
 /// Explains by what the server decides by at that moment.

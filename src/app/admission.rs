@@ -3,11 +3,9 @@
 //! Owns its thread: reviews may take milliseconds, which must be taken neither from requests nor from the admin port.
 
 use std::io;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::thread;
 
-use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 use crate::config::AdmissionConfig;
@@ -19,13 +17,14 @@ use crate::kubernetes::admission::review::Reviewer;
 use crate::kubernetes::admission::server::{ALPN, Webhook};
 use crate::kubernetes::cluster::AdmissionFeed;
 use crate::kubernetes::store::Scope;
+use crate::listeners::Bound;
 use crate::tls::accept::Acceptor;
 use crate::tls::health::TlsHealth;
 use crate::tls::watch::{FollowError, WatchOptions, follow};
 
 /// Serves the webhook on a thread of its own, for as long as the process lives. What it judges by comes through the feed.
 pub fn start(
-    listener: std::net::TcpListener,
+    bound: Bound,
     config: &AdmissionConfig,
     scope: Scope,
     metrics: Arc<AdmissionMetrics>,
@@ -43,21 +42,20 @@ pub fn start(
         None => AdmissionFeed { views, shown: Some(Shown::new(shown.clone(), health)) },
     };
     let webhook = Webhook::new(Reviewer::new(view, scope, system_clock), metrics);
-    spawn(listener, webhook, shown, tls)?;
+    spawn(bound, webhook, shown, tls)?;
     Ok(feed)
 }
 
 fn spawn(
-    listener: std::net::TcpListener,
+    bound: Bound,
     webhook: Webhook,
     shown: watch::Sender<Option<Arc<Acceptor>>>,
     tls: watch::Receiver<Option<Arc<Acceptor>>>,
 ) -> io::Result<()> {
-    listener.set_nonblocking(true)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let listener = {
         let _entered = runtime.enter();
-        TcpListener::from_std(listener)?
+        bound.listen()?
     };
     thread::Builder::new().name("admission".to_owned()).spawn(move || {
         // The sender lives as long as the server: a certificate from files has no other owner.
@@ -66,9 +64,4 @@ fn spawn(
         match runtime.block_on(webhook.serve(listener, tls)) {}
     })?;
     Ok(())
-}
-
-/// Binds the webhook's address.
-pub fn bind(address: SocketAddr) -> io::Result<std::net::TcpListener> {
-    std::net::TcpListener::bind(address)
 }

@@ -23,7 +23,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpStream;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 
@@ -34,6 +34,7 @@ use super::service::{Authorizer, Decide};
 use super::stream::Paced;
 use super::unread::{MAX_UNREAD, Outbox, Unread, WRITE_DEADLINE};
 use crate::lifecycle::{Lifecycle, Phase};
+use crate::listeners::Listeners;
 use crate::places::{Place, Places};
 use crate::tls::accept::Acceptor;
 
@@ -120,26 +121,27 @@ pub enum Ended {
     DeadlineExceeded,
 }
 
-/// Serves on `listener` until the process is stopping and its connections are drained.
+/// Serves on `listeners` until the process is stopping and its connections are drained.
 pub async fn serve<D: Decide>(
-    listener: TcpListener,
+    listeners: impl Into<Listeners>,
     authorizer: Arc<Authorizer<D>>,
     lifecycle: Lifecycle,
     transport: Transport,
     options: ServerOptions,
 ) -> io::Result<Ended> {
-    serve_within(listener, authorizer, lifecycle, transport, options, Limits::default()).await
+    serve_within(listeners, authorizer, lifecycle, transport, options, Limits::default()).await
 }
 
 /// Serves with other limits.
 async fn serve_within<D: Decide>(
-    listener: TcpListener,
+    listeners: impl Into<Listeners>,
     authorizer: Arc<Authorizer<D>>,
     lifecycle: Lifecycle,
     transport: Transport,
     options: ServerOptions,
     limits: Limits,
 ) -> io::Result<Ended> {
+    let listeners = listeners.into();
     let connections = limits.connections.clone();
     let port = Port {
         routes: Arc::new(Routes::new(authorizer, &lifecycle, limits.receiving)),
@@ -152,10 +154,10 @@ async fn serve_within<D: Decide>(
     let workers =
         (0..options.workers.get()).map(|number| Worker::start(number, port.clone())).collect::<io::Result<Vec<_>>>()?;
     tokio::select! {
-        () = accept(&listener, &workers, &connections) => {}
+        () = accept(&listeners, &workers, &connections) => {}
         () = lifecycle.reached(Phase::Stopping) => {}
     }
-    drop(listener);
+    drop(listeners);
     let drained = async {
         for worker in workers {
             worker.finish().await;
@@ -168,10 +170,10 @@ async fn serve_within<D: Decide>(
 }
 
 /// Accepts for ever. One connection too many is closed at once: its proxy knows then, and may have a way elsewhere.
-async fn accept(listener: &TcpListener, workers: &[Worker], connections: &Places) {
+async fn accept(listeners: &Listeners, workers: &[Worker], connections: &Places) {
     let mut refused: Option<Instant> = None;
     loop {
-        let accepted = match listener.accept().await {
+        let accepted = match listeners.accept().await {
             Ok((stream, _)) => prepare(stream),
             Err(error) => Err(error),
         };

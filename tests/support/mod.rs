@@ -13,6 +13,7 @@ pub mod pki;
 pub mod policies;
 pub mod ports;
 pub mod process;
+pub mod raw;
 pub mod stand_in;
 pub mod upstream;
 pub mod wait;

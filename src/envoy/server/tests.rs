@@ -3,6 +3,7 @@ use std::net::SocketAddr;
 use std::sync::{Condvar, Mutex};
 use std::thread::ThreadId;
 
+use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tonic::transport::Channel;
 use tonic_health::ServingStatus;
@@ -385,7 +386,7 @@ impl Raw {
     async fn connect(address: SocketAddr, settings: &[u8]) -> Self {
         use tokio::io::AsyncWriteExt;
         let mut stream = TcpStream::connect(address).await.unwrap();
-        stream.write_all(&[b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", settings].concat()).await.unwrap();
+        stream.write_all(&[&b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"[..], settings].concat()).await.unwrap();
         Self(stream)
     }
 
@@ -393,7 +394,7 @@ impl Raw {
     async fn call(&mut self, stream: u32, body: Option<&[u8]>) {
         use tokio::io::AsyncWriteExt;
         let literal = |name: &str, value: &str| {
-            let text = |text: &str| [&[u8::try_from(text.len()).unwrap()], text.as_bytes()].concat();
+            let text = |text: &str| [&[u8::try_from(text.len()).unwrap()][..], text.as_bytes()].concat();
             [&[0][..], &text(name), &text(value)].concat()
         };
         let fields = [(":method", "POST"), (":scheme", "http"), (":path", CHECK_PATH), (":authority", "a")];
@@ -501,6 +502,27 @@ async fn calls_without_a_message_give_way_to_later_ones() {
     assert_eq!(calls.len(), 8);
     let metrics = running.authorizer.metrics().render();
     assert!(metrics.contains("certgate_unreadable_requests_total 12\n"), "{metrics}");
+}
+
+#[tokio::test]
+async fn handshakes_that_nobody_ends_keep_no_proxy_out() {
+    use crate::tls::testing::{NAME, Pair, client};
+    let pair = Pair::new("one");
+    let identity = crate::tls::identity::Identity::from_pem(pair.certificate.as_bytes(), pair.key.as_bytes()).unwrap();
+    let health = Arc::new(crate::tls::health::TlsHealth::default());
+    let server = crate::tls::server::TlsServer::new(&identity, &[b"h2"], health.server("grpc"));
+    let acceptor = Arc::new(Acceptor::within(Arc::new(server), 8, PATIENCE * 9));
+    let running = start_within(2, PATIENCE, Transport::Tls(acceptor), Limits::default()).await;
+    let mut silent = Vec::new();
+    for _ in 0..20 {
+        for _ in 0..10 {
+            silent.push(TcpStream::connect(running.address).await.unwrap());
+        }
+        let connector = tokio_rustls::TlsConnector::from(Arc::new(client(&[&pair.der], &[&rustls::version::TLS13])));
+        let stream = TcpStream::connect(running.address).await.unwrap();
+        let shaken = connector.connect(rustls::pki_types::ServerName::try_from(NAME).unwrap(), stream);
+        tokio::time::timeout(PATIENCE, shaken).await.expect("at once").expect("the oldest of the silent gives way");
+    }
 }
 
 #[tokio::test]

@@ -15,12 +15,13 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpStream;
 use tokio::sync::{Semaphore, watch};
 use tokio_rustls::server::TlsStream;
 
 use super::metrics::{AdmissionMetrics, Outcome};
 use super::review::{Answer, Reviewer};
+use crate::listeners::Listeners;
 use crate::places::{Place, Places};
 use crate::tls::accept::Acceptor;
 
@@ -69,11 +70,16 @@ impl Webhook {
         Self { reviewer, metrics, buffered: Arc::new(Semaphore::new(MAX_BUFFERED_KIB)) }
     }
 
-    /// Serves on `listener` for as long as the process lives. As long as there is no certificate, connections are closed.
-    pub async fn serve(self, listener: TcpListener, tls: watch::Receiver<Option<Arc<Acceptor>>>) -> Infallible {
+    /// Serves on `listeners` for as long as the process lives. As long as there is no certificate, connections are closed.
+    pub async fn serve(
+        self,
+        listeners: impl Into<Listeners>,
+        tls: watch::Receiver<Option<Arc<Acceptor>>>,
+    ) -> Infallible {
+        let listeners = listeners.into();
         let connections = Places::of_open_files(MAX_CONNECTIONS);
         loop {
-            let (stream, peer) = match listener.accept().await {
+            let (stream, peer) = match listeners.accept().await {
                 Ok(accepted) => accepted,
                 Err(error) => {
                     tracing::warn!(%error, "cannot accept a connection of the admission webhook");
