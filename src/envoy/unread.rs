@@ -1,9 +1,10 @@
-//! Answers that their callers do not take.
+//! What is stuck on connections: answers that their callers do not take, and frames that do not end.
 //!
 //! An answer is in memory until it has been written. A caller that opens no window for it (RFC 9113, section 5.2), or does
 //! not read, has certgate keep it, and its stream. So each connection knows the answers that it has not written
 //! ([`Outbox`]); what is left of them when it can write no more is stuck, and what is stuck on all connections together is
 //! bounded ([`Unread`]): beyond that the connection with the most is closed. So is one on which an answer stays for too long.
+//! What has come of a frame or of a block of headers that has not ended counts as stuck, too.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -96,6 +97,9 @@ struct Answers {
     told: usize,
     /// Since when nothing can be written.
     blocked: Option<Instant>,
+    /// The octets of a frame that has not ended, and since when it has begun.
+    partial: usize,
+    partial_since: Option<Instant>,
 }
 
 impl Outbox {
@@ -114,7 +118,7 @@ impl Outbox {
     /// Must be called when the connection has written what it could: what is left is stuck.
     pub fn settle(&self) {
         let mut answers = self.answers();
-        let held = answers.held;
+        let held = answers.held.saturating_add(answers.partial);
         if held == answers.told {
             return;
         }
@@ -126,6 +130,17 @@ impl Outbox {
     /// Says whether the connection can write.
     pub fn blocked(&self, blocked: bool) {
         self.answers().blocked = blocked.then(Instant::now);
+    }
+
+    /// Says how much has come of a frame that has not ended; it is another one than before if `begun`.
+    pub fn partial(&self, octets: usize, begun: bool) {
+        let mut answers = self.answers();
+        answers.partial = octets;
+        if octets == 0 {
+            answers.partial_since = None;
+        } else if begun || answers.partial_since.is_none() {
+            answers.partial_since = Some(Instant::now());
+        }
     }
 
     /// When the connection must be closed, because of the answers that are stuck on it.
@@ -142,7 +157,11 @@ impl Outbox {
             tokio::time::sleep(deadline / 4).await;
             let answers = self.answers();
             let first = answers.waiting.first_key_value().map(|(_, since)| *since);
-            if [first, answers.blocked].into_iter().flatten().any(|since| since.elapsed() >= deadline) {
+            if [first, answers.blocked, answers.partial_since]
+                .into_iter()
+                .flatten()
+                .any(|since| since.elapsed() >= deadline)
+            {
                 return;
             }
         }
@@ -259,5 +278,21 @@ mod tests {
         outbox.overflows().await;
         outbox.blocked(false);
         assert!(!is_closed(&outbox).await);
+        outbox.partial(1, true);
+        outbox.overflows().await;
+        outbox.partial(0, false);
+        assert!(!is_closed(&outbox).await);
+    }
+
+    #[tokio::test]
+    async fn frames_that_do_not_end_count() {
+        let unread = Arc::new(Unread::new(1000, FOREVER));
+        let (outbox, _) = outbox(&unread, 0);
+        outbox.partial(1000, true);
+        outbox.settle();
+        assert!(!is_closed(&outbox).await);
+        outbox.partial(1001, false);
+        outbox.settle();
+        assert!(is_closed(&outbox).await);
     }
 }
