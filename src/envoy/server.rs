@@ -60,10 +60,6 @@ const MAX_CONNECTIONS: usize = 4096;
 /// How long the preface of a connection may take to arrive; what follows it is bounded by the probes.
 const PREFACE_DEADLINE: Duration = Duration::from_secs(5);
 
-/// Octets of calls that a connection, and each of its streams, may have sent before they are looked at. Nearly a hundred
-/// messages of the usual size fit, or the longest chain that a proxy forwards; one turn of the worker empties it.
-const WINDOW: u32 = 256 << 10;
-
 /// How often it is told that connections are refused.
 const LOG_AGAIN: Duration = Duration::from_secs(60);
 
@@ -327,8 +323,6 @@ impl<D: Decide> Port<D> {
             .timer(TokioTimer::new())
             .max_concurrent_streams(MAX_STREAMS)
             .max_pending_accept_reset_streams(MAX_PENDING_RESETS)
-            .initial_connection_window_size(WINDOW)
-            .initial_stream_window_size(WINDOW)
             .keep_alive_interval(KEEP_ALIVE_INTERVAL)
             .keep_alive_timeout(KEEP_ALIVE_TIMEOUT)
             .auto_date_header(false)
