@@ -192,6 +192,22 @@ fn idle_connections_keep_no_proxy_out() {
 }
 
 #[test]
+fn frames_that_do_not_end_fill_no_memory() {
+    run(async {
+        let connections = (most_files() / 2).min(4096);
+        let mut attacked = Attacked::start(&Pki::new()).await;
+        let mut held = Vec::new();
+        for _ in 0..connections {
+            let mut connection = Raw::connect(attacked.address(), Answers::Taken).await.expect("connected");
+            connection.stall().await.expect("the connection stays");
+            held.push(connection);
+        }
+        attacked.answers_proxies().await;
+        attacked.peak("frames that do not end");
+    });
+}
+
+#[test]
 fn the_worst_explanation_is_bounded_and_probes_do_not_wait_for_it() {
     run(async {
         // Certificates of the anchor's name, each of which may have issued each: every order of them is a path.

@@ -67,6 +67,12 @@ impl Raw {
         self.stream.write_all(&whole).await
     }
 
+    /// Sends all of a frame but its last octet.
+    pub async fn stall(&mut self) -> io::Result<()> {
+        let whole = frame(1, 4, 1, &vec![0; FRAME]);
+        self.stream.write_all(whole.get(..whole.len() - 1).expect("a frame has a head")).await
+    }
+
     /// Reads, and throws away, what comes, until the connection ends.
     pub async fn drain(&mut self) {
         let mut some = vec![0; 65_536];
