@@ -8,6 +8,7 @@ use certgate::envoy::proto::auth::{self, CheckRequest, check_response::HttpRespo
 use prost::Message as _;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use serde_json::json;
+use tonic::transport::Channel;
 
 use crate::run;
 use crate::support::certgate::Certgate;
@@ -67,8 +68,8 @@ impl Attacked {
     async fn answers_proxies(&self) {
         let request = CheckRequest::decode(self.honest.as_slice()).expect("it was encoded");
         let asked = async {
-            let mut client =
-                AuthorizationClient::connect(format!("http://{}", self.address())).await.expect("connected");
+            let endpoint = Channel::from_shared(format!("http://{}", self.address())).expect("an address");
+            let mut client = AuthorizationClient::new(endpoint.connect().await.expect("connected"));
             client.check(request).await.expect("answered").into_inner()
         };
         let answer = tokio::time::timeout(PATIENCE, asked).await.expect("a proxy does not wait");
