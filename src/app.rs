@@ -96,10 +96,9 @@ async fn run(
             Transport::Tls(Arc::new(Acceptor::new(server)))
         }
     };
-    // Bound now, so that a port that is taken ends the process at once; connections are accepted after the first load, so
-    // that callers of a replica that restarts turn to another one instead of being denied.
-    let grpc = bind(&config.listen)?;
-    if matches!(transport, Transport::Plaintext) && grpc.addresses().iter().copied().any(is_exposed) {
+    // What cannot be looked up cannot be bound either, which is told then.
+    let addresses = config.listen.addresses().unwrap_or_default();
+    if matches!(transport, Transport::Plaintext) && addresses.into_iter().any(is_exposed) {
         tracing::warn!(
             listen = %config.listen,
             "gRPC is served in plaintext on an address that is not loopback: whoever is between it and the proxy can read \
@@ -110,6 +109,9 @@ async fn run(
     let authorizer = Arc::new(Authorizer::<Snapshot>::new(metrics.clone(), system_clock, config.denials_per_second));
 
     let admin_port = bind(&config.admin_listen)?;
+    // Bound now, so that a port that is taken ends the process at once; connections are accepted after the first load, so
+    // that callers of a replica that restarts turn to another one instead of being denied.
+    let grpc = bind(&config.listen)?;
     let explains = admin_port.addresses().iter().all(|address| config.explain.serves_on(*address));
     let explain = explains.then(|| explainer(&authorizer, metrics));
     tracing::info!(

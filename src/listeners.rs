@@ -74,6 +74,14 @@ impl fmt::Display for ListenAddress {
 }
 
 impl ListenAddress {
+    /// The addresses that it stands for. Blocks while a name is looked up.
+    pub fn addresses(&self) -> io::Result<BTreeSet<SocketAddr>> {
+        Ok(match &self.host {
+            Host::Address(address) => [SocketAddr::new(*address, self.port)].into(),
+            Host::Name(name) => (name.as_str(), self.port).to_socket_addrs()?.collect(),
+        })
+    }
+
     /// Binds a socket to each address that it stands for. Blocks while a name is looked up.
     ///
     /// `[::]` accepts IPv4 too, and is `0.0.0.0` where the kernel has no IPv6. An address of a name that this machine does
@@ -83,7 +91,7 @@ impl ListenAddress {
             Host::Address(address) => return Bound::to(SocketAddr::new(*address, self.port)),
             Host::Name(name) => name,
         };
-        let found: BTreeSet<SocketAddr> = (name.as_str(), self.port).to_socket_addrs()?.collect();
+        let found = self.addresses()?;
         let mut bound = Bound::default();
         let mut failed = None;
         for mut address in found {
