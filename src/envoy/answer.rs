@@ -13,7 +13,7 @@ use http::{Response, StatusCode};
 use hyper::body::{Body, Frame, SizeHint};
 use tokio::sync::OwnedSemaphorePermit;
 
-use super::unread::{Answer, Outbox};
+use super::unread::{Answer, Open, Outbox};
 
 const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
 const GRPC_MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
@@ -21,7 +21,7 @@ const GRPC: HeaderValue = HeaderValue::from_static("application/grpc");
 
 /// A successful call with one message, already framed.
 pub fn answer(frame: Answer) -> Response<GrpcBody> {
-    respond(HeaderMap::new(), GrpcBody::Message(Some(frame)))
+    respond(HeaderMap::with_capacity(1), GrpcBody::Message(Some(frame)))
 }
 
 /// A call of a method that is not served: gRPC's status 12, UNIMPLEMENTED.
@@ -67,6 +67,8 @@ pub enum GrpcBody {
         body: tonic::body::Body,
         /// Where its octets count until they have been written.
         outbox: Arc<Outbox>,
+        /// The call, which is open for as long.
+        _open: Open,
         /// What the call holds of those that there may be at once, until the body has gone.
         _call: Option<OwnedSemaphorePermit>,
     },
@@ -91,9 +93,9 @@ impl Body for GrpcBody {
                 }
             }))),
             Self::Nothing => Poll::Ready(None),
-            Self::Tonic { body, outbox, .. } => Pin::new(body)
-                .poll_frame(cx)
-                .map(|frame| frame.map(|frame| frame.map(|frame| frame.map_data(|octets: Bytes| outbox.put(octets))))),
+            Self::Tonic { body, outbox, .. } => Pin::new(body).poll_frame(cx).map(|frame| {
+                frame.map(|frame| frame.map(|frame| frame.map_data(|octets: Bytes| outbox.put(octets, None))))
+            }),
         }
     }
 

@@ -32,8 +32,8 @@ pub const MAX_UNFINISHED: usize = 16 << 20;
 
 /// Calls that may wait for their message, those of all connections together. A proxy sends the message with its call, so that
 /// honest calls wait where a frame was cut or a window is full; each that waits holds some kilobytes. This is room for
-/// everything that four connections may have open.
-pub const MAX_WAITING: usize = 4096;
+/// everything that two connections may have open.
+pub const MAX_WAITING: usize = 2048;
 
 /// Octets before a message: a flag for compression, and the length.
 const PREFIX: usize = 5;

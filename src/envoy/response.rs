@@ -112,7 +112,8 @@ impl Reply {
         let len =
             u32::try_from(frame.len() - PREFIX).expect("a response holds a few headers, each capped by its policy");
         frame[1..PREFIX].copy_from_slice(&len.to_be_bytes());
-        Self { frame: frame.into() }
+        // A copy has no room to spare: an answer may have to wait.
+        Self { frame: Bytes::copy_from_slice(&frame) }
     }
 }
 

@@ -3,6 +3,9 @@
 //! Owns which method a call reaches, and how calls are bounded: those that wait for their message have to give way to others,
 //! answers count until they are written, and a connection's place is known by the calls that it has completed.
 
+use std::convert::Infallible;
+use std::future::{Future, ready};
+use std::pin::Pin;
 use std::sync::Arc;
 
 use http::header::{CONTENT_TYPE, HeaderName, TE};
@@ -18,7 +21,7 @@ use super::answer::{self, GrpcBody};
 use super::grpc::{self, Receiving, Unreceived};
 use super::server::SERVICE;
 use super::service::{Authorizer, Decide};
-use super::unread::Outbox;
+use super::unread::{Open, Outbox};
 use crate::envoy::proto;
 use crate::lifecycle::{Lifecycle, Phase};
 use crate::places::Place;
@@ -40,7 +43,10 @@ const MAX_PATH: usize = 128;
 const READ: [HeaderName; 4] =
     [CONTENT_TYPE, TE, HeaderName::from_static("grpc-encoding"), HeaderName::from_static("grpc-accept-encoding")];
 
-type TonicService = BoxCloneSyncService<Request<Incoming>, Response<tonic::body::Body>, std::convert::Infallible>;
+/// The answer to a call. Boxed, so that of a call that was decided no more is kept than its answer.
+pub(super) type Answering = Pin<Box<dyn Future<Output = Result<Response<GrpcBody>, Infallible>> + Send>>;
+
+type TonicService = BoxCloneSyncService<Request<Incoming>, Response<tonic::body::Body>, Infallible>;
 
 /// Methods that a generic stack serves.
 struct Other {
@@ -83,7 +89,7 @@ impl<D: Decide> Routes<D> {
         Self { authorizer, receiving, others }
     }
 
-    async fn other(&self, request: Request<Incoming>, outbox: &Arc<Outbox>) -> Option<Response<GrpcBody>> {
+    async fn other(&self, request: Request<Incoming>, outbox: &Arc<Outbox>, open: Open) -> Option<Response<GrpcBody>> {
         let path = request.uri().path();
         let Some(other) = self.others.iter().find(|other| path.starts_with(other.prefix)) else {
             return Some(answer::unimplemented());
@@ -94,7 +100,9 @@ impl<D: Decide> Routes<D> {
         };
         let answered = other.service.clone().oneshot(with_few_headers(request));
         match self.receiving.until_lost(answered).await.ok()? {
-            Ok(response) => Some(response.map(|body| GrpcBody::Tonic { body, outbox: outbox.clone(), _call: call })),
+            Ok(response) => {
+                Some(response.map(|body| GrpcBody::Tonic { body, outbox: outbox.clone(), _call: call, _open: open }))
+            }
             Err(never) => match never {},
         }
     }
@@ -121,26 +129,27 @@ impl Drop for Seat {
 }
 
 impl<D: Decide> Caller<D> {
-    /// Answers one call.
-    pub async fn call(&self, request: Request<Incoming>) -> Response<GrpcBody> {
+    /// Answers one call. What its future holds is held by each call that waits, so it begins with nothing but the body.
+    pub fn call(self: Arc<Self>, request: Request<Incoming>) -> Answering {
+        let open = self.outbox.begin();
         let path = request.uri().path();
         if path == CHECK_PATH && request.method() == Method::POST {
-            return self.check(request.into_body()).await;
+            let body = request.into_body();
+            return Box::pin(async move { Ok(self.check(body, open).await) });
         }
         if path.len() > MAX_PATH {
-            return answer::unimplemented();
+            return Box::pin(ready(Ok(answer::unimplemented())));
         }
-        // Boxed, so that the calls that come by the thousand need not hold what these need.
-        match Box::pin(self.routes.other(request, &self.outbox)).await {
-            Some(answer) => {
+        Box::pin(async move {
+            let answer = self.routes.other(request, &self.outbox, open).await;
+            if answer.is_some() {
                 self.seat.place.served();
-                answer
             }
-            None => answer::exhausted(),
-        }
+            Ok(answer.unwrap_or_else(answer::exhausted))
+        })
     }
 
-    async fn check(&self, body: Incoming) -> Response<GrpcBody> {
+    async fn check(&self, body: Incoming, open: Open) -> Response<GrpcBody> {
         let authorizer = &self.routes.authorizer;
         let _in_flight = authorizer.metrics().request_in_flight();
         let reply = match grpc::receive(body, &self.routes.receiving).await {
@@ -157,7 +166,7 @@ impl<D: Decide> Caller<D> {
             }
             Err(error) => authorizer.refuse_unreceived(&error.to_string()),
         };
-        answer::answer(self.outbox.put(reply.into_frame()))
+        answer::answer(self.outbox.put(reply.into_frame(), Some(open)))
     }
 }
 
@@ -176,7 +185,7 @@ fn with_few_headers(request: Request<Incoming>) -> Request<Incoming> {
 
 fn boxed<S>(service: S) -> TonicService
 where
-    S: Service<Request<Incoming>, Response = Response<tonic::body::Body>, Error = std::convert::Infallible>,
+    S: Service<Request<Incoming>, Response = Response<tonic::body::Body>, Error = Infallible>,
     S: Clone + Send + Sync + 'static,
     S::Future: Send + 'static,
 {

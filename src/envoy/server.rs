@@ -5,7 +5,6 @@
 //! and hands each connection to the worker that has the fewest, because a proxy keeps few, long connections and the
 //! kernel's hashing over several listeners would spread them unevenly.
 
-use std::convert::Infallible;
 use std::future::{Future, poll_fn};
 use std::io;
 use std::net::TcpStream as StdTcpStream;
@@ -54,8 +53,13 @@ const MAX_PENDING_RESETS: usize = 1024;
 const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(30);
 const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Connections at once, if the process may open that many files: those of 256 proxies with 16 threads each.
+/// Connections at once, if the process may open that many files: those of 256 proxies with 16 threads each, where callers
+/// must have a certificate. Elsewhere anybody may open them, and each takes some 20 KiB: those of 64 proxies.
 const MAX_CONNECTIONS: usize = 4096;
+const MAX_ANONYMOUS: usize = 1024;
+
+/// How long a connection may take to end that is idle and has to give back what it holds.
+const GRACE: Duration = Duration::from_millis(100);
 
 /// How long the preface of a connection may take to arrive; what follows it is bounded by the probes.
 const PREFACE_DEADLINE: Duration = Duration::from_secs(5);
@@ -97,10 +101,21 @@ struct Limits {
     unread: Arc<Unread>,
 }
 
+impl Limits {
+    /// The usual ones.
+    fn of(transport: &Transport) -> Self {
+        let connections = match transport {
+            Transport::Tls(acceptor) if acceptor.server().asks_clients() => MAX_CONNECTIONS,
+            Transport::Tls(_) | Transport::Plaintext => MAX_ANONYMOUS,
+        };
+        Self { connections: Places::of_open_files(connections), ..Self::default() }
+    }
+}
+
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            connections: Places::of_open_files(MAX_CONNECTIONS),
+            connections: Places::of_open_files(MAX_ANONYMOUS),
             preface: PREFACE_DEADLINE,
             receiving: Receiving::default(),
             unread: Arc::new(Unread::new(MAX_UNREAD, WRITE_DEADLINE)),
@@ -125,7 +140,8 @@ pub async fn serve<D: Decide>(
     transport: Transport,
     options: ServerOptions,
 ) -> io::Result<Ended> {
-    serve_within(listeners, authorizer, lifecycle, transport, options, Limits::default()).await
+    let limits = Limits::of(&transport);
+    serve_within(listeners, authorizer, lifecycle, transport, options, limits).await
 }
 
 /// Serves with other limits.
@@ -314,10 +330,7 @@ impl<D: Decide> Port<D> {
         let caller = Arc::new(Caller { routes: self.routes.clone(), seat, outbox: outbox.clone() });
         let service = {
             let caller = caller.clone();
-            service_fn(move |request| {
-                let caller = caller.clone();
-                async move { Ok::<_, Infallible>(caller.call(request).await) }
-            })
+            service_fn(move |request| caller.clone().call(request))
         };
         let connection = http2::Builder::new(AtOnce)
             .timer(TokioTimer::new())
@@ -332,7 +345,7 @@ impl<D: Decide> Port<D> {
         let closed = async {
             tokio::select! {
                 () = caller.seat.place.lost() => "others needed its place",
-                () = outbox.overflows() => "its answers are not read",
+                () = outbox.overflows() => "it held too much",
             }
         };
         let mut closed = std::pin::pin!(closed);
@@ -352,6 +365,11 @@ impl<D: Decide> Port<D> {
             Ok(Err(error)) => tracing::debug!(%error, "a connection ended early"),
             Err(why) => {
                 metrics.connection_evicted();
+                if outbox.is_idle() {
+                    // A proxy sends no more calls on it then, and loses none.
+                    connection.as_mut().graceful_shutdown();
+                    let _ = tokio::time::timeout(GRACE, run(connection.as_mut(), &outbox)).await;
+                }
                 tracing::debug!(why, "a connection was closed");
             }
         }
@@ -361,6 +379,7 @@ impl<D: Decide> Port<D> {
 /// Runs a connection, and tells its outbox whenever it has written what it could.
 async fn run<C: Future>(mut connection: Pin<&mut C>, outbox: &Outbox) -> C::Output {
     poll_fn(|cx| {
+        outbox.begin_turn();
         let polled = connection.as_mut().poll(cx);
         outbox.settle();
         polled

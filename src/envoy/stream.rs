@@ -13,6 +13,10 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::unread::Outbox;
 
+/// Octets that are read in a turn. What was read is worked on before more is, so that few streams are open at once on a
+/// connection whose calls come with their messages, however many come together; and other connections have theirs.
+const TURN: usize = 16 << 10;
+
 /// A connection that is read from only while it can be written to.
 #[derive(Debug)]
 pub struct Paced<S> {
@@ -23,12 +27,15 @@ pub struct Paced<S> {
     /// Who wants to read meanwhile.
     reader: Option<Waker>,
     frames: Frames,
+    /// The turn, and what may be read in it yet.
+    turn: u64,
+    left: usize,
 }
 
 impl<S> Paced<S> {
     /// Says to `outbox` when nothing can be written.
     pub fn new(stream: S, outbox: Arc<Outbox>) -> Self {
-        Self { stream, outbox, blocked: false, reader: None, frames: Frames::default() }
+        Self { stream, outbox, blocked: false, reader: None, frames: Frames::default(), turn: 0, left: TURN }
     }
 
     fn written<T>(&mut self, polled: Poll<T>) -> Poll<T> {
@@ -49,11 +56,24 @@ impl<S: AsyncRead + Unpin> AsyncRead for Paced<S> {
             self.reader = Some(cx.waker().clone());
             return Poll::Pending;
         }
+        let turn = self.outbox.turn();
+        if self.turn != turn {
+            (self.turn, self.left) = (turn, TURN);
+        }
+        if self.left == 0 {
+            // It goes on in the next turn.
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
         let before = buf.filled().len();
         let polled = Pin::new(&mut self.stream).poll_read(cx, buf);
         let came = buf.filled().get(before..).unwrap_or_default();
         let (held, ended) = (self.frames.held, self.frames.ended);
-        self.frames.feed(came);
+        let streams = self.frames.feed(came);
+        self.left = self.left.saturating_sub(came.len());
+        if streams > 0 {
+            self.outbox.arrived(streams);
+        }
         if self.frames.held != held {
             self.outbox.partial(self.frames.held, self.frames.ended != ended);
         }
@@ -91,7 +111,9 @@ impl Default for Frames {
 }
 
 impl Frames {
-    fn feed(&mut self, mut octets: &[u8]) {
+    /// Takes what has come, and gives the number of streams that it opens.
+    fn feed(&mut self, mut octets: &[u8]) -> usize {
+        let mut streams = 0;
         while let Some((first, others)) = octets.split_first() {
             if self.rest > 0 {
                 let now = self.rest.min(octets.len());
@@ -114,12 +136,14 @@ impl Frames {
                 if matches!(kind, HEADERS | CONTINUATION) {
                     self.goes_on = flags & END_HEADERS == 0;
                 }
+                streams += usize::from(kind == HEADERS);
             }
             if self.rest == 0 && self.headed == 0 && !self.goes_on {
                 self.held = 0;
                 self.ended = self.ended.wrapping_add(1);
             }
         }
+        streams
     }
 }
 
@@ -179,8 +203,9 @@ mod tests {
         for (name, octets, held) in rows {
             for size in [1, 7, octets.len().max(1)] {
                 let mut frames = Frames::default();
-                octets.chunks(size).for_each(|octets| frames.feed(octets));
+                let streams: usize = octets.chunks(size).map(|octets| frames.feed(octets)).sum();
                 assert_eq!(frames.held, held, "{name} in pieces of {size}");
+                assert!(streams <= 2, "{name} in pieces of {size}");
             }
         }
     }

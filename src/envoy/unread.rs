@@ -4,9 +4,11 @@
 //! not read, has certgate keep it, and its stream. So each connection knows the answers that it has not written
 //! ([`Outbox`]); what is left of them when it can write no more is stuck, and what is stuck on all connections together is
 //! bounded ([`Unread`]): beyond that the connection with the most is closed. So is one on which an answer stays for too long.
-//! What has come of a frame or of a block of headers that has not ended counts as stuck, too.
+//! What has come of a frame or of a block of headers that has not ended counts as stuck, too, and so do the slots of streams
+//! that the HTTP/2 stack keeps for as long as a connection lives, once it has needed them.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -17,12 +19,18 @@ use tokio::sync::Notify;
 /// resets its stream then.
 pub const WRITE_DEADLINE: Duration = Duration::from_secs(10);
 
-/// The octets that stuck answers may hold, those of all connections together, with what their streams hold: some thousand
-/// answers of the usual size, where honest connections have none for longer than a moment.
+/// The octets that may be stuck, those of all connections together: some thousand answers of the usual size, where honest
+/// connections have none for longer than a moment, or the slots of six connections that have had all their streams open.
 pub const MAX_UNREAD: usize = 16 << 20;
 
-/// What a stream with its task holds beside its answer, as it was measured, rounded up.
-const STREAM: usize = 4096;
+/// What an answer holds beside its octets: headers, trailers, what is left of the call.
+const STREAM: usize = 2048;
+
+/// What the HTTP/2 stack keeps of a stream, and for the next one once it has gone, as it was measured.
+const SLOT: usize = 2560;
+
+/// So many slots of a connection do not count: a proxy that is busy has some dozen calls open on each.
+const FREE_SLOTS: usize = 32;
 
 /// What is stuck on all connections of a port.
 #[derive(Debug)]
@@ -52,7 +60,7 @@ impl Unread {
         let mut stuck = self.stuck();
         let number = stuck.next;
         stuck.next += 1;
-        Outbox { unread: self.clone(), number, close: Arc::default(), state: Mutex::default() }
+        Outbox { unread: self.clone(), number, close: Arc::default(), state: Mutex::default(), turn: AtomicU64::new(0) }
     }
 
     /// Says how much is stuck on a connection now, and closes those with the most while there is too much.
@@ -83,6 +91,7 @@ pub struct Outbox {
     number: u64,
     close: Arc<Notify>,
     state: Mutex<Answers>,
+    turn: AtomicU64,
 }
 
 #[derive(Debug, Default)]
@@ -100,11 +109,55 @@ struct Answers {
     /// The octets of a frame that has not ended, and since when it has begun.
     partial: usize,
     partial_since: Option<Instant>,
+    /// Streams that have come and were not looked at yet, those that are open, and the most at once so far.
+    arrived: usize,
+    open: usize,
+    most: usize,
+}
+
+impl Answers {
+    fn stuck(&self) -> usize {
+        let slots = self.most.saturating_sub(FREE_SLOTS).saturating_mul(SLOT);
+        self.held.saturating_add(self.partial).saturating_add(slots)
+    }
 }
 
 impl Outbox {
-    /// An answer to write.
-    pub fn put(self: &Arc<Self>, octets: Bytes) -> Answer {
+    /// Counts turns of the connection: each is over when it can do no more at once.
+    pub fn begin_turn(&self) {
+        self.turn.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// The number of this turn.
+    pub fn turn(&self) -> u64 {
+        self.turn.load(Ordering::Relaxed)
+    }
+
+    /// Says that so many streams have come.
+    pub fn arrived(&self, streams: usize) {
+        let mut answers = self.answers();
+        answers.arrived = answers.arrived.saturating_add(streams);
+        answers.most = answers.most.max(answers.arrived.saturating_add(answers.open));
+    }
+
+    /// One of them is looked at. It is open until what is returned is dropped.
+    pub fn begin(self: &Arc<Self>) -> Open {
+        let mut answers = self.answers();
+        answers.arrived = answers.arrived.saturating_sub(1);
+        answers.open = answers.open.saturating_add(1);
+        answers.most = answers.most.max(answers.open);
+        drop(answers);
+        Open(self.clone())
+    }
+
+    /// Whether no call is open and nothing waits.
+    pub fn is_idle(&self) -> bool {
+        let answers = self.answers();
+        answers.open == 0 && answers.held == 0 && answers.partial == 0
+    }
+
+    /// An answer to write, of the call that is open until then.
+    pub fn put(self: &Arc<Self>, octets: Bytes, call: Option<Open>) -> Answer {
         let size = octets.len().saturating_add(STREAM);
         let mut answers = self.answers();
         let number = answers.next;
@@ -112,13 +165,15 @@ impl Outbox {
         answers.waiting.insert(number, Instant::now());
         answers.held = answers.held.saturating_add(size);
         drop(answers);
-        Answer { octets, _held: Held { outbox: self.clone(), number, size } }
+        Answer { octets, _held: Held { outbox: self.clone(), number, size }, _call: call }
     }
 
     /// Must be called when the connection has written what it could: what is left is stuck.
     pub fn settle(&self) {
         let mut answers = self.answers();
-        let held = answers.held.saturating_add(answers.partial);
+        // Everything that has come was looked at.
+        answers.arrived = 0;
+        let held = answers.stuck();
         if held == answers.told {
             return;
         }
@@ -183,6 +238,18 @@ impl Drop for Outbox {
 pub struct Answer {
     octets: Bytes,
     _held: Held,
+    _call: Option<Open>,
+}
+
+/// A call that is open.
+#[derive(Debug)]
+pub struct Open(Arc<Outbox>);
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        let mut answers = self.0.answers();
+        answers.open = answers.open.saturating_sub(1);
+    }
 }
 
 #[derive(Debug)]
@@ -226,7 +293,7 @@ mod tests {
 
     fn outbox(unread: &Arc<Unread>, answers: usize) -> (Arc<Outbox>, Vec<Answer>) {
         let outbox = Arc::new(unread.outbox());
-        let answers = (0..answers).map(|_| outbox.put(Bytes::from_static(&[0; 100]))).collect();
+        let answers = (0..answers).map(|_| outbox.put(Bytes::from_static(&[0; 100]), None)).collect();
         outbox.settle();
         (outbox, answers)
     }
@@ -262,7 +329,7 @@ mod tests {
         let unread = Arc::new(Unread::new(0, FOREVER));
         let (outbox, _) = outbox(&unread, 0);
         for _ in 0..100 {
-            drop(outbox.put(Bytes::from_static(b"answer")));
+            drop(outbox.put(Bytes::from_static(b"answer"), Some(outbox.begin())));
             outbox.settle();
         }
         assert!(!is_closed(&outbox).await);
@@ -282,6 +349,22 @@ mod tests {
         outbox.overflows().await;
         outbox.partial(0, false);
         assert!(!is_closed(&outbox).await);
+    }
+
+    #[tokio::test]
+    async fn slots_of_streams_count_for_as_long_as_the_connection_lives() {
+        let unread = Arc::new(Unread::new(10 * SLOT, FOREVER));
+        let (outbox, _) = outbox(&unread, 0);
+        outbox.arrived(FREE_SLOTS);
+        let calls: Vec<_> = (0..FREE_SLOTS).map(|_| outbox.begin()).collect();
+        outbox.arrived(10);
+        outbox.settle();
+        assert!(!is_closed(&outbox).await && !outbox.is_idle());
+        drop(calls);
+        assert!(outbox.is_idle());
+        outbox.arrived(FREE_SLOTS + 11);
+        outbox.settle();
+        assert!(is_closed(&outbox).await);
     }
 
     #[tokio::test]

@@ -133,7 +133,7 @@ fn calls_without_a_message_fill_no_memory() {
         }
         until("all but those that may wait were answered", PATIENCE, async || {
             let given_up = attacked.counter("certgate_unreadable_requests_total").await;
-            (given_up >= CONNECTIONS * STREAMS - 4096).then_some(())
+            (given_up >= CONNECTIONS * STREAMS - 2048).then_some(())
         })
         .await;
         attacked.answers_proxies().await;
@@ -170,7 +170,7 @@ fn answers_that_are_not_taken_fill_no_memory() {
 fn idle_connections_keep_no_proxy_out() {
     run(async {
         // Half of the files that it may open is the limit of its connections, where they are few.
-        let connections = (most_files() / 2).min(4096);
+        let connections = (most_files() / 2).min(1024);
         let mut attacked = Attacked::start(&Pki::new()).await;
         let mut held = Vec::new();
         for at in 0..connections + 64 {
@@ -195,7 +195,7 @@ fn idle_connections_keep_no_proxy_out() {
 #[test]
 fn frames_that_do_not_end_fill_no_memory() {
     run(async {
-        let connections = (most_files() / 2).min(4096);
+        let connections = (most_files() / 2).min(1024);
         let mut attacked = Attacked::start(&Pki::new()).await;
         let mut held = Vec::new();
         for _ in 0..connections {
