@@ -7,6 +7,7 @@ use std::convert::Infallible;
 use std::future::{Future, ready};
 use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 
 use http::header::{CONTENT_TYPE, HeaderName, TE};
 use http::{HeaderMap, Method, Request, Response};
@@ -44,7 +45,15 @@ const READ: [HeaderName; 4] =
     [CONTENT_TYPE, TE, HeaderName::from_static("grpc-encoding"), HeaderName::from_static("grpc-accept-encoding")];
 
 /// The answer to a call. Boxed, so that of a call that was decided no more is kept than its answer.
-pub(super) type Answering = Pin<Box<dyn Future<Output = Result<Response<GrpcBody>, Infallible>> + Send>>;
+pub(super) struct Answering(Pin<Box<dyn Future<Output = Response<GrpcBody>> + Send>>);
+
+impl Future for Answering {
+    type Output = Result<Response<GrpcBody>, Infallible>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        self.0.as_mut().poll(cx).map(Ok)
+    }
+}
 
 type TonicService = BoxCloneSyncService<Request<Incoming>, Response<tonic::body::Body>, Infallible>;
 
@@ -135,18 +144,18 @@ impl<D: Decide> Caller<D> {
         let path = request.uri().path();
         if path == CHECK_PATH && request.method() == Method::POST {
             let body = request.into_body();
-            return Box::pin(async move { Ok(self.check(body, open).await) });
+            return Answering(Box::pin(async move { self.check(body, open).await }));
         }
         if path.len() > MAX_PATH {
-            return Box::pin(ready(Ok(answer::unimplemented())));
+            return Answering(Box::pin(ready(answer::unimplemented())));
         }
-        Box::pin(async move {
+        Answering(Box::pin(async move {
             let answer = self.routes.other(request, &self.outbox, open).await;
             if answer.is_some() {
                 self.seat.place.served();
             }
-            Ok(answer.unwrap_or_else(answer::exhausted))
-        })
+            answer.unwrap_or_else(answer::exhausted)
+        }))
     }
 
     async fn check(&self, body: Incoming, open: Open) -> Response<GrpcBody> {

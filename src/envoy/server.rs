@@ -272,7 +272,7 @@ async fn serve_connections<D: Decide>(
                 Some((stream, place)) => {
                     let seat = Seat { place, count: count.clone() };
                     let port = port.clone();
-                    open.spawn(async move { port.serve_stream(stream, seat).await });
+                    open.spawn(port.serve_stream(stream, seat));
                 }
                 None => break,
             },
@@ -283,12 +283,12 @@ async fn serve_connections<D: Decide>(
 }
 
 impl<D: Decide> Port<D> {
-    async fn serve_stream(&self, stream: StdTcpStream, seat: Seat) {
+    async fn serve_stream(self: Arc<Self>, stream: StdTcpStream, seat: Seat) {
         let stream = match TcpStream::from_std(stream) {
             Ok(stream) => stream,
             Err(error) => return tracing::warn!(%error, "cannot serve a connection"),
         };
-        let acceptor = match &self.transport {
+        let acceptor = match self.transport.clone() {
             Transport::Plaintext => return self.serve_prefaced(stream, seat).await,
             Transport::Tls(acceptor) => acceptor,
         };
@@ -304,7 +304,7 @@ impl<D: Decide> Port<D> {
     }
 
     /// Serves a connection once it turns out to be one of HTTP/2.
-    async fn serve_prefaced<S>(&self, stream: S, seat: Seat)
+    async fn serve_prefaced<S>(self: Arc<Self>, stream: S, seat: Seat)
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
@@ -320,11 +320,11 @@ impl<D: Decide> Port<D> {
         }
     }
 
-    async fn serve_connection<S>(&self, stream: S, seat: Seat)
+    async fn serve_connection<S>(self: Arc<Self>, stream: S, seat: Seat)
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let metrics = self.routes.authorizer.metrics();
+        let metrics = self.routes.authorizer.metrics().clone();
         let _open = metrics.connection_open();
         let outbox = Arc::new(self.unread.outbox());
         let caller = Arc::new(Caller { routes: self.routes.clone(), seat, outbox: outbox.clone() });
