@@ -211,12 +211,14 @@ fn frames_that_do_not_end_fill_no_memory() {
 #[test]
 fn the_worst_explanation_is_bounded_and_probes_do_not_wait_for_it() {
     run(async {
-        // Certificates of the anchor's name, each of which may have issued each: every order of them is a path.
-        let name = "n".repeat(1_400);
-        let mut attacked = Attacked::start_trusting(&Pki::new(), &Authority::root(&name)).await;
+        // Certificates of one name, each of which may have issued each, and one more that leads to an anchor and has expired:
+        // every order of them is tried, and none is a path.
+        let (name, anchor) = ("n".repeat(1_000), Authority::root("anchor"));
+        let mut attacked = Attacked::start_trusting(&Pki::new(), &anchor).await;
         let all: Vec<Authority> = (0..8).map(|_| Authority::root(&name)).collect();
-        let leaf = all.first().expect("there are some").issue(Leaf::client(&name));
-        let chain: String = all.iter().map(Authority::pem).collect();
+        let expired = anchor.intermediate_with(&name, |params| params.not_after = rcgen::date_time_ymd(2021, 1, 1));
+        let leaf = all.first().expect("there are some").issue(Leaf::client("leaf"));
+        let chain: String = all.iter().chain([&expired]).map(Authority::pem).collect();
         let question = json!({ "host": "api.example.test", "certificate": leaf.pem(), "chain": chain }).to_string();
         println!("a question of {} octets", question.len());
         let asked = || admin_post(attacked.certgate.admin(), "/explain", &question);
