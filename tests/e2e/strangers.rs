@@ -216,7 +216,10 @@ fn the_worst_explanation_is_bounded_and_probes_do_not_wait_for_it() {
         let (name, anchor) = ("n".repeat(1_000), Authority::root("anchor"));
         let mut attacked = Attacked::start_trusting(&Pki::new(), &anchor).await;
         let all: Vec<Authority> = (0..8).map(|_| Authority::root(&name)).collect();
-        let expired = anchor.intermediate_with(&name, |params| params.not_after = rcgen::date_time_ymd(2021, 1, 1));
+        let expired = anchor.intermediate_with(&name, |params| {
+            params.not_before = rcgen::date_time_ymd(2020, 1, 1);
+            params.not_after = rcgen::date_time_ymd(2021, 1, 1);
+        });
         let leaf = all.first().expect("there are some").issue(Leaf::client("leaf"));
         let chain: String = all.iter().chain([&expired]).map(Authority::pem).collect();
         let question = json!({ "host": "api.example.test", "certificate": leaf.pem(), "chain": chain }).to_string();
