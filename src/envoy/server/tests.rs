@@ -14,6 +14,7 @@ use super::super::grpc::{Budget, MAX_UNFINISHED};
 use super::super::routes::{CHECK_PATH, MAX_WATCHES};
 use super::*;
 use crate::domain::decision::Decision;
+use crate::domain::failures::Failures;
 use crate::domain::reason::Reason;
 use crate::domain::request::Request as Asked;
 use crate::domain::time::UnixTime;
@@ -40,7 +41,7 @@ impl Gate {
 }
 
 impl Decide for Gate {
-    fn decide(&self, request: &Asked<'_>, _: UnixTime) -> Decision {
+    fn decide(&self, request: &Asked<'_>, _: UnixTime, _: &Failures) -> Decision {
         self.threads.lock().unwrap().insert(thread::current().id());
         match request.http.map(|http| http.path) {
             Some(b"/wait") => {
