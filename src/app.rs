@@ -4,6 +4,7 @@
 
 pub mod admission;
 pub mod cluster;
+pub mod freshness;
 pub mod policies;
 
 use std::io::{self, Write};
@@ -157,7 +158,7 @@ async fn run(
                 None => None,
                 Some(admission) => {
                     let bound = bind(&admission.listen)?;
-                    let scope = options.scope.clone();
+                    let scope = (options.scope.clone(), options.selector.clone());
                     let started = admission::start(bound, admission, scope, reviews.clone(), tls);
                     Some(started.map_err(ServeError::Admission)?)
                 }
@@ -179,6 +180,7 @@ async fn run(
     let mut server = tokio::spawn(server::serve(listener, authorizer.clone(), lifecycle.clone(), transport, options));
     lifecycle.advance(Phase::Serving);
     tracing::info!("ready");
+    tokio::spawn(freshness::watch(authorizer.clone(), system_clock));
 
     let signal = tokio::select! {
         signal = signals.next() => signal,

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::future::poll_fn;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, ToSocketAddrs};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
 use std::str::FromStr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::Poll;
@@ -122,6 +122,18 @@ fn is_absent(error: &io::Error) -> bool {
     [Errno::ADDRNOTAVAIL, Errno::AFNOSUPPORT].iter().any(|absent| error.raw_os_error() == Some(absent.raw_os_error()))
 }
 
+/// Binds `address` by `bind`. `[::]` is every address of both families, and on a machine without IPv6 every address that
+/// there is: one configuration serves everywhere.
+fn on_any_family<T>(address: SocketAddr, bind: impl Fn(SocketAddr) -> io::Result<T>) -> io::Result<T> {
+    match bind(address) {
+        Err(error) if address.ip() == Ipv6Addr::UNSPECIFIED && is_absent(&error) => {
+            tracing::warn!("there is no IPv6 here: 0.0.0.0 is listened on instead of [::]");
+            bind((Ipv4Addr::UNSPECIFIED, address.port()).into())
+        }
+        bound => bound,
+    }
+}
+
 /// Sockets that are bound, and do not listen yet.
 #[derive(Debug, Default)]
 pub struct Bound {
@@ -131,13 +143,7 @@ pub struct Bound {
 
 impl Bound {
     fn to(address: SocketAddr) -> io::Result<Self> {
-        match Self::to_exactly(address) {
-            Err(error) if address.is_ipv6() && address.ip().is_unspecified() && is_absent(&error) => {
-                tracing::warn!("there is no IPv6 here: 0.0.0.0 is listened on instead of [::]");
-                Self::to_exactly((Ipv4Addr::UNSPECIFIED, address.port()).into())
-            }
-            bound => bound,
-        }
+        on_any_family(address, Self::to_exactly)
     }
 
     fn to_exactly(address: SocketAddr) -> io::Result<Self> {
@@ -264,6 +270,19 @@ mod tests {
         let listeners = listeners.listen().unwrap();
         assert!(!listeners.are_loopback());
         assert!(connects(&listeners, (Ipv4Addr::LOCALHOST, port).into()).await);
+    }
+
+    #[test]
+    fn without_ipv6_every_address_is_one_of_ipv4() {
+        let without_ipv6 = |address: SocketAddr| match address {
+            SocketAddr::V4(_) => Ok(address),
+            SocketAddr::V6(_) => Err(io::Error::from(Errno::AFNOSUPPORT)),
+        };
+        let bound = |address: &str| on_any_family(address.parse().unwrap(), without_ipv6).ok().map(|a| a.to_string());
+        assert_eq!(bound("[::]:9090").as_deref(), Some("0.0.0.0:9090"));
+        assert_eq!(bound("[::1]:9090"), None, "an address that was meant is not replaced");
+        let taken = |_: SocketAddr| Err::<(), _>(io::Error::from(Errno::ADDRINUSE));
+        assert!(on_any_family("[::]:9090".parse().unwrap(), taken).is_err());
     }
 
     #[test]

@@ -16,6 +16,7 @@ pub use crate::kubernetes::admission::metrics::Exported;
 use crate::kubernetes::admission::review::Reviewer;
 use crate::kubernetes::admission::server::{ALPN, Webhook};
 use crate::kubernetes::cluster::AdmissionFeed;
+use crate::kubernetes::selector::PolicySelector;
 use crate::kubernetes::store::Scope;
 use crate::listeners::Bound;
 use crate::tls::accept::Acceptor;
@@ -26,7 +27,7 @@ use crate::tls::watch::{FollowError, WatchOptions, follow};
 pub fn start(
     bound: Bound,
     config: &AdmissionConfig,
-    scope: Scope,
+    (scope, selector): (Scope, Option<PolicySelector>),
     metrics: Arc<AdmissionMetrics>,
     health: &TlsHealth,
 ) -> Result<AdmissionFeed, FollowError> {
