@@ -459,7 +459,8 @@ fn the_trace_tells_every_stage() {
     }
     assert_eq!(stages(json!({}), b""), ["select", "evidence"]);
     assert_eq!(stages(json!({"mode": "Audit"}), b""), ["select", "evidence", "answer"]);
-    assert_eq!(stages(json!({"mapping": {}}), &pki.client), ["select"]);
+    assert_eq!(stages(json!({"mapping": {}}), b""), ["select"]);
+    assert_eq!(stages(json!({"mapping": {}}), &pki.client), ["select", "evidence", "certificate"]);
 }
 
 #[test]
@@ -473,7 +474,7 @@ fn a_denial_before_any_evidence_tells_who_came() {
         policy("api", spec)
     };
     let here = json!([{"hosts": ["api"]}]);
-    let by_path = json!([{"hosts": ["api"], "paths": [{"exact": "/V1"}]}, {"hosts": ["api"], "methods": ["GET"]}]);
+    let by_path = json!([{"hosts": ["api"], "paths": [{"exact": "/V1"}]}]);
     let rows = [
         (spec(json!({})), Reason::NoPolicy),
         (spec(json!({"match": here, "evidence": []})), Reason::PolicyInvalid),
@@ -493,7 +494,7 @@ fn a_denial_before_any_evidence_tells_who_came() {
     // By two policies, so that the path can be ambiguous.
     let other = Object::CertificatePolicy {
         meta: meta("other"),
-        spec: serde_json::from_value(json!({"trustRef": {"name": "partners"}, "match": [by_path[0]]})).unwrap(),
+        spec: serde_json::from_value(json!({"trustRef": {"name": "partners"}, "match": by_path})).unwrap(),
     };
     let both = snapshot([anchored.clone(), spec(json!({"match": here})), other]);
     let decision = decide(&both, &pki.client);
