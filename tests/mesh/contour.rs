@@ -103,7 +103,7 @@ fn the_example_holds_on_a_real_contour() {
         }
         gateway.until_acme_passes().await;
         dump(&envoy).await;
-        gateway.play(Underscores::Passed).await;
+        gateway.play(Underscores::Removed).await;
 
         // Without its ExtensionService, the HTTPProxy is not valid.
         for _ in 0..3 {

@@ -12,7 +12,7 @@ use tokio::task::JoinSet;
 
 use super::super::api::{Api, ApiError, Target};
 use super::super::wire;
-use crate::domain::spec::{FieldError, Kind, Object, TrustProfileSpec};
+use crate::domain::spec::{FieldError, Kind, Object, PeerSource, TrustProfileSpec, TrustSource};
 
 /// The most objects that are asked for in one review.
 const MAX_ASKED: usize = 32;
@@ -102,11 +102,9 @@ fn wanted(namespace: &str, spec: &TrustProfileSpec) -> Vec<Wanted> {
         let target = Target { kind, namespace, name: Some(name.to_owned()), signer: None };
         wanted.push((field, target, key.map(str::to_owned)));
     };
-    let lists = [
-        ("trustAnchors", &spec.trust_anchors),
-        ("intermediates", &spec.intermediates),
-        ("trustedPeers", &spec.trusted_peers),
-    ];
+    let peers: Vec<TrustSource> = spec.trusted_peers.iter().map(PeerSource::source).collect();
+    let lists =
+        [("trustAnchors", &spec.trust_anchors), ("intermediates", &spec.intermediates), ("trustedPeers", &peers)];
     for (list, sources) in lists {
         for (at, source) in sources.iter().enumerate() {
             let field = |name: &str| format!("spec.{list}[{at}].{name}");
