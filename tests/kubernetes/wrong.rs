@@ -75,7 +75,7 @@ fn rows() -> Vec<Row> {
         Trust,
         Rule,
         "{issuingAuthorities: [{sha256: abc}]}",
-        "spec.issuingAuthorities[0].sha256: Invalid value: not a SHA-256: want 64 hexadecimal digits",
+        "spec.issuingAuthorities[0].sha256: Invalid value: \"abc\": not a SHA-256: want 64 hexadecimal digits",
     );
     add(Trust, Rule, &format!("{{disallowed: [{{sha256: \"{SHA}00\"}}]}}"), "want 64 hexadecimal digits");
     add(Trust, Schema, "{disallowed: [abc]}", "spec.disallowed[0]: Invalid value: \"string\"");
@@ -254,14 +254,19 @@ fn rows() -> Vec<Row> {
     let rule = |rest: &str| policy(&format!("mapping: {{rules: [{{name: r, action: Deny, {rest}}}]}}"));
     add(Policy, Schema, "{}", "spec.trustRef: Required value");
     let host = |text: &str| policy(&format!("match: [{{hosts: [\"{text}\"]}}]"));
-    let port = "spec.match[0].hosts[0]: Invalid value: a host has no scheme and no port here";
+    let port = ": a host has no scheme and no port here: the request's port is ignored";
     add(Policy, Rule, &host("api.example.com:8443"), port);
     add(Policy, Rule, &host("https://api.example.com"), port);
     add(Policy, Rule, &host("[::1]:443"), port);
-    add(Policy, Rule, &host("api.example.com/v1"), "spec.match[0].hosts[0]: Invalid value: a host has no path here");
-    add(Policy, Rule, &host("a b"), "spec.match[0].hosts[0]: Invalid value: a host is ASCII without blanks");
-    add(Policy, Rule, &host("аpple.example"), "spec.match[0].hosts[0]: Invalid value: a host is ASCII without blanks");
-    let wildcard = "spec.match[0].hosts[0]: Invalid value: `*` must be the whole first label";
+    add(
+        Policy,
+        Rule,
+        &host("api.example.com/v1"),
+        "spec.match[0].hosts[0]: Invalid value: \"api.example.com/v1\": a host has no path here",
+    );
+    add(Policy, Rule, &host("a b"), "spec.match[0].hosts[0]: Invalid value: \"a b\": a host is ASCII without blanks");
+    add(Policy, Rule, &host("аpple.example"), ": a host is ASCII without blanks: write other names");
+    let wildcard = ": `*` must be the whole first label, as in `*.example.com`";
     for text in ["*admin.example", "a.*.example", "*.*.example", "a*", "**"] {
         add(Policy, Rule, &host(text), wildcard);
     }
@@ -280,7 +285,7 @@ fn rows() -> Vec<Row> {
         Policy,
         Rule,
         &policy("match: [{paths: [{prefix: v1}]}]"),
-        "spec.match[0].paths[0].prefix: Invalid value: a path begins with `/`",
+        "spec.match[0].paths[0].prefix: Invalid value: \"v1\": a path begins with `/`",
     );
     add(
         Policy,
@@ -413,7 +418,7 @@ fn rows() -> Vec<Row> {
         Mapping,
         Rule,
         &mapping(&format!("sha256: \"{}\"", &SHA[..63])),
-        "spec.certificate.sha256: Invalid value: not a SHA-256: want 64 hexadecimal digits",
+        ": not a SHA-256: want 64 hexadecimal digits, colons allowed between bytes",
     );
     add(
         Mapping,
