@@ -4,13 +4,15 @@
 
 pub mod admission;
 pub mod cluster;
+pub mod freshness;
 pub mod policies;
 
 use std::io::{self, Write};
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
 use std::sync::Arc;
 
+use rustix::io::Errno;
 use thiserror::Error;
 use tokio::net::{TcpListener, TcpSocket};
 
@@ -18,6 +20,7 @@ use self::policies::{LoadError, Loaded};
 use crate::admin::{Admin, Explain, NoAnswer};
 use crate::config::{PolicySource, ServeConfig};
 use crate::domain::decide::Snapshot;
+use crate::domain::failures::Failures;
 use crate::envoy::server::{self, Ended, ServerOptions, Transport};
 use crate::envoy::service::{Authorizer, system_clock};
 use crate::explain::{self, Explanation, Question, QuestionError, RemoteError};
@@ -27,7 +30,7 @@ use crate::kubernetes::cluster::ClusterError;
 use crate::kubernetes::departure::Departure;
 use crate::kubernetes::health::{Exported, Health};
 use crate::lifecycle::{Lifecycle, Phase, Signals};
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, failures as remembered};
 use crate::telemetry::{self, TelemetryError};
 use crate::tls::accept::Acceptor;
 use crate::tls::health::{self, TlsHealth};
@@ -72,10 +75,12 @@ pub fn serve(config: &ServeConfig) -> Result<(), ServeError> {
     if config.admission.is_some() {
         metrics.register(Box::new(admission::Exported(reviews.clone())));
     }
+    let failures = Arc::new(Failures::default());
+    metrics.register(Box::new(remembered::Exported(failures.clone())));
     let metrics = Arc::new(metrics);
     let _log = telemetry::init(config.log_format, &config.log_filter, metrics.log_lines_dropped())?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let ended = runtime.block_on(run(config, &metrics, &health, &tls, &reviews));
+    let ended = runtime.block_on(run(config, &metrics, &health, &tls, &reviews, failures));
     // What still runs after the deadline is not waited for.
     runtime.shutdown_background();
     ended
@@ -87,6 +92,7 @@ async fn run(
     health: &Arc<Health>,
     tls: &TlsHealth,
     reviews: &Arc<AdmissionMetrics>,
+    failures: Arc<Failures>,
 ) -> Result<(), ServeError> {
     let mut signals = Signals::install()?;
     let transport = match &config.tls {
@@ -104,9 +110,10 @@ async fn run(
         );
     }
     let lifecycle = Lifecycle::new();
-    let authorizer = Arc::new(Authorizer::<Snapshot>::new(metrics.clone(), system_clock, config.denials_per_second));
+    let authorizer = Authorizer::<Snapshot>::new(metrics.clone(), system_clock, config.denials_per_second);
+    let authorizer = Arc::new(authorizer.remembering(failures));
 
-    let admin_listener = listen(config.admin_listen).await?;
+    let admin_listener = listen(config.admin_listen)?;
     // Bound now, so that a port that is taken ends the process at once; connections are accepted after the first load, so
     // that callers of a replica that restarts turn to another one instead of being denied.
     let socket = bind(config.listen)?;
@@ -150,7 +157,7 @@ async fn run(
                 Some(admission) => {
                     let listener = admission::bind(admission.listen)
                         .map_err(|error| ServeError::Listen(admission.listen, error))?;
-                    let scope = options.scope.clone();
+                    let scope = (options.scope.clone(), options.selector.clone());
                     let started = admission::start(listener, admission, scope, reviews.clone(), tls);
                     Some(started.map_err(ServeError::Admission)?)
                 }
@@ -172,6 +179,7 @@ async fn run(
     let mut server = tokio::spawn(server::serve(listener, authorizer.clone(), lifecycle.clone(), transport, options));
     lifecycle.advance(Phase::Serving);
     tracing::info!("ready");
+    tokio::spawn(freshness::watch(authorizer.clone(), system_clock));
 
     let signal = tokio::select! {
         signal = signals.next() => signal,
@@ -214,17 +222,30 @@ fn is_exposed(address: SocketAddr) -> bool {
 }
 
 fn bind(address: SocketAddr) -> Result<TcpSocket, ServeError> {
-    let bound = || {
+    let bound = |address: SocketAddr| {
         let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
         socket.set_reuseaddr(true)?;
         socket.bind(address)?;
         Ok(socket)
     };
-    bound().map_err(|error| ServeError::Listen(address, error))
+    on_any_family(address, bound).map_err(|error| ServeError::Listen(address, error))
 }
 
-async fn listen(address: SocketAddr) -> Result<TcpListener, ServeError> {
-    TcpListener::bind(address).await.map_err(|error| ServeError::Listen(address, error))
+fn listen(address: SocketAddr) -> Result<TcpListener, ServeError> {
+    bind(address)?.listen(BACKLOG).map_err(|error| ServeError::Listen(address, error))
+}
+
+/// Binds `address` by `bind`. `[::]` is every address of both families, and on a machine without IPv6 every address that
+/// there is: one configuration serves everywhere.
+fn on_any_family<T>(address: SocketAddr, bind: impl Fn(SocketAddr) -> io::Result<T>) -> io::Result<T> {
+    let lacks_ipv6 =
+        |error: &io::Error| matches!(Errno::from_io_error(error), Some(Errno::AFNOSUPPORT | Errno::ADDRNOTAVAIL));
+    match bind(address) {
+        Err(error) if address.ip() == Ipv6Addr::UNSPECIFIED && lacks_ipv6(&error) => {
+            bind((Ipv4Addr::UNSPECIFIED, address.port()).into())
+        }
+        bound => bound,
+    }
 }
 
 /// Explains by what the server decides by at that moment.
@@ -298,6 +319,27 @@ pub fn explain_by_directory(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn one_address_is_every_address_of_both_families() {
+        let listener = listen("[::]:0".parse().unwrap()).unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let connected = tokio::net::TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await;
+        assert!(connected.is_ok(), "{connected:?}");
+    }
+
+    #[test]
+    fn without_ipv6_every_address_is_one_of_ipv4() {
+        let without_ipv6 = |address: SocketAddr| match address {
+            SocketAddr::V4(_) => Ok(address),
+            SocketAddr::V6(_) => Err(io::Error::from(Errno::AFNOSUPPORT)),
+        };
+        let bound = |address: &str| on_any_family(address.parse().unwrap(), without_ipv6).ok().map(|a| a.to_string());
+        assert_eq!(bound("[::]:9090").as_deref(), Some("0.0.0.0:9090"));
+        assert_eq!(bound("[::1]:9090"), None, "an address that was meant is not replaced");
+        let taken = |_: SocketAddr| Err::<(), _>(io::Error::from(Errno::ADDRINUSE));
+        assert!(on_any_family("[::]:9090".parse().unwrap(), taken).is_err());
+    }
 
     #[test]
     fn only_loopback_is_not_exposed() {

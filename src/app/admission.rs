@@ -19,6 +19,7 @@ use crate::kubernetes::admission::review::Reviewer;
 use crate::kubernetes::admission::server::{ALPN, Webhook};
 use crate::kubernetes::admission::sources;
 use crate::kubernetes::cluster::AdmissionFeed;
+use crate::kubernetes::selector::PolicySelector;
 use crate::kubernetes::store::Scope;
 use crate::tls::health::TlsHealth;
 use crate::tls::server::TlsServer;
@@ -28,7 +29,7 @@ use crate::tls::watch::{FollowError, WatchOptions, follow};
 pub fn start(
     listener: std::net::TcpListener,
     config: &AdmissionConfig,
-    scope: Scope,
+    (scope, selector): (Scope, Option<PolicySelector>),
     metrics: Arc<AdmissionMetrics>,
     health: &TlsHealth,
 ) -> Result<AdmissionFeed, FollowError> {
@@ -43,7 +44,7 @@ pub fn start(
         }
         None => AdmissionFeed { views, shown: Some(Shown::new(shown.clone(), health)), questions },
     };
-    let webhook = Webhook::new(Reviewer::new(view, scope, system_clock).asking(asker), metrics);
+    let webhook = Webhook::new(Reviewer::new(view, scope, selector, system_clock).asking(asker), metrics);
     spawn(listener, webhook, shown, tls)?;
     Ok(feed)
 }
@@ -71,5 +72,5 @@ fn spawn(
 
 /// Binds the webhook's address.
 pub fn bind(address: SocketAddr) -> io::Result<std::net::TcpListener> {
-    std::net::TcpListener::bind(address)
+    super::on_any_family(address, std::net::TcpListener::bind)
 }

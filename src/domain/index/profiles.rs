@@ -209,6 +209,14 @@ impl Profiles {
         }
     }
 
+    /// A CA with dNSName constraints that a profile lists, by its subject.
+    pub fn dns_constrained(&self, (namespace, name): &(String, String)) -> Option<String> {
+        match self.objects.find(namespace, name) {
+            Found::One(stored) => stored.dns_constrained(),
+            Found::None | Found::Twins => None,
+        }
+    }
+
     /// What is known about each profile.
     pub fn reports(&self) -> Vec<ProfileReport> {
         let report = |(id, stored, twins): (ObjectId, &Stored, Vec<_>)| {
@@ -250,7 +258,8 @@ impl Profiles {
                 _ => Standing::Invalid,
             };
             let allowed = stored.spec.allowed_namespaces.clone();
-            ((id.namespace, id.name), KnownProfile { allowed, standing })
+            let dns_constrained = stored.dns_constrained();
+            ((id.namespace, id.name), KnownProfile { allowed, standing, dns_constrained })
         };
         self.objects.iter(Kind::TrustProfile).map(known).collect()
     }
@@ -263,7 +272,9 @@ impl Profiles {
                 SourceRef::Inline(found) => Some(Arc::clone(found)),
                 _ => sources.certificates(&read_source(source, &id.namespace)?)?.good.clone(),
             };
-            let warnings = lint::profile(&stored.spec, compiled, content, now);
+            let mut warnings = lint::profile(&stored.spec, compiled, content, now);
+            let crls: Vec<_> = stored.built.iter().flat_map(|built| built.trusted.crls()).collect();
+            warnings.extend(lint::crls(&crls, now));
             out.add(id, Severity::Warning, warnings);
         }
     }
@@ -279,6 +290,13 @@ impl Profiles {
             let others = unresolved.into_iter().flat_map(Unresolved::all_warnings).cloned();
             out.add(id.clone(), Severity::Warning, own.chain(others));
         }
+    }
+}
+
+impl Stored {
+    fn dns_constrained(&self) -> Option<String> {
+        let built = self.built.as_ref()?;
+        built.trusted.profile().dns_constrained().map(|authority| authority.subject().to_string())
     }
 }
 

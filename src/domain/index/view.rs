@@ -41,6 +41,8 @@ pub(super) struct Known {
 pub(super) struct KnownProfile {
     pub allowed: AllowedNamespaces,
     pub standing: Standing,
+    /// A CA with dNSName constraints that it lists, by its subject.
+    pub dns_constrained: Option<String>,
 }
 
 /// A policy.
@@ -91,6 +93,11 @@ impl View {
             Standing::Invalid => Reference::Pending(format!("{who} does not compile")),
             Standing::Unavailable(problem) => Reference::Pending(format!("{who}: {problem}")),
         }
+    }
+
+    /// A CA with dNSName constraints that a profile lists, by its subject.
+    pub fn dns_constrained(&self, profile: &(String, String)) -> Option<&str> {
+        self.known.profiles.get(profile)?.dns_constrained.as_deref()
     }
 
     /// The policies of a namespace.
@@ -162,7 +169,7 @@ impl Index {
     /// What is legal but doubtful about the stored objects at `now`, as of the last [`Index::publish`], sorted by object.
     pub fn lint(&self, now: UnixTime) -> Vec<Problem> {
         let mut out = Problems::default();
-        self.policies.lint(&mut out);
+        self.policies.lint(&self.profiles, &mut out);
         self.profiles.lint(&self.sources, now, &mut out);
         for (id, form) in self.mappings.forms_in_use() {
             out.add(id, Severity::Warning, lint::certificate_name(form));

@@ -238,12 +238,33 @@ impl Crl {
         self.signed.has_tried(spki, policy)
     }
 
+    /// How many octets verifying it has to hash: none where the digest is kept.
+    pub(super) fn signed_octets(&self) -> usize {
+        self.signed.octets()
+    }
+
     /// Whether both CRLs are about the same certificates and reasons: of one issuer and key, with one issuing
     /// distribution point. A delta CRL has the scope of the CRL that it completes.
     pub fn has_scope_of(&self, other: &Crl) -> bool {
         self.issuer == other.issuer
             && self.extensions.authority_key_identifier == other.extensions.authority_key_identifier
             && self.extensions.issuing_point == other.extensions.issuing_point
+    }
+
+    /// Whether both are the same CRL: of one scope, time and signature.
+    pub(super) fn is_same(&self, other: &Crl) -> bool {
+        std::ptr::eq(self, other)
+            || (self.has_scope_of(other)
+                && self.this_update == other.this_update
+                && self.signed.signature() == other.signed.signature())
+    }
+
+    /// Whether both CRLs, of one issuer, could speak about the same certificate, whichever keys signed them.
+    pub(super) fn overlaps(&self, other: &Crl) -> bool {
+        match (&self.extensions.issuing_point, &other.extensions.issuing_point) {
+            (Some(one), Some(other)) => one.overlaps(other),
+            _ => true,
+        }
     }
 
     /// Octets of memory that it keeps, roughly.

@@ -76,6 +76,11 @@ struct Known {
 }
 
 impl Signed {
+    /// The signature.
+    pub(super) fn signature(&self) -> &[u8] {
+        &self.signature
+    }
+
     /// `algorithm` is the DER AlgorithmIdentifier.
     pub(super) fn new(algorithm: &[u8], signature: &[u8], message: Message) -> Self {
         Self { algorithm: algorithm.into(), signature: signature.into(), message, known: RwLock::default() }
@@ -114,6 +119,14 @@ impl Signed {
     pub(super) fn has_tried(&self, spki: &[u8], policy: &SignaturePolicy) -> bool {
         let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
         known.iter().any(|known| *known.spki == *spki && known.policy == *policy)
+    }
+
+    /// Octets that are still to be hashed.
+    pub(super) fn octets(&self) -> usize {
+        match &self.message {
+            Message::Digest(_) => 0,
+            Message::Whole(message) => message.len(),
+        }
     }
 
     /// Octets kept for the signature.
