@@ -29,7 +29,7 @@ pub use report::{PolicyReport, ProfileReport};
 pub use sources::{AbsentSources, CrlFile, WantedFiles};
 use sources::{Bundle, Namespaces, Sources};
 use view::Known;
-pub use view::{KnownPolicy, Reference, View};
+pub use view::{KnownPolicy, Reference, Rivals, View};
 
 /// The mutable store behind the snapshots.
 #[derive(Debug, Default)]
