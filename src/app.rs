@@ -4,6 +4,7 @@
 
 pub mod admission;
 pub mod cluster;
+pub mod freshness;
 pub mod policies;
 
 use std::io::{self, Write};
@@ -12,12 +13,12 @@ use std::path::Path;
 use std::sync::Arc;
 
 use thiserror::Error;
-use tokio::net::{TcpListener, TcpSocket};
 
 use self::policies::{LoadError, Loaded};
 use crate::admin::{Admin, Explain, NoAnswer};
 use crate::config::{PolicySource, ServeConfig};
 use crate::domain::decide::Snapshot;
+use crate::domain::failures::Failures;
 use crate::envoy::server::{self, Ended, ServerOptions, Transport};
 use crate::envoy::service::{Authorizer, system_clock};
 use crate::explain::{self, Explanation, Question, QuestionError, RemoteError};
@@ -27,7 +28,8 @@ use crate::kubernetes::cluster::ClusterError;
 use crate::kubernetes::departure::Departure;
 use crate::kubernetes::health::{Exported, Health};
 use crate::lifecycle::{Lifecycle, Phase, Signals};
-use crate::metrics::Metrics;
+use crate::listeners::{Bound, ListenAddress};
+use crate::metrics::{Metrics, failures as remembered};
 use crate::telemetry::{self, TelemetryError};
 use crate::tls::accept::Acceptor;
 use crate::tls::health::{self, TlsHealth};
@@ -44,7 +46,7 @@ pub enum ServeError {
     Tls(#[from] FollowError),
     /// A socket.
     #[error("cannot listen on {0}: {1}")]
-    Listen(SocketAddr, io::Error),
+    Listen(ListenAddress, io::Error),
     /// The policies.
     #[error("{0}: {1}")]
     Policies(std::path::PathBuf, LoadError),
@@ -72,10 +74,12 @@ pub fn serve(config: &ServeConfig) -> Result<(), ServeError> {
     if config.admission.is_some() {
         metrics.register(Box::new(admission::Exported(reviews.clone())));
     }
+    let failures = Arc::new(Failures::default());
+    metrics.register(Box::new(remembered::Exported(failures.clone())));
     let metrics = Arc::new(metrics);
     let _log = telemetry::init(config.log_format, &config.log_filter, metrics.log_lines_dropped())?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let ended = runtime.block_on(run(config, &metrics, &health, &tls, &reviews));
+    let ended = runtime.block_on(run(config, &metrics, &health, &tls, &reviews, failures));
     // What still runs after the deadline is not waited for.
     runtime.shutdown_background();
     ended
@@ -87,6 +91,7 @@ async fn run(
     health: &Arc<Health>,
     tls: &TlsHealth,
     reviews: &Arc<AdmissionMetrics>,
+    failures: Arc<Failures>,
 ) -> Result<(), ServeError> {
     let mut signals = Signals::install()?;
     let transport = match &config.tls {
@@ -96,7 +101,9 @@ async fn run(
             Transport::Tls(Arc::new(Acceptor::new(server)))
         }
     };
-    if matches!(transport, Transport::Plaintext) && is_exposed(config.listen) {
+    // What cannot be looked up cannot be bound either, which is told then.
+    let addresses = config.listen.addresses().unwrap_or_default();
+    if matches!(transport, Transport::Plaintext) && addresses.into_iter().any(is_exposed) {
         tracing::warn!(
             listen = %config.listen,
             "gRPC is served in plaintext on an address that is not loopback: whoever is between it and the proxy can read \
@@ -104,24 +111,26 @@ async fn run(
         );
     }
     let lifecycle = Lifecycle::new();
-    let authorizer = Arc::new(Authorizer::<Snapshot>::new(metrics.clone(), system_clock, config.denials_per_second));
+    let authorizer = Authorizer::<Snapshot>::new(metrics.clone(), system_clock, config.denials_per_second);
+    let authorizer = Arc::new(authorizer.remembering(failures));
 
-    let admin_listener = listen(config.admin_listen).await?;
+    let admin_port = bind(&config.admin_listen)?;
     // Bound now, so that a port that is taken ends the process at once; connections are accepted after the first load, so
     // that callers of a replica that restarts turn to another one instead of being denied.
-    let socket = bind(config.listen)?;
-    let admin_address = admin_listener.local_addr()?;
-    let explain = config.explain.serves_on(admin_address).then(|| explainer(&authorizer, metrics));
+    let grpc = bind(&config.listen)?;
+    let explains = admin_port.addresses().iter().all(|address| config.explain.serves_on(*address));
+    let explain = explains.then(|| explainer(&authorizer, metrics));
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),
-        listen = %socket.local_addr()?,
-        admin = %admin_address,
+        listen = grpc.shown(),
+        admin = admin_port.shown(),
         workers = config.workers,
         policies = %config.policies,
         "starting"
     );
     let admin = Admin::new(lifecycle.clone(), metrics.clone(), explain);
-    tokio::spawn(admin.serve(admin_listener));
+    let admin_port = admin_port.listen().map_err(|error| ServeError::Listen(config.admin_listen.clone(), error))?;
+    tokio::spawn(admin.serve(admin_port));
 
     let departure = Departure::default();
     match &config.policies {
@@ -148,10 +157,9 @@ async fn run(
             let feed = match &config.admission {
                 None => None,
                 Some(admission) => {
-                    let listener = admission::bind(admission.listen)
-                        .map_err(|error| ServeError::Listen(admission.listen, error))?;
-                    let scope = options.scope.clone();
-                    let started = admission::start(listener, admission, scope, reviews.clone(), tls);
+                    let bound = bind(&admission.listen)?;
+                    let scope = (options.scope.clone(), options.selector.clone());
+                    let started = admission::start(bound, admission, scope, reviews.clone(), tls);
                     Some(started.map_err(ServeError::Admission)?)
                 }
             };
@@ -167,11 +175,12 @@ async fn run(
             }
         }
     }
-    let listener = socket.listen(BACKLOG).map_err(|error| ServeError::Listen(config.listen, error))?;
+    let listener = grpc.listen().map_err(|error| ServeError::Listen(config.listen.clone(), error))?;
     let options = ServerOptions { workers: config.workers, drain_deadline: config.drain_deadline };
     let mut server = tokio::spawn(server::serve(listener, authorizer.clone(), lifecycle.clone(), transport, options));
     lifecycle.advance(Phase::Serving);
     tracing::info!("ready");
+    tokio::spawn(freshness::watch(authorizer.clone(), system_clock));
 
     let signal = tokio::select! {
         signal = signals.next() => signal,
@@ -205,26 +214,13 @@ fn server_failed(ended: Result<io::Result<Ended>, tokio::task::JoinError>) -> io
     }
 }
 
-/// Connections that may wait to be accepted: what the kernel allows by default.
-const BACKLOG: u32 = 4096;
-
 /// Whether an address can be reached from another machine.
 fn is_exposed(address: SocketAddr) -> bool {
     !address.ip().to_canonical().is_loopback()
 }
 
-fn bind(address: SocketAddr) -> Result<TcpSocket, ServeError> {
-    let bound = || {
-        let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
-        socket.set_reuseaddr(true)?;
-        socket.bind(address)?;
-        Ok(socket)
-    };
-    bound().map_err(|error| ServeError::Listen(address, error))
-}
-
-async fn listen(address: SocketAddr) -> Result<TcpListener, ServeError> {
-    TcpListener::bind(address).await.map_err(|error| ServeError::Listen(address, error))
+fn bind(address: &ListenAddress) -> Result<Bound, ServeError> {
+    address.bind().map_err(|error| ServeError::Listen(address.clone(), error))
 }
 
 /// Explains by what the server decides by at that moment.

@@ -6,7 +6,7 @@
 
 use std::fs;
 use std::io::{self, IsTerminal, Write};
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -27,8 +27,10 @@ use crate::kubernetes::admission::certificate::Terms;
 use crate::kubernetes::admission::issuer::IssuerOptions;
 use crate::kubernetes::cluster::{ClusterOptions, StatusWriting};
 use crate::kubernetes::crd;
+use crate::kubernetes::selector::{Label, PolicySelector};
 use crate::kubernetes::status::lease::LeaseOptions;
 use crate::kubernetes::store::Scope;
+use crate::listeners::ListenAddress;
 use crate::reference::reference_page;
 use crate::telemetry::{LogFormat, TelemetryError};
 use crate::tls::clients::CallerName;
@@ -98,23 +100,34 @@ struct ServeArgs {
         requires = "kubernetes"
     )]
     namespaces: Vec<String>,
+    /// A label that a policy must have to be followed; may be repeated, then it must have them all [default: every
+    /// policy is followed].
+    #[arg(
+        long = "policy-selector",
+        value_name = "KEY=VALUE",
+        env = "CERTGATE_POLICY_SELECTOR",
+        value_delimiter = ',',
+        conflicts_with = "policies"
+    )]
+    policy_selector: Vec<Label>,
     /// The Lease whose holder writes the status of objects.
     #[arg(long, value_name = "NAMESPACE/NAME", env = "CERTGATE_LEASE", default_value = "default/certgate", value_parser = parse_lease)]
     lease: (String, String),
     /// Whether this process takes part in writing the status of objects.
     #[arg(long, value_name = "WHETHER", env = "CERTGATE_STATUS", default_value = "leader")]
     status: Status,
-    /// Where Envoy connects (gRPC; plaintext HTTP/2 unless there is --tls-cert).
+    /// Where Envoy connects (gRPC; plaintext HTTP/2 unless there is --tls-cert). A name, here and for the other ports,
+    /// stands for all its addresses.
     #[arg(long, value_name = "ADDRESS", env = "CERTGATE_LISTEN", default_value = "127.0.0.1:9090")]
-    listen: SocketAddr,
+    listen: ListenAddress,
     #[command(flatten)]
     tls: TlsArgs,
     /// Where /livez, /readyz, /metrics and /explain are served (HTTP).
     #[arg(long, value_name = "ADDRESS", env = "CERTGATE_ADMIN_LISTEN", default_value = "127.0.0.1:9091")]
-    admin_listen: SocketAddr,
+    admin_listen: ListenAddress,
     /// Where the API server has edits reviewed (HTTPS, /validate). Omitted: nowhere.
     #[arg(long, value_name = "ADDRESS", env = "CERTGATE_ADMISSION_LISTEN", requires = "kubernetes")]
-    admission_listen: Option<SocketAddr>,
+    admission_listen: Option<ListenAddress>,
     /// The certificate of the admission webhook, in PEM; the file is followed.
     #[arg(long, value_name = "FILE", env = "CERTGATE_ADMISSION_CERTIFICATE", requires_all = ["admission_listen", "admission_key"])]
     admission_certificate: Option<PathBuf>,
@@ -318,6 +331,10 @@ fn serve(args: ServeArgs) -> Exit {
         Ok(admission) => admission,
         Err(error) => return complain(error, Exit::Usage),
     };
+    let selector = match PolicySelector::new(args.policy_selector) {
+        Ok(selector) => selector,
+        Err(error) => return complain(&format!("--policy-selector: {error}"), Exit::Usage),
+    };
     let holder = replica_name();
     let (namespace, name) = args.lease;
     let lease = LeaseOptions { namespace, name, holder };
@@ -339,6 +356,7 @@ fn serve(args: ServeArgs) -> Exit {
                     true => Scope::Cluster,
                     false => Scope::Namespaces(args.namespaces.into_iter().collect()),
                 },
+                selector,
                 status: match args.status {
                     Status::Leader => StatusWriting::Leased(lease),
                     Status::Off => StatusWriting::Off,
@@ -370,7 +388,7 @@ fn serve(args: ServeArgs) -> Exit {
 fn admission(args: &ServeArgs) -> Result<Option<AdmissionConfig>, &'static str> {
     /// Below this the API server would hardly learn a new authority in time.
     const SHORTEST: Duration = Duration::from_secs(30);
-    let Some(listen) = args.admission_listen else { return Ok(None) };
+    let Some(listen) = args.admission_listen.clone() else { return Ok(None) };
     let files = match (&args.admission_certificate, &args.admission_key, &args.admission_secret) {
         (Some(certificate), Some(key), None) => {
             Some(TlsFiles { certificate: certificate.clone(), key: key.clone(), clients: None })

@@ -24,7 +24,7 @@ use certgate::domain::time::UnixTime;
 use certgate::file::loader::{Loader, Outcome};
 use certgate::kubernetes::admission::metrics as admission;
 use certgate::kubernetes::health::{Exported, Health};
-use certgate::metrics::{Load, Metrics};
+use certgate::metrics::{Load, Metrics, failures};
 use certgate::tls::health as tls_health;
 
 use der::{Draft, Key, implicit, seq};
@@ -46,6 +46,7 @@ fn metrics() -> BTreeSet<(String, String)> {
     let _ = tls.server("grpc");
     metrics.register(Box::new(tls_health::Exported(Arc::new(tls))));
     metrics.register(Box::new(admission::Exported(Arc::default())));
+    metrics.register(Box::new(failures::Exported(Arc::default())));
     // Ages are told from the first load on.
     metrics.loaded(Load::Applied { problems: 0 });
     metrics.published(1, Counts::default());
@@ -119,7 +120,8 @@ fn alerts_ask_for_metrics_that_exist_and_have_a_runbook() {
     let tests = read("tests/monitoring/alerts_test.yaml");
     for alert in alerts {
         assert!(page.contains(&format!("\n### {alert}\n")), "docs/operations.md has no runbook for {alert}");
-        let anchor = format!("runbook: docs/operations.md#{}\n", alert.to_ascii_lowercase());
+        let anchor =
+            format!("runbook_url: https://docs.example/certgate/operations.md#{}\n", alert.to_ascii_lowercase());
         assert!(rules.contains(&anchor), "{alert} does not name its runbook");
         assert!(tests.contains(&format!("alertname: {alert}\n")), "alerts_test.yaml does not show {alert} firing");
     }

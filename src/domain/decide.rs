@@ -10,18 +10,20 @@ use std::sync::Arc;
 use super::certificate::Certificate;
 use super::compile::{CompiledPolicy, DEFAULT_GROUPS_HEADER, DEFAULT_USER_HEADER, HeaderNames, PolicyBody, Statuses};
 use super::decision::{Decision, Denial, Grant, Mode, Presented};
-use super::evidence::{self, ChainSource, Evidence, EvidenceRule, EvidenceSource};
+use super::evidence::{self, ChainSource, Evidence, EvidenceRule, EvidenceSource, Links};
+use super::failures::{Asked, Failures};
 use super::fingerprint::Sha256;
 use super::identity::Identity;
 use super::mapping::table::MappingTable;
 use super::mapping::{Unmapped, identify, identify_by_key, subject_identity};
+use super::path::Budget;
 use super::reason::Reason;
 use super::request::Request;
 use super::selection::{Candidate, Conflict, Selection};
 use super::spec::CertificateRequirement;
 use super::time::UnixTime;
-use super::trace::{Trace, Verdict};
-use super::trust::Believed;
+use super::trace::{NoTrace, Trace, Verdict};
+use super::trust::{Believed, Verified};
 use super::trusted::{AnchorsStatus, CrlStatus, Trusted};
 
 /// Everything that decisions need, immutable; shared by the requests in flight.
@@ -201,30 +203,49 @@ impl Snapshot {
         }
     }
 
-    /// Decides one request.
+    /// Decides one request, from nothing but the request and the time.
     pub fn decide<T: Trace>(&self, request: &Request<'_>, now: UnixTime, trace: &mut T) -> Decision {
+        self.decide_by(request, now, None, trace)
+    }
+
+    /// [`Snapshot::decide`], with the same outcome, but for what has failed a short time ago and is remembered.
+    pub fn decide_recalling(&self, request: &Request<'_>, now: UnixTime, failures: &Failures) -> Decision {
+        self.decide_by(request, now, Some(failures), &mut NoTrace)
+    }
+
+    fn decide_by<T: Trace>(
+        &self,
+        request: &Request<'_>,
+        now: UnixTime,
+        failures: Option<&Failures>,
+        trace: &mut T,
+    ) -> Decision {
         let selected = self.selection.select(request, trace).map(|at| self.policies.get(at));
         let policy = match selected {
             Ok(Some(policy)) => policy,
             Ok(None) => return Decision::refused(Reason::Internal, "the selected policy is not in the snapshot"),
-            Err(denial) => return Decision::new(None, Mode::Enforce, None, Err(denial)),
+            Err(denial) => return Decision::new(None, Mode::Enforce, carried(request, trace), Err(denial)),
         };
-        let refused = |denial| Decision::new(Some(Arc::clone(&policy.name)), Mode::Enforce, None, Err(denial));
+        let refused =
+            |denial, presented| Decision::new(Some(Arc::clone(&policy.name)), Mode::Enforce, presented, Err(denial));
         let body = match (&policy.state, &policy.compiled.body) {
             (PolicyState::Invalid(problem), _) => {
                 let detail = format!("policy {} is in error: {problem}", policy.name);
-                return refused(fail("select", Reason::PolicyInvalid, detail, trace));
+                let denial = fail("select", Reason::PolicyInvalid, detail, trace);
+                return refused(denial, carried(request, trace));
             }
-            (_, None) => return refused(Denial::new(Reason::Internal, "a policy without body is not invalid")),
+            (_, None) => return refused(Denial::new(Reason::Internal, "a policy without body is not invalid"), None),
             (PolicyState::Ready(_) | PolicyState::Unavailable(_), Some(body)) => body,
         };
-        let mut presented = None;
+        let (mut presented, budget) = (None, Budget::default());
         let verdict = match &policy.state {
             PolicyState::Ready(profile) => {
-                let check = Check { policy, body, profile, mappings: &self.mappings, request, now };
+                let mappings = &self.mappings;
+                let check = Check { policy, body, profile, mappings, request, now, failures, budget: &budget };
                 check.run(&mut presented, trace)
             }
             PolicyState::Unavailable(problem) | PolicyState::Invalid(problem) => {
+                presented = carried(request, trace);
                 Err(fail("trust", Reason::TrustUnavailable, problem.clone(), trace))
             }
         };
@@ -232,7 +253,7 @@ impl Snapshot {
         if let (Err(denial), Mode::Audit) = (&verdict, body.mode) {
             trace.step("answer", Verdict::Note, || format!("mode Audit: {} is recorded, not enforced", denial.reason));
         }
-        Decision::new(Some(Arc::clone(&policy.name)), body.mode, presented, verdict)
+        Decision::new(Some(Arc::clone(&policy.name)), body.mode, presented, verdict).with_spent(budget.spent())
     }
 }
 
@@ -258,14 +279,15 @@ struct Check<'a> {
     mappings: &'a MappingTable,
     request: &'a Request<'a>,
     now: UnixTime,
+    failures: Option<&'a Failures>,
+    budget: &'a Budget,
 }
 
 impl Check<'_> {
     fn run<T: Trace>(&self, presented: &mut Option<Arc<Presented>>, trace: &mut T) -> Result<Grant, Denial> {
         let Some(evidence) = self.evidence(trace)? else { return self.anonymous(trace) };
         let leaf = self.parse(&evidence, presented, trace)?;
-        let chain = chain(&evidence, trace);
-        let verified = self.profile.verify(&leaf, &chain, self.now, trace)?;
+        let verified = self.verify(&leaf, &evidence, trace)?;
         let (mapping, namespace) = (self.body.mapping.as_ref(), &self.policy.namespace);
         let identity = match (mapping, verified.believed()) {
             (_, Believed::PeerKey) => identify_by_key(mapping, namespace, self.mappings, &leaf, trace),
@@ -279,6 +301,42 @@ impl Check<'_> {
             format!("allowed as {:?}, with {}", identity.user, shown.join(", "))
         });
         Ok(Grant::new(Some(identity), headers).with_policies(verified.into_policies()))
+    }
+
+    /// Verifies the certificate, unless the same was refused a short time ago.
+    fn verify<T: Trace>(
+        &self,
+        leaf: &Arc<Certificate>,
+        evidence: &Evidence,
+        trace: &mut T,
+    ) -> Result<Verified, Denial> {
+        let profile = self.profile.profile().id();
+        let asked = Asked { profile, leaf: leaf.sha256(), chain: &evidence.chain, links: evidence.links };
+        if let Some(denial) = self.failures.and_then(|failures| failures.recall(&asked, self.now)) {
+            return Err(denial);
+        }
+        let verified = self.verify_anew(leaf, evidence, trace);
+        if let (Err(denial), Some(failures), Some(until)) = (&verified, self.failures, self.budget.fails_until()) {
+            failures.remember(&asked, self.now, until, self.budget.spent().microseconds, denial);
+        }
+        verified
+    }
+
+    fn verify_anew<T: Trace>(
+        &self,
+        leaf: &Arc<Certificate>,
+        evidence: &Evidence,
+        trace: &mut T,
+    ) -> Result<Verified, Denial> {
+        let chain = chain(evidence, trace);
+        if evidence.links == Links::Signed && !chain.is_empty() {
+            let whole: Vec<_> = std::iter::once(leaf).chain(&chain).collect();
+            if let Err(error) = self.profile.profile().check_links(&whole, self.budget) {
+                let detail = format!("the header is not one client's chain: {error}");
+                return Err(fail("evidence", Reason::ForwardedInvalid, detail, trace));
+            }
+        }
+        self.profile.verify(self.budget, leaf, &chain, self.now, trace)
     }
 
     fn evidence<T: Trace>(&self, trace: &mut T) -> Result<Option<Evidence>, Denial> {
@@ -328,7 +386,16 @@ impl Check<'_> {
         let places: Vec<_> = self.body.evidence.iter().map(ToString::to_string).collect();
         let detail = format!("no certificate in {}", places.join(", "));
         match self.body.certificate {
-            CertificateRequirement::Required => Err(fail("evidence", Reason::CertRequired, detail, trace)),
+            CertificateRequirement::Required => {
+                if T::KEEPS {
+                    for place in evidence::not_named(&self.body.evidence, self.request) {
+                        trace.step("evidence", Verdict::Note, || {
+                            format!("{place} is present, but the policy's evidence does not name it")
+                        });
+                    }
+                }
+                Err(fail("evidence", Reason::CertRequired, detail, trace))
+            }
             CertificateRequirement::Optional => {
                 trace.step("evidence", Verdict::Note, || detail);
                 trace.step("answer", Verdict::Pass, || {
@@ -347,13 +414,7 @@ impl Check<'_> {
     ) -> Result<Arc<Certificate>, Denial> {
         match Certificate::from_der(evidence.leaf.clone()) {
             Ok(leaf) => {
-                let about = Presented {
-                    source: evidence.source,
-                    sha256: leaf.sha256(),
-                    subject: leaf.subject().to_rfc4514(),
-                    issuer: leaf.issuer().to_rfc4514(),
-                    serial_number: hexadecimal(leaf.serial_number()),
-                };
+                let about = about(evidence.source, &leaf);
                 trace.step("certificate", Verdict::Note, || {
                     format!(
                         "subject {:?}, issuer {:?}, serial number {}, valid {} to {} (now {}), sha256 {}",
@@ -370,17 +431,49 @@ impl Check<'_> {
                 Ok(Arc::new(leaf))
             }
             Err(error) => {
-                *presented = Some(Arc::new(Presented {
-                    source: evidence.source,
-                    sha256: Sha256::of(&evidence.leaf),
-                    subject: String::new(),
-                    issuer: String::new(),
-                    serial_number: String::new(),
-                }));
+                *presented = Some(Arc::new(unreadable(evidence.source, &evidence.leaf)));
                 Err(fail("certificate", Reason::CertMalformed, error.to_string(), trace))
             }
         }
     }
+}
+
+/// The certificate of a request that is denied before any policy has looked for one: who came should be known all the same.
+fn carried<T: Trace>(request: &Request<'_>, trace: &mut T) -> Option<Arc<Presented>> {
+    if T::KEEPS {
+        for place in evidence::not_named(&[], request) {
+            trace.step("evidence", Verdict::Note, || format!("{place} is present; no policy has looked at it"));
+        }
+    }
+    let (source, der) = evidence::carried(request)?;
+    let about = match Certificate::from_der(der.clone()) {
+        Ok(leaf) => about(source, &leaf),
+        Err(_) => unreadable(source, &der),
+    };
+    trace.step("certificate", Verdict::Note, || {
+        let Presented { subject, issuer, serial_number, sha256, .. } = &about;
+        format!(
+            "{}: subject {subject:?}, issuer {issuer:?}, serial number {serial_number}, sha256 {sha256}; not validated",
+            source_name(source)
+        )
+    });
+    Some(Arc::new(about))
+}
+
+fn about(source: EvidenceSource, leaf: &Certificate) -> Presented {
+    Presented {
+        source,
+        sha256: leaf.sha256(),
+        subject: leaf.subject().to_rfc4514(),
+        issuer: leaf.issuer().to_rfc4514(),
+        serial_number: hexadecimal(leaf.serial_number()),
+    }
+}
+
+/// The same of what is no certificate.
+fn unreadable(source: EvidenceSource, der: &[u8]) -> Presented {
+    let (subject, issuer, serial_number) = Default::default();
+    Presented { source, sha256: Sha256::of(der), subject, issuer, serial_number }
 }
 
 /// What came along with the leaf, as far as it can be read. It is only help, so what cannot be read is left out.

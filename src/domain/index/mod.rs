@@ -29,7 +29,7 @@ pub use report::{PolicyReport, ProfileReport};
 use sources::{Bundle, Namespaces, Sources};
 pub use sources::{CrlFile, WantedFiles};
 use view::Known;
-pub use view::{KnownPolicy, Reference, View};
+pub use view::{KnownPolicy, Reference, Rivals, View};
 
 /// The mutable store behind the snapshots.
 #[derive(Debug, Default)]
@@ -130,6 +130,14 @@ impl Index {
     /// Notes whether a ConfigMap, Secret or ClusterTrustBundle may be read, and says whether that is news.
     pub fn set_forbidden(&mut self, kind: Kind, namespace: &str, name: &str, forbidden: bool) -> bool {
         let is_news = self.sources.set_forbidden(kind, namespace, name, forbidden);
+        self.stale.trust |= is_news;
+        is_news
+    }
+
+    /// Notes whether it is not known yet whether a ConfigMap, Secret or ClusterTrustBundle is there: then it is neither
+    /// missing nor forbidden.
+    pub fn set_pending(&mut self, kind: Kind, namespace: &str, name: &str, pending: bool) -> bool {
+        let is_news = self.sources.set_pending(kind, namespace, name, pending);
         self.stale.trust |= is_news;
         is_news
     }

@@ -125,7 +125,11 @@ impl Policies {
     pub fn known(&self) -> BTreeMap<String, Vec<KnownPolicy>> {
         let mut out: BTreeMap<String, Vec<KnownPolicy>> = BTreeMap::new();
         for (id, stored, _) in self.objects.iter(Kind::CertificatePolicy) {
-            let known = KnownPolicy { name: Arc::clone(&stored.name), compiled: Arc::clone(&stored.compiled) };
+            let known = KnownPolicy {
+                name: Arc::clone(&stored.name),
+                created: stored.created,
+                compiled: Arc::clone(&stored.compiled),
+            };
             out.entry(id.namespace).or_default().push(known);
         }
         out
@@ -159,7 +163,7 @@ impl Policies {
 }
 
 /// Those with a time of creation first, the older the sooner.
-fn older(left: Option<UnixTime>, right: Option<UnixTime>) -> Ordering {
+pub(super) fn older(left: Option<UnixTime>, right: Option<UnixTime>) -> Ordering {
     match (left, right) {
         (Some(left), Some(right)) => left.cmp(&right),
         (Some(_), None) => Ordering::Less,
