@@ -100,7 +100,8 @@ fn one_certificate_in_plain_words() {
         let page = String::from_utf8(output.stdout).unwrap();
         assert_eq!(output.status.code(), Some(code), "{words}\n{page}");
         assert!(page.contains(want), "{words}\n{page}");
-        assert!(output.stderr.is_empty(), "{words}");
+        // The anchor's own key is too weak there, and that is told.
+        assert_eq!(output.stderr.is_empty(), !words.contains("p384"), "{words}");
     }
 }
 
