@@ -102,8 +102,8 @@ fn one_certificate_in_plain_words() {
         let page = page.split_whitespace().collect::<Vec<_>>().join(" ");
         assert_eq!(output.status.code(), Some(code), "{words}\n{page}");
         assert!(page.contains(want), "{words}\n{page}");
-        let said = String::from_utf8(output.stderr).unwrap();
-        assert!(said.lines().all(|line| line.starts_with("certgate: warning: anchor ")), "{words}: {said}");
+        // The anchor's own key is too weak there, and that is told.
+        assert_eq!(output.stderr.is_empty(), !words.contains("p384"), "{words}");
     }
 }
 
