@@ -13,6 +13,7 @@ use super::decision::{Decision, Denial, Grant, Mode, Presented};
 use super::evidence::{self, ChainSource, Evidence, EvidenceRule, EvidenceSource};
 use super::fingerprint::Sha256;
 use super::identity::Identity;
+use super::mapping::issuer::PathIssuer;
 use super::mapping::table::MappingTable;
 use super::mapping::{Unmapped, identify, subject_identity};
 use super::reason::Reason;
@@ -266,7 +267,10 @@ impl Check<'_> {
         let chain = chain(&evidence, trace);
         let verified = self.profile.verify(&leaf, &chain, self.now, trace)?;
         let identity = match &self.body.mapping {
-            Some(mapping) => identify(mapping, &self.policy.namespace, self.mappings, &leaf, trace),
+            Some(mapping) => {
+                let issuer = PathIssuer::new(verified.path(), &chain, self.profile.profile());
+                identify(mapping, &self.policy.namespace, self.mappings, &leaf, issuer, trace)
+            }
             None => subject_identity(&leaf, trace),
         };
         let identity = identity.map_err(|Unmapped { reason, detail }| Denial::new(reason, detail))?;

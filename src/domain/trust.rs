@@ -59,9 +59,22 @@ pub struct TrustProfile {
     pool: Pool,
     peers: HashSet<Sha256>,
     issuing_authorities: Option<HashSet<Sha256>>,
+    /// Those of them whose certificates are not at hand, so that nobody knows their names.
+    nameless_authorities: HashSet<Sha256>,
     trust_list: Option<HashSet<Sha256>>,
     disallowed: HashSet<Sha256>,
     requirements: PathParameters,
+}
+
+/// What a profile itself knows about the key of an issuer, going by the issuer's name.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub enum IssuerKey {
+    /// The name has this key and no other.
+    Known,
+    /// Nothing: a client sent the issuer's certificate along.
+    Unknown,
+    /// The name has other keys as well.
+    Ambiguous,
 }
 
 /// How a certificate came to be believed.
@@ -123,9 +136,14 @@ impl Verified {
 impl TrustProfile {
     /// Compiles a profile.
     pub fn new(parameters: TrustParameters) -> Self {
+        let mut nameless_authorities = parameters.issuing_authorities.clone().unwrap_or_default();
+        for known in parameters.anchors.iter().chain(&parameters.intermediates) {
+            nameless_authorities.remove(&known.sha256());
+        }
         Self {
             mode: parameters.mode,
             pool: Pool::new(parameters.anchors, parameters.intermediates),
+            nameless_authorities,
             peers: parameters.peers.iter().map(|peer| peer.sha256()).collect(),
             issuing_authorities: parameters.issuing_authorities,
             trust_list: parameters.trust_list,
@@ -149,6 +167,43 @@ impl TrustProfile {
     /// Anchors and intermediates, for searches beside the main one, such as for the signer of a CRL.
     pub fn pool(&self) -> &Pool {
         &self.pool
+    }
+
+    /// What the profile knows about the key of `issuer`, the CA above the leaf on a path that it has validated. Only
+    /// certificates that an operator has listed count, and of these, where there are issuing authorities, only them.
+    pub fn issuer_key(&self, issuer: &Certificate) -> IssuerKey {
+        let (mut is_known, mut has_others) = (false, false);
+        for key in self.issuer_keys(issuer.subject().canonical()) {
+            match key == issuer.public_key() {
+                true => is_known = true,
+                false => has_others = true,
+            }
+        }
+        // An issuing authority that is known by its hash alone might have the same name.
+        let is_only_authority = self.issuing_authorities.is_some()
+            && self.nameless_authorities.iter().all(|nameless| *nameless == issuer.sha256());
+        match (has_others, is_known || is_only_authority) {
+            (true, _) => IssuerKey::Ambiguous,
+            (false, true) => IssuerKey::Known,
+            (false, false) => IssuerKey::Unknown,
+        }
+    }
+
+    /// The keys that [`TrustProfile::issuer_key`] knows under a name, given in its canonical form; with doubles.
+    pub fn issuer_keys<'a>(&'a self, name: &[u8]) -> impl Iterator<Item = &'a [u8]> + use<'a> {
+        let listed = self.issuing_authorities.as_ref();
+        let counts = move |found: &&Arc<Certificate>| listed.is_none_or(|listed| listed.contains(&found.sha256()));
+        self.pool.named_canonical(name).filter(counts).map(|found| found.public_key())
+    }
+
+    /// Whether an issuer may be known by its hash alone, so that [`TrustProfile::issuer_keys`] does not tell its name.
+    pub fn has_nameless_authorities(&self) -> bool {
+        !self.nameless_authorities.is_empty()
+    }
+
+    /// Whether certificates are believed by their paths, and not as peers alone.
+    pub fn believes_chains(&self) -> bool {
+        self.mode != TrustMode::Peer
     }
 
     /// Decides whether `leaf` is believed at `now`. `presented` certificates help to build a path and nothing else.

@@ -10,7 +10,7 @@ use super::{Problems, ProfileReport, Severity};
 use crate::domain::certificate::Certificate;
 use crate::domain::compile::{CompiledProfile, CompiledRevocation, Field, Report, SourceRef, trust_profile};
 use crate::domain::lint;
-use crate::domain::mapping::table::twin_error;
+use crate::domain::mapping::store::twin_error;
 use crate::domain::path::{DEFAULT_MAX_PATH_LENGTH, KeyPurpose, PathParameters, SignaturePolicy, UsageRule};
 use crate::domain::revocation::{Crl, RevocationData, RevocationMode, RevocationPolicy};
 use crate::domain::spec::{
@@ -184,6 +184,19 @@ impl Profiles {
         }
     }
 
+    /// The profile that a policy of `user` gets when it refers to one, where it does.
+    pub fn trust(
+        &self,
+        (namespace, name): &(String, String),
+        user: &str,
+        namespaces: &Namespaces,
+    ) -> Option<Arc<TrustProfile>> {
+        let Found::One(stored) = self.objects.find(namespace, name) else { return None };
+        let compiled = stored.compiled.as_ref()?;
+        let built = stored.built.as_ref().filter(|_| namespaces.permit(&compiled.allowed_namespaces, namespace, user));
+        built.map(|built| Arc::clone(built.trusted.profile()))
+    }
+
     /// What is known about each profile.
     pub fn reports(&self) -> Vec<ProfileReport> {
         let report = |(id, stored, twins): (ObjectId, &Stored, Vec<_>)| {
@@ -218,7 +231,9 @@ impl Profiles {
                 _ => Standing::Invalid,
             };
             let allowed = stored.spec.allowed_namespaces.clone();
-            ((id.namespace, id.name), KnownProfile { allowed, standing })
+            let built = stored.built.as_ref().filter(|_| standing == Standing::Ready);
+            let trust = built.map(|built| Arc::clone(built.trusted.profile()));
+            ((id.namespace, id.name), KnownProfile { allowed, standing, trust })
         };
         self.objects.iter(Kind::TrustProfile).map(known).collect()
     }

@@ -1,5 +1,7 @@
 //! The index driven by hand: what is published, what is reported, and that history does not matter.
 
+mod mappings;
+
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
