@@ -1,9 +1,8 @@
 #!/usr/bin/env python3
 """Fills fuzz/corpus with seeds from the fixtures: fuzz/seeds.py [FOLDER OF SUITES]...
 
-Certificates and CRLs come from tests/data/pkits.jsonl.gz; with folders given, also from the *.jsonl suites in them,
-and from their OCSP cases. Each seed is named by its SHA-1, as libFuzzer names what it finds.
-"""
+Certificates, CRLs and OCSP responses come from tests/data/*.jsonl.gz; with folders given, also from the *.jsonl suites
+in them. Each seed is named by its SHA-1, as libFuzzer names what it finds. """
 
 import base64
 import gzip
@@ -42,7 +41,7 @@ def main():
         if folder.is_dir():
             for seed in folder.iterdir():
                 write(folder.name, seed.read_bytes())
-    suites = [HERE.parent / "tests/data/pkits.jsonl.gz"]
+    suites = sorted((HERE.parent / "tests/data").glob("*.jsonl.gz"))
     for folder in sys.argv[1:]:
         suites += sorted(pathlib.Path(folder).glob("*.jsonl"))
     for suite in suites:

@@ -1,9 +1,11 @@
 //! A CRL file of a million entries under `certgate serve`: what it keeps in memory, and how soon another list in its
-//! place decides. Figures need an optimized build:
-//! `cargo test --profile measure --test crl_serve -- --ignored --nocapture`.
+//! place decides. Figures need an optimized build: `make figures-crl`.
 
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test may panic, and says what it measured")]
 
+#[path = "support/bars.rs"]
+#[allow(dead_code, reason = "ratios are measured elsewhere")]
+mod bars;
 #[path = "support/der.rs"]
 mod der;
 #[path = "support/ports.rs"]
@@ -16,6 +18,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use bars::Bars;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use certgate::domain::fingerprint::Sha256;
@@ -236,8 +239,10 @@ async fn a_million_entries_in_a_file() {
     let (_, peak) = server.memory();
     let after = server.settled().await;
     println!("RSS after six lists: {after} kB, peak {peak} kB");
-    assert!(times.iter().all(|used| *used > LEAST && *used < LIVE), "{times:?}");
-    let more = after.min(with) - without;
-    assert!(more <= KEPT, "{more} kB more than without");
-    assert!(peak - without <= PEAK, "{} kB more than without", peak - without);
+    assert!(times.iter().all(|used| *used > LEAST), "another thread's time: {times:?}");
+    let mut bars = Bars::new();
+    bars.time("a list in place of another decides, of a processor, slowest of six", *times.iter().max().unwrap(), LIVE);
+    bars.count("memory for a million entries (kB)", after.min(with).saturating_sub(without), KEPT);
+    bars.count("the same at the peak (kB)", peak - without, PEAK);
+    bars.end();
 }

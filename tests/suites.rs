@@ -1,8 +1,6 @@
 //! Third-party suites whole, revocation included, through the code of `certgate verify --batch`.
 //!
-//! PKITS is part of the project; the other cases lie beside it (`../shared/conformance`), or where `CERTGATE_CONFORMANCE`
-//! says, and where they are missing the test says so and passes. Divergences are listed with their reasons; a listed one that no longer occurs
-//! fails.
+//! Divergences are listed with their reasons; a listed one that no longer occurs fails.
 
 #[path = "support/suites.rs"]
 mod suites;
@@ -16,7 +14,7 @@ const NOW: UnixTime = UnixTime::from_secs(1_800_000_000);
 
 /// Runs a suite; `adapt` sets the switches that its README names.
 fn run(file: &str, count: usize, adapt: impl Fn(&mut Value), divergences: &[(&str, &str)]) {
-    let Some(cases) = suites::cases(file) else { return };
+    let cases = suites::cases(file);
     assert_eq!(cases.len(), count, "{file} is not the suite that the figures are about");
     let mut problems = Vec::new();
     let mut right = 0;

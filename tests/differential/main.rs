@@ -24,6 +24,8 @@ mod keys;
 mod mutate;
 mod openssl;
 mod scene;
+#[path = "../support/skip.rs"]
+mod skip;
 #[path = "../support/status.rs"]
 mod status;
 mod tampering;

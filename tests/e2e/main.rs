@@ -13,11 +13,14 @@ mod answers;
 mod facts;
 mod failures;
 mod forwarded;
+mod harness;
 mod mapping;
 mod program;
+mod quick_start;
 mod reload;
 mod revocation;
 mod selection;
+mod shipped;
 mod tls;
 mod trust;
 

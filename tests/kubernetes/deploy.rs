@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::cluster::Cluster;
+use crate::support::skip::skip;
 use crate::with_own_cluster;
 
 const EXAMPLES: &[&str] = &["istio", "envoy-gateway", "contour"];
@@ -15,7 +16,7 @@ pub fn install_foreign_definitions(cluster: &Cluster) -> Option<()> {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/chart-parts");
     let output = Command::new(script).args(["--check", "crds"]).output().unwrap();
     if !output.status.success() {
-        eprintln!("SKIPPED: foreign kinds: {}", String::from_utf8_lossy(&output.stderr).trim());
+        skip("tests with the kinds of other projects", &String::from_utf8_lossy(&output.stderr));
         return None;
     }
     let folder = String::from_utf8(output.stdout).unwrap();

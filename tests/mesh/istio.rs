@@ -6,13 +6,14 @@ use std::process::Command;
 use hyper::StatusCode;
 use serde_json::json;
 
-use crate::journey::{Gateway, Underscores};
+use crate::journey::{Gateway, Spellings};
 use crate::stage::{Stage, dump, helm, must, run};
 use crate::support::client::admin_get;
 use crate::support::envoy::Envoy;
 use crate::support::pki::Leaf;
 use crate::support::ports::PortLease;
 use crate::support::process::Process;
+use crate::support::upstream::Upstream;
 use crate::support::wait::{PATIENCE, until};
 
 /// The example's AuthorizationPolicy.
@@ -146,6 +147,8 @@ fn workload(namespace: &str, name: &str, label: &str, port: &str, address: Socke
 fn the_example_holds_on_a_real_istio() {
     run(async {
         let Some(mut stage) = Stage::set("istio").await else { return };
+        // The port's name says so. Then trailers may reach it.
+        stage.upstream = Upstream::start_http2().await;
         for namespace in ["istio-system", "istio-ingress"] {
             stage.cluster.kubectl(&["create", "namespace", namespace]);
         }
@@ -161,10 +164,10 @@ fn the_example_holds_on_a_real_istio() {
         stage.apply(&workload("certgate-system", "certgate", &selector, "grpc", stage.certgate.address()));
         stage.apply(
             "apiVersion: v1\nkind: Service\nmetadata: {name: payments-api, namespace: payments}\n\
-             spec: {selector: {app: payments-api}, ports: [{name: http, port: 8080, targetPort: http}]}\n",
+             spec: {selector: {app: payments-api}, ports: [{name: http2, port: 8080, targetPort: http2}]}\n",
         );
         let upstream = stage.upstream.address();
-        stage.apply(&workload("payments", "payments-api", "{app: payments-api}", "http", upstream));
+        stage.apply(&workload("payments", "payments-api", "{app: payments-api}", "http2", upstream));
 
         let (istiod, https) = (Istiod::start(&stage).await, PortLease::take());
         let envoy = start_envoy(&stage, istiod.xds.address()).await;
@@ -177,7 +180,7 @@ fn the_example_holds_on_a_real_istio() {
         stage.apply(&stage.example("istio/hardening.yaml"));
         stage.apply(&stage.example("istio/policy.yaml"));
         dump(&envoy).await;
-        gateway.play(Underscores::Refused).await;
+        gateway.play(Spellings::Closed).await;
 
         // A provider that the mesh does not have.
         let edit = |what: &str, patch: &str| {

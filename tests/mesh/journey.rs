@@ -148,12 +148,25 @@ impl<'a> Gateway<'a> {
             let xfcc = echo.header("x-forwarded-client-cert").unwrap_or_default();
             assert!(xfcc.contains(&self.acme.sha256()) && xfcc.matches("Hash=").count() == 1, "{xfcc}");
         }
+
+        // To an upstream that speaks HTTP/1.1 no proxy passes trailers; to others, not these.
+        let mut call = Call::get("/v1").method("POST");
+        for name in ["x-certgate-user", "x-certgate-groups", "x.certgate.user"] {
+            call = call.trailer(name, "root");
+        }
+        let echo = self.client(Some(&self.acme)).http2().send(call).await.echo();
+        assert!(echo.trailers.iter().all(|(name, _)| !name.contains("certgate")), "{:?}", echo.trailers);
+        assert_eq!(echo.header("x-certgate-user"), Some("acme"));
     }
 
     /// What some upstreams read as an identity header is not let through.
-    async fn refuses_underscores(&self) {
-        let reply = self.client(Some(&self.acme)).send(Call::get("/v1").header("x_certgate_user", "root")).await;
+    async fn closes_other_spellings(&self) {
+        let client = self.client(Some(&self.acme));
+        let reply = client.send(Call::get("/v1").header("x_certgate_user", "root")).await;
         assert!(!reply.served() && reply.status == StatusCode::BAD_REQUEST, "{reply:?}");
+        let call = Call::get("/v1").header("x.certgate.user", "root").header("x.certgate.groups", "admins");
+        let echo = client.send(call).await.echo();
+        assert_eq!((echo.header("x.certgate.user"), echo.header("x.certgate.groups")), (None, None));
     }
 
     /// Another certificate of the same CA is refused, however the request is written.
@@ -258,22 +271,22 @@ impl<'a> Gateway<'a> {
     }
 
     /// Everything that needs certgate. After it, policies reveal reasons.
-    pub async fn play(&self, underscores: Underscores) {
+    pub async fn play(&self, spellings: Spellings) {
         self.allows_whom_the_policy_allows().await;
         self.refuses_whom_the_policy_does_not_allow().await;
         self.refuses_strangers().await;
-        if underscores == Underscores::Refused {
-            self.refuses_underscores().await;
+        if spellings == Spellings::Closed {
+            self.closes_other_spellings().await;
         }
         self.follows_edits().await;
     }
 }
 
-/// What the gateway makes of headers with an underscore.
+/// What the gateway makes of identity headers with an underscore or dots in the place of hyphens.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
-pub enum Underscores {
-    /// The request is refused.
-    Refused,
+pub enum Spellings {
+    /// The request is refused, or the header removed.
+    Closed,
     /// It cannot be told to.
     Passed,
 }

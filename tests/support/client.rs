@@ -1,11 +1,13 @@
 //! A client with mutual TLS, HTTP/1.1 and HTTP/2, and with no manners when a test wants none.
 
+use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
+use http_body_util::combinators::BoxBody;
 use http_body_util::{BodyExt as _, Full};
 use hyper::header::{HeaderMap, HeaderName, HeaderValue};
 use hyper::{Method, Request, StatusCode};
@@ -193,9 +195,11 @@ pub struct Connection {
     pub resumed: bool,
 }
 
+type Body = BoxBody<Bytes, Infallible>;
+
 enum Sender {
-    Http1(hyper::client::conn::http1::SendRequest<Full<Bytes>>),
-    Http2(hyper::client::conn::http2::SendRequest<Full<Bytes>>),
+    Http1(hyper::client::conn::http1::SendRequest<Body>),
+    Http2(hyper::client::conn::http2::SendRequest<Body>),
 }
 
 impl Connection {
@@ -255,6 +259,7 @@ pub struct Call {
     path: String,
     headers: Vec<(HeaderName, HeaderValue)>,
     body: Bytes,
+    trailers: HeaderMap,
 }
 
 impl Call {
@@ -268,6 +273,7 @@ impl Call {
             path: path.to_owned(),
             headers: Vec::new(),
             body: Bytes::new(),
+            trailers: HeaderMap::new(),
         }
     }
 
@@ -290,7 +296,15 @@ impl Call {
         self
     }
 
-    fn request(self, version: Version) -> Request<Full<Bytes>> {
+    /// One more trailer, after a body. HTTP/2 alone sends it.
+    pub fn trailer(mut self, name: &str, value: &str) -> Self {
+        self.body = Bytes::from_static(b"before the trailers");
+        let name = HeaderName::from_bytes(name.as_bytes()).expect("a header name");
+        self.trailers.append(name, HeaderValue::from_str(value).expect("a header value"));
+        self
+    }
+
+    fn request(self, version: Version) -> Request<Body> {
         let mut builder = Request::builder().method(self.method);
         builder = match version {
             Version::Http1 => builder.uri(&self.path).header("host", &self.host),
@@ -300,7 +314,12 @@ impl Call {
         for (name, value) in self.headers {
             builder = builder.header(name, value);
         }
-        builder.body(Full::from(self.body)).expect("the parts are sound")
+        let body = Full::from(self.body);
+        let body = match self.trailers.is_empty() {
+            true => body.boxed(),
+            false => body.with_trailers(std::future::ready(Some(Ok(self.trailers)))).boxed(),
+        };
+        builder.body(body).expect("the parts are sound")
     }
 }
 

@@ -4,6 +4,7 @@
 //! Everything listens on free ports of 127.0.0.1, lives in temporary directories and ends with the test, whatever way
 //! the test ends. Nothing here sleeps for a fixed time: conditions are awaited, with a deadline.
 
+pub mod bars;
 pub mod certgate;
 pub mod client;
 pub mod envoy;
@@ -13,6 +14,7 @@ pub mod pki;
 pub mod policies;
 pub mod ports;
 pub mod process;
+pub mod skip;
 pub mod stand_in;
 pub mod upstream;
 pub mod wait;

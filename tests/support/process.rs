@@ -1,8 +1,8 @@
 //! Child processes that cannot be left behind.
 //!
-//! Each child has a process group of its own, is killed when its [`Process`] is dropped, and writes its output to a file
-//! that is shown when the test fails. Should the test process itself be killed, a guardian (one `sh` per test process,
-//! reading a pipe that ends with us) kills what is left.
+//! Each child has a process group of its own, is killed when its [`Process`] is dropped, and writes its output to a
+//! file that is shown when the test fails. What the test process leaves when it ends, because it is killed or because a
+//! static holds it, a guardian (one `sh` per test process, reading a pipe that ends with us) kills and removes.
 
 use std::fs::{self, File};
 use std::io::Write as _;
@@ -40,7 +40,7 @@ impl Process {
             .stderr(output)
             .spawn()
             .unwrap_or_else(|error| panic!("{name} does not start: {error}: {command:?}"));
-        guard("add", child.id());
+        guard("add", &child.id().to_string());
         Self { name: name.to_owned(), child, log }
     }
 
@@ -80,7 +80,7 @@ impl Process {
 
     /// Gives the child up: neither a drop nor the guardian ends it any more.
     pub fn leave_running(self) {
-        guard("remove", self.child.id());
+        guard("remove", &self.child.id().to_string());
         std::mem::forget(self);
     }
 }
@@ -89,7 +89,7 @@ impl Drop for Process {
     #[expect(clippy::print_stderr, reason = "the harness of tests shows stderr when a test fails")]
     fn drop(&mut self) {
         self.kill();
-        guard("remove", self.child.id());
+        guard("remove", &self.child.id().to_string());
         if std::thread::panicking() {
             let log = self.log();
             let tail = log.get(log.len().saturating_sub(SHOWN)..).unwrap_or(&log);
@@ -98,18 +98,33 @@ impl Drop for Process {
     }
 }
 
-/// Tells the guardian about a process group.
-fn guard(verb: &str, group: u32) {
+/// Has a folder removed once this process has ended and its children are dead, whether or not somebody drops what holds
+/// it.
+pub fn sweep(folder: &Path) {
+    guard("sweep", folder.to_str().expect("a temporary folder's path is UTF-8"));
+}
+
+/// Tells the guardian about a process group or a folder.
+fn guard(verb: &str, what: &str) {
     static GUARDIAN: OnceLock<Mutex<ChildStdin>> = OnceLock::new();
+    // A child that was just killed may write to its folder for a moment.
     const SCRIPT: &str = r#"
         groups=" "
-        while read -r verb group; do
+        while read -r verb what; do
             case $verb in
-            add) groups="$groups$group " ;;
-            remove) groups="${groups%% $group *} ${groups#* $group }" ;;
+            add) groups="$groups$what " ;;
+            remove) groups="${groups%% $what *} ${groups#* $what }" ;;
+            sweep) set -- "$@" "$what" ;;
             esac
         done
         for group in $groups; do kill -s KILL -- "-$group"; done
+        for folder; do
+            tries=0
+            while rm -rf -- "$folder"; [ -e "$folder" ] && [ $tries -lt 100 ]; do
+                tries=$((tries + 1))
+                sleep 0.1
+            done
+        done
     "#;
     let guardian = GUARDIAN.get_or_init(|| {
         #[expect(clippy::zombie_processes, reason = "it outlives us; that is its purpose")]
@@ -124,5 +139,5 @@ fn guard(verb: &str, group: u32) {
         Mutex::new(child.stdin.take().expect("stdin is piped"))
     });
     let mut pipe = guardian.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-    writeln!(pipe, "{verb} {group}").expect("the guardian reads");
+    writeln!(pipe, "{verb} {what}").expect("the guardian reads");
 }

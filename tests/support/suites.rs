@@ -1,29 +1,23 @@
-//! Where the cases of third-party suites are: in the folder that `CERTGATE_CONFORMANCE` names, beside the project, or, for
-//! PKITS, in the project itself.
+//! The cases of third-party suites: in the folder that `CERTGATE_CONFORMANCE` names, or packed in `tests/data`.
 
 use std::io::Read;
-use std::path::PathBuf;
+use std::path::Path;
 
 use serde_json::Value;
 
-/// The cases of a suite; `None`, with a loud line, where they are not to be had.
-pub fn cases(file: &str) -> Option<Vec<Value>> {
-    let Some(text) = text(file) else {
-        eprintln!("SKIPPED: no conformance suites at ../shared/conformance; {file} was not run");
-        return None;
-    };
-    Some(text.lines().map(|line| serde_json::from_str(line).expect("a line of JSON")).collect())
+/// The cases of a suite.
+pub fn cases(file: &str) -> Vec<Value> {
+    text(file).lines().map(|line| serde_json::from_str(line).expect("a line of JSON")).collect()
 }
 
-fn text(file: &str) -> Option<String> {
-    let named = std::env::var_os("CERTGATE_CONFORMANCE").map(PathBuf::from);
-    let here = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
-    let beside = ["../shared/conformance", "../../shared/conformance"].map(|place| here.join(place));
-    if let Some(found) = named.into_iter().chain(beside).map(|folder| folder.join(file)).find(|path| path.is_file()) {
-        return Some(std::fs::read_to_string(found).expect("a readable suite"));
+fn text(file: &str) -> String {
+    if let Some(folder) = std::env::var_os("CERTGATE_CONFORMANCE") {
+        let path = Path::new(&folder).join(file);
+        return std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     }
-    let packed = std::fs::File::open(here.join("tests/data").join(format!("{file}.gz"))).ok()?;
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data").join(format!("{file}.gz"));
+    let packed = std::fs::File::open(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     let mut text = String::new();
     flate2::read::GzDecoder::new(packed).read_to_string(&mut text).expect("a suite packed with gzip");
-    Some(text)
+    text
 }

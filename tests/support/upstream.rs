@@ -6,15 +6,17 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
-use http_body_util::Full;
+use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
-use hyper::header::HeaderValue;
+use hyper::header::{HeaderMap, HeaderValue};
 use hyper::service::service_fn;
 use hyper::{Request, Response};
-use hyper_util::rt::TokioIo;
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use serde::{Deserialize, Serialize};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
+
+use super::client::Version;
 
 /// The response header that only the upstream sets.
 pub const SERVED_BY: &str = "x-served-by";
@@ -27,6 +29,8 @@ pub struct Echo {
     pub target: String,
     /// Each header line, in order; bytes outside ASCII appear as the characters of the same number.
     pub headers: Vec<(String, String)>,
+    /// The trailers, likewise.
+    pub trailers: Vec<(String, String)>,
 }
 
 impl Echo {
@@ -53,6 +57,15 @@ pub struct Upstream {
 impl Upstream {
     /// Starts it. It speaks HTTP/1.1.
     pub async fn start() -> Self {
+        Self::start_speaking(Version::Http1).await
+    }
+
+    /// Starts one that speaks HTTP/2 without TLS, which has trailers.
+    pub async fn start_http2() -> Self {
+        Self::start_speaking(Version::Http2).await
+    }
+
+    async fn start_speaking(version: Version) -> Self {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a port is free");
         let address = listener.local_addr().expect("it is bound");
         let served = Arc::new(AtomicUsize::new(0));
@@ -65,12 +78,20 @@ impl Upstream {
                 tokio::spawn(async move {
                     let service = service_fn(|request| {
                         counter.fetch_add(1, Ordering::Relaxed);
-                        async move { Ok::<_, Infallible>(echo(&request)) }
+                        async move { Ok::<_, Infallible>(echo(request).await) }
                     });
+                    let stream = TokioIo::new(stream);
                     // A connection that breaks is the proxy's business.
-                    let _ = hyper::server::conn::http1::Builder::new()
-                        .serve_connection(TokioIo::new(stream), service)
-                        .await;
+                    let _ = match version {
+                        Version::Http1 => {
+                            hyper::server::conn::http1::Builder::new().serve_connection(stream, service).await
+                        }
+                        Version::Http2 => {
+                            hyper::server::conn::http2::Builder::new(TokioExecutor::new())
+                                .serve_connection(stream, service)
+                                .await
+                        }
+                    };
                 });
             }
         });
@@ -94,12 +115,16 @@ impl Drop for Upstream {
     }
 }
 
-fn echo(request: &Request<Incoming>) -> Response<Full<Bytes>> {
-    let text = |value: &HeaderValue| value.as_bytes().iter().map(|&byte| char::from(byte)).collect();
+async fn echo(request: Request<Incoming>) -> Response<Full<Bytes>> {
+    let (head, body) = request.into_parts();
+    // What breaks off has no trailers.
+    let body = body.collect().await.ok();
+    let trailers = body.as_ref().and_then(|body| body.trailers()).cloned().unwrap_or_default();
     let told = Echo {
-        method: request.method().to_string(),
-        target: request.uri().to_string(),
-        headers: request.headers().iter().map(|(key, value)| (key.to_string(), text(value))).collect(),
+        method: head.method.to_string(),
+        target: head.uri.to_string(),
+        headers: lines(&head.headers),
+        trailers: lines(&trailers),
     };
     let mut body = serde_json::to_vec(&told).expect("it is plain data");
     body.push(b'\n');
@@ -108,4 +133,9 @@ fn echo(request: &Request<Incoming>) -> Response<Full<Bytes>> {
         .header("content-type", "application/json")
         .body(Full::from(body))
         .expect("the parts are sound")
+}
+
+fn lines(headers: &HeaderMap) -> Vec<(String, String)> {
+    let text = |value: &HeaderValue| value.as_bytes().iter().map(|&byte| char::from(byte)).collect();
+    headers.iter().map(|(key, value)| (key.to_string(), text(value))).collect()
 }

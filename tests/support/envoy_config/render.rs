@@ -212,7 +212,8 @@ impl Authorization {
             let policy = json!({
                 "num_retries": self.retries,
                 "retry_on": "unavailable,reset,connect-failure",
-                "retry_back_off": {"base_interval": "0.01s", "max_interval": "0.1s"},
+                // The longest interval is also the time that each attempt has.
+                "retry_back_off": {"base_interval": "0.01s", "max_interval": self.timeout},
             });
             service.insert("retry_policy".to_owned(), policy);
         }

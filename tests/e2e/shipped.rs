@@ -1,0 +1,184 @@
+//! `deploy/envoy/envoy.yaml` as it ships: only addresses, ports and the folder of the certificates are replaced.
+
+use std::fs;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+
+use crate::support::certgate::Certgate;
+use crate::support::client::{Call, Client};
+use crate::support::envoy::Envoy;
+use crate::support::pki::{Identity, Leaf, Pki};
+use crate::support::policies::{PolicyDirectory, documents, indent, policy, trust};
+use crate::support::upstream::Upstream;
+use crate::support::wait::{PATIENCE, until};
+use crate::with_envoy;
+
+/// Everything around the example.
+struct Shipped {
+    pki: Pki,
+    acme: Identity,
+    certgate: Certgate,
+    _policies: PolicyDirectory,
+    upstream: Upstream,
+}
+
+impl Shipped {
+    async fn start(upstream: Upstream) -> Self {
+        let pki = Pki::new();
+        let known = format!("intermediates:\n- inline: |\n{}", indent(&pki.issuing.pem(), 4));
+        let clients = trust("clients", &[pki.root.pem()], &known);
+        let api = policy(
+            "api",
+            "match: [{hosts: [api.example.test]}]\ntrustRef: {name: clients}\nmapping: {rules: [{name: acme, action: Allow, \
+             where: [{field: Subject, attribute: O, value: Acme}], identity: {user: acme, groups: [partners, acme]}}]}\n",
+        );
+        let policies = PolicyDirectory::with(&documents([clients.as_str(), api.as_str()]));
+        let certgate = Certgate::start(policies.path()).await;
+        let acme = pki.issuing.issue(Leaf::client("robot").organization("Acme"));
+        Self { pki, acme, certgate, _policies: policies, upstream }
+    }
+
+    /// The example, which asks at `certgate`.
+    fn example(&self, folder: &Path, certgate: SocketAddr) -> String {
+        let example = concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/envoy/envoy.yaml");
+        let address = |address: SocketAddr| format!("{}, port_value: {}", address.ip(), address.port());
+        let replaced = [
+            ("port_value: 9901", "port_value: 0".to_owned()),
+            ("0.0.0.0, port_value: 8443", "127.0.0.1, port_value: 0".to_owned()),
+            ("/etc/envoy/tls", folder.display().to_string()),
+            ("upstream.example.internal, port_value: 8080", address(self.upstream.address())),
+            ("certgate.example.internal, port_value: 9090", address(certgate)),
+        ];
+        replaced.iter().fold(fs::read_to_string(example).expect("the example is there"), |text, (from, to)| {
+            assert!(text.contains(from), "the example has no {from}");
+            text.replace(from, to)
+        })
+    }
+
+    /// Starts the example, changed by `change`.
+    async fn envoy(&self, folder: &TempDir, certgate: SocketAddr, change: impl Fn(String) -> String) -> Envoy {
+        let folder = folder.path();
+        for (name, text) in [
+            ("tls.crt", self.pki.server.chain_pem()),
+            ("tls.key", self.pki.server.key_pem()),
+            ("clients-ca.crt", self.pki.root.pem()),
+        ] {
+            fs::write(folder.join(name), text).expect("the directory is writable");
+        }
+        let text = change(self.example(folder, certgate));
+        // The example's access log goes to standard output.
+        Envoy::launch("envoy", &text, "yaml", folder, folder.join("envoy.log")).await
+    }
+
+    fn client(&self, envoy: &Envoy, identity: &Identity) -> Client {
+        Client::tls(envoy.address("https"), self.pki.server_root.der(), Some(identity))
+    }
+}
+
+fn folder() -> TempDir {
+    TempDir::with_prefix("certgate-shipped-").expect("a temporary directory can be made")
+}
+
+/// A way to certgate on which every octet of an answer takes its time.
+struct Slow {
+    address: SocketAddr,
+    task: JoinHandle<()>,
+}
+
+impl Slow {
+    async fn start(certgate: SocketAddr, delay: Duration) -> Self {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a port is free");
+        let address = listener.local_addr().expect("it is bound");
+        let task = tokio::spawn(async move {
+            while let Ok((client, _)) = listener.accept().await {
+                let Ok(server) = TcpStream::connect(certgate).await else { continue };
+                let _ = (client.set_nodelay(true), server.set_nodelay(true));
+                let (mut from_client, mut to_client) = client.into_split();
+                let (mut from_server, mut to_server) = server.into_split();
+                tokio::spawn(async move { tokio::io::copy(&mut from_client, &mut to_server).await });
+                let (late, mut due) = mpsc::unbounded_channel::<(Instant, Vec<u8>)>();
+                tokio::spawn(async move {
+                    let mut buffer = vec![0; 16 << 10];
+                    while let Ok(length @ 1..) = from_server.read(&mut buffer).await {
+                        let _ = late.send((Instant::now() + delay, buffer[..length].to_vec()));
+                    }
+                });
+                tokio::spawn(async move {
+                    while let Some((at, octets)) = due.recv().await {
+                        tokio::time::sleep_until(at).await;
+                        if to_client.write_all(&octets).await.is_err() {
+                            break;
+                        }
+                    }
+                });
+            }
+        });
+        Self { address, task }
+    }
+}
+
+impl Drop for Slow {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+/// The time that certgate has is the filter's `timeout`, and nothing shorter.
+#[test]
+fn an_answer_within_the_timeout_counts() {
+    with_envoy(async {
+        let shipped = Shipped::start(Upstream::start().await).await;
+        for delay in [100, 400].map(Duration::from_millis) {
+            let slow = Slow::start(shipped.certgate.address(), delay).await;
+            let folder = folder();
+            let envoy = shipped.envoy(&folder, slow.address, |text| text).await;
+            let client = shipped.client(&envoy, &shipped.acme);
+            // On a busy machine one or the other answer is later than the timeout. With a time for each attempt that is
+            // shorter than the delay, all are.
+            until(&format!("a request passes with answers after {delay:?}"), PATIENCE, async || {
+                let sent = Instant::now();
+                let reply = client.send(Call::get("/v1")).await;
+                let took = sent.elapsed();
+                assert!(!reply.served() || took >= delay, "it was not asked about: {took:?}");
+                reply.served().then_some(())
+            })
+            .await;
+        }
+    });
+}
+
+/// The access log says who came, with which certificate, and why somebody was refused.
+#[test]
+fn the_access_log_names_identity_and_certificate() {
+    with_envoy(async {
+        let shipped = Shipped::start(Upstream::start().await).await;
+        let bolt = shipped.pki.issuing.issue(Leaf::client("robot").organization("Bolt"));
+        let folder = folder();
+        let envoy = shipped.envoy(&folder, shipped.certgate.address(), |text| text).await;
+        for (identity, user, groups, reason, status) in [
+            (&shipped.acme, json!("acme"), json!(["partners", "acme"]), Value::Null, 200),
+            (&bolt, Value::Null, Value::Null, json!("NO_MAPPING"), 403),
+        ] {
+            let reply = shipped.client(&envoy, identity).send(Call::get("/v1?token=secret")).await;
+            assert_eq!(reply.status.as_u16(), status, "{reply:?}");
+            let line = until("the access log tells", PATIENCE, async || {
+                let log = envoy.process().log();
+                let lines = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+                lines.into_iter().find(|line| line["certificate"] == identity.sha256().as_str())
+            })
+            .await;
+            let told = ["user", "groups", "reason", "status", "path"].map(|key| line[key].clone());
+            assert_eq!(told, [user, groups, reason, json!(status), json!("/v1")], "{line}");
+            assert_eq!((&line["policy"], &line["host"]), (&json!("test/api"), &json!("api.example.test")), "{line}");
+        }
+    });
+}
