@@ -17,6 +17,7 @@ use super::name::looks_reversed;
 use super::path::PathParameters;
 use super::spec::{
     CertificatePolicySpec, FieldError, ModeSpec, OnUnknownSpec, RevocationModeSpec, TrustModeSpec, TrustProfileSpec,
+    Values,
 };
 use super::time::UnixTime;
 use super::trust::lint_anchor;
@@ -61,6 +62,14 @@ pub fn policy(spec: &CertificatePolicySpec, compiled: &CompiledPolicy) -> Vec<Fi
         if rule.identity.is_some() && rule.takes_any() {
             let message = "the rule allows every certificate that has such a name, as one and the same identity";
             report.warning(&rules.at(at).child("where"), message);
+        }
+    }
+    for (at, rule) in mapping.rules.iter().enumerate().filter(|(_, rule)| rule.identity.is_none()) {
+        let field = rules.at(at);
+        let parts = field.child("where");
+        for (part_at, _) in rule.parts.iter().enumerate().filter(|(_, part)| part.values() == Values::Every) {
+            let message = "a certificate with one value more is not denied: leave `values` out of a rule that denies";
+            report.warning(&parts.at(part_at).child("values"), message);
         }
     }
     for (at, before) in unreachable(&mapping.rules, mapping.precedence) {

@@ -297,7 +297,7 @@ mod tests {
         };
         let policy = "trustRef: {name: t}\n  mapping: {selector: {matchLabels: {api: x}}}";
         let rest = [object("CertificatePolicy", "p", policy), object("TrustProfile", "t", "mode: Chain")].concat();
-        let lost = mapping("lost", "a:c", "u").replace("api: x", "api: y");
+        let lost = mapping("lost", "a:c", "u").replace("api: x", "api: other");
         let text = [mapping("a", "a:b", "u"), mapping("b", "a:b", "v"), lost, rest].concat();
         std::fs::write(dir.path().join("a.yaml"), text).unwrap();
         let found = check(dir.path());

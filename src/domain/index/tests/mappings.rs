@@ -244,3 +244,11 @@ fn a_rule_that_rests_on_a_second_value_is_told() {
         assert!(found.iter().all(|line| line.starts_with(field) && line.contains("below O=Partner")), "{found:?}");
     }
 }
+
+#[test]
+fn a_denial_that_one_more_value_evades_is_told() {
+    let rule = json!({"name": "r", "action": "Deny", "where": [{"field": "Subject", "attribute": "O", "value": "A", "values": "Every"}]});
+    let index = index([policy("p", json!({"trustRef": {"name": "t"}, "mapping": {"rules": [rule]}}))]);
+    let field = "CertificatePolicy ns/p: spec.mapping.rules[0].where[0].values: a certificate with one value more";
+    assert!(warnings(&index).iter().any(|line| line.starts_with(field)), "{:#?}", warnings(&index));
+}

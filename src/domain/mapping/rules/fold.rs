@@ -9,10 +9,11 @@
 
 use std::borrow::Cow;
 use std::cell::RefCell;
-use std::collections::HashMap;
 use std::ops::RangeInclusive;
 use std::rc::Rc;
 
+use foldhash::fast::RandomState;
+use hashbrown::HashMap;
 use unicode_normalization::UnicodeNormalization as _;
 
 use super::Source;
@@ -52,7 +53,7 @@ fn is_invisible(c: char) -> bool {
 
 /// The names of one certificate as they were folded for one decision: many rules look at the same ones.
 #[derive(Debug, Default)]
-pub struct Folds(RefCell<HashMap<(usize, usize, Case), Option<Rc<str>>>>);
+pub struct Folds(RefCell<HashMap<(usize, usize, Case), Option<Rc<str>>, RandomState>>);
 
 impl Folds {
     /// Whether the folded form of `text`, a name of the certificate that this decision is about, fits `pattern`.
@@ -211,7 +212,7 @@ fn authority(text: &str) -> Cow<'_, str> {
         Some((host, port)) if port.bytes().all(|b| b.is_ascii_digit()) => (host, port),
         _ => (host, ""),
     };
-    let host = host.trim_end_matches('.');
+    let (host, port) = (host.trim_end_matches('.'), port.trim_start_matches('0'));
     let colon = match (scheme, port) {
         (_, "") | ("http" | "ws", "80") | ("https" | "wss", "443") => {
             return Cow::Owned([scheme, "://", user, host, path].concat());
@@ -274,7 +275,7 @@ mod tests {
                 "https://evil%2Eexamp%6ce./%2f%zz%",
                 "https://evil.example/%2F%zz%",
             ),
-            ("URI of another port", &Source::Uri, sensitive, "https://a.:80", "https://a:80"),
+            ("URI of another port", &Source::Uri, sensitive, "https://a.:080", "https://a:80"),
             ("URI of an address", &Source::Uri, sensitive, "https://[::1]:/", "https://[::1]/"),
             ("URI without authority", &Source::Uri, sensitive, "urn:a.", "urn:a."),
             ("DNS", &Source::Dns, insensitive, "Evil%2eexample..", "evil.example"),

@@ -201,7 +201,8 @@ async fn what_is_doubtful_is_warned_of() {
         assert_eq!(response["allowed"], true, "{words}: {response}");
         assert!(warned(&response, words), "{words}: {response}");
     }
-    let strong = world.created(&mapping("m", "x", json!({"sha256": SHA}), "u")).await;
+    let selecting = World::new(&[policy(json!({"mapping": {"selector": {}}}))]);
+    let strong = selecting.created(&mapping("m", "x", json!({"sha256": SHA}), "u")).await;
     assert_eq!(strong.get("warnings"), None, "{strong}");
 }
 
