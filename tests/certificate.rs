@@ -126,7 +126,12 @@ fn one_thing_wrong_is_enough() {
         ("octet after purposes", |d| d.set(after(ext::purposes(&[ext::CLIENT_AUTH]))), "2.5.29.37: 1 octets after"),
         ("empty usage", |d| d.set(ext::any(ext::KEY_USAGE, true, bits(&[]))), "2.5.29.15: a list"),
         ("empty purposes", |d| d.set(ext::purposes(&[])), "2.5.29.37: a list"),
-        ("path length without cA", |d| d.set(constraints(seq(&[int(1)]))), "path length without cA"),
+        ("path length without cA", |d| d.set(constraints(seq(&[int(1)]))), ""),
+        (
+            "negative path length without cA",
+            |d| d.set(constraints(seq(&[tlv(2, [0xff])]))),
+            "2.5.29.19: INTEGER is neg",
+        ),
         ("negative path length", |d| d.set(constraints(seq(&[yes(), tlv(2, [0xff])]))), "2.5.29.19: INTEGER is neg"),
         ("path length of -128", |d| d.set(constraints(seq(&[yes(), tlv(2, [0x80])]))), "2.5.29.19: INTEGER is neg"),
         ("padded path length", |d| d.set(constraints(seq(&[yes(), tlv(2, [0, 1])]))), "2.5.29.19: INTEGER is empty or"),

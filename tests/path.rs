@@ -25,7 +25,8 @@ use certgate::domain::trace::NoTrace;
 use certgate::domain::trust::{TrustParameters, TrustProfile};
 use chain::{Chain, DAY, any_leaf, bmp_name, critical_access, critical_names, rsa_spki};
 use support::{
-    Key, NOW, bits, context, directory, dns, email, ext, implicit, int, ip, name, oid, other, seq, tlv, upn, uri,
+    Extension, Key, NOW, bits, context, directory, dns, email, ext, implicit, int, ip, name, oid, other, seq, tlv, upn,
+    uri,
 };
 
 /// The otherName type of user principal names.
@@ -76,6 +77,10 @@ fn form_of_the_leaf() {
         ("CA", |c| c.leaf.set(ext::ca(None)), Err(Reason::CertUntrusted)),
         ("CA where any leaf will do", |c| { c.leaf.set(ext::ca(None)); any_leaf(c) }, Ok(())),
         ("explicitly no CA", |c| c.leaf.set(ext::not_ca()), Ok(())),
+        ("no CA, with a path length", |c| c.leaf.set(no_ca_of_length_0()), Ok(())),
+        ("policies with a known qualifier, critical", |c| c.leaf.set(qualified("1.3.6.1.5.5.7.2.1", true)), Ok(())),
+        ("policies with an unknown qualifier", |c| c.leaf.set(qualified("1.2.3.4", false)), Ok(())),
+        ("policies with an unknown qualifier, critical", |c| c.leaf.set(qualified("1.2.3.4", true)), Err(Reason::CertMalformed)),
         ("keyCertSign without cA", |c| c.leaf.set(ext::key_usage(&[0, 5])), Err(Reason::CertMalformed)),
         ("nameConstraints without cA", |c| c.leaf.set(ext::constraints(&[dns("a")], &[])), Err(Reason::CertMalformed)),
         ("no subject, names not critical", |c| c.leaf.subject = name(""), Err(Reason::CertMalformed)),
@@ -90,6 +95,8 @@ fn form_of_the_leaf() {
 fn issuers() {
     check(&[
         ("not a CA", |c| c.ica.set(ext::not_ca()), Err(Reason::CertUntrusted)),
+        ("not a CA, with a path length", |c| c.ica.set(no_ca_of_length_0()), Err(Reason::CertUntrusted)),
+        ("policies with an unknown qualifier, critical", |c| c.ica.set(qualified("1.2.3.4", true)), Err(Reason::CertUntrusted)),
         ("no basicConstraints", |c| c.ica.remove(ext::BASIC_CONSTRAINTS), Err(Reason::CertUntrusted)),
         ("basicConstraints not critical", |c| { let (oid, _, value) = ext::ca(None); c.ica.set((oid, false, value)) }, Ok(())),
         ("no keyCertSign", |c| c.ica.set(ext::key_usage(&[0, 6])), Err(Reason::CertUntrusted)),
@@ -101,6 +108,55 @@ fn issuers() {
         ("unknown critical extension", |c| c.ica.set(ext::any("1.2.3", true, vec![])), Err(Reason::CertUntrusted)),
         ("no intermediate allowed", |c| c.profile.requirements.max_path_length = 0, Err(Reason::CertUntrusted)),
         ("one intermediate allowed", |c| c.profile.requirements.max_path_length = 1, Ok(())),
+    ]);
+}
+
+/// basicConstraints without cA and with a path length of 0, as some issuers write it.
+fn no_ca_of_length_0() -> Extension {
+    ext::any(ext::BASIC_CONSTRAINTS, true, seq(&[int(0)]))
+}
+
+/// A certificate policy with a qualifier of the given type.
+fn qualified(qualifier: &str, critical: bool) -> Extension {
+    let qualifier = seq(&[oid(qualifier), tlv(tag::IA5_STRING, "http://a.example/cps")]);
+    ext::any(ext::POLICIES, critical, seq(&[seq(&[oid("1.2.3"), seq(&[qualifier])])]))
+}
+
+/// Microsoft's application policies, of the given key purposes.
+fn application_policies(purposes: &[&str], critical: bool) -> Extension {
+    let list: Vec<_> = purposes.iter().map(|purpose| seq(&[oid(purpose)])).collect();
+    ext::any("1.3.6.1.4.1.311.21.10", critical, seq(&list))
+}
+
+/// Application policies are a list of key purposes beside extendedKeyUsage, or in its place: each list holds.
+#[test]
+#[rustfmt::skip]
+fn application_policies_are_key_purposes() {
+    const ANY: &str = "1.3.6.1.4.1.311.10.12.1";
+    const OTHER: &[&str] = &[ext::SERVER_AUTH];
+    const BOTH: &[&str] = &[ext::SERVER_AUTH, ext::CLIENT_AUTH];
+    const DENIED: Result<(), Reason> = Err(Reason::EkuNotPermitted);
+    fn alone(c: &mut Chain, purposes: &[&str]) {
+        c.leaf.remove(ext::EXTENDED_KEY_USAGE);
+        c.leaf.set(application_policies(purposes, true));
+    }
+    fn permitted(c: &mut Chain) {
+        c.profile.requirements.usage = UsageRule::PermittedOrAny(KeyPurpose::ClientAuth);
+    }
+    check(&[
+        ("critical", |c| c.leaf.set(application_policies(BOTH, true)), Ok(())),
+        ("not critical", |c| c.leaf.set(application_policies(BOTH, false)), Ok(())),
+        ("of another purpose", |c| c.leaf.set(application_policies(OTHER, true)), DENIED),
+        ("of another purpose, not critical", |c| c.leaf.set(application_policies(OTHER, false)), DENIED),
+        ("any", |c| c.leaf.set(application_policies(&[ANY], true)), DENIED),
+        ("any, where that counts", |c| { permitted(c); c.leaf.set(application_policies(&[ANY], true)) }, Ok(())),
+        ("no extendedKeyUsage", |c| alone(c, BOTH), Ok(())),
+        ("no extendedKeyUsage, of another purpose", |c| { permitted(c); alone(c, OTHER) }, DENIED),
+        ("a CA's", |c| c.ica.set(application_policies(BOTH, true)), Ok(())),
+        ("a CA's, any", |c| c.ica.set(application_policies(&[ANY], true)), Ok(())),
+        ("a CA's, of another purpose", |c| c.ica.set(application_policies(OTHER, true)), DENIED),
+        ("a CA's, with an unknown qualifier", |c| { let (_, _, value) = qualified("1.2.3.4", true); c.ica.set(ext::any("1.3.6.1.4.1.311.21.10", true, value)) }, Err(Reason::CertUntrusted)),
+        ("their mappings are not known", |c| c.ica.set(ext::any("1.3.6.1.4.1.311.21.11", true, vec![])), Err(Reason::CertUntrusted)),
     ]);
 }
 
@@ -140,6 +196,7 @@ fn anchors_are_names_and_keys() {
         ("path length 0", |c| c.root.set(ext::ca(Some(0))), Ok(())),
         ("unknown critical extension", |c| c.root.set(ext::any("1.2.3", true, vec![])), Ok(())),
         ("serial zero", |c| c.root.serial = vec![0], Ok(())),
+        ("policies with an unknown qualifier, critical", |c| c.root.set(qualified("1.2.3.4", true)), Ok(())),
         ("server usage", |c| c.root.set(ext::purposes(&[ext::SERVER_AUTH])), Ok(())),
         ("bad self-signature", |c| c.root.forged = true, Ok(())),
         ("other key", |c| c.root.spki = Key::ed25519().spki(), Err(Reason::SignatureInvalid)),

@@ -15,13 +15,15 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use certgate::domain::certificate::Certificate;
+use certgate::domain::der;
+use certgate::domain::fingerprint::Sha256;
 use certgate::domain::oid::Oid;
-use certgate::domain::path::PathParameters;
+use certgate::domain::path::{PathParameters, Rejection};
 use certgate::domain::reason::Reason;
 use certgate::domain::trace::{NoTrace, Recorder, Verdict};
 use certgate::domain::trust::{Believed, TrustMode, TrustParameters, TrustProfile, lint_anchor};
 use chain::{Chain, DAY, rsa_spki};
-use support::{Draft, Key, NOW, dns, ext, name};
+use support::{Draft, Key, NOW, dns, ext, name, oid, seq, tag, tlv};
 
 #[test]
 #[rustfmt::skip]
@@ -55,6 +57,90 @@ fn lists_narrow_and_veto() {
         let found = TrustProfile::new(parameters).verify(&leaf, &[Arc::clone(&ica)], NOW, &mut NoTrace);
         assert_eq!(found.map(|_| ()).map_err(|denial| denial.reason), want, "{row}");
     }
+}
+
+/// A stolen key is refused wherever it stands, under any certificate and in any encoding; and a peer's key is a peer.
+#[test]
+#[rustfmt::skip]
+fn keys_are_vetoed_and_pinned() {
+    let rsa = Key::rsa();
+    let set = |hashes: &[Sha256]| hashes.iter().copied().collect::<HashSet<_>>();
+    let mut chain = Chain::new();
+    chain.set_ica_key(Key::rsa());
+    let [leaf, ica, root] = chain.signed();
+    let absent = spki_of(&rsa, &oid("1.2.840.113549.1.1.1"));
+    let mut again = Chain { root: chain.root.clone(), ica: chain.ica.clone(), leaf: chain.leaf.clone(), ..Chain::new() };
+    (again.root_key, again.ica_key) = (Key::ed25519(), Key::rsa());
+    again.root.spki = again.root_key.spki();
+    (again.ica.serial, again.ica.spki) = (vec![0x77], absent.clone());
+    let [other_leaf, other_ica, other_root] = again.signed();
+    assert_ne!(ica.public_key_sha256(), other_ica.public_key_sha256());
+    let [key_of_leaf, key_of_ica, key_of_root] = [&leaf, &ica, &root].map(|c| c.public_key_sha256());
+    let base = || TrustParameters { anchors: vec![Arc::clone(&root)], ..TrustParameters::default() };
+    let other = || TrustParameters { anchors: vec![Arc::clone(&other_root)], ..TrustParameters::default() };
+    let peer = || TrustParameters { mode: TrustMode::Peer, ..base() };
+    let either = || TrustParameters { mode: TrustMode::PeerOrChain, ..base() };
+    let listed = || vec![Arc::clone(&leaf)];
+    const VETOED: Result<Believed, Reason> = Err(Reason::CertDisallowed);
+    let (one, two) = ((&leaf, &ica), (&other_leaf, &other_ica));
+    let rows = [
+        ("nothing of it", one, TrustParameters { disallowed_keys: set(&[Sha256::of(b"x")]), ..base() }, Ok(Believed::Chain)),
+        ("the leaf's", one, TrustParameters { disallowed_keys: set(&[key_of_leaf]), ..base() }, VETOED),
+        ("the intermediate's", one, TrustParameters { disallowed_keys: set(&[key_of_ica]), ..base() }, VETOED),
+        ("the anchor's", one, TrustParameters { disallowed_keys: set(&[key_of_root]), ..base() }, VETOED),
+        ("certified again elsewhere", two, other(), Ok(Believed::Chain)),
+        ("certified again elsewhere, vetoed", two, TrustParameters { disallowed_keys: set(&[key_of_ica]), ..other() }, VETOED),
+        ("named by its other encoding", one, TrustParameters { disallowed_keys: set(&[Sha256::of(&absent)]), ..base() }, VETOED),
+        ("a listed peer's", one, TrustParameters { peers: listed(), disallowed_keys: set(&[key_of_leaf]), ..peer() }, VETOED),
+        ("a peer's key", one, TrustParameters { peer_keys: set(&[key_of_leaf]), ..peer() }, Ok(Believed::PeerKey)),
+        ("a peer's key, vetoed", one, TrustParameters { peer_keys: set(&[key_of_leaf]), disallowed_keys: set(&[key_of_leaf]), ..peer() }, VETOED),
+        ("a peer's key, its certificate vetoed", one, TrustParameters { peer_keys: set(&[key_of_leaf]), disallowed: set(&[leaf.sha256()]), ..peer() }, VETOED),
+        ("a peer and its key", one, TrustParameters { peers: listed(), peer_keys: set(&[key_of_leaf]), ..peer() }, Ok(Believed::Peer)),
+        ("another's key", one, TrustParameters { peer_keys: set(&[key_of_ica]), ..peer() }, Err(Reason::CertUntrusted)),
+        ("in chain mode for nothing", one, TrustParameters { anchors: vec![], peer_keys: set(&[key_of_leaf]), ..base() }, Err(Reason::CertUntrusted)),
+        ("either: a chain vouches for more", one, TrustParameters { peer_keys: set(&[key_of_leaf]), ..either() }, Ok(Believed::Chain)),
+        ("either: the key, without a chain", one, TrustParameters { anchors: vec![], peer_keys: set(&[key_of_leaf]), ..either() }, Ok(Believed::PeerKey)),
+        ("either: issuing authorities are wanted", one, TrustParameters { anchors: vec![], peer_keys: set(&[key_of_leaf]), issuing_authorities: Some(set(&[ica.sha256()])), ..either() }, Err(Reason::CertUntrusted)),
+    ];
+    for (row, (leaf, ica), parameters, want) in rows {
+        let found = TrustProfile::new(parameters).verify(leaf, &[Arc::clone(ica)], NOW, &mut NoTrace);
+        assert_eq!(found.map(|verified| verified.believed()).map_err(|denial| denial.reason), want, "{row}");
+    }
+    let revoked = TrustProfile::new(TrustParameters { peer_keys: set(&[key_of_leaf]), ..either() });
+    let refuse = |_: &_, _: &mut _| Err(Rejection { reason: Reason::CertRevoked, detail: String::new() });
+    let denial = revoked.verify_with(&leaf, &[ica], NOW, &mut NoTrace, refuse).unwrap_err();
+    assert_eq!(denial.reason, Reason::CertRevoked, "its CA has taken it back");
+}
+
+/// A peer is not looked at beyond its dates, so its key may be written as no path would have it.
+#[test]
+fn a_key_that_cannot_be_compared_is_refused_where_keys_are() {
+    let key = Key::p256();
+    let mut draft = Draft::client("CN=peer", "CN=Nobody", &key);
+    let point = tlv(tag::BIT_STRING, [&[0, 2][..], &[7; 32]].concat());
+    draft.spki = seq(&[seq(&[oid("1.2.840.10045.2.1"), oid("1.2.840.10045.3.1.7")]), point]);
+    let leaf = draft.sign(&key);
+    for (disallowed, want) in [(vec![], Ok(())), (vec![Sha256::of(b"x")], Err(Reason::CertDisallowed))] {
+        let profile = TrustProfile::new(TrustParameters {
+            mode: TrustMode::Peer,
+            peers: vec![Arc::clone(&leaf)],
+            disallowed_keys: disallowed.into_iter().collect(),
+            ..TrustParameters::default()
+        });
+        let found = profile.verify(&leaf, &[], NOW, &mut NoTrace);
+        assert_eq!(found.map(drop).map_err(|denial| denial.reason), want);
+    }
+    let chain = TrustParameters { disallowed_keys: HashSet::from([Sha256::of(b"x")]), ..TrustParameters::default() };
+    let denial = TrustProfile::new(chain).verify(&leaf, &[], NOW, &mut NoTrace).unwrap_err();
+    assert_eq!(denial.reason, Reason::CertUntrusted, "no path has such a key");
+}
+
+/// The RSA key under an algorithm identifier of these elements.
+fn spki_of(key: &Key, algorithm: &[u8]) -> Vec<u8> {
+    let spki = key.spki();
+    let mut reader = der::Reader::new(der::exactly(&spki, tag::SEQUENCE).unwrap().content);
+    reader.any().unwrap();
+    seq(&[seq(&[algorithm.to_vec()]), reader.rest().to_vec()])
 }
 
 #[test]
@@ -175,6 +261,7 @@ fn odd_anchors_are_pointed_out() {
         (|d| d.set(ext::not_ca()), "not a CA"),
         (|d| d.remove(ext::BASIC_CONSTRAINTS), "not a CA"),
         (|d| d.set(ext::key_usage(&[0])), "keyCertSign"),
+        (|d| (d.version, d.extensions) = (vec![], vec![]), "of version V1"),
         (|d| d.set(ext::ca(Some(3))), "pathLenConstraint"),
         (|d| d.issuer = name("CN=Other"), "issued by CN=Other"),
         (|d| d.spki = rsa_spki(1024), "RSA-1024"),

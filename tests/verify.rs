@@ -127,6 +127,25 @@ fn what_cannot_be_read_is_a_usage_error() {
     }
 }
 
+/// Who gives a client's certificate as an anchor is refused; and who wants it so is told of it.
+#[test]
+fn anchors_that_are_no_ca_and_what_is_odd_about_anchors() {
+    let files = Files::new();
+    let refused = files.verify("--trust-anchor leaf.pem leaf.pem");
+    let message = String::from_utf8(refused.stderr).unwrap();
+    assert_eq!(refused.status.code(), Some(2), "{message}");
+    assert!(message.contains("leaf.pem: certificate 1 (CN=client) cannot be a trust anchor: not a CA"), "{message}");
+    let taken = files.verify("--trust-anchor leaf.pem --anchor-extensions ignore --output json chain.pem");
+    let (page, message): (Value, _) =
+        (serde_json::from_slice(&taken.stdout).unwrap(), String::from_utf8(taken.stderr).unwrap());
+    let want = "anchor CN=client: not a CA: it has no basicConstraints";
+    assert!(message.contains(&format!("certgate: warning: {want}\n")), "{message}");
+    assert!(page["anchorFindings"].as_array().unwrap().contains(&json!(want)), "{page}");
+    let plain = files.verify("--trust-anchor root.pem --output json chain.pem");
+    let page: Value = serde_json::from_slice(&plain.stdout).unwrap();
+    assert_eq!((page["anchorFindings"].clone(), plain.stderr.len()), (json!([]), 0));
+}
+
 #[test]
 fn the_answer_for_programs() {
     let files = Files::new();

@@ -30,12 +30,16 @@ use crate::domain::revocation::{
 };
 use crate::domain::time::UnixTime;
 use crate::domain::trace::{Recorder, Verdict};
+use crate::domain::trust::{check_anchor, lint_anchor};
 use crate::domain::verify::batch::{self, Answer};
 use crate::domain::verify::{Invalid, Question, Valid};
 use crate::file;
 
 /// The longest case that is read: room for a CRL of the greatest length in base64.
 const MAX_LINE: usize = 512 * 1024 * 1024;
+
+/// The most findings about anchors that are printed: a root programme's bundle has some hundred.
+const MAX_FINDINGS: usize = 32;
 
 /// Check one certificate against anchors, CRLs and OCSP responses, without any policy. Exit code 0: valid, 1: invalid.
 #[derive(Debug, Args)]
@@ -46,6 +50,9 @@ pub struct VerifyArgs {
     /// Trust anchors, PEM or DER; may be repeated.
     #[arg(long, value_name = "FILE", required_unless_present = "batch")]
     trust_anchor: Vec<PathBuf>,
+    /// Whether a trust anchor must be a CA's certificate by its own extensions.
+    #[arg(long, value_name = "WORD", default_value = "enforce")]
+    anchor_extensions: AnchorExtensions,
     /// CA certificates that help to build the path, PEM or DER; may be repeated.
     #[arg(long, value_name = "FILE")]
     intermediate: Vec<PathBuf>,
@@ -126,6 +133,13 @@ enum When {
     Required,
     /// Never.
     None,
+}
+
+/// Whether a trust anchor must be a CA's certificate.
+#[derive(Copy, Clone, Debug, PartialEq, Eq, ValueEnum)]
+enum AnchorExtensions {
+    Enforce,
+    Ignore,
 }
 
 /// Whether SHA-1 signatures count.
@@ -230,13 +244,36 @@ fn run_one(args: &VerifyArgs, mut output: impl Write, mut errors: impl Write) ->
             return Ok(Exit::Usage);
         }
     };
+    let findings = anchor_findings(&question, now);
+    for finding in &findings {
+        writeln!(errors, "certgate: warning: {finding}")?;
+    }
     let mut steps = Recorder::default();
     let outcome = question.answer(now, &mut steps);
     match args.output {
         Output::Text => output.write_all(text(&question, &outcome, &steps, now).as_bytes())?,
-        Output::Json => writeln!(output, "{:#}", to_json(&question, &outcome, &steps, now))?,
+        Output::Json => {
+            let mut page = to_json(&question, &outcome, &steps, now);
+            page["anchorFindings"] = json!(findings);
+            writeln!(output, "{page:#}")?;
+        }
     }
     Ok(if outcome.is_ok() { Exit::Success } else { Exit::Failure })
+}
+
+/// What an operator should know about the trust anchors.
+fn anchor_findings(question: &Question, now: UnixTime) -> Vec<String> {
+    let mut findings: Vec<String> = Vec::new();
+    for anchor in question.pool.anchors() {
+        let found = lint_anchor(anchor, now, &question.path);
+        findings.extend(found.iter().map(|finding| format!("anchor {}: {finding}", anchor.subject())));
+    }
+    let more = findings.len().saturating_sub(MAX_FINDINGS);
+    findings.truncate(MAX_FINDINGS);
+    if more > 0 {
+        findings.push(format!("{more} more findings about anchors"));
+    }
+    findings
 }
 
 fn question(args: &VerifyArgs) -> Result<Question, String> {
@@ -249,7 +286,18 @@ fn question(args: &VerifyArgs) -> Result<Question, String> {
     }
     let mut anchors = Vec::new();
     for file in &args.trust_anchor {
-        anchors.extend(certificates(file)?);
+        for (at, anchor) in (1..).zip(certificates(file)?) {
+            if args.anchor_extensions == AnchorExtensions::Enforce
+                && let Err(problem) = check_anchor(&anchor)
+            {
+                return Err(format!(
+                    "{}: certificate {at} ({}) cannot be a trust anchor: {problem} (--anchor-extensions ignore takes it)",
+                    file.display(),
+                    anchor.subject()
+                ));
+            }
+            anchors.push(anchor);
+        }
     }
     let mut crls = Vec::new();
     for file in &args.crl {

@@ -5,11 +5,12 @@
 //!
 //! Strict means: DER, not BER (the whole tree is walked first); no octet after the end; the profile of RFC 5280
 //! section 4.1 wherever leniency would let two parsers see two certificates. Accepted on purpose, because issuers do
-//! it and nothing hangs on it: an encoded `cA FALSE`, trailing zero bits in keyUsage, GeneralizedTime before 2050, an
+//! it and nothing hangs on it: an encoded `cA FALSE`, a path length without cA, trailing zero bits in keyUsage, GeneralizedTime before 2050, an
 //! unsorted multi-valued RDN. A serial number of zero, which old roots have, and an empty subjectAltName, which old OCSP
 //! responders have, are refused by path validation below the anchor.
 
 mod extensions;
+mod key_names;
 mod twin;
 
 use std::fmt;
@@ -62,6 +63,7 @@ pub struct Certificate {
     sha256: OnceLock<Sha256>,
     twin_sha256: OnceLock<Option<Sha256>>,
     public_key_sha256: OnceLock<Sha256>,
+    public_key_names: OnceLock<Option<Box<[Sha256]>>>,
 }
 
 /// Why bytes are not a certificate that certgate accepts.
@@ -155,8 +157,6 @@ pub enum ExtensionProblem {
     Der(#[from] DerError),
     #[error("{0}")]
     GeneralName(#[from] GeneralNameError),
-    #[error("a path length without cA")]
-    PathLengthWithoutCa,
     #[error("an issuer without a serial number, or the reverse")]
     HalfIssuerSerial,
     #[error("a policy appears twice")]
@@ -244,6 +244,7 @@ impl Certificate {
             sha256: OnceLock::new(),
             twin_sha256: OnceLock::new(),
             public_key_sha256: OnceLock::new(),
+            public_key_names: OnceLock::new(),
             der,
         })
     }
@@ -336,6 +337,13 @@ impl Certificate {
         *self.public_key_sha256.get_or_init(|| Sha256::of(self.public_key()))
     }
 
+    /// The SHA-256 values of the DER SubjectPublicKeyInfo in each encoding that the key has, as far as signatures by it
+    /// count; `None` for an encoding that does not tell the others, in which no path has a key. Whatever refuses single
+    /// keys asks for all of them; made when first asked for.
+    pub fn public_key_names(&self) -> Option<&[Sha256]> {
+        self.public_key_names.get_or_init(|| key_names::names(self.public_key())).as_deref()
+    }
+
     /// Every extension in order, as it stands in the certificate.
     pub fn extensions(&self) -> impl Iterator<Item = Extension<'_>> {
         self.extensions.list.iter().map(|entry| Extension {
@@ -388,6 +396,11 @@ impl Certificate {
     /// certificatePolicies: at least one policy when present.
     pub fn certificate_policies(&self) -> Option<&[Oid]> {
         self.extensions.certificate_policies.as_deref()
+    }
+
+    /// Microsoft's application policies, which are key purposes: at least one when present.
+    pub fn application_policies(&self) -> Option<&[Oid]> {
+        self.extensions.application_policies.as_deref()
     }
 
     /// policyMappings, issuer's domain first; at least one when present.

@@ -15,13 +15,14 @@ use super::fingerprint::Sha256;
 use super::identity::Identity;
 use super::mapping::issuer::PathIssuer;
 use super::mapping::table::MappingTable;
-use super::mapping::{Unmapped, identify, subject_identity};
+use super::mapping::{Unmapped, identify, identify_by_key, subject_identity};
 use super::reason::Reason;
 use super::request::Request;
 use super::selection::{Candidate, Conflict, Selection};
 use super::spec::CertificateRequirement;
 use super::time::UnixTime;
 use super::trace::{Trace, Verdict};
+use super::trust::Believed;
 use super::trusted::{AnchorsStatus, CrlStatus, Trusted};
 
 /// Everything that decisions need, immutable; shared by the requests in flight.
@@ -266,12 +267,14 @@ impl Check<'_> {
         let leaf = self.parse(&evidence, presented, trace)?;
         let chain = chain(&evidence, trace);
         let verified = self.profile.verify(&leaf, &chain, self.now, trace)?;
-        let identity = match &self.body.mapping {
-            Some(mapping) => {
+        let (mapping, namespace) = (self.body.mapping.as_ref(), &self.policy.namespace);
+        let identity = match (mapping, verified.believed()) {
+            (_, Believed::PeerKey) => identify_by_key(mapping, namespace, self.mappings, &leaf, trace),
+            (Some(mapping), _) => {
                 let issuer = PathIssuer::new(verified.path(), &chain, self.profile.profile());
-                identify(mapping, &self.policy.namespace, self.mappings, &leaf, issuer, trace)
+                identify(mapping, namespace, self.mappings, &leaf, issuer, trace)
             }
-            None => subject_identity(&leaf, trace),
+            (None, _) => subject_identity(&leaf, trace),
         };
         let identity = identity.map_err(|Unmapped { reason, detail }| Denial::new(reason, detail))?;
         let headers = headers(&self.body.headers, &identity);

@@ -10,7 +10,7 @@ use std::sync::Arc;
 pub use mapping::{Trait, Traits, repeatable, traits};
 
 use super::certificate::Certificate;
-use super::compile::{CompiledPolicy, CompiledProfile, Field, Report, SourceRef};
+use super::compile::{CertificateSource, CompiledPolicy, CompiledProfile, Field, Report};
 use super::mapping::key::{Form, distinguished_name};
 use super::mapping::rules::unreachable;
 use super::name::looks_reversed;
@@ -101,7 +101,7 @@ pub fn certificate_name(field: &Field<'_>, form: Form) -> Vec<FieldError> {
 pub fn profile(
     spec: &TrustProfileSpec,
     compiled: &CompiledProfile,
-    content: impl Fn(&SourceRef) -> Option<Arc<[Arc<Certificate>]>>,
+    content: impl Fn(&CertificateSource) -> Option<Arc<[Arc<Certificate>]>>,
     now: UnixTime,
 ) -> Vec<FieldError> {
     let mut report = Report::default();
@@ -140,17 +140,18 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::domain::compile::trust_profile;
+    use crate::domain::compile::{SourceRef, trust_profile};
     use crate::domain::spec::ObjectMeta;
     use crate::domain::testing::{Key, NOW, Template, pem};
 
     fn found(anchor: &Template) -> Vec<String> {
         let key = Key::new();
-        let spec = json!({"trustAnchors": [{"inline": pem(&anchor.der(&key, &key))}]});
+        let anchors = json!([{"inline": pem(&anchor.der(&key, &key))}]);
+        let spec = json!({"trustAnchors": anchors, "anchorExtensions": "Ignore"});
         let spec = serde_json::from_value(spec).unwrap();
         let meta = ObjectMeta { name: "p".into(), namespace: "n".into(), ..ObjectMeta::default() };
         let (compiled, _) = trust_profile(&meta, &spec);
-        let content = |source: &SourceRef| match source {
+        let content = |source: &CertificateSource| match &source.source {
             SourceRef::Inline(found) => Some(Arc::clone(found)),
             _ => None,
         };

@@ -4,8 +4,14 @@
 //! [`super::path`]'s; owned here are the modes, the lists that narrow what a valid path may be, and the requirements
 //! that a profile sets. The profile's objects and sources are read elsewhere.
 
+mod issuers;
+
 use std::collections::HashSet;
 use std::sync::Arc;
+
+pub use issuers::IssuerKey;
+
+use thiserror::Error;
 
 use super::certificate::{Certificate, Version};
 use super::decision::Denial;
@@ -42,12 +48,16 @@ pub struct TrustParameters {
     pub intermediates: Vec<Arc<Certificate>>,
     /// The peers of the modes with peers.
     pub peers: Vec<Arc<Certificate>>,
+    /// The keys of peers: of each any certificate, by the SHA-256 of its DER SubjectPublicKeyInfo.
+    pub peer_keys: HashSet<Sha256>,
     /// When given, the certificate that issued the leaf (element 1 of the path) is one of these.
     pub issuing_authorities: Option<HashSet<Sha256>>,
     /// When given, at least one CA certificate of the path is one of these.
     pub trust_list: Option<HashSet<Sha256>>,
     /// No certificate of the path is one of these; the leaf in no mode.
     pub disallowed: HashSet<Sha256>,
+    /// Nor is one of these keys, in any encoding, that of a certificate of the path.
+    pub disallowed_keys: HashSet<Sha256>,
     /// What a path must fulfil.
     pub requirements: PathParameters,
 }
@@ -57,24 +67,55 @@ pub struct TrustParameters {
 pub struct TrustProfile {
     mode: TrustMode,
     pool: Pool,
+    /// The certificates of the pool that may sign CRLs; `None` when nothing is disallowed, so that all of them may.
+    signers: Option<Pool>,
     peers: HashSet<Sha256>,
+    peer_keys: HashSet<Sha256>,
     issuing_authorities: Option<HashSet<Sha256>>,
     /// Those of them whose certificates are not at hand, so that nobody knows their names.
     nameless_authorities: HashSet<Sha256>,
     trust_list: Option<HashSet<Sha256>>,
-    disallowed: HashSet<Sha256>,
+    veto: Veto,
     requirements: PathParameters,
 }
 
-/// What a profile itself knows about the key of an issuer, going by the issuer's name.
-#[derive(Copy, Clone, Debug, PartialEq, Eq)]
-pub enum IssuerKey {
-    /// The name has this key and no other.
-    Known,
-    /// Nothing: a client sent the issuer's certificate along.
-    Unknown,
-    /// The name has other keys as well.
-    Ambiguous,
+/// The certificates and keys that are refused.
+#[derive(Debug, Default)]
+pub struct Veto {
+    certificates: HashSet<Sha256>,
+    keys: HashSet<Sha256>,
+}
+
+impl Veto {
+    /// Refuses certificates by the SHA-256 of their DER, and keys by that of their DER SubjectPublicKeyInfo.
+    pub fn new(certificates: HashSet<Sha256>, keys: HashSet<Sha256>) -> Self {
+        Self { certificates, keys }
+    }
+
+    /// Whether nothing is refused.
+    pub fn is_empty(&self) -> bool {
+        self.certificates.is_empty() && self.keys.is_empty()
+    }
+
+    /// What of a certificate is refused, in words; `None` when nothing is.
+    ///
+    /// A certificate counts by either form of its signature, a key in every encoding: whoever has the one can make the
+    /// other. A key whose other encodings cannot be told is refused where any key is; no path is valid with one.
+    pub fn of(&self, certificate: &Certificate) -> Option<String> {
+        if !self.certificates.is_empty() && certificate.aliases().any(|sha256| self.certificates.contains(&sha256)) {
+            return Some(format!("SHA-256 {} is disallowed", certificate.sha256()));
+        }
+        if self.keys.is_empty() {
+            return None;
+        }
+        match certificate.public_key_names() {
+            Some(names) => names
+                .iter()
+                .any(|name| self.keys.contains(name))
+                .then(|| format!("its public key is disallowed (publicKeySha256 {})", certificate.public_key_sha256())),
+            None => Some("its public key is encoded so that it cannot be compared with disallowed ones".to_owned()),
+        }
+    }
 }
 
 /// How a certificate came to be believed.
@@ -84,6 +125,8 @@ pub enum Believed {
     Chain,
     /// As a listed peer.
     Peer,
+    /// By the key of a peer: nobody has vouched for what else stands in the certificate, its names above all.
+    PeerKey,
 }
 
 /// A certificate that a profile believes. Holding one is the proof: only [`TrustProfile`] makes it.
@@ -136,18 +179,26 @@ impl Verified {
 impl TrustProfile {
     /// Compiles a profile.
     pub fn new(parameters: TrustParameters) -> Self {
+        let veto = Veto::new(parameters.disallowed, parameters.disallowed_keys);
+        let pool = Pool::new(parameters.anchors, parameters.intermediates);
+        let fit = |list: &[Arc<Certificate>]| {
+            list.iter().filter(|certificate| veto.of(certificate).is_none()).cloned().collect::<Vec<_>>()
+        };
+        let signers = (!veto.is_empty()).then(|| Pool::new(fit(pool.anchors()), fit(pool.intermediates())));
         let mut nameless_authorities = parameters.issuing_authorities.clone().unwrap_or_default();
-        for known in parameters.anchors.iter().chain(&parameters.intermediates) {
+        for known in pool.anchors().iter().chain(pool.intermediates()) {
             nameless_authorities.remove(&known.sha256());
         }
         Self {
             mode: parameters.mode,
-            pool: Pool::new(parameters.anchors, parameters.intermediates),
+            pool,
+            signers,
             nameless_authorities,
             peers: parameters.peers.iter().map(|peer| peer.sha256()).collect(),
+            peer_keys: parameters.peer_keys,
             issuing_authorities: parameters.issuing_authorities,
             trust_list: parameters.trust_list,
-            disallowed: parameters.disallowed,
+            veto,
             requirements: parameters.requirements,
         }
     }
@@ -164,46 +215,14 @@ impl TrustProfile {
         in_use.iter().map(|anchor| anchor.not_after()).min()
     }
 
-    /// Anchors and intermediates, for searches beside the main one, such as for the signer of a CRL.
-    pub fn pool(&self) -> &Pool {
-        &self.pool
+    /// The anchors and intermediates that may sign CRLs: those that are not disallowed.
+    pub fn signers(&self) -> &Pool {
+        self.signers.as_ref().unwrap_or(&self.pool)
     }
 
-    /// What the profile knows about the key of `issuer`, the CA above the leaf on a path that it has validated. Only
-    /// certificates that an operator has listed count, and of these, where there are issuing authorities, only them.
-    pub fn issuer_key(&self, issuer: &Certificate) -> IssuerKey {
-        let (mut is_known, mut has_others) = (false, false);
-        for key in self.issuer_keys(issuer.subject().canonical()) {
-            match key == issuer.public_key() {
-                true => is_known = true,
-                false => has_others = true,
-            }
-        }
-        // An issuing authority that is known by its hash alone might have the same name.
-        let is_only_authority = self.issuing_authorities.is_some()
-            && self.nameless_authorities.iter().all(|nameless| *nameless == issuer.sha256());
-        match (has_others, is_known || is_only_authority) {
-            (true, _) => IssuerKey::Ambiguous,
-            (false, true) => IssuerKey::Known,
-            (false, false) => IssuerKey::Unknown,
-        }
-    }
-
-    /// The keys that [`TrustProfile::issuer_key`] knows under a name, given in its canonical form; with doubles.
-    pub fn issuer_keys<'a>(&'a self, name: &[u8]) -> impl Iterator<Item = &'a [u8]> + use<'a> {
-        let listed = self.issuing_authorities.as_ref();
-        let counts = move |found: &&Arc<Certificate>| listed.is_none_or(|listed| listed.contains(&found.sha256()));
-        self.pool.named_canonical(name).filter(counts).map(|found| found.public_key())
-    }
-
-    /// Whether an issuer may be known by its hash alone, so that [`TrustProfile::issuer_keys`] does not tell its name.
-    pub fn has_nameless_authorities(&self) -> bool {
-        !self.nameless_authorities.is_empty()
-    }
-
-    /// Whether certificates are believed by their paths, and not as peers alone.
-    pub fn believes_chains(&self) -> bool {
-        self.mode != TrustMode::Peer
+    /// What is disallowed.
+    pub fn veto(&self) -> &Veto {
+        &self.veto
     }
 
     /// Decides whether `leaf` is believed at `now`. `presented` certificates help to build a path and nothing else.
@@ -226,23 +245,64 @@ impl TrustProfile {
         presented: &[Arc<Certificate>],
         now: UnixTime,
         trace: &mut T,
-        mut check: impl FnMut(&ValidPath, &mut T) -> Result<Option<UnixTime>, Rejection>,
+        check: impl FnMut(&ValidPath, &mut T) -> Result<Option<UnixTime>, Rejection>,
     ) -> Result<Verified, Denial> {
-        if self.mode != TrustMode::Chain && self.peers.contains(&leaf.sha256()) {
+        let mut by_key = false;
+        if let Some(believed) = self.peer(leaf) {
             // A peer has no element 1, and a profile that lists issuing authorities wants one: only a chain can do.
-            if self.mode == TrustMode::Peer || self.issuing_authorities.is_none() {
-                return self.verify_peer(leaf, now, trace);
+            if self.mode == TrustMode::PeerOrChain && self.issuing_authorities.is_some() {
+                trace.step(STAGE, Verdict::Skip, || {
+                    "a trusted peer, but the profile lists issuing authorities: a chain is wanted".to_owned()
+                });
+            } else if self.mode == TrustMode::PeerOrChain && believed == Believed::PeerKey {
+                // A chain vouches for the names as well, and revocation is asked.
+                by_key = true;
+            } else {
+                return self.verify_peer(leaf, believed, now, trace);
             }
-            trace.step(STAGE, Verdict::Skip, || {
-                "a trusted peer, but the profile lists issuing authorities: a chain is wanted".to_owned()
-            });
         }
         if self.mode == TrustMode::Peer {
-            let detail = format!("SHA-256 {} is not one of the {} trusted peers", leaf.sha256(), self.peers.len());
+            let (peers, keys) = (self.peers.len(), self.peer_keys.len());
+            let detail = format!(
+                "SHA-256 {} is not one of the {peers} trusted peers, nor its key one of the {keys} keys of peers",
+                leaf.sha256()
+            );
             return deny(trace, Reason::CertUntrusted, detail);
         }
-        if self.is_disallowed(leaf) {
-            return self.deny_disallowed(leaf, now, trace);
+        match self.verify_chain(leaf, presented, now, trace, check) {
+            Err(denial) if by_key && denial.reason != Reason::CertRevoked => {
+                self.verify_peer(leaf, Believed::PeerKey, now, trace)
+            }
+            outcome => outcome,
+        }
+    }
+
+    /// Whether a certificate is a peer's, in the modes that have peers.
+    fn peer(&self, leaf: &Certificate) -> Option<Believed> {
+        if self.mode == TrustMode::Chain {
+            None
+        } else if self.peers.contains(&leaf.sha256()) {
+            Some(Believed::Peer)
+        } else {
+            let listed = !self.peer_keys.is_empty() && self.peer_keys.contains(&leaf.public_key_sha256());
+            listed.then_some(Believed::PeerKey)
+        }
+    }
+
+    /// Decides by a path to a trust anchor.
+    fn verify_chain<T: Trace>(
+        &self,
+        leaf: &Arc<Certificate>,
+        presented: &[Arc<Certificate>],
+        now: UnixTime,
+        trace: &mut T,
+        mut check: impl FnMut(&ValidPath, &mut T) -> Result<Option<UnixTime>, Rejection>,
+    ) -> Result<Verified, Denial> {
+        // What is the matter with a key that cannot be compared, path validation tells better.
+        if leaf.public_key_names().is_some()
+            && let Some(problem) = self.veto.of(leaf)
+        {
+            return self.deny_disallowed(leaf, &problem, now, trace);
         }
         if self.pool.anchors().is_empty() {
             return deny(trace, Reason::CertUntrusted, "the profile has no trust anchor".to_owned());
@@ -275,22 +335,34 @@ impl TrustProfile {
         }
     }
 
-    /// WCF's PeerTrust: the certificate itself is listed, within its dates and not disallowed.
-    fn verify_peer<T: Trace>(&self, leaf: &Arc<Certificate>, now: UnixTime, trace: &mut T) -> Result<Verified, Denial> {
+    /// WCF's PeerTrust: the certificate itself, or its key, is listed, within its dates and not disallowed.
+    fn verify_peer<T: Trace>(
+        &self,
+        leaf: &Arc<Certificate>,
+        believed: Believed,
+        now: UnixTime,
+        trace: &mut T,
+    ) -> Result<Verified, Denial> {
         if let Err(failure) = path::check_validity(leaf, now) {
             return deny(trace, failure.reason(), failure.to_string());
         }
-        if self.is_disallowed(leaf) {
-            return self.deny_disallowed(leaf, now, trace);
+        if let Some(problem) = self.veto.of(leaf) {
+            return self.deny_disallowed(leaf, &problem, now, trace);
         }
         if self.issuing_authorities.is_some() {
             let detail = "a trusted peer has no issuing CA, and the profile lists issuing authorities".to_owned();
             return deny(trace, Reason::IssuerNotAuthorized, detail);
         }
-        trace.step(STAGE, Verdict::Pass, || format!("SHA-256 {} is a trusted peer", leaf.sha256()));
+        trace.step(STAGE, Verdict::Pass, || match believed {
+            Believed::PeerKey => format!(
+                "publicKeySha256 {} is the key of a trusted peer; nobody vouches for the names in the certificate",
+                leaf.public_key_sha256()
+            ),
+            Believed::Peer | Believed::Chain => format!("SHA-256 {} is a trusted peer", leaf.sha256()),
+        });
         Ok(Verified {
             path: vec![Arc::clone(leaf)],
-            believed: Believed::Peer,
+            believed,
             valid_until: leaf.not_after(),
             policies: ValidPolicies::default(),
         })
@@ -299,9 +371,10 @@ impl TrustProfile {
     /// The lists that narrow what a valid path may be.
     fn check_lists<T: Trace>(&self, path: &ValidPath, trace: &mut T) -> Result<(), Rejection> {
         let reject = |reason, detail| Err(Rejection { reason, detail });
-        if let Some(vetoed) = path.certificates().iter().find(|certificate| self.is_disallowed(certificate)) {
-            let detail = format!("{} (SHA-256 {}) of the path is disallowed", vetoed.subject(), vetoed.sha256());
-            return reject(Reason::CertDisallowed, detail);
+        for certificate in path.certificates() {
+            if let Some(problem) = self.veto.of(certificate) {
+                return reject(Reason::CertDisallowed, format!("{} of the path: {problem}", certificate.subject()));
+            }
         }
         if let Some(listed) = &self.issuing_authorities {
             let Some(issuer) = element_one(path.certificates()) else {
@@ -329,19 +402,17 @@ impl TrustProfile {
         Ok(())
     }
 
-    fn is_disallowed(&self, certificate: &Certificate) -> bool {
-        // By either form of its signature: the client chooses which one to show.
-        !self.disallowed.is_empty() && certificate.aliases().any(|sha256| self.disallowed.contains(&sha256))
-    }
-
     /// Denies a leaf that is disallowed; its dates come first in the order of reasons.
-    fn deny_disallowed<T: Trace, V>(&self, leaf: &Arc<Certificate>, now: UnixTime, trace: &mut T) -> Result<V, Denial> {
+    fn deny_disallowed<T: Trace, V>(
+        &self,
+        leaf: &Arc<Certificate>,
+        problem: &str,
+        now: UnixTime,
+        trace: &mut T,
+    ) -> Result<V, Denial> {
         match path::check_validity(leaf, now) {
             Err(error) => deny(trace, error.reason(), error.to_string()),
-            Ok(()) => {
-                let detail = format!("client certificate: SHA-256 {} is disallowed", leaf.sha256());
-                deny(trace, Reason::CertDisallowed, detail)
-            }
+            Ok(()) => deny(trace, Reason::CertDisallowed, format!("client certificate: {problem}")),
         }
     }
 }
@@ -357,8 +428,41 @@ fn deny<T: Trace, V>(trace: &mut T, reason: Reason, detail: String) -> Result<V,
     Err(Denial::new(reason, detail))
 }
 
-/// What an operator should know about a certificate that is to be a trust anchor. Nothing of it stops the anchor from
-/// being trusted: an anchor is a name and a key.
+/// Why the extensions of a certificate do not let it be a trust anchor.
+#[derive(Copy, Clone, Debug, PartialEq, Eq, Error)]
+pub enum UnfitAnchor {
+    /// Of version 3, without basicConstraints.
+    #[error("not a CA: it has no basicConstraints")]
+    NoBasicConstraints,
+    /// basicConstraints without cA.
+    #[error("not a CA: basicConstraints has no cA")]
+    NotCa,
+    /// keyUsage without keyCertSign.
+    #[error("keyUsage does not have keyCertSign")]
+    MayNotSign,
+}
+
+/// Whether the extensions of a certificate let it be a trust anchor.
+///
+/// RFC 5280 section 6.1.1 (d) takes an anchor for a name and a key, so path building asks nobody this. It is asked where
+/// certificates become anchors: whoever lists a client's certificate, to pin it, would let its key issue every identity
+/// (RFC 5280 section 4.2.1.9: without cA, the key must not verify signatures on certificates). Certificates of versions 1
+/// and 2 have no extensions.
+pub fn check_anchor(certificate: &Certificate) -> Result<(), UnfitAnchor> {
+    match (certificate.version(), certificate.basic_constraints()) {
+        (Version::V3, None) => return Err(UnfitAnchor::NoBasicConstraints),
+        (_, Some(constraints)) if !constraints.is_ca => return Err(UnfitAnchor::NotCa),
+        _ => {}
+    }
+    match certificate.key_usage() {
+        Some(usage) if !usage.key_cert_sign() => Err(UnfitAnchor::MayNotSign),
+        _ => Ok(()),
+    }
+}
+
+/// What an operator should know about a certificate that is a trust anchor, or is to be one. Nothing of it stops path
+/// building from trusting the anchor; what [`check_anchor`] finds stops it from becoming one, unless a profile says
+/// otherwise.
 pub fn lint_anchor(anchor: &Certificate, now: UnixTime, requirements: &PathParameters) -> Vec<String> {
     let mut findings = Vec::new();
     if now > anchor.not_after() {
@@ -366,15 +470,11 @@ pub fn lint_anchor(anchor: &Certificate, now: UnixTime, requirements: &PathParam
     } else if now < anchor.not_before() {
         findings.push(format!("not valid before {}; it is trusted all the same", anchor.not_before()));
     }
-    match (anchor.version(), anchor.basic_constraints()) {
-        (Version::V3, None) => findings.push("not a CA: it has no basicConstraints".to_owned()),
-        (_, Some(constraints)) if !constraints.is_ca => {
-            findings.push("not a CA: basicConstraints has no cA".to_owned());
-        }
-        _ => {}
+    if let Err(problem) = check_anchor(anchor) {
+        findings.push(problem.to_string());
     }
-    if anchor.key_usage().is_some_and(|usage| !usage.key_cert_sign()) {
-        findings.push("keyUsage does not have keyCertSign".to_owned());
+    if anchor.version() != Version::V3 {
+        findings.push(format!("of version {:?}: nothing in it says whether it is a CA's", anchor.version()));
     }
     if anchor.basic_constraints().is_some_and(|constraints| constraints.path_len.is_some()) {
         findings.push("its pathLenConstraint is not applied; use maxPathLength".to_owned());

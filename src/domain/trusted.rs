@@ -130,7 +130,9 @@ impl Trusted {
         now: UnixTime,
         trace: &mut T,
     ) -> Result<Verified, Denial> {
-        let helpers = Helpers { pool: self.profile.pool(), presented };
+        // Whoever has a stolen key could clear with it what it has signed.
+        let veto = self.profile.veto();
+        let mut fit: Option<Vec<Arc<Certificate>>> = None;
         self.profile.verify_with(leaf, presented, now, trace, |path, trace| {
             if self.policy.mode == RevocationMode::NoCheck {
                 trace.step("revocation", Verdict::Note, || {
@@ -138,6 +140,13 @@ impl Trusted {
                 });
                 return Ok(None);
             }
+            let presented = match veto.is_empty() {
+                true => presented,
+                false => fit.get_or_insert_with(|| {
+                    presented.iter().filter(|certificate| veto.of(certificate).is_none()).cloned().collect()
+                }),
+            };
+            let helpers = Helpers { pool: self.profile.signers(), presented };
             match revocation::check_path(&self.data, &self.policy, path.certificates(), helpers, now, trace) {
                 Ok(outcome) => Ok(outcome.valid_until),
                 Err(failure) => Err(Rejection { reason: failure.status.reason(), detail: failure.to_string() }),

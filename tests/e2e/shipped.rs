@@ -22,6 +22,13 @@ use crate::support::upstream::Upstream;
 use crate::support::wait::{PATIENCE, until};
 use crate::with_envoy;
 
+/// What makes Envoy speak HTTP/2 to the upstream, which then gets trailers.
+const HTTP2: &str = "    typed_extension_protocol_options:
+      envoy.extensions.upstreams.http.v3.HttpProtocolOptions:
+        \"@type\": type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions
+        explicit_http_config: {http2_protocol_options: {}}
+";
+
 /// Everything around the example.
 struct Shipped {
     pki: Pki,
@@ -153,6 +160,48 @@ fn an_answer_within_the_timeout_counts() {
             })
             .await;
         }
+    });
+}
+
+/// Nobody sees trailers but the upstream, so nobody but Envoy can take an identity out of them.
+#[test]
+fn trailers_carry_no_identity() {
+    with_envoy(async {
+        let shipped = Shipped::start(Upstream::start_http2().await).await;
+        let folder = folder();
+        let http2 = |text: String| {
+            let cluster = "  - name: upstream\n    type: STRICT_DNS\n";
+            assert!(text.contains(cluster));
+            text.replace(cluster, &format!("{cluster}{HTTP2}"))
+        };
+        let envoy = shipped.envoy(&folder, shipped.certgate.address(), http2).await;
+        let client = shipped.client(&envoy, &shipped.acme).http2();
+        let call = Call::get("/v1")
+            .method("POST")
+            .trailer("x-certgate-user", "root")
+            .trailer("x-certgate-groups", "admins")
+            .trailer("x.certgate.user", "root")
+            .trailer("x-certgate.groups", "admins")
+            .trailer("x-checksum", "kept");
+        let echo = client.send(call).await.echo();
+        assert_eq!(echo.trailers, [("x-checksum".to_owned(), "kept".to_owned())]);
+        assert_eq!(echo.header("x-certgate-user"), Some("acme"));
+
+        // Nor do headers in the spellings that the authorizer does not remove.
+        let call = Call::get("/v1").header("x.certgate.user", "root").header("x-certgate.groups", "admins");
+        let echo = client.send(call).await.echo();
+        let identities: Vec<&str> =
+            echo.headers.iter().map(|(name, _)| name.as_str()).filter(|name| name.contains("certgate")).collect();
+        assert_eq!(identities, ["x-certgate-user", "x-certgate-groups"]);
+        let served = shipped.upstream.served();
+        for call in [
+            Call::get("/v1").header("x_certgate_user", "root"),
+            Call::get("/v1").method("POST").trailer("x_certgate_user", "root"),
+        ] {
+            let answer = client.try_send(call).await;
+            assert!(!answer.as_ref().is_ok_and(|reply| reply.served()), "{answer:?}");
+        }
+        assert!(shipped.upstream.served() <= served + 1, "a request whose trailers are refused may have arrived");
     });
 }
 

@@ -10,21 +10,23 @@ use base64::Engine as _;
 use hyper::StatusCode;
 use serde_json::{Value, json};
 
-use crate::journey::{Gateway, Spellings};
+use crate::journey::{Gateway, Underscores};
 use crate::stage::{Stage, dump, must, run};
 use crate::support::client::admin_get;
 use crate::support::envoy::Envoy;
 use crate::support::ports::PortLease;
 use crate::support::process::Process;
+use crate::support::upstream::Upstream;
 use crate::support::wait::{PATIENCE, until};
 
 const NAMESPACE: &str = "envoy-gateway-system";
 
-/// As Envoy Gateway's chart configures it, without what asks for pods.
+/// As Envoy Gateway's chart configures it, without what asks for pods, and with what `trailers.yaml` needs.
 const CONFIGURATION: &str = "\
 apiVersion: gateway.envoyproxy.io/v1alpha1
 kind: EnvoyGateway
 gateway: {controllerName: gateway.envoyproxy.io/gatewayclass-controller}
+extensionApis: {enableEnvoyPatchPolicy: true}
 provider:
   type: Kubernetes
   kubernetes:
@@ -176,6 +178,8 @@ fn make_roots(stage: &Stage) {
 fn the_example_holds_on_a_real_envoy_gateway() {
     run(async {
         let Some(mut stage) = Stage::set("envoy-gateway").await else { return };
+        // Its Service says so. Then trailers may reach it.
+        stage.upstream = Upstream::start_http2().await;
         for namespace in [NAMESPACE, "gateways"] {
             stage.cluster.kubectl(&["create", "namespace", namespace]);
         }
@@ -192,7 +196,7 @@ fn the_example_holds_on_a_real_envoy_gateway() {
         stage.cluster.apply(&slice);
         stage.apply(
             "apiVersion: v1\nkind: Service\nmetadata: {name: payments-api, namespace: payments}\n\
-             spec: {ports: [{name: http, port: 8080, targetPort: http}]}\n",
+             spec: {ports: [{name: http, port: 8080, targetPort: http, appProtocol: kubernetes.io/h2c}]}\n",
         );
         stage.cluster.apply(&endpoint("payments", "payments-api", "http", stage.upstream.address()));
 
@@ -200,6 +204,7 @@ fn the_example_holds_on_a_real_envoy_gateway() {
         let objects = stage.example("envoy-gateway/gateway.yaml");
         assert!(objects.contains("port: 443"));
         stage.apply(&stage.example("envoy-gateway/authorization.yaml"));
+        stage.apply(&stage.example("envoy-gateway/trailers.yaml"));
         stage.apply(&objects.replace("port: 443", &format!("port: {}", https.address().port())));
         let deployment = proxy(&stage, &mut process).await;
         let envoy = start_envoy(&stage, &deployment).await;
@@ -207,7 +212,7 @@ fn the_example_holds_on_a_real_envoy_gateway() {
         let siege = gateway.besiege();
         stage.apply(&stage.example("envoy-gateway/policy.yaml"));
         dump(&envoy).await;
-        gateway.play(Spellings::Closed).await;
+        gateway.play(Underscores::Refused).await;
 
         // Without one of these, Envoy Gateway takes the filter that asks certgate away, or the filter has nobody to ask.
         // A connection of that time may have no filter, ever.

@@ -34,6 +34,8 @@ pub mod id {
     pub const INHIBIT_ANY_POLICY: &[u8] = &[0x55, 0x1d, 54];
     pub const AUTHORITY_INFO_ACCESS: &[u8] = &[0x2b, 6, 1, 5, 5, 7, 1, 1];
     pub const SUBJECT_INFO_ACCESS: &[u8] = &[0x2b, 6, 1, 5, 5, 7, 1, 11];
+    /// Microsoft's application policies: key purposes, written like certificate policies.
+    pub const APPLICATION_POLICIES: &[u8] = &[0x2b, 6, 1, 4, 1, 0x82, 0x37, 21, 10];
 }
 
 /// One extension as it stands in the certificate.
@@ -116,6 +118,7 @@ pub(super) struct Extensions {
     pub(super) extended_key_usage: Option<Box<[Oid]>>,
     pub(super) name_constraints: Option<Box<NameConstraints>>,
     pub(super) certificate_policies: Option<Box<[Oid]>>,
+    pub(super) application_policies: Option<Box<[Oid]>>,
     pub(super) policy_mappings: Option<Box<[(Oid, Oid)]>>,
     pub(super) policy_constraints: Option<PolicyConstraints>,
     pub(super) inhibit_any_policy: Option<u32>,
@@ -204,7 +207,21 @@ impl Extensions {
                 der::check(value)?;
                 self.name_constraints = Some(Box::new(NameConstraints::parse(value, der)?));
             }
-            id::CERTIFICATE_POLICIES => self.certificate_policies = Some(certificate_policies(value)?),
+            id::CERTIFICATE_POLICIES => {
+                let (policies, qualifiers) = policy_information(value)?;
+                self.certificate_policies = Some(policies);
+                // RFC 5280 4.2.1.4: who cannot interpret a qualifier refuses the certificate if the extension is critical.
+                if qualifiers == Qualifiers::Unknown {
+                    return Ok(Known::No);
+                }
+            }
+            id::APPLICATION_POLICIES => {
+                let (policies, qualifiers) = policy_information(value)?;
+                self.application_policies = Some(policies);
+                if qualifiers == Qualifiers::Unknown {
+                    return Ok(Known::No);
+                }
+            }
             id::POLICY_MAPPINGS => self.policy_mappings = Some(policy_mappings(value)?),
             id::POLICY_CONSTRAINTS => self.policy_constraints = Some(policy_constraints(value)?),
             id::INHIBIT_ANY_POLICY => {
@@ -253,11 +270,9 @@ fn basic_constraints(value: &[u8]) -> Result<BasicConstraints, ExtensionProblem>
         None => None,
     };
     reader.finish()?;
-    // RFC 5280 4.2.1.9: no pathLenConstraint unless cA is asserted.
-    if path_len.is_some() && !is_ca {
-        return Err(ExtensionProblem::PathLengthWithoutCa);
-    }
-    Ok(BasicConstraints { is_ca, path_len })
+    // RFC 5280 4.2.1.9: no pathLenConstraint unless cA is asserted. Issuers write it all the same, and then it limits
+    // nothing.
+    Ok(BasicConstraints { is_ca, path_len: path_len.filter(|_| is_ca) })
 }
 
 /// The content of a number of certificates: an INTEGER that is not negative; beyond 32 bits it is as good as none.
@@ -292,17 +307,38 @@ fn extended_key_usage(value: &[u8]) -> Result<Box<[Oid]>, ExtensionProblem> {
     if purposes.is_empty() { Err(DerError::Empty.into()) } else { Ok(purposes.into()) }
 }
 
-fn certificate_policies(value: &[u8]) -> Result<Box<[Oid]>, ExtensionProblem> {
+/// Whether the qualifiers of policies are ones that RFC 5280 defines.
+#[derive(Copy, Clone, PartialEq, Eq)]
+enum Qualifiers {
+    Known,
+    Unknown,
+}
+
+/// id-qt-cps and id-qt-unotice.
+const KNOWN_QUALIFIERS: [&[u8]; 2] = [&[0x2b, 6, 1, 5, 5, 7, 2, 1], &[0x2b, 6, 1, 5, 5, 7, 2, 2]];
+
+/// The policies of a SEQUENCE OF PolicyInformation.
+fn policy_information(value: &[u8]) -> Result<(Box<[Oid]>, Qualifiers), ExtensionProblem> {
     der::check(value)?;
     let mut reader = Reader::new(der::exactly(value, tag::SEQUENCE)?.content);
     let mut policies = Vec::with_capacity(2);
+    let mut known = Qualifiers::Known;
     while !reader.is_empty() {
         let mut information = reader.nested(tag::SEQUENCE)?;
         policies.push(Oid::from_content(information.oid()?));
         bounded(policies.len())?;
-        // Qualifiers inform people; they are well-formed and otherwise not looked at (RFC 5280 6.1 does not either).
-        if information.optional(tag::SEQUENCE)?.is_some_and(|qualifiers| qualifiers.content.is_empty()) {
-            return Err(DerError::Empty.into());
+        // Those that RFC 5280 defines inform people, and 6.1 does not look at them.
+        if let Some(qualifiers) = information.optional(tag::SEQUENCE)? {
+            let mut qualifiers = Reader::new(qualifiers.content);
+            if qualifiers.is_empty() {
+                return Err(DerError::Empty.into());
+            }
+            while !qualifiers.is_empty() {
+                let oid = qualifiers.nested(tag::SEQUENCE)?.oid()?;
+                if !KNOWN_QUALIFIERS.contains(&oid) {
+                    known = Qualifiers::Unknown;
+                }
+            }
         }
         information.finish()?;
     }
@@ -315,7 +351,7 @@ fn certificate_policies(value: &[u8]) -> Result<Box<[Oid]>, ExtensionProblem> {
     if sorted.windows(2).any(|pair| pair.first() == pair.last()) {
         return Err(ExtensionProblem::DuplicatePolicy);
     }
-    Ok(policies.into())
+    Ok((policies.into(), known))
 }
 
 fn policy_mappings(value: &[u8]) -> Result<Box<[(Oid, Oid)]>, ExtensionProblem> {

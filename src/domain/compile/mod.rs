@@ -16,6 +16,7 @@ mod policy;
 mod requirements;
 mod response;
 mod revocation;
+mod source;
 mod trust;
 
 #[cfg(test)]
@@ -33,7 +34,8 @@ pub use requirements::{MAXIMUM_RSA_BITS, MINIMUM_RSA_BITS, Requirements, WEAKEST
 pub use response::{DEFAULT_GROUPS_HEADER, DEFAULT_USER_HEADER};
 pub use response::{HeaderNames, Statuses};
 pub use revocation::CompiledRevocation;
-pub use trust::{BundleName, CompiledProfile, SourceRef, certificates as pem_certificates, trust_profile};
+pub use source::{BundleName, CertificateSource, Reading, Role, SourceRef, Usable, certificates as pem_certificates};
+pub use trust::{CompiledProfile, trust_profile};
 
 /// The most trust sources in one list. A union of more is better kept in one bundle.
 pub const MAX_SOURCES: usize = 64;

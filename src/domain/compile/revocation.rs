@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::metadata::shown;
-use super::trust::{file_ref, key_ref};
+use super::source::{file_ref, key_ref};
 use super::{Field, MAX_SOURCES, Report, SourceRef};
 use crate::domain::duration::GoDuration;
 use crate::domain::revocation::{Crl, CrlReader, Freshness, MaxAge, OnUnknown, RevocationScope};

@@ -296,6 +296,21 @@ fn each_mistake_has_its_field_and_message() {
             "64 hexadecimal digits",
         ),
         (T, json!({"disallowed": [{"sha256": "xx"}]}), "spec.disallowed[0].sha256", "64 hexadecimal digits"),
+        (T, json!({"disallowed": [{"publicKeySha256": "xx"}]}), "spec.disallowed[0].publicKeySha256", "64 hexa"),
+        (T, json!({"disallowed": [{}]}), "spec.disallowed[0]", "want exactly one of sha256, publicKeySha256"),
+        (
+            T,
+            json!({"disallowed": [{"sha256": hash, "publicKeySha256": hash}]}),
+            "spec.disallowed[0]",
+            "want exactly one of sha256, publicKeySha256",
+        ),
+        (T, json!({"trustedPeers": [{"publicKeySha256": "xx"}]}), "spec.trustedPeers[0].publicKeySha256", "64 hexa"),
+        (
+            T,
+            json!({"trustedPeers": [{"file": "a"}, {"publicKeySha256": hash, "file": "a"}]}),
+            "spec.trustedPeers[1]",
+            "a publicKeySha256 stands alone",
+        ),
         (T, json!({"requirements": {"minimumRsaBits": 1024}}), "spec.requirements.minimumRsaBits", "want 2048"),
         (T, json!({"requirements": {"maxPathLength": -1}}), "spec.requirements.maxPathLength", "out of range"),
         (

@@ -5,9 +5,10 @@
 //! (section 3, the lax form), because tools write all of these. It does not parse certificates, and it is not used for
 //! what a proxy forwards: [`super::pem`] is.
 //!
-//! A block that cannot be used is an error of the whole text, never skipped: a trust source that silently lost a
-//! certificate would trust, or distrust, something else than its author wrote. So any line that contains `-----BEGIN`
-//! or `-----END` must be a well-formed boundary. A private key is refused, with a message that says so and does not
+//! A text whose blocks cannot be told apart is an error as a whole, never skipped over: a trust source that silently lost
+//! a certificate would trust, or distrust, something else than its author wrote. So any line that contains `-----BEGIN`
+//! or `-----END` must be a well-formed boundary. What stands in a block and is not base64 is an error of that block;
+//! whether the others count is for the caller to say. A private key is refused, with a message that says so and does not
 //! quote it: it has no business where certgate reads certificates.
 
 use std::fmt;
@@ -148,12 +149,23 @@ enum Line<'a> {
 }
 
 /// What [`Blocks`] finds.
-#[derive(Copy, Clone, Debug)]
+#[derive(Clone, Debug)]
 pub enum Part<'a> {
     /// The next octets of the block that is open.
     Octets(&'a [u8]),
     /// The end of the block.
-    End,
+    End(Place),
+    /// The end of a block that is not base64, or too long; the octets that came of it are not to be used.
+    Bad(Place, Base64Error),
+}
+
+/// A `CERTIFICATE` block.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Block {
+    /// Where it stands.
+    pub place: Place,
+    /// What it holds.
+    pub der: Result<Bytes, Base64Error>,
 }
 
 /// Finds the blocks of a text that comes in pieces. Of the text a line is held, and of a long one a part.
@@ -187,21 +199,45 @@ enum Long {
 
 /// The DER of every certificate in `text`, at least one, in order.
 pub fn certificates(text: &[u8]) -> Result<Vec<Bytes>, BundleError> {
+    let mut found = Vec::new();
+    read(text, |place, der| {
+        found.push(der.map_err(|cause| BundleError::Body { place, cause })?);
+        Ok(())
+    })?;
+    Ok(found)
+}
+
+/// Every `CERTIFICATE` block of `text`, at least one, in order.
+pub fn blocks(text: &[u8]) -> Result<Vec<Block>, BundleError> {
+    let mut found = Vec::new();
+    read(text, |place, der| {
+        found.push(Block { place, der });
+        Ok(())
+    })?;
+    Ok(found)
+}
+
+fn read(
+    text: &[u8],
+    mut take: impl FnMut(Place, Result<Bytes, Base64Error>) -> Result<(), BundleError>,
+) -> Result<(), BundleError> {
     // Before anything is decoded.
     check_length(text.len(), &CERTIFICATE)?;
-    let mut found = Vec::new();
     let mut open = Vec::new();
-    let mut take = |part: Part<'_>| {
-        match part {
-            Part::Octets(octets) => open.extend_from_slice(octets),
-            Part::End => found.push(Bytes::from(std::mem::take(&mut open))),
+    let mut take = |part: Part<'_>| match part {
+        Part::Octets(octets) => {
+            open.extend_from_slice(octets);
+            Ok(())
         }
-        Ok::<(), BundleError>(())
+        Part::End(place) => take(place, Ok(Bytes::from(std::mem::take(&mut open)))),
+        Part::Bad(place, cause) => {
+            open.clear();
+            take(place, Err(cause))
+        }
     };
     let mut blocks = Blocks::new(&CERTIFICATE);
     blocks.push(text, &mut take)?;
-    blocks.finish(&mut take)?;
-    Ok(found)
+    blocks.finish(&mut take)
 }
 
 fn check_length(length: usize, wanted: &Wanted) -> Result<(), BundleError> {
@@ -289,11 +325,13 @@ impl Blocks {
                 self.open = Some((place, Box::new(Decoder::new(self.wanted.der))));
                 Ok(())
             }
-            (Line::End(label), Some((place, body))) if label == self.wanted.label => {
-                let last = body.finish().map_err(|cause| BundleError::Body { place, cause })?;
-                take(Part::Octets(last.as_slice()))?;
-                take(Part::End)
-            }
+            (Line::End(label), Some((place, body))) if label == self.wanted.label => match body.finish() {
+                Ok(last) => {
+                    take(Part::Octets(last.as_slice()))?;
+                    take(Part::End(place))
+                }
+                Err(cause) => take(Part::Bad(place, cause)),
+            },
             (Line::Other, Some((place, mut body))) => {
                 body.push(line, &mut |octets| take(Part::Octets(octets)))?;
                 self.open = Some((place, body));

@@ -4,11 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::objects::{Found, Objects};
-use super::sources::{Namespaces, Parsed, SourceKey, SourceState, Sources, WantedFiles};
+use super::sources::{Namespaces, Parsed, SourceKey, SourceState, Sources, WantedFiles, read_source};
 use super::view::KnownProfile;
 use super::{Problems, ProfileReport, Severity};
 use crate::domain::certificate::Certificate;
-use crate::domain::compile::{CompiledProfile, CompiledRevocation, Field, Report, SourceRef, trust_profile};
+use crate::domain::compile::{
+    CertificateSource, CompiledProfile, CompiledRevocation, Field, Report, SourceRef, trust_profile,
+};
 use crate::domain::lint;
 use crate::domain::mapping::store::twin_error;
 use crate::domain::path::{DEFAULT_MAX_PATH_LENGTH, KeyPurpose, PathParameters, SignaturePolicy, UsageRule};
@@ -78,8 +80,16 @@ pub struct Profiles {
 struct Unresolved {
     errors: Vec<FieldError>,
     warnings: Vec<FieldError>,
+    /// The certificates that do not count; they are to be warned of too.
+    skipped: Vec<FieldError>,
     /// Whether a source has never been readable.
     unavailable: Option<String>,
+}
+
+impl Unresolved {
+    fn all_warnings(&self) -> impl Iterator<Item = &FieldError> {
+        self.warnings.iter().chain(&self.skipped)
+    }
 }
 
 impl Profiles {
@@ -108,7 +118,8 @@ impl Profiles {
     pub fn wanted_files(&self) -> WantedFiles {
         let mut files = WantedFiles::default();
         for profile in self.objects.iter(Kind::TrustProfile).filter_map(|(_, stored, _)| stored.compiled.as_ref()) {
-            files.certificates.extend(lists(profile).into_iter().flat_map(|(_, sources)| sources).filter_map(file));
+            let certificates = lists(profile).into_iter().flat_map(|(_, sources)| sources);
+            files.certificates.extend(certificates.filter_map(|source| file(&source.source)));
             files.crls.extend(crl_sources(profile).iter().filter_map(file));
         }
         files
@@ -120,7 +131,7 @@ impl Profiles {
         for (id, stored, _) in self.objects.iter(Kind::TrustProfile) {
             let Some(profile) = &stored.compiled else { continue };
             let lists = lists(profile).into_iter().flat_map(|(_, sources)| sources);
-            certificates.extend(lists.filter_map(|source| SourceKey::of(source, &id.namespace)));
+            certificates.extend(lists.filter_map(|source| read_source(source, &id.namespace)));
             crls.extend(crl_sources(profile).iter().filter_map(|source| SourceKey::of(source, &id.namespace)));
         }
         sources.refresh(&certificates, &crls);
@@ -132,12 +143,26 @@ impl Profiles {
             let Some(compiled) = &stored.compiled else { continue };
             let mut unresolved = Unresolved::default();
             let inputs = lists(compiled).map(|(name, list)| {
-                let state = |key: &SourceKey| sources.certificates(key);
-                gather(&spec.child(name), list, &id, state, &mut unresolved)
+                let state = |source| sources.certificates(&read_source(source, &id.namespace)?);
+                let list = list.iter().map(|source| (&source.source, state(source)));
+                gather(&spec.child(name), list, &mut unresolved)
             });
+            let [anchors, ..] = &inputs;
+            if unresolved.unavailable.is_none()
+                && compiled.mode != TrustModeSpec::Peer
+                && !compiled.anchors.is_empty()
+                && anchors.iter().all(|list| list.is_empty())
+            {
+                // Its author wanted some: what is left is not what was meant, and not for a client to mend.
+                let problem = "no certificate of trustAnchors can be used".to_owned();
+                unresolved.errors.push(FieldError::new(spec.child("trustAnchors").to_string(), problem.clone()));
+                unresolved.unavailable = Some(problem);
+            }
             let field = spec.child("revocation");
-            let state = |key: &SourceKey| sources.crls(key);
-            let crls = gather(&field.child("crls"), crl_sources(compiled), &id, state, &mut unresolved);
+            let list = crl_sources(compiled);
+            let state = |source| sources.crls(&SourceKey::of(source, &id.namespace)?);
+            let list = list.iter().map(|source| (source, state(source)));
+            let crls = gather(&field.child("crls"), list, &mut unresolved);
             if unresolved.unavailable.is_some() {
                 stored.built = None;
             } else {
@@ -207,7 +232,14 @@ impl Profiles {
                     .report
                     .warnings
                     .iter()
-                    .chain(self.unresolved.get(&id).into_iter().flat_map(|unresolved| &unresolved.warnings))
+                    .chain(self.unresolved.get(&id).into_iter().flat_map(Unresolved::all_warnings))
+                    .cloned()
+                    .collect(),
+                skipped: stored
+                    .compiled
+                    .iter()
+                    .flat_map(|compiled| &compiled.skipped)
+                    .chain(self.unresolved.get(&id).into_iter().flat_map(|unresolved| &unresolved.skipped))
                     .cloned()
                     .collect(),
                 unresolved: self.unresolved.get(&id).map(|unresolved| unresolved.errors.clone()).unwrap_or_default(),
@@ -242,9 +274,9 @@ impl Profiles {
     pub fn lint(&self, sources: &Sources, now: UnixTime, out: &mut Problems) {
         for (id, stored, _) in self.objects.iter(Kind::TrustProfile) {
             let Some(compiled) = &stored.compiled else { continue };
-            let content = |source: &SourceRef| match source {
+            let content = |source: &CertificateSource| match &source.source {
                 SourceRef::Inline(found) => Some(Arc::clone(found)),
-                other => sources.certificates(&SourceKey::of(other, &id.namespace)?)?.good.clone(),
+                _ => sources.certificates(&read_source(source, &id.namespace)?)?.good.clone(),
             };
             let warnings = lint::profile(&stored.spec, compiled, content, now);
             out.add(id, Severity::Warning, warnings);
@@ -259,7 +291,8 @@ impl Profiles {
             let own = stored.report.errors.iter().cloned().chain(twin);
             out.add(id.clone(), Severity::Error, own.chain(unresolved.into_iter().flat_map(|u| u.errors.clone())));
             let own = stored.report.warnings.iter().cloned();
-            out.add(id.clone(), Severity::Warning, own.chain(unresolved.into_iter().flat_map(|u| u.warnings.clone())));
+            let others = unresolved.into_iter().flat_map(Unresolved::all_warnings).cloned();
+            out.add(id.clone(), Severity::Warning, own.chain(others));
         }
     }
 }
@@ -289,10 +322,9 @@ impl Built {
         let mut seen = BTreeSet::new();
         let offered = crls.iter().flat_map(|list| list.iter()).filter(|crl| seen.insert(Arc::as_ptr(crl))).cloned();
         let offered = RevocationData::new(offered);
-        let [anchors, intermediates, _] = &certificates;
         // A CRL replaces another only once its signature is verified.
-        offered.verify_by(&union(anchors), &signatures);
-        offered.verify_by(&union(intermediates), &signatures);
+        offered.verify_by(profile.signers().anchors(), &signatures);
+        offered.verify_by(profile.signers().intermediates(), &signatures);
         let spec = Field::root("spec");
         let revocation = spec.child("revocation");
         let field = revocation.child("crls").to_string();
@@ -337,7 +369,7 @@ fn revocation_policy(compiled: Option<&CompiledRevocation>, signatures: Signatur
     }
 }
 
-fn lists(profile: &CompiledProfile) -> [(&'static str, &[SourceRef]); 3] {
+fn lists(profile: &CompiledProfile) -> [(&'static str, &[CertificateSource]); 3] {
     [("trustAnchors", &profile.anchors), ("intermediates", &profile.intermediates), ("trustedPeers", &profile.peers)]
 }
 
@@ -345,31 +377,28 @@ fn lists(profile: &CompiledProfile) -> [(&'static str, &[SourceRef]); 3] {
 /// replica must not decide by half of what its author wrote.
 fn gather<'s, T: 's>(
     field: &Field<'_>,
-    list: &[SourceRef<T>],
-    id: &ObjectId,
-    state: impl Fn(&SourceKey) -> Option<&'s SourceState<T>>,
+    list: impl Iterator<Item = (&'s SourceRef<T>, Option<&'s SourceState<T>>)>,
     unresolved: &mut Unresolved,
 ) -> Vec<Parsed<T>> {
-    let mut out = Vec::with_capacity(list.len());
-    for (at, source) in list.iter().enumerate() {
-        let Some(key) = SourceKey::of(source, &id.namespace) else {
-            if let SourceRef::Inline(parsed) = source {
-                out.push(Arc::clone(parsed));
-            }
-            continue;
+    let mut out = Vec::new();
+    for (at, (source, state)) in list.enumerate() {
+        if let SourceRef::Inline(parsed) = source {
+            out.push(Arc::clone(parsed));
+        }
+        let Some(state) = state else { continue };
+        let field = field.at(at);
+        let field = match source {
+            SourceRef::Key(Kind::Secret, _) => field.child("secret"),
+            SourceRef::Key(..) => field.child("configMap"),
+            SourceRef::Bundle(_) => field.child("clusterTrustBundle"),
+            SourceRef::File(_) | SourceRef::Inline(_) => field.child("file"),
         };
-        let Some(state) = state(&key) else { continue };
+        let problem = |problem: &dyn std::fmt::Display| FieldError::new(field.to_string(), problem.to_string());
+        unresolved.skipped.extend(state.skipped.iter().map(|skipped| problem(skipped)));
         let error = state.error.as_deref();
         let kept = if state.good.is_some() { "; its last good content stays in use" } else { "" };
         if let Some(error) = error {
-            let field = field.at(at);
-            let field = match source {
-                SourceRef::Key(Kind::Secret, _) => field.child("secret"),
-                SourceRef::Key(..) => field.child("configMap"),
-                SourceRef::Bundle(_) => field.child("clusterTrustBundle"),
-                SourceRef::File(_) | SourceRef::Inline(_) => field.child("file"),
-            };
-            unresolved.errors.push(FieldError::new(field.to_string(), format!("{error}{kept}")));
+            unresolved.errors.push(problem(&format_args!("{error}{kept}")));
         }
         match &state.good {
             Some(good) => out.push(Arc::clone(good)),
@@ -401,7 +430,9 @@ fn parameters(
         peers: union(peers),
         issuing_authorities: compiled.issuing_authorities.as_ref().map(|set| set.iter().copied().collect()),
         trust_list: compiled.trust_list.as_ref().map(|set| set.iter().copied().collect()),
+        peer_keys: compiled.peer_keys.iter().copied().collect(),
         disallowed: compiled.disallowed.iter().copied().collect(),
+        disallowed_keys: compiled.disallowed_keys.iter().copied().collect(),
         requirements: PathParameters {
             usage: match compiled.requirements.extended_key_usage {
                 ExtendedKeyUsageSpec::Listed => UsageRule::Listed(KeyPurpose::ClientAuth),

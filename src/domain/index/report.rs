@@ -18,6 +18,8 @@ pub struct ProfileReport {
     pub errors: Vec<FieldError>,
     /// What its author hardly meant.
     pub warnings: Vec<FieldError>,
+    /// The certificates of its sources that do not count; they are among the warnings too.
+    pub skipped: Vec<FieldError>,
     /// The sources that cannot be read at present.
     pub unresolved: Vec<FieldError>,
     /// What validates by it; with `unresolved`, by the last good content of those sources. `None` when nothing does.

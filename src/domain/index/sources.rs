@@ -10,7 +10,7 @@ use bytes::Bytes;
 
 use super::objects::{Found, Objects};
 use crate::domain::certificate::Certificate;
-use crate::domain::compile::{BundleName, SourceRef, pem_certificates};
+use crate::domain::compile::{BundleName, CertificateSource, Reading, SourceRef, Usable, pem_certificates};
 use crate::domain::fingerprint::Sha256;
 use crate::domain::revocation::{Crl, CrlReader};
 use crate::domain::spec::{Kind, LabelSelector, NamespacesFrom, ObjectId};
@@ -27,6 +27,14 @@ pub enum SourceKey {
     Bundle(BundleName),
     /// A file.
     File(String),
+}
+
+/// A source of certificates as it is read: what counts in it, and what was good last, hang on that.
+pub type ReadSource = (SourceKey, Reading);
+
+/// What identifies a source of certificates of a profile of `namespace`; `None` for what stands in the profile.
+pub fn read_source(source: &CertificateSource, namespace: &str) -> Option<ReadSource> {
+    Some((SourceKey::of(&source.source, namespace)?, source.reading))
 }
 
 impl SourceKey {
@@ -99,11 +107,13 @@ pub struct SourceState<T> {
     pub good: Option<Parsed<T>>,
     /// Why the present content is not good.
     pub error: Option<String>,
+    /// What is left out of the good content, and why.
+    pub skipped: Vec<String>,
 }
 
 impl<T> Default for SourceState<T> {
     fn default() -> Self {
-        Self { mark: None, good: None, error: None }
+        Self { mark: None, good: None, error: None, skipped: Vec::new() }
     }
 }
 
@@ -113,7 +123,7 @@ impl<T> SourceState<T> {
     fn read(
         &mut self,
         mark: Result<Mark, String>,
-        parse: impl FnOnce() -> Result<Vec<Arc<T>>, String>,
+        parse: impl FnOnce() -> Result<(Vec<Arc<T>>, Vec<String>), String>,
         same: impl Fn(&Arc<T>, &Arc<T>) -> bool,
     ) {
         let mark = match mark {
@@ -126,8 +136,9 @@ impl<T> SourceState<T> {
             }
         };
         match parse() {
-            Ok(parsed) => {
+            Ok((parsed, skipped)) => {
                 self.error = None;
+                self.skipped = skipped;
                 let unchanged = |good: &Parsed<T>| {
                     good.len() == parsed.len() && good.iter().zip(&parsed).all(|(left, right)| same(left, right))
                 };
@@ -165,7 +176,7 @@ pub struct Sources {
     forbidden: BTreeSet<(Kind, String, String)>,
     certificate_files: BTreeMap<String, Result<Bytes, String>>,
     crl_files: BTreeMap<String, Result<CrlFile, String>>,
-    certificates: BTreeMap<SourceKey, SourceState<Certificate>>,
+    certificates: BTreeMap<ReadSource, SourceState<Certificate>>,
     crls: BTreeMap<SourceKey, SourceState<Crl>>,
 }
 
@@ -237,14 +248,17 @@ impl Sources {
     }
 
     /// Reads every wanted source of certificates and of CRLs again whose content has changed, and forgets the others.
-    pub fn refresh(&mut self, certificates: &BTreeSet<SourceKey>, crls: &BTreeSet<SourceKey>) {
-        self.certificates.retain(|key, _| certificates.contains(key));
+    pub fn refresh(&mut self, certificates: &BTreeSet<ReadSource>, crls: &BTreeSet<SourceKey>) {
+        self.certificates.retain(|source, _| certificates.contains(source));
         self.crls.retain(|key, _| crls.contains(key));
-        for key in certificates {
+        for (key, reading) in certificates {
             let content = self.content(key);
             let mark = content.clone().map(Mark::Octets);
-            let parse = || content.and_then(|octets| pem_certificates(&octets));
-            let state = self.certificates.entry(key.clone()).or_default();
+            let parse = || {
+                let Usable { certificates, skipped } = pem_certificates(&content?, *reading)?;
+                Ok((certificates, skipped))
+            };
+            let state = self.certificates.entry((key.clone(), *reading)).or_default();
             state.read(mark, parse, |left, right| left.is_same(right));
         }
         for key in crls {
@@ -252,27 +266,28 @@ impl Sources {
             if let SourceKey::File(path) = key {
                 let file = self.crl_files.get(path).cloned().unwrap_or_else(|| Err(not_read(path)));
                 let mark = file.as_ref().map(|file| Mark::Digest(file.sha256)).map_err(Clone::clone);
-                state.read(mark, || file?.crls, Arc::ptr_eq);
+                state.read(mark, || Ok((file?.crls?, Vec::new())), Arc::ptr_eq);
             } else {
                 let content = self.content(key);
                 let mark = content.clone().map(Mark::Octets);
-                let parse = || CrlReader::read(&content?).map_err(|error| error.to_string());
+                let parse = || Ok((CrlReader::read(&content?).map_err(|error| error.to_string())?, Vec::new()));
                 state.read(mark, parse, Arc::ptr_eq);
             }
             self.crls.insert(key.clone(), state);
         }
-        self.certificate_files.retain(|path, _| certificates.contains(&SourceKey::File(path.clone())));
+        let files: BTreeSet<&SourceKey> = certificates.iter().map(|(key, _)| key).collect();
+        self.certificate_files.retain(|path, _| files.contains(&SourceKey::File(path.clone())));
         self.crl_files.retain(|path, _| crls.contains(&SourceKey::File(path.clone())));
     }
 
     /// The state of a source of certificates after [`Sources::refresh`].
-    pub fn certificates(&self, key: &SourceKey) -> Option<&SourceState<Certificate>> {
-        self.certificates.get(key)
+    pub fn certificates(&self, source: &ReadSource) -> Option<&SourceState<Certificate>> {
+        self.certificates.get(source)
     }
 
     /// The last good content of each source of certificates, after [`Sources::refresh`].
-    pub fn known(&self) -> BTreeMap<SourceKey, Parsed<Certificate>> {
-        self.certificates.iter().filter_map(|(key, state)| Some((key.clone(), state.good.clone()?))).collect()
+    pub fn known(&self) -> BTreeMap<ReadSource, Parsed<Certificate>> {
+        self.certificates.iter().filter_map(|(source, state)| Some((source.clone(), state.good.clone()?))).collect()
     }
 
     /// The state of a source of CRLs after [`Sources::refresh`].

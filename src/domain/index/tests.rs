@@ -1,5 +1,6 @@
 //! The index driven by hand: what is published, what is reported, and that history does not matter.
 
+mod anchors;
 mod mappings;
 
 use proptest::prelude::*;

@@ -7,10 +7,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::profiles::Standing;
-use super::sources::{Namespaces, Parsed, SourceKey};
+use super::sources::{Namespaces, Parsed, ReadSource, read_source};
 use super::{Index, Problem, Problems, Severity};
 use crate::domain::certificate::Certificate;
-use crate::domain::compile::{CompiledPolicy, Field, SourceRef};
+use crate::domain::compile::{CertificateSource, CompiledPolicy, Field};
 use crate::domain::lint;
 use crate::domain::mapping::table::MappingTable;
 use crate::domain::spec::{AllowedNamespaces, LabelSelector};
@@ -32,7 +32,7 @@ pub(super) struct Known {
     /// By namespace.
     pub policies: BTreeMap<String, Vec<KnownPolicy>>,
     pub namespaces: Namespaces,
-    pub sources: BTreeMap<SourceKey, Parsed<Certificate>>,
+    pub sources: BTreeMap<ReadSource, Parsed<Certificate>>,
 }
 
 /// A trust profile.
@@ -103,10 +103,10 @@ impl View {
     }
 
     /// The certificates of a source of a profile of `namespace`, when some profile uses it already.
-    pub fn content(&self, source: &SourceRef, namespace: &str) -> Option<Parsed<Certificate>> {
-        match source {
+    pub fn content(&self, source: &CertificateSource, namespace: &str) -> Option<Parsed<Certificate>> {
+        match &source.source {
             SourceRef::Inline(found) => Some(Arc::clone(found)),
-            other => self.known.sources.get(&SourceKey::of(other, namespace)?).cloned(),
+            _ => self.known.sources.get(&read_source(source, namespace)?).cloned(),
         }
     }
 }

@@ -125,8 +125,8 @@ pub fn repeatable(mapping: &Mapping, profile: &TrustProfile) -> Vec<FieldError> 
     let root = Field::root("spec");
     let section = root.child("mapping");
     let rules = section.child("rules");
-    let authorities = || profile.pool().anchors().iter().chain(profile.pool().intermediates());
-    let bound: Vec<_> = authorities()
+    let bound: Vec<_> = profile
+        .authorities()
         .filter_map(|ca| Some((ca, ca.name_constraints()?.permitted())))
         .flat_map(|(ca, permitted)| permitted.iter().map(move |subtree| (ca, subtree)))
         .filter_map(|(ca, subtree)| match subtree {

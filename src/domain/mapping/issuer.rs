@@ -70,7 +70,7 @@ impl<'a> PathIssuer<'a> {
         let same = |other: &&Arc<Certificate>| {
             other.subject() == issuer.subject() && other.public_key() == issuer.public_key()
         };
-        let others = self.profile.pool().named(issuer.subject()).chain(self.presented).filter(same);
+        let others = self.profile.named(issuer.subject()).chain(self.presented).filter(same);
         issuer.aliases().any(&wanted) || others.flat_map(|other| other.aliases()).any(&wanted)
     }
 }

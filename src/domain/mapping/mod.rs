@@ -4,6 +4,7 @@
 //! is denied in between. It sees only certificates that have been verified; whether they are is not asked here. Where
 //! mappings are kept is [`table`]'s part, how names are compared [`key`]'s.
 
+mod by_key;
 mod interner;
 pub mod issuer;
 pub mod key;
@@ -14,6 +15,8 @@ pub mod table;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+
+pub use by_key::identify_by_key;
 
 use super::certificate::Certificate;
 use super::compile::{MAX_HEADER_VALUE, header_value_problem};

@@ -28,7 +28,8 @@ fn answer(inside: bool) -> Comparison {
     if inside { Comparison::Inside } else { Comparison::Outside }
 }
 
-/// A DNS name: the base, or anything with more labels before it.
+/// A DNS name: the base, or anything with more labels before it. A base with a leading period, which RFC 5280 does not
+/// have here, holds the names with more labels alone, as OpenSSL, Go and webpki read it.
 pub(super) fn dns(name: &str, base: &str, direction: Direction) -> Comparison {
     let (wildcard, host) = match name.strip_prefix("*.") {
         Some(rest) => (true, rest),
@@ -37,13 +38,17 @@ pub(super) fn dns(name: &str, base: &str, direction: Direction) -> Comparison {
     if !is_host(host) {
         return Comparison::Unsupported("it is not a DNS name");
     }
-    // An empty base holds every name. RFC 5280 has no leading period here, unlike for URIs and mail: such a base is
-    // malformed, since readers differ on whether the domain itself is inside.
+    // An empty base holds every name.
     if base.is_empty() {
         return Comparison::Inside;
     }
-    if !is_host(base) {
+    let domain = base.strip_prefix('.');
+    if !is_host(domain.unwrap_or(base)) {
         return Comparison::Unsupported("the subtree is not a DNS name");
+    }
+    if let Some(domain) = domain {
+        // Every name that a wildcard stands for is below what follows it.
+        return answer(is_below_or_at(host, domain) && (wildcard || !host.eq_ignore_ascii_case(domain)));
     }
     if is_below_or_at(host, base) {
         return Comparison::Inside;
@@ -204,7 +209,14 @@ mod tests {
             ("a..example.com", "example.com", MALFORMED, MALFORMED),
             ("foo.*.example.com", "example.com", MALFORMED, MALFORMED),
             ("ba*.example.com", "example.com", MALFORMED, MALFORMED),
-            ("foo.example.com", ".example.com", MALFORMED, MALFORMED),
+            ("foo.example.com", ".example.com", Inside, Inside),
+            ("a.foo.EXAMPLE.com", ".example.COM", Inside, Inside),
+            ("example.com", ".example.com", Outside, Outside),
+            ("notexample.com", ".example.com", Outside, Outside),
+            ("*.example.com", ".example.com", Inside, Inside),
+            ("*.com", ".example.com", Outside, Outside),
+            ("foo.example.com", "..example.com", MALFORMED, MALFORMED),
+            ("foo.example.com", ".", MALFORMED, MALFORMED),
             ("foo.example.com", "*.example.com", MALFORMED, MALFORMED),
         ] {
             assert!(same(dns(name, base, Permitted), permitted), "{name} permitted {base}");

@@ -13,6 +13,8 @@ use super::{KeyPurpose, LeafRule, PathError, PathParameters, UsageRule};
 const SERVER_AUTH: &[u8] = &[0x2b, 6, 1, 5, 5, 7, 3, 1];
 const CLIENT_AUTH: &[u8] = &[0x2b, 6, 1, 5, 5, 7, 3, 2];
 const ANY_EXTENDED_KEY_USAGE: &[u8] = &[0x55, 0x1d, 37, 0];
+/// szOID_ANY_APPLICATION_POLICY: among Microsoft's application policies, what anyExtendedKeyUsage is among key purposes.
+const ANY_APPLICATION_POLICY: &[u8] = &[0x2b, 6, 1, 4, 1, 0x82, 0x37, 10, 12, 1];
 
 /// What makes a certificate unfit as a leaf, whoever issued it. First what is wrong with it at all times, then the
 /// time, then its key.
@@ -112,10 +114,13 @@ pub(super) fn leaf_usage(certificate: &Certificate, parameters: &PathParameters)
         UsageRule::Permitted(purpose) => (purpose, true, false),
         UsageRule::PermittedOrAny(purpose) => (purpose, true, true),
     };
-    let permitted = match certificate.extended_key_usage() {
-        None => absence_permits,
-        Some(listed) => lists(listed, purpose.oid()) || (any_counts && lists(listed, ANY_EXTENDED_KEY_USAGE)),
-    };
+    let mut permitted = absence_permits;
+    for listed in purposes(certificate) {
+        permitted = lists(listed, purpose.oid()) || (any_counts && lists_any(listed));
+        if !permitted {
+            break;
+        }
+    }
     if !permitted {
         return Err(not_permitted(certificate, purpose));
     }
@@ -140,12 +145,20 @@ pub(super) fn issuer_usage(certificate: &Certificate, rule: UsageRule) -> Result
         UsageRule::Unchecked => return Ok(()),
         UsageRule::Listed(purpose) | UsageRule::Permitted(purpose) | UsageRule::PermittedOrAny(purpose) => purpose,
     };
-    match certificate.extended_key_usage() {
-        Some(listed) if !lists(listed, purpose.oid()) && !lists(listed, ANY_EXTENDED_KEY_USAGE) => {
-            Err(not_permitted(certificate, purpose))
-        }
-        _ => Ok(()),
+    match purposes(certificate).all(|listed| lists(listed, purpose.oid()) || lists_any(listed)) {
+        true => Ok(()),
+        false => Err(not_permitted(certificate, purpose)),
     }
+}
+
+/// The lists of key purposes in a certificate: extendedKeyUsage, and Microsoft's application policies, which its CAs write
+/// beside it or in its place. Each holds by itself, so that none lifts what another limits.
+fn purposes(certificate: &Certificate) -> impl Iterator<Item = &[Oid]> {
+    [certificate.extended_key_usage(), certificate.application_policies()].into_iter().flatten()
+}
+
+fn lists_any(listed: &[Oid]) -> bool {
+    lists(listed, ANY_EXTENDED_KEY_USAGE) || lists(listed, ANY_APPLICATION_POLICY)
 }
 
 fn lists(listed: &[Oid], purpose: &[u8]) -> bool {
@@ -153,13 +166,11 @@ fn lists(listed: &[Oid], purpose: &[u8]) -> bool {
 }
 
 fn not_permitted(certificate: &Certificate, purpose: KeyPurpose) -> PathError {
-    let found = match certificate.extended_key_usage() {
-        None => "the extension is absent".to_owned(),
-        Some(listed) => {
-            let names: Vec<String> = listed.iter().take(16).map(purpose_name).collect();
-            format!("it lists {}", names.join(", "))
-        }
-    };
+    let names = |listed: &[Oid]| listed.iter().take(16).map(purpose_name).collect::<Vec<_>>().join(", ");
+    let own = certificate.extended_key_usage().map(|listed| format!("it lists {}", names(listed)));
+    let other = certificate.application_policies().map(|listed| format!("application policies list {}", names(listed)));
+    let found: Vec<String> = own.into_iter().chain(other).collect();
+    let found = if found.is_empty() { "the extension is absent".to_owned() } else { found.join("; ") };
     PathError::KeyPurpose { wanted: purpose.name(), found }
 }
 

@@ -134,7 +134,8 @@ impl Found {
     fn part(&mut self, part: Part<'_>) -> Result<(), CrlSourceError> {
         match part {
             Part::Octets(octets) => self.octets(octets),
-            Part::End => self.end(),
+            Part::End(_) => self.end(),
+            Part::Bad(place, cause) => Err(BundleError::Body { place, cause }.into()),
         }
     }
 

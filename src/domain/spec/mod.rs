@@ -23,10 +23,11 @@ pub use policy::{
 };
 pub use schema::schema_of;
 pub use trust_profile::{
-    AllowedNamespaces, BundleRef, CertificateHash, CertificatePoliciesSpec, CrlKeyRef, CrlSource, EcdsaCurveSpec,
-    ExplicitPolicySpec, ExtendedKeyUsageSpec, KeyRef, NamespacesFrom, OnUnknownSpec, PermissionSpec, RequirementsSpec,
-    RevocationModeSpec, RevocationScopeSpec, RevocationSpec, SignatureAlgorithmSpec, TrustModeSpec, TrustProfileSpec,
-    TrustSource, WeakCryptographySpec,
+    AllowedNamespaces, AnchorExtensionsSpec, BundleRef, CertificateHash, CertificatePoliciesSpec, CrlKeyRef, CrlSource,
+    DisallowedHash, EcdsaCurveSpec, ExplicitPolicySpec, ExtendedKeyUsageSpec, KeyRef, NamespacesFrom,
+    OnBadCertificateSpec, OnUnknownSpec, PeerSource, PermissionSpec, RequirementsSpec, RevocationModeSpec,
+    RevocationScopeSpec, RevocationSpec, SignatureAlgorithmSpec, TrustModeSpec, TrustProfileSpec, TrustSource,
+    WeakCryptographySpec,
 };
 
 /// What is wrong with one field of an object.

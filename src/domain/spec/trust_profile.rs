@@ -16,12 +16,19 @@ pub struct TrustProfileSpec {
     /// Where the trust anchors come from. The sources are a union; a certificate that occurs twice counts once.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub trust_anchors: Vec<TrustSource>,
+    /// Whether a trust anchor must be a CA's certificate. Enforce (default): one of version 3 whose basicConstraints has
+    /// no cA, or whose keyUsage has no keyCertSign, is a bad certificate (see onBadCertificate). Ignore: any certificate
+    /// may be an anchor, and whoever has its key can issue every identity; it is reported as a warning for as long as it
+    /// stands here.
+    #[serde(default)]
+    pub anchor_extensions: AnchorExtensionsSpec,
     /// CA certificates that help to build a path. They lend no trust.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub intermediates: Vec<TrustSource>,
-    /// The client certificates that modes Peer and PeerOrChain accept as they are, byte for byte.
+    /// The client certificates that modes Peer and PeerOrChain accept as they are, byte for byte; or the keys for which
+    /// they accept any certificate.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub trusted_peers: Vec<TrustSource>,
+    pub trusted_peers: Vec<PeerSource>,
     /// The CAs that may issue client certificates: the certificate right above the client's on the path must be listed.
     /// Listing a higher CA does not count. Omitted: any CA of the path.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -29,9 +36,9 @@ pub struct TrustProfileSpec {
     /// CA certificates of which the path must hold at least one. It only narrows what the anchors trust. Omitted: any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trust_list: Option<Vec<CertificateHash>>,
-    /// Certificates that are refused wherever they stand on the path, in every mode.
+    /// Certificates and keys that are refused wherever they stand on the path, in every mode; nor do they sign CRLs.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub disallowed: Vec<CertificateHash>,
+    pub disallowed: Vec<DisallowedHash>,
     /// What the certificates of a path must fulfil besides.
     #[serde(default)]
     pub requirements: RequirementsSpec,
@@ -55,7 +62,7 @@ pub enum TrustModeSpec {
     PeerOrChain,
 }
 
-/// A place that holds certificates in PEM; exactly one of the fields.
+/// A place that holds certificates in PEM; exactly one of the fields besides onBadCertificate.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct TrustSource {
@@ -74,6 +81,72 @@ pub struct TrustSource {
     /// The path of a PEM file that certgate can read. A relative path starts at the policy directory.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub file: Option<String>,
+    /// What a certificate does to the others of the source that is malformed, or that is no CA's where a trust anchor is
+    /// wanted. Refuse: none of them counts, as where the text is no PEM; an inline source is an error then, any other
+    /// keeps its last good content. Skip: the others count, and the status tells. Default: Refuse for inline, else Skip.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub on_bad_certificate: Option<OnBadCertificateSpec>,
+}
+
+/// What a certificate that cannot be used does to the others of its source.
+#[derive(Copy, Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+pub enum OnBadCertificateSpec {
+    /// It alone does not count.
+    Skip,
+    /// None of them counts.
+    Refuse,
+}
+
+/// Whether the extensions of a trust anchor must let it be one.
+#[derive(Copy, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum AnchorExtensionsSpec {
+    /// They must.
+    #[default]
+    Enforce,
+    /// They are not looked at.
+    Ignore,
+}
+
+/// A place that holds certificates of peers in PEM, or a peer's key; exactly one of the fields besides onBadCertificate.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct PeerSource {
+    /// SHA-256 of the DER SubjectPublicKeyInfo: any certificate for this key, within its dates. The names in it are its
+    /// holder's word, so it is mapped by publicKeySha256, sha256 or inline alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub public_key_sha256: Option<String>,
+    /// A key of a ConfigMap in the profile's namespace.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub config_map: Option<KeyRef>,
+    /// A key of a Secret in the profile's namespace.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub secret: Option<KeyRef>,
+    /// A ClusterTrustBundle, or all of one signer that carry given labels.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cluster_trust_bundle: Option<BundleRef>,
+    /// The PEM itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub inline: Option<String>,
+    /// The path of a PEM file that certgate can read. A relative path starts at the policy directory.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub file: Option<String>,
+    /// What a malformed certificate does to the others of the source, as in trustAnchors.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub on_bad_certificate: Option<OnBadCertificateSpec>,
+}
+
+impl PeerSource {
+    /// The place that holds certificates; no field of it is given when a key is.
+    pub fn source(&self) -> TrustSource {
+        TrustSource {
+            config_map: self.config_map.clone(),
+            secret: self.secret.clone(),
+            cluster_trust_bundle: self.cluster_trust_bundle.clone(),
+            inline: self.inline.clone(),
+            file: self.file.clone(),
+            on_bad_certificate: self.on_bad_certificate,
+        }
+    }
 }
 
 /// A key of a ConfigMap or Secret.
@@ -112,6 +185,18 @@ pub struct BundleRef {
 pub struct CertificateHash {
     /// SHA-256 of the certificate's DER, 64 hexadecimal digits; colons and upper case are accepted.
     pub sha256: String,
+}
+
+/// A certificate or key that is refused, named by its fingerprint; exactly one of the fields.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct DisallowedHash {
+    /// SHA-256 of the certificate's DER, 64 hexadecimal digits; colons and upper case are accepted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sha256: Option<String>,
+    /// SHA-256 of the DER SubjectPublicKeyInfo: every certificate for this key, in whichever encoding of the key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub public_key_sha256: Option<String>,
 }
 
 /// What the certificates of a path must fulfil besides a valid path.

@@ -20,7 +20,7 @@ use super::metrics::Outcome;
 use super::wire::{API_VERSION, CauseOut, DetailsOut, RequestIn, ResponseOut, ReviewIn, ReviewOut, StatusOut};
 use crate::domain::index::View;
 use crate::domain::review::{Verdict, review};
-use crate::domain::spec::{FieldError, Kind, Object};
+use crate::domain::spec::{FieldError, Kind, Object, PeerSource, TrustSource};
 use crate::domain::time::UnixTime;
 use crate::panics;
 
@@ -270,11 +270,9 @@ impl Changed {
 fn files(asked: &Asked) -> Vec<FieldError> {
     let Spec::Written { object, .. } = &asked.spec else { return Vec::new() };
     let Object::TrustProfile { spec, .. } = object.as_ref() else { return Vec::new() };
-    let lists = [
-        ("trustAnchors", &spec.trust_anchors),
-        ("intermediates", &spec.intermediates),
-        ("trustedPeers", &spec.trusted_peers),
-    ];
+    let peers: Vec<TrustSource> = spec.trusted_peers.iter().map(PeerSource::source).collect();
+    let lists =
+        [("trustAnchors", &spec.trust_anchors), ("intermediates", &spec.intermediates), ("trustedPeers", &peers)];
     let certificates = lists.into_iter().flat_map(|(name, list)| {
         list.iter()
             .enumerate()

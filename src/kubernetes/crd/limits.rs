@@ -88,14 +88,25 @@ pub fn of_status(kind: Kind) -> Limits {
 }
 
 fn trust_profile(limits: &mut Limits) {
-    for list in ["trustAnchors", "intermediates", "trustedPeers"] {
-        trust_sources(limits, list);
+    for list in ["trustAnchors", "intermediates"] {
+        trust_sources(limits, list, &["configMap", "secret", "clusterTrustBundle", "inline", "file"]);
     }
+    let or_key = ["publicKeySha256", "configMap", "secret", "clusterTrustBundle", "inline", "file"];
+    trust_sources(limits, "trustedPeers", &or_key);
+    add(limits, "trustedPeers[].publicKeySha256", json!({"pattern": SHA256, "maxLength": 95}));
+    rule(
+        limits,
+        "trustedPeers[]",
+        "!has(self.publicKeySha256) || !has(self.onBadCertificate)",
+        "onBadCertificate is about places that hold certificates; a publicKeySha256 stands alone",
+    );
     sources(limits, "revocation.crls", &["configMap", "secret", "inline", "file"], CRL_PEM);
     for list in ["issuingAuthorities", "trustList", "disallowed"] {
         add(limits, list, json!({"maxItems": MAX_HASHES, "x-kubernetes-list-type": "atomic"}));
         add(limits, &format!("{list}[].sha256"), json!({"pattern": SHA256, "maxLength": 95}));
     }
+    add(limits, "disallowed[].publicKeySha256", json!({"pattern": SHA256, "maxLength": 95}));
+    exactly_one(limits, "disallowed[]", &["sha256", "publicKeySha256"]);
     for narrowing in ["issuingAuthorities", "trustList"] {
         add(limits, narrowing, json!({"minItems": 1}));
     }
@@ -154,8 +165,8 @@ fn requirements(limits: &mut Limits) {
     }
 }
 
-fn trust_sources(limits: &mut Limits, list: &str) {
-    sources(limits, list, &["configMap", "secret", "clusterTrustBundle", "inline", "file"], PEM);
+fn trust_sources(limits: &mut Limits, list: &str, choices: &[&str]) {
+    sources(limits, list, choices, PEM);
     let bundle = format!("{list}[].clusterTrustBundle");
     exactly_one(limits, &bundle, &["name", "signerName"]);
     rule(

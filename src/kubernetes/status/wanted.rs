@@ -79,7 +79,7 @@ fn accepted(errors: &[FieldError], warnings: &[FieldError]) -> Told {
 /// The status of a trust profile.
 pub fn profile(report: &ProfileReport, generation: i64) -> Value {
     use ConditionStatus::{False, True, Unknown};
-    let ProfileReport { errors, warnings, unresolved, trust, crls, .. } = report;
+    let ProfileReport { errors, warnings, skipped, unresolved, trust, crls, .. } = report;
     let resolved = match (errors.is_empty(), unresolved.is_empty()) {
         (false, _) => told("ResolvedRefs", Unknown, "Invalid", "the profile is not valid"),
         (true, true) => told("ResolvedRefs", True, "ResolvedRefs", "every source can be read"),
@@ -88,8 +88,11 @@ pub fn profile(report: &ProfileReport, generation: i64) -> Value {
     let ready = match (errors.is_empty(), trust) {
         (false, _) => told("Ready", False, "Invalid", lines(errors)),
         (true, None) => told("Ready", False, "SourceUnavailable", lines(unresolved)),
-        (true, Some(_)) if unresolved.is_empty() => {
+        (true, Some(_)) if unresolved.is_empty() && skipped.is_empty() => {
             told("Ready", True, "Ready", "certificates are validated by this profile")
+        }
+        (true, Some(_)) if unresolved.is_empty() => {
+            told("Ready", True, "Degraded", "certificates are validated without those that cannot be used")
         }
         (true, Some(_)) => {
             told("Ready", True, "Degraded", "certificates are validated by the last good content of the sources")
@@ -97,6 +100,7 @@ pub fn profile(report: &ProfileReport, generation: i64) -> Value {
     };
     let degraded = match (errors.is_empty(), trust, unresolved.is_empty()) {
         (true, Some(_), false) => told("Degraded", True, "SourceUnavailable", lines(unresolved)),
+        (true, Some(_), true) if !skipped.is_empty() => told("Degraded", True, "CertificateSkipped", lines(skipped)),
         _ => told("Degraded", False, "AsWritten", "no source has been lost"),
     };
     let mut status = status(generation, vec![accepted(errors, warnings), resolved, ready, degraded]);
@@ -269,6 +273,7 @@ mod tests {
             id: id(Kind::TrustProfile),
             errors: Vec::new(),
             warnings: Vec::new(),
+            skipped: Vec::new(),
             unresolved: error(),
             trust: None,
             crls: Vec::new(),
@@ -277,6 +282,24 @@ mod tests {
         assert_eq!(condition(&status, "Ready"), ("False", "SourceUnavailable"));
         assert_eq!(condition(&status, "ResolvedRefs"), ("False", "SourceUnavailable"));
         assert_eq!(condition(&status, "Degraded"), ("False", "AsWritten"));
+    }
+
+    #[test]
+    fn a_certificate_that_does_not_count_degrades_its_profile() {
+        let skipped = vec![FieldError::new("spec.trustAnchors[0].configMap", "certificate 2 (line 20): not a CA")];
+        let report = ProfileReport {
+            id: id(Kind::TrustProfile),
+            errors: Vec::new(),
+            warnings: skipped.clone(),
+            skipped,
+            unresolved: Vec::new(),
+            trust: Some(Arc::new(TrustProfile::new(TrustParameters::default()))),
+            crls: Vec::new(),
+        };
+        let status = profile(&report, 1);
+        assert_eq!(condition(&status, "Accepted"), ("True", "AcceptedWithWarnings"));
+        assert_eq!(condition(&status, "Ready"), ("True", "Degraded"));
+        assert_eq!(condition(&status, "Degraded"), ("True", "CertificateSkipped"));
     }
 
     #[test]
@@ -296,6 +319,7 @@ mod tests {
             id: id(Kind::TrustProfile),
             errors: Vec::new(),
             warnings: Vec::new(),
+            skipped: Vec::new(),
             unresolved: Vec::new(),
             trust: Some(Arc::new(TrustProfile::new(TrustParameters::default()))),
             crls: vec![crl("CN=Never", None), crl("CN=Late", Some(9)), crl("CN=Soon", Some(5))],

@@ -23,7 +23,7 @@ use super::health::Health;
 use super::status;
 use super::wire::{Key, Received};
 use crate::domain::index::Index;
-use crate::domain::spec::{Kind, NamespacesFrom, Object, ObjectId, Origin, TrustProfileSpec};
+use crate::domain::spec::{Kind, NamespacesFrom, Object, ObjectId, Origin, PeerSource, TrustProfileSpec, TrustSource};
 
 /// How often one watch's unchanging failure is logged.
 const LOG_AGAIN: Duration = Duration::from_secs(60);
@@ -291,7 +291,8 @@ fn content(uid: &str, generation: i64, spec: u64, object: &Object) -> u64 {
 
 /// What has to be watched for a trust profile.
 fn sources(scope: &Scope, namespace: &str, spec: &TrustProfileSpec) -> BTreeSet<Target> {
-    let lists = [&spec.trust_anchors, &spec.intermediates, &spec.trusted_peers];
+    let peers: Vec<TrustSource> = spec.trusted_peers.iter().map(PeerSource::source).collect();
+    let lists = [&spec.trust_anchors, &spec.intermediates, &peers];
     let named = |kind: Kind, name: &str| Target {
         kind,
         namespace: kind.is_namespaced().then(|| namespace.to_owned()),

@@ -1,7 +1,7 @@
 //! What a certificate may be used for: basicConstraints, path lengths, keyUsage, extendedKeyUsage.
 
 use super::{Row, row};
-use crate::der::{Extension, dns, ext, int, seq, tag, tlv, yes};
+use crate::der::{Extension, dns, ext, int, oid, seq, tag, tlv, yes};
 
 fn not_critical((oid, _, value): Extension) -> Extension {
     (oid, false, value)
@@ -65,6 +65,9 @@ fn basic_constraints() -> Vec<Row> {
             s.leaf.set(ext::subject_key(&key));
         }),
         row("leaf that is explicitly none of a CA", |s| s.leaf.set(ext::not_ca())),
+        row("leaf that is none of a CA, with a path length", |s| {
+            s.leaf.set(ext::any(ext::BASIC_CONSTRAINTS, true, seq(&[int(0)])));
+        }),
     ]
 }
 
@@ -109,6 +112,14 @@ fn extended_key_usage() -> Vec<Row> {
         row("CA with an empty extendedKeyUsage", |s| s.ca().set(ext::purposes(&[]))),
         row("malformed extendedKeyUsage", |s| s.leaf.set(ext::any(ext::EXTENDED_KEY_USAGE, false, int(1)))),
         row("anchor for serverAuth", |s| s.root.set(ext::purposes(&[ext::SERVER_AUTH]))),
+        row("leaf with critical application policies", |s| {
+            let policies = seq(&[seq(&[oid(ext::CLIENT_AUTH)])]);
+            s.leaf.set(ext::any("1.3.6.1.4.1.311.21.10", true, policies));
+        }),
+        row("CA with application policies for serverAuth", |s| {
+            let policies = seq(&[seq(&[oid(ext::SERVER_AUTH)])]);
+            s.ca().set(ext::any("1.3.6.1.4.1.311.21.10", false, policies));
+        }),
         row("name constraints in the leaf", |s| s.leaf.set(ext::constraints(&[dns("example")], &[]))),
     ];
     for (what, list) in lists {

@@ -79,6 +79,22 @@ fn names_what_it_cannot_use() {
 }
 
 #[test]
+fn a_block_that_is_not_base64_leaves_the_others_whole() {
+    let text = format!("{ONE}{}{ONE}", ONE.replace("AQID", "AQ*D\nAQID"));
+    let found = blocks(text.as_bytes()).unwrap();
+    let good = Ok(Bytes::from_static(&[1, 2, 3]));
+    assert_eq!(found.len(), 3);
+    assert_eq!((&found[0].der, &found[2].der), (&good, &good));
+    assert!(matches!(found[1].der, Err(Base64Error::Invalid(_))), "{found:?}");
+    assert_eq!((found[1].place, found[2].place), (place(2, 4), place(3, 8)));
+    assert!(matches!(certificates(text.as_bytes()), Err(BundleError::Body { place: Place { block: 2, .. }, .. })));
+    let (begin, key) = ("-----BEGIN", ONE.replace("CERTIFICATE", "PRIVATE KEY"));
+    for text in [format!("{ONE}{begin} CERTIFICATE-----\nAQID\n"), format!("{ONE}{key}")] {
+        assert!(blocks(text.as_bytes()).is_err(), "blocks that cannot be told apart, or do not belong here");
+    }
+}
+
+#[test]
 fn lists_of_revoked_certificates_have_their_own_label() {
     let list = ONE.replace("CERTIFICATE", "X509 CRL");
     assert_eq!(in_pieces(&CRL, list.as_bytes(), 1), Ok(vec![vec![1, 2, 3]]));
@@ -94,7 +110,8 @@ fn in_pieces(wanted: &'static Wanted, text: &[u8], size: usize) -> Result<Vec<Ve
     let mut take = |part: Part<'_>| {
         match part {
             Part::Octets(octets) => open.extend_from_slice(octets),
-            Part::End => found.push(std::mem::take(&mut open)),
+            Part::End(_) => found.push(std::mem::take(&mut open)),
+            Part::Bad(place, cause) => return Err(BundleError::Body { place, cause }),
         }
         Ok::<(), BundleError>(())
     };

@@ -10,6 +10,7 @@
 use std::sync::Arc;
 
 use crate::domain::certificate::Certificate;
+use crate::domain::oid::Oid;
 use crate::domain::path;
 use crate::domain::path::signature::{self, Sha1, SignatureError, SignaturePolicy};
 use crate::domain::revocation::serials::magnitude;
@@ -271,7 +272,8 @@ fn is_delegate(
     if policy.authority == Authority::AnyIssued {
         return Ok(());
     }
-    if !delegate.extended_key_usage().is_some_and(|listed| listed.iter().any(|purpose| *purpose == *id::OCSP_SIGNING)) {
+    let lists = |listed: &[Oid]| listed.iter().any(|purpose| *purpose == *id::OCSP_SIGNING);
+    if !delegate.extended_key_usage().is_some_and(lists) || !delegate.application_policies().is_none_or(lists) {
         return Err("its extendedKeyUsage does not list OCSPSigning".to_owned());
     }
     // 4.2.1.12 of RFC 5280: consistent with digitalSignature and nonRepudiation.
