@@ -10,7 +10,7 @@ use super::profiles::Standing;
 use super::sources::{Namespaces, Parsed, ReadSource, read_source};
 use super::{Index, Problem, Problems, Severity};
 use crate::domain::certificate::Certificate;
-use crate::domain::compile::{CertificateSource, CompiledPolicy, Field};
+use crate::domain::compile::{CertificateSource, CompiledPolicy, Field, SourceRef};
 use crate::domain::lint;
 use crate::domain::mapping::table::MappingTable;
 use crate::domain::spec::{AllowedNamespaces, LabelSelector};
