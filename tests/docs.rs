@@ -122,6 +122,45 @@ fn operators_find_what_to_do_first() {
     assert_eq!(listed, wanted, "the table of contents has every section, in order");
 }
 
+/// The YAML files below a folder.
+fn manifests(folder: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    entries
+        .flat_map(|path| match path.is_dir() {
+            true => manifests(&path),
+            false if path.extension().is_some_and(|extension| extension == "yaml") => vec![path],
+            false => Vec::new(),
+        })
+        .collect()
+}
+
+/// Every duration, in milliseconds, that `key` has in a text.
+fn durations(text: &str, key: &str) -> Vec<f64> {
+    let values = text.split(key).skip(1).map(|rest| rest.split([',', '}', '\n']).next().unwrap().trim());
+    let read = |value: &str| match value.strip_suffix("ms") {
+        Some(number) => number.parse::<f64>().ok(),
+        None => value.strip_suffix('s')?.parse::<f64>().ok().map(|seconds| seconds * 1000.0),
+    };
+    values.filter_map(read).collect()
+}
+
+/// Envoy takes the longest back-off of a retry for the time of each attempt.
+#[test]
+fn no_example_gives_an_attempt_less_time_than_its_timeout() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut seen = 0;
+    for path in manifests(&root.join("deploy")) {
+        let text = fs::read_to_string(&path).unwrap();
+        let intervals = [durations(&text, "max_interval:"), durations(&text, "maxInterval:")].concat();
+        let shortest = durations(&text, "timeout:").into_iter().fold(f64::INFINITY, f64::min);
+        seen += intervals.len();
+        for interval in intervals {
+            assert!(interval >= shortest, "{}: {interval} ms, timeout {shortest} ms", path.display());
+        }
+    }
+    assert_eq!(seen, 2, "an example was added or lost: mend the count");
+}
+
 /// The pages of the project.
 fn pages(folder: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());

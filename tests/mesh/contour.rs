@@ -8,7 +8,7 @@ use base64::Engine as _;
 use hyper::StatusCode;
 use serde_json::{Value, json};
 
-use crate::journey::{Gateway, Underscores};
+use crate::journey::{Gateway, Spellings};
 use crate::stage::{Stage, dump, must, run};
 use crate::support::envoy::Envoy;
 use crate::support::ports::PortLease;
@@ -103,7 +103,7 @@ fn the_example_holds_on_a_real_contour() {
         }
         gateway.until_acme_passes().await;
         dump(&envoy).await;
-        gateway.play(Underscores::Removed).await;
+        gateway.play(Spellings::Passed).await;
 
         // Without its ExtensionService, the HTTPProxy is not valid.
         for _ in 0..3 {

@@ -10,7 +10,7 @@ use base64::Engine as _;
 use hyper::StatusCode;
 use serde_json::{Value, json};
 
-use crate::journey::{Gateway, Underscores};
+use crate::journey::{Gateway, Spellings};
 use crate::stage::{Stage, dump, must, run};
 use crate::support::client::admin_get;
 use crate::support::envoy::Envoy;
@@ -212,7 +212,7 @@ fn the_example_holds_on_a_real_envoy_gateway() {
         let siege = gateway.besiege();
         stage.apply(&stage.example("envoy-gateway/policy.yaml"));
         dump(&envoy).await;
-        gateway.play(Underscores::Refused).await;
+        gateway.play(Spellings::Closed).await;
 
         // Without one of these, Envoy Gateway takes the filter that asks certgate away, or the filter has nobody to ask.
         // A connection of that time may have no filter, ever.

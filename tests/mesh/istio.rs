@@ -6,7 +6,7 @@ use std::process::Command;
 use hyper::StatusCode;
 use serde_json::json;
 
-use crate::journey::{Gateway, Underscores};
+use crate::journey::{Gateway, Spellings};
 use crate::stage::{Stage, dump, helm, must, run};
 use crate::support::client::admin_get;
 use crate::support::envoy::Envoy;
@@ -180,7 +180,7 @@ fn the_example_holds_on_a_real_istio() {
         stage.apply(&stage.example("istio/hardening.yaml"));
         stage.apply(&stage.example("istio/policy.yaml"));
         dump(&envoy).await;
-        gateway.play(Underscores::Refused).await;
+        gateway.play(Spellings::Closed).await;
 
         // A provider that the mesh does not have.
         let edit = |what: &str, patch: &str| {
