@@ -80,6 +80,25 @@ pub fn policy(spec: &CertificatePolicySpec, compiled: &CompiledPolicy) -> Vec<Fi
     report.warnings
 }
 
+/// What is doubtful about a policy whose trust profile holds a CA with dNSName constraints, of the given name.
+pub fn common_names(compiled: &CompiledPolicy, constrained: &str) -> Vec<FieldError> {
+    let mut report = Report::default();
+    let Some(body) = &compiled.body else { return report.warnings };
+    let root = Field::root("spec");
+    let section = root.child("mapping");
+    let unbound = format!("dNSName constraints, such as those of CA {constrained}, do not bind the common name");
+    let Some(mapping) = &body.mapping else {
+        report.warning(&section, format_args!("without it the subject is the user, and {unbound}: map DNS names"));
+        return report.warnings;
+    };
+    let rules = section.child("rules");
+    for (at, _) in mapping.rules.iter().enumerate().filter(|(_, rule)| rule.allows_by_common_name()) {
+        let message = format_args!("the rule allows by the subject's CN, and {unbound}: map the DNS name");
+        report.warning(&rules.at(at).child("where"), message);
+    }
+    report.warnings
+}
+
 /// What is doubtful about the name, at `field`, by which a mapping means a certificate.
 pub fn certificate_name(field: &Field<'_>, form: Form) -> Vec<FieldError> {
     let mut report = Report::default();

@@ -389,6 +389,9 @@ const SHORT_NAMES: &[(&[u8], &[&str])] = &[
 ];
 
 impl AttributeType {
+    /// `commonName`.
+    pub const COMMON_NAME: Self = Self(Oid::from_static(&[0x55, 4, 3]));
+
     /// `emailAddress`, which name constraints on mail addresses also cover.
     pub const EMAIL_ADDRESS: Self = Self(Oid::from_static(&[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 9, 1]));
 

@@ -72,7 +72,11 @@ fn profile(view: &View, meta: &ObjectMeta, spec: &TrustProfileSpec, now: UnixTim
 
 fn policy(view: &View, meta: &ObjectMeta, spec: &CertificatePolicySpec) -> Verdict {
     let compiled = certificate_policy(meta, spec);
-    let linted = lint::policy(spec, &compiled);
+    let mut linted = lint::policy(spec, &compiled);
+    let trust = compiled.body.as_ref().map(|body| &body.trust);
+    if let Some(constrained) = trust.and_then(|trust| view.dns_constrained(trust)) {
+        linted.extend(lint::common_names(&compiled, constrained));
+    }
     let CompiledPolicy { body, report: Report { errors, warnings }, .. } = compiled;
     let mut verdict = Verdict { errors, warnings, ..Verdict::default() };
     verdict.warnings.extend(linted);

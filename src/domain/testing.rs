@@ -64,6 +64,8 @@ pub struct Template {
     pub not_after: &'static str,
     pub sans: Vec<San>,
     pub usage: Usage,
+    /// A permitted dNSName subtree.
+    pub dns_constraint: Option<&'static str>,
 }
 
 /// What a certificate is for.
@@ -93,6 +95,7 @@ impl Default for Template {
             not_after: "351231235959Z",
             sans: Vec::new(),
             usage: Usage::Client,
+            dns_constraint: None,
         }
     }
 }
@@ -116,6 +119,10 @@ impl Template {
             }
             Usage::Client => extensions.push(extension("2.5.29.37", false, &sequence(&[oid("1.3.6.1.5.5.7.3.2")]))),
             Usage::Server => extensions.push(extension("2.5.29.37", false, &sequence(&[oid("1.3.6.1.5.5.7.3.1")]))),
+        }
+        if let Some(base) = self.dns_constraint {
+            let permitted = tlv(0xa0, &sequence(&[tlv(0x82, base.as_bytes())]));
+            extensions.push(extension("2.5.29.30", true, &sequence(&[permitted])));
         }
         if !self.sans.is_empty() {
             let names: Vec<_> = self.sans.iter().map(general_name).collect();

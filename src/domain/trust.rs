@@ -16,6 +16,7 @@ use thiserror::Error;
 use super::certificate::{Certificate, Version};
 use super::decision::Denial;
 use super::fingerprint::Sha256;
+use super::path::constraints::Subtree;
 use super::path::signature::PublicKey;
 use super::path::{self, PathParameters, Pool, Rejection, ValidPath, ValidPolicies};
 use super::reason::Reason;
@@ -213,6 +214,18 @@ impl TrustProfile {
     pub fn first_anchor_expiry(&self) -> Option<UnixTime> {
         let in_use = if self.mode == TrustMode::Peer { &[] } else { self.anchors() };
         in_use.iter().map(|anchor| anchor.not_after()).min()
+    }
+
+    /// A configured CA with dNSName constraints, which do not bind the common names that it certifies.
+    pub fn dns_constrained(&self) -> Option<&Arc<Certificate>> {
+        let certificates = self.anchors().iter().chain(self.pool.intermediates());
+        let mut constrained = certificates.filter(|certificate| {
+            certificate.name_constraints().is_some_and(|constraints| {
+                let mut subtrees = constraints.permitted().iter().chain(constraints.excluded());
+                subtrees.any(|subtree| matches!(subtree, Subtree::Dns(_)))
+            })
+        });
+        constrained.next()
     }
 
     /// The anchors and intermediates that may sign CRLs: those that are not disallowed.

@@ -10,5 +10,6 @@ mod delta;
 mod hostile;
 mod indirect;
 mod profile;
+mod replay;
 mod scope;
 mod world;

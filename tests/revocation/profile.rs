@@ -156,54 +156,6 @@ fn a_denial_says_when_why_and_by_what() {
     assert!(detail.contains("no CRL for certificates of [CN=CA]"), "{detail}");
 }
 
-#[test]
-fn numbers_never_go_back() {
-    let key = Key::ed25519();
-    let policy = RevocationPolicy::default().signatures;
-    let ca = [Draft::ca(CA, CA, &key).sign(&key)];
-    let data = |drafts: Vec<CrlDraft>| {
-        let crls = drafts.into_iter().map(|draft| Arc::new(Crl::from_der(draft.der(&key)).unwrap()));
-        let data = RevocationData::new(crls);
-        data.verify_by(&ca, &policy);
-        data
-    };
-    let numbered = |n: u8| CrlDraft::new(CA).with(number(n));
-    let numbers = |data: &RevocationData| {
-        let mut numbers: Vec<String> = data.crls().iter().map(|crl| crl.number().unwrap().to_string()).collect();
-        numbers.sort();
-        numbers
-    };
-    let kept = data(vec![numbered(10)]);
-    let (next, refused) = kept.updated(data(vec![numbered(11)]), &policy);
-    assert_eq!((numbers(&next), refused.len()), (vec!["11".to_owned()], 0), "forward");
-    let (next, refused) = kept.updated(data(vec![numbered(10)]), &policy);
-    assert_eq!((numbers(&next), refused.len()), (vec!["10".to_owned()], 0), "the same again");
-    let (next, refused) = kept.updated(data(vec![numbered(9)]), &policy);
-    assert_eq!((numbers(&next), refused.len()), (vec!["10".to_owned()], 1), "back");
-    assert!(refused[0].to_string().contains("number 9"), "{}", refused[0]);
-    let (next, _) = kept.updated(data(vec![]), &policy);
-    assert!(next.is_empty(), "the operator removed it");
-    let forged = CrlDraft { forged: true, ..CrlDraft::new(CA).with(number(99)) };
-    let (next, _) = kept.updated(data(vec![forged]), &policy);
-    assert_eq!(numbers(&next), ["10", "99"], "what is not verified replaces nothing");
-    let scoped = CrlDraft::new(CA).with(number(5)).with(idp(&[flag(1)]));
-    let (next, refused) = kept.updated(data(vec![numbered(11), scoped]), &policy);
-    assert_eq!((numbers(&next), refused.len()), (vec!["11".to_owned(), "5".to_owned()], 0), "another scope");
-    let (next, _) = kept.updated(data(vec![numbered(11), CrlDraft::new(CA).with(number(3)).with(base(2))]), &policy);
-    assert_eq!(numbers(&next), ["11", "3"], "a delta list counts by itself");
-    let others = [
-        CrlDraft::new(CA).with(number(99)).with(base(2)),
-        CrlDraft::new(CA).with(number(99)).with(idp(&[flag(1)])),
-        CrlDraft::new(CA).with(number(99)).with(ext::authority_key(&[1])),
-        CrlDraft::new("CN=CA 2").with(number(99)),
-    ];
-    for other in others {
-        let (next, refused) = kept.updated(data(vec![numbered(9), other]), &policy);
-        assert_eq!((numbers(&next), refused.len()), (vec!["10".to_owned(), "99".to_owned()], 1), "of another kind");
-    }
-    assert!(!kept.is_empty() && RevocationData::default().is_empty());
-}
-
 /// A list is believed once one key has verified it, whichever keys were tried before.
 #[test]
 fn lists_are_verified_ahead_of_requests() {

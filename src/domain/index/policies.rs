@@ -182,9 +182,14 @@ impl Policies {
     }
 
     /// What is doubtful about the policies.
-    pub fn lint(&self, out: &mut Problems) {
+    pub fn lint(&self, profiles: &Profiles, out: &mut Problems) {
         for (id, stored, _) in self.objects.iter(Kind::CertificatePolicy) {
-            out.add(id, Severity::Warning, lint::policy(&stored.spec, &stored.compiled));
+            let mut warnings = lint::policy(&stored.spec, &stored.compiled);
+            let trust = stored.compiled.body.as_ref().map(|body| &body.trust);
+            if let Some(constrained) = trust.and_then(|trust| profiles.dns_constrained(trust)) {
+                warnings.extend(lint::common_names(&stored.compiled, &constrained));
+            }
+            out.add(id, Severity::Warning, warnings);
         }
     }
 

@@ -222,6 +222,14 @@ impl Profiles {
         built.map(|built| Arc::clone(built.trusted.profile()))
     }
 
+    /// A CA with dNSName constraints that a profile lists, by its subject.
+    pub fn dns_constrained(&self, (namespace, name): &(String, String)) -> Option<String> {
+        match self.objects.find(namespace, name) {
+            Found::One(stored) => stored.dns_constrained(),
+            Found::None | Found::Twins => None,
+        }
+    }
+
     /// What is known about each profile.
     pub fn reports(&self) -> Vec<ProfileReport> {
         let report = |(id, stored, twins): (ObjectId, &Stored, Vec<_>)| {
@@ -265,7 +273,8 @@ impl Profiles {
             let allowed = stored.spec.allowed_namespaces.clone();
             let built = stored.built.as_ref().filter(|_| standing == Standing::Ready);
             let trust = built.map(|built| Arc::clone(built.trusted.profile()));
-            ((id.namespace, id.name), KnownProfile { allowed, standing, trust })
+            let dns_constrained = stored.dns_constrained();
+            ((id.namespace, id.name), KnownProfile { allowed, standing, trust, dns_constrained })
         };
         self.objects.iter(Kind::TrustProfile).map(known).collect()
     }
@@ -294,6 +303,13 @@ impl Profiles {
             let others = unresolved.into_iter().flat_map(Unresolved::all_warnings).cloned();
             out.add(id.clone(), Severity::Warning, own.chain(others));
         }
+    }
+}
+
+impl Stored {
+    fn dns_constrained(&self) -> Option<String> {
+        let built = self.built.as_ref()?;
+        built.trusted.profile().dns_constrained().map(|authority| authority.subject().to_string())
     }
 }
 

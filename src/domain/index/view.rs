@@ -42,6 +42,8 @@ pub(super) struct KnownProfile {
     pub standing: Standing,
     /// What validates by it, when it works.
     pub trust: Option<Arc<TrustProfile>>,
+    /// A CA with dNSName constraints that it lists, by its subject.
+    pub dns_constrained: Option<String>,
 }
 
 /// A policy.
@@ -92,6 +94,11 @@ impl View {
         profile.trust.as_deref().filter(|_| permitted)
     }
 
+    /// A CA with dNSName constraints that a profile lists, by its subject.
+    pub fn dns_constrained(&self, profile: &(String, String)) -> Option<&str> {
+        self.known.profiles.get(profile)?.dns_constrained.as_deref()
+    }
+
     /// The policies of a namespace.
     pub fn policies(&self, namespace: &str) -> &[KnownPolicy] {
         self.known.policies.get(namespace).map(Vec::as_slice).unwrap_or_default()
@@ -130,7 +137,7 @@ impl Index {
     /// What is legal but doubtful about the stored objects at `now`, as of the last [`Index::publish`], sorted by object.
     pub fn lint(&self, now: UnixTime) -> Vec<Problem> {
         let mut out = Problems::default();
-        self.policies.lint(&mut out);
+        self.policies.lint(&self.profiles, &mut out);
         self.profiles.lint(&self.sources, now, &mut out);
         for mapping in self.mappings.working() {
             let field = Field::root("spec");

@@ -253,6 +253,12 @@ impl Rule {
         self.parts.iter().all(Part::takes_any)
     }
 
+    /// Whether the rule, in force, allows by the subject's common name.
+    pub fn allows_by_common_name(&self) -> bool {
+        let reads = |part: &Part| part.source == Source::Subject(AttributeType::COMMON_NAME);
+        self.state == MappingState::Enabled && self.identity.is_some() && self.parts.iter().any(reads)
+    }
+
     fn matches(&self, certificate: &Certificate, folds: &Folds) -> bool {
         self.state == MappingState::Enabled && self.parts.iter().all(|part| part.matches(certificate, folds))
     }

@@ -246,6 +246,22 @@ impl Crl {
             && self.extensions.issuing_point == other.extensions.issuing_point
     }
 
+    /// Whether both are the same CRL: of one scope, time and signature.
+    pub(super) fn is_same(&self, other: &Crl) -> bool {
+        std::ptr::eq(self, other)
+            || (self.has_scope_of(other)
+                && self.this_update == other.this_update
+                && self.signed.signature() == other.signed.signature())
+    }
+
+    /// Whether both CRLs, of one issuer, could speak about the same certificate, whichever keys signed them.
+    pub(super) fn overlaps(&self, other: &Crl) -> bool {
+        match (&self.extensions.issuing_point, &other.extensions.issuing_point) {
+            (Some(one), Some(other)) => one.overlaps(other),
+            _ => true,
+        }
+    }
+
     /// Octets of memory that it keeps, roughly.
     pub fn memory(&self) -> usize {
         size_of::<Self>()

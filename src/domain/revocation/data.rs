@@ -11,6 +11,7 @@ use crate::domain::path::{SignatureError, SignaturePolicy};
 
 use super::crl::Crl;
 use super::ocsp::OcspResponse;
+use super::succession::{self, Because, Fate, RolledBack};
 
 /// An immutable set of CRLs and responses. Which of several speaks about a certificate is decided when one is checked, by scope and
 /// freshness; the order in which they were given means nothing.
@@ -49,6 +50,10 @@ impl Held {
         &self.crl
     }
 
+    pub(super) fn shared(&self) -> &Arc<Crl> {
+        &self.crl
+    }
+
     /// Takes down that the key in `spki`, of somebody who may sign the CRL, verifies it under `policy`.
     pub(super) fn is_by(&self, spki: &[u8], policy: &SignaturePolicy) {
         self.signer.get_or_init(|| Signer { spki: spki.into(), policy: *policy });
@@ -65,22 +70,6 @@ impl Held {
     /// Whether a signer is known whose signature counts under `policy`, which may have changed since.
     fn is_verified(&self, policy: &SignaturePolicy) -> bool {
         self.signer.get().is_some_and(|signer| self.verify(&signer.spki, policy).is_ok())
-    }
-}
-
-/// A CRL that was not taken because its number is lower than that of the one it would replace.
-#[derive(Clone, Debug)]
-pub struct RolledBack {
-    /// The CRL that stays.
-    pub kept: Arc<Crl>,
-    /// The older one that was offered.
-    pub refused: Arc<Crl>,
-}
-
-/// Both numbers, for a log.
-impl std::fmt::Display for RolledBack {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{} would replace the newer {}, which is kept", self.refused, self.kept)
     }
 }
 
@@ -106,29 +95,24 @@ impl RevocationData {
         data
     }
 
-    /// The CRLs that follow on these, with no number going back (RFC 5280 5.2.3: numbers of one scope increase).
-    ///
-    /// A CRL of this set that has been verified here, and is under `policy`, stays when what would replace it, by scope,
-    /// has lower numbers only; newcomers that are not verified under it replace nothing. A scope that nothing is offered
-    /// for any more is given up: the operator has removed it.
+    /// The CRLs that follow on these: those that are offered, but for what is older than a CRL of this set that has been
+    /// verified here and is under `policy`; and such CRLs of this set as nothing newer replaces ([`succession`]). What
+    /// nothing is offered for any more is given up: the operator has removed it.
     pub fn updated(&self, offered: Self, policy: &SignaturePolicy) -> (Self, Vec<RolledBack>) {
         let mut held: Vec<Arc<Held>> = offered.held.iter().map(|newcomer| self.recognized(newcomer)).collect();
+        let newcomers = held.clone();
         let mut refused = Vec::new();
         for kept in self.held.iter().filter(|held| held.is_verified(policy)) {
-            let Some(number) = kept.crl.number() else { continue };
-            let is_rival = |held: &&Arc<Held>| {
-                held.crl.has_scope_of(&kept.crl) && held.crl.base_number().is_some() == kept.crl.base_number().is_some()
-            };
-            let is_newer = |held: &Arc<Held>| held.crl.number().is_some_and(|offered| offered >= number);
-            let mut rivals = held.iter().filter(is_rival).peekable();
-            if rivals.peek().is_none() || rivals.any(|held| is_newer(held) && held.is_verified(policy)) {
-                continue;
+            match succession::fate(&kept.crl, &newcomers, |held| held.is_verified(policy)) {
+                Fate::GivenUp => {}
+                Fate::Kept(offered) => {
+                    let older = offered.iter().filter(|rolled_back| rolled_back.because == Because::Older);
+                    let older: Vec<_> = older.map(|rolled_back| Arc::as_ptr(&rolled_back.offered)).collect();
+                    held.retain(|held| !older.contains(&Arc::as_ptr(&held.crl)));
+                    held.push(Arc::clone(kept));
+                    refused.extend(offered);
+                }
             }
-            let older = held.iter().filter(is_rival).filter(|held| !is_newer(held));
-            refused
-                .extend(older.map(|older| RolledBack { kept: Arc::clone(&kept.crl), refused: Arc::clone(&older.crl) }));
-            held.retain(|held| !is_rival(&held) || is_newer(held));
-            held.push(Arc::clone(kept));
         }
         (Self::of_held(held).with_responses(self.responses.iter().cloned()), refused)
     }

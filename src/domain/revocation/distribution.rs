@@ -258,6 +258,17 @@ impl IssuingDistributionPoint {
         }
     }
 
+    /// Whether the scopes have something in common: a kind of certificate, a reason, and a name where both have some.
+    pub(super) fn overlaps(&self, other: &Self) -> bool {
+        let subjects = self.subjects == other.subjects || [self, other].iter().any(|p| p.subjects == Subjects::All);
+        let reasons = self.reasons.without(other.reasons) != self.reasons;
+        let names = match (&self.names, &other.names) {
+            (Some(one), Some(other)) => one.iter().any(|name| other.contains(name)),
+            _ => true,
+        };
+        subjects && reasons && names
+    }
+
     /// The names of the point in readable form; none when the CRL is not bound to a point.
     pub fn point_names(&self) -> impl Iterator<Item = String> {
         let readable = |name: &IssuingName| match name {

@@ -18,6 +18,7 @@ mod serials;
 mod signed;
 mod signer;
 mod source;
+mod succession;
 
 use std::fmt;
 
@@ -27,11 +28,12 @@ use super::time::UnixTime;
 
 pub use check::{Helpers, check_path};
 pub use crl::{Crl, CrlError, CrlNumber};
-pub use data::{RevocationData, RolledBack};
+pub use data::RevocationData;
 pub use distribution::{IssuingDistributionPoint, Subjects};
 pub use reason::{CrlReason, Reasons};
 pub use serials::Entry;
 pub use source::{CrlReader, CrlSourceError};
+pub use succession::{Because, RolledBack};
 
 /// How a trust profile treats revocation.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]

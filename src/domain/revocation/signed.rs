@@ -76,6 +76,11 @@ struct Known {
 }
 
 impl Signed {
+    /// The signature.
+    pub(super) fn signature(&self) -> &[u8] {
+        &self.signature
+    }
+
     /// `algorithm` is the DER AlgorithmIdentifier.
     pub(super) fn new(algorithm: &[u8], signature: &[u8], message: Message) -> Self {
         Self { algorithm: algorithm.into(), signature: signature.into(), message, known: RwLock::default() }

@@ -203,3 +203,47 @@ fn a_peer_by_its_key_is_mapped_by_its_key() {
     index.apply(maps("dns", json!({"dns": "admin.example"}), "admin", "Disabled"));
     assert_eq!(decide(&index.publish().unwrap(), "objects", &renewed), Err(Reason::AccountDisabled));
 }
+
+/// dNSName constraints leave the common name free, so a rule that allows by it trusts the CA with all of them.
+#[test]
+fn rules_by_common_name_under_a_constrained_ca_are_warned_of() {
+    let key = Key::new();
+    let constrained = Template { dns_constraint: Some("partner.example"), ..Template::ca() }.der(&key, &key);
+    let free = Template::ca().der(&key, &key);
+    let rule = |attribute: &str, action: &str, state: &str| {
+        let mut rule = json!({"name": attribute, "action": action, "state": state,
+                              "where": [{"field": "Subject", "attribute": attribute, "value": "a"}]});
+        if action == "Allow" {
+            rule["identity"] = json!({"user": "u"});
+        }
+        json!({"match": [{"hosts": ["api"]}], "trustRef": {"name": "t"}, "mapping": {"rules": [rule]}})
+    };
+    let bare = json!({"match": [{"hosts": ["api"]}], "trustRef": {"name": "t"}});
+    let rows = [
+        (&constrained, rule("CN", "Allow", "Enabled"), Some("spec.mapping.rules[0].where: the rule allows by")),
+        (&constrained, rule("2.5.4.3", "Allow", "Enabled"), Some("spec.mapping.rules[0].where: the rule allows by")),
+        (&constrained, rule("O", "Allow", "Enabled"), None),
+        (&constrained, rule("CN", "Deny", "Enabled"), None),
+        (&constrained, rule("CN", "Allow", "Disabled"), None),
+        (&constrained, bare, Some("spec.mapping: without it the subject is the user")),
+        (&free, rule("CN", "Allow", "Enabled"), None),
+    ];
+    for (ca, spec, want) in rows {
+        for list in ["trustAnchors", "intermediates"] {
+            let mut index = Index::new();
+            index.apply(profile(json!({list: [{"inline": pem(ca)}]})));
+            index.apply(policy("p", spec.clone()));
+            index.publish();
+            let told = |warnings: &[FieldError]| {
+                let told: Vec<_> = warnings.iter().map(ToString::to_string).collect();
+                told.into_iter().filter(|warning| warning.contains("do not bind the common name")).collect::<Vec<_>>()
+            };
+            let checked: Vec<FieldError> = index.lint(NOW).into_iter().flat_map(|problem| problem.errors).collect();
+            let reviewed = crate::domain::review::review(&index.view(), &policy("p", spec.clone()), NOW);
+            for found in [told(&checked), told(&reviewed.warnings)] {
+                assert_eq!(found.len(), usize::from(want.is_some()), "{spec} {found:?}");
+                assert!(found.iter().all(|found| found.starts_with(want.unwrap_or_default())), "{found:?}");
+            }
+        }
+    }
+}

@@ -1,0 +1,108 @@
+//! Which CRL may take the place of one that is in use: no older list takes a revocation back.
+//!
+//! RFC 5280 section 5.2.3 has numbers of one scope increase; lists from before it have none, and then thisUpdate tells.
+//! Whoever brings CRLs (a mirror, a job that copies files) is not believed about their order. Only lists whose signature
+//! has been verified take part: what is not verified replaces nothing, and is not kept. Within one process; nothing is
+//! remembered beyond it.
+
+use std::cmp::Ordering;
+use std::fmt;
+use std::sync::Arc;
+
+use super::crl::Crl;
+use super::data::Held;
+
+/// A CRL that stays in use although something else is offered in its place.
+#[derive(Clone, Debug)]
+pub struct RolledBack {
+    /// The CRL that stays.
+    pub kept: Arc<Crl>,
+    /// What is offered.
+    pub offered: Arc<Crl>,
+    /// Why that does not take its place.
+    pub because: Because,
+}
+
+/// Why one CRL does not take the place of another.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub enum Because {
+    /// It is of the same scope and older; it does not count.
+    Older,
+    /// It is of another scope that overlaps, and older or not verified; both count.
+    Overlaps,
+    /// It is the complete CRL to a delta CRL that is newer; both count.
+    Delta,
+}
+
+/// Both lists, for a log.
+impl fmt::Display for RolledBack {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { kept, offered, because } = self;
+        match because {
+            Because::Older => write!(f, "{offered} would replace the newer {kept}, which is kept"),
+            Because::Overlaps => write!(f, "{kept} is offered no more and is kept: {offered} overlaps it and is older"),
+            Because::Delta => {
+                write!(f, "{kept} is offered no more and is kept until a complete CRL replaces {offered}")
+            }
+        }
+    }
+}
+
+/// What becomes of a CRL in use.
+pub(super) enum Fate {
+    /// Something newer has its place, or nothing is offered for it any more.
+    GivenUp,
+    /// It stays in use, without the lists that [`Because::Older`] names.
+    Kept(Vec<RolledBack>),
+}
+
+/// Decides about a verified CRL in use. `is_verified` tells whether the signature of one that is offered counts.
+pub(super) fn fate(kept: &Arc<Crl>, offered: &[Arc<Held>], is_verified: impl Fn(&Held) -> bool) -> Fate {
+    let rolled_back =
+        |held: &Arc<Held>, because| RolledBack { kept: Arc::clone(kept), offered: Arc::clone(held.shared()), because };
+    let is_delta = kept.base_number().is_some();
+    let same_issuer = || offered.iter().filter(move |held| held.crl().issuer() == kept.issuer());
+    let of_kind = |delta: bool| same_issuer().filter(move |held| held.crl().base_number().is_some() == delta);
+    let complete: Vec<_> = of_kind(false).filter(|held| held.crl().has_scope_of(kept)).collect();
+    let reaches = |held: &Held| held.crl().number() >= kept.number();
+    if is_delta && complete.iter().any(|held| reaches(held) && is_verified(held)) {
+        return Fate::GivenUp;
+    }
+    let rivals: Vec<_> = of_kind(is_delta).filter(|held| held.crl().has_scope_of(kept)).collect();
+    if !rivals.is_empty() {
+        // One that is as new holds its place beside it, or is the same.
+        let succeeds = |held: &Held| match age(held.crl(), kept) {
+            Ordering::Greater => true,
+            Ordering::Equal => held.crl().is_same(kept),
+            Ordering::Less => false,
+        };
+        if rivals.iter().any(|held| succeeds(held) && is_verified(held)) {
+            return Fate::GivenUp;
+        }
+        let older = rivals.into_iter().filter(|held| age(held.crl(), kept) == Ordering::Less);
+        return Fate::Kept(older.map(|held| rolled_back(held, Because::Older)).collect());
+    }
+    if is_delta {
+        return match complete.is_empty() {
+            true => Fate::GivenUp,
+            false => Fate::Kept(complete.into_iter().map(|held| rolled_back(held, Because::Delta)).collect()),
+        };
+    }
+    let older: Vec<_> = of_kind(false)
+        .filter(|held| held.crl().overlaps(kept))
+        .filter(|held| held.crl().this_update() < kept.this_update() || !is_verified(held))
+        .collect();
+    match older.is_empty() {
+        true => Fate::GivenUp,
+        false => Fate::Kept(older.into_iter().map(|held| rolled_back(held, Because::Overlaps)).collect()),
+    }
+}
+
+/// How new one CRL is beside another of its scope and kind.
+fn age(one: &Crl, other: &Crl) -> Ordering {
+    let by_time = one.this_update().cmp(&other.this_update());
+    match (one.number(), other.number()) {
+        (Some(one), Some(other)) => one.cmp(&other).then(by_time),
+        _ => by_time,
+    }
+}
