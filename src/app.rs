@@ -18,6 +18,7 @@ use self::policies::{LoadError, Loaded};
 use crate::admin::{Admin, Explain, NoAnswer};
 use crate::config::{PolicySource, ServeConfig};
 use crate::domain::decide::Snapshot;
+use crate::domain::failures::Failures;
 use crate::envoy::server::{self, Ended, ServerOptions, Transport};
 use crate::envoy::service::{Authorizer, system_clock};
 use crate::explain::{self, Explanation, Question, QuestionError, RemoteError};
@@ -27,7 +28,7 @@ use crate::kubernetes::cluster::ClusterError;
 use crate::kubernetes::departure::Departure;
 use crate::kubernetes::health::{Exported, Health};
 use crate::lifecycle::{Lifecycle, Phase, Signals};
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, failures as remembered};
 use crate::telemetry::{self, TelemetryError};
 use crate::tls::accept::Acceptor;
 use crate::tls::health::{self, TlsHealth};
@@ -72,10 +73,12 @@ pub fn serve(config: &ServeConfig) -> Result<(), ServeError> {
     if config.admission.is_some() {
         metrics.register(Box::new(admission::Exported(reviews.clone())));
     }
+    let failures = Arc::new(Failures::default());
+    metrics.register(Box::new(remembered::Exported(failures.clone())));
     let metrics = Arc::new(metrics);
     let _log = telemetry::init(config.log_format, &config.log_filter, metrics.log_lines_dropped())?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let ended = runtime.block_on(run(config, &metrics, &health, &tls, &reviews));
+    let ended = runtime.block_on(run(config, &metrics, &health, &tls, &reviews, failures));
     // What still runs after the deadline is not waited for.
     runtime.shutdown_background();
     ended
@@ -87,6 +90,7 @@ async fn run(
     health: &Arc<Health>,
     tls: &TlsHealth,
     reviews: &Arc<AdmissionMetrics>,
+    failures: Arc<Failures>,
 ) -> Result<(), ServeError> {
     let mut signals = Signals::install()?;
     let transport = match &config.tls {
@@ -104,7 +108,8 @@ async fn run(
         );
     }
     let lifecycle = Lifecycle::new();
-    let authorizer = Arc::new(Authorizer::<Snapshot>::new(metrics.clone(), system_clock, config.denials_per_second));
+    let authorizer = Authorizer::<Snapshot>::new(metrics.clone(), system_clock, config.denials_per_second);
+    let authorizer = Arc::new(authorizer.remembering(failures));
 
     let admin_listener = listen(config.admin_listen).await?;
     // Bound now, so that a port that is taken ends the process at once; connections are accepted after the first load, so

@@ -18,7 +18,7 @@ use certgate::domain::certificate::Certificate;
 use certgate::domain::der;
 use certgate::domain::fingerprint::Sha256;
 use certgate::domain::oid::Oid;
-use certgate::domain::path::{PathParameters, Rejection};
+use certgate::domain::path::{Budget, PathParameters, Rejection};
 use certgate::domain::reason::Reason;
 use certgate::domain::trace::{NoTrace, Recorder, Verdict};
 use certgate::domain::trust::{Believed, TrustMode, TrustParameters, TrustProfile, lint_anchor};
@@ -108,7 +108,7 @@ fn keys_are_vetoed_and_pinned() {
     }
     let revoked = TrustProfile::new(TrustParameters { peer_keys: set(&[key_of_leaf]), ..either() });
     let refuse = |_: &_, _: &mut _| Err(Rejection { reason: Reason::CertRevoked, detail: String::new() });
-    let denial = revoked.verify_with(&leaf, &[ica], NOW, &mut NoTrace, refuse).unwrap_err();
+    let denial = revoked.verify_with(&Budget::default(), &leaf, &[ica], NOW, &mut NoTrace, refuse).unwrap_err();
     assert_eq!(denial.reason, Reason::CertRevoked, "its CA has taken it back");
 }
 
@@ -178,7 +178,9 @@ fn what_was_verified_is_told() {
     let [.., pass, note] = recorder.steps() else { panic!("too few steps") };
     assert_eq!((pass.verdict, note.verdict), (Verdict::Pass, Verdict::Note));
     assert!(note.detail.contains("valid for certificate policies 1.2.3"), "{}", note.detail);
-    let sooner = profile.verify_with(&leaf, &presented, NOW, &mut NoTrace, |_, _| Ok(Some(NOW.plus(3)))).unwrap();
+    let sooner = profile
+        .verify_with(&Budget::default(), &leaf, &presented, NOW, &mut NoTrace, |_, _| Ok(Some(NOW.plus(3))))
+        .unwrap();
     assert_eq!(sooner.valid_until(), NOW.plus(3));
 }
 

@@ -5,8 +5,8 @@
 //!
 //! Traefik's form is the only one in which a proxy that joins repeated lines makes, of the client's own line and what
 //! it adds itself, something that reads as one chain: the client's certificate first. So there, and there alone, each
-//! certificate must name the next one as its issuer. Names are all that is compared here; what is signed by whom is path
-//! validation's business.
+//! certificate must be issued by the next one. Names are compared here; that the signatures bear them out is verified
+//! where the profile is known ([`super::evidence::Links::Signed`]).
 //!
 //! | proxy | leaf | chain |
 //! |---|---|---|

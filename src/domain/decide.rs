@@ -10,19 +10,21 @@ use std::sync::Arc;
 use super::certificate::Certificate;
 use super::compile::{CompiledPolicy, DEFAULT_GROUPS_HEADER, DEFAULT_USER_HEADER, HeaderNames, PolicyBody, Statuses};
 use super::decision::{Decision, Denial, Grant, Mode, Presented};
-use super::evidence::{self, ChainSource, Evidence, EvidenceRule, EvidenceSource};
+use super::evidence::{self, ChainSource, Evidence, EvidenceRule, EvidenceSource, Links};
+use super::failures::{Asked, Failures};
 use super::fingerprint::Sha256;
 use super::identity::Identity;
 use super::mapping::issuer::PathIssuer;
 use super::mapping::table::MappingTable;
 use super::mapping::{Unmapped, identify, identify_by_key, subject_identity};
+use super::path::Budget;
 use super::reason::Reason;
 use super::request::Request;
 use super::selection::{Candidate, Conflict, Selection};
 use super::spec::CertificateRequirement;
 use super::time::UnixTime;
-use super::trace::{Trace, Verdict};
-use super::trust::Believed;
+use super::trace::{NoTrace, Trace, Verdict};
+use super::trust::{Believed, Verified};
 use super::trusted::{AnchorsStatus, CrlStatus, Trusted};
 
 /// Everything that decisions need, immutable; shared by the requests in flight.
@@ -202,8 +204,23 @@ impl Snapshot {
         }
     }
 
-    /// Decides one request.
+    /// Decides one request, from nothing but the request and the time.
     pub fn decide<T: Trace>(&self, request: &Request<'_>, now: UnixTime, trace: &mut T) -> Decision {
+        self.decide_by(request, now, None, trace)
+    }
+
+    /// [`Snapshot::decide`], with the same outcome, but for what has failed a short time ago and is remembered.
+    pub fn decide_recalling(&self, request: &Request<'_>, now: UnixTime, failures: &Failures) -> Decision {
+        self.decide_by(request, now, Some(failures), &mut NoTrace)
+    }
+
+    fn decide_by<T: Trace>(
+        &self,
+        request: &Request<'_>,
+        now: UnixTime,
+        failures: Option<&Failures>,
+        trace: &mut T,
+    ) -> Decision {
         let selected = self.selection.select(request, trace).map(|at| self.policies.get(at));
         let policy = match selected {
             Ok(Some(policy)) => policy,
@@ -219,10 +236,11 @@ impl Snapshot {
             (_, None) => return refused(Denial::new(Reason::Internal, "a policy without body is not invalid")),
             (PolicyState::Ready(_) | PolicyState::Unavailable(_), Some(body)) => body,
         };
-        let mut presented = None;
+        let (mut presented, budget) = (None, Budget::default());
         let verdict = match &policy.state {
             PolicyState::Ready(profile) => {
-                let check = Check { policy, body, profile, mappings: &self.mappings, request, now };
+                let mappings = &self.mappings;
+                let check = Check { policy, body, profile, mappings, request, now, failures, budget: &budget };
                 check.run(&mut presented, trace)
             }
             PolicyState::Unavailable(problem) | PolicyState::Invalid(problem) => {
@@ -233,7 +251,7 @@ impl Snapshot {
         if let (Err(denial), Mode::Audit) = (&verdict, body.mode) {
             trace.step("answer", Verdict::Note, || format!("mode Audit: {} is recorded, not enforced", denial.reason));
         }
-        Decision::new(Some(Arc::clone(&policy.name)), body.mode, presented, verdict)
+        Decision::new(Some(Arc::clone(&policy.name)), body.mode, presented, verdict).with_spent(budget.spent())
     }
 }
 
@@ -259,14 +277,15 @@ struct Check<'a> {
     mappings: &'a MappingTable,
     request: &'a Request<'a>,
     now: UnixTime,
+    failures: Option<&'a Failures>,
+    budget: &'a Budget,
 }
 
 impl Check<'_> {
     fn run<T: Trace>(&self, presented: &mut Option<Arc<Presented>>, trace: &mut T) -> Result<Grant, Denial> {
         let Some(evidence) = self.evidence(trace)? else { return self.anonymous(trace) };
         let leaf = self.parse(&evidence, presented, trace)?;
-        let chain = chain(&evidence, trace);
-        let verified = self.profile.verify(&leaf, &chain, self.now, trace)?;
+        let verified = self.verify(&leaf, &evidence, trace)?;
         let (mapping, namespace) = (self.body.mapping.as_ref(), &self.policy.namespace);
         let identity = match (mapping, verified.believed()) {
             (_, Believed::PeerKey) => identify_by_key(mapping, namespace, self.mappings, &leaf, trace),
@@ -283,6 +302,42 @@ impl Check<'_> {
             format!("allowed as {:?}, with {}", identity.user, shown.join(", "))
         });
         Ok(Grant::new(Some(identity), headers).with_policies(verified.into_policies()))
+    }
+
+    /// Verifies the certificate, unless the same was refused a short time ago.
+    fn verify<T: Trace>(
+        &self,
+        leaf: &Arc<Certificate>,
+        evidence: &Evidence,
+        trace: &mut T,
+    ) -> Result<Verified, Denial> {
+        let profile = self.profile.profile().id();
+        let asked = Asked { profile, leaf: leaf.sha256(), chain: &evidence.chain, links: evidence.links };
+        if let Some(denial) = self.failures.and_then(|failures| failures.recall(&asked, self.now)) {
+            return Err(denial);
+        }
+        let verified = self.verify_anew(leaf, evidence, trace);
+        if let (Err(denial), Some(failures), Some(until)) = (&verified, self.failures, self.budget.fails_until()) {
+            failures.remember(&asked, self.now, until, self.budget.spent().microseconds, denial);
+        }
+        verified
+    }
+
+    fn verify_anew<T: Trace>(
+        &self,
+        leaf: &Arc<Certificate>,
+        evidence: &Evidence,
+        trace: &mut T,
+    ) -> Result<Verified, Denial> {
+        let chain = chain(evidence, trace);
+        if evidence.links == Links::Signed && !chain.is_empty() {
+            let whole: Vec<_> = std::iter::once(leaf).chain(&chain).collect();
+            if let Err(error) = self.profile.profile().check_links(&whole, self.budget) {
+                let detail = format!("the header is not one client's chain: {error}");
+                return Err(fail("evidence", Reason::ForwardedInvalid, detail, trace));
+            }
+        }
+        self.profile.verify(self.budget, leaf, &chain, self.now, trace)
     }
 
     fn evidence<T: Trace>(&self, trace: &mut T) -> Result<Option<Evidence>, Denial> {

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use super::evidence::EvidenceSource;
 use super::fingerprint::Sha256;
 use super::identity::Identity;
-use super::path::ValidPolicies;
+use super::path::{Spent, ValidPolicies};
 use super::reason::Reason;
 
 /// What was decided about one request, by which policy, on which certificate.
@@ -18,6 +18,7 @@ pub struct Decision {
     mode: Mode,
     presented: Option<Arc<Presented>>,
     verdict: Result<Grant, Denial>,
+    spent: Spent,
 }
 
 /// Whether a policy's denials bind.
@@ -116,12 +117,22 @@ impl Decision {
         presented: Option<Arc<Presented>>,
         verdict: Result<Grant, Denial>,
     ) -> Self {
-        Self { policy, mode, presented, verdict }
+        Self { policy, mode, presented, verdict, spent: Spent::default() }
     }
 
     /// A denial that no policy made: the request could not be read, or deciding failed.
     pub fn refused(reason: Reason, detail: impl Into<String>) -> Self {
-        Self { policy: None, mode: Mode::Enforce, presented: None, verdict: Err(Denial::new(reason, detail)) }
+        Self::new(None, Mode::Enforce, None, Err(Denial::new(reason, detail)))
+    }
+
+    /// The same, with what it has cost to verify the certificate.
+    pub(in crate::domain) fn with_spent(self, spent: Spent) -> Self {
+        Self { spent, ..self }
+    }
+
+    /// What it has cost to verify the certificate; nothing when that failed a short time ago and was remembered.
+    pub fn spent(&self) -> Spent {
+        self.spent
     }
 
     /// The deciding policy as `namespace/name`.

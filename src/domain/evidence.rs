@@ -52,6 +52,17 @@ pub struct Evidence {
     pub leaf: Bytes,
     /// DER of further certificates that came along, at most [`MAX_CHAIN`]; they help path building and nothing else.
     pub chain: Vec<Bytes>,
+    /// What must hold between them before any of them is looked at further.
+    pub links: Links,
+}
+
+/// What must hold between the leaf and the certificates that came along.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub enum Links {
+    /// Nothing: they come in any order, and some may be of no use.
+    Free,
+    /// Each is signed by the next one, the leaf first. By name it has been found so.
+    Signed,
 }
 
 /// One place where a policy looks for the client's certificate.
@@ -263,7 +274,7 @@ fn leaf_first(source: EvidenceSource, mut certificates: Vec<Bytes>) -> Option<Ev
         return None;
     }
     let leaf = certificates.remove(0);
-    Some(Evidence { source, leaf, chain: certificates })
+    Some(Evidence { source, leaf, chain: certificates, links: Links::Free })
 }
 
 fn peer_certificate(chain_from: ChainSource, request: &Request<'_>) -> Result<Option<Evidence>, EvidenceError> {
@@ -293,7 +304,7 @@ fn forwarded_by_envoy(
         return Ok(None);
     };
     let (leaf, chain) = xfcc::certificate(&lines, element, by).map_err(at(xfcc::HEADER))?;
-    Ok(Some(Evidence { source: EvidenceSource::Xfcc, leaf, chain }))
+    Ok(Some(Evidence { source: EvidenceSource::Xfcc, leaf, chain, links: Links::Free }))
 }
 
 fn header(
@@ -318,7 +329,10 @@ fn header(
             let limit = MAX_CHAIN.saturating_add(1);
             Ok(leaf_first(source, certificate_header::url_encoded_pem(value, limit).map_err(at(name))?))
         }
-        HeaderFormat::Traefik => Ok(leaf_first(source, certificate_header::traefik(value).map_err(at(name))?)),
+        HeaderFormat::Traefik => {
+            let found = leaf_first(source, certificate_header::traefik(value).map_err(at(name))?);
+            Ok(found.map(|evidence| Evidence { links: Links::Signed, ..evidence }))
+        }
         HeaderFormat::HaProxy => {
             let leaf = certificate_header::haproxy(value).map_err(at(name))?;
             let chain = match chain_name {
@@ -328,7 +342,7 @@ fn header(
                 },
                 None => Vec::new(),
             };
-            Ok(Some(Evidence { source, leaf, chain }))
+            Ok(Some(Evidence { source, leaf, chain, links: Links::Free }))
         }
         HeaderFormat::Rfc9440 => {
             let leaf = client_cert::certificate(value).map_err(at(name))?;
@@ -339,7 +353,7 @@ fn header(
                 },
                 None => Vec::new(),
             };
-            Ok(Some(Evidence { source, leaf, chain }))
+            Ok(Some(Evidence { source, leaf, chain, links: Links::Free }))
         }
     }
 }

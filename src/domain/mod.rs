@@ -15,6 +15,7 @@ pub mod der;
 pub mod duration;
 pub mod encoding;
 pub mod evidence;
+pub mod failures;
 pub mod fingerprint;
 pub mod general_name;
 pub mod identity;

@@ -8,6 +8,7 @@ mod issuers;
 
 use std::collections::HashSet;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 pub use issuers::IssuerKey;
 
@@ -18,7 +19,7 @@ use super::decision::Denial;
 use super::fingerprint::Sha256;
 use super::path::constraints::Subtree;
 use super::path::signature::PublicKey;
-use super::path::{self, PathParameters, Pool, Rejection, ValidPath, ValidPolicies};
+use super::path::{self, BrokenLink, Budget, KeyOrigin, PathParameters, Pool, Rejection, ValidPath, ValidPolicies};
 use super::reason::Reason;
 use super::time::UnixTime;
 use super::trace::{Trace, Verdict};
@@ -66,6 +67,7 @@ pub struct TrustParameters {
 /// A compiled profile, made once and shared.
 #[derive(Debug)]
 pub struct TrustProfile {
+    id: ProfileId,
     mode: TrustMode,
     pool: Pool,
     /// The certificates of the pool that may sign CRLs; `None` when nothing is disallowed, so that all of them may.
@@ -78,6 +80,17 @@ pub struct TrustProfile {
     trust_list: Option<HashSet<Sha256>>,
     veto: Veto,
     requirements: PathParameters,
+}
+
+/// Tells compiled profiles of one process apart. One that is compiled again, whatever has changed in it, is another.
+#[derive(Copy, Clone, Debug, PartialEq, Eq, Hash)]
+pub struct ProfileId(u64);
+
+impl ProfileId {
+    fn next() -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        Self(NEXT.fetch_add(1, Ordering::Relaxed))
+    }
 }
 
 /// The certificates and keys that are refused.
@@ -191,6 +204,7 @@ impl TrustProfile {
             nameless_authorities.remove(&known.sha256());
         }
         Self {
+            id: ProfileId::next(),
             mode: parameters.mode,
             pool,
             signers,
@@ -202,6 +216,11 @@ impl TrustProfile {
             veto,
             requirements: parameters.requirements,
         }
+    }
+
+    /// Which one it is.
+    pub fn id(&self) -> ProfileId {
+        self.id
     }
 
     /// The trust anchors, doubles removed.
@@ -246,14 +265,20 @@ impl TrustProfile {
         now: UnixTime,
         trace: &mut T,
     ) -> Result<Verified, Denial> {
-        self.verify_with(leaf, presented, now, trace, |_, _| Ok(None))
+        self.verify_with(&Budget::default(), leaf, presented, now, trace, |_, _| Ok(None))
+    }
+
+    /// Verifies that each certificate of `chain` is signed by the next one, with the keys and algorithms of the profile.
+    pub fn check_links(&self, chain: &[&Arc<Certificate>], budget: &Budget) -> Result<(), BrokenLink> {
+        path::check_links(chain, &self.pool, &self.requirements.signatures, budget)
     }
 
     /// [`TrustProfile::verify`] with a further check of each path that is valid and passes the profile's lists, such as
     /// revocation. A path that it refuses is given up for the next one. It may answer with a time until which its
-    /// answer holds.
+    /// answer holds. All of it costs what is left of `budget` at most.
     pub fn verify_with<T: Trace>(
         &self,
+        budget: &Budget,
         leaf: &Arc<Certificate>,
         presented: &[Arc<Certificate>],
         now: UnixTime,
@@ -282,8 +307,10 @@ impl TrustProfile {
             );
             return deny(trace, Reason::CertUntrusted, detail);
         }
-        match self.verify_chain(leaf, presented, now, trace, check) {
+        match self.verify_chain(budget, leaf, presented, now, trace, check) {
             Err(denial) if by_key && denial.reason != Reason::CertRevoked => {
+                // What the chain failed by is not the answer any more.
+                budget.fails(None);
                 self.verify_peer(leaf, Believed::PeerKey, now, trace)
             }
             outcome => outcome,
@@ -305,6 +332,7 @@ impl TrustProfile {
     /// Decides by a path to a trust anchor.
     fn verify_chain<T: Trace>(
         &self,
+        budget: &Budget,
         leaf: &Arc<Certificate>,
         presented: &[Arc<Certificate>],
         now: UnixTime,
@@ -312,7 +340,8 @@ impl TrustProfile {
         mut check: impl FnMut(&ValidPath, &mut T) -> Result<Option<UnixTime>, Rejection>,
     ) -> Result<Verified, Denial> {
         // What is the matter with a key that cannot be compared, path validation tells better.
-        if leaf.public_key_names().is_some()
+        if !self.veto.is_empty()
+            && leaf.public_key_names().is_some()
             && let Some(problem) = self.veto.of(leaf)
         {
             return self.deny_disallowed(leaf, &problem, now, trace);
@@ -325,10 +354,11 @@ impl TrustProfile {
         {
             trace.step(STAGE, Verdict::Note, || format!("WEAK: the profile accepts {weakness} (weakCryptography)"));
         }
-        let found = path::find(leaf, presented, &self.pool, &self.requirements, now, trace, |path, trace| {
+        let accept = |path: &ValidPath, trace: &mut T| {
             self.check_lists(path, trace)?;
             check(path, trace)
-        });
+        };
+        let found = path::find_within(budget, leaf, presented, &self.pool, &self.requirements, now, trace, accept);
         match found {
             Ok((path, until)) => {
                 let valid_until = until.map_or(path.valid_until(), |until| until.min(path.valid_until()));
@@ -498,7 +528,12 @@ pub fn lint_anchor(anchor: &Certificate, now: UnixTime, requirements: &PathParam
     if !anchor.is_self_issued() {
         findings.push(format!("not a root: issued by {}", anchor.issuer()));
     }
-    match PublicKey::parse(anchor.public_key()).and_then(|key| key.check_strength(&requirements.signatures)) {
+    let key = PublicKey::parse(anchor.public_key());
+    let check = |key: PublicKey<'_>| {
+        key.check_strength(&requirements.signatures)?;
+        key.check_cost(KeyOrigin::Configured)
+    };
+    match key.and_then(check) {
         Ok(()) => {}
         Err(error) => findings.push(format!("nothing it signs is accepted: {error}")),
     }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use super::certificate::Certificate;
 use super::decision::Denial;
 use super::der::{self, Reader, tag};
-use super::path::Rejection;
+use super::path::{Budget, Rejection};
 use super::revocation::crl::shortened;
 use super::revocation::{
     self, Crl, CrlNumber, CrlReason, Helpers, IssuingDistributionPoint, Reasons, RevocationData, RevocationMode,
@@ -122,9 +122,10 @@ impl Trusted {
     }
 
     /// Decides whether `leaf` is believed at `now`, and not revoked. A path that is revoked or unknown is given up for
-    /// the next one.
+    /// the next one. It costs what is left of `budget` at most.
     pub fn verify<T: Trace>(
         &self,
+        budget: &Budget,
         leaf: &Arc<Certificate>,
         presented: &[Arc<Certificate>],
         now: UnixTime,
@@ -133,7 +134,7 @@ impl Trusted {
         // Whoever has a stolen key could clear with it what it has signed.
         let veto = self.profile.veto();
         let mut fit: Option<Vec<Arc<Certificate>>> = None;
-        self.profile.verify_with(leaf, presented, now, trace, |path, trace| {
+        self.profile.verify_with(budget, leaf, presented, now, trace, |path, trace| {
             if self.policy.mode == RevocationMode::NoCheck {
                 trace.step("revocation", Verdict::Note, || {
                     "not checked: the profile has no `revocation`, or its mode is NoCheck".to_owned()
@@ -147,7 +148,8 @@ impl Trusted {
                 }),
             };
             let helpers = Helpers { pool: self.profile.signers(), presented };
-            match revocation::check_path(&self.data, &self.policy, path.certificates(), helpers, now, trace) {
+            let (data, policy) = (&self.data, &self.policy);
+            match revocation::check_path_within(budget, data, policy, path.certificates(), helpers, now, trace) {
                 Ok(outcome) => Ok(outcome.valid_until),
                 Err(failure) => Err(Rejection { reason: failure.status.reason(), detail: failure.to_string() }),
             }

@@ -8,7 +8,7 @@ pub mod batch;
 use std::sync::Arc;
 
 use super::certificate::Certificate;
-use super::path::{self, PathParameters, Pool, Rejection, ValidPath};
+use super::path::{self, Budget, PathParameters, Pool, Rejection, ValidPath};
 use super::reason::Reason;
 use super::revocation::{self, Helpers, RevocationData, RevocationOutcome, RevocationPolicy};
 use super::time::UnixTime;
@@ -57,11 +57,13 @@ impl Question {
     /// Answers the question for the time `now`.
     pub fn answer<T: Trace>(&self, now: UnixTime, trace: &mut T) -> Result<Valid, Invalid> {
         let helpers = Helpers { pool: &self.pool, presented: &self.untrusted };
+        let budget = Budget::default();
         let check = |found: &ValidPath, trace: &mut T| -> Result<RevocationOutcome, Rejection> {
-            revocation::check_path(&self.data, &self.revocation, found.certificates(), helpers, now, trace)
+            let (data, policy, path) = (&self.data, &self.revocation, found.certificates());
+            revocation::check_path_within(&budget, data, policy, path, helpers, now, trace)
                 .map_err(|failure| Rejection { reason: failure.status.reason(), detail: failure.to_string() })
         };
-        match path::find(&self.leaf, &self.untrusted, &self.pool, &self.path, now, trace, check) {
+        match path::find_within(&budget, &self.leaf, &self.untrusted, &self.pool, &self.path, now, trace, check) {
             Ok((path, outcome)) => {
                 let until = path.valid_until();
                 let valid_until = outcome.valid_until.map_or(until, |revocation| revocation.min(until));

@@ -14,10 +14,10 @@ use super::request::CheckRequest;
 use super::response::{Reply, Sent, mode_word, source_word};
 use crate::domain::decide::Snapshot;
 use crate::domain::decision::{Decision, Denial, Mode};
+use crate::domain::failures::Failures;
 use crate::domain::reason::Reason;
 use crate::domain::request::{Headers, Request};
 use crate::domain::time::UnixTime;
-use crate::domain::trace::NoTrace;
 use crate::metrics::Metrics;
 use crate::panics::{self, Panic};
 use crate::telemetry::clean;
@@ -30,16 +30,16 @@ const LOGGED_DETAIL: usize = 1024;
 
 /// What decides requests: a snapshot of the policies, or a stand-in in tests.
 pub trait Decide: Send + Sync + 'static {
-    /// Decides one request.
-    fn decide(&self, request: &Request<'_>, now: UnixTime) -> Decision;
+    /// Decides one request; what has failed a short time ago may be recalled.
+    fn decide(&self, request: &Request<'_>, now: UnixTime, failures: &Failures) -> Decision;
 
     /// All request headers that any policy can set.
     fn identity_headers(&self) -> &[Arc<str>];
 }
 
 impl Decide for Snapshot {
-    fn decide(&self, request: &Request<'_>, now: UnixTime) -> Decision {
-        Snapshot::decide(self, request, now, &mut NoTrace)
+    fn decide(&self, request: &Request<'_>, now: UnixTime, failures: &Failures) -> Decision {
+        self.decide_recalling(request, now, failures)
     }
 
     fn identity_headers(&self) -> &[Arc<str>] {
@@ -54,13 +54,21 @@ pub struct Authorizer<D = Snapshot> {
     metrics: Arc<Metrics>,
     clock: fn() -> UnixTime,
     denial_log: RateLimit,
+    failures: Arc<Failures>,
 }
 
 impl<D: Decide> Authorizer<D> {
     /// An authorizer without policies, which denies everything until [`Authorizer::publish`]. At most `denials_per_second`
     /// denials are logged.
     pub fn new(metrics: Arc<Metrics>, clock: fn() -> UnixTime, denials_per_second: u32) -> Self {
-        Self { current: ArcSwapOption::empty(), metrics, clock, denial_log: RateLimit::new(denials_per_second) }
+        let (current, failures) = (ArcSwapOption::empty(), Arc::default());
+        Self { current, metrics, clock, denial_log: RateLimit::new(denials_per_second), failures }
+    }
+
+    /// The same, remembering failures where others can see how many there are.
+    #[must_use]
+    pub fn remembering(self, failures: Arc<Failures>) -> Self {
+        Self { failures, ..self }
     }
 
     /// Makes `decider` the one that decides from now on, and returns the one before. Requests in flight keep theirs.
@@ -89,7 +97,7 @@ impl<D: Decide> Authorizer<D> {
             let request = CheckRequest::parse(message);
             let decision = match (&request, decider) {
                 (Ok(request), Some(decider)) => {
-                    let decision = decider.decide(&request.request(), now);
+                    let decision = decider.decide(&request.request(), now, &self.failures);
                     request.headers_were_readable().map_or_else(|error| self.unreadable(&error), |()| decision)
                 }
                 (Ok(_), None) => Decision::refused(Reason::TrustUnavailable, "the policies are not loaded yet"),

@@ -30,6 +30,7 @@ impl Collector for Scrape {
         for (name, help, counter) in [
             ("panics", "Panics caught while deciding; each denied its request with INTERNAL", &values.panics),
             ("unreadable_requests", "Messages that are not a CheckRequest; each was denied", &values.unreadable),
+            ("signatures_verified", "Signatures verified to decide requests", &values.signatures),
             ("denials_not_logged", "Denials left out of the log by its rate limit", &values.denials_not_logged),
             ("log_lines_dropped", "Log lines dropped because the sink did not keep up", &values.log_lines_dropped),
             ("policy_loads", "Times the policies were read", &values.loads),

@@ -5,6 +5,7 @@
 
 mod decisions;
 mod encode;
+pub mod failures;
 mod histogram;
 mod profiles;
 
@@ -39,6 +40,7 @@ struct Values {
     panics: AtomicU64,
     unreadable: AtomicU64,
     denials_not_logged: AtomicU64,
+    signatures: AtomicU64,
     log_lines_dropped: Arc<AtomicU64>,
     loads: AtomicU64,
     load_failures: AtomicU64,
@@ -96,6 +98,7 @@ impl Metrics {
             panics: AtomicU64::new(0),
             unreadable: AtomicU64::new(0),
             denials_not_logged: AtomicU64::new(0),
+            signatures: AtomicU64::new(0),
             log_lines_dropped: Arc::default(),
             loads: AtomicU64::new(0),
             load_failures: AtomicU64::new(0),
@@ -121,6 +124,7 @@ impl Metrics {
     pub fn decided(&self, decision: &Decision, took: Duration) {
         self.values.latency.observe(took);
         self.values.decisions.count(decision);
+        self.values.signatures.fetch_add(u64::from(decision.spent().signatures), Ordering::Relaxed);
     }
 
     /// Counts a request until the guard is dropped.

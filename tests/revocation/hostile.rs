@@ -140,6 +140,21 @@ fn searches_that_run_out_leave_nothing_good() {
     assert_eq!(world.answer().map_err(|(reason, _)| reason).unwrap_err(), Reason::RevocationUnknown);
 }
 
+/// Nor does one that burns what a search may cost: the list that revokes it has not been heard.
+#[test]
+fn a_search_that_is_too_dear_leaves_nothing_good() {
+    let mut world = World::rooted();
+    let signer = Key::p256();
+    let genuine = Draft::new(CA, ROOT, &signer).with(ext::key_usage(&[6])).with(ext::authority_key(b"root"));
+    world.crls.push(CrlDraft::new(CA).lists(LEAF_SERIAL, None).with(number(20)).der(&signer));
+    world.by_ca(CrlDraft::new(CA));
+    world.presented = vec![genuine.sign(&world.root)];
+    assert_eq!(world.answer().map_err(|(reason, _)| reason).unwrap_err(), Reason::CertRevoked);
+    let namesakes = (0..9).map(|_| Key::p521());
+    world.presented.extend(namesakes.map(|key| Draft::ca(ROOT, ROOT, &key).with(ext::subject_key(b"root")).sign(&key)));
+    assert_eq!(world.answer().map_err(|(reason, _)| reason).unwrap_err(), Reason::RevocationUnknown);
+}
+
 /// The key that has verified a list says nothing of another key, nor of itself under another policy.
 #[test]
 fn a_list_is_verified_for_one_key_and_policy() {

@@ -93,6 +93,8 @@ enum Pair {
     Ec(EcdsaKeyPair),
     Ed(Ed25519KeyPair),
     Rsa(Arc<RsaKeyPair>, &'static dyn lc::RsaEncoding),
+    /// A public key without the other half: the octets that stand where its signatures would.
+    Hollow(Vec<u8>),
 }
 
 impl Key {
@@ -113,6 +115,28 @@ impl Key {
     /// A new P-256 key signing with SHA-256.
     pub fn p256() -> Self {
         Self::ec(&lc::ECDSA_P256_SHA256_ASN1_SIGNING, "1.2.840.10045.3.1.7", "1.2.840.10045.4.3.2")
+    }
+
+    /// A new P-384 key signing with SHA-384.
+    pub fn p384() -> Self {
+        Self::ec(&lc::ECDSA_P384_SHA384_ASN1_SIGNING, "1.3.132.0.34", "1.2.840.10045.4.3.3")
+    }
+
+    /// A new P-521 key signing with SHA-512.
+    pub fn p521() -> Self {
+        Self::ec(&lc::ECDSA_P521_SHA512_ASN1_SIGNING, "1.3.132.0.35", "1.2.840.10045.4.3.4")
+    }
+
+    /// An RSA public key that nobody has the other half of, told from others of its size by `n`. What it signs costs as
+    /// much to verify as if it were signed, and does not verify.
+    pub fn hollow_rsa(size: usize, exponent: &[u8], n: u8) -> Self {
+        let mut modulus = vec![0xff; size / 8];
+        modulus[1] = n;
+        let key = seq(&[tlv(tag::INTEGER, [&[0], &modulus[..]].concat()), tlv(tag::INTEGER, exponent)]);
+        let null = tlv(tag::NULL, []);
+        let spki = seq(&[seq(&[oid("1.2.840.113549.1.1.1"), null.clone()]), bits(&key)]);
+        let algorithm = seq(&[oid("1.2.840.113549.1.1.11"), null]);
+        Self { pair: Pair::Hollow(vec![0x5a; size / 8]), spki, algorithm }
     }
 
     /// The RSA-2048 key, one for the whole process, signing with PKCS #1 v1.5 and SHA-256.
@@ -145,6 +169,7 @@ impl Key {
         match &self.pair {
             Pair::Ec(pair) => pair.sign(&random, message).unwrap().as_ref().to_vec(),
             Pair::Ed(pair) => pair.sign(message).as_ref().to_vec(),
+            Pair::Hollow(octets) => octets.clone(),
             Pair::Rsa(pair, encoding) => {
                 let mut out = vec![0; pair.public_modulus_len()];
                 pair.sign(*encoding, &random, message, &mut out).unwrap();

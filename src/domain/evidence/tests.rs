@@ -114,7 +114,7 @@ fn the_first_present_source_decides() {
         (&without_header, EvidenceSource::Xfcc, "two"),
         (&NoHeaders, EvidenceSource::PeerCertificate, "three"),
     ] {
-        let want = Evidence { source, leaf: Bytes::from(leaf), chain: vec![] };
+        let want = Evidence { source, leaf: Bytes::from(leaf), chain: vec![], links: Links::Free };
         assert_eq!(gather(&rules, &request(&three, headers)), Ok(Some(want)));
     }
 }
@@ -144,7 +144,12 @@ fn malformed_evidence_never_falls_through() {
 fn the_peer_certificate_is_one_url_encoded_pem() {
     let good = url_encoded(&[0xfb; 100]);
     let read = |text: &str| gather(&[peer(ChainSource::None)], &request(text, &NoHeaders));
-    let want = Evidence { source: EvidenceSource::PeerCertificate, leaf: Bytes::from(vec![0xfb; 100]), chain: vec![] };
+    let want = Evidence {
+        source: EvidenceSource::PeerCertificate,
+        leaf: Bytes::from(vec![0xfb; 100]),
+        chain: vec![],
+        links: Links::Free,
+    };
     assert!(good.contains("%2B"), "the case needs a plus");
     assert_eq!(read(&good), Ok(Some(want.clone())));
     assert_eq!(read(&good.replace("%2B", "+")), Ok(Some(want)), "a raw plus stays a plus");
@@ -282,6 +287,7 @@ proptest! {
                 source: EvidenceSource::Header,
                 leaf: Bytes::from(leaf.clone()),
                 chain: want_chain.into_iter().map(Bytes::from).collect(),
+                links: if format == HeaderFormat::Traefik { Links::Signed } else { Links::Free },
             };
             prop_assert_eq!(gather_from(&header_rule(format), &headers), Ok(Some(want)), "{}", format);
         }

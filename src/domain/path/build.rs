@@ -2,23 +2,27 @@
 //!
 //! Depth first over names: a candidate issuer is a certificate whose subject is the child's issuer. Signatures are
 //! verified only once a chain of names has reached an anchor, from the leaf upwards, each pair of a child and a key at
-//! most once, and within the pool once for all searches; so neither dead ends nor decoys that lead nowhere cost one. Candidates are tried in the order in which
+//! most once, and within the pool once for all searches; so neither dead ends nor decoys that lead nowhere cost one.
+//! Candidates are tried in the order in which
 //! they are likely right (key identifiers agree, in their validity period, anchors first), so that an honest chain
-//! costs one pass. Nothing recurses on input.
+//! costs one pass. Nothing recurses on input. Certificates by number are [`super::nodes`]'s, limits [`super::budget`]'s.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use foldhash::fast::RandomState;
-use hashbrown::{HashMap, HashSet};
+use hashbrown::HashMap;
 
 use crate::domain::certificate::Certificate;
 use crate::domain::der::DerError;
 use crate::domain::time::UnixTime;
 use crate::domain::trace::{Trace, Verdict};
 
-use super::budget::Budget;
-use super::error::Rank;
-use super::pool::{Pool, SubjectIndex};
+use super::budget::{Budget, Pot};
+use super::cost::KeyOrigin;
+use super::error::{Rank, shown};
+use super::nodes::{Node, Nodes};
+use super::pool::Pool;
 use super::signature::{PublicKey, SignatureError};
 use super::{PathError, PathFailure, PathParameters, Rejection, RolloverRule, ValidPath, policies, validate};
 
@@ -39,42 +43,53 @@ pub fn find<T: Trace, R>(
     trace: &mut T,
     accept: impl FnMut(&ValidPath, &mut T) -> Result<R, Rejection>,
 ) -> Result<(ValidPath, R), PathFailure> {
+    find_within(&Budget::default(), leaf, presented, pool, parameters, now, trace, accept)
+}
+
+/// [`find`] within what is left of a budget, which others share.
+#[expect(clippy::too_many_arguments, reason = "the inputs of RFC 5280 section 6.1.1, and what they may cost")]
+pub fn find_within<T: Trace, R>(
+    budget: &Budget,
+    leaf: &Arc<Certificate>,
+    presented: &[Arc<Certificate>],
+    pool: &Pool,
+    parameters: &PathParameters,
+    now: UnixTime,
+    trace: &mut T,
+    accept: impl FnMut(&ValidPath, &mut T) -> Result<R, Rejection>,
+) -> Result<(ValidPath, R), PathFailure> {
+    budget.fails(None);
     if let Err(error) = validate::leaf(leaf, parameters, now) {
         return Err(PathFailure { error, position: 0, path: vec![Arc::clone(leaf)] });
     }
     let search = Search {
         leaf,
-        presented,
-        presented_index: SubjectIndex::new(presented),
+        presented: presented.len(),
+        nodes: Nodes::new(leaf, presented, pool, now),
         pool,
         parameters,
         now,
-        budget: Budget::default(),
-        keys: HashMap::default(),
+        budget,
         signatures: HashMap::default(),
-        reach: None,
+        offered: false,
         best: None,
     };
     search.run(trace, accept)
 }
 
-/// A certificate of the search: 0 is the leaf, then the presented ones, then the pool.
-type Node = u32;
-
 struct Search<'a> {
     leaf: &'a Arc<Certificate>,
-    presented: &'a [Arc<Certificate>],
-    presented_index: SubjectIndex,
+    /// How many certificates came along.
+    presented: usize,
+    nodes: Nodes<'a>,
     pool: &'a Pool,
     parameters: &'a PathParameters,
     now: UnixTime,
-    budget: Budget,
-    /// A number for each distinct public key met.
-    keys: HashMap<&'a [u8], u32, RandomState>,
+    budget: &'a Budget,
     /// Signatures verified so far, by child and key.
     signatures: HashMap<(Node, u32), Result<(), SignatureError>, RandomState>,
-    /// How many intermediates at least lie between a node and an anchor, by names; `None` inside: no way. Made late.
-    reach: Option<Vec<Option<u32>>>,
+    /// Whether the caller has been asked about a path.
+    offered: bool,
     best: Option<Failure>,
 }
 
@@ -83,8 +98,7 @@ struct Frame {
     node: Node,
     /// Intermediates from the leaf to this one, itself included unless it is self-issued or the leaf.
     counted: u32,
-    candidates: Vec<Node>,
-    next: usize,
+    candidates: Range<usize>,
 }
 
 struct Failure {
@@ -110,26 +124,25 @@ impl<'a> Search<'a> {
         trace: &mut T,
         mut accept: impl FnMut(&ValidPath, &mut T) -> Result<R, Rejection>,
     ) -> Result<(ValidPath, R), PathFailure> {
-        let mut frames = vec![Frame { node: 0, counted: 0, candidates: self.candidates(0), next: 0 }];
+        let mut frames = vec![Frame { node: 0, counted: 0, candidates: self.nodes.candidates(0) }];
         if frames.first().is_none_or(|frame| frame.candidates.is_empty()) {
             let leaf = self.leaf;
             self.fail(&frames, None, 0, Rank::DeadEnd, || unknown_issuer(leaf), trace);
         }
         while let Some(frame) = frames.last_mut() {
-            let Some(candidate) = frame.candidates.get(frame.next).copied() else {
+            let (node, counted) = (frame.node, frame.counted);
+            let Some(candidate) = frame.candidates.next().and_then(|position| self.nodes.candidate(position)) else {
                 frames.pop();
                 continue;
             };
-            frame.next = frame.next.saturating_add(1);
-            let (node, counted) = (frame.node, frame.counted);
-            if let Err(error) = self.budget.step() {
+            if let Err(error) = self.budget.step(self.nodes.origin(candidate), self.presented) {
                 self.fail(&frames, None, 0, error.rank(), || error.clone(), trace);
                 break;
             }
             if self.known_bad(node, candidate) || self.is_loop(&frames, candidate) {
                 continue;
             }
-            if self.is_anchor(candidate) {
+            if self.nodes.is_anchor(candidate) {
                 match self.complete(&frames, candidate, trace, &mut accept) {
                     Completion::Accepted(path, result) => return Ok((path, result)),
                     // Everything above the pair goes with it.
@@ -146,13 +159,13 @@ impl<'a> Search<'a> {
 
     /// Takes an intermediate onto the path, unless it cannot be one there.
     fn descend<T: Trace>(&mut self, frames: &mut Vec<Frame>, candidate: Node, counted: u32, trace: &mut T) {
-        let Some(certificate) = self.certificate(candidate) else { return };
+        let Some(certificate) = self.nodes.certificate(candidate) else { return };
         let intermediates = u32::try_from(frames.len()).unwrap_or(u32::MAX);
-        if !self.can_reach(candidate, intermediates) {
+        let limit = self.parameters.max_path_length;
+        if self.budget.steps_taken() >= REACH_AFTER && !self.nodes.can_reach(candidate, intermediates, limit) {
             return;
         }
-        if intermediates > self.parameters.max_path_length {
-            let limit = self.parameters.max_path_length;
+        if intermediates > limit {
             self.fail(frames, Some(candidate), frames.len(), Rank::DeadEnd, || PathError::TooLong(limit), trace);
             return;
         }
@@ -166,9 +179,9 @@ impl<'a> Search<'a> {
             return;
         }
         let counted = if certificate.is_self_issued() { counted } else { counted.saturating_add(1) };
-        let candidates = self.candidates(candidate);
+        let candidates = self.nodes.candidates(candidate);
         let dead_end = candidates.is_empty();
-        frames.push(Frame { node: candidate, counted, candidates, next: 0 });
+        frames.push(Frame { node: candidate, counted, candidates });
         if dead_end {
             let at = frames.len().saturating_sub(1);
             self.fail(frames, None, at, Rank::DeadEnd, || unknown_issuer(certificate), trace);
@@ -200,7 +213,11 @@ impl<'a> Search<'a> {
                     // A weak or unknown key is the issuer's fault, everything else the child's.
                     let issuers = matches!(
                         error,
-                        SignatureError::WeakKey { .. } | SignatureError::UnsupportedKey(_) | SignatureError::Key(_)
+                        SignatureError::WeakKey { .. }
+                            | SignatureError::Oversized { .. }
+                            | SignatureError::BadExponent
+                            | SignatureError::UnsupportedKey(_)
+                            | SignatureError::Key(_)
                     );
                     let at = if issuers { position.saturating_add(1) } else { position };
                     let error = || PathError::Signature(error.clone());
@@ -213,8 +230,10 @@ impl<'a> Search<'a> {
                 }
             }
         }
-        let certificates: Vec<&Arc<Certificate>> = nodes.iter().filter_map(|node| self.certificate(*node)).collect();
+        let certificates: Vec<&Arc<Certificate>> =
+            nodes.iter().filter_map(|node| self.nodes.certificate(*node)).collect();
         let outcome = self.check_whole(&certificates).and_then(|policies| {
+            self.offered = true;
             let path = ValidPath { certificates: certificates.iter().map(|c| Arc::clone(c)).collect(), policies };
             trace.step("path", Verdict::Note, || format!("valid so far: {}", describe(path.certificates())));
             match accept(&path, trace) {
@@ -251,7 +270,7 @@ impl<'a> Search<'a> {
             let Some(constraints) = constrainer.name_constraints() else { continue };
             for (position, certificate) in below_anchor.iter().enumerate().take(above) {
                 if position == 0 || !certificate.is_self_issued() {
-                    constraints.check(certificate, constrainer, &mut self.budget).map_err(|error| (position, error))?;
+                    constraints.check(certificate, constrainer, self.budget).map_err(|error| (position, error))?;
                 }
             }
         }
@@ -268,24 +287,30 @@ impl<'a> Search<'a> {
 
     /// Verifies the signature of `child` by the key of `issuer`, once for each key.
     fn verify(&mut self, child: Node, issuer: Node) -> Result<Result<(), SignatureError>, PathError> {
-        let in_pool = self.pool_position(child).zip(self.pool_position(issuer));
-        let (Some(certificate), Some(issuer)) = (self.certificate(child), self.certificate(issuer)) else {
+        let (Some(certificate), Some(authority), Some(key)) =
+            (self.nodes.certificate(child), self.nodes.certificate(issuer), self.nodes.key(issuer))
+        else {
             return Ok(Err(SignatureError::Key(DerError::Empty)));
         };
-        let fresh = u32::try_from(self.keys.len()).unwrap_or(u32::MAX);
-        let key = *self.keys.entry(issuer.public_key()).or_insert(fresh);
         if let Some(known) = self.signatures.get(&(child, key)) {
             return Ok(known.clone());
         }
         let policy = &self.parameters.signatures;
+        let in_pool = self.nodes.pool_position(child).zip(self.nodes.pool_position(issuer));
         if let Some(known) = in_pool.and_then(|pair| self.pool.known_signature(pair, policy)) {
             self.signatures.insert((child, key), known.clone());
             return Ok(known);
         }
-        let outcome = match PublicKey::parse(issuer.public_key()) {
-            Ok(key) => {
-                self.budget.signature(key.cost())?;
-                key.verify(certificate.signature_algorithm(), certificate.tbs(), certificate.signature(), policy)
+        let origin = self.nodes.key_origin(key);
+        let parsed = PublicKey::parse(authority.public_key()).and_then(|key| key.check_cost(origin).map(|()| key));
+        let outcome = match parsed {
+            Ok(_) if self.budget.knows_link(certificate, authority, policy) => Ok(()),
+            Ok(public_key) => {
+                // Each configured key once is what the configuration costs; whatever more there is the client has made.
+                let once = in_pool.is_some() || self.nodes.is_first_use(key);
+                let pot = if origin == KeyOrigin::Configured && once { Pot::Configured } else { Pot::SentAlong };
+                self.budget.signature(pot, public_key.cost(certificate.tbs().len()))?;
+                public_key.verify(certificate.signature_algorithm(), certificate.tbs(), certificate.signature(), policy)
             }
             Err(error) => Err(error),
         };
@@ -297,109 +322,20 @@ impl<'a> Search<'a> {
     }
 
     /// Whether the signature of `child` is known not to verify by the key of `candidate`.
-    fn known_bad(&self, child: Node, candidate: Node) -> bool {
+    fn known_bad(&mut self, child: Node, candidate: Node) -> bool {
         if self.signatures.is_empty() {
             return false;
         }
-        let key = self.certificate(candidate).and_then(|certificate| self.keys.get(certificate.public_key()));
-        key.and_then(|key| self.signatures.get(&(child, *key))).is_some_and(Result::is_err)
+        let key = self.nodes.key(candidate);
+        key.and_then(|key| self.signatures.get(&(child, key))).is_some_and(Result::is_err)
     }
 
     /// Whether an intermediate of the path has the candidate's name and key already (RFC 4158 section 2.4.2).
     fn is_loop(&self, frames: &[Frame], candidate: Node) -> bool {
-        let Some(candidate) = self.certificate(candidate) else { return true };
-        frames.iter().skip(1).filter_map(|frame| self.certificate(frame.node)).any(|certificate| {
+        let Some(candidate) = self.nodes.certificate(candidate) else { return true };
+        frames.iter().skip(1).filter_map(|frame| self.nodes.certificate(frame.node)).any(|certificate| {
             certificate.public_key() == candidate.public_key() && certificate.subject() == candidate.subject()
         })
-    }
-
-    /// The issuers to try for a node, the likeliest first. Key identifiers order and never exclude.
-    fn candidates(&self, node: Node) -> Vec<Node> {
-        let Some(child) = self.certificate(node) else { return Vec::new() };
-        let pool = self.pool.with_subject(child.issuer()).iter().map(|position| self.pool_node(*position));
-        let presented = self.presented_index.find(self.presented, child.issuer()).iter().map(|p| p.saturating_add(1));
-        let mut found: Vec<Node> = pool.chain(presented).collect();
-        if found.len() > 1 {
-            let wanted = child.authority_key_identifier();
-            found.sort_by_cached_key(|node| {
-                let Some(candidate) = self.certificate(*node) else { return (3, true, true, true, true) };
-                let hint = match (wanted, candidate.subject_key_identifier()) {
-                    (Some(wanted), Some(found)) if wanted == found => 0_u8,
-                    (Some(_), Some(_)) => 2,
-                    _ => 1,
-                };
-                let anchor = self.is_anchor(*node);
-                let untimely = validate::time(candidate, self.now).is_err();
-                // One step from an anchor, going by names, is better than farther; self-issued intermediates are rare
-                // in honest chains and the cheapest decoys.
-                let far = !anchor && !self.pool.has_anchor(candidate.issuer());
-                (hint, !anchor && untimely, !anchor, far, !anchor && candidate.is_self_issued())
-            });
-        }
-        found
-    }
-
-    /// Whether, going by names, an anchor can be reached from an intermediate that is the `intermediates`-th of its
-    /// path. Always so until the search has become long.
-    fn can_reach(&mut self, node: Node, intermediates: u32) -> bool {
-        if self.reach.is_none() && self.budget.steps_taken() >= REACH_AFTER {
-            self.reach = Some(self.reachable());
-        }
-        match &self.reach {
-            None => true,
-            Some(reach) => reach
-                .get(node as usize)
-                .copied()
-                .flatten()
-                .is_some_and(|more| intermediates.saturating_add(more) <= self.parameters.max_path_length),
-        }
-    }
-
-    /// For each node the least number of further intermediates to an anchor: breadth first, from the anchors' names
-    /// downwards.
-    fn reachable(&self) -> Vec<Option<u32>> {
-        let count = self.presented.len().saturating_add(self.pool.certificates().len()).saturating_add(1);
-        let mut reach: Vec<Option<u32>> = vec![None; count];
-        let mut names: HashSet<&[u8], RandomState> =
-            self.pool.anchors().iter().map(|anchor| anchor.subject().canonical()).collect();
-        for distance in 0..=self.parameters.max_path_length {
-            let mut found = Vec::new();
-            for (slot, node) in reach.iter_mut().zip(0_u32..) {
-                let certificate = self.certificate(node).filter(|_| slot.is_none() && !self.is_anchor(node));
-                if let Some(certificate) = certificate.filter(|c| names.contains(c.issuer().canonical())) {
-                    *slot = Some(distance);
-                    found.push(certificate.subject().canonical());
-                }
-            }
-            if found.is_empty() {
-                break;
-            }
-            names.extend(found);
-        }
-        reach
-    }
-
-    fn certificate(&self, node: Node) -> Option<&'a Arc<Certificate>> {
-        let presented = match (node as usize).checked_sub(1) {
-            None => return Some(self.leaf),
-            Some(position) => position,
-        };
-        match presented.checked_sub(self.presented.len()) {
-            None => self.presented.get(presented),
-            Some(position) => self.pool.certificates().get(position),
-        }
-    }
-
-    fn pool_node(&self, position: u32) -> Node {
-        u32::try_from(self.presented.len()).unwrap_or(u32::MAX).saturating_add(1).saturating_add(position)
-    }
-
-    fn pool_position(&self, node: Node) -> Option<usize> {
-        (node as usize).checked_sub(1)?.checked_sub(self.presented.len())
-    }
-
-    fn is_anchor(&self, node: Node) -> bool {
-        self.pool_position(node).is_some_and(|position| self.pool.is_anchor(position))
     }
 
     /// Keeps a failure when it got farther than the one that is kept.
@@ -425,7 +361,7 @@ impl<'a> Search<'a> {
         PathFailure {
             error: failure.error.clone(),
             position: failure.position,
-            path: failure.path.iter().filter_map(|node| self.certificate(*node)).map(Arc::clone).collect(),
+            path: failure.path.iter().filter_map(|node| self.nodes.certificate(*node)).map(Arc::clone).collect(),
         }
     }
 
@@ -436,17 +372,20 @@ impl<'a> Search<'a> {
             position: 0,
             path: vec![0],
         });
+        // What the caller refuses, and what names the time of the check, is no matter of the certificates alone.
+        let lasts = !self.offered && kept.rank != Rank::Time;
+        self.budget.fails(lasts.then(|| self.nodes.unchanged_until()));
         self.resolve(&kept)
     }
 }
 
 fn unknown_issuer(certificate: &Certificate) -> PathError {
-    PathError::UnknownIssuer(certificate.issuer().to_rfc4514())
+    PathError::UnknownIssuer(shown(certificate.issuer()))
 }
 
 /// The subjects of a path, the leaf first.
 fn describe(path: &[Arc<Certificate>]) -> String {
-    let subjects: Vec<String> = path.iter().map(|certificate| format!("[{}]", certificate.subject())).collect();
+    let subjects: Vec<String> = path.iter().map(|certificate| format!("[{}]", shown(certificate.subject()))).collect();
     subjects.join(" issued by ")
 }
 

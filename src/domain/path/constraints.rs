@@ -104,7 +104,7 @@ impl NameConstraints {
         &self,
         certificate: &Certificate,
         constrainer: &Certificate,
-        budget: &mut Budget,
+        budget: &Budget,
     ) -> Result<(), PathError> {
         let subject = certificate.subject();
         if !subject.is_empty() {
@@ -134,12 +134,7 @@ impl NameConstraints {
 
     /// 6.1.3 (b): within one of the permitted subtrees of the name's form, when there are any; (c): within no excluded
     /// one.
-    fn check_name(
-        &self,
-        name: Constrained<'_>,
-        constrainer: &Certificate,
-        budget: &mut Budget,
-    ) -> Result<(), PathError> {
+    fn check_name(&self, name: Constrained<'_>, constrainer: &Certificate, budget: &Budget) -> Result<(), PathError> {
         let of = || constrainer.subject().to_rfc4514();
         let subtrees = self.permitted.len().saturating_add(self.excluded.len());
         budget.compare(subtrees.saturating_mul(length_cost(name.octets())).saturating_add(self.cost))?;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use thiserror::Error;
 
 use crate::domain::certificate::{Certificate, Version};
+use crate::domain::name::Name;
 use crate::domain::oid::Oid;
 use crate::domain::reason::Reason;
 use crate::domain::time::UnixTime;
@@ -244,6 +245,19 @@ impl PathFailure {
     }
 }
 
+/// Characters of a name that a message shows: a client can send names of thousands.
+const SHOWN: usize = 256;
+
+/// A name as messages show it.
+pub(super) fn shown(name: &Name) -> String {
+    let mut text = name.to_rfc4514();
+    if let Some((end, _)) = text.char_indices().nth(SHOWN) {
+        text.truncate(end);
+        text.push('…');
+    }
+    text
+}
+
 /// The certificate that the failure is about, and the rule it breaks.
 impl fmt::Display for PathFailure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -252,7 +266,7 @@ impl fmt::Display for PathFailure {
         }
         match (self.position, self.path.get(self.position)) {
             (0, _) | (_, None) => write!(f, "client certificate: {}", self.error),
-            (_, Some(certificate)) => write!(f, "CA certificate {}: {}", certificate.subject(), self.error),
+            (_, Some(certificate)) => write!(f, "CA certificate {}: {}", shown(certificate.subject()), self.error),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Path building and validation by RFC 5280 section 6: from a leaf, over intermediates, to a trust anchor.
 //!
-//! [`find`] tries every candidate path within a budget and hands each valid one to the caller's `accept`, which may
+//! [`find`] tries every candidate path within a [`Budget`] and hands each valid one to the caller's `accept`, which may
 //! refuse it (an issuer that is not listed, a revoked certificate); the first accepted path wins. When none is, the
 //! failure that got farthest is kept, with the path it belongs to.
 //!
@@ -14,8 +14,11 @@ mod algorithms;
 mod budget;
 mod build;
 pub mod constraints;
+mod cost;
 mod error;
+mod links;
 mod names;
+mod nodes;
 mod policies;
 mod pool;
 pub mod signature;
@@ -28,8 +31,12 @@ use super::reason::Reason;
 use super::time::UnixTime;
 
 pub use algorithms::{SignatureAlgorithm, SignatureAlgorithms};
-pub use build::find;
+pub(in crate::domain) use budget::Pot;
+pub use budget::{Budget, Spent};
+pub use build::{find, find_within};
+pub use cost::KeyOrigin;
 pub use error::{PathError, PathFailure};
+pub use links::{BrokenLink, check_links};
 pub use policies::{ANY_POLICY, PolicyParameters, ValidPolicies};
 pub use pool::Pool;
 pub use signature::{SignatureError, SignaturePolicy};

@@ -16,6 +16,8 @@ pub struct Pool {
     certificates: Vec<Arc<Certificate>>,
     anchors: usize,
     index: SubjectIndex,
+    /// Positions in the order of their public keys.
+    by_key: Vec<u32>,
     /// Signatures verified so far between certificates of the pool, by child, issuer and what was asked of them. They
     /// do not depend on time or on a client, whose certificates are never in here.
     signatures: RwLock<HashMap<Known, Result<(), SignatureError>, RandomState>>,
@@ -37,7 +39,9 @@ impl Pool {
             drop_doubles(&mut certificates);
         }
         let index = SubjectIndex::new(&certificates);
-        Self { certificates, anchors, index, signatures: RwLock::default() }
+        let mut by_key = positions(&certificates);
+        by_key.sort_by_key(|position| public_key(&certificates, *position));
+        Self { certificates, anchors, index, by_key, signatures: RwLock::default() }
     }
 
     /// The trust anchors.
@@ -59,6 +63,11 @@ impl Pool {
     pub fn named_canonical<'a>(&'a self, name: &[u8]) -> impl Iterator<Item = &'a Arc<Certificate>> + use<'a> {
         let found = self.index.find_canonical(&self.certificates, name);
         found.iter().filter_map(|position| self.certificates.get(*position as usize))
+    }
+
+    /// Whether an anchor or intermediate has this key, given as a DER SubjectPublicKeyInfo.
+    pub(in crate::domain) fn has_key(&self, spki: &[u8]) -> bool {
+        self.by_key.binary_search_by_key(&spki, |position| public_key(&self.certificates, *position)).is_ok()
     }
 
     pub(super) fn certificates(&self) -> &[Arc<Certificate>] {
@@ -120,7 +129,7 @@ pub(super) struct SubjectIndex(Vec<u32>);
 
 impl SubjectIndex {
     pub(super) fn new(certificates: &[Arc<Certificate>]) -> Self {
-        let mut order: Vec<u32> = (0..u32::try_from(certificates.len()).unwrap_or(u32::MAX)).collect();
+        let mut order = positions(certificates);
         // Stable: equal subjects stay in the order they came in.
         order.sort_by_key(|position| subject(certificates, *position));
         Self(order)
@@ -137,6 +146,14 @@ impl SubjectIndex {
         let count = rest.iter().take_while(|position| subject(certificates, **position) == wanted).count();
         rest.get(..count).unwrap_or_default()
     }
+}
+
+fn positions(certificates: &[Arc<Certificate>]) -> Vec<u32> {
+    (0..u32::try_from(certificates.len()).unwrap_or(u32::MAX)).collect()
+}
+
+fn public_key(certificates: &[Arc<Certificate>], position: u32) -> &[u8] {
+    certificates.get(position as usize).map(|certificate| certificate.public_key()).unwrap_or_default()
 }
 
 fn subject(certificates: &[Arc<Certificate>], position: u32) -> &[u8] {

@@ -1,12 +1,14 @@
 //! Public keys and signatures: which algorithms count, how strong a key must be, and the verification itself.
 //!
 //! The arithmetic is aws-lc's. Owned here is what may reach it: the algorithm identifiers of RFC 4055, 5758, 8410 and
-//! 5480 with exactly the parameters those allow, and key sizes. Everything else is refused by name.
+//! 5480 with exactly the parameters those allow, and key sizes. Everything else is refused by name. What a verification
+//! costs, and which keys cost too much, is [`super::cost`]'s.
 
 use aws_lc_rs::{digest, signature as lc};
 use thiserror::Error;
 
 use super::algorithms::{SignatureAlgorithm, SignatureAlgorithms};
+use super::cost::{Exponent, KeyOrigin};
 use crate::domain::der::{self, DerError, Reader, tag};
 use crate::domain::oid::Oid;
 
@@ -87,6 +89,23 @@ pub enum SignatureError {
         /// The least size that counts.
         minimum: u32,
     },
+    /// An RSA public exponent that is none (RFC 8017 section 3.1).
+    #[error("the RSA public exponent is even or below 3")]
+    BadExponent,
+    /// A key whose verifications would cost more than its origin is allowed.
+    #[error(
+        "{key} key with a public exponent of {exponent_bits} bits: {origin} may have {} and {} bits",
+        origin.modulus_bits(),
+        origin.exponent_bits()
+    )]
+    Oversized {
+        /// The key's kind and size.
+        key: KeyKind,
+        /// The bits of its exponent.
+        exponent_bits: u32,
+        /// Where it came from.
+        origin: KeyOrigin,
+    },
     /// The signature is not one of the message by the key.
     #[error("the signature does not verify with the {0} key")]
     Invalid(KeyKind),
@@ -149,6 +168,8 @@ const NULL: &[u8] = &[tag::NULL, 0];
 #[derive(Copy, Clone, Debug)]
 pub struct PublicKey<'a> {
     kind: KeyKind,
+    /// An RSA key's public exponent; 0 for every other key.
+    exponent: Exponent,
     /// What aws-lc reads: RSAPublicKey, the uncompressed point, or the 32 octets.
     octets: &'a [u8],
     /// The parameters of an id-RSASSA-PSS key, which bind its signatures; `None` for every other key.
@@ -167,8 +188,14 @@ impl<'a> PublicKey<'a> {
         let unsupported = || SignatureError::UnsupportedKey(Oid::from_content(oid));
         match (oid, parameters) {
             // RFC 3279 2.3.1: NULL; its absence is taken, as RFC 4055 asks for signatures.
-            (RSA_ENCRYPTION, NULL | []) => Ok(Self { kind: rsa(octets)?, octets, pss: None }),
-            (RSASSA_PSS, parameters) => Ok(Self { kind: rsa(octets)?, octets, pss: Some(parameters) }),
+            (RSA_ENCRYPTION, NULL | []) => {
+                let (kind, exponent) = rsa(octets)?;
+                Ok(Self { kind, exponent, octets, pss: None })
+            }
+            (RSASSA_PSS, parameters) => {
+                let (kind, exponent) = rsa(octets)?;
+                Ok(Self { kind, exponent, octets, pss: Some(parameters) })
+            }
             (EC_PUBLIC_KEY, parameters) => {
                 let named = der::exactly(parameters, tag::OID).map_err(SignatureError::Key)?.content;
                 // SEC 1 2.3.4, uncompressed; nothing issues the other forms.
@@ -181,9 +208,11 @@ impl<'a> PublicKey<'a> {
                 if octets.len() != length || octets.first() != Some(&4) {
                     return Err(SignatureError::Key(DerError::BadBitString));
                 }
-                Ok(Self { kind: KeyKind::Ec(curve), octets, pss: None })
+                Ok(Self { kind: KeyKind::Ec(curve), exponent: Exponent::default(), octets, pss: None })
             }
-            (ED25519, []) if octets.len() == 32 => Ok(Self { kind: KeyKind::Ed25519, octets, pss: None }),
+            (ED25519, []) if octets.len() == 32 => {
+                Ok(Self { kind: KeyKind::Ed25519, exponent: Exponent::default(), octets, pss: None })
+            }
             _ => Err(unsupported()),
         }
     }
@@ -204,17 +233,9 @@ impl<'a> PublicKey<'a> {
         if bits < minimum { Err(SignatureError::WeakKey { key: self.kind, minimum }) } else { Ok(()) }
     }
 
-    /// About how many microseconds one verification takes on a current core; what budgets count.
-    pub(in crate::domain) fn cost(&self) -> u32 {
-        match self.kind {
-            KeyKind::Rsa(..=2048) => 20,
-            KeyKind::Rsa(..=4096) => 60,
-            KeyKind::Rsa(_) => 250,
-            KeyKind::Ec(Curve::P256) => 50,
-            KeyKind::Ec(Curve::P384) => 180,
-            KeyKind::Ec(Curve::P521) => 400,
-            KeyKind::Ed25519 => 40,
-        }
+    /// An RSA key's public exponent; 0 for every other key.
+    pub(super) fn exponent(&self) -> Exponent {
+        self.exponent
     }
 
     /// Verifies a signature by this key, whose strength is checked as well.
@@ -252,6 +273,7 @@ impl<'a> PublicKey<'a> {
         policy: &SignaturePolicy,
     ) -> Result<&'static dyn lc::VerificationAlgorithm, SignatureError> {
         self.check_strength(policy)?;
+        self.check_cost(KeyOrigin::Configured)?;
         let mut reader = Reader::new(der::exactly(algorithm, tag::SEQUENCE).map_err(SignatureError::Key)?.content);
         let oid = reader.oid().map_err(SignatureError::Key)?;
         let found = self.algorithm(oid, reader.rest(), policy)?;
@@ -393,26 +415,37 @@ pub fn digest_algorithm(algorithm: &[u8]) -> Option<&'static digest::Algorithm> 
     })
 }
 
-/// The size of an RSAPublicKey's modulus.
-fn rsa(octets: &[u8]) -> Result<KeyKind, SignatureError> {
-    let size = || {
+/// The size of an RSAPublicKey's modulus, and its exponent (RFC 8017 section 3.1: odd, 3 at least).
+fn rsa(octets: &[u8]) -> Result<(KeyKind, Exponent), SignatureError> {
+    let magnitudes = || {
         let mut reader = Reader::new(der::exactly(octets, tag::SEQUENCE)?.content);
         let modulus = reader.integer()?;
         let exponent = reader.integer()?;
         reader.finish()?;
-        let magnitude = match modulus {
-            [first, ..] if *first >= 0x80 => return Err(DerError::IntegerRange),
-            [0, rest @ ..] => rest,
-            rest => rest,
-        };
-        if exponent.first().is_none_or(|first| *first >= 0x80) {
-            return Err(DerError::IntegerRange);
-        }
-        let zeros = magnitude.first().map_or(8, |first| first.leading_zeros());
-        let octets = u32::try_from(magnitude.len()).map_err(|_| DerError::IntegerRange)?;
-        Ok(octets.saturating_mul(8).saturating_sub(zeros))
+        Ok((magnitude(modulus)?, magnitude(exponent)?))
     };
-    size().map(KeyKind::Rsa).map_err(SignatureError::Key)
+    let (modulus, exponent) = magnitudes().map_err(SignatureError::Key)?;
+    let length = bits(exponent);
+    if length < 2 || exponent.last().is_none_or(|last| last & 1 == 0) {
+        return Err(SignatureError::BadExponent);
+    }
+    let ones = exponent.iter().fold(0_u32, |ones, octet| ones.saturating_add(octet.count_ones()));
+    Ok((KeyKind::Rsa(bits(modulus)), Exponent { bits: length, ones }))
+}
+
+/// The octets of a positive INTEGER without its sign.
+fn magnitude(integer: &[u8]) -> Result<&[u8], DerError> {
+    match integer {
+        [first, ..] if *first >= 0x80 => Err(DerError::IntegerRange),
+        [0, rest @ ..] => Ok(rest),
+        rest => Ok(rest),
+    }
+}
+
+/// How many bits a magnitude has.
+fn bits(magnitude: &[u8]) -> u32 {
+    let zeros = magnitude.first().map_or(0, |first| first.leading_zeros());
+    u32::try_from(magnitude.len()).unwrap_or(u32::MAX).saturating_mul(8).saturating_sub(zeros)
 }
 
 /// RFC 4055 3.1: RSASSA-PSS-params with a SHA-2 hash, MGF1 with the same hash, and a salt as long as the hash. The

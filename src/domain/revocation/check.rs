@@ -12,12 +12,11 @@
 //! A delta CRL speaks with the complete CRL that it updates: one of its scope and key, whose number is at least the
 //! delta's base and below its own.
 
-use std::cell::Cell;
 use std::fmt;
 use std::sync::Arc;
 
 use crate::domain::certificate::Certificate;
-use crate::domain::path::{Pool, SignatureError};
+use crate::domain::path::{Budget, Pool, SignatureError};
 use crate::domain::time::UnixTime;
 use crate::domain::trace::{Trace, Verdict};
 
@@ -31,13 +30,6 @@ use super::{
     BadStatus, DEFAULT_MAX_AGE, MaxAge, OnUnknown, RevocationFailure, RevocationMode, RevocationOutcome,
     RevocationPolicy, RevocationScope,
 };
-
-/// Searches for the path of a CRL signer that is not on the path itself. An honest path needs one or two.
-const SEARCHES: u32 = 8;
-
-/// Microseconds of verifying CRLs by keys that came along and are on no path, as yet unverified themselves: 320 of P-256,
-/// 40 of P-521. An honest client sends at most one such key.
-const TRIES: u32 = 16_000;
 
 /// CRLs of one certificate that are named when none of them helps.
 const MAX_NAMED: usize = 8;
@@ -62,6 +54,19 @@ pub fn check_path<T: Trace>(
     now: UnixTime,
     trace: &mut T,
 ) -> Result<RevocationOutcome, RevocationFailure> {
+    check_path_within(&Budget::default(), data, policy, path, helpers, now, trace)
+}
+
+/// [`check_path`] within what is left of a budget, which the search for the path shares.
+pub fn check_path_within<T: Trace>(
+    budget: &Budget,
+    data: &RevocationData,
+    policy: &RevocationPolicy,
+    path: &[Arc<Certificate>],
+    helpers: Helpers<'_>,
+    now: UnixTime,
+    trace: &mut T,
+) -> Result<RevocationOutcome, RevocationFailure> {
     let mut outcome = RevocationOutcome { valid_until: None, warnings: Vec::new() };
     if policy.mode == RevocationMode::NoCheck {
         return Ok(outcome);
@@ -72,15 +77,7 @@ pub fn check_path<T: Trace>(
         RevocationScope::ExcludeRoot => below_anchor,
         RevocationScope::EntireChain => path.len(),
     };
-    let check = Check {
-        data,
-        policy,
-        helpers,
-        now,
-        searches: Cell::new(SEARCHES),
-        tries: Cell::new(TRIES),
-        exhausted: Cell::new(false),
-    };
+    let check = Check { data, policy, helpers, now, budget };
     let mut unknown: Option<RevocationFailure> = None;
     for (position, certificate) in path.iter().enumerate().take(count) {
         match check.certificate(path, position, None, trace) {
@@ -118,12 +115,9 @@ pub(super) struct Check<'a> {
     pub(super) policy: &'a RevocationPolicy,
     pub(super) helpers: Helpers<'a>,
     pub(super) now: UnixTime,
-    /// Searches left for the paths of CRL signers.
-    pub(super) searches: Cell<u32>,
-    /// What is left of [`TRIES`].
-    pub(super) tries: Cell<u32>,
-    /// Whether either has run out: then a CRL may not have been heard, and nothing is good any more.
-    pub(super) exhausted: Cell<bool>,
+    /// What searches for the signers of CRLs may cost, and keys that CRLs are tried by. When it has run out, a CRL may
+    /// not have been heard, and nothing is good any more.
+    pub(super) budget: &'a Budget,
 }
 
 /// Why a CRL does not speak about a certificate.
@@ -272,7 +266,7 @@ impl<'a> Check<'a> {
         match (verdict, &points.problem) {
             (Err(Doubtful::Revoked(entry, source)), _) => Err(BadStatus::Revoked { entry, source }),
             (_, Some(error)) => Err(BadStatus::Unknown { detail: format!("cRLDistributionPoints: {error}") }),
-            _ if self.exhausted.get() => {
+            _ if self.budget.is_exhausted() => {
                 Err(BadStatus::Unknown { detail: "too many signers of CRLs to follow, or keys to try".to_owned() })
             }
             (Ok(until), None) => {

@@ -238,6 +238,11 @@ impl Crl {
         self.signed.has_tried(spki, policy)
     }
 
+    /// How many octets verifying it has to hash: none where the digest is kept.
+    pub(super) fn signed_octets(&self) -> usize {
+        self.signed.octets()
+    }
+
     /// Whether both CRLs are about the same certificates and reasons: of one issuer and key, with one issuing
     /// distribution point. A delta CRL has the scope of the CRL that it completes.
     pub fn has_scope_of(&self, other: &Crl) -> bool {

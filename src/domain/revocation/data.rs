@@ -59,12 +59,14 @@ impl Held {
         self.signer.get_or_init(|| Signer { spki: spki.into(), policy: *policy });
     }
 
-    /// Verifies the CRL by the key in `spki`. For the key that has been taken down it is a comparison, without a lock.
+    /// Whether the key in `spki` is the one that has been taken down: a comparison, without a lock.
+    pub(super) fn is_known_by(&self, spki: &[u8], policy: &SignaturePolicy) -> bool {
+        self.signer.get().is_some_and(|signer| *signer.spki == *spki && signer.policy == *policy)
+    }
+
+    /// Verifies the CRL by the key in `spki`.
     pub(super) fn verify(&self, spki: &[u8], policy: &SignaturePolicy) -> Result<(), SignatureError> {
-        match self.signer.get() {
-            Some(signer) if *signer.spki == *spki && signer.policy == *policy => Ok(()),
-            _ => self.crl.verify(spki, policy),
-        }
+        if self.is_known_by(spki, policy) { Ok(()) } else { self.crl.verify(spki, policy) }
     }
 
     /// Whether a signer is known whose signature counts under `policy`, which may have changed since.

@@ -26,7 +26,7 @@ use super::path::SignaturePolicy;
 use super::reason::Reason;
 use super::time::UnixTime;
 
-pub use check::{Helpers, check_path};
+pub use check::{Helpers, check_path, check_path_within};
 pub use crl::{Crl, CrlError, CrlNumber};
 pub use data::RevocationData;
 pub use distribution::{IssuingDistributionPoint, Subjects};

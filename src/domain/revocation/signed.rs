@@ -121,6 +121,14 @@ impl Signed {
         known.iter().any(|known| *known.spki == *spki && known.policy == *policy)
     }
 
+    /// Octets that are still to be hashed.
+    pub(super) fn octets(&self) -> usize {
+        match &self.message {
+            Message::Digest(_) => 0,
+            Message::Whole(message) => message.len(),
+        }
+    }
+
     /// Octets kept for the signature.
     pub(super) fn memory(&self) -> usize {
         let message = match &self.message {

@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use crate::domain::certificate::Certificate;
 use crate::domain::path::signature::PublicKey;
-use crate::domain::path::{self, LeafRule, PathParameters, Rejection, UsageRule};
+use crate::domain::path::{self, KeyOrigin, LeafRule, PathParameters, Pot, Rejection, UsageRule};
 use crate::domain::reason::Reason;
 use crate::domain::trace::Trace;
 
@@ -94,13 +94,8 @@ impl<'a> Check<'a> {
         }
         let pool = self.helpers.pool.named(crl.issuer());
         let presented = self.helpers.presented.iter().filter(|candidate| candidate.subject() == crl.issuer());
-        let candidates = pool.map(|candidate| (candidate, true)).chain(presented.map(|candidate| (candidate, false)));
-        for (candidate, configured) in candidates {
+        for candidate in pool.chain(presented) {
             if path.iter().any(|certificate| certificate.is_same(candidate)) {
-                continue;
-            }
-            if !configured && !self.affords(crl, candidate) {
-                silence = rank(silence, Silence::Signer("too many keys to try".to_owned()));
                 continue;
             }
             let outcome =
@@ -113,18 +108,6 @@ impl<'a> Check<'a> {
         Err(silence)
     }
 
-    /// Whether one more key that came along may be tried; one that has been is free.
-    fn affords(&self, crl: &Crl, candidate: &Certificate) -> bool {
-        if crl.has_tried(candidate.public_key(), &self.policy.signatures) {
-            return true;
-        }
-        let cost = PublicKey::parse(candidate.public_key()).map_or(0, |key| key.cost());
-        let left = self.tries.get().checked_sub(cost);
-        self.tries.set(left.unwrap_or(0));
-        self.exhausted.set(self.exhausted.get() || left.is_none());
-        left.is_some()
-    }
-
     /// Whether the candidate has the name, the right and the key.
     fn signs(&self, held: &Held, candidate: &Certificate) -> Result<(), Silence> {
         if candidate.subject() != held.crl().issuer() {
@@ -133,7 +116,24 @@ impl<'a> Check<'a> {
         if candidate.key_usage().is_some_and(|usage| !usage.crl_sign()) {
             return Err(Silence::MayNotSign);
         }
-        held.verify(candidate.public_key(), &self.policy.signatures).map_err(Silence::Signature)
+        let (key, policy) = (candidate.public_key(), &self.policy.signatures);
+        if held.is_known_by(key, policy) {
+            return Ok(());
+        }
+        self.afford(held.crl(), key)?;
+        held.crl().verify(key, policy).map_err(Silence::Signature)
+    }
+
+    /// Pays for trying one more key, unless it is configured or has been tried: whoever has a certificate can send others
+    /// that it has made itself.
+    fn afford(&self, crl: &Crl, spki: &[u8]) -> Result<(), Silence> {
+        if crl.has_tried(spki, &self.policy.signatures) || self.helpers.pool.has_key(spki) {
+            return Ok(());
+        }
+        let key = PublicKey::parse(spki).and_then(|key| key.check_cost(KeyOrigin::SentAlong).map(|()| key));
+        let key = key.map_err(Silence::Signature)?;
+        let paid = self.budget.signature(Pot::SentAlong, key.cost(crl.signed_octets()));
+        paid.map_err(|_| Silence::Signer("too many keys to try".to_owned()))
     }
 
     /// Whether a signer that is not on the path may sign.
@@ -162,11 +162,7 @@ impl<'a> Check<'a> {
         if doubt.depth() > MAX_DEPTH {
             return Err(Silence::Signer("too many signers to follow".to_owned()));
         }
-        let Some(left) = self.searches.get().checked_sub(1) else {
-            self.exhausted.set(true);
-            return Err(Silence::Signer("too many signers to follow".to_owned()));
-        };
-        self.searches.set(left);
+        self.budget.search().map_err(|_| Silence::Signer("too many signers to follow".to_owned()))?;
 
         let parameters = PathParameters {
             usage: UsageRule::Unchecked,
@@ -175,8 +171,9 @@ impl<'a> Check<'a> {
             ..PathParameters::default()
         };
         let helpers = self.helpers;
+        let (pool, presented) = (helpers.pool, helpers.presented);
         let found =
-            path::find(signer, helpers.presented, helpers.pool, &parameters, self.now, trace, |found, trace| {
+            path::find_within(self.budget, signer, presented, pool, &parameters, self.now, trace, |found, trace| {
                 if !found.anchor().is_same(anchor) {
                     let detail =
                         format!("its path ends at [{}], not at [{}]", found.anchor().subject(), anchor.subject());

@@ -10,6 +10,7 @@ use tonic_health::pb::health_client::HealthClient;
 
 use super::*;
 use crate::domain::decision::Decision;
+use crate::domain::failures::Failures;
 use crate::domain::reason::Reason;
 use crate::domain::request::Request as Asked;
 use crate::domain::time::UnixTime;
@@ -36,7 +37,7 @@ impl Gate {
 }
 
 impl Decide for Gate {
-    fn decide(&self, request: &Asked<'_>, _: UnixTime) -> Decision {
+    fn decide(&self, request: &Asked<'_>, _: UnixTime, _: &Failures) -> Decision {
         self.threads.lock().unwrap().insert(thread::current().id());
         match request.http.map(|http| http.path) {
             Some(b"/wait") => {

@@ -18,7 +18,7 @@ use crate::envoy::proto::auth::{AttributeContext, CheckRequest as CheckMessage, 
 struct By<F>(F, Vec<Arc<str>>);
 
 impl<F: Fn(&Request<'_>) -> Decision + Send + Sync + 'static> Decide for By<F> {
-    fn decide(&self, request: &Request<'_>, _: UnixTime) -> Decision {
+    fn decide(&self, request: &Request<'_>, _: UnixTime, _: &Failures) -> Decision {
         (self.0)(request)
     }
 

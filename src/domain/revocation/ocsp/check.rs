@@ -11,8 +11,8 @@ use std::sync::Arc;
 
 use crate::domain::certificate::Certificate;
 use crate::domain::oid::Oid;
-use crate::domain::path;
-use crate::domain::path::signature::{self, Sha1, SignatureError, SignaturePolicy};
+use crate::domain::path::signature::{self, PublicKey, Sha1, SignatureError, SignaturePolicy};
+use crate::domain::path::{self, KeyOrigin};
 use crate::domain::revocation::serials::magnitude;
 use crate::domain::revocation::{BadStatus, DEFAULT_MAX_AGE, Entry, Freshness, MaxAge};
 use crate::domain::time::UnixTime;
@@ -253,6 +253,9 @@ fn is_delegate(
     if delegate.issuer() != issuer.subject() {
         return Err(format!("it is certified by [{}], not by the CA itself", delegate.issuer()));
     }
+    PublicKey::parse(delegate.public_key())
+        .and_then(|key| key.check_cost(KeyOrigin::SentAlong))
+        .map_err(|error| error.to_string())?;
     signature::verify(
         issuer.public_key(),
         delegate.signature_algorithm(),
