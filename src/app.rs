@@ -4,13 +4,15 @@
 
 pub mod admission;
 pub mod cluster;
+pub mod freshness;
 pub mod policies;
 
 use std::io::{self, Write};
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
 use std::sync::Arc;
 
+use rustix::io::Errno;
 use thiserror::Error;
 use tokio::net::{TcpListener, TcpSocket};
 
@@ -111,7 +113,7 @@ async fn run(
     let authorizer = Authorizer::<Snapshot>::new(metrics.clone(), system_clock, config.denials_per_second);
     let authorizer = Arc::new(authorizer.remembering(failures));
 
-    let admin_listener = listen(config.admin_listen).await?;
+    let admin_listener = listen(config.admin_listen)?;
     // Bound now, so that a port that is taken ends the process at once; connections are accepted after the first load, so
     // that callers of a replica that restarts turn to another one instead of being denied.
     let socket = bind(config.listen)?;
@@ -155,7 +157,7 @@ async fn run(
                 Some(admission) => {
                     let listener = admission::bind(admission.listen)
                         .map_err(|error| ServeError::Listen(admission.listen, error))?;
-                    let scope = options.scope.clone();
+                    let scope = (options.scope.clone(), options.selector.clone());
                     let started = admission::start(listener, admission, scope, reviews.clone(), tls);
                     Some(started.map_err(ServeError::Admission)?)
                 }
@@ -177,6 +179,7 @@ async fn run(
     let mut server = tokio::spawn(server::serve(listener, authorizer.clone(), lifecycle.clone(), transport, options));
     lifecycle.advance(Phase::Serving);
     tracing::info!("ready");
+    tokio::spawn(freshness::watch(authorizer.clone(), system_clock));
 
     let signal = tokio::select! {
         signal = signals.next() => signal,
@@ -219,17 +222,30 @@ fn is_exposed(address: SocketAddr) -> bool {
 }
 
 fn bind(address: SocketAddr) -> Result<TcpSocket, ServeError> {
-    let bound = || {
+    let bound = |address: SocketAddr| {
         let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
         socket.set_reuseaddr(true)?;
         socket.bind(address)?;
         Ok(socket)
     };
-    bound().map_err(|error| ServeError::Listen(address, error))
+    on_any_family(address, bound).map_err(|error| ServeError::Listen(address, error))
 }
 
-async fn listen(address: SocketAddr) -> Result<TcpListener, ServeError> {
-    TcpListener::bind(address).await.map_err(|error| ServeError::Listen(address, error))
+fn listen(address: SocketAddr) -> Result<TcpListener, ServeError> {
+    bind(address)?.listen(BACKLOG).map_err(|error| ServeError::Listen(address, error))
+}
+
+/// Binds `address` by `bind`. `[::]` is every address of both families, and on a machine without IPv6 every address that
+/// there is: one configuration serves everywhere.
+fn on_any_family<T>(address: SocketAddr, bind: impl Fn(SocketAddr) -> io::Result<T>) -> io::Result<T> {
+    let lacks_ipv6 =
+        |error: &io::Error| matches!(Errno::from_io_error(error), Some(Errno::AFNOSUPPORT | Errno::ADDRNOTAVAIL));
+    match bind(address) {
+        Err(error) if address.ip() == Ipv6Addr::UNSPECIFIED && lacks_ipv6(&error) => {
+            bind((Ipv4Addr::UNSPECIFIED, address.port()).into())
+        }
+        bound => bound,
+    }
 }
 
 /// Explains by what the server decides by at that moment.
@@ -303,6 +319,27 @@ pub fn explain_by_directory(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn one_address_is_every_address_of_both_families() {
+        let listener = listen("[::]:0".parse().unwrap()).unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let connected = tokio::net::TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await;
+        assert!(connected.is_ok(), "{connected:?}");
+    }
+
+    #[test]
+    fn without_ipv6_every_address_is_one_of_ipv4() {
+        let without_ipv6 = |address: SocketAddr| match address {
+            SocketAddr::V4(_) => Ok(address),
+            SocketAddr::V6(_) => Err(io::Error::from(Errno::AFNOSUPPORT)),
+        };
+        let bound = |address: &str| on_any_family(address.parse().unwrap(), without_ipv6).ok().map(|a| a.to_string());
+        assert_eq!(bound("[::]:9090").as_deref(), Some("0.0.0.0:9090"));
+        assert_eq!(bound("[::1]:9090"), None, "an address that was meant is not replaced");
+        let taken = |_: SocketAddr| Err::<(), _>(io::Error::from(Errno::ADDRINUSE));
+        assert!(on_any_family("[::]:9090".parse().unwrap(), taken).is_err());
+    }
 
     #[test]
     fn only_loopback_is_not_exposed() {

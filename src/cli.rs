@@ -27,6 +27,7 @@ use crate::kubernetes::admission::certificate::Terms;
 use crate::kubernetes::admission::issuer::IssuerOptions;
 use crate::kubernetes::cluster::{ClusterOptions, StatusWriting};
 use crate::kubernetes::crd;
+use crate::kubernetes::selector::{Label, PolicySelector};
 use crate::kubernetes::status::lease::LeaseOptions;
 use crate::kubernetes::store::Scope;
 use crate::reference::reference_page;
@@ -98,6 +99,16 @@ struct ServeArgs {
         requires = "kubernetes"
     )]
     namespaces: Vec<String>,
+    /// A label that a policy must have to be followed; may be repeated, then it must have them all [default: every
+    /// policy is followed].
+    #[arg(
+        long = "policy-selector",
+        value_name = "KEY=VALUE",
+        env = "CERTGATE_POLICY_SELECTOR",
+        value_delimiter = ',',
+        conflicts_with = "policies"
+    )]
+    policy_selector: Vec<Label>,
     /// The Lease whose holder writes the status of objects.
     #[arg(long, value_name = "NAMESPACE/NAME", env = "CERTGATE_LEASE", default_value = "default/certgate", value_parser = parse_lease)]
     lease: (String, String),
@@ -318,6 +329,10 @@ fn serve(args: ServeArgs) -> Exit {
         Ok(admission) => admission,
         Err(error) => return complain(error, Exit::Usage),
     };
+    let selector = match PolicySelector::new(args.policy_selector) {
+        Ok(selector) => selector,
+        Err(error) => return complain(&format!("--policy-selector: {error}"), Exit::Usage),
+    };
     let holder = replica_name();
     let (namespace, name) = args.lease;
     let lease = LeaseOptions { namespace, name, holder };
@@ -339,6 +354,7 @@ fn serve(args: ServeArgs) -> Exit {
                     true => Scope::Cluster,
                     false => Scope::Namespaces(args.namespaces.into_iter().collect()),
                 },
+                selector,
                 status: match args.status {
                     Status::Leader => StatusWriting::Leased(lease),
                     Status::Off => StatusWriting::Off,

@@ -64,13 +64,16 @@ impl fmt::Display for PolicySource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Directory(path) => path.display().fmt(f),
-            Self::Cluster(options) => match &options.scope {
-                Scope::Cluster => f.write_str("all namespaces of the cluster"),
-                Scope::Namespaces(names) => {
-                    let names: Vec<_> = names.iter().map(String::as_str).collect();
-                    write!(f, "namespaces {} of the cluster", names.join(", "))
+            Self::Cluster(options) => {
+                match &options.scope {
+                    Scope::Cluster => f.write_str("all namespaces of the cluster")?,
+                    Scope::Namespaces(names) => {
+                        let names: Vec<_> = names.iter().map(String::as_str).collect();
+                        write!(f, "namespaces {} of the cluster", names.join(", "))?;
+                    }
                 }
-            },
+                options.selector.iter().try_for_each(|selector| write!(f, ", policies with labels {selector}"))
+            }
         }
     }
 }

@@ -138,6 +138,41 @@ fn what_cannot_be_read_refuses_the_whole_reload_until_it_is_mended() {
     assert_eq!(d.names(), ["a.yaml:a1", "a.yaml:a2", "a.yaml:a3"]);
 }
 
+/// A mount that is gone, a checkout under way: nobody takes every policy away by emptying a directory that is followed.
+#[test]
+fn a_directory_that_is_suddenly_empty_is_refused() {
+    let mut d = Directory::new();
+    d.write("a.yaml", &mappings(&["a1", "a2"]));
+    d.published();
+    let file = d.dir.path().join("a.yaml");
+    let emptied: [(&str, &dyn Fn()); 4] = [
+        ("no file", &|| fs::remove_file(&file).unwrap()),
+        ("an empty file", &|| fs::write(&file, "").unwrap()),
+        ("comments", &|| fs::write(&file, "# nothing\n---\n# here\n").unwrap()),
+        ("other kinds", &|| fs::write(&file, "apiVersion: v1\nkind: Service\nmetadata: {name: s}\n").unwrap()),
+    ];
+    for (name, empty) in emptied {
+        empty();
+        let problems = d.refused();
+        assert_eq!(problems.len(), 1, "{name}: {problems:?}");
+        assert!(problems[0].contains("no longer holds a single object"), "{name}: {problems:?}");
+        assert_eq!(d.refused(), problems, "{name}: it stays refused");
+    }
+    d.write("a.yaml", &mappings(&["a1", "a2"]));
+    d.published();
+    d.write("a.yaml", &mapping("a1"));
+    d.published();
+    assert_eq!(Loader::new(d.dir.path()).check().1.len(), 2, "the name is weak, and there is no policy");
+
+    // What a new process finds empty, it takes as it is, unless it is told otherwise.
+    fs::remove_file(d.dir.path().join("a.yaml")).unwrap();
+    let mut afresh = Loader::new(d.dir.path());
+    assert!(matches!(afresh.reload().outcome, Outcome::Published(_)));
+    let mut successor = Loader::new(d.dir.path());
+    successor.expect_objects();
+    assert!(matches!(successor.reload().outcome, Outcome::Refused));
+}
+
 #[test]
 fn a_refusal_that_is_taken_back_changes_nothing() {
     let mut d = Directory::new();

@@ -1,5 +1,8 @@
 //! The examples in docs/ are policies that compile.
 
+#[path = "support/skip.rs"]
+mod skip;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -106,7 +109,66 @@ fn policies_of_deploy_compile() {
             checked += 1;
         }
     }
-    assert_eq!(checked, 3, "an example was added or lost: mend the count");
+    assert_eq!(checked, 4, "an example was added or lost: mend the count");
+}
+
+/// What catalogues of charts show: the kinds, and examples that work.
+#[test]
+fn the_chart_s_metadata_names_the_kinds_and_examples_that_compile() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let chart = fs::read_to_string(root.join("charts/certgate/Chart.yaml")).unwrap();
+    let block = |name: &str| {
+        let (_, rest) = chart.split_once(&format!("  artifacthub.io/{name}: |\n")).expect("the annotation is there");
+        let lines = rest.lines().take_while(|line| line.starts_with("    "));
+        lines.map(|line| format!("{}\n", &line[4..])).collect::<String>()
+    };
+    let kinds = block("crds");
+    for file in fs::read_dir(root.join("charts/certgate/files/crds")).unwrap() {
+        let definition = fs::read_to_string(file.unwrap().path()).unwrap();
+        let name = definition.lines().find_map(|line| line.strip_prefix("  name: ")).expect("a definition has a name");
+        assert!(kinds.contains(&format!("  name: {}\n", name.trim_matches('"'))), "{name} is not named");
+    }
+    // A list of objects; as documents, each goes two columns to the left.
+    let examples = block("crdsExamples").replace("- apiVersion", "---\n  apiVersion");
+    let documents: String =
+        examples.lines().map(|line| format!("{}\n", line.strip_prefix("  ").unwrap_or(line))).collect();
+    assert_eq!(documents.matches("kind: ").count(), 3);
+    let dir = tempfile::tempdir().unwrap();
+    fs::write(dir.path().join("examples.yaml"), documents).unwrap();
+    fs::write(dir.path().join("roots.yaml"), roots(&ca().0)).unwrap();
+    check(dir.path(), "Chart.yaml");
+}
+
+/// The certificates that the quick start on Kubernetes has readers make are ones that its policy lets in.
+#[test]
+fn the_commands_of_the_quick_start_make_certificates_that_pass() {
+    if let Err(error) = Command::new("openssl").arg("version").output() {
+        return skip::skip("the commands of the quick start on Kubernetes", &format!("openssl: {error}"));
+    }
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let page = fs::read_to_string(root.join("docs/kubernetes.md")).unwrap();
+    let blocks = page.split("```sh\n").skip(1).map(|rest| rest.split_once("```").expect("a block that ends").0);
+    let commands: Vec<&str> = blocks.filter(|block| block.contains("openssl req -x509")).collect();
+    let [commands] = commands[..] else { panic!("{} blocks make certificates", commands.len()) };
+    let dir = tempfile::tempdir().unwrap();
+    let made = Command::new("sh").args(["-e", "-c", commands]).current_dir(dir.path()).output().unwrap();
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    let policies = tempfile::tempdir().unwrap();
+    fs::copy(root.join("deploy/kubernetes/policy.yaml"), policies.path().join("policy.yaml")).unwrap();
+    let authority = fs::read_to_string(dir.path().join("partner-roots.pem")).unwrap();
+    fs::write(policies.path().join("roots.yaml"), roots(&authority)).unwrap();
+    check(policies.path(), "the quick start");
+    let explain = |certificate: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_certgate"));
+        command.args(["explain", "--host", "api.example.com", "--path", "/", "--policies"]).arg(policies.path());
+        command.args(certificate).current_dir(dir.path()).output().unwrap()
+    };
+    let allowed = explain(&["--certificate", "client.pem"]);
+    assert_eq!(allowed.status.code(), Some(0), "{}", String::from_utf8_lossy(&allowed.stdout));
+    assert_eq!(explain(&["--certificate", "gateway.pem"]).status.code(), Some(1), "that is a server's");
+    for file in ["gateway.key", "client.key"] {
+        assert!(dir.path().join(file).is_file(), "{file}");
+    }
 }
 
 #[test]
@@ -204,4 +266,48 @@ fn links_lead_somewhere() {
         }
     }
     assert!(links > 40, "{links}: mend how this test reads pages");
+}
+
+/// The image's bases are named by digest: looked up once, written down, and taken from there from then on.
+#[test]
+fn the_image_is_built_from_bases_by_digest() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let dir = tempfile::tempdir().unwrap();
+    let (lock, log, docker) = (dir.path().join("images.lock"), dir.path().join("log"), dir.path().join("docker"));
+    // Stands in for docker: tells a digest, and takes down what it is asked to build.
+    let digest = "ab".repeat(32);
+    let stand_in = format!(
+        "#!/bin/sh\nif [ \"$1\" = buildx ]; then echo \"look-up $4\" >> {log}; echo \"${{DIGEST-sha256:{digest}}}\"; else echo \"$@\" >> {log}; fi\n",
+        log = log.display()
+    );
+    fs::write(&docker, stand_in).unwrap();
+    fs::set_permissions(&docker, fs::Permissions::from_mode(0o755)).unwrap();
+    let build = |args: &[&str], digest: Option<&str>| {
+        let path = format!("{}:{}", dir.path().display(), std::env::var("PATH").unwrap());
+        let mut command = Command::new(root.join("deploy/docker/build"));
+        command.args(args).env("PATH", path).env("CERTGATE_IMAGES_LOCK", &lock);
+        if let Some(digest) = digest {
+            command.env("DIGEST", digest);
+        }
+        let output = command.output().unwrap();
+        let said = fs::read_to_string(&log).unwrap_or_default();
+        let _ = fs::remove_file(&log);
+        (output.status.success(), said)
+    };
+    for wrong in ["", "sha256:1", "latest"] {
+        let (built, said) = build(&["certgate:1"], Some(wrong));
+        assert!(!built && !said.contains("--file") && !lock.exists(), "{wrong:?}: {said}");
+    }
+    let (built, said) = build(&["certgate:1"], None);
+    assert!(built && said.contains("look-up rust:"), "{said}");
+    for base in ["RUST_IMAGE=rust:", "RUNTIME_IMAGE=gcr.io/distroless/cc-debian12:nonroot"] {
+        assert!(said.contains(&format!("--build-arg {base}")), "{said}");
+    }
+    assert_eq!(said.matches(&format!("@sha256:{digest}")).count(), 2, "{said}");
+    let (built, said) = build(&["certgate:1", "certgate:latest"], Some("latest"));
+    assert!(built && !said.contains("look-up") && said.contains("--tag certgate:1 --tag certgate:latest"), "{said}");
+    fs::write(&lock, "RUST_IMAGE=rust:1.95-bookworm\n").unwrap();
+    assert!(!build(&["certgate:1"], None).0, "a tag is no digest");
+    assert!(build(&["--update", "certgate:1"], None).0);
 }

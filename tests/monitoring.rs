@@ -119,7 +119,8 @@ fn alerts_ask_for_metrics_that_exist_and_have_a_runbook() {
     let tests = read("tests/monitoring/alerts_test.yaml");
     for alert in alerts {
         assert!(page.contains(&format!("\n### {alert}\n")), "docs/operations.md has no runbook for {alert}");
-        let anchor = format!("runbook: docs/operations.md#{}\n", alert.to_ascii_lowercase());
+        let anchor =
+            format!("runbook_url: https://docs.example/certgate/operations.md#{}\n", alert.to_ascii_lowercase());
         assert!(rules.contains(&anchor), "{alert} does not name its runbook");
         assert!(tests.contains(&format!("alertname: {alert}\n")), "alerts_test.yaml does not show {alert} firing");
     }

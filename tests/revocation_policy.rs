@@ -460,6 +460,66 @@ fn a_der_file_in_the_policy_directory_is_followed() {
     assert!(matches!(loader.reload().outcome, Outcome::Unchanged), "the last good content stays");
 }
 
+#[test]
+fn check_tells_of_crls_that_have_ended_or_end_soon() {
+    let pki = Pki::new();
+    let dir = tempfile::tempdir().unwrap();
+    let write = |name: &str, content: &[u8]| std::fs::write(dir.path().join(name), content).unwrap();
+    write("root.pem", pem("CERTIFICATE", &pki.root_cert).as_bytes());
+    write("ca.pem", pem("CERTIFICATE", &pki.ca_cert).as_bytes());
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
+    let now = i64::try_from(now).unwrap() - NOW.as_secs();
+    // Made ten minutes ago: no limit below touches it.
+    write("root.crl", &by_root().dated(now - 600, Some(now + 10 * DAY)).der(&pki.root));
+    let rows = [
+        ("current", "", now - HOUR, now + 10 * DAY, None),
+        (
+            "past nextUpdate",
+            "",
+            now - 2 * DAY,
+            now - HOUR,
+            Some("by its nextUpdate: certificates that it covers are denied"),
+        ),
+        (
+            "the same, allowed",
+            "onUnknown: Allow, ",
+            now - 2 * DAY,
+            now - HOUR,
+            Some("pass unchecked (onUnknown: Allow)"),
+        ),
+        ("within clock skew", "clockSkew: 2h, ", now - 2 * DAY, now - HOUR, Some(", by its nextUpdate: then ")),
+        ("soon", "", now - 6 * DAY, now + DAY - HOUR, Some(", by its nextUpdate: then certificates")),
+        (
+            "past maxAge",
+            "maxAge: 1h, ",
+            now - 2 * HOUR,
+            now + 10 * DAY,
+            Some("by the profile's maxAge of 1h: certificates"),
+        ),
+        ("nearly past it", "maxAge: 1h, ", now - 3300, now + 10 * DAY, Some("by the profile's maxAge of 1h: then ")),
+    ];
+    for (row, words, this_update, next_update, want) in rows {
+        let text = format!(
+            "apiVersion: certgate.dev/v1alpha1\nkind: TrustProfile\nmetadata: {{name: partners}}\nspec:\n  \
+             trustAnchors: [{{file: root.pem}}]\n  intermediates: [{{file: ca.pem}}]\n  \
+             revocation: {{mode: Offline, {words}crls: [{{file: ca.crl}}, {{file: root.crl}}]}}\n---\n\
+             apiVersion: certgate.dev/v1alpha1\nkind: CertificatePolicy\nmetadata: {{name: api}}\n\
+             spec: {{match: [{{hosts: [api]}}], trustRef: {{name: partners}}}}\n"
+        );
+        write("policies.yaml", text.as_bytes());
+        write("ca.crl", &by_ca().dated(this_update, Some(next_update)).der(&pki.ca));
+        let found = check(dir.path());
+        let said = found.to_text();
+        let lines: Vec<&str> =
+            said.lines().filter(|line| line.contains("spec.revocation.crls: CRL of [CN=CA]")).collect();
+        match want {
+            None => assert!(lines.is_empty(), "{row}: {said}"),
+            Some(want) => assert!(matches!(lines[..], [line] if line.contains(want)), "{row}: {said}"),
+        }
+        assert_eq!(found.exit_code(), 0, "{row}: a warning is no error: {said}");
+    }
+}
+
 /// What nothing refers to is forgotten, and is read again, unchanged as it is, when something refers to it.
 #[test]
 fn a_file_that_is_named_again_is_read_again() {

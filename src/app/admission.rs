@@ -18,6 +18,7 @@ pub use crate::kubernetes::admission::metrics::Exported;
 use crate::kubernetes::admission::review::Reviewer;
 use crate::kubernetes::admission::server::{ALPN, Webhook};
 use crate::kubernetes::cluster::AdmissionFeed;
+use crate::kubernetes::selector::PolicySelector;
 use crate::kubernetes::store::Scope;
 use crate::tls::health::TlsHealth;
 use crate::tls::server::TlsServer;
@@ -27,7 +28,7 @@ use crate::tls::watch::{FollowError, WatchOptions, follow};
 pub fn start(
     listener: std::net::TcpListener,
     config: &AdmissionConfig,
-    scope: Scope,
+    (scope, selector): (Scope, Option<PolicySelector>),
     metrics: Arc<AdmissionMetrics>,
     health: &TlsHealth,
 ) -> Result<AdmissionFeed, FollowError> {
@@ -41,7 +42,7 @@ pub fn start(
         }
         None => AdmissionFeed { views, shown: Some(Shown::new(shown.clone(), health)) },
     };
-    let webhook = Webhook::new(Reviewer::new(view, scope, system_clock), metrics);
+    let webhook = Webhook::new(Reviewer::new(view, scope, selector, system_clock), metrics);
     spawn(listener, webhook, shown, tls)?;
     Ok(feed)
 }
@@ -69,5 +70,5 @@ fn spawn(
 
 /// Binds the webhook's address.
 pub fn bind(address: SocketAddr) -> io::Result<std::net::TcpListener> {
-    std::net::TcpListener::bind(address)
+    super::on_any_family(address, std::net::TcpListener::bind)
 }

@@ -100,7 +100,8 @@ fn take_over(
     metrics: &Metrics,
     told: &mut Told,
 ) -> Option<Arc<Snapshot>> {
-    let Update { snapshot, problems, took } = update;
+    let Update { snapshot, problems, degraded, took } = update;
+    metrics.degraded(degraded);
     metrics.loaded(Load::Applied { problems: problems.len() });
     let Some(snapshot) = snapshot else {
         tracing::info!(problems = problems.len(), "the policies decide as before");

@@ -113,7 +113,11 @@ pub fn watch(loader: Loader, authorizer: Arc<Authorizer<Snapshot>>, metrics: Arc
                 );
             }
             thread::sleep(AFTER_PANIC);
-            source = Source::new(Loader::new(&path), WatchOptions::default());
+            let mut loader = Loader::new(&path);
+            if authorizer.current().is_some_and(|snapshot| snapshot.counts().policies > 0) {
+                loader.expect_objects();
+            }
+            source = Source::new(loader, WatchOptions::default());
         }
     })?;
     Ok(())
@@ -122,6 +126,7 @@ pub fn watch(loader: Loader, authorizer: Arc<Authorizer<Snapshot>>, metrics: Arc
 /// Takes one reading over: what it publishes decides from now on.
 pub fn take_over(reload: &Reload, authorizer: &Authorizer<Snapshot>, metrics: &Metrics) {
     let problems = &*reload.problems;
+    metrics.degraded(reload.degraded.iter().cloned());
     match &reload.outcome {
         Outcome::Published(snapshot) => {
             let former = authorizer.publish(snapshot.clone());

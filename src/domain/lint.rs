@@ -11,6 +11,7 @@ pub use mapping::{Trait, Traits, repeatable, traits};
 
 use super::certificate::Certificate;
 use super::compile::{CertificateSource, CompiledPolicy, CompiledProfile, Field, Report};
+use super::freshness::concerning;
 use super::mapping::key::{Form, distinguished_name};
 use super::mapping::rules::unreachable;
 use super::name::looks_reversed;
@@ -21,12 +22,16 @@ use super::spec::{
 };
 use super::time::UnixTime;
 use super::trust::lint_anchor;
+use super::trusted::CrlStatus;
 
 /// How long before an anchor's end it is warned of: 30 days.
 pub const EXPIRES_SOON: i64 = 30 * 24 * 3600;
 
 /// The most anchors of one source that are spoken of.
 const MAX_ANCHORS: usize = 16;
+
+/// The most CRLs of one profile that are spoken of.
+const MAX_CRLS: usize = 16;
 
 /// What is doubtful about a policy by itself.
 pub fn policy(spec: &CertificatePolicySpec, compiled: &CompiledPolicy) -> Vec<FieldError> {
@@ -150,6 +155,18 @@ pub fn profile(
             let message = "with Allow a certificate passes when nothing current says whether it has been revoked";
             report.warning(&field.child("onUnknown"), message);
         }
+    }
+    report.warnings
+}
+
+/// What is doubtful at `now` about the CRLs of a trust profile: those that have ended, or end soon.
+pub fn crls(crls: &[CrlStatus], now: UnixTime) -> Vec<FieldError> {
+    let mut report = Report::default();
+    let root = Field::root("spec");
+    let revocation = root.child("revocation");
+    let field = revocation.child("crls");
+    for (crl, _) in concerning(crls, now).into_iter().take(MAX_CRLS) {
+        report.warning(&field, crl.concern(now).unwrap_or_default());
     }
     report.warnings
 }

@@ -48,6 +48,8 @@ pub struct CrlStatus {
     pub this_update: UnixTime,
     /// When the next one is there at the latest.
     pub next_update: Option<UnixTime>,
+    /// By what the profile checks: how old the CRL may be, and what follows when it is older.
+    pub policy: RevocationPolicy,
 }
 
 /// Whether a CRL stands by itself.
@@ -111,6 +113,7 @@ impl Trusted {
             entries: crl.len(),
             this_update: crl.this_update(),
             next_update: crl.next_update(),
+            policy: self.policy,
         };
         self.data.crls().iter().map(status)
     }

@@ -82,6 +82,8 @@ pub struct Reload {
     pub outcome: Outcome,
     /// What is wrong: when refused, what is unreadable; else what does not compile, and warnings. At most 1000.
     pub problems: Arc<[Problem]>,
+    /// The trust profiles, as `namespace/name`, that are degraded.
+    pub degraded: Arc<[Arc<str>]>,
     /// How much the directory holds.
     pub totals: Totals,
     /// How many chunks had to be parsed.
@@ -132,6 +134,9 @@ pub struct Loader {
     /// What the last reload found in the directory.
     directories: BTreeSet<PathBuf>,
     problems: Arc<[Problem]>,
+    degraded: Arc<[Arc<str>]>,
+    /// Whether what was read last and taken over held any object.
+    had_objects: bool,
     parsed: usize,
     /// Whether the problems at hand are those of the index as it is.
     is_current: bool,
@@ -154,6 +159,8 @@ impl Loader {
             crl_files: SourceFiles::default(),
             directories: BTreeSet::new(),
             problems: Arc::from([]),
+            degraded: Arc::from([]),
+            had_objects: false,
             parsed: 0,
             is_current: false,
             calm: Duration::ZERO,
@@ -166,6 +173,12 @@ impl Loader {
     /// a writer is done, so it is zero unless there are none.
     pub fn set_calm(&mut self, calm: Duration) {
         self.calm = calm;
+    }
+
+    /// Makes a directory without any object one that is refused from the first reload on: there were some, as a former
+    /// loader has read them.
+    pub fn expect_objects(&mut self) {
+        self.had_objects = true;
     }
 
     /// The directory or file.
@@ -264,7 +277,8 @@ impl Loader {
             self.problems = problems;
         }
         let problems = Arc::clone(&self.problems);
-        Reload { outcome, problems, totals: self.totals(), parsed: self.parsed, elapsed: start.elapsed() }
+        let degraded = Arc::clone(&self.degraded);
+        Reload { outcome, problems, degraded, totals: self.totals(), parsed: self.parsed, elapsed: start.elapsed() }
     }
 
     fn bring_up_to_date(&mut self, start: Instant) -> (Outcome, Option<Arc<[Problem]>>) {
@@ -310,11 +324,26 @@ impl Loader {
             self.is_current = false;
             return (Outcome::Refused, Some(Arc::from(unreadable)));
         }
+        let has_objects = self.has_objects();
+        if self.had_objects && !has_objects {
+            // A volume that is gone, a checkout under way, a script that failed: nobody takes every policy away like that.
+            self.is_current = false;
+            let message = format!(
+                "{:?} no longer holds a single object, as when a volume is not mounted: the policies before go on. To take \
+                 all of them away, restart certgate over it as it is",
+                self.path()
+            );
+            return (Outcome::Refused, Some(Arc::from([whole_file("", message)])));
+        }
+        self.had_objects = has_objects;
         self.read_sources();
         let outcome = self.index.publish().map_or(Outcome::Unchanged, Outcome::Published);
         // Problems can change although no decision does: a profile that no policy uses is mended.
         let is_idle = self.is_current && matches!(outcome, Outcome::Unchanged);
         self.is_current = true;
+        if !is_idle {
+            self.degraded = self.index.degraded().into();
+        }
         let problems = (!is_idle).then(|| Arc::from(self.placed(self.index.problems())));
         (outcome, problems)
     }
@@ -437,6 +466,15 @@ impl Loader {
         if large.get() {
             self.large = Some(Instant::now());
         }
+    }
+
+    fn has_objects(&self) -> bool {
+        let chunks = self.files.iter().flat_map(|(_, state)| &state.chunks);
+        chunks.into_iter().any(|chunk| match &chunk.content {
+            Content::Nothing => false,
+            Content::One(_) => true,
+            Content::More(more) => !more.objects.is_empty(),
+        })
     }
 
     fn totals(&self) -> Totals {

@@ -149,12 +149,14 @@ pub struct Target {
     pub name: Option<String>,
     /// The signer, of ClusterTrustBundles; `None` for all.
     pub signer: Option<String>,
+    /// The labels that an object must have, as the server takes them in a query; `None` for any.
+    pub labels: Option<String>,
 }
 
 impl Target {
     /// Every object of `kind` in `namespace`, or in all.
     pub fn all(kind: Kind, namespace: Option<&str>) -> Self {
-        Self { kind, namespace: namespace.map(str::to_owned), name: None, signer: None }
+        Self { kind, namespace: namespace.map(str::to_owned), name: None, signer: None, labels: None }
     }
 
     /// The path of the collection.
@@ -162,13 +164,14 @@ impl Target {
         collection_path(self.kind, self.namespace.as_deref())
     }
 
-    /// The query that picks the one object, or the signer's, with a `&` behind it.
+    /// The query that picks the one object, the signer's, or those with the labels, with a `&` behind it.
     fn query(&self) -> String {
-        match (&self.name, &self.signer) {
+        match (&self.name, &self.signer, &self.labels) {
             // Names need no escapes in a query, apart from the colons of trust bundles, which are legal there.
-            (Some(name), _) => format!("fieldSelector=metadata.name%3D{name}&"),
-            (None, Some(signer)) => format!("fieldSelector=spec.signerName%3D{}&", escape(signer)),
-            (None, None) => String::new(),
+            (Some(name), ..) => format!("fieldSelector=metadata.name%3D{name}&"),
+            (None, Some(signer), _) => format!("fieldSelector=spec.signerName%3D{}&", escape(signer)),
+            (None, None, Some(labels)) => format!("labelSelector={}&", escape(labels)),
+            (None, None, None) => String::new(),
         }
     }
 }
@@ -177,6 +180,10 @@ impl fmt::Display for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Some(signer) = &self.signer {
             return write!(f, "{} of signer {signer}", self.kind);
+        }
+        if let Some(labels) = &self.labels {
+            let place = self.namespace.as_ref().map_or("all namespaces".to_owned(), |name| format!("namespace {name}"));
+            return write!(f, "{} with labels {labels} of {place}", self.kind);
         }
         match (&self.namespace, &self.name) {
             (Some(namespace), Some(name)) => write!(f, "{} {namespace}/{name}", self.kind),
@@ -389,6 +396,10 @@ mod tests {
         for (target, want) in rows {
             assert_eq!(target.path(), want);
         }
+        let labels = Some("example.com/team=a,tier=front".to_owned());
+        let labelled = Target { labels, ..Target::all(Kind::CertificatePolicy, Some("a")) };
+        assert_eq!(labelled.query(), "labelSelector=example.com%2Fteam%3Da%2Ctier%3Dfront&");
+        assert_eq!(labelled.to_string(), "CertificatePolicy with labels example.com/team=a,tier=front of namespace a");
     }
 
     #[test]

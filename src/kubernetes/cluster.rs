@@ -21,9 +21,10 @@ use super::definitions::{DEFINED, follow_definition};
 use super::departure::Departure;
 use super::follow::follow;
 use super::health::Health;
+use super::selector::PolicySelector;
 use super::status::lease::LeaseOptions;
 use super::status::writer::{Held, claim, now, write_status};
-use super::store::{Ear, Scope, Store};
+use super::store::{Ear, GRACE, Scope, Store};
 use crate::domain::decide::Snapshot;
 use crate::domain::index::{Problem, View, WantedFiles};
 use crate::domain::spec::Kind;
@@ -59,6 +60,8 @@ pub enum ClusterError {
 pub struct ClusterOptions {
     /// The namespaces.
     pub scope: Scope,
+    /// Which policies there; `None` for all.
+    pub selector: Option<PolicySelector>,
     /// Whether status is written, and by whom.
     pub status: StatusWriting,
     /// How the certificate of the admission webhook is kept, where certgate does so itself.
@@ -90,6 +93,8 @@ pub struct Update {
     pub snapshot: Option<Arc<Snapshot>>,
     /// All that is wrong with the objects.
     pub problems: Vec<Problem>,
+    /// The trust profiles, as `namespace/name`, that are degraded.
+    pub degraded: Vec<Arc<str>>,
     /// How long compiling took.
     pub took: Duration,
 }
@@ -110,7 +115,8 @@ pub fn run(
     tasks.block_on(&runtime, async {
         let api = Api::connect().await.map_err(ClusterError::Configuration)?;
         let notify = Rc::new(Notify::new());
-        let store = Rc::new(RefCell::new(Store::new(options.scope.clone(), notify.clone(), health.clone())));
+        let (scope, selector) = (options.scope.clone(), options.selector.clone());
+        let store = Rc::new(RefCell::new(Store::new(scope, selector, notify.clone(), health.clone())));
         let mut tasks = JoinSet::new();
         let held = Held::default();
         let lease = match &options.status {
@@ -184,7 +190,7 @@ impl Cluster {
             if self.store.borrow_mut().take_references_changed() {
                 self.follow_what_is_wanted();
             }
-            if self.store.borrow().is_due(PATIENCE) {
+            if self.store.borrow().is_due(Instant::now(), PATIENCE, GRACE) {
                 published |= self.publish(publish);
             } else if !published && said.elapsed() > WAITING_LOGGED {
                 said = Instant::now();
@@ -207,12 +213,12 @@ impl Cluster {
         if let Some(views) = &self.views {
             views.send_replace(Some(Arc::new(store.index.view())));
         }
-        let problems = store.index.problems();
+        let (problems, degraded) = (store.index.problems(), store.index.degraded());
         drop(store);
         let is_new = snapshot.is_some();
         if is_new || problems != self.problems {
             self.problems.clone_from(&problems);
-            publish(Update { snapshot, problems, took: began.elapsed() });
+            publish(Update { snapshot, problems, degraded, took: began.elapsed() });
         }
         is_new
     }
@@ -228,12 +234,18 @@ impl Cluster {
             }
             keep
         });
+        let mut added = false;
         for target in wanted {
             if self.followers.contains_key(&target) {
                 continue;
             }
             self.store.borrow_mut().add(&target);
             self.begin(target);
+            added = true;
+        }
+        if added {
+            // Its end is looked at like any other task's: what waited for the lists waits no longer.
+            self.tasks.spawn_local(tokio::time::sleep(GRACE));
         }
     }
 

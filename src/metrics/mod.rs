@@ -209,6 +209,11 @@ impl Metrics {
         self.values.profiles.set(crls, anchors);
     }
 
+    /// Records the profiles, as `namespace/name`, that are degraded.
+    pub fn degraded(&self, profiles: impl IntoIterator<Item = Arc<str>>) {
+        self.values.profiles.set_degraded(profiles);
+    }
+
     /// Everything in OpenMetrics text format.
     pub fn render(&self) -> String {
         let mut text = String::with_capacity(16 * 1024);
@@ -238,6 +243,7 @@ fn millis_now() -> u64 {
 mod tests {
     use super::*;
     use crate::domain::reason::Reason;
+    use crate::domain::revocation::{Freshness, MaxAge, RevocationPolicy};
     use crate::domain::time::UnixTime;
     use crate::domain::trusted::CrlKind;
 
@@ -281,6 +287,7 @@ mod tests {
     #[test]
     fn each_crl_has_series_of_its_own() {
         let now = i64::try_from(millis_now() / 1000).unwrap();
+        let max_age = MaxAge::NextUpdate;
         let crl = |issuer: &str, kind, scope: &str, entries, age, next: Option<i64>| CrlStatus {
             profile: "a/p".into(),
             issuer: issuer.into(),
@@ -291,7 +298,28 @@ mod tests {
             entries,
             this_update: UnixTime::from_secs(now - age),
             next_update: next.map(|next| UnixTime::from_secs(now + next)),
+            policy: RevocationPolicy {
+                freshness: Freshness { max_age, clock_skew: 100 },
+                ..RevocationPolicy::default()
+            },
         };
+        let usable = |max_age, next| {
+            let metrics = Metrics::new();
+            let mut one = crl("CN=One", CrlKind::Complete, "", 0, 1000, next);
+            one.policy.freshness.max_age = max_age;
+            metrics.relies_on([one], []);
+            let text = metrics.render();
+            line(&text, "certgate_crl_usable_seconds{").rsplit(' ').next().unwrap().parse::<i64>().unwrap()
+        };
+        for (name, max_age, next, want) in [
+            ("by nextUpdate", MaxAge::NextUpdate, Some(9000), 9100),
+            ("by maxAge", MaxAge::Seconds(1500), Some(9000), 600),
+            ("past maxAge", MaxAge::Seconds(500), Some(9000), -400),
+            ("without nextUpdate", MaxAge::NextUpdate, None, 7 * 24 * 3600 - 900),
+        ] {
+            let found = usable(max_age, next);
+            assert!((want - 60..=want).contains(&found), "{name}: {found}");
+        }
         let (complete, delta) = (CrlKind::Complete, CrlKind::Delta);
         let metrics = Metrics::new();
         metrics.relies_on(
@@ -348,6 +376,15 @@ mod tests {
             let found: i64 = line(&text, &start).rsplit(' ').next().unwrap().parse().unwrap();
             assert!((left - 60..=left).contains(&found), "{profile}: {found}");
         }
+    }
+
+    #[test]
+    fn profiles_that_go_on_by_what_was_are_told_while_they_do() {
+        let metrics = Metrics::new();
+        metrics.degraded(["a/p".into(), "a/q".into()]);
+        assert!(metrics.render().contains("certgate_trust_profile_degraded{profile=\"a/q\"} 1"));
+        metrics.degraded([]);
+        assert!(!metrics.render().contains("certgate_trust_profile_degraded{"));
     }
 
     #[test]

@@ -1,4 +1,5 @@
-//! What the trust profiles of the current snapshot rely on: their CRLs and trust anchors.
+//! What the trust profiles rely on: the CRLs and trust anchors of those in the current snapshot, and which of all profiles
+//! are degraded.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -14,7 +15,10 @@ use crate::domain::trusted::{AnchorsStatus, CrlKind, CrlStatus};
 
 /// What all profiles rely on.
 #[derive(Default)]
-pub(super) struct Profiles(ArcSwap<Gauges>);
+pub(super) struct Profiles {
+    gauges: ArcSwap<Gauges>,
+    degraded: ArcSwap<BTreeSet<Arc<str>>>,
+}
 
 #[derive(Default)]
 struct Gauges {
@@ -41,6 +45,7 @@ struct CrlGauge {
     entries: usize,
     this_update: i64,
     next_update: Option<i64>,
+    counts_until: i64,
 }
 
 impl Profiles {
@@ -78,6 +83,7 @@ impl Profiles {
                 entries: crl.entries,
                 this_update: crl.this_update.as_secs(),
                 next_update: crl.next_update.map(|next| next.as_secs()),
+                counts_until: crl.counts_until().as_secs(),
             };
             gauges.crls.insert(labels, gauge);
         }
@@ -85,13 +91,18 @@ impl Profiles {
             let first = gauges.anchors.entry(profile).or_insert(i64::MAX);
             *first = first_expiry.as_secs().min(*first);
         }
-        self.0.store(Arc::new(gauges));
+        self.gauges.store(Arc::new(gauges));
+    }
+
+    /// Takes note of the profiles that are degraded.
+    pub(super) fn set_degraded(&self, profiles: impl IntoIterator<Item = Arc<str>>) {
+        self.degraded.store(Arc::new(profiles.into_iter().collect()));
     }
 
     /// Encodes the gauges.
     pub(super) fn encode(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
         let now = i64::try_from(millis_now() / 1000).unwrap_or(i64::MAX);
-        let gauges = self.0.load();
+        let gauges = self.gauges.load();
         let mut family = |name: &str, help: &str, value: &dyn Fn(&CrlGauge) -> Option<i64>| {
             let mut family = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
             for (labels, crl) in &gauges.crls {
@@ -116,6 +127,21 @@ impl Profiles {
         family("crl_next_update_seconds", "Time until nextUpdate of a CRL; negative once it has passed", &|crl| {
             crl.next_update.map(|next| next.saturating_sub(now))
         })?;
+        family(
+            "crl_usable_seconds",
+            "Time for which a CRL still counts, by its nextUpdate and the profile's maxAge and clockSkew; negative once it \
+             does not",
+            &|crl| Some(crl.counts_until.saturating_sub(now)),
+        )?;
+        let mut family = encoder.encode_descriptor(
+            "trust_profile_degraded",
+            "1 for a profile that goes on by the last good content of a lost source, or without skipped certificates",
+            None,
+            MetricType::Gauge,
+        )?;
+        for profile in self.degraded.load().iter() {
+            ConstGauge::new(1).encode(family.encode_family(&[("profile", &**profile)])?)?;
+        }
         let mut family = encoder.encode_descriptor(
             "trust_anchor_expiry_seconds",
             "Time until the first trust anchor of a profile ends; negative once it has, which refuses nobody",

@@ -14,6 +14,7 @@ mod facts;
 mod failures;
 mod forwarded;
 mod harness;
+mod kubernetes_start;
 mod mapping;
 mod program;
 mod quick_start;

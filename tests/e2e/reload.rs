@@ -300,12 +300,56 @@ fn trust_sources_change_and_break() {
         })
         .await;
         world.get(&other, "/").await.allowed_as("CN=other");
+        let degraded = "certgate_trust_profile_degraded{profile=\"test/clients\"} 1";
+        assert!(
+            world.certgate.metrics().await.contains(degraded),
+            "metrics tell what goes on by its last good content"
+        );
+        world.policies.write("ca/root.pem", &second.root.pem());
+        until("the profile is as written", PATIENCE, async || {
+            (!world.certgate.metrics().await.contains(degraded)).then_some(())
+        })
+        .await;
         world.policies.remove("ca/root.pem");
+        until("its source is gone", PATIENCE, async || world.certgate.metrics().await.contains(degraded).then_some(()))
+            .await;
         world.policies.write("touch.yaml", "");
         let call = || world.call(&other, Call::get("/"));
         for _ in 0..20 {
             call().await.allowed_as("CN=other");
         }
+    });
+}
+
+/// As when a volume is unmounted or a checkout fails: those who were let in are let in.
+#[test]
+fn an_emptied_directory_keeps_the_last_snapshot() {
+    with_envoy(async {
+        let pki = Pki::new();
+        let acme = pki.client("acme");
+        let open = policy("open", "match: [{paths: [{prefix: /}]}]\ntrustRef: {name: clients}\n");
+        let directory = PolicyDirectory::with(&documents([clients(&pki).as_str(), open.as_str()]));
+        let listeners = World::listeners(&pki);
+        let world = World::start_over(pki, directory, listeners).await;
+        world.get(&acme, "/").await.allowed_as("CN=acme");
+        let file = world.policies.path().join("policies.yaml");
+        let text = fs::read_to_string(&file).expect("the file is there");
+        world.policies.remove("policies.yaml");
+        until("the log tells of it", PATIENCE, async || {
+            world.certgate.log().contains("no longer holds a single object").then_some(())
+        })
+        .await;
+        world.get(&acme, "/").await.allowed_as("CN=acme");
+        let metrics = world.certgate.metrics().await;
+        for line in ["certgate_policy_load_errors 1", "certgate_policies 1"] {
+            assert!(metrics.lines().any(|found| found == line), "{line}: {metrics}");
+        }
+        world.policies.replace("policies.yaml", &text);
+        until("the directory is taken over again", PATIENCE, async || {
+            world.certgate.metrics().await.lines().any(|line| line == "certgate_policy_load_errors 0").then_some(())
+        })
+        .await;
+        world.get(&acme, "/").await.allowed_as("CN=acme");
     });
 }
 

@@ -2,7 +2,7 @@
 //! metrics tell of CRLs.
 
 use std::process::Command;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -265,6 +265,52 @@ fn a_broken_crl_at_the_start_denies_its_profile_alone() {
             })
             .await;
         }
+    });
+}
+
+/// Nobody edits anything: a list ends, and the log says so, once; of another it says ahead that it will.
+#[test]
+fn the_end_of_a_crl_is_logged_when_it_comes() {
+    with_envoy(async {
+        let pki = Pki::new();
+        let acme = client(&pki, "acme", ACME);
+        let revocation = "clockSkew: 0s\ncrls: [{file: ca.crl}, {file: root.crl}]\n";
+        let directory = PolicyDirectory::with(&checked(&pki, "short", revocation));
+        // Both were made an hour ago; the last quarter of the root's has begun.
+        directory.replace("root.crl", pki.root.crl_until(1, SystemTime::now() + Duration::from_secs(900)));
+        directory.replace("ca.crl", pki.issuing.crl_until(1, SystemTime::now() + Duration::from_secs(4)));
+        let listeners = World::listeners(&pki);
+        let world = World::start_over(pki, directory, listeners).await;
+        let log = || world.certgate.log();
+        let usable =
+            format!("certgate_crl_usable_seconds{{profile=\"test/short\",issuer=\"{ISSUER}\",kind=\"complete\"}}");
+        until("it has been of no use for three seconds", PATIENCE, async || {
+            metric(&world.certgate.metrics().await, &usable).filter(|left| *left <= -3)
+        })
+        .await;
+        world.get(&acme, "/short").await.denied(403, "REVOCATION_STALE");
+        let told = |issuer: &str, words: &str| {
+            let list = format!("CRL of [{issuer}] number 1");
+            let log = log();
+            let lines = log.lines().filter(|line| line.contains(&list) && line.contains(words));
+            lines.inspect(|line| assert!(line.contains("WARN"), "{line}")).count()
+        };
+        // It is looked at once a second.
+        until("the log tells of the end", PATIENCE, async || (told(ISSUER, " ended at ") > 0).then_some(())).await;
+        let root = "CN=Clients Root,O=Certgate Test";
+        assert_eq!(
+            (told(ISSUER, " ended at "), told(root, " ends at "), told(root, " ended at ")),
+            (1, 1, 0),
+            "{}",
+            log()
+        );
+        assert!(told(ISSUER, " ends at ") <= 1, "{}", log());
+        world.policies.replace("ca.crl", world.pki.issuing.crl(2, &[]));
+        until("the next list decides", PATIENCE, async || {
+            world.get(&acme, "/short").await.reply.served().then_some(())
+        })
+        .await;
+        assert_eq!((told(ISSUER, " ended at "), told(root, " ends at ")), (1, 1), "{}", log());
     });
 }
 

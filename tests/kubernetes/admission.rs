@@ -394,7 +394,7 @@ fn the_chart_installs_a_webhook_that_works_with_its_permissions() {
             .as_array()
             .unwrap()
             .iter()
-            .map(|arg| arg.as_str().unwrap().replace("0.0.0.0:9443", &port.address().to_string()))
+            .map(|arg| arg.as_str().unwrap().replace("[::]:9443", &port.address().to_string()))
             .chain(["--admission-host=127.0.0.1".to_owned()])
             .collect();
         assert!(args.contains(&"--admission-host=certgate-webhook.system.svc".to_owned()), "{args:?}");

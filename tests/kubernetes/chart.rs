@@ -14,7 +14,17 @@ use crate::with_own_cluster;
 
 pub const CHART: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/charts/certgate");
 
+/// The image that the chart must be told of.
+const IMAGE: [&str; 2] = ["--set", "image.repository=registry.example/certgate"];
+
+/// Runs Helm; whatever renders the chart gets an image.
 pub fn helm(cluster: &Cluster, args: &[&str]) -> Output {
+    let renders = matches!(args.first(), Some(&"install" | &"upgrade" | &"template" | &"lint"));
+    bare_helm(cluster, &[args, if renders { &IMAGE } else { &[] }].concat())
+}
+
+/// Runs Helm with these arguments alone.
+pub fn bare_helm(cluster: &Cluster, args: &[&str]) -> Output {
     let mut command = Command::new(parts().unwrap().join("helm"));
     command.args(args).env("KUBECONFIG", cluster.admin_kubeconfig());
     for (variable, name) in [("HELM_CACHE_HOME", "cache"), ("HELM_CONFIG_HOME", "config"), ("HELM_DATA_HOME", "data")] {
@@ -31,14 +41,54 @@ pub fn must(output: Output) -> String {
 /// Values that turn everything on, with what each set is about.
 const VARIANTS: &[(&str, &[&str])] = &[
     ("as it comes", &[]),
-    ("scoped", &["--set", "scope.namespaces={a,b}", "--set", "trustSources.secrets.a={s}"]),
+    ("hardened", &["--values", concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/kubernetes/values-hardened.yaml")]),
     (
-        "listed sources",
+        "scoped",
         &[
             "--set",
-            "trustSources.configMapAccess=Listed",
+            "scope.namespaces={a,b}",
+            "--set",
+            "trustSources.secrets.a={s}",
             "--set",
             "trustSources.configMaps.a={c}",
+        ],
+    ),
+    (
+        "some policies",
+        &["--set", "scope.policyLabels.gateway=edge", "--set", "scope.policyLabels.example\\.com/tier=one"],
+    ),
+    (
+        "names, labels, users and addresses",
+        &[
+            "--set",
+            "nameOverride=gatekeeper",
+            "--set",
+            "commonLabels.team=edge",
+            "--set",
+            "podSecurityContext.runAsUser=null",
+            "--set",
+            "podSecurityContext.fsGroup=2000",
+            "--set",
+            "podSecurityContext.fsGroupChangePolicy=OnRootMismatch",
+            "--set",
+            "service.ipFamilyPolicy=SingleStack",
+            "--set",
+            "service.ipFamilies={IPv4}",
+            "--set",
+            "service.trafficDistribution=PreferSameZone",
+            "--set",
+            "listenAddress=0.0.0.0",
+            "--set",
+            "extraArgs={--denial-log-rate=100}",
+        ],
+    ),
+    (
+        "other sources",
+        &[
+            "--set",
+            "trustSources.configMapAccess=All",
+            "--set",
+            "trustSources.secrets.a={s}",
             "--set",
             "trustSources.clusterTrustBundles=None",
         ],
@@ -77,6 +127,8 @@ const VARIANTS: &[(&str, &[&str])] = &[
             "--set",
             "autoscaling.enabled=true",
             "--set",
+            "autoscaling.behavior.scaleDown.stabilizationWindowSeconds=60",
+            "--set",
             "networkPolicy.enabled=true",
             "--set",
             "threads=2",
@@ -102,6 +154,14 @@ const MONITORING: &[&str] = &[
     "serviceMonitor.labels.release=prometheus",
     "--set",
     "prometheusRule.enabled=true",
+    "--set",
+    "prometheusRule.runbookUrl=https://wiki.example/certgate",
+    "--set",
+    "serviceMonitor.relabelings[0].action=labeldrop",
+    "--set",
+    "serviceMonitor.relabelings[0].regex=pod",
+    "--set",
+    "serviceMonitor.metricRelabelings[0].action=keep",
 ];
 
 /// The objects of a rendered chart, read by the server.
@@ -172,6 +232,14 @@ fn objects_of_the_prometheus_operator_are_ones_that_the_server_takes() {
         let objects = rendered(&cluster, MONITORING);
         let monitor = of_kind(&objects, "ServiceMonitor");
         assert_eq!(monitor["metadata"]["labels"]["release"], "prometheus");
+        let endpoint = &monitor["spec"]["endpoints"][0];
+        assert_eq!(endpoint["relabelings"], serde_json::json!([{"action": "labeldrop", "regex": "pod"}]));
+        assert_eq!(endpoint["metricRelabelings"][0]["action"], "keep");
+        let rules = of_kind(&objects, "PrometheusRule")["spec"]["groups"][0]["rules"].as_array().unwrap();
+        for rule in rules {
+            let section = rule["alert"].as_str().unwrap().to_ascii_lowercase();
+            assert_eq!(rule["annotations"]["runbook_url"], format!("https://wiki.example/certgate#{section}"));
+        }
         let count = |objects: &[Value]| {
             of_kind(objects, "PrometheusRule")["spec"]["groups"][0]["rules"].as_array().unwrap().len()
         };
@@ -229,7 +297,7 @@ fn an_upgrade_brings_the_definitions_along_and_a_removal_keeps_them() {
 fn every_rendered_object_is_one_that_the_server_takes() {
     with_own_cluster(async |cluster: Cluster| {
         must(helm(&cluster, &["lint", "--strict", CHART]));
-        for namespace in ["system", "a", "b"] {
+        for namespace in ["system", "a", "b", "payments"] {
             cluster.kubectl(&["create", "namespace", namespace]);
         }
         for (name, values) in VARIANTS {
@@ -255,6 +323,12 @@ fn every_rendered_object_is_one_that_the_server_takes() {
             "networkPolicy.caller={}",
             "webhook.certificates=Secret",
             "webhook.failurePolicy=Maybe",
+            "listenAddress=localhost",
+            "service.ipFamilies={IPv5}",
+            "scope.policyLabels.a=b c",
+            "extraArgs={listen}",
+            "prometheusRule.enabled=true",
+            "prometheusRule.runbookUrl=docs/operations.md",
         ] {
             let output = helm(&cluster, &["template", "certgate", CHART, "--set", wrong]);
             assert!(!output.status.success(), "{wrong} was taken");
@@ -275,6 +349,8 @@ fn an_installed_release_works_with_its_own_permissions() {
                 "scope.namespaces={payments}",
                 "--set",
                 "trustSources.secrets.payments={roots}",
+                "--set",
+                "trustSources.configMaps.payments={roots}",
                 "--set",
                 "webhook.enabled=false",
             ];
@@ -342,6 +418,10 @@ fn an_installed_release_works_with_its_own_permissions() {
             ("list", "secrets", "payments", "no"),
             ("get", "secrets/roots", "payments", "yes"),
             ("get", "secrets/other", "payments", "no"),
+            ("list", "configmaps", "payments", "no"),
+            ("watch", "configmaps/roots", "payments", "yes"),
+            ("get", "configmaps/other", "payments", "no"),
+            ("get", "configmaps/roots", "elsewhere", "no"),
             ("update", "certificatepolicies", "payments", "no"),
             ("delete", "certificatepolicies", "payments", "no"),
             ("patch", "certificatepolicies/status", "payments", "yes"),

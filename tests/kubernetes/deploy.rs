@@ -9,7 +9,7 @@ use crate::cluster::Cluster;
 use crate::support::skip::skip;
 use crate::with_own_cluster;
 
-const EXAMPLES: &[&str] = &["istio", "envoy-gateway", "contour"];
+const EXAMPLES: &[&str] = &["kubernetes", "istio", "envoy-gateway", "contour"];
 
 /// Installs the definitions of the foreign kinds; `None` after saying that they are missing.
 pub fn install_foreign_definitions(cluster: &Cluster) -> Option<()> {

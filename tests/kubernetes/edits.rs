@@ -7,7 +7,7 @@ use crate::certgate::{Answer, Follower};
 use crate::cluster::Cluster;
 use crate::support::pki::Pki;
 use crate::support::policies::indent;
-use crate::support::wait::PATIENCE;
+use crate::support::wait::{PATIENCE, until};
 use crate::with_cluster;
 
 /// How soon most edits must decide.
@@ -117,6 +117,33 @@ fn mappings_come_and_go() {
         cluster.kubectl(&["delete", "certmap", "m", "-n", &namespace]);
         asker.until(&Answer::Denied(403, "NO_MAPPING".to_owned()), &host, &client, PATIENCE).await;
         asker.waits.mostly_below(SOON);
+    });
+}
+
+/// A ConfigMap that comes with the profile that names it is there from the start; nobody is told otherwise.
+#[test]
+fn a_source_that_comes_with_its_profile_is_never_called_missing() {
+    with_cluster(async |cluster: Arc<Cluster>| {
+        let (namespace, pki) = (cluster.new_namespace(), Pki::new());
+        let client = pki.client("acme");
+        let follower = following(&cluster, &namespace).await;
+        let mut asker = follower.asker().await;
+        for round in 0..5 {
+            let (name, host) = (format!("p{round}"), format!("{round}.{namespace}.example"));
+            let source = format!("roots-{round}");
+            let roots = roots(&namespace, &pki).replace("{name: roots,", &format!("{{name: {source},"));
+            let profile = profile(&namespace, &name, &format!("[{{configMap: {{name: {source}}}}}]"));
+            let profile = profile.replace("{name: roots, key", &format!("{{name: {source}, key"));
+            let policy = policy(&namespace, &name, &host, &name, &allow("acme", "u"));
+            cluster.apply(&[roots, profile, policy].concat());
+            asker.until(&Answer::allowed("u"), &host, &client, PATIENCE).await;
+        }
+        assert!(!follower.log().contains("does not exist"), "{}", follower.log());
+        cluster.apply(&profile(&namespace, "missing", "[{configMap: {name: nowhere}}]"));
+        until("what is missing is told", PATIENCE, async || {
+            follower.log().contains("nowhere does not exist").then_some(())
+        })
+        .await;
     });
 }
 

@@ -27,6 +27,7 @@ mod replicas;
 mod revocation;
 mod rotation;
 mod scale;
+mod selector;
 mod status;
 mod strain;
 mod values;

@@ -115,3 +115,45 @@ fn crls_of_config_maps_and_secrets_are_followed_and_told() {
         .await;
     });
 }
+
+/// Nobody edits anything: a list ends, and the status says so, by itself.
+#[test]
+fn the_end_of_a_crl_shows_in_the_status() {
+    with_cluster(async |cluster: Arc<Cluster>| {
+        let (namespace, pki) = (cluster.new_namespace(), Pki::new());
+        let lease = format!("--lease={namespace}/certgate");
+        let scope = format!("--namespace={namespace}");
+        let args = ["serve", "--kubernetes", &scope, &lease];
+        let follower = Follower::start_as(&cluster.admin_kubeconfig(), &args, &[("POD_NAME", "one")]).await;
+        let ends_in = |seconds| std::time::SystemTime::now() + Duration::from_secs(seconds);
+        // Made an hour ago, so that its last quarter has begun.
+        put(&cluster, &namespace, "configmap", &pki.issuing.crl_until(1, ends_in(900)));
+        put(&cluster, &namespace, "secret", &pki.root.crl(1, &[]));
+        let revocation =
+            "  revocation: {mode: Offline, clockSkew: 0s, crls: [{configMap: {name: crl}}, {secret: {name: crl}}]}\n";
+        let checked = profile(&namespace, "p", "[{configMap: {name: roots}}]") + revocation;
+        cluster.apply(&[roots(&namespace, &pki), checked].concat());
+        let until_fresh = async |status: &str, reason: &str| {
+            until(&format!("RevocationFresh is {status} for {reason}"), PATIENCE, async || {
+                let object = cluster.get(&["trust", "p", "-n", &namespace]);
+                let fresh = condition(&object, "RevocationFresh")?.clone();
+                (fresh["status"] == status && fresh["reason"] == reason).then_some((object, fresh))
+            })
+            .await
+        };
+        until_fresh("True", "EndsSoon").await;
+        put(&cluster, &namespace, "configmap", &pki.issuing.crl_until(2, ends_in(4)));
+        let (object, fresh) = until_fresh("False", "Expired").await;
+        let message = fresh["message"].as_str().unwrap();
+        assert!(message.contains("CRL of [CN=Clients Issuing,O=Certgate Test] number 2"), "{message}");
+        assert!(message.contains("denied with REVOCATION_STALE"), "{message}");
+        assert_eq!(object["status"]["nextCrlUpdate"], object["status"]["crls"][0]["endsAt"]);
+        let table = cluster.kubectl(&["get", "trust", "p", "-n", &namespace]);
+        let due = object["status"]["nextCrlUpdate"].as_str().unwrap();
+        assert!(table.contains("CRLS FRESH") && table.contains("CRL DUE") && table.contains(due), "{table}");
+        assert!(table.contains("False"), "{table}");
+        put(&cluster, &namespace, "configmap", &pki.issuing.crl(3, &[]));
+        until_fresh("True", "Current").await;
+        drop(follower);
+    });
+}

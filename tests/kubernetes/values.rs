@@ -8,7 +8,7 @@ use rcgen::ExtendedKeyUsagePurpose::ClientAuth;
 use serde_json::Value;
 
 use crate::certgate::Follower;
-use crate::chart::{CHART, helm, must};
+use crate::chart::{CHART, bare_helm, helm, must};
 use crate::cluster::Cluster;
 use crate::support::client::{Call, Client};
 use crate::support::pki::{Identity, Leaf, Pki};
@@ -138,5 +138,132 @@ fn callers_change_without_a_restart() {
         mount(mounted.path(), &with_callers(&cluster, &namespace, OTHER), &secret, "..three");
         until("the gateway may not ask", PATIENCE, async || (!accepted(&gateway).await).then_some(())).await;
         assert!(accepted(&other).await, "{}", follower.log());
+    });
+}
+
+#[test]
+fn an_image_must_be_named() {
+    with_cluster(async |cluster: Arc<Cluster>| {
+        let output = bare_helm(&cluster, &["template", "certgate", CHART]);
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(
+            !output.status.success() && said.contains("image.repository is required: there is no public image"),
+            "{said}"
+        );
+    });
+}
+
+/// The objects that these values make, read by kubectl.
+fn rendered(cluster: &Cluster, values: &[&str]) -> Vec<Value> {
+    let values: Vec<&str> =
+        values.iter().flat_map(|value| ["--set", *value]).chain(["--set", "crds.install=false"]).collect();
+    let rendered = must(helm(cluster, &[&["template", "certgate", CHART, "-n", "system"], &values[..]].concat()));
+    let list: Value =
+        serde_json::from_str(&must(cluster.try_apply(&["--dry-run=client", "-o", "json"], &rendered))).unwrap();
+    list["items"].as_array().unwrap().clone()
+}
+
+#[test]
+fn what_is_overridden_reaches_every_object() {
+    with_cluster(async |cluster: Arc<Cluster>| {
+        let container = "/spec/template/spec/containers/0";
+        let arg = |objects: &[Value], arg: &str| {
+            let args = find(objects, "Deployment", "certgate").pointer(&format!("{container}/args")).unwrap().clone();
+            args.as_array().unwrap().iter().any(|found| found == arg)
+        };
+        let stock = rendered(&cluster, &[]);
+        for address in ["--listen=[::]:9090", "--admin-listen=[::]:9091", "--admission-listen=[::]:9443"] {
+            assert!(arg(&stock, address), "{address}");
+        }
+        let pod = "/spec/template/spec/securityContext";
+        // Values, the kind that shows them, where, and what.
+        let rows: [(&[&str], &str, String, Value); 8] = [
+            (
+                &["podSecurityContext.runAsUser=1000680000"],
+                "Deployment",
+                format!("{pod}/runAsUser"),
+                1_000_680_000.into(),
+            ),
+            (&["podSecurityContext.fsGroup=2000"], "Deployment", format!("{pod}/fsGroup"), 2000.into()),
+            (&["podSecurityContext.runAsUser=null"], "Deployment", format!("{pod}/runAsNonRoot"), true.into()),
+            (
+                &["securityContext.readOnlyRootFilesystem=false"],
+                "Deployment",
+                format!("{container}/securityContext/readOnlyRootFilesystem"),
+                false.into(),
+            ),
+            (
+                &["service.ipFamilyPolicy=PreferDualStack"],
+                "Service",
+                "/spec/ipFamilyPolicy".into(),
+                "PreferDualStack".into(),
+            ),
+            (&["service.ipFamilies={IPv6,IPv4}"], "Service", "/spec/ipFamilies/0".into(), "IPv6".into()),
+            (
+                &["service.trafficDistribution=PreferSameZone"],
+                "Service",
+                "/spec/trafficDistribution".into(),
+                "PreferSameZone".into(),
+            ),
+            (
+                &["autoscaling.enabled=true", "autoscaling.behavior.scaleDown.stabilizationWindowSeconds=60"],
+                "HorizontalPodAutoscaler",
+                "/spec/behavior/scaleDown/stabilizationWindowSeconds".into(),
+                60.into(),
+            ),
+        ];
+        for (values, kind, path, want) in rows {
+            let objects = rendered(&cluster, values);
+            assert_eq!(find(&objects, kind, "certgate").pointer(&path), Some(&want), "{values:?}");
+        }
+        let without_user = rendered(&cluster, &["podSecurityContext.runAsUser=null"]);
+        assert_eq!(find(&without_user, "Deployment", "certgate").pointer(&format!("{pod}/runAsUser")), None);
+        assert!(arg(&rendered(&cluster, &["extraArgs={--denial-log-rate=100}"]), "--denial-log-rate=100"));
+
+        let labelled =
+            rendered(&cluster, &["commonLabels.team=edge", "commonLabels.app\\.kubernetes\\.io/instance=mine"]);
+        for object in &labelled {
+            let labels = &object["metadata"]["labels"];
+            assert_eq!(
+                (&labels["team"], &labels["app.kubernetes.io/instance"]),
+                (&"edge".into(), &"certgate".into()),
+                "{object}"
+            );
+        }
+        let template = &find(&labelled, "Deployment", "certgate")["spec"]["template"]["metadata"]["labels"];
+        assert_eq!(template["team"], "edge");
+        let service = find(&labelled, "Service", "certgate");
+        assert!(service["spec"]["selector"]["team"].is_null(), "labels that may change select nothing: {service}");
+
+        let renamed = rendered(&cluster, &["nameOverride=gatekeeper"]);
+        let service = find(&renamed, "Service", "certgate-gatekeeper");
+        let deployment = find(&renamed, "Deployment", "certgate-gatekeeper");
+        assert_eq!(service["spec"]["selector"], deployment["spec"]["selector"]["matchLabels"]);
+        assert_eq!(service["spec"]["selector"]["app.kubernetes.io/name"], "gatekeeper");
+    });
+}
+
+#[test]
+fn a_release_reviews_the_policies_that_it_follows() {
+    with_cluster(async |cluster: Arc<Cluster>| {
+        let reviewed = |values: &[&str]| {
+            let objects = rendered(&cluster, values);
+            let webhooks = find(&objects, "ValidatingWebhookConfiguration", "system-certgate")["webhooks"].clone();
+            let of = |resource: &str| {
+                let all = webhooks.as_array().unwrap().iter();
+                let mut found = all.filter(|one| one["rules"].to_string().contains(resource));
+                let first = found.next().unwrap().clone();
+                assert!(found.next().is_none(), "{resource} is reviewed once: {webhooks}");
+                first["objectSelector"]["matchLabels"].clone()
+            };
+            (of("\"certificatepolicies\""), of("\"trustprofiles\""), of("\"certificatemappings\""))
+        };
+        assert_eq!(reviewed(&[]), (Value::Null, Value::Null, Value::Null));
+        let labels = serde_json::json!({"gateway": "edge"});
+        assert_eq!(reviewed(&["scope.policyLabels.gateway=edge"]), (labels, Value::Null, Value::Null));
+        let objects = rendered(&cluster, &["scope.policyLabels.gateway=edge"]);
+        let args =
+            find(&objects, "Deployment", "certgate")["spec"]["template"]["spec"]["containers"][0]["args"].clone();
+        assert!(args.as_array().unwrap().contains(&"--policy-selector=gateway=edge".into()), "{args}");
     });
 }

@@ -60,7 +60,14 @@ impl Stage {
             &cluster,
             &["install", "certgate", &format!("{ROOT}/charts/certgate"), "--namespace", "certgate-system"],
             // No pod answers the API server's reviews here.
-            &["--set", "image.repository=registry.example/certgate", "--set", "webhook.enabled=false"],
+            &[
+                "--set",
+                "image.repository=registry.example/certgate",
+                "--set",
+                "webhook.enabled=false",
+                "--set",
+                "trustSources.configMaps.payments={partner-roots,partner-issuers}",
+            ],
         ));
         cluster.install_definitions();
         // As the README says, from files.

@@ -72,6 +72,11 @@ impl Authority {
         })
     }
 
+    /// A CRL whose nextUpdate is at this moment; it lists nothing.
+    pub fn crl_until(&self, number: u64, next_update: SystemTime) -> Vec<u8> {
+        self.crl_with(number, &[], |params| params.next_update = date_time_ymd(1970, 1, 1) + since_1970(next_update))
+    }
+
     /// A CRL with its parameters changed first.
     pub fn crl_with(
         &self,

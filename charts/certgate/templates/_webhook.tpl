@@ -24,7 +24,7 @@
 
 {{- define "certgate.webhookArgs" -}}
 {{- if .Values.webhook.enabled -}}
-- --admission-listen=0.0.0.0:9443
+- --admission-listen={{ .Values.listenAddress }}:9443
 {{- if include "certgate.webhookSelfManaged" . }}
 - --admission-secret={{ .Release.Namespace }}/{{ include "certgate.fullname" . }}-webhook
 - --admission-configuration={{ include "certgate.webhookConfiguration" . }}

@@ -135,6 +135,14 @@ impl Index {
         is_news
     }
 
+    /// Notes whether it is not known yet whether a ConfigMap, Secret or ClusterTrustBundle is there: then it is neither
+    /// missing nor forbidden.
+    pub fn set_pending(&mut self, kind: Kind, namespace: &str, name: &str, pending: bool) -> bool {
+        let is_news = self.sources.set_pending(kind, namespace, name, pending);
+        self.stale.trust |= is_news;
+        is_news
+    }
+
     /// Stores the content of a file of certificates that a trust profile names, or why it cannot be read.
     pub fn set_certificate_file(&mut self, path: &str, content: Result<Bytes, String>) {
         self.stale.trust |= self.sources.set_certificate_file(path, content);

@@ -287,7 +287,9 @@ impl Profiles {
                 SourceRef::Inline(found) => Some(Arc::clone(found)),
                 _ => sources.certificates(&read_source(source, &id.namespace)?)?.good.clone(),
             };
-            let warnings = lint::profile(&stored.spec, compiled, content, now);
+            let mut warnings = lint::profile(&stored.spec, compiled, content, now);
+            let crls: Vec<_> = stored.built.iter().flat_map(|built| built.trusted.crls()).collect();
+            warnings.extend(lint::crls(&crls, now));
             out.add(id, Severity::Warning, warnings);
         }
     }

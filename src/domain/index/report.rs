@@ -28,6 +28,15 @@ pub struct ProfileReport {
     pub crls: Vec<CrlStatus>,
 }
 
+impl ProfileReport {
+    /// Whether certificates are validated by something else than is written: by the last good content of a source that is
+    /// lost or broken, or without certificates that were skipped.
+    pub fn is_degraded(&self) -> bool {
+        let is_as_written = self.unresolved.is_empty() && self.skipped.is_empty();
+        self.errors.is_empty() && self.trust.is_some() && !is_as_written
+    }
+}
+
 /// What is known about a policy.
 #[derive(Clone, Debug)]
 pub struct PolicyReport {
@@ -60,6 +69,13 @@ impl Index {
     /// The trust profiles, as of the last [`Index::publish`].
     pub fn profile_reports(&self) -> Vec<ProfileReport> {
         self.profiles.reports()
+    }
+
+    /// The trust profiles, as `namespace/name`, for which [`ProfileReport::is_degraded`] holds, as of the last [`Index::publish`].
+    pub fn degraded(&self) -> Vec<Arc<str>> {
+        let reports = self.profiles.reports();
+        let degraded = reports.iter().filter(|report| report.is_degraded());
+        degraded.map(|report| format!("{}/{}", report.id.namespace, report.id.name).into()).collect()
     }
 
     /// The policies, as of the last [`Index::publish`].

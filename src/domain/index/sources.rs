@@ -174,6 +174,8 @@ pub struct Sources {
     bundles: Objects<Bundle>,
     /// Objects that certgate is not permitted to read: kind, namespace, name.
     forbidden: BTreeSet<(Kind, String, String)>,
+    /// Objects that may be there: nobody has said yet.
+    pending: BTreeSet<(Kind, String, String)>,
     certificate_files: BTreeMap<String, Result<Bytes, String>>,
     crl_files: BTreeMap<String, Result<CrlFile, String>>,
     certificates: BTreeMap<ReadSource, SourceState<Certificate>>,
@@ -202,10 +204,20 @@ impl Sources {
         if forbidden { self.forbidden.insert(object) } else { self.forbidden.remove(&object) }
     }
 
+    /// Notes whether it is not known yet whether an object is there, and says whether that is news.
+    pub fn set_pending(&mut self, kind: Kind, namespace: &str, name: &str, pending: bool) -> bool {
+        let object = (kind, namespace.to_owned(), name.to_owned());
+        if pending { self.pending.insert(object) } else { self.pending.remove(&object) }
+    }
+
     /// Why nothing is known of an object.
     fn unknown(&self, kind: Kind, namespace: &str, name: &str) -> String {
         let place = if namespace.is_empty() { name.to_owned() } else { format!("{namespace}/{name}") };
-        if self.forbidden.contains(&(kind, namespace.to_owned(), name.to_owned())) {
+        let object = (kind, namespace.to_owned(), name.to_owned());
+        if self.pending.contains(&object) {
+            return format!("{kind} {place} has not been read yet: the API server has not answered");
+        }
+        if self.forbidden.contains(&object) {
             return format!("{kind} {place} may not be read: the API server forbids it");
         }
         format!("{kind} {place} does not exist")

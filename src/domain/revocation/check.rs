@@ -417,14 +417,12 @@ impl<'a> Check<'a> {
 
     /// The last second at which a CRL counts as current, clock skew included; `None` when it has passed.
     fn current_until(&self, crl: &Crl, certificate: &Certificate) -> Option<UnixTime> {
-        let by_age = match self.policy.freshness.max_age {
-            MaxAge::Seconds(seconds) => Some(seconds),
-            MaxAge::Weekly if is_weekly(crl, certificate) => Some(DEFAULT_MAX_AGE),
-            MaxAge::Weekly | MaxAge::NextUpdate if crl.next_update().is_none() => Some(DEFAULT_MAX_AGE),
-            MaxAge::Weekly | MaxAge::NextUpdate => None,
-        };
-        let by_age = by_age.map(|seconds| crl.this_update().plus(seconds));
-        let until = earliest(by_age, crl.next_update())?.plus(self.policy.freshness.clock_skew);
+        let freshness = &self.policy.freshness;
+        let mut until = freshness.expiry(crl.this_update(), crl.next_update()).at;
+        if freshness.max_age == MaxAge::Weekly && is_weekly(crl, certificate) {
+            until = until.min(crl.this_update().plus(DEFAULT_MAX_AGE));
+        }
+        let until = until.plus(freshness.clock_skew);
         if until < self.now { None } else { Some(until) }
     }
 

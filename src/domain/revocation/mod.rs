@@ -101,6 +101,45 @@ pub enum MaxAge {
     Weekly,
 }
 
+/// By what a CRL is out of date.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub enum Limit {
+    /// Its nextUpdate.
+    NextUpdate,
+    /// It may not be older than so many seconds, by [`MaxAge::Seconds`].
+    MaxAge(i64),
+    /// It has no nextUpdate, and may then not be older than so many seconds ([`DEFAULT_MAX_AGE`]).
+    NoNextUpdate(i64),
+}
+
+/// When a CRL is out of date, without regard to the skew of clocks, and by what.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub struct Expiry {
+    /// The last second at which it is current.
+    pub at: UnixTime,
+    /// The limit that comes first.
+    pub by: Limit,
+}
+
+impl Freshness {
+    /// When a CRL with these dates is out of date. [`MaxAge::Weekly`] counts as [`MaxAge::NextUpdate`]: it hangs on the
+    /// certificate besides.
+    pub fn expiry(&self, this_update: UnixTime, next_update: Option<UnixTime>) -> Expiry {
+        let by_age = |seconds, by| Expiry { at: this_update.plus(seconds), by };
+        let by_next = next_update.map(|at| Expiry { at, by: Limit::NextUpdate });
+        match (self.max_age, by_next) {
+            (MaxAge::Seconds(seconds), next) => {
+                let age = by_age(seconds, Limit::MaxAge(seconds));
+                next.filter(|next| next.at <= age.at).unwrap_or(age)
+            }
+            (MaxAge::Weekly | MaxAge::NextUpdate, Some(next)) => next,
+            (MaxAge::Weekly | MaxAge::NextUpdate, None) => {
+                by_age(DEFAULT_MAX_AGE, Limit::NoNextUpdate(DEFAULT_MAX_AGE))
+            }
+        }
+    }
+}
+
 /// How old a CRL without nextUpdate may be, in seconds: seven days.
 pub const DEFAULT_MAX_AGE: i64 = 7 * 24 * 3600;
 

@@ -14,6 +14,7 @@ use tokio::sync::watch;
 
 use super::super::api::ApiError;
 use super::super::cluster::FILES_ARE_NOT_READ;
+use super::super::selector::PolicySelector;
 use super::super::store::Scope;
 use super::super::wire;
 use super::metrics::Outcome;
@@ -76,13 +77,20 @@ pub struct Answer {
 pub struct Reviewer {
     view: watch::Receiver<Option<Arc<View>>>,
     scope: Scope,
+    selector: Option<PolicySelector>,
     clock: fn() -> UnixTime,
 }
 
 impl Reviewer {
-    /// A reviewer over the views of a cluster that is followed within `scope`; `None` as long as there is none.
-    pub fn new(view: watch::Receiver<Option<Arc<View>>>, scope: Scope, clock: fn() -> UnixTime) -> Self {
-        Self { view, scope, clock }
+    /// A reviewer over the views of a cluster that is followed within `scope`, its policies by `selector`; `None` as long
+    /// as there is none.
+    pub fn new(
+        view: watch::Receiver<Option<Arc<View>>>,
+        scope: Scope,
+        selector: Option<PolicySelector>,
+        clock: fn() -> UnixTime,
+    ) -> Self {
+        Self { view, scope, selector, clock }
     }
 
     /// Answers one review.
@@ -153,6 +161,12 @@ impl Reviewer {
             && !names.contains(&asked.namespace)
         {
             warnings.push(format!("certgate does not follow namespace {}: the object has no effect", asked.namespace));
+        }
+        if let (Some(selector), Spec::Written { object, .. }) = (&self.selector, &asked.spec)
+            && asked.kind == Kind::CertificatePolicy
+            && !selector.selects(&object.meta().labels)
+        {
+            warnings.push(format!("certgate follows the policies with labels {selector}: this one has no effect here"));
         }
         let outcome = if warnings.is_empty() { Outcome::Allowed } else { Outcome::Warned };
         (outcome, allowed(&asked.uid, warnings))

@@ -80,7 +80,9 @@ pub fn of_status(kind: Kind) -> Limits {
     ];
     if kind == Kind::TrustProfile {
         limits.push(("nextExpiry".to_owned(), json!({"format": "date-time"})));
-        for time in ["trustAnchors[].notAfter", "nextCrlUpdate", "crls[].thisUpdate", "crls[].nextUpdate"] {
+        for time in
+            ["trustAnchors[].notAfter", "nextCrlUpdate", "crls[].thisUpdate", "crls[].nextUpdate", "crls[].endsAt"]
+        {
             limits.push((time.to_owned(), json!({"format": "date-time"})));
         }
     }

@@ -11,7 +11,8 @@ pub struct TrustProfileStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
     /// Accepted: the profile makes sense. ResolvedRefs: every source can be read. Ready: certgate validates by this
-    /// generation. Degraded: a source cannot be read any more and its last good content goes on.
+    /// generation. Degraded: a source cannot be read any more and its last good content goes on. RevocationFresh: every
+    /// CRL still counts.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub conditions: Vec<Condition>,
     /// How many trust anchors the profile holds.
@@ -26,7 +27,7 @@ pub struct TrustProfileStatus {
     /// How many CRLs the profile checks by.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub crl_count: Option<i64>,
-    /// When the first of the profile's CRLs is out of date, by its nextUpdate.
+    /// When the first of the profile's CRLs is out of date, by its nextUpdate or the profile's maxAge.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next_crl_update: Option<String>,
     /// The CRLs, those that are out of date first before the others; at most 64.
@@ -48,6 +49,10 @@ pub struct CrlStatus {
     /// When the next one is there at the latest. Absent: it does not say.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next_update: Option<String>,
+    /// When it is out of date: by its nextUpdate, or by the profile's maxAge where that comes first; 168h after thisUpdate
+    /// where there is neither.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ends_at: Option<String>,
     /// How many certificates it lists.
     pub entries: i64,
 }

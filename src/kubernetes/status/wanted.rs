@@ -6,9 +6,13 @@
 use serde_json::{Value, json};
 
 use super::types::{AnchorStatus, ConditionStatus, CrlStatus};
+use crate::domain::freshness::{Standing, concerning};
 use crate::domain::index::{MappingReport, PolicyReport, ProfileReport};
 use crate::domain::lint::Trait;
+use crate::domain::revocation::Limit;
 use crate::domain::spec::FieldError;
+use crate::domain::time::UnixTime;
+use crate::domain::trusted::{self, CrlKind};
 
 /// The longest message; the definitions allow 32,768 characters.
 const MAX_MESSAGE: usize = 30_000;
@@ -76,8 +80,35 @@ fn accepted(errors: &[FieldError], warnings: &[FieldError]) -> Told {
     }
 }
 
-/// The status of a trust profile.
-pub fn profile(report: &ProfileReport, generation: i64) -> Value {
+/// Whether the CRLs of a profile still count: the condition by which an operator learns before the clients do.
+fn fresh(crls: &[trusted::CrlStatus], now: UnixTime) -> Told {
+    use ConditionStatus::{False, True, Unknown};
+    if crls.is_empty() {
+        return told("RevocationFresh", Unknown, "NotChecked", "the profile checks revocation by no CRL");
+    }
+    let concerning = concerning(crls, now);
+    let mut message = String::new();
+    for (crl, _) in concerning.iter().take(MAX_CRLS) {
+        let line = crl.concern(now).unwrap_or_default();
+        message.push_str(if message.is_empty() { "" } else { "\n" });
+        message.push_str(&line);
+    }
+    match concerning.first() {
+        None => told("RevocationFresh", True, "Current", "every CRL is current"),
+        Some((crl, Standing::Ended)) if crl.kind == CrlKind::Delta => {
+            told("RevocationFresh", True, "DeltaEnded", message)
+        }
+        Some((crl, Standing::Ended)) if matches!(crl.expiry().by, Limit::NextUpdate) => {
+            told("RevocationFresh", False, "Expired", message)
+        }
+        Some((_, Standing::Ended)) => told("RevocationFresh", False, "TooOld", message),
+        Some((_, Standing::NotYetValid)) => told("RevocationFresh", False, "NotYetValid", message),
+        Some((_, Standing::EndsSoon | Standing::Current)) => told("RevocationFresh", True, "EndsSoon", message),
+    }
+}
+
+/// The status of a trust profile at `now`.
+pub fn profile(report: &ProfileReport, generation: i64, now: UnixTime) -> Value {
     use ConditionStatus::{False, True, Unknown};
     let ProfileReport { errors, warnings, skipped, unresolved, trust, crls, .. } = report;
     let resolved = match (errors.is_empty(), unresolved.is_empty()) {
@@ -98,12 +129,13 @@ pub fn profile(report: &ProfileReport, generation: i64) -> Value {
             told("Ready", True, "Degraded", "certificates are validated by the last good content of the sources")
         }
     };
-    let degraded = match (errors.is_empty(), trust, unresolved.is_empty()) {
-        (true, Some(_), false) => told("Degraded", True, "SourceUnavailable", lines(unresolved)),
-        (true, Some(_), true) if !skipped.is_empty() => told("Degraded", True, "CertificateSkipped", lines(skipped)),
-        _ => told("Degraded", False, "AsWritten", "no source has been lost"),
+    let degraded = match (report.is_degraded(), unresolved.is_empty()) {
+        (true, false) => told("Degraded", True, "SourceUnavailable", lines(unresolved)),
+        (true, true) => told("Degraded", True, "CertificateSkipped", lines(skipped)),
+        (false, _) => told("Degraded", False, "AsWritten", "no source has been lost"),
     };
-    let mut status = status(generation, vec![accepted(errors, warnings), resolved, ready, degraded]);
+    let conditions = vec![accepted(errors, warnings), resolved, ready, degraded, fresh(crls, now)];
+    let mut status = status(generation, conditions);
     let Some(trust) = trust.as_ref().filter(|_| errors.is_empty()) else { return status };
     let mut anchors: Vec<_> = trust.anchors().iter().collect();
     anchors.sort_by_key(|anchor| (anchor.not_after(), anchor.sha256()));
@@ -121,19 +153,19 @@ pub fn profile(report: &ProfileReport, generation: i64) -> Value {
         return status;
     }
     let mut crls: Vec<_> = crls.iter().collect();
-    // One without nextUpdate is never out of date by it.
-    crls.sort_by_key(|crl| (crl.next_update.is_none(), crl.next_update, &crl.issuer, crl.this_update));
+    crls.sort_by_key(|crl| (crl.expiry().at, &crl.issuer, crl.this_update));
     let listed = crls.iter().take(MAX_CRLS).map(|crl| CrlStatus {
         issuer: crl.issuer.clone(),
         number: crl.number.map(|number| number.to_string()),
         this_update: crl.this_update.to_string(),
         next_update: crl.next_update.map(|next| next.to_string()),
+        ends_at: Some(crl.expiry().at.to_string()),
         entries: i64::try_from(crl.entries).unwrap_or(i64::MAX),
     });
     status["crlCount"] = crls.len().into();
     status["crls"] = json!(listed.collect::<Vec<_>>());
-    if let Some(next) = crls.first().and_then(|crl| crl.next_update) {
-        status["nextCrlUpdate"] = next.to_string().into();
+    if let Some(first) = crls.first() {
+        status["nextCrlUpdate"] = first.expiry().at.to_string().into();
     }
     status
 }
@@ -204,9 +236,9 @@ mod tests {
 
     use super::*;
     use crate::domain::lint::Traits;
+    use crate::domain::revocation::{Freshness, MaxAge, RevocationPolicy};
     use crate::domain::spec::Kind;
     use crate::domain::spec::{ObjectId, Origin};
-    use crate::domain::time::UnixTime;
     use crate::domain::trust::{TrustParameters, TrustProfile};
 
     fn id(kind: Kind) -> ObjectId {
@@ -278,7 +310,8 @@ mod tests {
             trust: None,
             crls: Vec::new(),
         };
-        let status = profile(&report, 1);
+        let status = profile(&report, 1, UnixTime::from_secs(0));
+        assert_eq!(condition(&status, "RevocationFresh"), ("Unknown", "NotChecked"));
         assert_eq!(condition(&status, "Ready"), ("False", "SourceUnavailable"));
         assert_eq!(condition(&status, "ResolvedRefs"), ("False", "SourceUnavailable"));
         assert_eq!(condition(&status, "Degraded"), ("False", "AsWritten"));
@@ -296,7 +329,7 @@ mod tests {
             trust: Some(Arc::new(TrustProfile::new(TrustParameters::default()))),
             crls: Vec::new(),
         };
-        let status = profile(&report, 1);
+        let status = profile(&report, 1, UnixTime::from_secs(0));
         assert_eq!(condition(&status, "Accepted"), ("True", "AcceptedWithWarnings"));
         assert_eq!(condition(&status, "Ready"), ("True", "Degraded"));
         assert_eq!(condition(&status, "Degraded"), ("True", "CertificateSkipped"));
@@ -314,6 +347,10 @@ mod tests {
             entries: 3,
             this_update: UnixTime::from_secs(0),
             next_update: next.map(UnixTime::from_secs),
+            policy: RevocationPolicy {
+                freshness: Freshness { clock_skew: 0, ..Freshness::default() },
+                ..RevocationPolicy::default()
+            },
         };
         let report = ProfileReport {
             id: id(Kind::TrustProfile),
@@ -324,13 +361,61 @@ mod tests {
             trust: Some(Arc::new(TrustProfile::new(TrustParameters::default()))),
             crls: vec![crl("CN=Never", None), crl("CN=Late", Some(9)), crl("CN=Soon", Some(5))],
         };
-        let status = profile(&report, 1);
+        let status = profile(&report, 1, UnixTime::from_secs(1));
         let crls = status["crls"].as_array().unwrap();
         let issuers: Vec<_> = crls.iter().map(|crl| crl["issuer"].as_str().unwrap()).collect();
         assert_eq!(issuers, ["CN=Soon", "CN=Late", "CN=Never"]);
         assert_eq!((&status["crlCount"], &crls[0]["entries"]), (&3.into(), &3.into()));
         assert_eq!(status["nextCrlUpdate"], "1970-01-01T00:00:05Z");
         assert!(crls[2].get("nextUpdate").is_none(), "{status}");
+        assert_eq!(crls[2]["endsAt"], "1970-01-08T00:00:00Z", "without one a CRL counts for a week");
+
+        // As time passes, nothing else changing: the first list ends, with its name and what follows.
+        let fresh = |now| {
+            let status = profile(&report, 1, UnixTime::from_secs(now));
+            let (is, why) = condition(&status, "RevocationFresh");
+            let conditions = status["conditions"].as_array().unwrap();
+            let message = &conditions.iter().find(|c| c["type"] == "RevocationFresh").unwrap()["message"];
+            (is.to_owned(), why.to_owned(), message.as_str().unwrap().to_owned())
+        };
+        assert_eq!((fresh(1).0, fresh(1).1), ("True".to_owned(), "Current".to_owned()));
+        assert_eq!((fresh(4).0, fresh(4).1), ("True".to_owned(), "EndsSoon".to_owned()));
+        let (is, why, message) = fresh(6);
+        assert_eq!((is.as_str(), why.as_str()), ("False", "Expired"));
+        assert!(message.contains("CRL of [CN=Soon]") && message.contains("REVOCATION_STALE"), "{message}");
+    }
+
+    #[test]
+    fn the_first_reason_is_the_worst() {
+        let crl = |kind, age: i64, next: i64, max_age| crate::domain::trusted::CrlStatus {
+            profile: "n/x".into(),
+            issuer: format!("CN={age}"),
+            kind,
+            scope: String::new(),
+            key: None,
+            number: None,
+            entries: 0,
+            this_update: UnixTime::from_secs(100_000 - age),
+            next_update: Some(UnixTime::from_secs(100_000 + next)),
+            policy: RevocationPolicy { freshness: Freshness { clock_skew: 0, max_age }, ..RevocationPolicy::default() },
+        };
+        let (complete, delta, next) = (CrlKind::Complete, CrlKind::Delta, MaxAge::NextUpdate);
+        let current = crl(complete, 100, 90_000, next);
+        let old = crl(complete, 101, 90_000, MaxAge::Seconds(60));
+        let expired = crl(complete, 102, -1, next);
+        let early = crl(complete, -10, 90_000, next);
+        let ended_delta = crl(delta, 103, -1, next);
+        let rows = [
+            (vec![current.clone()], ("True", "Current")),
+            (vec![current.clone(), ended_delta.clone()], ("True", "DeltaEnded")),
+            (vec![ended_delta, current.clone(), early.clone()], ("False", "NotYetValid")),
+            (vec![early, old.clone()], ("False", "TooOld")),
+            (vec![current, expired], ("False", "Expired")),
+        ];
+        for (crls, (status, reason)) in rows {
+            let told = fresh(&crls, UnixTime::from_secs(100_000));
+            assert_eq!((json!(told.status), told.reason), (json!(status), reason), "{}", told.message);
+        }
     }
 
     #[test]

@@ -67,7 +67,7 @@ pub async fn write_status(api: Api, store: Rc<RefCell<Store>>, health: Arc<Healt
         if !leads {
             continue;
         }
-        let due = store.borrow_mut().due(BATCH);
+        let due = store.borrow_mut().due(BATCH, now());
         if due.is_empty() {
             continue;
         }

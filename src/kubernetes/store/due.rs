@@ -9,6 +9,7 @@ use super::{Key, Set, Store};
 use crate::domain::index::{MappingReport, PolicyReport, ProfileReport};
 use crate::domain::lint::Traits;
 use crate::domain::spec::{Kind, ObjectId};
+use crate::domain::time::UnixTime;
 use crate::kubernetes::status::{digest, wanted, writer};
 
 /// How long a status that was written and yet is another is left alone. Whoever wrote it has read it; writing back and
@@ -31,7 +32,7 @@ pub struct Due {
 }
 
 /// What the objects' status should say, as of the last publication.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Wanted {
     /// Whether it has to be asked anew.
     stale: bool,
@@ -45,9 +46,44 @@ pub struct Wanted {
     traits: HashMap<Key, Traits>,
     /// Digests of the status of mappings that nothing is wrong with, by generation and what else there is to tell.
     sound: HashMap<(i64, Traits), u64>,
+    /// The time as of which a status is told.
+    now: UnixTime,
+    /// When the status of a profile changes by itself: a CRL of it ends, or ends soon.
+    turn: Option<UnixTime>,
+}
+
+impl Default for Wanted {
+    fn default() -> Self {
+        Self {
+            stale: false,
+            look: false,
+            profiles: HashMap::new(),
+            policies: HashMap::new(),
+            mappings: HashMap::new(),
+            traits: HashMap::new(),
+            sound: HashMap::new(),
+            now: UnixTime::from_secs(0),
+            turn: None,
+        }
+    }
 }
 
 impl Wanted {
+    /// Time has passed, and with it perhaps what a profile's status should say.
+    fn tick(&mut self, now: UnixTime) {
+        self.now = now;
+        if self.turn.is_some_and(|turn| turn <= now) {
+            self.look = true;
+            self.note_turn();
+        }
+    }
+
+    /// Notes when the status of a profile changes by itself next.
+    fn note_turn(&mut self) {
+        let crls = self.profiles.values().flat_map(|report| &report.crls);
+        self.turn = crls.filter_map(|crl| crl.next_turn(self.now)).min();
+    }
+
     /// Something was published.
     pub fn outdate(&mut self) {
         self.stale = true;
@@ -61,7 +97,7 @@ impl Wanted {
     /// What the status of an object should say; `None` while the core has not seen it.
     fn of(&self, kind: Kind, key: &Key, generation: i64) -> Option<Value> {
         match kind {
-            Kind::TrustProfile => Some(wanted::profile(self.profiles.get(key)?, generation)),
+            Kind::TrustProfile => Some(wanted::profile(self.profiles.get(key)?, generation, self.now)),
             Kind::CertificatePolicy => Some(wanted::policy(self.policies.get(key)?, generation)),
             _ => {
                 let traits = self.traits.get(key).copied().unwrap_or_default();
@@ -92,12 +128,13 @@ impl Store {
         self.wanted.look_again();
     }
 
-    /// At most `most` objects whose status is not what it should be: profiles and policies before mappings, and those that
-    /// changed last before others.
-    pub fn due(&mut self, most: usize) -> Vec<Due> {
-        if !self.published || self.dirty {
+    /// At most `most` objects whose status is not what it should be at `now`: profiles and policies before mappings, and
+    /// those that changed last before others.
+    pub fn due(&mut self, most: usize, now: UnixTime) -> Vec<Due> {
+        if !self.published || self.dirty.is_some() {
             return Vec::new();
         }
+        self.wanted.tick(now);
         if std::mem::take(&mut self.wanted.stale) {
             self.wanted.profiles = self.index.profile_reports().into_iter().map(|r| (key(&r.id), r)).collect();
             self.wanted.policies = self.index.policy_reports().into_iter().map(|r| (key(&r.id), r)).collect();
@@ -107,6 +144,7 @@ impl Store {
             self.wanted.traits = sound.into_iter().map(|(id, report)| (key(&id), report.traits)).collect();
             self.wanted.mappings = unsound.into_iter().map(|(id, report)| (key(&id), report)).collect();
             self.wanted.look = true;
+            self.wanted.note_turn();
         }
         if !std::mem::take(&mut self.wanted.look) {
             return Vec::new();
@@ -161,5 +199,60 @@ impl Store {
     /// Seconds of the process's life.
     pub(super) fn seconds(&self) -> u32 {
         u32::try_from(self.health.now() / 1000).unwrap_or(u32::MAX)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::revocation::RevocationPolicy;
+    use crate::domain::spec::Origin;
+    use crate::domain::trusted::{CrlKind, CrlStatus};
+
+    /// Nothing is published when a CRL ends, and yet a status changes: it is looked at then, and only then.
+    #[test]
+    fn a_status_that_time_changes_is_looked_at_in_time() {
+        let at = UnixTime::from_secs;
+        let crl = CrlStatus {
+            profile: "n/p".into(),
+            issuer: "CN=CA".to_owned(),
+            kind: CrlKind::Complete,
+            scope: String::new(),
+            key: None,
+            number: None,
+            entries: 0,
+            this_update: at(1000),
+            next_update: Some(at(1400)),
+            policy: RevocationPolicy::default(),
+        };
+        let skew = crl.policy.freshness.clock_skew;
+        let id = ObjectId {
+            kind: Kind::TrustProfile,
+            namespace: "n".to_owned(),
+            name: "p".to_owned(),
+            origin: Origin::default(),
+        };
+        let report = ProfileReport {
+            id,
+            errors: Vec::new(),
+            warnings: Vec::new(),
+            skipped: Vec::new(),
+            unresolved: Vec::new(),
+            trust: None,
+            crls: vec![crl],
+        };
+        let mut wanted = Wanted::default();
+        wanted.profiles.insert(key(&report.id), report);
+        wanted.tick(at(1000));
+        wanted.note_turn();
+        let mut looks = Vec::new();
+        for now in 1000..2000 {
+            wanted.tick(at(now));
+            if std::mem::take(&mut wanted.look) {
+                looks.push(now);
+            }
+        }
+        // From a quarter of its life ahead, and from the first second at which it does not count.
+        assert_eq!(looks, [1400 + skew - (400 + skew) / 4, 1401 + skew]);
     }
 }

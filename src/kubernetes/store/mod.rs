@@ -4,6 +4,8 @@
 //! go straight into the core's index; here a hundred thousand of them are a name and a few numbers each.
 
 mod due;
+#[cfg(test)]
+mod tests;
 
 pub use due::Due;
 
@@ -20,10 +22,15 @@ use self::due::Wanted;
 use super::api::{ApiError, Target};
 use super::follow::Listener;
 use super::health::Health;
+use super::selector::PolicySelector;
 use super::status;
 use super::wire::{Key, Received};
 use crate::domain::index::Index;
 use crate::domain::spec::{Kind, NamespacesFrom, Object, ObjectId, Origin, PeerSource, TrustProfileSpec, TrustSource};
+
+/// How long what has changed waits for the first list of a source that it names. A ConfigMap that comes with its profile is
+/// not missing.
+pub const GRACE: Duration = Duration::from_millis(300);
 
 /// How often one watch's unchanging failure is logged.
 const LOG_AGAIN: Duration = Duration::from_secs(60);
@@ -38,13 +45,17 @@ pub enum Scope {
 }
 
 impl Scope {
-    /// The sets of objects that are followed from the start.
-    pub fn targets(&self) -> Vec<Target> {
+    /// The sets of objects that are followed from the start; of the policies, those that `selector` selects.
+    pub fn targets(&self, selector: Option<&PolicySelector>) -> Vec<Target> {
         let kinds = [Kind::TrustProfile, Kind::CertificatePolicy, Kind::CertificateMapping];
+        let target = |kind: Kind, namespace: Option<&str>| Target {
+            labels: selector.filter(|_| kind == Kind::CertificatePolicy).map(ToString::to_string),
+            ..Target::all(kind, namespace)
+        };
         match self {
-            Self::Cluster => kinds.map(|kind| Target::all(kind, None)).to_vec(),
+            Self::Cluster => kinds.map(|kind| target(kind, None)).to_vec(),
             Self::Namespaces(names) => {
-                names.iter().flat_map(|name| kinds.map(|kind| Target::all(kind, Some(name)))).collect()
+                names.iter().flat_map(|name| kinds.map(|kind| target(kind, Some(name)))).collect()
             }
         }
     }
@@ -111,12 +122,14 @@ pub struct Store {
     /// What the objects compile to.
     pub index: Index,
     scope: Scope,
+    selector: Option<PolicySelector>,
     sets: BTreeMap<Target, Set>,
     /// The sources of each trust profile, and whether it asks for labels of namespaces.
     references: BTreeMap<Key, BTreeSet<Target>>,
     references_changed: bool,
     wanted: Wanted,
-    dirty: bool,
+    /// Since when something has changed that is not published.
+    dirty: Option<Instant>,
     published: bool,
     notify: Rc<Notify>,
     health: Arc<Health>,
@@ -124,15 +137,16 @@ pub struct Store {
 
 impl Store {
     /// A store that knows nothing; `notify` is told of every change.
-    pub fn new(scope: Scope, notify: Rc<Notify>, health: Arc<Health>) -> Self {
+    pub fn new(scope: Scope, selector: Option<PolicySelector>, notify: Rc<Notify>, health: Arc<Health>) -> Self {
         Self {
             index: Index::new(),
             scope,
+            selector,
             sets: BTreeMap::new(),
             references: BTreeMap::new(),
             references_changed: false,
             wanted: Wanted::default(),
-            dirty: false,
+            dirty: None,
             published: false,
             notify,
             health,
@@ -141,7 +155,11 @@ impl Store {
 
     /// The sets that are to be followed now: those of the scope, and the sources that trust profiles name.
     pub fn wanted(&self) -> BTreeSet<Target> {
-        self.scope.targets().into_iter().chain(self.references.values().flatten().cloned()).collect()
+        self.scope
+            .targets(self.selector.as_ref())
+            .into_iter()
+            .chain(self.references.values().flatten().cloned())
+            .collect()
     }
 
     /// Whether [`Store::wanted`] may give something else than last time; told once.
@@ -154,18 +172,20 @@ impl Store {
         let heard = self.health.now();
         let set = Set { progress: Progress::Waiting, objects: HashMap::new(), epoch: 0, heard, failure: None };
         self.sets.insert(target.clone(), set);
+        self.pending(target, true);
     }
 
     /// Forgets a set that nobody refers to any more.
     pub fn remove(&mut self, target: &Target) {
         let Some(set) = self.sets.remove(target) else { return };
         self.permitted(target, true);
+        self.pending(target, false);
         for key in set.objects.into_keys() {
             if !self.knows(target.kind, &key) {
                 self.index.delete(&id(target.kind, &key));
             }
         }
-        self.dirty = true;
+        self.note_change(true);
     }
 
     /// Whether any set holds the object: a trust bundle may be followed by its name and by its signer.
@@ -173,29 +193,49 @@ impl Store {
         self.sets.iter().any(|(target, set)| target.kind == kind && set.objects.contains_key(key))
     }
 
-    /// Whether there is something to publish, and nothing that it should wait for: lists that are being told, for `patience`
-    /// at most once there is something to decide by.
-    pub fn is_due(&self, patience: Duration) -> bool {
+    /// Whether there is something to publish at `now`, and nothing that it should wait for: lists that are told again, for
+    /// `patience` at most, and the first lists of sources that profiles have come to name, for `grace` at most. However many
+    /// of these come, one after the other, nothing waits longer for them.
+    pub fn is_due(&self, now: Instant, patience: Duration, grace: Duration) -> bool {
+        let waits_still = |since: Instant, limit| now.saturating_duration_since(since) < limit;
         let settled = |set: &Set| match set.progress {
             Progress::Current | Progress::Denied => true,
-            Progress::Again(since) => since.elapsed() > patience,
-            // A source that a new profile names may take its time once decisions are made without it.
-            Progress::Waiting | Progress::First => self.published,
+            Progress::Again(since) => !waits_still(since, patience),
+            Progress::Waiting | Progress::First => {
+                self.published && self.dirty.is_some_and(|since| !waits_still(since, grace))
+            }
         };
-        (self.dirty || !self.published) && self.sets.values().all(settled)
+        (self.dirty.is_some() || !self.published) && self.sets.values().all(settled)
+    }
+
+    /// Notes that there may be something to publish.
+    fn note_change(&mut self, is_news: bool) {
+        if is_news {
+            self.dirty.get_or_insert_with(Instant::now);
+        }
+    }
+
+    /// Notes whether a source is still waited for, so that nobody takes it for missing.
+    fn pending(&mut self, target: &Target, pending: bool) {
+        if let (Kind::ConfigMap | Kind::Secret | Kind::ClusterTrustBundle, Some(name)) = (target.kind, &target.name) {
+            let namespace = target.namespace.as_deref().unwrap_or_default();
+            let is_news = self.index.set_pending(target.kind, namespace, name, pending);
+            self.note_change(is_news);
+        }
     }
 
     /// Notes whether a source may be read, so that its profile can say which it is: forbidden, or not there.
     fn permitted(&mut self, target: &Target, permitted: bool) {
         if let (Kind::ConfigMap | Kind::Secret | Kind::ClusterTrustBundle, Some(name)) = (target.kind, &target.name) {
             let namespace = target.namespace.as_deref().unwrap_or_default();
-            self.dirty |= self.index.set_forbidden(target.kind, namespace, name, !permitted);
+            let is_news = self.index.set_forbidden(target.kind, namespace, name, !permitted);
+            self.note_change(is_news);
         }
     }
 
     /// Notes that everything known has been published.
     pub fn note_published(&mut self) {
-        self.dirty = false;
+        self.dirty = None;
         self.published = true;
         self.wanted.outdate();
     }
@@ -246,7 +286,7 @@ impl Store {
             tracing::warn!("{}: {error}", object.id());
         }
         self.index.apply(object);
-        self.dirty = true;
+        self.note_change(true);
         self.notify.notify_one();
     }
 
@@ -265,7 +305,7 @@ impl Store {
         if kind == Kind::TrustProfile && self.references.remove(key).is_some() {
             self.references_changed = true;
         }
-        self.dirty = true;
+        self.note_change(true);
         self.notify.notify_one();
     }
 }
@@ -297,7 +337,7 @@ fn sources(scope: &Scope, namespace: &str, spec: &TrustProfileSpec) -> BTreeSet<
         kind,
         namespace: kind.is_namespaced().then(|| namespace.to_owned()),
         name: Some(name.to_owned()),
-        signer: None,
+        ..Target::all(kind, None)
     };
     let signed =
         |signer: &String| Target { signer: Some(signer.clone()), ..Target::all(Kind::ClusterTrustBundle, None) };
@@ -359,6 +399,7 @@ impl Listener for Ear {
     fn listed(&mut self) {
         let mut store = self.store.borrow_mut();
         store.permitted(&self.target, true);
+        store.pending(&self.target, false);
         let Some(set) = store.sets.get_mut(&self.target) else { return };
         set.progress = Progress::Current;
         if set.failure.take().is_some() {
@@ -404,6 +445,7 @@ impl Listener for Ear {
             notify.notify_one();
         }
         if error.is_definite() && set.progress == Progress::Denied {
+            store.pending(&self.target, false);
             store.permitted(&self.target, error.is_not_found());
         }
         let Some(set) = store.sets.get_mut(&self.target) else { return };
@@ -420,49 +462,5 @@ impl Listener for Ear {
             ""
         };
         tracing::warn!(watch = %self.target, retry_ms, "cannot watch: {error}{hint}");
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::cell::RefCell;
-
-    use serde_json::json;
-
-    use super::*;
-    use crate::domain::spec::{ObjectMeta, Origin};
-
-    /// A source that is forbidden is told from one that is missing, for as long as something names it.
-    #[test]
-    fn what_is_forbidden_is_told_and_forgotten() {
-        let store = Store::new(Scope::Cluster, Rc::default(), Arc::new(Health::new()));
-        let store = Rc::new(RefCell::new(store));
-        let target = Target {
-            kind: Kind::Secret,
-            namespace: Some("ns".to_owned()),
-            name: Some("roots".to_owned()),
-            signer: None,
-        };
-        let origin = Origin { file: "".into(), document: 0 };
-        let meta = ObjectMeta { namespace: "ns".into(), name: "t".into(), origin, ..ObjectMeta::default() };
-        let spec = serde_json::from_value(json!({"trustAnchors": [{"secret": {"name": "roots"}}]})).unwrap();
-        store.borrow_mut().index.apply(Object::TrustProfile { meta, spec });
-        let told = || {
-            let mut store = store.borrow_mut();
-            store.index.publish();
-            let problems = store.index.problems();
-            problems.iter().flat_map(|problem| &problem.errors).map(ToString::to_string).collect::<Vec<_>>().join("; ")
-        };
-        let mut ear = Ear { store: store.clone(), target: target.clone() };
-        let refused =
-            |code| ApiError::Refused { code, reason: String::new(), message: String::new(), retry_after: None };
-        store.borrow_mut().add(&target);
-        ear.failed(&refused(403), Duration::ZERO);
-        assert!(told().contains("Secret ns/roots may not be read"), "{}", told());
-        ear.failed(&refused(404), Duration::ZERO);
-        assert!(told().contains("Secret ns/roots does not exist"), "{}", told());
-        ear.failed(&refused(403), Duration::ZERO);
-        store.borrow_mut().remove(&target);
-        assert!(told().contains("Secret ns/roots does not exist"), "{}", told());
     }
 }

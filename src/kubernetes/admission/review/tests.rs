@@ -68,7 +68,7 @@ impl World {
     }
 
     fn reviewer(&self) -> Reviewer {
-        Reviewer::new(self.views.subscribe(), Scope::Cluster, || NOW)
+        Reviewer::new(self.views.subscribe(), Scope::Cluster, None, || NOW)
     }
 
     async fn ask(&self, review: &Value) -> Value {
@@ -90,6 +90,31 @@ fn profile(name: &str, spec: Value) -> Value {
 
 fn warned(response: &Value, words: &str) -> bool {
     response["warnings"].as_array().is_some_and(|all| all.iter().any(|one| one.as_str().unwrap().contains(words)))
+}
+
+#[tokio::test]
+async fn a_policy_that_is_not_followed_is_warned_of() {
+    let world = World::new(&[]);
+    let selector = PolicySelector::new(["gateway=edge".parse().unwrap()]).unwrap();
+    let reviewer = Reviewer::new(world.views.subscribe(), Scope::Cluster, selector, || NOW);
+    let words = "certgate follows the policies with labels gateway=edge: this one has no effect here";
+    let with_labels = |labels: Value| {
+        let mut policy = policy(json!({"match": [{"hosts": ["a.example"]}], "trustRef": {"name": "p"}}));
+        policy["metadata"]["labels"] = labels;
+        policy
+    };
+    let profile = profile("p", json!({"trustAnchors": [{"configMap": {"name": "c"}}]}));
+    for (object, is_warned) in [
+        (with_labels(json!({"gateway": "edge", "team": "a"})), false),
+        (with_labels(json!({"gateway": "inner"})), true),
+        (with_labels(json!({})), true),
+        (profile, false),
+    ] {
+        let answer = reviewer.answer(asking("CREATE", &object, None).to_string().as_bytes()).await.unwrap();
+        let answer: Value = serde_json::from_slice(&answer.body).unwrap();
+        assert_eq!(answer["response"]["allowed"], true, "{answer}");
+        assert_eq!(warned(&answer["response"], words), is_warned, "{answer}");
+    }
 }
 
 #[tokio::test]
@@ -326,7 +351,7 @@ async fn a_mapping_that_does_nothing_is_warned_of() {
 #[tokio::test]
 async fn nothing_is_admitted_before_the_cluster_is_read() {
     let (_sender, view) = watch::channel(None);
-    let reviewer = Reviewer::new(view, Scope::Cluster, || NOW);
+    let reviewer = Reviewer::new(view, Scope::Cluster, None, || NOW);
     let answer = reviewer.answer(asking("CREATE", &policy(json!({})), None).to_string().as_bytes()).await.unwrap();
     let response: Value = serde_json::from_slice(&answer.body).unwrap();
     assert_eq!(response["response"]["allowed"], false);

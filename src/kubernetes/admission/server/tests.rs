@@ -36,7 +36,7 @@ async fn start() -> Running {
     let (shown, tls) = watch::channel(Some(Arc::new(server)));
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    let reviewer = Reviewer::new(view, Scope::Cluster, || UnixTime::from_secs(0));
+    let reviewer = Reviewer::new(view, Scope::Cluster, None, || UnixTime::from_secs(0));
     let webhook = Webhook::new(reviewer, Arc::new(AdmissionMetrics::default()));
     tokio::spawn(webhook.serve(listener, tls));
     Running { address, connector: TlsConnector::from(Arc::new(client)), _kept: (shown, views) }

@@ -1,0 +1,98 @@
+//! Tells of CRLs that end, at the moment when they do.
+//!
+//! Nothing is read and nothing is published then, so nobody else would say it: the first sign would be clients that are
+//! denied. Each list is told of once when its end is near and once when it has come, and never by a request.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::domain::decide::Snapshot;
+use crate::domain::freshness::{Standing, concerning};
+use crate::domain::time::UnixTime;
+use crate::domain::trusted::CrlStatus;
+use crate::envoy::service::Authorizer;
+
+/// How often it is looked.
+const TICK: Duration = Duration::from_secs(1);
+
+/// Looks after the CRLs of what decides, by `clock`, for as long as the process lives.
+pub async fn watch(authorizer: Arc<Authorizer<Snapshot>>, clock: fn() -> UnixTime) {
+    let mut tick = tokio::time::interval(TICK);
+    tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let (mut told, mut crls, mut generation) = (Told::default(), Vec::new(), None);
+    loop {
+        tick.tick().await;
+        // The snapshot is held for a moment only: whoever replaces it waits to free it.
+        if let Some(snapshot) = authorizer.current().filter(|snapshot| generation != Some(snapshot.generation())) {
+            generation = Some(snapshot.generation());
+            crls = snapshot.crls();
+        }
+        for (crl, concern) in told.news(&crls, clock()) {
+            let profile = &*crl.profile;
+            tracing::warn!(profile, issuer = crl.issuer, kind = crl.kind.word(), scope = crl.scope, "{concern}");
+        }
+    }
+}
+
+/// What the log has been told.
+#[derive(Default)]
+struct Told(BTreeMap<String, Standing>);
+
+impl Told {
+    /// The lists of which something is to be told at `now` that has not been told yet.
+    fn news<'c>(&mut self, crls: &'c [CrlStatus], now: UnixTime) -> Vec<(&'c CrlStatus, String)> {
+        let mut news = Vec::new();
+        let mut standings = BTreeMap::new();
+        for (crl, standing) in concerning(crls, now) {
+            let list = format!("{} {crl} {} {:?}", crl.profile, crl.scope, crl.key);
+            if self.0.get(&list).is_none_or(|told| *told < standing) {
+                news.extend(crl.concern(now).map(|concern| (crl, concern)));
+            }
+            standings.insert(list, standing);
+        }
+        self.0 = standings;
+        news
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::revocation::RevocationPolicy;
+    use crate::domain::trusted::CrlKind;
+
+    fn crl(profile: &str, this_update: i64, next_update: i64) -> CrlStatus {
+        CrlStatus {
+            profile: profile.into(),
+            issuer: "CN=CA".to_owned(),
+            kind: CrlKind::Complete,
+            scope: String::new(),
+            key: None,
+            number: None,
+            entries: 0,
+            this_update: UnixTime::from_secs(this_update),
+            next_update: Some(UnixTime::from_secs(next_update)),
+            policy: RevocationPolicy::default(),
+        }
+    }
+
+    #[test]
+    fn a_list_is_told_of_when_it_nears_its_end_and_when_it_ends_and_no_more() {
+        let mut told = Told::default();
+        let lists = [crl("n/p", 0, 1000), crl("n/q", 0, 1000)];
+        let mut said = Vec::new();
+        for now in 0..3000 {
+            let news = told.news(&lists, UnixTime::from_secs(now));
+            said.extend(news.into_iter().map(|(crl, concern)| (now, crl.profile.to_string(), concern)));
+        }
+        let when: Vec<_> = said.iter().map(|(now, profile, _)| (*now, profile.as_str())).collect();
+        // Clocks may differ by 300 seconds; the last quarter of 1300 begins at 975.
+        assert_eq!(when, [(975, "n/p"), (975, "n/q"), (1301, "n/p"), (1301, "n/q")]);
+        assert!(said[0].2.contains(" ends at ") && said[2].2.contains(" ended at "), "{said:?}");
+
+        let renewed = [crl("n/p", 2900, 4000), lists[1].clone()];
+        assert!(told.news(&renewed, UnixTime::from_secs(3000)).is_empty(), "the other one has been told of");
+        assert_eq!(told.news(&renewed, UnixTime::from_secs(4301)).len(), 1, "the next list ends too");
+    }
+}
