@@ -93,6 +93,17 @@ fn unreadable() -> Vec<Mistake> {
             ("word-in-lower-case", with_trust("  certificate: optional\n"), 6, "spec.certificate"),
             ("number-for-text", with_trust("  match:\n  - hosts: [42]\n"), 7, "spec.match[0].hosts[0]"),
             ("boolean-for-text", with_trust("  match:\n  - methods: [on]\n"), 7, "spec.match[0].methods[0]"),
+            ("host-with-port", with_trust("  match:\n  - hosts: [\"a.example:443\"]\n"), 7, "spec.match[0].hosts[0]"),
+            ("inner-wildcard", with_trust("  match:\n  - hosts: [b, \"a.*.example\"]\n"), 7, "spec.match[0].hosts[1]"),
+            ("host-as-url", with_trust("  match:\n  - hosts: [\"https://a.example\"]\n"), 7, "spec.match[0].hosts[0]"),
+            ("half-wildcard", with_trust("  match: [{hosts: [\"*a.example\"]}]\n"), 6, "spec.match[0].hosts[0]"),
+            ("u-label", with_trust("  match: [{hosts: [\"b\u{fc}cher.example\"]}]\n"), 6, "spec.match[0].hosts[0]"),
+            (
+                "beside-a-host-that-cannot-be-read",
+                with_trust("  match: [{hosts: [\"a:1\"], paths: [{exact: b}]}]\n"),
+                6,
+                "spec.match[0].paths[0].exact",
+            ),
             ("text-for-list", with_trust("  match:\n  - hosts: api.example.com\n"), 7, "spec.match[0].hosts"),
             ("mapping-for-list", with_trust("  evidence: {peerCertificate: {}}\n"), 6, "spec.evidence"),
             (
@@ -174,13 +185,6 @@ fn invalid() -> Vec<Mistake> {
     rows(
         Class::Invalid,
         vec![
-            (
-                "host-with-port",
-                policy("i01", "  match:\n  - hosts: [\"a.example:443\"]\n"),
-                7,
-                "spec.match[0].hosts[0]",
-            ),
-            ("inner-wildcard", policy("i02", "  match:\n  - hosts: [\"a.*.example\"]\n"), 7, "spec.match[0].hosts[0]"),
             ("relative-path", policy("i03", "  match:\n  - paths: [{exact: v1}]\n"), 7, "spec.match[0].paths[0].exact"),
             (
                 "two-path-forms",
@@ -406,4 +410,31 @@ fn what_does_not_compile_denies_and_what_is_right_is_served() {
         assert_eq!(decided(&snapshot, &host), Err(want), "{name}");
     }
     assert_eq!(decided(&snapshot, "right.test"), Ok(()));
+}
+
+/// A strict policy of which nobody can tell what it selects must not leave its requests to a lax one.
+#[test]
+fn a_policy_whose_host_cannot_be_read_is_refused_and_opens_nothing() {
+    let policy = |name: &str, spec: &str| {
+        document("CertificatePolicy", name, &format!("  trustRef: {{name: good}}\n  certificate: Optional\n{spec}"))
+    };
+    for host in
+        ["admin.test:8443", "https://admin.test", "https://admin.test/x", "*admin.test", "b\u{fc}cher.test", "", "a b"]
+    {
+        let dir = tempfile::tempdir().unwrap();
+        let write = |name: &str, text: &str| fs::write(dir.path().join(name), text).unwrap();
+        write("good.yaml", &document("TrustProfile", "good", "  mode: Chain\n"));
+        write("lax.yaml", &policy("lax", "  match: [{}]\n"));
+        let strict = policy("strict", "  match: [{hosts: [admin.test]}]\n").replace("Optional", "Required");
+        write("strict.yaml", &strict);
+        let mut loader = Loader::new(dir.path());
+        let Outcome::Published(before) = loader.reload().outcome else { panic!("all of it can be read") };
+        assert_eq!(decided(&before, "admin.test"), Err(Reason::CertRequired));
+        write("strict.yaml", &strict.replace("[admin.test]", &format!("[{host:?}]")));
+        let reload = loader.reload();
+        assert!(matches!(reload.outcome, Outcome::Refused), "{host}: {:?}", reload.outcome);
+        assert!(reload.problems.iter().any(|problem| problem.field == "spec.match[0].hosts[0]"), "{host}");
+        let start = Loader::new(dir.path()).reload();
+        assert!(matches!(start.outcome, Outcome::Refused), "{host}: {:?}", start.outcome);
+    }
 }

@@ -7,9 +7,12 @@ mod limit;
 use std::sync::LazyLock;
 
 use certgate::domain::request::{Http, NoHeaders, Request};
+use certgate::domain::selection::guess::recognize;
 use certgate::domain::selection::host::{self, HostPattern};
 use certgate::domain::selection::path::{self, PathPattern};
+use certgate::domain::selection::spelling::fold;
 use certgate::domain::selection::{Candidate, Route, Selection};
+use certgate::domain::spec::PathCase;
 use certgate::domain::trace::NoTrace;
 use libfuzzer_sys::fuzz_target;
 
@@ -19,14 +22,15 @@ const ADMIN: usize = 0;
 static SELECTION: LazyLock<Selection> = LazyLock::new(|| {
     let host = |text| HostPattern::new(text).expect("a host");
     let prefix = |text| PathPattern::prefix(text).expect("a path");
-    let admin = [Route { host: host("api.example.com"), path: prefix("/admin"), methods: vec![] }];
+    let admin = [Route { host: host("api.example.com"), path: prefix("/admin"), case: PathCase::Ambiguous, methods: vec![] }];
     let wild = [
         Route {
             host: host("*.example.com"),
             path: PathPattern::exact("/a").expect("a path"),
+            case: PathCase::Sensitive,
             methods: vec!["GET".into()],
         },
-        Route { host: host("*"), path: prefix("/"), methods: vec![] },
+        Route { host: host("*"), path: prefix("/"), case: PathCase::Ambiguous, methods: vec![] },
     ];
     let candidates = [Candidate { name: "a/admin", routes: &admin }, Candidate { name: "a/wild", routes: &wild }];
     Selection::new(&candidates)
@@ -45,6 +49,19 @@ fn run(input: &[u8]) {
         assert_eq!(host::normalize(normal.as_bytes()).as_ref(), Some(normal), "normalized once and for all");
     }
 
+    // Whatever stands in a policy as a host, something is denied for it.
+    if let Ok(text) = std::str::from_utf8(authority)
+        && HostPattern::new(text).is_err()
+    {
+        let found = recognize(text);
+        assert!(!found.is_empty());
+        for found in found {
+            if let HostPattern::Guess(guess) = found.host {
+                guess.covers("api.example.com");
+            }
+        }
+    }
+
     let canonical = path::canonical(path::without_query(target));
     if let Ok(canonical) = &canonical {
         assert!(canonical.starts_with(b"/") && !canonical.contains(&b'\\') && !canonical.contains(&b';'));
@@ -52,6 +69,8 @@ fn run(input: &[u8]) {
         let text = std::str::from_utf8(canonical).expect("UTF-8");
         assert!(!text.split('/').any(|segment| matches!(segment.trim(), "." | "..")) && !text.contains(['?', '#']));
         assert!(!canonical.windows(2).any(|pair| pair == b"//"));
+        let form = fold(canonical);
+        assert_eq!(fold(&form), form, "folded once and for all");
     }
 
     let request = Request {
@@ -75,8 +94,12 @@ fn run(input: &[u8]) {
     assert!(!in_other_case || selected.is_err(), "a method in another case selects nothing");
     let is_admin = normal == "api.example.com" && below_admin && !in_other_case;
     assert_eq!(
-        selected.is_ok_and(|policy| policy == ADMIN),
+        selected.as_ref().is_ok_and(|policy| *policy == ADMIN),
         is_admin,
         "the protected path is protected in every spelling"
     );
+    let form = fold(&canonical);
+    let spells_admin = *form == *b"/admin" || form.starts_with(b"/admin/");
+    let slips = normal == "api.example.com" && spells_admin && !below_admin;
+    assert!(!slips || selected.is_err(), "no other spelling comes to another policy");
 }

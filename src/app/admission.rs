@@ -17,6 +17,7 @@ use crate::kubernetes::admission::metrics::AdmissionMetrics;
 pub use crate::kubernetes::admission::metrics::Exported;
 use crate::kubernetes::admission::review::Reviewer;
 use crate::kubernetes::admission::server::{ALPN, Webhook};
+use crate::kubernetes::admission::sources;
 use crate::kubernetes::cluster::AdmissionFeed;
 use crate::kubernetes::selector::PolicySelector;
 use crate::kubernetes::store::Scope;
@@ -34,15 +35,16 @@ pub fn start(
 ) -> Result<AdmissionFeed, FollowError> {
     let (views, view) = watch::channel(None);
     let (shown, tls) = watch::channel(None);
+    let (asker, questions) = sources::channel();
     let health = health.server("admission");
     let feed = match &config.files {
         Some(files) => {
             shown.send_replace(Some(follow(files.clone(), ALPN, health, WatchOptions::default())?));
-            AdmissionFeed { views, shown: None }
+            AdmissionFeed { views, shown: None, questions }
         }
-        None => AdmissionFeed { views, shown: Some(Shown::new(shown.clone(), health)) },
+        None => AdmissionFeed { views, shown: Some(Shown::new(shown.clone(), health)), questions },
     };
-    let webhook = Webhook::new(Reviewer::new(view, scope, selector, system_clock), metrics);
+    let webhook = Webhook::new(Reviewer::new(view, scope, selector, system_clock).asking(asker), metrics);
     spawn(listener, webhook, shown, tls)?;
     Ok(feed)
 }

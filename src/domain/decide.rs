@@ -225,15 +225,17 @@ impl Snapshot {
         let policy = match selected {
             Ok(Some(policy)) => policy,
             Ok(None) => return Decision::refused(Reason::Internal, "the selected policy is not in the snapshot"),
-            Err(denial) => return Decision::new(None, Mode::Enforce, None, Err(denial)),
+            Err(denial) => return Decision::new(None, Mode::Enforce, carried(request, trace), Err(denial)),
         };
-        let refused = |denial| Decision::new(Some(Arc::clone(&policy.name)), Mode::Enforce, None, Err(denial));
+        let refused =
+            |denial, presented| Decision::new(Some(Arc::clone(&policy.name)), Mode::Enforce, presented, Err(denial));
         let body = match (&policy.state, &policy.compiled.body) {
             (PolicyState::Invalid(problem), _) => {
                 let detail = format!("policy {} is in error: {problem}", policy.name);
-                return refused(fail("select", Reason::PolicyInvalid, detail, trace));
+                let denial = fail("select", Reason::PolicyInvalid, detail, trace);
+                return refused(denial, carried(request, trace));
             }
-            (_, None) => return refused(Denial::new(Reason::Internal, "a policy without body is not invalid")),
+            (_, None) => return refused(Denial::new(Reason::Internal, "a policy without body is not invalid"), None),
             (PolicyState::Ready(_) | PolicyState::Unavailable(_), Some(body)) => body,
         };
         let (mut presented, budget) = (None, Budget::default());
@@ -244,6 +246,7 @@ impl Snapshot {
                 check.run(&mut presented, trace)
             }
             PolicyState::Unavailable(problem) | PolicyState::Invalid(problem) => {
+                presented = carried(request, trace);
                 Err(fail("trust", Reason::TrustUnavailable, problem.clone(), trace))
             }
         };
@@ -387,7 +390,16 @@ impl Check<'_> {
         let places: Vec<_> = self.body.evidence.iter().map(ToString::to_string).collect();
         let detail = format!("no certificate in {}", places.join(", "));
         match self.body.certificate {
-            CertificateRequirement::Required => Err(fail("evidence", Reason::CertRequired, detail, trace)),
+            CertificateRequirement::Required => {
+                if T::KEEPS {
+                    for place in evidence::not_named(&self.body.evidence, self.request) {
+                        trace.step("evidence", Verdict::Note, || {
+                            format!("{place} is present, but the policy's evidence does not name it")
+                        });
+                    }
+                }
+                Err(fail("evidence", Reason::CertRequired, detail, trace))
+            }
             CertificateRequirement::Optional => {
                 trace.step("evidence", Verdict::Note, || detail);
                 trace.step("answer", Verdict::Pass, || {
@@ -406,13 +418,7 @@ impl Check<'_> {
     ) -> Result<Arc<Certificate>, Denial> {
         match Certificate::from_der(evidence.leaf.clone()) {
             Ok(leaf) => {
-                let about = Presented {
-                    source: evidence.source,
-                    sha256: leaf.sha256(),
-                    subject: leaf.subject().to_rfc4514(),
-                    issuer: leaf.issuer().to_rfc4514(),
-                    serial_number: hexadecimal(leaf.serial_number()),
-                };
+                let about = about(evidence.source, &leaf);
                 trace.step("certificate", Verdict::Note, || {
                     format!(
                         "subject {:?}, issuer {:?}, serial number {}, valid {} to {} (now {}), sha256 {}",
@@ -429,17 +435,49 @@ impl Check<'_> {
                 Ok(Arc::new(leaf))
             }
             Err(error) => {
-                *presented = Some(Arc::new(Presented {
-                    source: evidence.source,
-                    sha256: Sha256::of(&evidence.leaf),
-                    subject: String::new(),
-                    issuer: String::new(),
-                    serial_number: String::new(),
-                }));
+                *presented = Some(Arc::new(unreadable(evidence.source, &evidence.leaf)));
                 Err(fail("certificate", Reason::CertMalformed, error.to_string(), trace))
             }
         }
     }
+}
+
+/// The certificate of a request that is denied before any policy has looked for one: who came should be known all the same.
+fn carried<T: Trace>(request: &Request<'_>, trace: &mut T) -> Option<Arc<Presented>> {
+    if T::KEEPS {
+        for place in evidence::not_named(&[], request) {
+            trace.step("evidence", Verdict::Note, || format!("{place} is present; no policy has looked at it"));
+        }
+    }
+    let (source, der) = evidence::carried(request)?;
+    let about = match Certificate::from_der(der.clone()) {
+        Ok(leaf) => about(source, &leaf),
+        Err(_) => unreadable(source, &der),
+    };
+    trace.step("certificate", Verdict::Note, || {
+        let Presented { subject, issuer, serial_number, sha256, .. } = &about;
+        format!(
+            "{}: subject {subject:?}, issuer {issuer:?}, serial number {serial_number}, sha256 {sha256}; not validated",
+            source_name(source)
+        )
+    });
+    Some(Arc::new(about))
+}
+
+fn about(source: EvidenceSource, leaf: &Certificate) -> Presented {
+    Presented {
+        source,
+        sha256: leaf.sha256(),
+        subject: leaf.subject().to_rfc4514(),
+        issuer: leaf.issuer().to_rfc4514(),
+        serial_number: hexadecimal(leaf.serial_number()),
+    }
+}
+
+/// The same of what is no certificate.
+fn unreadable(source: EvidenceSource, der: &[u8]) -> Presented {
+    let (subject, issuer, serial_number) = Default::default();
+    Presented { source, sha256: Sha256::of(der), subject, issuer, serial_number }
 }
 
 /// What came along with the leaf, as far as it can be read. It is only help, so what cannot be read is left out.

@@ -9,6 +9,8 @@
 //! The first rule whose source is present decides. Evidence that is present but malformed is an error and never falls
 //! through to the next rule: else a client could choose the rule by damaging a header.
 
+mod elsewhere;
+
 use std::fmt;
 use std::num::NonZeroUsize;
 
@@ -21,6 +23,7 @@ pub use super::encoding::MAX_CERTIFICATE;
 use super::encoding::pem::{self, PemError};
 use super::request::Request;
 use super::xfcc::{self, XfccError};
+pub use elsewhere::{carried, not_named};
 
 /// The most certificates that may come with a leaf. A path that anyone uses has at most four intermediates; this
 /// leaves room for cross-signed ones, and keeps a client from filling path building with junk (Envoy forwards any

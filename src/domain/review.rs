@@ -8,7 +8,7 @@ use super::compile::{
     CompiledMapping, CompiledPolicy, Field, Report, certificate_mapping, certificate_policy, trust_profile,
 };
 use super::identity::Identity;
-use super::index::{KnownPolicy, Reference, View};
+use super::index::{KnownPolicy, Reference, Rivals, View};
 use super::lint;
 use super::mapping::key::{Form, NameKey, lookup, may_coincide};
 use super::mapping::rules::Mapping;
@@ -20,6 +20,9 @@ use super::time::UnixTime;
 
 /// The most one-to-one entries that are compared with mappings: as many as a policy may have.
 const MAX_COMPARED: usize = super::compile::MAX_ONE_TO_ONE;
+
+/// The most policies that one warning names.
+const MAX_NAMED: usize = 8;
 
 /// The most mappings of one certificate that a new one is compared with, for each policy.
 const MAX_RIVALS: usize = 100;
@@ -77,11 +80,21 @@ fn policy(view: &View, meta: &ObjectMeta, spec: &CertificatePolicySpec) -> Verdi
     if let Some(constrained) = trust.and_then(|trust| view.dns_constrained(trust)) {
         linted.extend(lint::common_names(&compiled, constrained));
     }
-    let CompiledPolicy { body, report: Report { errors, warnings }, .. } = compiled;
+    let CompiledPolicy { body, routes, report: Report { errors, warnings }, .. } = compiled;
     let mut verdict = Verdict { errors, warnings, ..Verdict::default() };
     verdict.warnings.extend(linted);
     let Some(body) = body else { return verdict };
     let root = Field::root("spec");
+    let Rivals { winners, losers } = view.rivals(meta, &routes);
+    let match_field = root.child("match").to_string();
+    if !winners.is_empty() {
+        let message = format!("Conflicted: every request that it names is decided by {}", named(&winners));
+        verdict.warnings.push(FieldError::new(match_field.clone(), message));
+    }
+    if !losers.is_empty() {
+        let message = format!("with this policy in place no request is decided by {}", named(&losers));
+        verdict.warnings.push(FieldError::new(match_field, message));
+    }
     let field = root.child("trustRef");
     match view.trust(&body.trust, &meta.namespace) {
         Reference::Ready => {}
@@ -99,6 +112,28 @@ fn policy(view: &View, meta: &ObjectMeta, spec: &CertificatePolicySpec) -> Verdi
         }
     }
     verdict
+}
+
+/// What the deletion of a trust profile causes.
+pub fn profile_deletion(view: &View, namespace: &str, name: &str) -> Vec<FieldError> {
+    let users: Vec<String> = view.users(namespace, name).iter().map(|user| user.to_string()).collect();
+    if users.is_empty() {
+        return Vec::new();
+    }
+    let message = format!(
+        "TrustProfile {namespace}/{name} is in use: without it requests are denied with TRUST_UNAVAILABLE by {}",
+        named(&users)
+    );
+    vec![FieldError::new("metadata.name", message)]
+}
+
+/// Names in a row, at most [`MAX_NAMED`].
+fn named(names: &[String]) -> String {
+    let shown: Vec<&str> = names.iter().take(MAX_NAMED).map(String::as_str).collect();
+    match names.len().saturating_sub(MAX_NAMED) {
+        0 => shown.join(", "),
+        more => format!("{} and {more} more", shown.join(", ")),
+    }
 }
 
 /// Compares a policy's entries with the mappings that it selects.

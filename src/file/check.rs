@@ -334,7 +334,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("a.yaml");
         let policy = "apiVersion: certgate.dev/v1alpha1\nkind: CertificatePolicy\nmetadata: {name: p}\nspec: {match: \
-                      [{hosts: ['a b'], methods: [get]}], trustRef: {name: absent}}\n";
+                      [{paths: [{exact: a}], methods: [get]}], trustRef: {name: absent}}\n";
         std::fs::write(&path, policy).unwrap();
         let found = check(dir.path());
         let text = found.to_text();

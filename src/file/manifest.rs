@@ -18,7 +18,8 @@ use super::metadata;
 use super::report::shown;
 use super::schema::{Fault, Schema, advice, distance, locate};
 use super::yaml::{self, Document, Extent, Mark, Node, Parsed, Value};
-use crate::domain::spec::{DEFAULT_NAMESPACE, Kind, Object, ObjectMeta};
+use crate::domain::compile::{Report as FieldErrors, certificate_policy, unreadable_match};
+use crate::domain::spec::{CertificatePolicySpec, DEFAULT_NAMESPACE, FieldError, Kind, Object, ObjectMeta};
 
 /// The API group of certgate's kinds.
 const GROUP: &str = "certgate.dev";
@@ -417,7 +418,20 @@ fn build(kind: Kind, root: &Node<'_>, faults: &mut Vec<Fault>) -> Option<Object>
     let spec = content.remove("spec").unwrap_or(Json::Null);
     match kind {
         Kind::TrustProfile => typed(spec, root, faults).map(|spec| Object::TrustProfile { meta, spec }),
-        Kind::CertificatePolicy => typed(spec, root, faults).map(|spec| Object::CertificatePolicy { meta, spec }),
+        Kind::CertificatePolicy => {
+            let spec: Box<CertificatePolicySpec> = typed(spec, root, faults)?;
+            // Nobody can tell which requests such a policy means, so it is as good as unreadable. All that is wrong with it
+            // is told at once.
+            if !unreadable_match(&spec).is_empty() {
+                let FieldErrors { errors, .. } = certificate_policy(&meta, &spec).report;
+                faults.extend(errors.into_iter().map(|FieldError { path, message }| Fault {
+                    at: locate(root, &path),
+                    path,
+                    message,
+                }));
+            }
+            Some(Object::CertificatePolicy { meta, spec })
+        }
         Kind::CertificateMapping => typed(spec, root, faults).map(|spec| Object::CertificateMapping { meta, spec }),
         Kind::ConfigMap => {
             let mut data = texts(&content, "data");

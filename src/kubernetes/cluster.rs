@@ -16,6 +16,7 @@ use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::{AbortHandle, JoinSet, LocalSet};
 
 use super::admission::issuer::{IssuerOptions, Shown, keep_certificate, show_certificate};
+use super::admission::sources::{Questions, answer};
 use super::api::{Api, ApiError, Target};
 use super::definitions::{DEFINED, follow_definition};
 use super::departure::Departure;
@@ -75,6 +76,8 @@ pub struct AdmissionFeed {
     pub views: watch::Sender<Option<Arc<View>>>,
     /// Where the certificate is shown that certgate keeps itself.
     pub shown: Option<Shown>,
+    /// What reviews ask about the cluster.
+    pub questions: Questions,
 }
 
 /// Whether this process takes part in writing status.
@@ -143,6 +146,12 @@ pub fn run(
             });
             tasks.spawn_local(async move {
                 keep_certificate(kept.0, kept.1, held, now).await;
+            });
+        }
+        if let Some(feed) = admission {
+            let (api, questions) = (api.clone(), feed.questions.clone());
+            tasks.spawn_local(async move {
+                answer(api, questions).await;
             });
         }
         let (list_anew, definitions) = mpsc::unbounded_channel();

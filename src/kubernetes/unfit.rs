@@ -76,8 +76,14 @@ fn object(
             note(errors, FieldError::new(path, "not known to this version"));
             continue;
         };
+        // One text for a list of texts tells what is meant, and may tell which requests a policy has to deny.
+        let is_text = |items: &Value| items["type"] == "string" && items.get("enum").is_none();
+        let is_listed = value.is_string() && inner.get("items").is_some_and(is_text);
+        let listed = is_listed.then(|| Value::Array(vec![value.clone()]));
         if let Some(value) = brought(inner, value, &path, depth - 1, errors) {
             fitted.insert(name, value);
+        } else if let Some(list) = listed {
+            fitted.insert(name, list);
         } else if inner.get("type").and_then(Value::as_str) == Some("array") {
             // An empty list often means `any`; a list with one unreadable element does not.
             let element = inner.get("items").map(|items| blank(items, depth - 1));
@@ -156,13 +162,14 @@ mod tests {
     #[test]
     fn everything_unknown_is_named_and_the_rest_is_kept() {
         let value = json!({
-            "match": [{"hosts": ["a.example"], "headers": [], "paths": [{"regex": "x"}], "methods": "GET"}, 7],
+            "match": [{"hosts": "a.example", "headers": [], "paths": [{"regex": "x"}], "methods": "GET"}, 7],
             "mode": "Perhaps", "later": true, "certificate": null,
         });
         let (value, errors) = fitted(Kind::CertificatePolicy, value);
         assert_eq!(
             errors,
             [
+                "spec.match[0].hosts: want array, found string",
                 "spec.match[0].headers: not known to this version",
                 "spec.match[0].paths[0].regex: not known to this version",
                 "spec.match[0].methods: want array, found string",
@@ -175,8 +182,10 @@ mod tests {
         );
         let spec: CertificatePolicySpec = serde_json::from_value(value).expect("fits by now");
         assert_eq!(spec.matches[0].hosts, ["a.example"]);
-        assert_eq!(spec.matches[0].methods, [""], "an unreadable list is not an empty one");
+        assert_eq!(spec.matches[0].methods, ["GET"], "an unreadable list is not an empty one");
         assert_eq!(spec.trust_ref.name, "");
+        let (value, _) = fitted(Kind::CertificatePolicy, json!({"match": [{"hosts": 7}]}));
+        assert_eq!(value["match"][0]["hosts"], json!([""]), "nor is one of which nothing can be read");
     }
 
     #[test]

@@ -190,6 +190,65 @@ fn ambiguous_paths_are_refused() {
     });
 }
 
+/// What careless servers take for a protected path must not reach them by a laxer policy.
+#[test]
+fn another_spelling_of_a_path_is_no_way_around_its_policy() {
+    let spellings = [
+        "/Admin",
+        "/ADMIN/users",
+        "/admin.",
+        "/admin./users",
+        "/admin%20",
+        "/admin%20/users",
+        "/admin+",
+        "/admin::$DATA",
+        "/admin:x/users",
+    ];
+    with_envoy(async {
+        let pki = Pki::new();
+        let acme = pki.client("acme");
+        let texts = policies(
+            &pki,
+            &acme,
+            &[
+                ("lax", "match: [{hosts: [api.example.test, apart.test, one.test]}]"),
+                ("strict", "match: [{hosts: [api.example.test], paths: [{prefix: /admin}]}]"),
+                ("exact", "match: [{hosts: [one.test], paths: [{exact: /admin}]}]"),
+                ("apart", "match: [{hosts: [apart.test], paths: [{prefix: /admin, case: Sensitive}]}]"),
+                ("lax-methods", "match: [{hosts: [methods.test]}]"),
+                ("get", "match: [{hosts: [methods.test], methods: [GET]}]"),
+            ],
+        );
+        let world = World::start(pki, &texts).await;
+        for (at, path) in spellings.iter().enumerate() {
+            let raw = raw_get(&world, MTLS, &acme, "api.example.test", path, &format!("spelt-{at}")).await;
+            let access = world.envoy.access(&format!("spelt-{at}")).await;
+            assert_eq!(
+                (raw, access.told("/reason")),
+                ((Some(400), false), Some("PATH_AMBIGUOUS")),
+                "{path}: {access:?}"
+            );
+            assert_eq!(access.told("/certificate/subject"), Some("CN=acme"), "{access:?}");
+            let raw = raw_get(&world, MTLS, &acme, "apart.test", path, &format!("apart-{at}")).await;
+            assert_eq!(raw, (Some(200), true), "{path} is another path where the policy says so");
+            assert_eq!(world.envoy.access(&format!("apart-{at}")).await.told("/policy"), Some("test/lax"), "{path}");
+        }
+        let call = |host: &str, path: &str| Call::get(path).host(host);
+        world.get(&acme, "/admin").await.allowed_as("strict");
+        world.get(&acme, "/admin/Users").await.allowed_as("strict");
+        world.get(&acme, "/administrators").await.allowed_as("lax");
+        world.call(&acme, call("one.test", "/admin")).await.allowed_as("exact");
+        world.call(&acme, call("one.test", "/admin/")).await.denied(400, "PATH_AMBIGUOUS");
+        world.call(&acme, call("one.test", "/admin/x")).await.allowed_as("lax");
+        // HEAD is GET without content.
+        let head = "HEAD / HTTP/1.1\r\nhost: methods.test\r\nx-request-id: head\r\nconnection: close\r\n\r\n";
+        world.client(&acme).raw(head.as_bytes()).await;
+        let access = world.envoy.access("head").await;
+        assert_eq!(access.told("/policy"), Some("test/get"), "{access:?}");
+        world.call(&acme, call("methods.test", "/").method("POST")).await.allowed_as("lax-methods");
+    });
+}
+
 /// Sends a request whose path no HTTP library would send; the status and whether the upstream answered.
 async fn raw_get(
     world: &World,

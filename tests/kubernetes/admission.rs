@@ -42,7 +42,12 @@ pub fn configuration(name: &str, address: SocketAddr, namespace: &str) -> String
          \x20 matchPolicy: Equivalent\n  timeoutSeconds: 5\n  clientConfig: {{url: 'https://{address}/validate'}}\n\
          \x20 namespaceSelector: {{matchLabels: {{kubernetes.io/metadata.name: {namespace}}}}}\n\
          \x20 rules:\n  - apiGroups: [certgate.dev]\n    apiVersions: [v1alpha1]\n    operations: [CREATE, UPDATE]\n\
-         \x20   resources: [trustprofiles, certificatepolicies, certificatemappings]\n    scope: Namespaced\n"
+         \x20   resources: [trustprofiles, certificatepolicies, certificatemappings]\n    scope: Namespaced\n\
+         - name: deletion.certgate.dev\n  admissionReviewVersions: [v1]\n  sideEffects: None\n  failurePolicy: Ignore\n\
+         \x20 matchPolicy: Equivalent\n  timeoutSeconds: 2\n  clientConfig: {{url: 'https://{address}/validate'}}\n\
+         \x20 namespaceSelector: {{matchLabels: {{kubernetes.io/metadata.name: {namespace}}}}}\n\
+         \x20 rules:\n  - apiGroups: [certgate.dev]\n    apiVersions: [v1alpha1]\n    operations: [DELETE]\n\
+         \x20   resources: [trustprofiles]\n    scope: Namespaced\n"
     )
 }
 
@@ -187,6 +192,70 @@ fn wrong_edits_are_refused_and_doubtful_ones_warned_of() {
         let said = words(&cluster.try_apply(&[], &all[0].replace("user: u}", "user: v}")));
         assert!(said.contains("failed calling webhook \"review.certgate.dev\""), "{said}");
         cluster.kubectl(&["delete", "certpol", "a", "-n", &namespace]);
+        cluster.kubectl(&["delete", "validatingwebhookconfiguration", &configuration]);
+    });
+}
+
+/// What only the rest of the cluster tells.
+#[test]
+fn what_an_edit_breaks_or_misses_is_warned_of() {
+    with_cluster(async |cluster: Arc<Cluster>| {
+        let (namespace, pki) = (cluster.new_namespace(), Pki::new());
+        // Secrets are not to be read but the webhook's own.
+        let rules = "[{apiGroups: [certgate.dev], resources: [trustprofiles, certificatepolicies, certificatemappings], verbs: [get, list, watch]},\
+             {apiGroups: [certgate.dev], resources: [trustprofiles/status, certificatepolicies/status, certificatemappings/status], verbs: [patch]},\
+             {apiGroups: [\"\"], resources: [configmaps], verbs: [get, list, watch]},\
+             {apiGroups: [coordination.k8s.io], resources: [leases], verbs: [create, get, update]},\
+             {apiGroups: [\"\"], resources: [secrets], resourceNames: [certgate-admission], verbs: [get, list, watch, patch]}]";
+        cluster.kubectl(&["create", "secret", "generic", "certgate-admission", "-n", &namespace]);
+        let kubeconfig = cluster.service_account(&namespace, "certgate", rules);
+        let configuration = format!("certgate-{namespace}");
+        cluster.apply(&format!(
+            "apiVersion: rbac.authorization.k8s.io/v1\nkind: ClusterRole\nmetadata: {{name: {configuration}}}\nrules:\n\
+             - {{apiGroups: [admissionregistration.k8s.io], resources: [validatingwebhookconfigurations], resourceNames: [{configuration}], verbs: [get, patch]}}\n\
+             ---\napiVersion: rbac.authorization.k8s.io/v1\nkind: ClusterRoleBinding\nmetadata: {{name: {configuration}}}\n\
+             roleRef: {{apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: {configuration}}}\n\
+             subjects: [{{kind: ServiceAccount, name: certgate, namespace: {namespace}}}]\n"
+        ));
+        let webhook = Webhook::start_with(&cluster, &namespace, &kubeconfig, &[]).await;
+        let said = |output: Output| {
+            assert!(output.status.success(), "{}", words(&output));
+            words(&output)
+        };
+        let spec = "{trustAnchors: [{configMap: {name: absent}}, {configMap: {name: roots}}, {configMap: {name: roots, key: other}}, \
+            {secret: {name: hidden}}]}";
+        cluster.apply(&roots(&namespace, &pki));
+        let warned = said(cluster.try_apply(&[], &named(Kind::TrustProfile, &namespace, "wide", spec)));
+        for part in [
+            format!("spec.trustAnchors[0].configMap: ConfigMap {namespace}/absent does not exist"),
+            format!("spec.trustAnchors[2].configMap: ConfigMap {namespace}/roots has no key \"other\""),
+            format!("spec.trustAnchors[3].secret: Secret {namespace}/hidden may not be read by certgate"),
+        ] {
+            assert!(warned.contains(&part), "{part}: {warned}");
+        }
+        assert!(!warned.contains("trustAnchors[1]"), "{warned}");
+        let good = profile(&namespace, "p", "[{configMap: {name: roots}}]");
+        let warned = said(cluster.try_apply(&[], &good));
+        assert!(!warned.contains("Warning"), "{warned}");
+
+        let host = format!("{namespace}.example");
+        cluster.apply(&policy(&namespace, "a", &host, "p", &allow("acme", "u")));
+        webhook.follower().asker().await.until(&Answer::allowed("u"), &host, &pki.client("acme"), PATIENCE).await;
+        let warned = said(cluster.try_apply(&[], &policy(&namespace, "b", &host, "p", &allow("acme", "v"))));
+        assert!(
+            warned.contains(&format!("Conflicted: every request that it names is decided by {namespace}/a")),
+            "{warned}"
+        );
+
+        let gone = said(cluster.try_kubectl(&["delete", "trust", "p", "-n", &namespace]));
+        assert!(gone.contains(&format!("TrustProfile {namespace}/p is in use")) && gone.contains("/a"), "{gone}");
+        let gone = said(cluster.try_kubectl(&["delete", "trust", "wide", "-n", &namespace]));
+        assert!(!gone.contains("Warning"), "{gone}");
+        // Nobody needs to answer for a deletion.
+        cluster.apply(&good);
+        let Webhook { follower, configuration, _port } = webhook;
+        drop(follower);
+        cluster.kubectl(&["delete", "trust", "p", "-n", &namespace]);
         cluster.kubectl(&["delete", "validatingwebhookconfiguration", &configuration]);
     });
 }

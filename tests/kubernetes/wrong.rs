@@ -71,7 +71,13 @@ fn rows() -> Vec<Row> {
     );
     add(Trust, Schema, "{trustAnchors: [{inline: \"\"}]}", "spec.trustAnchors[0].inline: Invalid value");
     add(Trust, Schema, "{issuingAuthorities: []}", "spec.issuingAuthorities: Invalid value: 0");
-    add(Trust, Schema, "{issuingAuthorities: [{sha256: abc}]}", "spec.issuingAuthorities[0].sha256: Invalid value");
+    add(
+        Trust,
+        Rule,
+        "{issuingAuthorities: [{sha256: abc}]}",
+        "spec.issuingAuthorities[0].sha256: Invalid value: \"abc\": not a SHA-256: want 64 hexadecimal digits",
+    );
+    add(Trust, Rule, &format!("{{disallowed: [{{sha256: \"{SHA}00\"}}]}}"), "want 64 hexadecimal digits");
     add(Trust, Schema, "{disallowed: [abc]}", "spec.disallowed[0]: Invalid value: \"string\"");
     add(
         Trust,
@@ -247,8 +253,27 @@ fn rows() -> Vec<Row> {
     let policy = |rest: &str| format!("{{trustRef: {{name: p}}, {rest}}}");
     let rule = |rest: &str| policy(&format!("mapping: {{rules: [{{name: r, action: Deny, {rest}}}]}}"));
     add(Policy, Schema, "{}", "spec.trustRef: Required value");
-    add(Policy, Schema, &policy("match: [{hosts: [\"a b\"]}]"), "spec.match[0].hosts[0]: Invalid value: \"a b\"");
-    add(Policy, Schema, &policy("match: [{hosts: [\"аpple.example\"]}]"), "spec.match[0].hosts[0]: Invalid value");
+    let host = |text: &str| policy(&format!("match: [{{hosts: [\"{text}\"]}}]"));
+    let port = ": a host has no scheme and no port here: the request's port is ignored";
+    add(Policy, Rule, &host("api.example.com:8443"), port);
+    add(Policy, Rule, &host("https://api.example.com"), port);
+    add(Policy, Rule, &host("[::1]:443"), port);
+    add(
+        Policy,
+        Rule,
+        &host("api.example.com/v1"),
+        "spec.match[0].hosts[0]: Invalid value: \"api.example.com/v1\": a host has no path here",
+    );
+    add(Policy, Rule, &host("a b"), "spec.match[0].hosts[0]: Invalid value: \"a b\": a host is ASCII without blanks");
+    add(Policy, Rule, &host("аpple.example"), ": a host is ASCII without blanks: write other names");
+    let wildcard = ": `*` must be the whole first label, as in `*.example.com`";
+    for text in ["*admin.example", "a.*.example", "*.*.example", "a*", "**"] {
+        add(Policy, Rule, &host(text), wildcard);
+    }
+    add(Policy, Schema, &host("a..b"), "spec.match[0].hosts[0]: Invalid value: \"a..b\"");
+    add(Policy, Schema, &host("*.a@b"), "spec.match[0].hosts[0]: Invalid value: \"*.a@b\"");
+    add(Policy, Schema, &host("[::1"), "spec.match[0].hosts[0]: Invalid value: \"[::1\"");
+    add(Policy, Schema, &host(""), "spec.match[0].hosts[0]: Invalid value: \"\"");
     add(Policy, Schema, &policy("match: [{hosts: [a, a]}]"), "spec.match[0].hosts[1]: Duplicate value");
     add(
         Policy,
@@ -256,7 +281,18 @@ fn rows() -> Vec<Row> {
         &policy("match: [{paths: [{}]}]"),
         "spec.match[0].paths[0]: Invalid value: want exactly one of exact, prefix",
     );
-    add(Policy, Schema, &policy("match: [{paths: [{prefix: v1}]}]"), "spec.match[0].paths[0].prefix: Invalid value");
+    add(
+        Policy,
+        Rule,
+        &policy("match: [{paths: [{prefix: v1}]}]"),
+        "spec.match[0].paths[0].prefix: Invalid value: \"v1\": a path begins with `/`",
+    );
+    add(
+        Policy,
+        Schema,
+        &policy("match: [{paths: [{prefix: /v1, case: Insensitive}]}]"),
+        "spec.match[0].paths[0].case: Unsupported value: \"Insensitive\"",
+    );
     add(Policy, Schema, &policy("match: [{methods: [\"GET POST\"]}]"), "spec.match[0].methods[0]: Invalid value");
     add(Policy, Schema, &policy("evidence: []"), "spec.evidence: Invalid value: 0");
     add(
@@ -378,7 +414,12 @@ fn rows() -> Vec<Row> {
         &mapping(&format!("sha256: \"{SHA}\", dns: a")),
         "spec.certificate: Invalid value: want exactly one of",
     );
-    add(Mapping, Schema, &mapping(&format!("sha256: \"{}\"", &SHA[..63])), "spec.certificate.sha256: Invalid value");
+    add(
+        Mapping,
+        Rule,
+        &mapping(&format!("sha256: \"{}\"", &SHA[..63])),
+        ": not a SHA-256: want 64 hexadecimal digits, colons allowed between bytes",
+    );
     add(
         Mapping,
         Reading,

@@ -2,10 +2,11 @@
 
 use super::metadata::shown;
 use super::{Field, MAX_MATCHES, MAX_ROUTES, Report};
+use crate::domain::selection::guess::{Recognized, recognize};
 use crate::domain::selection::host::HostPattern;
 use crate::domain::selection::path::PathPattern;
 use crate::domain::selection::{Route, USUAL_METHODS};
-use crate::domain::spec::{PathMatch, RequestMatch};
+use crate::domain::spec::{FieldError, PathCase, PathMatch, RequestMatch};
 
 /// The longest path of a policy. Prefixes bound the work that one request can cause.
 const MAX_PATH: usize = 1024;
@@ -13,10 +14,14 @@ const MAX_PATH: usize = 1024;
 /// The longest method; the longest registered one has 17 characters.
 const MAX_METHOD: usize = 32;
 
+/// The most guesses at the hosts of one policy that cannot be read; each request is compared with all of them. With more,
+/// the policy stands for every host.
+const MAX_GUESSES: usize = 64;
+
 /// The routes that `matches` stand for.
 ///
-/// A host that cannot be read selects nothing; a path or method that cannot be read might be any, so it selects its
-/// hosts whole.
+/// What cannot be read might be anything, and a request must not fall to another policy for it: a path or method selects
+/// its hosts whole, and a host every one that can be recognised in it (see [`recognize`]).
 pub fn matches(field: &Field<'_>, matches: &[RequestMatch], report: &mut Report) -> Vec<Route> {
     report.cap(field, matches.len(), MAX_MATCHES);
     let mut routes = Vec::new();
@@ -29,17 +34,55 @@ pub fn matches(field: &Field<'_>, matches: &[RequestMatch], report: &mut Report)
             (route.path, route.methods) = (PathPattern::Unreadable, Vec::new());
         }
     }
+    if routes.iter().filter(|route| matches!(route.host, HostPattern::Guess(_))).count() > MAX_GUESSES {
+        routes.push(everything());
+    }
     routes.sort();
     routes.dedup();
+    if routes.contains(&everything()) {
+        // It stands before all others.
+        routes.retain(|route| !matches!(route.host, HostPattern::Guess(_)) || *route == everything());
+    }
     routes
+}
+
+/// Every request, for a policy of which nobody can tell which it means.
+pub fn everything() -> Route {
+    let Recognized { host, .. } = Recognized::everything();
+    Route { host, path: PathPattern::Unreadable, case: PathCase::Ambiguous, methods: Vec::new() }
+}
+
+/// The hosts that cannot be read.
+pub fn unreadable_hosts(field: &Field<'_>, matches: &[RequestMatch]) -> Vec<FieldError> {
+    let mut report = Report::default();
+    for (at, spec) in matches.iter().enumerate() {
+        let entry = field.at(at);
+        let hosts = entry.child("hosts");
+        for (at, host) in spec.hosts.iter().enumerate() {
+            host_pattern(&hosts.at(at), host, &mut report);
+        }
+    }
+    report.errors
+}
+
+fn host_pattern(field: &Field<'_>, text: &str, report: &mut Report) -> Option<HostPattern> {
+    report.take(field, HostPattern::new(text).map_err(|error| format!("{}: {error}", shown(text))))
 }
 
 fn request_match(field: &Field<'_>, spec: &RequestMatch, routes: &mut Vec<Route>, report: &mut Report) {
     let hosts_field = field.child("hosts");
     let mut hosts = Vec::with_capacity(spec.hosts.len().max(1));
+    // Those that have a path of their own, so that nobody can tell which paths are meant.
+    let mut whole_hosts = Vec::new();
     for (at, host) in spec.hosts.iter().enumerate() {
-        let pattern = HostPattern::new(host).map_err(|error| format!("{}: {error}", shown(host)));
-        hosts.extend(report.take(&hosts_field.at(at), pattern));
+        match host_pattern(&hosts_field.at(at), host, report) {
+            Some(pattern) => hosts.push(pattern),
+            None => {
+                for Recognized { host, has_path } in recognize(host) {
+                    if has_path { whole_hosts.push(host) } else { hosts.push(host) }
+                }
+            }
+        }
     }
     if spec.hosts.is_empty() {
         hosts.push(HostPattern::Any);
@@ -49,12 +92,12 @@ fn request_match(field: &Field<'_>, spec: &RequestMatch, routes: &mut Vec<Route>
     let mut paths = Vec::with_capacity(spec.paths.len().max(1));
     for (at, path) in spec.paths.iter().enumerate() {
         match path_match(&paths_field.at(at), path, report) {
-            Some(pattern) => paths.push(pattern),
+            Some(pattern) => paths.push((pattern, path.case)),
             None => unreadable = true,
         }
     }
     if spec.paths.is_empty() {
-        paths.push(PathPattern::Any);
+        paths.push((PathPattern::Any, PathCase::Ambiguous));
     }
     let mut methods = Vec::with_capacity(spec.methods.len());
     for (at, method) in spec.methods.iter().enumerate() {
@@ -66,19 +109,20 @@ fn request_match(field: &Field<'_>, spec: &RequestMatch, routes: &mut Vec<Route>
     methods.sort();
     methods.dedup();
     if unreadable {
-        (paths, methods) = (vec![PathPattern::Unreadable], Vec::new());
+        (paths, methods) = (vec![(PathPattern::Unreadable, PathCase::Ambiguous)], Vec::new());
     }
     if hosts.len().saturating_mul(paths.len()) > MAX_ROUTES {
         let message =
             format_args!("{} hosts times {} paths: at most {MAX_ROUTES} are allowed", hosts.len(), paths.len());
         report.error(field, message);
-        paths = vec![PathPattern::Unreadable];
+        paths = vec![(PathPattern::Unreadable, PathCase::Ambiguous)];
     }
     for host in hosts {
-        for path in &paths {
-            routes.push(Route { host: host.clone(), path: path.clone(), methods: methods.clone() });
+        for (path, case) in &paths {
+            routes.push(Route { host: host.clone(), path: path.clone(), case: *case, methods: methods.clone() });
         }
     }
+    routes.extend(whole_hosts.into_iter().map(|host| Route { host, ..everything() }));
 }
 
 fn path_match(field: &Field<'_>, spec: &PathMatch, report: &mut Report) -> Option<PathPattern> {

@@ -29,7 +29,7 @@ pub use field::{Field, Report};
 pub use identity::{MAX_HEADER_VALUE, MAX_IDENTITY_TEXT, header_value_problem};
 pub use mapping::{CompiledMapping, certificate_mapping, mapping as mapping_section};
 pub use metadata::metadata;
-pub use policy::{CompiledPolicy, PolicyBody, certificate_policy};
+pub use policy::{CompiledPolicy, PolicyBody, certificate_policy, unreadable_match};
 pub use requirements::{MAXIMUM_RSA_BITS, MINIMUM_RSA_BITS, Requirements, WEAKEST_RSA_BITS};
 pub use response::{DEFAULT_GROUPS_HEADER, DEFAULT_USER_HEADER};
 pub use response::{HeaderNames, Statuses};

@@ -2,14 +2,15 @@
 
 use std::sync::Arc;
 
+use super::matches::{everything, matches, unreadable_hosts};
 use super::metadata::{check_name, check_namespace, metadata};
 use super::response::{HeaderNames, Statuses, denial, headers};
-use super::{Field, Report, evidence::evidence, mapping::mapping, matches::matches};
+use super::{Field, Report, evidence::evidence, mapping::mapping};
 use crate::domain::decision::Mode;
 use crate::domain::evidence::EvidenceRule;
 use crate::domain::mapping::rules::Mapping;
 use crate::domain::selection::Route;
-use crate::domain::spec::{CertificatePolicySpec, CertificateRequirement, Kind, ModeSpec, ObjectMeta};
+use crate::domain::spec::{CertificatePolicySpec, CertificateRequirement, FieldError, Kind, ModeSpec, ObjectMeta};
 
 /// A policy as far as it can be read.
 #[derive(Debug)]
@@ -48,7 +49,12 @@ pub fn certificate_policy(meta: &ObjectMeta, spec: &CertificatePolicySpec) -> Co
     let mut report = Report::default();
     metadata(Kind::CertificatePolicy, meta, &mut report);
     let field = Field::root("spec");
-    let routes = matches(&field.child("match"), &spec.matches, &mut report);
+    let match_field = field.child("match");
+    let mut routes = matches(&match_field, &spec.matches, &mut report);
+    // Nothing is left of these, so nobody can tell which requests they mean.
+    if meta.unread.iter().any(|error| is_whole_match(&error.path)) {
+        routes.push(everything());
+    }
     let evidence = evidence(&field.child("evidence"), spec.evidence.as_deref(), &mut report);
     let trust_field = field.child("trustRef");
     check_name(&trust_field.child("name"), &spec.trust_ref.name, &mut report);
@@ -76,4 +82,23 @@ pub fn certificate_policy(meta: &ObjectMeta, spec: &CertificatePolicySpec) -> Co
         statuses,
     });
     CompiledPolicy { routes, identity_headers, body, report }
+}
+
+/// Whether the field at `path` holds all of `match`, or all of one of its entries.
+fn is_whole_match(path: &str) -> bool {
+    match path.strip_prefix("spec") {
+        Some("" | ".match") => true,
+        Some(rest) => {
+            let at = rest.strip_prefix(".match[").and_then(|rest| rest.strip_suffix(']'));
+            at.is_some_and(|at| at.bytes().all(|b| b.is_ascii_digit()))
+        }
+        None => false,
+    }
+}
+
+/// The hosts in a policy's `match` that cannot be read. Where an edit can be refused, one with any is: which requests the
+/// policy means is not known, and it must not be left to a guess.
+pub fn unreadable_match(spec: &CertificatePolicySpec) -> Vec<FieldError> {
+    let field = Field::root("spec");
+    unreadable_hosts(&field.child("match"), &spec.matches)
 }

@@ -90,7 +90,13 @@ fn each_mistake_has_its_field_and_message() {
             "spec.trustRef.namespace",
             "not a namespace",
         ),
-        (P, matched(json!({"hosts": ["https://a.example"]})), "spec.match[1].hosts[0]", "not a host name"),
+        (P, matched(json!({"hosts": ["https://a.example"]})), "spec.match[1].hosts[0]", "no scheme, path or user"),
+        (
+            P,
+            matched(json!({"hosts": ["b\u{fc}cher.example"]})),
+            "spec.match[1].hosts[0]",
+            "labels that begin with `xn--`",
+        ),
         (P, matched(json!({"hosts": ["a.example", "b.example:443"]})), "spec.match[1].hosts[1]", "has no port"),
         (P, matched(json!({"hosts": ["a.*.example"]})), "spec.match[1].hosts[0]", "whole first label"),
         (
@@ -562,14 +568,35 @@ fn what_can_be_read_of_a_broken_policy_is_kept() {
     };
     let whole = PathPattern::Unreadable.to_string();
     assert_eq!(
-        routes(matched(json!({"hosts": ["a b", "c.example"]}))),
-        ["a.example any path []", "c.example any path []"]
+        routes(matched(json!({"hosts": ["https://b.example:8443", "c.example"], "methods": ["GET"]}))),
+        ["a.example any path []", "b.example any path [\"GET\"]", "c.example any path [\"GET\"]"]
     );
     assert_eq!(
-        routes(policy(json!({"match": [{"hosts": ["a b"]}]}))),
-        [""; 0],
-        "an unreadable host selects nothing, not any host"
+        routes(matched(json!({"hosts": ["b.example/v1"], "paths": [{"exact": "/a"}], "methods": ["GET"]}))),
+        ["a.example any path []".to_owned(), format!("b.example {whole} []")],
+        "which paths are meant cannot be told"
     );
+    assert_eq!(
+        routes(policy(json!({"match": [{"hosts": ["*b.example"], "paths": [{"exact": "/a"}]}]}))),
+        ["all like *b.example, recognised in an unreadable text path /a []"]
+    );
+    let every = "every host, because none can be recognised in an unreadable text";
+    assert_eq!(routes(policy(json!({"match": [{"hosts": ["{}"]}]}))), [format!("{every} any path []")]);
+    let many: Vec<String> = (0..65).map(|n| format!("*h{n}.example")).collect();
+    assert_eq!(routes(policy(json!({"match": [{"hosts": many}]}))), [format!("{every} {whole} []")]);
+    for (unread, want) in [
+        ("spec", 1),
+        ("spec.match", 1),
+        ("spec.match[2]", 1),
+        ("spec.match[2].hosts", 0),
+        ("spec.matches", 0),
+        ("spec.mode", 0),
+    ] {
+        let unread = vec![FieldError::new(unread, "another type")];
+        let spec = serde_json::from_value(policy(json!({}))).unwrap();
+        let compiled = certificate_policy(&ObjectMeta { unread, ..meta() }, &spec);
+        assert_eq!(compiled.routes.len(), want, "{:?}", compiled.report);
+    }
     assert_eq!(
         routes(matched(json!({"paths": [{"exact": "/a"}, {"exact": "a"}], "methods": ["GET"]}))),
         ["a.example any path []".to_owned(), format!("b.example {whole} []")]

@@ -30,7 +30,7 @@ pub use report::{MappingReport, PolicyReport, ProfileReport};
 use sources::{Bundle, Namespaces, Sources};
 pub use sources::{CrlFile, WantedFiles};
 use view::Known;
-pub use view::{KnownPolicy, Reference, View};
+pub use view::{KnownPolicy, Reference, Rivals, View};
 
 /// The mutable store behind the snapshots.
 #[derive(Debug, Default)]

@@ -173,6 +173,7 @@ impl Policies {
         for (id, stored, _) in self.objects.iter(Kind::CertificatePolicy) {
             let known = KnownPolicy {
                 name: Arc::clone(&stored.name),
+                created: stored.created,
                 compiled: Arc::clone(&stored.compiled),
                 selector: stored.selector().cloned(),
             };
@@ -209,7 +210,7 @@ impl Policies {
 }
 
 /// Those with a time of creation first, the older the sooner.
-fn older(left: Option<UnixTime>, right: Option<UnixTime>) -> Ordering {
+pub(super) fn older(left: Option<UnixTime>, right: Option<UnixTime>) -> Ordering {
     match (left, right) {
         (Some(left), Some(right)) => left.cmp(&right),
         (Some(_), None) => Ordering::Less,

@@ -253,6 +253,36 @@ fn twins_are_in_error_until_one_goes() {
 }
 
 #[test]
+fn a_policy_with_a_host_that_nobody_can_read_denies_what_it_may_mean() {
+    let pki = pki();
+    let p = |name: &str, hosts: Value| {
+        let map = json!({"rules": [{"name": "r", "action": "Allow", "where": [{"field": "DNS", "value": "c.example"}],
+            "identity": {"user": name}}]});
+        policy(name, json!({"match": [{"hosts": hosts}], "trustRef": {"name": "t"}, "mapping": map}))
+    };
+    let mut index = Index::new();
+    index.apply(profile(json!({"trustAnchors": [{"inline": pem(&pki.ca)}]})));
+    index.apply(p("lax", json!(["*", "own.admin.example"])));
+    for (text, denied, other) in [
+        ("admin.example:8443", &["admin.example"][..], &["own.admin.example", "b.example"][..]),
+        ("https://admin.example/x", &["admin.example"], &["own.admin.example", "b.example"]),
+        ("*admin.example", &["admin.example", "own.admin.example", "xadmin.example"], &["b.example"]),
+        ("b\u{fc}cher.example", &["xn--bcher-kva.example"], &["own.admin.example", "b.other"]),
+        ("{{host}}", &["admin.example", "own.admin.example"], &[]),
+        ("", &["admin.example", "own.admin.example"], &[]),
+    ] {
+        index.apply(p("strict", json!([text])));
+        let snapshot = index.publish().unwrap();
+        for host in denied {
+            assert_eq!(decide(&snapshot, host, &pki.client), Err(Reason::PolicyInvalid), "{text:?}: {host}");
+        }
+        for host in other {
+            assert_eq!(decide(&snapshot, host, &pki.client), Ok("lax".to_owned()), "{text:?}: {host}");
+        }
+    }
+}
+
+#[test]
 fn a_disabled_mapping_that_nobody_can_read_stops_its_policies() {
     let pki = pki();
     let p = |name: &str, host: &str, label: &str| {

@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::policies::older;
 use super::profiles::Standing;
 use super::sources::{Namespaces, Parsed, ReadSource, read_source};
 use super::{Index, Problem, Problems, Severity};
@@ -13,7 +14,8 @@ use crate::domain::certificate::Certificate;
 use crate::domain::compile::{CertificateSource, CompiledPolicy, Field, SourceRef};
 use crate::domain::lint;
 use crate::domain::mapping::table::MappingTable;
-use crate::domain::spec::{AllowedNamespaces, LabelSelector};
+use crate::domain::selection::{Candidate, Conflict, Route, Selection};
+use crate::domain::spec::{AllowedNamespaces, LabelSelector, ObjectMeta};
 use crate::domain::time::UnixTime;
 use crate::domain::trust::TrustProfile;
 
@@ -51,10 +53,21 @@ pub(super) struct KnownProfile {
 pub struct KnownPolicy {
     /// `namespace/name`.
     pub name: Arc<str>,
+    /// When it was created, where that is known.
+    pub created: Option<UnixTime>,
     /// The policy as far as it compiles.
     pub compiled: Arc<CompiledPolicy>,
     /// The mappings that it selects, whether it compiles or not.
     pub selector: Option<LabelSelector>,
+}
+
+/// The policies that one takes everything from, and those that take everything from it, as `namespace/name`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Rivals {
+    /// Every request that it names is decided by these; empty when it decides any.
+    pub winners: Vec<String>,
+    /// These decide nothing any more, and would without it or without others.
+    pub losers: Vec<String>,
 }
 
 /// What a reference to a trust profile comes to.
@@ -102,6 +115,37 @@ impl View {
     /// The policies of a namespace.
     pub fn policies(&self, namespace: &str) -> &[KnownPolicy] {
         self.known.policies.get(namespace).map(Vec::as_slice).unwrap_or_default()
+    }
+
+    /// Who decides in place of whom once a policy of this name has these routes.
+    pub fn rivals(&self, meta: &ObjectMeta, routes: &[Route]) -> Rivals {
+        let name = format!("{}/{}", meta.namespace, meta.name);
+        let known = self.known.policies.values().flatten().filter(|policy| *policy.name != *name);
+        let known = known.map(|policy| (policy.created, &*policy.name, policy.compiled.routes.as_slice()));
+        let mut all: Vec<_> = known.chain([(meta.creation_timestamp, &*name, routes)]).collect();
+        all.sort_by(|(left_time, left, _), (right_time, right, _)| {
+            older(*left_time, *right_time).then_with(|| left.split_once('/').cmp(&right.split_once('/')))
+        });
+        let candidates: Vec<_> = all.iter().map(|&(_, name, routes)| Candidate { name, routes }).collect();
+        let name_of = |at: &usize| candidates.get(*at).map_or("", |candidate| candidate.name);
+        let mut rivals = Rivals::default();
+        for Conflict { loser, winners } in Selection::new(&candidates).conflicts(&candidates) {
+            if name_of(&loser) == name {
+                rivals.winners = winners.iter().map(|at| name_of(at).to_owned()).collect();
+            } else if winners.iter().any(|at| name_of(at) == name) {
+                rivals.losers.push(name_of(&loser).to_owned());
+            }
+        }
+        rivals
+    }
+
+    /// The policies that refer to a trust profile, as `namespace/name`.
+    pub fn users(&self, namespace: &str, name: &str) -> Vec<Arc<str>> {
+        let uses = |policy: &&KnownPolicy| {
+            let body = policy.compiled.body.as_ref();
+            body.is_some_and(|body| body.trust.0 == namespace && body.trust.1 == name)
+        };
+        self.known.policies.values().flatten().filter(uses).map(|policy| Arc::clone(&policy.name)).collect()
     }
 
     /// The mappings.

@@ -5,6 +5,8 @@ use std::net::Ipv6Addr;
 
 use thiserror::Error;
 
+use super::guess::HostGuess;
+
 /// RFC 1035 section 2.3.4: a name has at most 253 characters when written without its last dot.
 const MAX_HOST: usize = 253;
 
@@ -20,6 +22,8 @@ pub enum HostPattern {
     Below(String),
     /// Any host.
     Any,
+    /// Hosts that an unreadable text might mean. Only policies that deny have it.
+    Guess(HostGuess),
 }
 
 /// Why a text is not a host pattern.
@@ -28,6 +32,12 @@ pub enum HostError {
     /// A port stands behind the name.
     #[error("a host has no port here: the request's port is ignored")]
     Port,
+    /// It is a URL, or has a path or a user.
+    #[error("a host has no scheme, path or user here: write the name alone")]
+    Url,
+    /// It has characters outside ASCII. Requests carry internationalized names as A-labels (RFC 5890 section 2.3.2.1).
+    #[error("not ASCII: write the name as requests carry it, with labels that begin with `xn--`")]
+    NotAscii,
     /// An asterisk stands elsewhere than as the whole first label.
     #[error("`*` must be the whole first label, as in `*.example.com`, or the whole host")]
     Wildcard,
@@ -49,8 +59,14 @@ impl HostPattern {
             Some(name) => (name, true),
             None => (text, false),
         };
+        if name.contains(['/', '@']) {
+            return Err(HostError::Url);
+        }
         if name.contains('*') {
             return Err(HostError::Wildcard);
+        }
+        if !name.is_ascii() {
+            return Err(HostError::NotAscii);
         }
         if split_port(name.as_bytes()).is_some_and(|(_, port)| port.is_some()) {
             return Err(HostError::Port);
@@ -71,6 +87,7 @@ impl std::fmt::Display for HostPattern {
             Self::Exact(name) => f.write_str(name),
             Self::Below(suffix) => write!(f, "*{suffix}"),
             Self::Any => f.write_str("*"),
+            Self::Guess(guess) => guess.fmt(f),
         }
     }
 }
@@ -177,8 +194,13 @@ mod tests {
             ("*.[::1]", Err(HostError::Wildcard)),
             ("api.example.com:443", Err(HostError::Port)),
             ("", Err(HostError::Malformed)),
-            ("https://api.example.com", Err(HostError::Malformed)),
-            ("api.example.com/v1", Err(HostError::Malformed)),
+            ("https://api.example.com", Err(HostError::Url)),
+            ("https://api.example.com:8443", Err(HostError::Url)),
+            ("api.example.com/v1", Err(HostError::Url)),
+            ("user@api.example.com", Err(HostError::Url)),
+            ("b\u{fc}cher.example", Err(HostError::NotAscii)),
+            ("api.example.com..", Err(HostError::Malformed)),
+            ("::1", Err(HostError::Malformed)),
         ] {
             assert_eq!(HostPattern::new(text), want, "{text:?}");
         }

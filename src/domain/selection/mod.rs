@@ -3,15 +3,24 @@
 //! Owns the order of precedence (host, then path, then methods, then age, then name, as Gateway API orders routes) and
 //! the refusal of paths and methods that can be read in two ways. It knows nothing of what a policy then does.
 //!
-//! Two deliberate strictnesses. A path is checked whenever any policy whose hosts cover the request selects by path, even
-//! when a policy of a more specific host would win without looking at it. And so is the method whenever any of them names
+//! Three deliberate strictnesses. A path is checked whenever any policy whose hosts cover the request selects by path, even
+//! when a policy of a more specific host would win without looking at it. So is the method whenever any of them names
 //! methods: RFC 9110 section 9.1 makes methods case-sensitive, but there are servers that take `post` for `POST`, and
-//! such a request must not reach them by the policy for other methods. No policy selects it: [`Reason::NoPolicy`].
+//! such a request must not reach them by the policy for other methods. No policy selects it: [`Reason::NoPolicy`]. And a
+//! path is refused that another policy would get in another spelling ([`spelling`]), where that policy is as specific as
+//! the one selected or more: the upstream may take the two for one.
+//!
+//! A policy whose host cannot be read stands before all others for every host that it might mean ([`guess`]).
 
+pub mod guess;
 pub mod host;
+mod misses;
 pub mod path;
+mod paths;
+pub mod spelling;
 
-use std::collections::BTreeSet;
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet};
 
 use foldhash::fast::RandomState;
 use hashbrown::HashMap;
@@ -19,9 +28,12 @@ use hashbrown::HashMap;
 use super::decision::Denial;
 use super::reason::Reason;
 use super::request::{Http, Request};
+use super::spec::PathCase;
 use super::trace::{Trace, Verdict};
+use guess::HostGuess;
 use host::HostPattern;
 use path::PathPattern;
+use paths::{Choice, Paths, Rank, Reach};
 
 /// Some of the requests that a policy decides: one host pattern, one path pattern, and methods.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -30,6 +42,8 @@ pub struct Route {
     pub host: HostPattern,
     /// The paths.
     pub path: PathPattern,
+    /// Whether the upstream tells the path from its other spellings.
+    pub case: PathCase,
     /// The methods; empty for any.
     pub methods: Vec<String>,
 }
@@ -51,37 +65,10 @@ pub struct Selection {
     exact: HashMap<Box<str>, Paths, RandomState>,
     below: HashMap<Box<str>, Paths, RandomState>,
     any: Paths,
-}
-
-/// The routes of one host pattern.
-#[derive(Debug, Default)]
-struct Paths {
-    exact: HashMap<Box<[u8]>, Vec<Choice>, RandomState>,
-    prefix: HashMap<Box<[u8]>, Vec<Choice>, RandomState>,
-    /// The lengths that prefixes have, longest first. They bound the look-ups that one path can cause.
-    prefix_lengths: Vec<usize>,
-    any: Vec<Choice>,
-    /// Invalid policies of which nobody can tell what paths or methods they mean.
-    unreadable: Vec<Choice>,
-    /// Whether any route looks at the path.
-    looks_at_path: bool,
-    /// The methods that routes name.
-    methods: BTreeSet<Box<str>>,
-}
-
-/// A policy among those of one host and path pattern, best first.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Choice {
-    order: MethodOrder,
-    policy: usize,
-    methods: Vec<String>,
-}
-
-/// Routes that name methods stand before those that do not.
-#[derive(Copy, Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum MethodOrder {
-    Named,
-    Any,
+    /// Hosts that invalid policies might mean.
+    guesses: BTreeMap<HostGuess, Paths>,
+    /// Whether any path pattern is not its own form.
+    has_forms: bool,
 }
 
 /// The methods of RFC 9110 section 9.3 and RFC 5789: those that a careless server knows in any case.
@@ -111,11 +98,14 @@ impl Selection {
                     HostPattern::Exact(host) => selection.exact.entry(host.as_str().into()).or_default(),
                     HostPattern::Below(suffix) => selection.below.entry(suffix.as_str().into()).or_default(),
                     HostPattern::Any => &mut selection.any,
+                    HostPattern::Guess(guess) => selection.guesses.entry(guess.clone()).or_default(),
                 };
                 paths.add(route, policy);
             }
         }
         selection.hosts_mut().for_each(Paths::sort);
+        let has_forms = selection.hosts_mut().any(|paths| paths.has_forms());
+        selection.has_forms = has_forms;
         selection
     }
 
@@ -153,14 +143,32 @@ impl Selection {
             };
             return Err(refuse(trace, Reason::NoPolicy, detail));
         }
-        let mut found = self.levels(&host).flat_map(|(level, paths)| {
-            paths.matches(&canonical, http.method).map(move |(choice, reach)| Match { level, reach, choice })
+        let mut found = self.levels(&host).enumerate().flat_map(|(at, (level, paths))| {
+            paths.matches(&canonical, http.method).map(move |(choice, reach)| Match { at, level, reach, choice })
         });
         let Some(best) = found.next() else {
+            if T::KEEPS {
+                self.tell_misses(&host, &canonical, http.method, trace);
+            }
             return Err(refuse(trace, Reason::NoPolicy, || {
                 format!("no policy selects host {host}, path {}, method {}", quoted(raw_path), quoted(http.method))
             }));
         };
+        let form = if looks_at_path { spelling::fold(&canonical) } else { Cow::Borrowed(&*canonical) };
+        if (self.has_forms || matches!(form, Cow::Owned(_)))
+            && let Some(rival) = self.rival(&host, &form, http.method, &best)
+        {
+            return Err(refuse(trace, Reason::PathAmbiguous, || {
+                format!(
+                    "path {} is ambiguous: it selects policy {} ({best}), and policy {} ({rival}) where case, dots and \
+                     blanks at the ends of names, a last slash and what follows a colon make no difference; an upstream \
+                     that heeds them is told by `case: Sensitive` at that path",
+                    quoted(raw_path),
+                    self.name_of(best.choice.policy),
+                    self.name_of(rival.choice.policy)
+                )
+            }));
+        }
         trace.step("select", Verdict::Pass, || format!("policy {}: {best}", self.name_of(best.choice.policy)));
         for other in found.take(if T::KEEPS { SHOWN_LOSERS } else { 0 }) {
             if other.choice.policy != best.choice.policy {
@@ -169,6 +177,20 @@ impl Selection {
             }
         }
         Ok(best.choice.policy)
+    }
+
+    /// The route of another policy, as specific as `best` or more, that takes the path in another spelling.
+    ///
+    /// All spellings count, not only the one with everything folded: which of them the upstream tells apart is unknown.
+    fn rival<'a>(&'a self, host: &'a str, form: &'a [u8], method: &'a [u8], best: &Match<'a>) -> Option<Match<'a>> {
+        let best_rank = best.reach.rank()?;
+        self.levels(host).enumerate().take_while(|(at, _)| *at <= best.at).find_map(|(at, (level, paths))| {
+            let least = if at == best.at { best_rank } else { Rank::Any };
+            paths
+                .respelt(form, method)
+                .find(|(rank, choice, _)| *rank >= least && choice.policy != best.choice.policy)
+                .map(|(_, choice, reach)| Match { at, level, reach, choice })
+        })
     }
 
     fn select_named<T: Trace>(&self, named: &[u8], request: &Request<'_>, trace: &mut T) -> Result<usize, Denial> {
@@ -204,7 +226,7 @@ impl Selection {
         let conflict = |(loser, candidate): (usize, &Candidate<'_>)| {
             let mut winners = BTreeSet::new();
             for route in candidate.routes {
-                winners.extend(self.choices(route)?.shadows(loser, route)?);
+                winners.extend(Choice::shadows(self.choices(route)?, loser, route)?);
             }
             (!winners.is_empty()).then(|| Conflict { loser, winners: winners.into_iter().collect() })
         };
@@ -212,26 +234,24 @@ impl Selection {
     }
 
     /// The policies with the same host and path patterns as `route`, best first.
-    fn choices(&self, route: &Route) -> Option<Choices<'_>> {
+    fn choices(&self, route: &Route) -> Option<&[Choice]> {
         let paths = match &route.host {
             HostPattern::Exact(host) => self.exact.get(host.as_str())?,
             HostPattern::Below(suffix) => self.below.get(suffix.as_str())?,
             HostPattern::Any => &self.any,
+            HostPattern::Guess(guess) => self.guesses.get(guess)?,
         };
-        Some(Choices(match &route.path {
-            PathPattern::Exact(path) => paths.exact.get(path.as_slice())?,
-            PathPattern::Prefix(path) if !path.is_empty() => paths.prefix.get(path.as_slice())?,
-            PathPattern::Prefix(_) | PathPattern::Any => &paths.any,
-            PathPattern::Unreadable => &paths.unreadable,
-        }))
+        paths.choices(&route.path)
     }
 
-    /// The host patterns that cover `host`, most specific first.
+    /// The host patterns that cover `host`, most specific first; before all of them those that might.
     fn levels<'a>(&'a self, host: &'a str) -> impl Iterator<Item = (Level<'a>, &'a Paths)> {
+        let guesses = self.guesses.iter().filter(|(guess, _)| guess.covers(host));
+        let guesses = guesses.map(|(guess, paths)| (Level::Guess(guess), paths));
         let exact = self.exact.get(host).map(|paths| (Level::Exact(host), paths));
         let suffixes = host.match_indices('.').filter_map(|(at, _)| host.get(at..));
         let below = suffixes.filter_map(|suffix| Some((Level::Below(suffix), self.below.get(suffix)?)));
-        exact.into_iter().chain(below).chain(std::iter::once((Level::Any, &self.any)))
+        guesses.chain(exact).chain(below).chain(std::iter::once((Level::Any, &self.any)))
     }
 
     /// The method that `method` differs from in case alone, where any policy of the host names methods.
@@ -248,7 +268,8 @@ impl Selection {
     }
 
     fn hosts_mut(&mut self) -> impl Iterator<Item = &mut Paths> {
-        self.exact.values_mut().chain(self.below.values_mut()).chain(std::iter::once(&mut self.any))
+        let named = self.exact.values_mut().chain(self.below.values_mut()).chain(self.guesses.values_mut());
+        named.chain(std::iter::once(&mut self.any))
     }
 
     fn name_of(&self, policy: usize) -> &str {
@@ -259,6 +280,7 @@ impl Selection {
 /// A host pattern that covers a request, for the trace.
 #[derive(Copy, Clone)]
 enum Level<'a> {
+    Guess(&'a HostGuess),
     Exact(&'a str),
     Below(&'a str),
     Any,
@@ -267,6 +289,7 @@ enum Level<'a> {
 impl std::fmt::Display for Level<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
+            Self::Guess(guess) => guess.fmt(f),
             Self::Exact(host) => f.write_str(host),
             Self::Below(suffix) => write!(f, "*{suffix}"),
             Self::Any => f.write_str("*"),
@@ -274,47 +297,10 @@ impl std::fmt::Display for Level<'_> {
     }
 }
 
-impl Paths {
-    fn add(&mut self, route: &Route, policy: usize) {
-        let order = if route.methods.is_empty() { MethodOrder::Any } else { MethodOrder::Named };
-        let choice = Choice { order, policy, methods: route.methods.clone() };
-        match &route.path {
-            PathPattern::Exact(path) => self.exact.entry(path.as_slice().into()).or_default().push(choice),
-            PathPattern::Prefix(path) if !path.is_empty() => {
-                self.prefix.entry(path.as_slice().into()).or_default().push(choice);
-            }
-            PathPattern::Prefix(_) | PathPattern::Any => self.any.push(choice),
-            PathPattern::Unreadable => self.unreadable.push(choice),
-        }
-        self.methods.extend(route.methods.iter().map(|method| method.as_str().into()));
-        self.looks_at_path |= !matches!(route.path, PathPattern::Any | PathPattern::Unreadable);
-    }
-
-    fn sort(&mut self) {
-        let lengths: BTreeSet<usize> = self.prefix.keys().map(|prefix| prefix.len()).collect();
-        self.prefix_lengths = lengths.into_iter().rev().collect();
-        self.exact.values_mut().chain(self.prefix.values_mut()).for_each(|choices| choices.sort());
-        self.any.sort();
-        self.unreadable.sort();
-    }
-
-    /// The choices for a path and method, best first, each with the path pattern that matched.
-    fn matches<'a>(&'a self, path: &'a [u8], method: &'a [u8]) -> impl Iterator<Item = (&'a Choice, Reach<'a>)> {
-        let unreadable = self.unreadable.iter().map(|choice| (choice, Reach::Unreadable));
-        let exact = self.exact.get(path).into_iter().flatten().map(move |choice| (choice, Reach::Exact(path)));
-        let below = self.prefix_lengths.iter().filter_map(move |length| {
-            let (prefix, rest) = path.split_at_checked(*length)?;
-            (rest.is_empty() || rest.first() == Some(&b'/')).then_some(())?;
-            Some(self.prefix.get(prefix)?.iter().map(move |choice| (choice, Reach::Below(prefix))))
-        });
-        let any = self.any.iter().map(|choice| (choice, Reach::Any));
-        let by_path = exact.chain(below.flatten()).chain(any).filter(move |(choice, _)| choice.takes(method));
-        unreadable.chain(by_path)
-    }
-}
-
 /// A route that covers a request, for the trace.
 struct Match<'a> {
+    /// The place of its host pattern among those that cover the request.
+    at: usize,
     level: Level<'a>,
     reach: Reach<'a>,
     choice: &'a Choice,
@@ -322,54 +308,7 @@ struct Match<'a> {
 
 impl std::fmt::Display for Match<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "host {}, {}, ", self.level, self.reach)?;
-        if self.choice.methods.is_empty() {
-            f.write_str("any method")
-        } else {
-            write!(f, "method {}", self.choice.methods.join(" or "))
-        }
-    }
-}
-
-/// A path pattern that covers a request, for the trace.
-#[derive(Copy, Clone)]
-enum Reach<'a> {
-    Exact(&'a [u8]),
-    Below(&'a [u8]),
-    Any,
-    Unreadable,
-}
-
-impl std::fmt::Display for Reach<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Exact(path) => write!(f, "path {}", String::from_utf8_lossy(path)),
-            Self::Below(path) => write!(f, "paths below {}", String::from_utf8_lossy(path)),
-            Self::Any => f.write_str("any path"),
-            Self::Unreadable => f.write_str("an unreadable path or method, which stands for all"),
-        }
-    }
-}
-
-impl Choice {
-    fn takes(&self, method: &[u8]) -> bool {
-        self.methods.is_empty() || self.methods.iter().any(|named| named.as_bytes() == method)
-    }
-}
-
-/// The policies of one host and path pattern, best first.
-struct Choices<'a>(&'a [Choice]);
-
-impl Choices<'_> {
-    /// The policies that take every request of `route` before `loser` does; `None` when something is left to it.
-    fn shadows(&self, loser: usize, route: &Route) -> Option<BTreeSet<usize>> {
-        let before =
-            |order: MethodOrder| self.0.iter().filter(move |choice| choice.order == order && choice.policy < loser);
-        if route.methods.is_empty() {
-            return before(MethodOrder::Any).next().map(|choice| BTreeSet::from([choice.policy]));
-        }
-        let taker = |method: &String| before(MethodOrder::Named).find(|choice| choice.methods.contains(method));
-        route.methods.iter().map(|method| taker(method).map(|choice| choice.policy)).collect()
+        write!(f, "host {}, {}, {}", self.level, self.reach, self.choice.methods_in_words())
     }
 }
 

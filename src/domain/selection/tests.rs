@@ -11,7 +11,12 @@ struct Fake {
     routes: Vec<Route>,
 }
 
+/// A route; a path that ends in `!` says `case: Sensitive`, a host that begins with `~` is a guess at that text.
 fn route(host: &str, path: &str, methods: &[&str]) -> Route {
+    let (path, case) = match path.strip_suffix('!') {
+        Some(path) => (path, PathCase::Sensitive),
+        None => (path, PathCase::Ambiguous),
+    };
     let path = match path {
         "" => PathPattern::Any,
         "?" => PathPattern::Unreadable,
@@ -21,11 +26,11 @@ fn route(host: &str, path: &str, methods: &[&str]) -> Route {
             None => PathPattern::exact(text).unwrap(),
         },
     };
-    Route {
-        host: HostPattern::new(host).unwrap(),
-        path,
-        methods: methods.iter().map(|method| (*method).to_owned()).collect(),
-    }
+    let host = match host.strip_prefix('~') {
+        Some(text) => guess::recognize(text).remove(0).host,
+        None => HostPattern::new(host).unwrap(),
+    };
+    Route { host, path, case, methods: methods.iter().map(|method| (*method).to_owned()).collect() }
 }
 
 /// Policies from `host path methods…` lines; a path ending in `/**` is a prefix, `-` is any, `?` unreadable.
@@ -84,6 +89,11 @@ fn the_most_specific_policy_decides() {
         ("prefix takes whole segments", &["* /v1/pay/**"], (API, "/v1/payments", "GET"), none),
         ("prefix takes itself with a slash", &["* /v1/pay/**"], (API, "/v1/pay/", "GET"), Ok(0)),
         ("exact path with a slash is another", &["* /v1"], (API, "/v1/", "GET"), none),
+        ("HEAD belongs to GET", &["* -", "* - GET"], (API, "/", "HEAD"), Ok(1)),
+        ("unless it is named", &["* - GET", "* - HEAD"], (API, "/", "HEAD"), Ok(1)),
+        ("by a policy of the same path", &["* /a GET", "* - HEAD"], (API, "/a", "HEAD"), Ok(0)),
+        ("HEAD is no other method's", &["* -", "* - POST"], (API, "/", "HEAD"), Ok(0)),
+        ("GET is not HEAD's", &["* -", "* - HEAD"], (API, "/", "GET"), Ok(0)),
         ("path before method", &["* /v1/** GET", "* /v1/x"], (API, "/v1/x", "GET"), Ok(1)),
         ("methods named beat any", &["* /v1", "* /v1 GET"], (API, "/v1", "GET"), Ok(1)),
         ("another method goes to the one without", &["* /v1", "* /v1 GET"], (API, "/v1", "POST"), Ok(0)),
@@ -135,6 +145,15 @@ fn the_most_specific_policy_decides() {
         ("an unreadable path takes its whole host", &["* /a", "* ?"], (API, "/a", "GET"), Ok(1)),
         ("an unreadable path leaves other hosts alone", &["api.example.com ?", "* -"], ("other", "/", "GET"), Ok(1)),
         (
+            "an unreadable host takes what it might mean",
+            &["a.admin.x -", "~*admin.x -"],
+            ("a.admin.x", "/", "GET"),
+            Ok(1),
+        ),
+        ("it leaves the rest alone", &["* -", "~*admin.x -"], ("admin.y", "/", "GET"), Ok(0)),
+        ("and other paths", &["* -", "~*admin.x /a"], ("admin.x", "/b", "GET"), Ok(0)),
+        ("one that tells nothing takes all", &["api.example.com /a", "~{} -"], (API, "/a", "GET"), Ok(1)),
+        (
             "an unreadable path leaves more specific hosts alone",
             &["*.example.com ?", "api.example.com -"],
             (API, "/", "GET"),
@@ -144,6 +163,104 @@ fn the_most_specific_policy_decides() {
     for (name, lines, (host, path, method), want) in rows {
         assert_eq!(select(&policies(lines), &request(host, path, method)), *want, "{name}");
     }
+}
+
+#[test]
+fn no_spelling_of_a_path_leads_past_its_policy() {
+    type Row<'a> = (&'a str, &'a [&'a str], (&'a str, &'a str), Result<usize, Reason>);
+    let ambiguous = Err(Reason::PathAmbiguous);
+    const LAX_AND_STRICT: &[&str] = &["* -", "* /admin/**"];
+    let mut rows: Vec<Row<'_>> = vec![
+        ("as it is written", LAX_AND_STRICT, ("/admin", "GET"), Ok(1)),
+        ("below it", LAX_AND_STRICT, ("/admin/Users./x::y", "GET"), Ok(1)),
+        ("another path", LAX_AND_STRICT, ("/Administrators", "GET"), Ok(0)),
+        ("a name that goes on after a dot", LAX_AND_STRICT, ("/admin.css", "GET"), Ok(0)),
+        ("a slash past exact", &["* -", "* /admin"], ("/admin/", "GET"), ambiguous),
+        ("none past exact", &["* -", "* /admin/"], ("/admin", "GET"), ambiguous),
+        ("below exact is another path", &["* -", "* /admin"], ("/Admin/x", "GET"), Ok(0)),
+        ("written in capitals", &["* -", "* /Admin/**"], ("/Admin", "GET"), Ok(1)),
+        ("small letters for capitals", &["* -", "* /Admin/**"], ("/admin", "GET"), ambiguous),
+        ("another name below", &["* /a/**", "* /a/b/**"], ("/a/B/c", "GET"), ambiguous),
+        ("a shorter prefix changes nothing", &["* /a/**", "* /a/b/**"], ("/A/b", "GET"), Err(Reason::NoPolicy)),
+        ("nor does one that stays shorter", &["* /A/**", "* /a/b/**"], ("/a/b", "GET"), Ok(1)),
+        ("the same policy in both spellings", &["* -", "* /admin | * /admin/"], ("/admin/", "GET"), Ok(1)),
+        ("its own lax path", &["* - | * /admin"], ("/Admin", "GET"), Ok(0)),
+        ("two policies for two spellings", &["* /admin/**", "* /Admin/**"], ("/Admin", "GET"), ambiguous),
+        ("both of which say so", &["* /admin/**!", "* /Admin/**!"], ("/Admin", "GET"), Ok(1)),
+        ("one of which says so", &["* /admin/**", "* /Admin/**!"], ("/Admin", "GET"), ambiguous),
+        ("that one's own path", &["* /admin/**", "* /Admin/**!"], ("/admin", "GET"), Ok(0)),
+        ("a sensitive path", &["* -", "* /admin/**!"], ("/Admin", "GET"), Ok(0)),
+        ("the method of the other does not fit", &["* -", "* /admin/** POST"], ("/Admin", "GET"), Ok(0)),
+        ("it fits", &["* -", "* /admin/** POST"], ("/Admin", "POST"), ambiguous),
+        ("HEAD is GET", &["* -", "* /admin/** GET"], ("/Admin", "HEAD"), ambiguous),
+        ("a wider host's policy is less specific", &["x -", "* /admin/**"], ("/Admin", "GET"), Ok(0)),
+        ("a narrower host's is more", &["* -", "x /admin/**"], ("/Admin", "GET"), ambiguous),
+        ("another host's is nothing", &["* -", "y /admin/**"], ("/Admin", "GET"), Ok(0)),
+        ("nobody gets it anyway", &["* /admin/**"], ("/Admin", "GET"), Err(Reason::NoPolicy)),
+        ("a spelling in between", &["* /** | * /x/y/**", "* /x./**"], ("/X./y", "GET"), ambiguous),
+        ("a prefix of which nothing is left", &["* -", "* /.../**"], ("/a", "GET"), Ok(0)),
+        ("a verb behind a colon", &["* /items", "* /items:get"], ("/items:get", "GET"), ambiguous),
+        ("told apart", &["* /items!", "* /items:get!"], ("/items:get", "GET"), Ok(1)),
+    ];
+    for spelling in [
+        "/Admin",
+        "/ADMIN/x",
+        "/admin.",
+        "/admin./x",
+        "/admin%20",
+        "/admin%20/x",
+        "/%20admin",
+        "/admin+",
+        "/admin%C2%A0",
+        "/admin%20.",
+        "/admin::$DATA",
+        "/admin:stream/x",
+        "/%20/admin",
+        "/.../admin",
+        "/adm%C4%B1n",
+        "/Admin/",
+    ] {
+        rows.push(("a spelling", LAX_AND_STRICT, (spelling, "GET"), ambiguous));
+    }
+    for (name, lines, (path, method), want) in rows {
+        assert_eq!(select(&policies(lines), &request("x", path, method)), want, "{name}: {path}");
+    }
+    // The refusal says who would decide, and what to write.
+    let mut recorder = Recorder::default();
+    let fakes = policies(LAX_AND_STRICT);
+    let denial = Selection::new(&candidates(&fakes)).select(&request("x", "/Admin", "GET"), &mut recorder).unwrap_err();
+    for part in ["policy ns/p0 (host *, any path", "policy ns/p1 (host *, paths below /admin", "`case: Sensitive`"] {
+        assert!(denial.detail.contains(part), "{part}: {}", denial.detail);
+    }
+}
+
+#[test]
+fn the_trace_tells_why_no_policy_fits() {
+    let lines = ["x /a | x /a/**", "x - POST", "*.y -", "* /B/** PUT"];
+    let fakes = policies(&lines);
+    let steps = |fakes: &[Fake], host: &str| {
+        let mut recorder = Recorder::default();
+        let selected = Selection::new(&candidates(fakes)).select(&request(host, "/b", "GET"), &mut recorder);
+        assert_eq!(selected.map_err(|denial| denial.reason), Err(Reason::NoPolicy));
+        recorder.steps().iter().skip(1).map(|step| step.detail.clone()).collect::<Vec<_>>()
+    };
+    assert_eq!(
+        steps(&fakes, "x"),
+        [
+            r#"policy ns/p0 does not fit: host x, path /a, any method: the path is "/b""#,
+            r#"policy ns/p0 does not fit: host x, paths below /a, any method: the path is "/b""#,
+            r#"policy ns/p1 does not fit: host x, any path, method POST: the method is "GET""#,
+            r#"policy ns/p3 does not fit: host *, paths below /B, method PUT: the path is "/b""#,
+            r#"NO_POLICY: no policy selects host x, path "/b", method "GET""#,
+        ]
+        .map(|line| line.trim_start_matches("NO_POLICY: "))
+    );
+    let last = |steps: Vec<String>| steps[steps.len() - 2].clone();
+    assert_eq!(last(steps(&fakes[..3], "z")), "no policy covers this host; policies name *.y, x");
+    assert_eq!(last(steps(&[], "z")), "no policy has a match: policies are reached only where a route names them");
+    let many: Vec<String> = (0..40).map(|n| format!("x /{n}")).collect();
+    let told = steps(&policies(&many.iter().map(String::as_str).collect::<Vec<_>>()), "x");
+    assert_eq!((told.len(), &*told[16]), (18, "24 more routes of this host do not fit"));
 }
 
 #[test]
@@ -213,13 +330,14 @@ fn the_trace_tells_who_would_have_decided() {
 }
 
 /// How well a route fits a request, by the words of the documentation; the greater the better.
-fn fit(route: &Route, host: &str, path: &str, method: &str) -> Option<(usize, usize, usize, usize, bool)> {
+fn fit(route: &Route, host: &str, path: &str, method: &str) -> Option<Fit> {
     let (host_rank, host_length) = match &route.host {
         HostPattern::Exact(name) => (name == host).then_some((2, 0))?,
         HostPattern::Below(suffix) => {
             (host.len() > suffix.len() && host.ends_with(suffix.as_str())).then_some((1, suffix.len()))?
         }
         HostPattern::Any => (0, 0),
+        HostPattern::Guess(guess) => guess.covers(host).then_some((3, 0))?,
     };
     let (path_rank, path_length) = match &route.path {
         PathPattern::Unreadable => return Some((host_rank, host_length, 3, 0, true)),
@@ -231,6 +349,7 @@ fn fit(route: &Route, host: &str, path: &str, method: &str) -> Option<(usize, us
         PathPattern::Any => (1, 0),
     };
     let named = !route.methods.is_empty();
+    // What HEAD is, the caller knows.
     (!named || route.methods.iter().any(|m| m == method)).then_some((
         host_rank,
         host_length,
@@ -254,23 +373,95 @@ fn naive(fakes: &[Fake], host: &str, path: &str, method: &str) -> Result<usize, 
     if !named.is_empty() && method.to_uppercase() != method {
         return Err(Reason::NoPolicy);
     }
-    let mut best = None;
+    let Some((best_fit, best, selected)) = best_of(fakes, host, path, method) else { return Err(Reason::NoPolicy) };
+    let rank = |(host, length, path, ..): Fit, route: &Route| (host, length, path, depth(route));
+    if best_fit.2 == 3 || !fakes.iter().flat_map(|fake| &fake.routes).filter(covers).any(by_path) {
+        return Ok(best);
+    }
+    // Every other spelling of the path that there is in this small world, and whom it would come to.
+    let leads_elsewhere = |other: &String| {
+        best_of(fakes, host, other, method).is_some_and(|(fit, at, route)| {
+            let alike = |other: &&Route| other.host == route.host && same_path(other, route);
+            let takes = |other: &&Route| fit_of(fakes, other, host, path_of(other), method).is_some();
+            let mut taking = fakes.iter().flat_map(|fake| &fake.routes).filter(alike).filter(takes);
+            // One that is less specific would not get the path, if spellings were one.
+            at != best
+                && taking.any(|route| route.case == PathCase::Ambiguous)
+                && rank(fit, route) >= rank(best_fit, selected)
+        })
+    };
+    if spellings(path).iter().any(leads_elsewhere) { Err(Reason::PathAmbiguous) } else { Ok(best) }
+}
+
+type Fit = (usize, usize, usize, usize, bool);
+
+/// The policy that the documentation gives the request to, and by which route.
+fn best_of<'a>(fakes: &'a [Fake], host: &str, path: &str, method: &str) -> Option<(Fit, usize, &'a Route)> {
+    let mut best: Option<(Fit, usize, &Route)> = None;
     for (at, fake) in fakes.iter().enumerate() {
         for route in &fake.routes {
-            if let Some(fit) = fit(route, host, path, method)
-                && best.is_none_or(|(former, _)| fit > former)
+            if let Some(fit) = fit_of(fakes, route, host, path, method)
+                && best.is_none_or(|(former, ..)| fit > former)
             {
-                best = Some((fit, at));
+                best = Some((fit, at, route));
             }
         }
     }
-    best.map(|(_, at)| at).ok_or(Reason::NoPolicy)
+    best
+}
+
+/// How well a route among others fits: HEAD is GET where none of the same host and path names it.
+fn fit_of(fakes: &[Fake], route: &Route, host: &str, path: &str, method: &str) -> Option<Fit> {
+    let alike = |other: &&Route| other.host == route.host && same_path(other, route);
+    let alike = fakes.iter().flat_map(|fake| &fake.routes).filter(alike);
+    let is_named = alike.flat_map(|other| &other.methods).any(|named| named == "HEAD");
+    fit(route, host, path, if method == "HEAD" && !is_named { "GET" } else { method })
+}
+
+/// A path that the route takes.
+fn path_of(route: &Route) -> &str {
+    match &route.path {
+        PathPattern::Exact(path) | PathPattern::Prefix(path) => std::str::from_utf8(path).unwrap(),
+        PathPattern::Any | PathPattern::Unreadable => "/",
+    }
+}
+
+fn same_path(left: &Route, right: &Route) -> bool {
+    let any = |path: &PathPattern| matches!(path, PathPattern::Any) || *path == PathPattern::Prefix(Vec::new());
+    left.path == right.path || (any(&left.path) && any(&right.path))
+}
+
+/// How many segments a route's path has.
+fn depth(route: &Route) -> usize {
+    match &route.path {
+        PathPattern::Exact(path) | PathPattern::Prefix(path) => {
+            path.split(|b| *b == b'/').filter(|s| !s.is_empty()).count()
+        }
+        PathPattern::Any | PathPattern::Unreadable => 0,
+    }
+}
+
+/// The spellings of a path of the names a and b; `X..` is one that no policy has written.
+fn spellings(path: &str) -> Vec<String> {
+    let words = ["a", "A", "a.", "A..", "b", "B", "B.."];
+    let plain = |segment: &str| segment.trim_end_matches(['.', ' ']).to_lowercase();
+    let mut all = vec![String::new()];
+    for segment in path.split('/').filter(|segment| !segment.is_empty()) {
+        let segment = plain(&segment.replace("%20", " "));
+        let alike: Vec<&str> = words.into_iter().filter(|word| plain(word) == segment).collect();
+        let alike = if alike.is_empty() { vec![segment.as_str()] } else { alike };
+        all = all.iter().flat_map(|head| alike.iter().map(move |word| format!("{head}/{word}"))).collect();
+    }
+    all.iter().flat_map(|path| [path.clone(), format!("{path}/")]).filter(|path| !path.is_empty()).collect()
 }
 
 fn any_route() -> impl Strategy<Value = Route> {
-    let host = prop::sample::select(vec!["a.x", "b.a.x", "c.x", "*.x", "*.a.x", "*"]);
-    let path = prop::sample::select(vec!["", "", "?", "/**", "/a/**", "/a/b/**", "/a", "/a/b", "/a/", "/ab"]);
-    let methods = prop::sample::subsequence(vec!["GET", "POST", "PUT"], 0..=2);
+    let host = prop::sample::select(vec!["a.x", "b.a.x", "c.x", "*.x", "*.a.x", "*", "~*a.x"]);
+    let path = prop::sample::select(vec![
+        "", "", "?", "/**", "/a/**", "/a/b/**", "/a", "/a/b", "/a/", "/ab", "/A", "/A/**", "/a./b/**", "/a/B/**",
+        "/a!", "/A/**!", "/a./b!",
+    ]);
+    let methods = prop::sample::subsequence(vec!["GET", "POST", "HEAD"], 0..=2);
     (host, path, methods).prop_map(|(host, path, methods)| match path {
         "?" => route(host, path, &[]),
         path => route(host, path, &methods),
@@ -283,8 +474,8 @@ proptest! {
     fn agrees_with_the_naive_model(
         policies in prop::collection::vec(prop::collection::vec(any_route(), 0..4), 0..6),
         host in prop::sample::select(vec!["a.x", "b.a.x", "d.b.a.x", "c.x", "x", "z", "a.y"]),
-        segments in prop::collection::vec(prop::sample::select(vec!["a", "b", "ab", "a", "b", "", ".", "..", "a%2fb", "a;b", "a\\b", "%61", "..%20", "%20.", "%c0%af", "a%ff", "%3fa", "a%23"]), 0..4),
-        method in prop::sample::select(vec!["GET", "POST", "PUT", "get", "Post"]),
+        segments in prop::collection::vec(prop::sample::select(vec!["a", "b", "ab", "a", "b", "A", "B", "a.", "A%20", "", ".", "..", "a%2fb", "a;b", "a\\b", "%61", "..%20", "%20.", "%c0%af", "a%ff", "%3fa", "a%23"]), 0..4),
+        method in prop::sample::select(vec!["GET", "POST", "PUT", "HEAD", "get", "Post"]),
         query in prop::sample::select(vec!["", "?", "?a=/../b"]),
     ) {
         let fakes: Vec<Fake> = policies.into_iter().enumerate().map(|(at, routes)| Fake { name: format!("ns/{at}"), routes }).collect();

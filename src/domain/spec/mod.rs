@@ -18,8 +18,9 @@ pub use mapping::{CertificateMappingSpec, CertificateName, IdentitySpec, IssuerS
 pub use object::{DEFAULT_NAMESPACE, Kind, Object, ObjectId, ObjectMeta, Origin};
 pub use policy::{
     Case, CertificatePolicySpec, CertificateRequirement, ChainFrom, DenialSpec, EvidenceSpec, HeaderEvidence,
-    HeaderFormat, MappingSpec, ModeSpec, OneToOne, PathMatch, PeerCertificateEvidence, Precedence, RequestMatch,
-    ResponseHeaders, ResponseSpec, RevealSpec, Rule, RuleAction, RuleField, RulePart, TrustRef, Values, XfccEvidence,
+    HeaderFormat, MappingSpec, ModeSpec, OneToOne, PathCase, PathMatch, PeerCertificateEvidence, Precedence,
+    RequestMatch, ResponseHeaders, ResponseSpec, RevealSpec, Rule, RuleAction, RuleField, RulePart, TrustRef, Values,
+    XfccEvidence,
 };
 pub use schema::schema_of;
 pub use trust_profile::{

@@ -50,12 +50,13 @@ pub struct RequestMatch {
     /// Paths. Empty: any path.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub paths: Vec<PathMatch>,
-    /// Methods, case-sensitive. Empty: any method.
+    /// Methods, case-sensitive. GET stands for HEAD too, unless a policy of the same host and path names HEAD. Empty: any
+    /// method.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub methods: Vec<String>,
 }
 
-/// A path, without the query; exactly one of the fields.
+/// A path, without the query; exactly one of exact and prefix.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct PathMatch {
@@ -65,6 +66,21 @@ pub struct PathMatch {
     /// The path is this one or lies below it; whole segments are compared.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub prefix: Option<String>,
+    /// Ambiguous (default): a request whose path is another spelling of this one, and would therefore come to another
+    /// policy, is refused with PATH_AMBIGUOUS. Spellings differ in case, dots or blanks at the end of a segment, a slash at
+    /// the end, or what follows a colon. Sensitive: the upstream tells all of these apart, so they are other paths.
+    #[serde(default)]
+    pub case: PathCase,
+}
+
+/// Whether another spelling of a path is another path to the upstream.
+#[derive(Copy, Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+pub enum PathCase {
+    /// It may be the same one.
+    #[default]
+    Ambiguous,
+    /// It is another one.
+    Sensitive,
 }
 
 /// Whether a policy's denials bind.

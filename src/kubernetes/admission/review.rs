@@ -1,7 +1,8 @@
 //! From an `AdmissionReview` to its answer.
 //!
 //! Owns which reviews are judged at all, and how a verdict is worded. Only what changes a spec can be refused: an object
-//! that is wrong already must still take a status, lose its finalizers and go.
+//! that is wrong already must still take a status, lose its finalizers and go. The deletion of a trust profile that is in use
+//! is warned of, and never refused.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -18,9 +19,10 @@ use super::super::selector::PolicySelector;
 use super::super::store::Scope;
 use super::super::wire;
 use super::metrics::Outcome;
+use super::sources::Asker;
 use super::wire::{API_VERSION, CauseOut, DetailsOut, RequestIn, ResponseOut, ReviewIn, ReviewOut, StatusOut};
 use crate::domain::index::View;
-use crate::domain::review::{Verdict, review};
+use crate::domain::review::{Verdict, profile_deletion, review};
 use crate::domain::spec::{FieldError, Kind, Object, PeerSource, TrustSource};
 use crate::domain::time::UnixTime;
 use crate::panics;
@@ -31,6 +33,9 @@ const GROUP: &str = "certgate.dev";
 /// How long a refusal or a warning for the sake of other objects waits for them: one that was written just before, in the same
 /// `kubectl apply`, may not have been seen yet.
 const SETTLING: Duration = Duration::from_millis(400);
+
+/// The pause before a source is asked for again that was not there.
+const ASK_AGAIN: Duration = Duration::from_millis(100);
 
 /// The most causes of one refusal, and the longest message in bytes.
 const MAX_CAUSES: usize = 200;
@@ -79,6 +84,8 @@ pub struct Reviewer {
     scope: Scope,
     selector: Option<PolicySelector>,
     clock: fn() -> UnixTime,
+    /// Where it is asked what there is of the sources of a profile.
+    asker: Option<Asker>,
 }
 
 impl Reviewer {
@@ -90,7 +97,13 @@ impl Reviewer {
         selector: Option<PolicySelector>,
         clock: fn() -> UnixTime,
     ) -> Self {
-        Self { view, scope, selector, clock }
+        Self { view, scope, selector, clock, asker: None }
+    }
+
+    /// The same, which asks the cluster for the sources of trust profiles.
+    #[must_use]
+    pub fn asking(self, asker: Asker) -> Self {
+        Self { asker: Some(asker), ..self }
     }
 
     /// Answers one review.
@@ -104,6 +117,12 @@ impl Reviewer {
         };
         let (kind, outcome, response) = match &asked.spec {
             Spec::Unchanged => (asked.kind, Outcome::Allowed, allowed(&asked.uid, Vec::new())),
+            Spec::Deleted => {
+                let view = self.view.borrow().clone();
+                let found = view.map(|view| profile_deletion(&view, &asked.namespace, &asked.name)).unwrap_or_default();
+                let outcome = if found.is_empty() { Outcome::Allowed } else { Outcome::Warned };
+                (asked.kind, outcome, allowed(&asked.uid, warnings(&found)))
+            }
             Spec::Written { object, only_labels } => {
                 let (outcome, response) = self.judge(&asked, object, *only_labels).await;
                 (asked.kind, outcome, response)
@@ -124,7 +143,7 @@ impl Reviewer {
             };
             let now = (self.clock)();
             let judged = panics::guarded(|| review(&view, object, now));
-            let verdict = match judged {
+            let mut verdict = match judged {
                 Ok(verdict) => verdict,
                 Err(panic) => {
                     tracing::error!(place = panic.place, panic = panic.message, "panic while reviewing an object");
@@ -142,7 +161,23 @@ impl Reviewer {
             {
                 continue;
             }
+            if verdict.is_good() && !only_labels {
+                verdict.warnings.extend(self.unreadable_sources(object, began + SETTLING).await);
+            }
             return self.settle(asked, verdict, only_labels);
+        }
+    }
+
+    /// What is not there of the sources of a profile. It may be on its way, so it is asked for until the time is over.
+    async fn unreadable_sources(&self, object: &Object, until: Instant) -> Vec<FieldError> {
+        let (Some(asker), Object::TrustProfile { meta, spec }) = (&self.asker, object) else { return Vec::new() };
+        loop {
+            let left = until.saturating_duration_since(Instant::now());
+            let problems = asker.problems(&meta.namespace, spec, left.max(ASK_AGAIN)).await;
+            if problems.is_empty() || until.saturating_duration_since(Instant::now()) < ASK_AGAIN {
+                return problems;
+            }
+            tokio::time::sleep(ASK_AGAIN).await;
         }
     }
 
@@ -185,6 +220,8 @@ struct Asked {
 enum Spec {
     /// An update that leaves spec and labels as they are, or only the spec of an object that is on its way out.
     Unchanged,
+    /// The deletion of a trust profile, which passes in any case.
+    Deleted,
     /// Anything else.
     Written { object: Box<Object>, only_labels: bool },
 }
@@ -213,6 +250,10 @@ impl Asked {
         let update = match request.operation.as_str() {
             "CREATE" => false,
             "UPDATE" => true,
+            "DELETE" if kind == Kind::TrustProfile => {
+                let RequestIn { uid, name, namespace, .. } = request;
+                return Ok(Self { uid, kind, name, namespace, spec: Spec::Deleted });
+            }
             other => return Err(Malformed::Unasked(format!("operation {} is not judged here", short(other)))),
         };
         let raw = request.object.ok_or_else(|| Malformed::Unasked("the review has no object".to_owned()))?;

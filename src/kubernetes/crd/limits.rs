@@ -25,8 +25,8 @@ const NAME: &str = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9
 /// A namespace's name (RFC 1123 label).
 const NAMESPACE: &str = "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$";
 
-/// A SHA-256 in hexadecimal, with or without colons.
-const SHA256: &str = "^([0-9A-Fa-f]{64}|[0-9A-Fa-f]{2}(:[0-9A-Fa-f]{2}){31})$";
+/// A SHA-256 in hexadecimal, with or without colons. It stands in rules, because a pattern has no words of its own.
+const SHA256: &str = "^[0-9A-Fa-f]{2}(:?[0-9A-Fa-f]{2}){31}$";
 
 /// A field name (RFC 9110 section 5.6.2).
 const TOKEN: &str = "^[-!#$%&'*+.^_`|~0-9A-Za-z]+$";
@@ -37,8 +37,15 @@ const HEADER_TEXT: &str = r"^[^\x00-\x1f\x7f]+$";
 /// The same for texts that are joined by commas.
 const LISTED_TEXT: &str = r"^[^,\x00-\x1f\x7f]+$";
 
-/// A host, `*.` and a host, or `*`.
-const HOST: &str = r"^(\*|(\*\.)?[-0-9A-Za-z_]+(\.[-0-9A-Za-z_]+)*\.?|\[[0-9A-Fa-f:.]+\])$";
+/// A host, `*.` and a host, or `*`; and besides what the rules of [`hosts`] refuse in words, which are asked only where the
+/// pattern fits.
+const HOST: &str = concat!(
+    r"^(\*|(\*\.)?[-0-9A-Za-z_]+(\.[-0-9A-Za-z_]+)*\.?|\[[0-9A-Fa-f:.]+\](:[0-9]*)?",
+    r"|([^\[].*)?([:/]|[^!-~]).*|[^\[].*\*.*|\*[^.].*)$"
+);
+
+/// The hosts of one entry in `match`. A rule is admitted by what it costs with lists and texts as long as they may be.
+const MAX_HOSTS: usize = 512;
 
 /// A dotted object identifier.
 const OID: &str = r"^[0-2](\.(0|[1-9][0-9]*))+$";
@@ -95,7 +102,7 @@ fn trust_profile(limits: &mut Limits) {
     }
     let or_key = ["publicKeySha256", "configMap", "secret", "clusterTrustBundle", "inline", "file"];
     trust_sources(limits, "trustedPeers", &or_key);
-    add(limits, "trustedPeers[].publicKeySha256", json!({"pattern": SHA256, "maxLength": 95}));
+    hash(limits, "trustedPeers[].publicKeySha256");
     rule(
         limits,
         "trustedPeers[]",
@@ -105,9 +112,9 @@ fn trust_profile(limits: &mut Limits) {
     sources(limits, "revocation.crls", &["configMap", "secret", "inline", "file"], CRL_PEM);
     for list in ["issuingAuthorities", "trustList", "disallowed"] {
         add(limits, list, json!({"maxItems": MAX_HASHES, "x-kubernetes-list-type": "atomic"}));
-        add(limits, &format!("{list}[].sha256"), json!({"pattern": SHA256, "maxLength": 95}));
+        hash(limits, &format!("{list}[].sha256"));
     }
-    add(limits, "disallowed[].publicKeySha256", json!({"pattern": SHA256, "maxLength": 95}));
+    hash(limits, "disallowed[].publicKeySha256");
     exactly_one(limits, "disallowed[]", &["sha256", "publicKeySha256"]);
     for narrowing in ["issuingAuthorities", "trustList"] {
         add(limits, narrowing, json!({"minItems": 1}));
@@ -197,12 +204,13 @@ fn sources(limits: &mut Limits, list: &str, choices: &[&str], pem: &str) {
 
 fn certificate_policy(limits: &mut Limits) {
     add(limits, "match", json!({"maxItems": MAX_MATCHES, "x-kubernetes-list-type": "atomic"}));
-    add(limits, "match[].hosts", json!({"maxItems": 1024, "x-kubernetes-list-type": "set"}));
-    add(limits, "match[].hosts[]", json!({"pattern": HOST, "maxLength": 256}));
+    hosts(limits, "match[].hosts");
     add(limits, "match[].paths", json!({"maxItems": 1024, "x-kubernetes-list-type": "atomic"}));
     exactly_one(limits, "match[].paths[]", &["exact", "prefix"]);
     for field in ["exact", "prefix"] {
-        add(limits, &format!("match[].paths[].{field}"), json!({"pattern": "^/", "maxLength": 1024}));
+        let at = format!("match[].paths[].{field}");
+        add(limits, &at, json!({"maxLength": 1024}));
+        rule(limits, &at, "self.startsWith('/')", "a path begins with `/`");
     }
     add(limits, "match[].methods", json!({"maxItems": 32, "x-kubernetes-list-type": "set"}));
     add(limits, "match[].methods[]", json!({"pattern": TOKEN, "maxLength": 32}));
@@ -217,6 +225,29 @@ fn certificate_policy(limits: &mut Limits) {
     add(limits, "response.headers.extra{}", json!({"pattern": TOKEN, "maxLength": 128}));
     for status in ["status", "missingCertificateStatus"] {
         add(limits, &format!("response.denial.{status}"), json!({"minimum": 400, "maximum": 599}));
+    }
+}
+
+fn hosts(limits: &mut Limits, list: &str) {
+    add(limits, list, json!({"maxItems": MAX_HOSTS, "x-kubernetes-list-type": "set"}));
+    let at = format!("{list}[]");
+    add(limits, &at, json!({"pattern": HOST, "maxLength": 256}));
+    for (words, message) in [
+        (
+            "self.startsWith('[') ? self.endsWith(']') : !self.contains(':')",
+            "a host has no scheme and no port here: the request's port is ignored",
+        ),
+        ("!self.contains('/')", "a host has no path here: write it in paths"),
+        (
+            "!self.matches('[^!-~]')",
+            "a host is ASCII without blanks: write other names as requests carry them, with labels that begin with `xn--`",
+        ),
+        (
+            "self == '*' || !self.contains('*') || self.startsWith('*.') && self.lastIndexOf('*') == 0",
+            "`*` must be the whole first label, as in `*.example.com`, or the whole host",
+        ),
+    ] {
+        rule(limits, &at, words, message);
     }
 }
 
@@ -287,7 +318,7 @@ fn certificate_name(limits: &mut Limits, at: &str) {
         "want at most one of issuerSha256, issuerPublicKeySha256",
     );
     for form in ["sha256", "publicKeySha256", "issuerSerial.issuerSha256", "issuerSerial.issuerPublicKeySha256"] {
-        add(limits, &format!("{at}.{form}"), json!({"pattern": SHA256, "maxLength": 95}));
+        hash(limits, &format!("{at}.{form}"));
     }
     add(limits, &format!("{at}.inline"), json!({"pattern": PEM, "maxLength": 65536}));
     add(
@@ -310,6 +341,12 @@ fn identity(limits: &mut Limits, at: &str) {
     add(limits, &format!("{at}.groups[]"), listed.clone());
     add(limits, &format!("{at}.extra{{}}"), json!({"minItems": 1, "x-kubernetes-list-type": "set"}));
     add(limits, &format!("{at}.extra{{}}[]"), listed);
+}
+
+fn hash(limits: &mut Limits, at: &str) {
+    add(limits, at, json!({"maxLength": 95}));
+    let message = "not a SHA-256: want 64 hexadecimal digits, colons allowed between bytes";
+    rule(limits, at, &format!("self.matches('{SHA256}')"), message);
 }
 
 fn label_selector(limits: &mut Limits, at: &str) {

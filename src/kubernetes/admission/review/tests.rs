@@ -445,3 +445,87 @@ async fn a_review_takes_no_longer_with_many_mappings() {
     }
     assert!(slowest < Duration::from_millis(50), "{slowest:?}");
 }
+
+#[tokio::test]
+async fn who_loses_everything_is_told() {
+    let at = |name: &str, created: &str, hosts: Value| {
+        let mut policy = policy(json!({"match": [{"hosts": hosts}]}));
+        policy["metadata"]["name"] = name.into();
+        policy["metadata"]["creationTimestamp"] = created.into();
+        policy
+    };
+    let world = World::new(&[profile("p", json!({})), at("old", "2026-01-01T00:00:00Z", json!(["a", "b"]))]);
+    let young = |hosts: Value| at("young", "2026-02-01T00:00:00Z", hosts);
+    let overruled = world.created(&young(json!(["a"]))).await;
+    let words = "spec.match: Conflicted: every request that it names is decided by n/old";
+    assert!(overruled["allowed"] == true && warned(&overruled, words), "{overruled}");
+    let partly = world.created(&young(json!(["a", "c"]))).await;
+    assert!(!warned(&partly, "decided by"), "{partly}");
+    // An older one that comes to name the same: the other loses.
+    let older = at("older", "2025-01-01T00:00:00Z", json!(["b", "a"]));
+    let world = World::new(&[profile("p", json!({})), at("old", "2026-01-01T00:00:00Z", json!(["a"])), {
+        at("older", "2025-01-01T00:00:00Z", json!(["x"]))
+    }]);
+    let response = world.ask(&asking("UPDATE", &older, Some(&at("older", "2025-01-01T00:00:00Z", json!(["x"]))))).await;
+    assert!(warned(&response, "spec.match: with this policy in place no request is decided by n/old"), "{response}");
+    assert!(!warned(&response, "Conflicted"), "{response}");
+    // By itself it is no rival.
+    let same = world.ask(&asking("UPDATE", &at("old", "2026-01-01T00:00:00Z", json!(["a"])), None)).await;
+    assert!(!warned(&same, "decided by"), "{same}");
+}
+
+#[tokio::test]
+async fn the_deletion_of_a_profile_in_use_passes_with_a_warning() {
+    let deletion = |name: &str| {
+        let mut review = asking("DELETE", &profile(name, json!({})), None);
+        let request = &mut review["request"];
+        request["oldObject"] = request["object"].take();
+        review
+    };
+    let world = World::new(&[profile("p", json!({})), profile("q", json!({})), policy(json!({}))]);
+    let used = world.ask(&deletion("p")).await;
+    let words =
+        "metadata.name: TrustProfile n/p is in use: without it requests are denied with TRUST_UNAVAILABLE by n/a";
+    assert!(used["allowed"] == true && warned(&used, words), "{used}");
+    let unused = world.ask(&deletion("q")).await;
+    assert!(unused["allowed"] == true && unused.get("warnings").is_none(), "{unused}");
+    // Nobody holds a deletion up, not even before anything is known.
+    let (_views, view) = watch::channel(None);
+    let reviewer = Reviewer::new(view, Scope::Cluster, None, || NOW);
+    let answer = reviewer.answer(deletion("p").to_string().as_bytes()).await.unwrap();
+    assert_eq!(answer.outcome, Outcome::Allowed);
+}
+
+#[tokio::test]
+async fn the_sources_of_a_profile_are_looked_for() {
+    use super::super::sources;
+    let (asker, questions) = sources::channel();
+    let cluster = sources::answer_from(
+        questions,
+        &[("ConfigMap n/there", &["ca.crt"]), ("Secret n/crl", &["ca.crl"]), ("ClusterTrustBundle b", &[])],
+        &["Secret n/hidden"],
+    );
+    let world = World::new(&[]);
+    let reviewer = world.reviewer().asking(asker);
+    let spec = json!({
+        "trustAnchors": [{"configMap": {"name": "there"}}, {"clusterTrustBundle": {"name": "b"}}],
+        "intermediates": [{"configMap": {"name": "there", "key": "other"}}, {"configMap": {"name": "absent"}}],
+        "revocation": {"mode": "Offline", "crls": [{"secret": {"name": "crl"}}, {"secret": {"name": "hidden"}}]},
+    });
+    let review = asking("CREATE", &profile("q", spec), None).to_string();
+    let answer = tokio::select! {
+        answer = reviewer.answer(review.as_bytes()) => answer.unwrap(),
+        () = cluster => unreachable!("it answers for ever"),
+    };
+    let answer: Value = serde_json::from_slice(&answer.body).unwrap();
+    let response = &answer["response"];
+    assert_eq!(response["allowed"], true);
+    for words in [
+        "spec.intermediates[0].configMap: ConfigMap n/there has no key \"other\"",
+        "spec.intermediates[1].configMap: ConfigMap n/absent does not exist",
+        "spec.revocation.crls[1].secret: Secret n/hidden may not be read by certgate",
+    ] {
+        assert!(warned(response, words), "{words}: {response}");
+    }
+    assert_eq!(response["warnings"].as_array().unwrap().len(), 3, "{response}");
+}

@@ -1,0 +1,300 @@
+//! The hosts that a text might mean which is not a host pattern.
+//!
+//! A policy with such a host is invalid and denies. Which requests it would have decided cannot be known, and none of them
+//! may fall to a laxer policy, so what is recognised here errs on the side of more hosts. It is no second grammar of hosts:
+//! nothing is ever allowed by it.
+//!
+//! What is recognised: a scheme, a user, a port and a path are taken off. `*` stands for any characters. A label with
+//! characters outside ASCII stands for any one label (it is some A-label, and the tables of UTS 46 are not worth carrying
+//! for this); one with characters that no host has, for any labels. A list in one text is each of its parts, and also what
+//! it would be if its separators stood for something else. A text without a single readable label stands for every host.
+
+use std::fmt;
+use std::net::{Ipv4Addr, Ipv6Addr};
+
+use super::host::HostPattern;
+
+/// The longest text that is looked into; a host has 253 characters.
+const MAX_TEXT: usize = 1024;
+
+/// The most guesses about one text. With more of them it stands for every host.
+const MAX_PIECES: usize = 16;
+
+/// Hosts, by a text in which `*` stands for any characters, dots too, and `?` for one label.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct HostGuess(String);
+
+/// What a text might mean.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Recognized {
+    /// The hosts.
+    pub host: HostPattern,
+    /// Whether a path stands behind the host, so that nobody can tell which paths are meant.
+    pub has_path: bool,
+}
+
+impl Recognized {
+    /// Every host.
+    pub fn everything() -> Self {
+        Self { host: HostPattern::Guess(HostGuess("*".to_owned())), has_path: false }
+    }
+}
+
+/// What `text` might mean. The union of what is given holds every host that its author can have meant.
+pub fn recognize(text: &str) -> Vec<Recognized> {
+    let is_separator = |c: char| c.is_whitespace() || matches!(c, ',' | ';');
+    let is_around = |c: char| is_separator(c) || matches!(c, '"' | '\'' | '`' | '<' | '>');
+    let text = text.trim_matches(is_around);
+    if text.is_empty() || text.len() > MAX_TEXT {
+        return vec![Recognized::everything()];
+    }
+    let mut pieces: Vec<&str> =
+        text.split(is_separator).map(|piece| piece.trim_matches(is_around)).filter(|piece| !piece.is_empty()).collect();
+    let joined = pieces.join("*");
+    if pieces.len() > 1 {
+        pieces.push(&joined);
+    }
+    if pieces.len() > MAX_PIECES {
+        return vec![Recognized::everything()];
+    }
+    pieces.into_iter().map(recognize_one).collect()
+}
+
+fn recognize_one(text: &str) -> Recognized {
+    let text = text.split_once("://").map_or(text, |(_, rest)| rest).trim_start_matches('/');
+    let (authority, path) = text.split_once('/').unwrap_or((text, ""));
+    let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
+    match of_host(host, path) {
+        Some(host) => Recognized { host, has_path: !path.is_empty() },
+        None => Recognized::everything(),
+    }
+}
+
+/// The hosts that `host` might mean; `None` where nothing in it can be read.
+fn of_host(host: &str, path: &str) -> Option<HostPattern> {
+    let literal = |text: &str| {
+        let address: Ipv6Addr = text.split('%').next()?.parse().ok()?;
+        HostPattern::new(&format!("[{address}]")).ok()
+    };
+    let is_number = !path.is_empty() && path.bytes().all(|b| b.is_ascii_digit());
+    if let Some(rest) = host.strip_prefix('[') {
+        return literal(rest.split(']').next()?).filter(|_| !is_number);
+    }
+    if let Some(address) = literal(host) {
+        return Some(address).filter(|_| !is_number);
+    }
+    let host = match host.split_once(':') {
+        Some((_, port)) if port.contains(['.', ':']) => return None,
+        Some((host, _)) => host,
+        None => host,
+    };
+    // A range of addresses.
+    if is_number && host.parse::<Ipv4Addr>().is_ok() {
+        return Some(HostPattern::Guess(HostGuess("?.?.?.?".to_owned())));
+    }
+    if let Ok(pattern) = HostPattern::new(host) {
+        return Some(pattern);
+    }
+    // The full stops of IDNA (RFC 3490 section 3.1).
+    let host = host.to_ascii_lowercase().replace(['\u{3002}', '\u{ff0e}', '\u{ff61}'], ".");
+    let (mut guess, mut is_readable, mut wants_dot) = (String::new(), false, false);
+    for label in host.trim_end_matches('.').split('.') {
+        if wants_dot {
+            guess.push('.');
+        }
+        // A label is missing here: whatever it was, or nothing.
+        wants_dot = !label.is_empty();
+        let is_legal = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'*');
+        if label.is_empty() {
+            guess.push('*');
+        } else if label.bytes().all(is_legal) {
+            is_readable |= label.bytes().any(|b| b != b'*');
+            guess.push_str(label);
+        } else {
+            guess.push(if label.is_ascii() || label.contains('*') { '*' } else { '?' });
+        }
+    }
+    if !guess.contains(['*', '?']) {
+        return HostPattern::new(&guess).ok();
+    }
+    // One label outside ASCII tells at least how many labels there are.
+    (is_readable || !guess.contains('*')).then_some(HostPattern::Guess(HostGuess(guess)))
+}
+
+impl HostGuess {
+    /// The text, with its `*` and `?`.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Whether a host, in its normal form, might be meant. Takes time in proportion to both lengths multiplied.
+    pub fn covers(&self, host: &str) -> bool {
+        let (mut pattern, mut rest) = (self.0.as_bytes(), host.as_bytes());
+        // What follows the last `*`, and what of the host it has not taken yet.
+        let mut retry: Option<(&[u8], &[u8])> = None;
+        loop {
+            match (pattern.split_first(), rest.split_first()) {
+                (Some((b'*', after)), _) => {
+                    (pattern, retry) = (after, Some((after, rest)));
+                    continue;
+                }
+                (Some((b'?', after)), Some((first, _))) if *first != b'.' => {
+                    let label = rest.iter().position(|b| *b == b'.').unwrap_or(rest.len());
+                    (pattern, rest) = (after, rest.get(label..).unwrap_or_default());
+                    continue;
+                }
+                (Some((wanted, after)), Some((found, further))) if wanted == found => {
+                    (pattern, rest) = (after, further);
+                    continue;
+                }
+                (None, None) => return true,
+                _ => {}
+            }
+            let Some((after, taken)) = retry else { return false };
+            let Some((_, further)) = taken.split_first() else { return false };
+            (pattern, rest, retry) = (after, further, Some((after, further)));
+        }
+    }
+}
+
+impl fmt::Display for HostGuess {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0 == "*" {
+            return f.write_str("every host, because none can be recognised in an unreadable text");
+        }
+        write!(f, "all like {}, recognised in an unreadable text", self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn shown(text: &str) -> Vec<String> {
+        let one = |found: Recognized| {
+            let host = match &found.host {
+                HostPattern::Guess(guess) => format!("~{}", guess.as_str()),
+                readable => readable.to_string(),
+            };
+            if found.has_path { format!("{host} with a path") } else { host }
+        };
+        recognize(text).into_iter().map(one).collect()
+    }
+
+    #[test]
+    fn the_host_in_a_text_is_recognised() {
+        let rows: &[(&str, &[&str])] = &[
+            ("admin.example.com:8443", &["admin.example.com"]),
+            ("admin.example.com:*", &["admin.example.com"]),
+            ("https://admin.example.com", &["admin.example.com"]),
+            ("https://admin.example.com/", &["admin.example.com"]),
+            ("https://u:p@Admin.Example.com:8443/x?y", &["admin.example.com with a path"]),
+            ("//admin.example.com/x", &["admin.example.com with a path"]),
+            ("admin.example.com/x", &["admin.example.com with a path"]),
+            (" admin.example.com\n", &["admin.example.com"]),
+            ("\"admin.example.com\"", &["admin.example.com"]),
+            ("admin.example.com..", &["admin.example.com"]),
+            ("*.admin.example.com:443", &["*.admin.example.com"]),
+            ("https://*.admin.example.com", &["*.admin.example.com"]),
+            ("https://*", &["*"]),
+            ("*admin.example.com", &["~*admin.example.com"]),
+            ("a.*.example.com", &["~a.*.example.com"]),
+            ("*.*.example.com", &["~*.*.example.com"]),
+            ("admin*.example.com:8443", &["~admin*.example.com"]),
+            (".admin.example.com", &["~*admin.example.com"]),
+            ("admin..example.com", &["~admin.*example.com"]),
+            ("b\u{fc}cher.example.com", &["~?.example.com"]),
+            ("admin.b\u{fc}cher.example", &["~admin.?.example"]),
+            ("\u{43f}\u{440}\u{438}\u{43c}\u{435}\u{440}.\u{440}\u{444}", &["~?.?"]),
+            ("\u{ff41}dmin\u{3002}example\u{ff0e}com", &["~?.example.com"]),
+            ("*b\u{fc}cher.example", &["~*.example"]),
+            ("${HOST}.example.com", &["~*.example.com"]),
+            ("(admin|api).example.com", &["~*.example.com"]),
+            (
+                "admin.example.com, api.example.com",
+                &["admin.example.com", "api.example.com", "~admin.example.com*api.example.com"],
+            ),
+            ("admin example.com", &["admin", "example.com", "~admin*example.com"]),
+            ("[2001:db8::1]:443", &["[2001:db8::1]"]),
+            ("2001:DB8::1", &["[2001:db8::1]"]),
+            ("[fe80::1%25eth0]", &["[fe80::1]"]),
+            ("10.0.0.0/8", &["~?.?.?.? with a path"]),
+            ("fd00::/8", &["~*"]),
+            ("[fd00::]/8", &["~*"]),
+            ("", &["~*"]),
+            ("https://", &["~*"]),
+            (":8443", &["~*"]),
+            ("{{host}}", &["~*"]),
+            ("^admin\\.example\\.com$", &["~*"]),
+            ("localhost:admin.example.com", &["~*"]),
+            ("[nonsense]", &["~*"]),
+        ];
+        for (text, want) in rows {
+            assert_eq!(shown(text), *want, "{text:?}");
+        }
+        assert_eq!(shown(&"a.".repeat(600)), ["~*"]);
+        assert_eq!(shown(&format!("{}.example.com:1", "a".repeat(64))), ["~*"], "no host has such a label");
+        assert_eq!(shown(&"a.example ".repeat(20)), ["~*"]);
+    }
+
+    #[test]
+    fn guesses_cover_hosts() {
+        for (guess, covered, other) in [
+            ("*", &["a", "a.b", "[::1]"][..], &[][..]),
+            (
+                "*admin.example.com",
+                &["admin.example.com", "xadmin.example.com", "a.b.admin.example.com"],
+                &["example.com", "admin.example.com.evil"],
+            ),
+            ("?.example.com", &["a.example.com", "xn--bcher-kva.example.com"], &["example.com", "a.b.example.com"]),
+            ("admin.?.example", &["admin.x.example"], &["admin.example", "admin.x.y.example", "admin..example"]),
+            ("?.?", &["a.b"], &["a", "a.b.c"]),
+            ("a.*.example.com", &["a.b.example.com", "a.b.c.example.com"], &["a.example.com", "b.a.b.example.com"]),
+            ("admin.*example.com", &["admin.example.com", "admin.x.example.com"], &["example.com"]),
+            ("*.?.com", &["a.b.com", "c.a.b.com"], &["b.com"]),
+        ] {
+            let guess = HostGuess(guess.to_owned());
+            covered.iter().for_each(|host| assert!(guess.covers(host), "{guess} {host}"));
+            other.iter().for_each(|host| assert!(!guess.covers(host), "{guess} {host}"));
+        }
+    }
+
+    fn naive(pattern: &[u8], host: &[u8]) -> bool {
+        match pattern {
+            [] => host.is_empty(),
+            [b'*', rest @ ..] => (0..=host.len()).any(|at| naive(rest, &host[at..])),
+            [b'?', rest @ ..] => {
+                let end = host.iter().position(|b| *b == b'.').unwrap_or(host.len());
+                end > 0 && naive(rest, &host[end..])
+            }
+            [c, rest @ ..] => host.first() == Some(c) && naive(rest, &host[1..]),
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn covering_agrees_with_the_naive_model(pattern in "[ab.*?]{0,8}", host in "[ab.]{0,10}") {
+            prop_assert_eq!(HostGuess(pattern.clone()).covers(&host), naive(pattern.as_bytes(), host.as_bytes()));
+        }
+
+        #[test]
+        fn the_host_is_covered_whatever_stands_around_it(
+            host in "[a-z]{1,5}(\\.[a-z0-9]{1,4}){1,3}",
+            before in prop::sample::select(vec!["", "https://", "*", "u@", " ", ".", "//"]),
+            after in prop::sample::select(vec!["", ":8443", "/", "/x", "..", " ", ":443/x"]),
+            more in prop::sample::select(vec!["", ",other.example", " b"]),
+        ) {
+            let text = format!("{before}{host}{after}{more}");
+            prop_assume!(HostPattern::new(&text).is_err());
+            let covers = |found: &Recognized| match &found.host {
+                HostPattern::Exact(name) => *name == host,
+                HostPattern::Below(suffix) => host.ends_with(suffix.as_str()),
+                HostPattern::Any => true,
+                HostPattern::Guess(guess) => guess.covers(&host),
+            };
+            prop_assert!(recognize(&text).iter().any(covers), "{:?}", recognize(&text));
+        }
+    }
+}
