@@ -98,8 +98,8 @@ type Wanted = (String, Target, Option<String>);
 fn wanted(namespace: &str, spec: &TrustProfileSpec) -> Vec<Wanted> {
     let mut wanted = Vec::new();
     let mut add = |field: String, kind: Kind, name: &str, key: Option<&str>| {
-        let namespace = kind.is_namespaced().then(|| namespace.to_owned());
-        let target = Target { kind, namespace, name: Some(name.to_owned()), signer: None };
+        let namespace = kind.is_namespaced().then_some(namespace);
+        let target = Target { name: Some(name.to_owned()), ..Target::all(kind, namespace) };
         wanted.push((field, target, key.map(str::to_owned)));
     };
     let peers: Vec<TrustSource> = spec.trusted_peers.iter().map(PeerSource::source).collect();
