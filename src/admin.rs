@@ -2,16 +2,18 @@
 //!
 //! Owns the endpoints and their limits. `explain` tells which certificates are trusted and why a request was refused, so it
 //! is served only where the operator meant it to be; everything else says nothing that is secret. Nothing here changes the
-//! process.
+//! process. Explanations are made on threads of their own, so that probes never wait for one.
 
 use std::convert::Infallible;
 use std::fmt;
+use std::io;
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::thread;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HOST, HeaderName, HeaderValue};
+use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HOST, HeaderName, HeaderValue, RETRY_AFTER};
 use http::uri::Authority;
 use http::{HeaderMap, Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
@@ -19,17 +21,26 @@ use hyper::body::{Body, Incoming};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::net::TcpListener;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
-use crate::connections::Connections;
 use crate::lifecycle::{Lifecycle, Phase};
+use crate::listeners::Listeners;
 use crate::metrics::Metrics;
+use crate::places::Places;
 
 /// Connections at once: probes, a scraper or two, an operator.
 const MAX_CONNECTIONS: usize = 64;
 
 /// The longest question: a certificate chain, and headers like those that a CheckRequest may hold.
 const MAX_QUESTION: usize = 1 << 20;
+
+/// Questions that are received or answered at once, and explanations that are made at once. An explanation may take as long
+/// as the worst decision, which must not keep the processors from those that Envoy waits for.
+const MAX_QUESTIONS: usize = 8;
+const MAX_EXPLANATIONS: usize = 2;
+
+/// How much lower the priority of the threads that explain is.
+const NICENESS: i32 = 10;
 
 /// How long a client may take to send its headers.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(5);
@@ -61,6 +72,8 @@ pub struct Admin {
     lifecycle: Lifecycle,
     metrics: Arc<Metrics>,
     explain: Option<Explain>,
+    questions: Arc<Semaphore>,
+    explanations: Arc<Semaphore>,
     names: Names,
 }
 
@@ -83,17 +96,23 @@ impl fmt::Debug for Admin {
 impl Admin {
     /// An admin port; without `explain` that endpoint does not exist.
     pub fn new(lifecycle: Lifecycle, metrics: Arc<Metrics>, explain: Option<Explain>) -> Self {
-        Self { lifecycle, metrics, explain, names: Names::Any }
+        Self {
+            lifecycle,
+            metrics,
+            explain,
+            questions: Arc::new(Semaphore::new(MAX_QUESTIONS)),
+            explanations: Arc::new(Semaphore::new(MAX_EXPLANATIONS)),
+            names: Names::Any,
+        }
     }
 
-    /// Serves on `listener` for as long as the process lives: while it drains, readiness must still be told.
-    pub async fn serve(mut self, listener: TcpListener) -> Infallible {
-        // An address that nobody can tell counts as one of this machine: the stricter way.
-        let is_loopback = listener.local_addr().map_or(true, |address| address.ip().to_canonical().is_loopback());
-        self.names = if is_loopback { Names::Loopback } else { Names::Any };
-        let connections = Connections::of_open_files(MAX_CONNECTIONS);
+    /// Serves on `listeners` for as long as the process lives: while it drains, readiness must still be told.
+    pub async fn serve(mut self, listeners: impl Into<Listeners>) -> Infallible {
+        let listeners = listeners.into();
+        self.names = if listeners.are_loopback() { Names::Loopback } else { Names::Any };
+        let connections = Places::of_open_files(MAX_CONNECTIONS);
         loop {
-            let stream = match listener.accept().await {
+            let stream = match listeners.accept().await {
                 Ok((stream, _)) => stream,
                 Err(error) => {
                     tracing::warn!(%error, "cannot accept a connection of the admin port");
@@ -148,12 +167,39 @@ impl Admin {
                 Some(_) if self.names == Names::Loopback && !is_for_loopback(&request) => {
                     text(StatusCode::FORBIDDEN, "explain is served here to localhost and loopback addresses only\n")
                 }
-                Some(explain) => answer_question(explain, request).await,
+                Some(explain) => self.answer_question(explain, request).await,
                 None => text(StatusCode::NOT_FOUND, "explain is not served on this address\n"),
             },
             ("/livez" | "/readyz" | "/metrics", false, _) => not_allowed("GET, HEAD"),
             ("/explain", _, false) => not_allowed("POST"),
             _ => text(StatusCode::NOT_FOUND, "served here: /livez /readyz /metrics /explain\n"),
+        }
+    }
+
+    /// A question must be declared as JSON: a browser that some page has led here cannot do so without asking first.
+    async fn answer_question<B>(&self, explain: &Explain, request: Request<B>) -> Response<Full<Bytes>>
+    where
+        B: Body<Data = Bytes>,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        if !is_json(request.headers()) {
+            return text(StatusCode::UNSUPPORTED_MEDIA_TYPE, "the question must be application/json\n");
+        }
+        let Ok(_question) = self.questions.try_acquire() else { return busy() };
+        let body = match Limited::new(request.into_body(), MAX_QUESTION).collect().await {
+            Ok(body) => body.to_bytes(),
+            Err(error) if error.is::<LengthLimitError>() => {
+                return text(StatusCode::PAYLOAD_TOO_LARGE, "the question is too long\n");
+            }
+            Err(_) => return text(StatusCode::BAD_REQUEST, "the question ended early\n"),
+        };
+        let Ok(permit) = self.explanations.clone().try_acquire_owned() else { return busy() };
+        match explain_apart(explain.clone(), body, permit).await {
+            Ok(Some(Ok(json))) => respond(StatusCode::OK, HeaderValue::from_static("application/json"), json.into()),
+            Ok(Some(Err(NoAnswer::BadQuestion(error)))) => text(StatusCode::BAD_REQUEST, &format!("{error}\n")),
+            Ok(Some(Err(NoAnswer::NotReady(error)))) => text(StatusCode::SERVICE_UNAVAILABLE, &format!("{error}\n")),
+            Ok(None) => text(StatusCode::INTERNAL_SERVER_ERROR, "the explanation failed; the log tells why\n"),
+            Err(error) => text(StatusCode::SERVICE_UNAVAILABLE, &format!("cannot explain: {error}\n")),
         }
     }
 
@@ -172,27 +218,30 @@ impl Admin {
     }
 }
 
-/// A question must be declared as JSON: a browser that some page has led here cannot do so without asking first.
-async fn answer_question<B>(explain: &Explain, request: Request<B>) -> Response<Full<Bytes>>
-where
-    B: Body<Data = Bytes>,
-    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
-{
-    if !is_json(request.headers()) {
-        return text(StatusCode::UNSUPPORTED_MEDIA_TYPE, "the question must be application/json\n");
-    }
-    let body = match Limited::new(request.into_body(), MAX_QUESTION).collect().await {
-        Ok(body) => body.to_bytes(),
-        Err(error) if error.is::<LengthLimitError>() => {
-            return text(StatusCode::PAYLOAD_TOO_LARGE, "the question is too long\n");
-        }
-        Err(_) => return text(StatusCode::BAD_REQUEST, "the question ended early\n"),
-    };
-    match explain(&body) {
-        Ok(json) => respond(StatusCode::OK, HeaderValue::from_static("application/json"), json.into()),
-        Err(NoAnswer::BadQuestion(error)) => text(StatusCode::BAD_REQUEST, &format!("{error}\n")),
-        Err(NoAnswer::NotReady(error)) => text(StatusCode::SERVICE_UNAVAILABLE, &format!("{error}\n")),
-    }
+/// Makes an explanation on a thread of its own, which ends with it. `None`: it panicked.
+async fn explain_apart(
+    explain: Explain,
+    question: Bytes,
+    permit: OwnedSemaphorePermit,
+) -> io::Result<Option<Result<Vec<u8>, NoAnswer>>> {
+    let (done, answer) = oneshot::channel();
+    thread::Builder::new().name("explain".to_owned()).spawn(move || {
+        // Without it, it explains all the same.
+        let _ = rustix::process::nice(NICENESS);
+        let answer = explain(&question);
+        // Whoever has the answer may ask the next question at once.
+        drop(permit);
+        // The client may have gone.
+        let _ = done.send(answer);
+    })?;
+    Ok(answer.await.ok())
+}
+
+fn busy() -> Response<Full<Bytes>> {
+    let mut response =
+        text(StatusCode::SERVICE_UNAVAILABLE, "as many explanations as may be are being made; ask again\n");
+    response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
+    response
 }
 
 /// Whether `Host` (RFC 9110 section 7.2), of which there must be exactly one, and the target's own authority if it has
@@ -239,6 +288,8 @@ fn respond(status: StatusCode, media_type: HeaderValue, body: Bytes) -> Response
 
 #[cfg(test)]
 mod tests {
+    use tokio::net::TcpListener;
+
     use super::*;
 
     fn admin(phase: Phase) -> Admin {
@@ -341,6 +392,46 @@ mod tests {
         let address = ([127, 0, 0, 1], listener.local_addr().unwrap().port()).into();
         tokio::spawn(admin(Phase::Serving).serve(listener));
         assert_eq!(ask(address, "/explain", "Host: certgate.internal\r\n").await, "200", "elsewhere by any name");
+    }
+
+    #[tokio::test]
+    async fn explanations_are_made_apart_two_at_a_time() {
+        let (open, gate) = std::sync::mpsc::channel::<()>();
+        let gate = std::sync::Mutex::new(gate);
+        let begun = Arc::new(Semaphore::new(0));
+        let explain: Explain = {
+            let begun = begun.clone();
+            Arc::new(move |question| match question {
+                b"panic?" => panic!("asked to"),
+                _ => {
+                    begun.add_permits(1);
+                    gate.lock().unwrap().recv().unwrap();
+                    Ok(b"yes".to_vec())
+                }
+            })
+        };
+        let admin = Admin { explain: Some(explain), ..admin(Phase::Serving) };
+        let ask = |question: &'static str| {
+            let admin = admin.clone();
+            tokio::spawn(async move { call(&admin, Method::POST, "/explain", true, question).await })
+        };
+        let waiting = [ask("1?"), ask("2?")];
+        // On the one thread of this test: whoever explains there would wait for ever.
+        let both = tokio::time::timeout(EXCHANGE_TIMEOUT, begun.acquire_many(2)).await;
+        both.expect("two are made at once").unwrap().forget();
+        let (status, body) = ask("3?").await.unwrap();
+        assert_eq!((status, body.contains("ask again")), (StatusCode::SERVICE_UNAVAILABLE, true), "{body}");
+        assert_eq!(call(&admin, Method::GET, "/livez", false, "").await.0, StatusCode::OK);
+        assert_eq!(call(&admin, Method::GET, "/metrics", false, "").await.0, StatusCode::OK);
+        for _ in 0..2 {
+            open.send(()).unwrap();
+        }
+        for asked in waiting {
+            assert_eq!(asked.await.unwrap().0, StatusCode::OK);
+        }
+        assert_eq!(ask("panic?").await.unwrap().0, StatusCode::INTERNAL_SERVER_ERROR);
+        open.send(()).unwrap();
+        assert_eq!(ask("4?").await.unwrap().0, StatusCode::OK, "the places are free again");
     }
 
     #[tokio::test]

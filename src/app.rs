@@ -8,13 +8,11 @@ pub mod freshness;
 pub mod policies;
 
 use std::io::{self, Write};
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 
-use rustix::io::Errno;
 use thiserror::Error;
-use tokio::net::{TcpListener, TcpSocket};
 
 use self::policies::{LoadError, Loaded};
 use crate::admin::{Admin, Explain, NoAnswer};
@@ -30,6 +28,7 @@ use crate::kubernetes::cluster::ClusterError;
 use crate::kubernetes::departure::Departure;
 use crate::kubernetes::health::{Exported, Health};
 use crate::lifecycle::{Lifecycle, Phase, Signals};
+use crate::listeners::{Bound, ListenAddress};
 use crate::metrics::{Metrics, failures as remembered};
 use crate::telemetry::{self, TelemetryError};
 use crate::tls::accept::Acceptor;
@@ -47,7 +46,7 @@ pub enum ServeError {
     Tls(#[from] FollowError),
     /// A socket.
     #[error("cannot listen on {0}: {1}")]
-    Listen(SocketAddr, io::Error),
+    Listen(ListenAddress, io::Error),
     /// The policies.
     #[error("{0}: {1}")]
     Policies(std::path::PathBuf, LoadError),
@@ -102,7 +101,9 @@ async fn run(
             Transport::Tls(Arc::new(Acceptor::new(server)))
         }
     };
-    if matches!(transport, Transport::Plaintext) && is_exposed(config.listen) {
+    // What cannot be looked up cannot be bound either, which is told then.
+    let addresses = config.listen.addresses().unwrap_or_default();
+    if matches!(transport, Transport::Plaintext) && addresses.into_iter().any(is_exposed) {
         tracing::warn!(
             listen = %config.listen,
             "gRPC is served in plaintext on an address that is not loopback: whoever is between it and the proxy can read \
@@ -113,22 +114,23 @@ async fn run(
     let authorizer = Authorizer::<Snapshot>::new(metrics.clone(), system_clock, config.denials_per_second);
     let authorizer = Arc::new(authorizer.remembering(failures));
 
-    let admin_listener = listen(config.admin_listen)?;
+    let admin_port = bind(&config.admin_listen)?;
     // Bound now, so that a port that is taken ends the process at once; connections are accepted after the first load, so
     // that callers of a replica that restarts turn to another one instead of being denied.
-    let socket = bind(config.listen)?;
-    let admin_address = admin_listener.local_addr()?;
-    let explain = config.explain.serves_on(admin_address).then(|| explainer(&authorizer, metrics));
+    let grpc = bind(&config.listen)?;
+    let explains = admin_port.addresses().iter().all(|address| config.explain.serves_on(*address));
+    let explain = explains.then(|| explainer(&authorizer, metrics));
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),
-        listen = %socket.local_addr()?,
-        admin = %admin_address,
+        listen = grpc.shown(),
+        admin = admin_port.shown(),
         workers = config.workers,
         policies = %config.policies,
         "starting"
     );
     let admin = Admin::new(lifecycle.clone(), metrics.clone(), explain);
-    tokio::spawn(admin.serve(admin_listener));
+    let admin_port = admin_port.listen().map_err(|error| ServeError::Listen(config.admin_listen.clone(), error))?;
+    tokio::spawn(admin.serve(admin_port));
 
     let departure = Departure::default();
     match &config.policies {
@@ -155,10 +157,9 @@ async fn run(
             let feed = match &config.admission {
                 None => None,
                 Some(admission) => {
-                    let listener = admission::bind(admission.listen)
-                        .map_err(|error| ServeError::Listen(admission.listen, error))?;
+                    let bound = bind(&admission.listen)?;
                     let scope = (options.scope.clone(), options.selector.clone());
-                    let started = admission::start(listener, admission, scope, reviews.clone(), tls);
+                    let started = admission::start(bound, admission, scope, reviews.clone(), tls);
                     Some(started.map_err(ServeError::Admission)?)
                 }
             };
@@ -174,7 +175,7 @@ async fn run(
             }
         }
     }
-    let listener = socket.listen(BACKLOG).map_err(|error| ServeError::Listen(config.listen, error))?;
+    let listener = grpc.listen().map_err(|error| ServeError::Listen(config.listen.clone(), error))?;
     let options = ServerOptions { workers: config.workers, drain_deadline: config.drain_deadline };
     let mut server = tokio::spawn(server::serve(listener, authorizer.clone(), lifecycle.clone(), transport, options));
     lifecycle.advance(Phase::Serving);
@@ -213,39 +214,13 @@ fn server_failed(ended: Result<io::Result<Ended>, tokio::task::JoinError>) -> io
     }
 }
 
-/// Connections that may wait to be accepted: what the kernel allows by default.
-const BACKLOG: u32 = 4096;
-
 /// Whether an address can be reached from another machine.
 fn is_exposed(address: SocketAddr) -> bool {
     !address.ip().to_canonical().is_loopback()
 }
 
-fn bind(address: SocketAddr) -> Result<TcpSocket, ServeError> {
-    let bound = |address: SocketAddr| {
-        let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
-        socket.set_reuseaddr(true)?;
-        socket.bind(address)?;
-        Ok(socket)
-    };
-    on_any_family(address, bound).map_err(|error| ServeError::Listen(address, error))
-}
-
-fn listen(address: SocketAddr) -> Result<TcpListener, ServeError> {
-    bind(address)?.listen(BACKLOG).map_err(|error| ServeError::Listen(address, error))
-}
-
-/// Binds `address` by `bind`. `[::]` is every address of both families, and on a machine without IPv6 every address that
-/// there is: one configuration serves everywhere.
-fn on_any_family<T>(address: SocketAddr, bind: impl Fn(SocketAddr) -> io::Result<T>) -> io::Result<T> {
-    let lacks_ipv6 =
-        |error: &io::Error| matches!(Errno::from_io_error(error), Some(Errno::AFNOSUPPORT | Errno::ADDRNOTAVAIL));
-    match bind(address) {
-        Err(error) if address.ip() == Ipv6Addr::UNSPECIFIED && lacks_ipv6(&error) => {
-            bind((Ipv4Addr::UNSPECIFIED, address.port()).into())
-        }
-        bound => bound,
-    }
+fn bind(address: &ListenAddress) -> Result<Bound, ServeError> {
+    address.bind().map_err(|error| ServeError::Listen(address.clone(), error))
 }
 
 /// Explains by what the server decides by at that moment.
@@ -319,27 +294,6 @@ pub fn explain_by_directory(
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[tokio::test]
-    async fn one_address_is_every_address_of_both_families() {
-        let listener = listen("[::]:0".parse().unwrap()).unwrap();
-        let port = listener.local_addr().unwrap().port();
-        let connected = tokio::net::TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await;
-        assert!(connected.is_ok(), "{connected:?}");
-    }
-
-    #[test]
-    fn without_ipv6_every_address_is_one_of_ipv4() {
-        let without_ipv6 = |address: SocketAddr| match address {
-            SocketAddr::V4(_) => Ok(address),
-            SocketAddr::V6(_) => Err(io::Error::from(Errno::AFNOSUPPORT)),
-        };
-        let bound = |address: &str| on_any_family(address.parse().unwrap(), without_ipv6).ok().map(|a| a.to_string());
-        assert_eq!(bound("[::]:9090").as_deref(), Some("0.0.0.0:9090"));
-        assert_eq!(bound("[::1]:9090"), None, "an address that was meant is not replaced");
-        let taken = |_: SocketAddr| Err::<(), _>(io::Error::from(Errno::ADDRINUSE));
-        assert!(on_any_family("[::]:9090".parse().unwrap(), taken).is_err());
-    }
 
     #[test]
     fn only_loopback_is_not_exposed() {

@@ -6,7 +6,7 @@
 
 use std::fs;
 use std::io::{self, IsTerminal, Write};
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -30,6 +30,7 @@ use crate::kubernetes::crd;
 use crate::kubernetes::selector::{Label, PolicySelector};
 use crate::kubernetes::status::lease::LeaseOptions;
 use crate::kubernetes::store::Scope;
+use crate::listeners::ListenAddress;
 use crate::reference::reference_page;
 use crate::telemetry::{LogFormat, TelemetryError};
 use crate::tls::clients::CallerName;
@@ -115,17 +116,18 @@ struct ServeArgs {
     /// Whether this process takes part in writing the status of objects.
     #[arg(long, value_name = "WHETHER", env = "CERTGATE_STATUS", default_value = "leader")]
     status: Status,
-    /// Where Envoy connects (gRPC; plaintext HTTP/2 unless there is --tls-cert).
+    /// Where Envoy connects (gRPC; plaintext HTTP/2 unless there is --tls-cert). A name, here and for the other ports,
+    /// stands for all its addresses.
     #[arg(long, value_name = "ADDRESS", env = "CERTGATE_LISTEN", default_value = "127.0.0.1:9090")]
-    listen: SocketAddr,
+    listen: ListenAddress,
     #[command(flatten)]
     tls: TlsArgs,
     /// Where /livez, /readyz, /metrics and /explain are served (HTTP).
     #[arg(long, value_name = "ADDRESS", env = "CERTGATE_ADMIN_LISTEN", default_value = "127.0.0.1:9091")]
-    admin_listen: SocketAddr,
+    admin_listen: ListenAddress,
     /// Where the API server has edits reviewed (HTTPS, /validate). Omitted: nowhere.
     #[arg(long, value_name = "ADDRESS", env = "CERTGATE_ADMISSION_LISTEN", requires = "kubernetes")]
-    admission_listen: Option<SocketAddr>,
+    admission_listen: Option<ListenAddress>,
     /// The certificate of the admission webhook, in PEM; the file is followed.
     #[arg(long, value_name = "FILE", env = "CERTGATE_ADMISSION_CERTIFICATE", requires_all = ["admission_listen", "admission_key"])]
     admission_certificate: Option<PathBuf>,
@@ -386,7 +388,7 @@ fn serve(args: ServeArgs) -> Exit {
 fn admission(args: &ServeArgs) -> Result<Option<AdmissionConfig>, &'static str> {
     /// Below this the API server would hardly learn a new authority in time.
     const SHORTEST: Duration = Duration::from_secs(30);
-    let Some(listen) = args.admission_listen else { return Ok(None) };
+    let Some(listen) = args.admission_listen.clone() else { return Ok(None) };
     let files = match (&args.admission_certificate, &args.admission_key, &args.admission_secret) {
         (Some(certificate), Some(key), None) => {
             Some(TlsFiles { certificate: certificate.clone(), key: key.clone(), clients: None })

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use crate::kubernetes::cluster::ClusterOptions;
 use crate::kubernetes::store::Scope;
+use crate::listeners::ListenAddress;
 use crate::telemetry::LogFormat;
 use crate::tls::files::TlsFiles;
 
@@ -19,11 +20,11 @@ pub struct ServeConfig {
     /// Where the policies come from.
     pub policies: PolicySource,
     /// Where Envoy connects.
-    pub listen: SocketAddr,
+    pub listen: ListenAddress,
     /// The TLS that it speaks there; `None`: plaintext.
     pub tls: Option<TlsFiles>,
     /// Where health, metrics and `explain` are served.
-    pub admin_listen: SocketAddr,
+    pub admin_listen: ListenAddress,
     /// The admission webhook; only with a cluster.
     pub admission: Option<AdmissionConfig>,
     /// Threads that decide.
@@ -46,7 +47,7 @@ pub struct ServeConfig {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AdmissionConfig {
     /// Where the API server connects.
-    pub listen: SocketAddr,
+    pub listen: ListenAddress,
     /// The certificate's files; `None` when certgate keeps it itself.
     pub files: Option<TlsFiles>,
 }

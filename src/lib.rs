@@ -2,7 +2,7 @@
 //!
 //! The library is laid out as a pure core and adapters around it. [`domain`] takes bytes and a time and gives
 //! decisions; it knows no socket, file, runtime or clock. The adapters ([`envoy`], [`file`], [`admin`]) translate
-//! between the core and the world and never import one another; [`tls`] and [`connections`] are shared by their ports. [`app`] alone joins them.
+//! between the core and the world and never import one another; [`tls`] and [`places`] and [`listeners`] are shared by their ports. [`app`] alone joins them.
 
 #![warn(clippy::unwrap_used, clippy::print_stdout, clippy::print_stderr)]
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test"))]
@@ -12,15 +12,16 @@ pub mod app;
 pub mod cli;
 pub mod commands;
 pub mod config;
-pub mod connections;
 pub mod domain;
 pub mod envoy;
 pub mod explain;
 pub mod file;
 pub mod kubernetes;
 pub mod lifecycle;
+pub mod listeners;
 pub mod metrics;
 pub mod panics;
+pub mod places;
 pub mod reference;
 pub mod telemetry;
 pub mod tls;

@@ -248,8 +248,12 @@ struct Serving {
 
 impl Serving {
     fn start(policies: &Path) -> Self {
+        Self::start_on(policies, "127.0.0.1:0")
+    }
+
+    fn start_on(policies: &Path, address: &str) -> Self {
         let mut child = Command::new(env!("CARGO_BIN_EXE_certgate"))
-            .args(["serve", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--policies"])
+            .args(["serve", "--listen", address, "--admin-listen", address, "--policies"])
             .arg(policies)
             .stderr(Stdio::piped())
             .spawn()
@@ -349,4 +353,23 @@ fn a_port_that_is_taken_is_named() {
     let output = certgate(&["serve", "--policies", policies, "--listen", &address, "--admin-listen", "127.0.0.1:0"]);
     assert_eq!(output.status.code(), Some(1));
     assert!(err(&output).contains(&format!("cannot listen on {address}")), "{}", err(&output));
+}
+
+#[test]
+fn a_port_listens_on_all_addresses_of_a_name() {
+    let directory = tempfile::tempdir().unwrap();
+    let serving = Serving::start_on(directory.path(), "localhost:0");
+    let addresses = |shown: &str| {
+        let shown = shown.strip_prefix("http://").unwrap();
+        shown.split(", ").map(|address| format!("http://{address}")).collect::<Vec<_>>()
+    };
+    for (admin, grpc) in addresses(&serving.admin).iter().zip(&addresses(&serving.grpc)) {
+        let output = certgate(&["health", "--server", admin, "--grpc", grpc]);
+        assert_eq!(out(&output), "ready\n", "{admin} {grpc}: {}", err(&output));
+        let output = certgate(&["explain", "--server", admin, "--host", "api.example.com"]);
+        assert!(out(&output).contains("NO_POLICY"), "loopback by any address: {}", err(&output));
+    }
+    assert_eq!(serving.terminate(), Some(0));
+    let output = certgate(&["serve", "--policies", ".", "--listen", "::1:9090"]);
+    assert!(output.status.code() == Some(2) && err(&output).contains("NAME:PORT"), "{}", err(&output));
 }

@@ -43,7 +43,7 @@ const IMPURE: &[&str] = &[
 const ADAPTERS: &[&str] = &["envoy", "file", "kubernetes", "admin"];
 
 /// What adapters share: it may use the core, and none of them.
-const SHARED: &[&str] = &["connections", "tls"];
+const SHARED: &[&str] = &["listeners", "places", "tls"];
 
 /// What composes: nothing that is composed may name these.
 const COMPOSITION: &[&str] = &["app", "cli", "commands"];

@@ -3,11 +3,9 @@
 //! Owns its thread: reviews may take milliseconds, which must be taken neither from requests nor from the admin port.
 
 use std::io;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::thread;
 
-use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 use crate::config::AdmissionConfig;
@@ -21,13 +19,14 @@ use crate::kubernetes::admission::sources;
 use crate::kubernetes::cluster::AdmissionFeed;
 use crate::kubernetes::selector::PolicySelector;
 use crate::kubernetes::store::Scope;
+use crate::listeners::Bound;
+use crate::tls::accept::Acceptor;
 use crate::tls::health::TlsHealth;
-use crate::tls::server::TlsServer;
 use crate::tls::watch::{FollowError, WatchOptions, follow};
 
 /// Serves the webhook on a thread of its own, for as long as the process lives. What it judges by comes through the feed.
 pub fn start(
-    listener: std::net::TcpListener,
+    bound: Bound,
     config: &AdmissionConfig,
     (scope, selector): (Scope, Option<PolicySelector>),
     metrics: Arc<AdmissionMetrics>,
@@ -39,27 +38,27 @@ pub fn start(
     let health = health.server("admission");
     let feed = match &config.files {
         Some(files) => {
-            shown.send_replace(Some(follow(files.clone(), ALPN, health, WatchOptions::default())?));
+            let server = follow(files.clone(), ALPN, health, WatchOptions::default())?;
+            shown.send_replace(Some(Arc::new(Acceptor::new(server))));
             AdmissionFeed { views, shown: None, questions }
         }
         None => AdmissionFeed { views, shown: Some(Shown::new(shown.clone(), health)), questions },
     };
     let webhook = Webhook::new(Reviewer::new(view, scope, selector, system_clock).asking(asker), metrics);
-    spawn(listener, webhook, shown, tls)?;
+    spawn(bound, webhook, shown, tls)?;
     Ok(feed)
 }
 
 fn spawn(
-    listener: std::net::TcpListener,
+    bound: Bound,
     webhook: Webhook,
-    shown: watch::Sender<Option<Arc<TlsServer>>>,
-    tls: watch::Receiver<Option<Arc<TlsServer>>>,
+    shown: watch::Sender<Option<Arc<Acceptor>>>,
+    tls: watch::Receiver<Option<Arc<Acceptor>>>,
 ) -> io::Result<()> {
-    listener.set_nonblocking(true)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let listener = {
         let _entered = runtime.enter();
-        TcpListener::from_std(listener)?
+        bound.listen()?
     };
     thread::Builder::new().name("admission".to_owned()).spawn(move || {
         // The sender lives as long as the server: a certificate from files has no other owner.
@@ -68,9 +67,4 @@ fn spawn(
         match runtime.block_on(webhook.serve(listener, tls)) {}
     })?;
     Ok(())
-}
-
-/// Binds the webhook's address.
-pub fn bind(address: SocketAddr) -> io::Result<std::net::TcpListener> {
-    super::on_any_family(address, std::net::TcpListener::bind)
 }

@@ -1,21 +1,21 @@
-//! gRPC over HTTP/2 for one unary method: taking the message out of a request's body, and the answer into a response.
+//! gRPC over HTTP/2 for one unary method: taking the message out of a request's body.
 //!
 //! Owns the framing (<https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md>). A generic stack answers a message that
 //! is too large or not well framed with a failed call, which Envoy turns into an allow under `failure_mode_allow`; here such
 //! a message is an [`Unreceived`] that the service denies like any other.
 
-use std::pin::Pin;
+use std::future::{Future, poll_fn};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::task::{Context, Poll};
+use std::task::Poll;
 use std::time::Duration;
 
 use bytes::{Buf, Bytes, BytesMut};
-use http::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
-use http::{Response, StatusCode};
 use http_body_util::BodyExt;
-use hyper::body::{Body, Frame, SizeHint};
+use hyper::body::Body;
 use thiserror::Error;
-use tokio::sync::OwnedSemaphorePermit;
+
+use crate::places::Places;
 
 /// The largest CheckRequest that is read: a client's padded chain makes 94 KB, Envoy's default limit of request headers
 /// 60 KB, and a policy reads no body. Larger ones are drained and denied.
@@ -26,16 +26,17 @@ pub const MAX_MESSAGE: usize = 1 << 20;
 pub const BODY_DEADLINE: Duration = Duration::from_secs(10);
 
 /// The octets that unfinished messages may hold, those of all connections together. Only messages that have begun to arrive
-/// and have not ended count, which honest ones do for a moment: this is room for some hundred of the longest, and a quarter
-/// of what the chart lets a pod use.
-pub const MAX_UNFINISHED: usize = 64 << 20;
+/// and have not ended count, which honest ones do for a moment: this is room for more than a hundred of those with the longest
+/// chain that a proxy forwards.
+pub const MAX_UNFINISHED: usize = 16 << 20;
+
+/// Calls that may wait for their message, those of all connections together. A proxy sends the message with its call, so that
+/// honest calls wait where a frame was cut or a window is full; each that waits holds some kilobytes. This is room for
+/// everything that two connections may have open.
+pub const MAX_WAITING: usize = 2048;
 
 /// Octets before a message: a flag for compression, and the length.
 const PREFIX: usize = 5;
-
-const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
-const GRPC_MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
-const GRPC: HeaderValue = HeaderValue::from_static("application/grpc");
 
 /// Why no message was received.
 #[derive(Debug, Error)]
@@ -62,6 +63,12 @@ pub enum Unreceived<E> {
     #[error("unfinished CheckRequests hold {limit} octets already")]
     Exhausted {
         /// How much they may hold.
+        limit: usize,
+    },
+    /// The call has waited longest of all, and others need its place.
+    #[error("the CheckRequest had not arrived when {limit} later calls waited for theirs")]
+    GaveWay {
+        /// How many may wait.
         limit: usize,
     },
     /// The stream failed; nobody waits for an answer.
@@ -98,16 +105,65 @@ impl Budget {
     }
 }
 
-/// Receives the one message of a unary call within `deadline`, holding no more of it than `budget` allows while it is
-/// unfinished. What has come by the deadline is thrown away. What is too large or finds no room is read to its end and
-/// thrown away, so that the caller gets an answer and not a reset.
-pub async fn receive<B>(body: B, deadline: Duration, budget: &Budget) -> Result<Bytes, Unreceived<B::Error>>
+/// What calls may hold until their message is there.
+#[derive(Clone, Debug)]
+pub struct Receiving {
+    /// How long a message may take.
+    pub deadline: Duration,
+    /// What all unfinished messages may hold together.
+    pub budget: Arc<Budget>,
+    /// The places of those that wait.
+    pub waiting: Places,
+}
+
+impl Default for Receiving {
+    fn default() -> Self {
+        Self {
+            deadline: BODY_DEADLINE,
+            budget: Arc::new(Budget::new(MAX_UNFINISHED)),
+            waiting: Places::new(MAX_WAITING),
+        }
+    }
+}
+
+/// Receives the one message of a unary call within the deadline, holding no more of it than the budget allows while it is
+/// unfinished. What has come by the deadline, or when the call has to give way to others, is thrown away. What is too large or
+/// finds no room is read to its end and thrown away, so that the caller gets an answer and not a reset.
+pub async fn receive<B>(body: B, limits: &Receiving) -> Result<Bytes, Unreceived<B::Error>>
 where
     B: Body<Data = Bytes>,
 {
-    match tokio::time::timeout(deadline, receive_whole(body, budget)).await {
+    let mut whole = std::pin::pin!(receive_whole(body, &limits.budget));
+    // What came with the call takes no place.
+    if let Poll::Ready(received) = poll_fn(|cx| Poll::Ready(whole.as_mut().poll(cx))).await {
+        return received;
+    }
+    match limits.until_lost(whole).await {
         Ok(received) => received,
-        Err(_) => Err(Unreceived::TooSlow { deadline }),
+        Err(Given::Up) => Err(Unreceived::TooSlow { deadline: limits.deadline }),
+        Err(Given::Away) => Err(Unreceived::GaveWay { limit: limits.waiting.limit() }),
+    }
+}
+
+/// Why a call waits no more.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub enum Given {
+    /// Its deadline has passed.
+    Up,
+    /// Its place is another's.
+    Away,
+}
+
+impl Receiving {
+    /// Waits for `done` as long as a call may wait.
+    pub async fn until_lost<F: Future>(&self, done: F) -> Result<F::Output, Given> {
+        let place = self.waiting.admit().ok_or(Given::Away)?;
+        tokio::select! {
+            biased;
+            output = done => Ok(output),
+            () = place.lost() => Err(Given::Away),
+            () = tokio::time::sleep(self.deadline) => Err(Given::Up),
+        }
     }
 }
 
@@ -206,98 +262,14 @@ impl<'b> Whole<'b> {
     }
 }
 
-/// A successful call with one message, already framed.
-pub fn answer(frame: Bytes) -> Response<GrpcBody> {
-    respond(HeaderMap::new(), GrpcBody::Message(Some(frame)))
-}
-
-/// A call of a method that is not served: gRPC's status 12, UNIMPLEMENTED.
-pub fn unimplemented() -> Response<GrpcBody> {
-    failed("12", "certgate does not serve this method")
-}
-
-/// A call whose caller has gone: gRPC's status 1, CANCELLED.
-pub fn cancelled() -> Response<GrpcBody> {
-    failed("1", "the call ended early")
-}
-
-/// One call too many of its kind: gRPC's status 8, RESOURCE_EXHAUSTED.
-pub fn exhausted() -> Response<GrpcBody> {
-    failed("8", "too many calls of this method are under way")
-}
-
-fn failed(status: &'static str, message: &'static str) -> Response<GrpcBody> {
-    let mut headers = HeaderMap::with_capacity(4);
-    headers.insert(GRPC_STATUS, HeaderValue::from_static(status));
-    headers.insert(GRPC_MESSAGE, HeaderValue::from_static(message));
-    respond(headers, GrpcBody::Nothing)
-}
-
-fn respond(mut headers: HeaderMap, body: GrpcBody) -> Response<GrpcBody> {
-    headers.insert(CONTENT_TYPE, GRPC);
-    let mut response = Response::new(body);
-    *response.status_mut() = StatusCode::OK;
-    *response.headers_mut() = headers;
-    response
-}
-
-/// The body of a response.
-#[derive(Debug)]
-pub enum GrpcBody {
-    /// A framed message, then the trailers of a successful call; `None` when the message has been sent.
-    Message(Option<Bytes>),
-    /// Nothing (more).
-    Nothing,
-    /// The body of a service that tonic implements.
-    Tonic {
-        /// The body.
-        body: tonic::body::Body,
-        /// What the call holds of those that there may be at once, until the body has gone.
-        _call: Option<OwnedSemaphorePermit>,
-    },
-}
-
-impl Body for GrpcBody {
-    type Data = Bytes;
-    type Error = tonic::Status;
-
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, tonic::Status>>> {
-        match &mut *self {
-            Self::Message(message) => Poll::Ready(Some(Ok(match message.take() {
-                Some(frame) => Frame::data(frame),
-                None => {
-                    *self = Self::Nothing;
-                    let mut trailers = HeaderMap::with_capacity(1);
-                    trailers.insert(GRPC_STATUS, HeaderValue::from_static("0"));
-                    Frame::trailers(trailers)
-                }
-            }))),
-            Self::Nothing => Poll::Ready(None),
-            Self::Tonic { body, .. } => Pin::new(body).poll_frame(cx),
-        }
-    }
-
-    fn is_end_stream(&self) -> bool {
-        match self {
-            Self::Message(_) => false,
-            Self::Nothing => true,
-            Self::Tonic { body, .. } => body.is_end_stream(),
-        }
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        match self {
-            Self::Message(_) => SizeHint::new(),
-            Self::Nothing => SizeHint::with_exact(0),
-            Self::Tonic { body, .. } => body.size_hint(),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::collections::VecDeque;
     use std::convert::Infallible;
+    use std::pin::Pin;
+    use std::task::Context;
+
+    use hyper::body::Frame;
 
     use super::*;
 
@@ -318,10 +290,14 @@ mod tests {
         }
     }
 
+    fn receiving(deadline: Duration, budget: usize) -> Receiving {
+        Receiving { deadline, budget: Arc::new(Budget::new(budget)), ..Receiving::default() }
+    }
+
     async fn receive_pieces(pieces: Vec<Vec<u8>>) -> Result<Bytes, Unreceived<Infallible>> {
-        let budget = Budget::new(MAX_UNFINISHED);
-        let received = receive(Pieces(pieces.into()), BODY_DEADLINE, &budget).await;
-        assert_eq!(budget.held(), 0, "everything was given back");
+        let limits = Receiving::default();
+        let received = receive(Pieces(pieces.into()), &limits).await;
+        assert_eq!(limits.budget.held(), 0, "everything was given back");
         received
     }
 
@@ -358,9 +334,9 @@ mod tests {
     async fn a_body_that_never_ends_is_given_up() {
         let deadline = Duration::from_millis(5);
         for pieces in [vec![], vec![vec![0, 0]], vec![frame(b"whole")], vec![frame(&[0; MAX_MESSAGE + 1])]] {
-            let budget = Budget::new(MAX_UNFINISHED);
-            let error = receive(Unfinished(Pieces(pieces.into())), deadline, &budget).await.unwrap_err();
-            assert_eq!(budget.held(), 0, "everything was given back");
+            let limits = receiving(deadline, MAX_UNFINISHED);
+            let error = receive(Unfinished(Pieces(pieces.into())), &limits).await.unwrap_err();
+            assert_eq!(limits.budget.held(), 0, "everything was given back");
             assert_eq!(error.to_string(), "the CheckRequest did not arrive within 5 ms");
         }
     }
@@ -369,11 +345,12 @@ mod tests {
     async fn unfinished_messages_share_a_budget() {
         let whole = frame(&[7; 100_000]);
         let half = || vec![whole[..50_000].to_vec()];
-        let budget = Budget::new(200_000);
         let forever = Duration::from_secs(3600);
+        let limits = receiving(forever, 200_000);
+        let budget = limits.budget.clone();
         // Polled once: so much of it has arrived.
-        let mut first = Box::pin(receive(Unfinished(Pieces(half().into())), forever, &budget));
-        let mut second = Box::pin(receive(Unfinished(Pieces(half().into())), forever, &budget));
+        let mut first = Box::pin(receive(Unfinished(Pieces(half().into())), &limits));
+        let mut second = Box::pin(receive(Unfinished(Pieces(half().into())), &limits));
         for waiting in [&mut first, &mut second] {
             assert!(futures_now(waiting.as_mut()).is_none());
         }
@@ -381,27 +358,42 @@ mod tests {
         assert!((100_000..=200_000).contains(&held), "{held}");
 
         let pieces = || Pieces(whole.chunks(40_000).map(<[u8]>::to_vec).collect());
-        let error = receive(pieces(), forever, &Budget::new(99_999)).await.unwrap_err().to_string();
+        let error = receive(pieces(), &receiving(forever, 99_999)).await.unwrap_err().to_string();
         assert_eq!(error, "unfinished CheckRequests hold 99999 octets already");
-        let full = Budget::new(held);
-        full.held.store(held, Ordering::Relaxed);
-        assert!(receive(pieces(), forever, &full).await.is_err());
-        let one = receive(Pieces([whole.clone()].into()), forever, &full).await;
+        let full = receiving(forever, held);
+        full.budget.held.store(held, Ordering::Relaxed);
+        assert!(receive(pieces(), &full).await.is_err());
+        let one = receive(Pieces([whole.clone()].into()), &full).await;
         assert!(one.is_err(), "this body does not say that its first piece is its last");
-        assert_eq!(full.held(), held, "what others hold is theirs");
+        assert_eq!(full.budget.held(), held, "what others hold is theirs");
 
         drop(first);
         assert_eq!(budget.held(), held / 2);
         drop(second);
         assert_eq!(budget.held(), 0);
-        assert_eq!(receive(pieces(), forever, &budget).await.unwrap(), vec![7; 100_000]);
+        assert_eq!(receive(pieces(), &limits).await.unwrap(), vec![7; 100_000]);
     }
 
     #[tokio::test]
     async fn what_comes_in_one_piece_needs_no_room() {
         let whole = Bytes::from(frame(b"whole"));
         let body = http_body_util::Full::new(whole);
-        assert_eq!(receive(body, BODY_DEADLINE, &Budget::new(0)).await.unwrap(), "whole");
+        assert_eq!(receive(body, &receiving(BODY_DEADLINE, 0)).await.unwrap(), "whole");
+    }
+
+    #[tokio::test]
+    async fn the_call_that_has_waited_longest_gives_way() {
+        let limits = Receiving { waiting: Places::new(2), ..receiving(Duration::from_secs(3600), MAX_UNFINISHED) };
+        let wait = || Box::pin(receive(Unfinished(Pieces(VecDeque::new())), &limits));
+        let (mut first, mut second, mut third) = (wait(), wait(), wait());
+        for waiting in [&mut first, &mut second, &mut third] {
+            assert!(futures_now(waiting.as_mut()).is_none());
+        }
+        let error = first.await.unwrap_err().to_string();
+        assert_eq!(error, "the CheckRequest had not arrived when 2 later calls waited for theirs");
+        let whole = receive(http_body_util::Full::new(Bytes::from(frame(b"whole"))), &limits).await;
+        assert_eq!(whole.unwrap(), "whole");
+        assert!(futures_now(second.as_mut()).is_none(), "a message that came with its call took no place");
     }
 
     /// What a future gives at once.

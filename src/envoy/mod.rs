@@ -3,12 +3,16 @@
 //! [`request`] reads a CheckRequest, [`response`] turns a decision into the answer, [`service`] joins the two around one
 //! decision, and [`server`] carries them over HTTP/2. Nothing here knows where policies come from.
 
+pub mod answer;
 pub mod grpc;
 mod preface;
 pub mod request;
 pub mod response;
+mod routes;
 pub mod server;
 pub mod service;
+mod stream;
+pub mod unread;
 mod wire;
 
 /// The messages of `proto/` as plain structures, and a client: for tests and tools.

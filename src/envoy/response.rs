@@ -7,6 +7,7 @@
 //! a refusal is a type that cannot hold the code 0 ([`Refusal`]), and only a decision's [`Effect::Pass`] becomes a
 //! [`Passage`]. A grant whose headers cannot be sent as they are is refused, never sent in part.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -18,6 +19,10 @@ use crate::domain::reason::Reason;
 
 /// The response header that tells a refused client the reason, where the policy reveals it.
 pub const REASON_HEADER: &str = "x-certgate-reason";
+
+/// Characters of a certificate's names and serial number in the metadata. Those of usual certificates have a quarter of that,
+/// hostile ones tens of thousands, and Envoy copies them for each request.
+const MAX_TEXT: usize = 512;
 
 /// Octets of a message's prefix in gRPC: a flag and the message's length.
 const PREFIX: usize = 5;
@@ -107,7 +112,8 @@ impl Reply {
         let len =
             u32::try_from(frame.len() - PREFIX).expect("a response holds a few headers, each capped by its policy");
         frame[1..PREFIX].copy_from_slice(&len.to_be_bytes());
-        Self { frame: frame.into() }
+        // A copy has no room to spare: an answer may have to wait.
+        Self { frame: Bytes::copy_from_slice(&frame) }
     }
 }
 
@@ -305,10 +311,18 @@ fn write_metadata(metadata: &mut Struct<'_, '_>, decision: &Decision) {
         metadata.nested("certificate", |w| {
             w.text("source", source_word(presented.source));
             w.text("sha256", &presented.sha256.to_string());
-            w.text("subject", &presented.subject);
-            w.text("issuer", &presented.issuer);
-            w.text("serial", &presented.serial_number);
+            w.text("subject", &capped(&presented.subject));
+            w.text("issuer", &capped(&presented.issuer));
+            w.text("serial", &capped(&presented.serial_number));
         });
+    }
+}
+
+/// A text that a client chose, no longer than [`MAX_TEXT`].
+fn capped(text: &str) -> Cow<'_, str> {
+    match text.char_indices().nth(MAX_TEXT) {
+        None => text.into(),
+        Some((end, _)) => format!("{}…", text.get(..end).unwrap_or_default()).into(),
     }
 }
 

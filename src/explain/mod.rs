@@ -29,6 +29,9 @@ use crate::envoy::response::{Passage, REASON_HEADER, mode_word, source_word};
 /// The header in which a proxy forwards a client's certificate to the next one.
 const XFCC: &str = "x-forwarded-client-cert";
 
+/// Characters of the compared values that an explanation tells; the steps have their own limit.
+const MAX_DETAIL: usize = 8192;
+
 /// A request to explain. Absent `host`, `path` and `method` together mean a TCP connection.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
@@ -362,7 +365,7 @@ fn decided(decision: &Decision) -> Decided {
                 iis: row.iis.to_owned(),
                 meaning: row.meaning.to_owned(),
                 action: row.action.to_owned(),
-                detail: crate::telemetry::clean(denial.detail.as_bytes(), usize::MAX),
+                detail: crate::telemetry::clean(denial.detail.as_bytes(), MAX_DETAIL),
             }
         }),
         identity: decision.verdict().ok().and_then(|grant| grant.identity()).map(|identity| ExplainedIdentity {

@@ -33,6 +33,11 @@ impl Collector for Scrape {
             ("signatures_verified", "Signatures verified to decide requests", &values.signatures),
             ("denials_not_logged", "Denials left out of the log by its rate limit", &values.denials_not_logged),
             ("log_lines_dropped", "Log lines dropped because the sink did not keep up", &values.log_lines_dropped),
+            (
+                "connections_evicted",
+                "gRPC connections closed because others needed their place or because their answers were not read",
+                &values.connections_evicted,
+            ),
             ("policy_loads", "Times the policies were read", &values.loads),
             (
                 "policy_load_failures",

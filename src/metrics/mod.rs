@@ -37,6 +37,7 @@ struct Values {
     latency: Histogram,
     in_flight: AtomicI64,
     connections: AtomicI64,
+    connections_evicted: AtomicU64,
     panics: AtomicU64,
     unreadable: AtomicU64,
     denials_not_logged: AtomicU64,
@@ -95,6 +96,7 @@ impl Metrics {
             latency: Histogram::default(),
             in_flight: AtomicI64::new(0),
             connections: AtomicI64::new(0),
+            connections_evicted: AtomicU64::new(0),
             panics: AtomicU64::new(0),
             unreadable: AtomicU64::new(0),
             denials_not_logged: AtomicU64::new(0),
@@ -135,6 +137,11 @@ impl Metrics {
     /// Counts a connection until the guard is dropped.
     pub fn connection_open(&self) -> Held {
         self.hold(|values| &values.connections)
+    }
+
+    /// Counts a connection that was closed because others needed its place, or because its answers were not read.
+    pub fn connection_evicted(&self) {
+        self.values.connections_evicted.fetch_add(1, Ordering::Relaxed);
     }
 
     fn hold(&self, gauge: fn(&Values) -> &AtomicI64) -> Held {

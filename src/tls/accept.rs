@@ -11,19 +11,20 @@ use std::time::{Duration, Instant};
 
 use rustls::{CertificateError, Error as TlsError};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::sync::Semaphore;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
 use super::clients::NotAllowed;
 use super::server::TlsServer;
+use crate::places::Places;
 use crate::telemetry::clean;
 
 /// How long a handshake may take. It has two round trips; Envoy gives a connection up after 5 s unless told otherwise.
 const DEADLINE: Duration = Duration::from_secs(5);
 
 /// Handshakes under way at once. A proxy opens one connection for each of its threads, so this many proxies may start
-/// together; each handshake holds some tens of kilobytes.
+/// together; each handshake holds some tens of kilobytes. When there are more, the oldest gives way: one that a proxy does
+/// takes milliseconds, one that somebody holds open takes as long as it may.
 const MAX_HANDSHAKES: usize = 512;
 
 /// Failed handshakes logged in a second at most.
@@ -49,8 +50,8 @@ pub enum Outcome {
     NotTls,
     /// It did not end in time.
     TimedOut,
-    /// Too many others were under way.
-    TooMany,
+    /// It was the oldest of too many, and gave way to a newer one.
+    GaveWay,
     /// The client went away.
     Aborted,
     /// Whatever else.
@@ -67,7 +68,7 @@ impl Outcome {
         Self::RefusedByClient,
         Self::NotTls,
         Self::TimedOut,
-        Self::TooMany,
+        Self::GaveWay,
         Self::Aborted,
         Self::Failed,
     ];
@@ -101,19 +102,24 @@ fn not_allowed(error: &io::Error) -> Option<&NotAllowed> {
 /// Does the handshakes of one server.
 pub struct Acceptor {
     server: Arc<TlsServer>,
-    under_way: Semaphore,
+    under_way: Places,
     deadline: Duration,
     log: Mutex<LogLimit>,
 }
 
 impl Acceptor {
+    /// The server whose handshakes these are.
+    pub fn server(&self) -> &Arc<TlsServer> {
+        &self.server
+    }
+
     /// For a server, with the usual bounds.
     pub fn new(server: Arc<TlsServer>) -> Self {
         Self::within(server, MAX_HANDSHAKES, DEADLINE)
     }
 
     pub(crate) fn within(server: Arc<TlsServer>, at_once: usize, deadline: Duration) -> Self {
-        Self { server, under_way: Semaphore::new(at_once), deadline, log: Mutex::default() }
+        Self { server, under_way: Places::new(at_once), deadline, log: Mutex::default() }
     }
 
     /// Does the handshake of a connection that was accepted from `peer`. `None`: it failed, was counted, and the connection
@@ -122,12 +128,17 @@ impl Acceptor {
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
-        let Ok(_permit) = self.under_way.try_acquire() else {
-            self.failed(Outcome::TooMany, &"too many handshakes are under way", peer);
-            return None;
-        };
+        // None of them is ever served, so that there is always one that gives way.
+        let place = self.under_way.admit()?;
         let handshake = TlsAcceptor::from(self.server.config()).accept(stream);
-        match tokio::time::timeout(self.deadline, handshake).await {
+        let ended = tokio::select! {
+            ended = tokio::time::timeout(self.deadline, handshake) => ended,
+            () = place.lost() => {
+                self.failed(Outcome::GaveWay, &"too many newer handshakes are under way", peer);
+                return None;
+            }
+        };
+        match ended {
             Ok(Ok(stream)) => {
                 self.server.health().handshake(Outcome::Completed);
                 Some(stream)
@@ -152,9 +163,9 @@ impl Acceptor {
         self.server.health().handshake(outcome);
         let (server, peer) = (self.server.health().name(), peer.map(|peer| peer.to_string()));
         let error = clean(error.to_string().as_bytes(), LOGGED_ERROR);
-        if outcome == Outcome::Aborted {
-            // Probes of load balancers do that all day.
-            return tracing::debug!(server, ?outcome, peer, "a TLS handshake ended early: {error}");
+        if matches!(outcome, Outcome::Aborted | Outcome::GaveWay) {
+            // Probes of load balancers end early all day, and whoever holds handshakes open does not choose the log's length.
+            return tracing::debug!(server, ?outcome, peer, "a TLS handshake was given up: {error}");
         }
         let admitted = self.log.lock().unwrap_or_else(PoisonError::into_inner).admit(Instant::now());
         if let Some(left_out) = admitted {

@@ -40,6 +40,7 @@ impl From<&Self> for Material {
 pub struct TlsServer {
     current: ArcSwap<ServerConfig>,
     alpn: Vec<Vec<u8>>,
+    asks_clients: bool,
     health: Arc<ServerHealth>,
 }
 
@@ -50,7 +51,7 @@ impl TlsServer {
         let material = material.into();
         let alpn: Vec<Vec<u8>> = alpn.iter().map(|protocol| protocol.to_vec()).collect();
         health.presents(material.identity.not_after());
-        Self { current: ArcSwap::new(config(&material, &alpn)), alpn, health }
+        Self { asks_clients: material.clients.is_some(), current: ArcSwap::new(config(&material, &alpn)), alpn, health }
     }
 
     /// Uses `material` from the next handshake on.
@@ -63,6 +64,11 @@ impl TlsServer {
     /// What the next handshake uses.
     pub fn config(&self) -> Arc<ServerConfig> {
         self.current.load_full()
+    }
+
+    /// Whether a client needs a certificate; that does not change.
+    pub fn asks_clients(&self) -> bool {
+        self.asks_clients
     }
 
     /// What is told about this server.

@@ -255,17 +255,17 @@ async fn handshakes_have_a_deadline_and_a_bound() {
     let health = Arc::new(TlsHealth::default());
     let server = Arc::new(TlsServer::new(&identity(&pair), &[b"h2"], health.server("test")));
     let acceptor = Arc::new(Acceptor::within(server, 1, Duration::from_millis(200)));
-    let (_silent, far) = tokio::io::duplex(1024);
-    let stalled = tokio::spawn({
+    let begin = |far| {
         let acceptor = acceptor.clone();
-        async move { acceptor.accept(far, None).await.is_some() }
-    });
-    // The current-thread runtime begins the other task first.
-    tokio::task::yield_now().await;
-    let (mut turned_away, far) = tokio::io::duplex(1024);
-    assert!(acceptor.accept(far, None).await.is_none());
-    assert_eq!(turned_away.read(&mut [0; 1]).await.unwrap(), 0, "it is closed");
-    assert_eq!((handshakes(&health, "TooMany"), handshakes(&health, "TimedOut")), (1, 0));
+        tokio::spawn(async move { acceptor.accept(far, None).await.is_some() })
+    };
+    let (mut oldest, far) = tokio::io::duplex(1024);
+    let gives_way = begin(far);
+    let (_silent, far) = tokio::io::duplex(1024);
+    let stalled = begin(far);
+    assert!(!gives_way.await.unwrap(), "the newer one is let in");
+    assert_eq!(oldest.read(&mut [0; 1]).await.unwrap(), 0, "it is closed");
+    assert_eq!((handshakes(&health, "GaveWay"), handshakes(&health, "TimedOut")), (1, 0));
     assert!(!stalled.await.unwrap());
     assert_eq!(handshakes(&health, "TimedOut"), 1);
 

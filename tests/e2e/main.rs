@@ -22,6 +22,7 @@ mod reload;
 mod revocation;
 mod selection;
 mod shipped;
+mod strangers;
 mod tls;
 mod trust;
 
@@ -36,6 +37,11 @@ fn with_envoy(test: impl Future<Output = ()>) {
     if support::envoy::binary().is_none() {
         return;
     }
+    run(test);
+}
+
+/// Runs a test.
+fn run(test: impl Future<Output = ()>) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime can be made");
     runtime.block_on(async { tokio::time::timeout(DEADLINE, test).await.expect("the test ends in time") });
 }

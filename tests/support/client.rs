@@ -289,6 +289,12 @@ impl Call {
         self
     }
 
+    /// With a body.
+    pub fn body(mut self, body: impl Into<Bytes>) -> Self {
+        self.body = body.into();
+        self
+    }
+
     /// One more header line.
     pub fn header(mut self, name: &str, value: impl AsRef<[u8]>) -> Self {
         let name = HeaderName::from_bytes(name.as_bytes()).expect("a header name");
@@ -375,4 +381,11 @@ impl Raw {
 pub async fn admin_get(address: SocketAddr, path: &str) -> Option<(u16, String)> {
     let reply = Client::plaintext(address).try_send(Call::get(path)).await.ok()?;
     Some((reply.status.as_u16(), String::from_utf8_lossy(&reply.body).into_owned()))
+}
+
+/// `POST` of JSON over plaintext, to admin ports.
+pub async fn admin_post(address: SocketAddr, path: &str, json: &str) -> (u16, String) {
+    let call = Call::get(path).method("POST").host("localhost").header("content-type", "application/json");
+    let reply = Client::plaintext(address).try_send(call.body(json.to_owned())).await.expect("the admin port answers");
+    (reply.status.as_u16(), String::from_utf8_lossy(&reply.body).into_owned())
 }

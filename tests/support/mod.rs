@@ -14,6 +14,7 @@ pub mod pki;
 pub mod policies;
 pub mod ports;
 pub mod process;
+pub mod raw;
 pub mod skip;
 pub mod stand_in;
 pub mod upstream;

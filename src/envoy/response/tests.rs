@@ -256,3 +256,13 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn texts_of_a_certificate_are_cut_in_the_metadata() {
+    let long = "CN=".to_owned() + &"a".repeat(60_000);
+    let presented = Presented { subject: long.clone(), issuer: long.clone(), serial_number: long, ..presented() };
+    let denial = Denial::new(crate::domain::reason::Reason::CertExpired, "");
+    let (reply, _) = Reply::to(&Decision::unchecked("ns/api", Mode::Enforce, Some(presented), Err(denial)), &[]);
+    assert!(reply.message().len() < 2_500, "{}", reply.message().len());
+    assert!(String::from_utf8_lossy(reply.message()).contains("aaa…"));
+}

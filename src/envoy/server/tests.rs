@@ -3,11 +3,15 @@ use std::net::SocketAddr;
 use std::sync::{Condvar, Mutex};
 use std::thread::ThreadId;
 
+use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tonic::transport::Channel;
+use tonic_health::ServingStatus;
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_client::HealthClient;
 
+use super::super::grpc::{Budget, MAX_UNFINISHED};
+use super::super::routes::{CHECK_PATH, MAX_WATCHES};
 use super::*;
 use crate::domain::decision::Decision;
 use crate::domain::failures::Failures;
@@ -68,7 +72,8 @@ async fn start(workers: usize, drain_deadline: Duration) -> Running {
 }
 
 fn bodies(unfinished: usize) -> Limits {
-    Limits { budget: Arc::new(Budget::new(unfinished)), ..Limits::default() }
+    let receiving = Receiving { budget: Arc::new(Budget::new(unfinished)), ..Receiving::default() };
+    Limits { receiving, ..Limits::default() }
 }
 
 async fn start_within(workers: usize, drain_deadline: Duration, transport: Transport, bodies: Limits) -> Running {
@@ -159,7 +164,8 @@ async fn a_burst_on_one_connection_is_answered() {
 
 #[tokio::test]
 async fn a_body_that_never_ends_is_denied_at_its_deadline() {
-    let bodies = Limits { body: Duration::from_millis(20), ..bodies(MAX_UNFINISHED) };
+    let mut bodies = bodies(MAX_UNFINISHED);
+    bodies.receiving.deadline = Duration::from_millis(20);
     let running = start_within(1, PATIENCE, Transport::Plaintext, bodies).await;
     let call = check_without_end(running.channel().await, 100_000);
     let response = tokio::time::timeout(PATIENCE, call).await.expect("an end");
@@ -183,8 +189,9 @@ async fn check_without_end(channel: Channel, padding: usize) -> CheckResponse {
 #[tokio::test]
 async fn unfinished_messages_of_all_connections_share_their_room() {
     // Room for one of these, with what its buffer grows by, and not for two.
-    let bodies = Limits { body: PATIENCE, ..bodies(1_750_000) };
-    let budget = bodies.budget.clone();
+    let mut bodies = bodies(1_750_000);
+    bodies.receiving.deadline = PATIENCE;
+    let budget = bodies.receiving.budget.clone();
     let running = start_within(2, PATIENCE, Transport::Plaintext, bodies).await;
     let held = tokio::spawn(check_without_end(running.channel().await, 900_000));
     let arrived = async {
@@ -339,34 +346,184 @@ async fn a_connection_that_is_not_http2_does_not_stay() {
 
 #[tokio::test]
 async fn connections_are_capped_and_the_idle_give_way() {
-    let limits = Limits { connections: Connections::new(3), preface: PATIENCE * 9, ..Limits::default() };
+    let limits = Limits { connections: Places::new(4), preface: PATIENCE * 9, ..Limits::default() };
     let running = start_within(2, PATIENCE, Transport::Plaintext, limits).await;
     let mut silent = Vec::new();
     for _ in 0..20 {
         silent.push(TcpStream::connect(running.address).await.unwrap());
     }
-    let mut clients = Vec::new();
+    let mut callers = Vec::new();
     for _ in 0..3 {
-        let mut client = running.client().await;
-        assert_eq!(status(client.check(request("/", 0)).await.expect("the silent give way").get_ref()), 403);
-        clients.push(client);
+        let mut caller = Raw::connect(running.address, &Raw::SETTINGS).await;
+        caller.ask(1).await;
+        callers.push(caller);
     }
-    assert!(is_closed(running.address, b"").await, "all are being served");
-    for client in &mut clients {
-        client.check(request("/", 0)).await.expect("those that are served stay");
+    // Asks again, so that the second one has been idle for longest.
+    callers[0].ask(3).await;
+    let mut newcomer = Raw::connect(running.address, &Raw::SETTINGS).await;
+    newcomer.ask(1).await;
+    callers.remove(1).is_closed().await;
+    for caller in &mut callers {
+        caller.ask(5).await;
     }
-    drop(clients);
-    let another = async {
-        loop {
-            let channel = Channel::from_shared(format!("http://{}", running.address)).unwrap().connect().await;
-            if let Ok(channel) = channel
-                && AuthorizationClient::new(channel).check(request("/", 0)).await.is_ok()
-            {
-                return;
+    // The silent push one another out, and of those who asked no more than their share.
+    for _ in 0..20 {
+        silent.push(TcpStream::connect(running.address).await.unwrap());
+    }
+    newcomer.is_closed().await;
+    assert!(is_closed(running.address, b"GET / HTTP/1.1\r\n\r\n").await, "the last of them was let in");
+    for caller in &mut callers {
+        caller.ask(7).await;
+    }
+}
+
+/// A connection on which streams are opened by hand.
+struct Raw(TcpStream);
+
+impl Raw {
+    const SETTINGS: [u8; 9] = [0, 0, 0, 4, 0, 0, 0, 0, 0];
+    const CLOSED_WINDOW: [u8; 15] = [0, 0, 6, 4, 0, 0, 0, 0, 0, 0, 4, 0, 0, 0, 0];
+
+    async fn connect(address: SocketAddr, settings: &[u8]) -> Self {
+        use tokio::io::AsyncWriteExt;
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        stream.write_all(&[&b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"[..], settings].concat()).await.unwrap();
+        Self(stream)
+    }
+
+    /// A call to Check with this body, or with none for now.
+    async fn call(&mut self, stream: u32, body: Option<&[u8]>) {
+        use tokio::io::AsyncWriteExt;
+        let literal = |name: &str, value: &str| {
+            let text = |text: &str| [&[u8::try_from(text.len()).unwrap()][..], text.as_bytes()].concat();
+            [&[0][..], &text(name), &text(value)].concat()
+        };
+        let fields = [(":method", "POST"), (":scheme", "http"), (":path", CHECK_PATH), (":authority", "a")];
+        let block: Vec<u8> = fields.iter().flat_map(|(name, value)| literal(name, value)).collect();
+        let frame = |kind: u8, flags: u8, payload: &[u8]| {
+            let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
+            [&length[1..], &[kind, flags], &stream.to_be_bytes(), payload].concat()
+        };
+        self.0.write_all(&frame(1, 4, &block)).await.unwrap();
+        if let Some(body) = body {
+            self.0.write_all(&frame(0, 1, body)).await.unwrap();
+        }
+    }
+
+    /// A call with an empty message, and its answer.
+    async fn ask(&mut self, id: u32) {
+        use tokio::io::AsyncReadExt;
+        self.call(id, Some(&[0; 5])).await;
+        let answered = async {
+            loop {
+                let mut head = [0; 9];
+                self.0.read_exact(&mut head).await.expect("the connection stays");
+                let [a, b, c, kind, flags, stream @ ..] = head;
+                let mut payload = vec![0; u32::from_be_bytes([0, a, b, c]).try_into().unwrap()];
+                self.0.read_exact(&mut payload).await.expect("the connection stays");
+                if (kind, flags & 1, u32::from_be_bytes(stream)) == (1, 1, id) {
+                    return;
+                }
             }
+        };
+        tokio::time::timeout(PATIENCE, answered).await.expect("an answer");
+    }
+
+    async fn is_closed(&mut self) {
+        use tokio::io::AsyncReadExt;
+        let closed = async { while self.0.read(&mut [0; 1024]).await.is_ok_and(|read| read > 0) {} };
+        tokio::time::timeout(PATIENCE, closed).await.expect("the connection is closed");
+    }
+}
+
+#[tokio::test]
+async fn a_connection_that_only_answers_pings_and_opens_calls_gives_way() {
+    let limits = Limits { connections: Places::new(1), ..Limits::default() };
+    let running = start_within(1, PATIENCE, Transport::Plaintext, limits).await;
+    let mut held = Raw::connect(running.address, &Raw::SETTINGS).await;
+    held.call(1, None).await;
+    let metric = |name: &str| running.authorizer.metrics().render().contains(name);
+    let open = async {
+        while !metric("certgate_requests_in_flight 1\n") {
+            tokio::task::yield_now().await;
         }
     };
-    tokio::time::timeout(PATIENCE, another).await.expect("their places are free again");
+    tokio::time::timeout(PATIENCE, open).await.expect("the call is open");
+    running.client().await.check(request("/", 0)).await.expect("a call without a message keeps no place");
+    held.is_closed().await;
+    assert!(metric("certgate_connections_evicted_total 1\n"));
+}
+
+#[tokio::test]
+async fn a_connection_that_does_not_take_its_answers_is_closed() {
+    let unread = Arc::new(Unread::new(MAX_UNREAD, Duration::from_millis(100)));
+    let limits = Limits { unread, ..Limits::default() };
+    let running = start_within(1, PATIENCE, Transport::Plaintext, limits).await;
+    let mut held = Raw::connect(running.address, &Raw::CLOSED_WINDOW).await;
+    held.call(1, Some(&[0; 5])).await;
+    held.is_closed().await;
+    running.client().await.check(request("/", 0)).await.unwrap();
+}
+
+#[tokio::test]
+async fn unread_answers_of_all_connections_are_bounded() {
+    let unread = Arc::new(Unread::new(400_000, PATIENCE * 9));
+    let limits = Limits { unread, ..Limits::default() };
+    let running = start_within(2, PATIENCE, Transport::Plaintext, limits).await;
+    let mut few = Raw::connect(running.address, &Raw::CLOSED_WINDOW).await;
+    let mut most = Raw::connect(running.address, &Raw::CLOSED_WINDOW).await;
+    for stream in 0..10 {
+        few.call(2 * stream + 1, Some(&[0; 5])).await;
+    }
+    for stream in 0..150 {
+        most.call(2 * stream + 1, Some(&[0; 5])).await;
+    }
+    most.is_closed().await;
+    running.client().await.check(request("/", 0)).await.unwrap();
+    assert!(running.authorizer.metrics().render().contains("certgate_connections_evicted_total 1\n"), "and no other");
+}
+
+#[tokio::test]
+async fn calls_without_a_message_give_way_to_later_ones() {
+    let receiving = Receiving { waiting: Places::new(8), deadline: PATIENCE * 9, ..Receiving::default() };
+    let running = start_within(1, PATIENCE, Transport::Plaintext, Limits { receiving, ..Limits::default() }).await;
+    let mut channels = Vec::new();
+    for _ in 0..2 {
+        channels.push(running.channel().await);
+    }
+    let mut calls = JoinSet::new();
+    for at in 0..20 {
+        calls.spawn(check_without_end(channels[at % 2].clone(), 100));
+    }
+    for _ in 0..12 {
+        let answer = tokio::time::timeout(PATIENCE, calls.join_next()).await.expect("an answer at once");
+        assert_eq!(status(&answer.unwrap().unwrap()), 403);
+    }
+    running.client().await.check(request("/", 0)).await.unwrap();
+    assert_eq!(calls.len(), 8);
+    let metrics = running.authorizer.metrics().render();
+    assert!(metrics.contains("certgate_unreadable_requests_total 12\n"), "{metrics}");
+}
+
+#[tokio::test]
+async fn handshakes_that_nobody_ends_keep_no_proxy_out() {
+    use crate::tls::testing::{NAME, Pair, client};
+    let pair = Pair::new("one");
+    let identity = crate::tls::identity::Identity::from_pem(pair.certificate.as_bytes(), pair.key.as_bytes()).unwrap();
+    let health = Arc::new(crate::tls::health::TlsHealth::default());
+    let server = crate::tls::server::TlsServer::new(&identity, &[b"h2"], health.server("grpc"));
+    let acceptor = Arc::new(Acceptor::within(Arc::new(server), 8, PATIENCE * 9));
+    let running = start_within(2, PATIENCE, Transport::Tls(acceptor), Limits::default()).await;
+    let mut silent = Vec::new();
+    for _ in 0..20 {
+        for _ in 0..10 {
+            silent.push(TcpStream::connect(running.address).await.unwrap());
+        }
+        let connector = tokio_rustls::TlsConnector::from(Arc::new(client(&[&pair.der], &[&rustls::version::TLS13])));
+        let stream = TcpStream::connect(running.address).await.unwrap();
+        let shaken = connector.connect(rustls::pki_types::ServerName::try_from(NAME).unwrap(), stream);
+        tokio::time::timeout(PATIENCE, shaken).await.expect("at once").expect("the oldest of the silent gives way");
+    }
 }
 
 #[tokio::test]

@@ -24,6 +24,7 @@ use super::server::ALPN;
 use crate::domain::fingerprint::Sha256;
 use crate::domain::spec::{Kind, Object};
 use crate::domain::time::UnixTime;
+use crate::tls::accept::Acceptor;
 use crate::tls::health::ServerHealth;
 use crate::tls::identity::Identity;
 use crate::tls::server::TlsServer;
@@ -71,23 +72,23 @@ impl IssuerOptions {
 /// Where the certificate is shown.
 #[derive(Clone, Debug)]
 pub struct Shown {
-    server: watch::Sender<Option<Arc<TlsServer>>>,
+    acceptor: watch::Sender<Option<Arc<Acceptor>>>,
     health: Arc<ServerHealth>,
 }
 
 impl Shown {
     /// Nothing yet.
-    pub fn new(server: watch::Sender<Option<Arc<TlsServer>>>, health: Arc<ServerHealth>) -> Self {
-        Self { server, health }
+    pub fn new(acceptor: watch::Sender<Option<Arc<Acceptor>>>, health: Arc<ServerHealth>) -> Self {
+        Self { acceptor, health }
     }
 
     fn show(&self, identity: &Identity) {
-        let present = self.server.borrow().clone();
+        let present = self.acceptor.borrow().clone();
         match present {
-            Some(server) => server.replace(identity),
+            Some(acceptor) => acceptor.server().replace(identity),
             None => {
                 let server = Arc::new(TlsServer::new(identity, ALPN, self.health.clone()));
-                self.server.send_replace(Some(server));
+                self.acceptor.send_replace(Some(Arc::new(Acceptor::new(server))));
             }
         }
         let certificate = identity.certificate();

@@ -15,14 +15,15 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpStream;
 use tokio::sync::{Semaphore, watch};
-use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
 
 use super::metrics::{AdmissionMetrics, Outcome};
 use super::review::{Answer, Reviewer};
-use crate::connections::{Connections, Place};
-use crate::tls::server::TlsServer;
+use crate::listeners::Listeners;
+use crate::places::{Place, Places};
+use crate::tls::accept::Acceptor;
 
 /// Where reviews are taken.
 pub const PATH: &str = "/validate";
@@ -47,9 +48,8 @@ const SMALL: usize = 64 * 1024;
 /// others from sending theirs.
 const BODY_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// How long a handshake, the next request of a connection, and a whole exchange may take. API servers wait for 10 s by
+/// How long the next request of a connection, and a whole exchange may take; a handshake has its own deadline. API servers wait for 10 s by
 /// default, and close connections that nothing goes over for 90 s, which they should do first.
-const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
 const HEADER_TIMEOUT: Duration = Duration::from_secs(120);
 const EXCHANGE_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -70,19 +70,24 @@ impl Webhook {
         Self { reviewer, metrics, buffered: Arc::new(Semaphore::new(MAX_BUFFERED_KIB)) }
     }
 
-    /// Serves on `listener` for as long as the process lives. As long as there is no certificate, connections are closed.
-    pub async fn serve(self, listener: TcpListener, tls: watch::Receiver<Option<Arc<TlsServer>>>) -> Infallible {
-        let connections = Connections::of_open_files(MAX_CONNECTIONS);
+    /// Serves on `listeners` for as long as the process lives. As long as there is no certificate, connections are closed.
+    pub async fn serve(
+        self,
+        listeners: impl Into<Listeners>,
+        tls: watch::Receiver<Option<Arc<Acceptor>>>,
+    ) -> Infallible {
+        let listeners = listeners.into();
+        let connections = Places::of_open_files(MAX_CONNECTIONS);
         loop {
-            let stream = match listener.accept().await {
-                Ok((stream, _)) => stream,
+            let (stream, peer) = match listeners.accept().await {
+                Ok(accepted) => accepted,
                 Err(error) => {
                     tracing::warn!(%error, "cannot accept a connection of the admission webhook");
                     tokio::time::sleep(ACCEPT_PAUSE).await;
                     continue;
                 }
             };
-            let Some(server) = tls.borrow().clone() else {
+            let Some(acceptor) = tls.borrow().clone() else {
                 tracing::debug!("an admission review came before there is a certificate; it is not answered");
                 continue;
             };
@@ -91,20 +96,18 @@ impl Webhook {
             let webhook = self.clone();
             tokio::spawn(async move {
                 tokio::select! {
-                    () = webhook.connection(stream, &server, &place) => {}
+                    () = async {
+                        if let Some(stream) = acceptor.accept(stream, Some(peer)).await {
+                            webhook.connection(stream, &place).await;
+                        }
+                    } => {}
                     () = place.lost() => {}
                 }
             });
         }
     }
 
-    async fn connection(self, stream: TcpStream, server: &TlsServer, place: &Place) {
-        let acceptor = TlsAcceptor::from(server.config());
-        let stream = match tokio::time::timeout(HANDSHAKE_TIMEOUT, acceptor.accept(stream)).await {
-            Ok(Ok(stream)) => stream,
-            Ok(Err(error)) => return tracing::debug!(%error, "a TLS handshake of the admission webhook failed"),
-            Err(_) => return,
-        };
+    async fn connection(self, stream: TlsStream<TcpStream>, place: &Place) {
         let service = service_fn(|request: Request<Incoming>| {
             let webhook = self.clone();
             async move { Ok::<_, Infallible>(webhook.call(request, Some(place)).await) }
@@ -152,10 +155,8 @@ impl Webhook {
             return self.malformed(StatusCode::PAYLOAD_TOO_LARGE, "the review is too long");
         }
         // Whoever has asked something has waited less long than who has not.
-        if let Some(place) = place
-            && place.serve()
-        {
-            place.wait();
+        if let Some(place) = place {
+            place.asks();
         }
         let _share = match length > SMALL {
             true => {
@@ -176,7 +177,7 @@ impl Webhook {
         }
         let response = self.answer(&body).await;
         if let Some(place) = place {
-            place.wait();
+            place.served();
         }
         response
     }

@@ -5,20 +5,23 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
 use tokio_rustls::{TlsConnector, client::TlsStream};
 
 use super::super::certificate::{self, Data, Step, Terms};
 use super::*;
 use crate::domain::time::UnixTime;
 use crate::kubernetes::store::Scope;
-use crate::tls::health::TlsHealth;
+use crate::tls::health::{self, TlsHealth};
+use crate::tls::server::TlsServer;
 
 /// A webhook that has not read the cluster: it refuses every review, with an answer.
 struct Running {
     address: SocketAddr,
     connector: TlsConnector,
+    health: Arc<TlsHealth>,
     // Kept, so that there is a certificate and (no) view.
-    _kept: (watch::Sender<Option<Arc<TlsServer>>>, watch::Sender<Option<Arc<crate::domain::index::View>>>),
+    _kept: (watch::Sender<Option<Arc<Acceptor>>>, watch::Sender<Option<Arc<crate::domain::index::View>>>),
 }
 
 async fn start() -> Running {
@@ -26,20 +29,21 @@ async fn start() -> Running {
     let since = std::time::UNIX_EPOCH.elapsed().unwrap().as_secs();
     let now = UnixTime::from_secs(i64::try_from(since).unwrap());
     let data = certificate::take(Step::Begin, Data::new(), &terms, now).unwrap();
-    let server = TlsServer::new(&certificate::identity(&data).unwrap(), ALPN, TlsHealth::default().server("admission"));
+    let health = Arc::new(TlsHealth::default());
+    let server = TlsServer::new(&certificate::identity(&data).unwrap(), ALPN, health.server("admission"));
     let mut roots = RootCertStore::empty();
     roots.add(CertificateDer::from_pem_slice(&certificate::authorities(&data)).unwrap()).unwrap();
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let client = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
     let client = client.with_root_certificates(roots).with_no_client_auth();
     let (views, view) = watch::channel(None);
-    let (shown, tls) = watch::channel(Some(Arc::new(server)));
+    let (shown, tls) = watch::channel(Some(Arc::new(Acceptor::new(Arc::new(server)))));
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let reviewer = Reviewer::new(view, Scope::Cluster, None, || UnixTime::from_secs(0));
     let webhook = Webhook::new(reviewer, Arc::new(AdmissionMetrics::default()));
     tokio::spawn(webhook.serve(listener, tls));
-    Running { address, connector: TlsConnector::from(Arc::new(client)), _kept: (shown, views) }
+    Running { address, connector: TlsConnector::from(Arc::new(client)), health, _kept: (shown, views) }
 }
 
 impl Running {
@@ -76,6 +80,26 @@ impl Running {
         stream.read_exact(&mut answer).await.unwrap();
         String::from_utf8(answer).unwrap()
     }
+}
+
+/// The webhook's handshakes that ended so, as the metrics tell it.
+fn handshakes(running: &Running, outcome: &str) -> u64 {
+    let mut metrics = crate::metrics::Metrics::new();
+    metrics.register(Box::new(health::Exported(running.health.clone())));
+    let series = format!(r#"certgate_tls_handshakes_total{{server="admission",outcome="{outcome}"}} "#);
+    let text = metrics.render();
+    text.lines().find_map(|line| line.strip_prefix(&series)?.parse().ok()).unwrap_or_else(|| panic!("{text}"))
+}
+
+#[tokio::test]
+async fn handshakes_are_counted_as_those_of_every_port() {
+    let running = start().await;
+    assert_eq!(running.review(1000).await, OK);
+    assert_eq!(handshakes(&running, "Completed"), 1);
+    let mut plaintext = TcpStream::connect(running.address).await.unwrap();
+    plaintext.write_all(b"GET / HTTP/1.1\r\n\r\n").await.unwrap();
+    while plaintext.read(&mut [0; 64]).await.is_ok_and(|read| read > 0) {}
+    assert_eq!(handshakes(&running, "NotTls"), 1);
 }
 
 const OK: &str = "HTTP/1.1 200";

@@ -1,0 +1,221 @@
+//! The methods that are served, and what a call holds while it is open.
+//!
+//! Owns which method a call reaches, and how calls are bounded: those that wait for their message have to give way to others,
+//! answers count until they are written, and a connection's place is known by the calls that it has completed.
+
+use std::convert::Infallible;
+use std::future::{Future, ready};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use http::header::{CONTENT_TYPE, HeaderName, TE};
+use http::{HeaderMap, Method, Request, Response};
+use hyper::body::Incoming;
+use tokio::sync::Semaphore;
+use tonic_health::ServingStatus;
+use tonic_health::server::{HealthReporter, health_reporter};
+use tower::util::BoxCloneSyncService;
+use tower::{Service, ServiceExt};
+
+use super::answer::{self, GrpcBody};
+use super::grpc::{self, Receiving, Unreceived};
+use super::server::SERVICE;
+use super::service::{Authorizer, Decide};
+use super::unread::{Open, Outbox};
+use crate::envoy::proto;
+use crate::lifecycle::{Lifecycle, Phase};
+use crate::places::Place;
+
+pub(super) const CHECK_PATH: &str = "/envoy.service.auth.v3.Authorization/Check";
+
+/// Calls of reflection at once, and of watched health. Each may hold an answer that its caller does not take.
+const MAX_REFLECTIONS: usize = 16;
+pub(super) const MAX_WATCHES: usize = 256;
+
+/// The largest message of those methods. They take a name, and are read by a generic stack, which would hold 4 MiB of each
+/// unfinished message and knows no [`grpc::MAX_UNFINISHED`].
+const MAX_NAME: usize = 4096;
+
+/// The longest path of a method: theirs have half of it.
+const MAX_PATH: usize = 128;
+
+/// The headers that the generic stack reads. It keeps all that it is given while a call is open, so it is given no others.
+const READ: [HeaderName; 4] =
+    [CONTENT_TYPE, TE, HeaderName::from_static("grpc-encoding"), HeaderName::from_static("grpc-accept-encoding")];
+
+/// The answer to a call. Boxed, so that of a call that was decided no more is kept than its answer.
+pub(super) struct Answering(Pin<Box<dyn Future<Output = Response<GrpcBody>> + Send>>);
+
+impl Future for Answering {
+    type Output = Result<Response<GrpcBody>, Infallible>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        self.0.as_mut().poll(cx).map(Ok)
+    }
+}
+
+type TonicService = BoxCloneSyncService<Request<Incoming>, Response<tonic::body::Body>, Infallible>;
+
+/// Methods that a generic stack serves.
+struct Other {
+    /// How their paths begin.
+    prefix: &'static str,
+    service: TonicService,
+    /// How many calls there may be at once, where that matters.
+    calls: Option<Arc<Semaphore>>,
+}
+
+/// The methods that are served.
+pub(super) struct Routes<D> {
+    pub authorizer: Arc<Authorizer<D>>,
+    receiving: Receiving,
+    others: [Other; 4],
+}
+
+impl<D: Decide> Routes<D> {
+    /// Must be called within a runtime, where a task keeps the reported health in step with the process.
+    pub fn new(authorizer: Arc<Authorizer<D>>, lifecycle: &Lifecycle, receiving: Receiving) -> Self {
+        let (reporter, health) = health_reporter();
+        tokio::spawn(report_health(reporter, lifecycle.clone()));
+        let reflection = || {
+            tonic_reflection::server::Builder::configure()
+                .register_encoded_file_descriptor_set(proto::DESCRIPTORS)
+                .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+        };
+        const COMPILED: &str = "the build compiled these descriptors";
+        let health = boxed(health.max_decoding_message_size(MAX_NAME));
+        let v1 = boxed(reflection().build_v1().expect(COMPILED).max_decoding_message_size(MAX_NAME));
+        let v1alpha = boxed(reflection().build_v1alpha().expect(COMPILED).max_decoding_message_size(MAX_NAME));
+        let (watches, reflections) = (Semaphore::new(MAX_WATCHES), Arc::new(Semaphore::new(MAX_REFLECTIONS)));
+        let other = |prefix, service, calls| Other { prefix, service, calls };
+        let others = [
+            other("/grpc.health.v1.Health/Watch", health.clone(), Some(Arc::new(watches))),
+            other("/grpc.health.v1.Health/", health, None),
+            other("/grpc.reflection.v1.ServerReflection/", v1, Some(reflections.clone())),
+            other("/grpc.reflection.v1alpha.ServerReflection/", v1alpha, Some(reflections)),
+        ];
+        Self { authorizer, receiving, others }
+    }
+
+    async fn other(&self, request: Request<Incoming>, outbox: &Arc<Outbox>, open: Open) -> Option<Response<GrpcBody>> {
+        let path = request.uri().path();
+        let Some(other) = self.others.iter().find(|other| path.starts_with(other.prefix)) else {
+            return Some(answer::unimplemented());
+        };
+        let call = match other.calls.clone().map(Semaphore::try_acquire_owned).transpose() {
+            Ok(call) => call,
+            Err(_) => return Some(answer::exhausted()),
+        };
+        let answered = other.service.clone().oneshot(with_few_headers(request));
+        match self.receiving.until_lost(answered).await.ok()? {
+            Ok(response) => {
+                Some(response.map(|body| GrpcBody::Tonic { body, outbox: outbox.clone(), _call: call, _open: open }))
+            }
+            Err(never) => match never {},
+        }
+    }
+}
+
+/// One connection's caller.
+pub(super) struct Caller<D> {
+    pub routes: Arc<Routes<D>>,
+    pub seat: Seat,
+    pub outbox: Arc<Outbox>,
+}
+
+/// A connection's place, and what else ends with it.
+pub(super) struct Seat {
+    pub place: Place,
+    /// The connections of the worker that serves it, one less when this is dropped.
+    pub count: Arc<std::sync::atomic::AtomicUsize>,
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        self.count.fetch_sub(1, std::sync::atomic::Ordering::Relaxed);
+    }
+}
+
+impl<D: Decide> Caller<D> {
+    /// Answers one call. What its future holds is held by each call that waits, so it begins with nothing but the body.
+    pub fn call(self: Arc<Self>, request: Request<Incoming>) -> Answering {
+        let open = self.outbox.begin();
+        let path = request.uri().path();
+        if path == CHECK_PATH && request.method() == Method::POST {
+            let body = request.into_body();
+            return Answering(Box::pin(async move { self.check(body, open).await }));
+        }
+        if path.len() > MAX_PATH {
+            return Answering(Box::pin(ready(answer::unimplemented())));
+        }
+        Answering(Box::pin(async move {
+            let answer = self.routes.other(request, &self.outbox, open).await;
+            if answer.is_some() {
+                self.seat.place.served();
+            }
+            answer.unwrap_or_else(answer::exhausted)
+        }))
+    }
+
+    async fn check(&self, body: Incoming, open: Open) -> Response<GrpcBody> {
+        let authorizer = &self.routes.authorizer;
+        let _in_flight = authorizer.metrics().request_in_flight();
+        let reply = match grpc::receive(body, &self.routes.receiving).await {
+            Ok(message) => {
+                let reply = authorizer.check(&message);
+                // A connection that has lost its place just now is closed with its answer or without.
+                self.seat.place.served();
+                reply
+            }
+            // The caller has gone, so nothing was decided, and what is sent reaches nobody.
+            Err(error @ Unreceived::Stream(_)) => {
+                tracing::debug!(%error, "a call ended early");
+                return answer::cancelled();
+            }
+            Err(error) => authorizer.refuse_unreceived(&error.to_string()),
+        };
+        answer::answer(self.outbox.put(reply.into_frame(), Some(open)))
+    }
+}
+
+fn with_few_headers(request: Request<Incoming>) -> Request<Incoming> {
+    let (mut head, body) = request.into_parts();
+    let mut all = std::mem::take(&mut head.headers);
+    let mut few = HeaderMap::with_capacity(READ.len());
+    for name in READ {
+        if let Some(value) = all.remove(&name) {
+            few.insert(name, value);
+        }
+    }
+    head.headers = few;
+    Request::from_parts(head, body)
+}
+
+fn boxed<S>(service: S) -> TonicService
+where
+    S: Service<Request<Incoming>, Response = Response<tonic::body::Body>, Error = Infallible>,
+    S: Clone + Send + Sync + 'static,
+    S::Future: Send + 'static,
+{
+    BoxCloneSyncService::new(service)
+}
+
+/// Reports SERVING exactly while the process serves. At the end the statuses are taken away, which ends calls that watch
+/// them and would hold their connections open.
+async fn report_health(mut reporter: HealthReporter, lifecycle: Lifecycle) {
+    let mut phases = lifecycle.subscribe();
+    loop {
+        let phase = *phases.borrow_and_update();
+        for name in ["", SERVICE] {
+            match phase {
+                Phase::Serving => reporter.set_service_status(name, ServingStatus::Serving).await,
+                Phase::Loading | Phase::Draining => reporter.set_service_status(name, ServingStatus::NotServing).await,
+                Phase::Stopping => reporter.clear_service_status(name).await,
+            }
+        }
+        if phase == Phase::Stopping || phases.changed().await.is_err() {
+            return;
+        }
+    }
+}

@@ -1,0 +1,213 @@
+//! A connection's octets: nothing is read from who does not read, and frames that do not end are counted.
+//!
+//! Calls that are read while their answers cannot be written would pile up. So a connection whose last write has to wait is
+//! not read from until it has been done. Of a frame (RFC 9113, section 4.1) and of a block of headers the HTTP/2 stack keeps
+//! what has come until the end is there, on each of thousands of connections; how much that is, is told to the outbox.
+
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use super::unread::Outbox;
+
+/// Octets that are read in a turn. What was read is worked on before more is, so that few streams are open at once on a
+/// connection whose calls come with their messages, however many come together; and other connections have theirs.
+const TURN: usize = 16 << 10;
+
+/// A connection that is read from only while it can be written to.
+#[derive(Debug)]
+pub struct Paced<S> {
+    stream: S,
+    outbox: Arc<Outbox>,
+    /// Whether a write waits.
+    blocked: bool,
+    /// Who wants to read meanwhile.
+    reader: Option<Waker>,
+    frames: Frames,
+    /// The turn, and what may be read in it yet.
+    turn: u64,
+    left: usize,
+}
+
+impl<S> Paced<S> {
+    /// Says to `outbox` when nothing can be written.
+    pub fn new(stream: S, outbox: Arc<Outbox>) -> Self {
+        Self { stream, outbox, blocked: false, reader: None, frames: Frames::default(), turn: 0, left: TURN }
+    }
+
+    fn written<T>(&mut self, polled: Poll<T>) -> Poll<T> {
+        if self.blocked != polled.is_pending() {
+            self.blocked = polled.is_pending();
+            self.outbox.blocked(self.blocked);
+            if let Some(reader) = self.reader.take_if(|_| !self.blocked) {
+                reader.wake();
+            }
+        }
+        polled
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Paced<S> {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        if self.blocked {
+            self.reader = Some(cx.waker().clone());
+            return Poll::Pending;
+        }
+        let turn = self.outbox.turn();
+        if self.turn != turn {
+            (self.turn, self.left) = (turn, TURN);
+        }
+        if self.left == 0 {
+            // It goes on in the next turn.
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        let before = buf.filled().len();
+        let polled = Pin::new(&mut self.stream).poll_read(cx, buf);
+        let came = buf.filled().get(before..).unwrap_or_default();
+        let (held, ended) = (self.frames.held, self.frames.ended);
+        let streams = self.frames.feed(came);
+        self.left = self.left.saturating_sub(came.len());
+        if streams > 0 {
+            self.outbox.arrived(streams);
+        }
+        // One that has the same length by chance is another one all the same.
+        if self.frames.held != held || (held > 0 && self.frames.ended != ended) {
+            self.outbox.partial(self.frames.held, self.frames.ended != ended);
+        }
+        polled
+    }
+}
+
+/// The octets of an HTTP/2 preface.
+const PREFACE: usize = 24;
+
+const HEADERS: u8 = 1;
+const CONTINUATION: u8 = 9;
+const END_HEADERS: u8 = 4;
+
+/// Where in its frames a connection is.
+#[derive(Debug)]
+struct Frames {
+    /// What must come before the next head: of the preface, or of a payload.
+    rest: usize,
+    head: [u8; 9],
+    /// How much of the next head is there.
+    headed: usize,
+    /// Whether a block of headers goes on in the next frame.
+    goes_on: bool,
+    /// The octets that the stack keeps.
+    held: usize,
+    /// How many times it could let go of them.
+    ended: u64,
+}
+
+impl Default for Frames {
+    fn default() -> Self {
+        Self { rest: PREFACE, head: [0; 9], headed: 0, goes_on: false, held: 0, ended: 0 }
+    }
+}
+
+impl Frames {
+    /// Takes what has come, and gives the number of streams that it opens.
+    fn feed(&mut self, mut octets: &[u8]) -> usize {
+        let mut streams = 0;
+        while let Some((first, others)) = octets.split_first() {
+            if self.rest > 0 {
+                let now = self.rest.min(octets.len());
+                self.rest -= now;
+                self.held = self.held.saturating_add(now);
+                octets = octets.get(now..).unwrap_or_default();
+            } else {
+                if let Some(slot) = self.head.get_mut(self.headed) {
+                    *slot = *first;
+                }
+                self.headed += 1;
+                self.held = self.held.saturating_add(1);
+                octets = others;
+                if self.headed < self.head.len() {
+                    continue;
+                }
+                let [a, b, c, kind, flags, ..] = self.head;
+                self.headed = 0;
+                self.rest = u32::from_be_bytes([0, a, b, c]) as usize;
+                if matches!(kind, HEADERS | CONTINUATION) {
+                    self.goes_on = flags & END_HEADERS == 0;
+                }
+                streams += usize::from(kind == HEADERS);
+            }
+            if self.rest == 0 && self.headed == 0 && !self.goes_on {
+                self.held = 0;
+                self.ended = self.ended.wrapping_add(1);
+            }
+        }
+        streams
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Paced<S> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        let polled = Pin::new(&mut self.stream).poll_write(cx, buf);
+        self.written(polled)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let polled = Pin::new(&mut self.stream).poll_write_vectored(cx, bufs);
+        self.written(polled)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let polled = Pin::new(&mut self.stream).poll_flush(cx);
+        self.written(polled)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn frame(kind: u8, flags: u8, payload: usize) -> Vec<u8> {
+        let length = u32::try_from(payload).unwrap().to_be_bytes();
+        [&length[1..], &[kind, flags, 0, 0, 0, 1], &vec![0; payload]].concat()
+    }
+
+    #[test]
+    fn what_the_stack_keeps_is_what_has_not_ended() {
+        let preface = vec![0; PREFACE];
+        let whole = [preface.clone(), frame(4, 0, 6), frame(HEADERS, END_HEADERS, 50), frame(0, 1, 0)].concat();
+        let block = [whole.clone(), frame(HEADERS, 0, 100), frame(CONTINUATION, 0, 200)].concat();
+        let rows = [
+            ("nothing", vec![], 0),
+            ("half a preface", vec![0; 12], 12),
+            ("a preface", preface, 0),
+            ("whole frames", whole.clone(), 0),
+            ("half a head", [whole.clone(), vec![0; 4]].concat(), 4),
+            ("half a payload", [whole, frame(0, 0, 1000)[..500].to_vec()].concat(), 500),
+            ("a block of headers that goes on", block.clone(), 318),
+            ("its end", [block, frame(CONTINUATION, END_HEADERS, 1)].concat(), 0),
+        ];
+        for (name, octets, held) in rows {
+            for size in [1, 7, octets.len().max(1)] {
+                let mut frames = Frames::default();
+                let streams: usize = octets.chunks(size).map(|octets| frames.feed(octets)).sum();
+                assert_eq!(frames.held, held, "{name} in pieces of {size}");
+                assert!(streams <= 2, "{name} in pieces of {size}");
+            }
+        }
+    }
+}

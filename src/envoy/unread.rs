@@ -1,0 +1,381 @@
+//! What is stuck on connections: answers that their callers do not take, and frames that do not end.
+//!
+//! An answer is in memory until it has been written. A caller that opens no window for it (RFC 9113, section 5.2), or does
+//! not read, has certgate keep it, and its stream. So each connection knows the answers that it has not written
+//! ([`Outbox`]); what is left of them when it can write no more is stuck, and what is stuck on all connections together is
+//! bounded ([`Unread`]): beyond that the connection with the most is closed. So is one on which an answer stays for too long.
+//! What has come of a frame or of a block of headers that has not ended counts as stuck, too, and so do the slots of streams
+//! that the HTTP/2 stack keeps for as long as a connection lives, once it has needed them.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use bytes::{Buf, Bytes};
+use tokio::sync::Notify;
+
+/// How long an answer may wait to be written. Envoy gives up a call after a fraction of a second unless told otherwise, and
+/// resets its stream then.
+pub const WRITE_DEADLINE: Duration = Duration::from_secs(10);
+
+/// The octets that may be stuck, those of all connections together: some thousand answers of the usual size, where honest
+/// connections have none for longer than a moment, or the slots of six connections that have had all their streams open.
+pub const MAX_UNREAD: usize = 16 << 20;
+
+/// What an answer holds beside its octets: headers, trailers, what is left of the call.
+const STREAM: usize = 2048;
+
+/// What the HTTP/2 stack keeps of a stream, and for the next one once it has gone, as it was measured.
+const SLOT: usize = 2560;
+
+/// So many slots of a connection do not count: a proxy that is busy has some dozen calls open on each.
+const FREE_SLOTS: usize = 32;
+
+/// What is stuck on all connections of a port.
+#[derive(Debug)]
+pub struct Unread {
+    limit: usize,
+    deadline: Duration,
+    stuck: Mutex<Stuck>,
+}
+
+#[derive(Debug, Default)]
+struct Stuck {
+    /// Numbers the connections.
+    next: u64,
+    total: usize,
+    /// The connections on which something is stuck: how much, and what closes them.
+    outboxes: BTreeMap<u64, (usize, Arc<Notify>)>,
+}
+
+impl Unread {
+    /// At most `limit` octets may be stuck, and no answer for longer than `deadline`.
+    pub fn new(limit: usize, deadline: Duration) -> Self {
+        Self { limit, deadline, stuck: Mutex::default() }
+    }
+
+    /// The answers of one more connection.
+    pub fn outbox(self: &Arc<Self>) -> Outbox {
+        let mut stuck = self.stuck();
+        let number = stuck.next;
+        stuck.next += 1;
+        Outbox { unread: self.clone(), number, close: Arc::default(), state: Mutex::default(), turn: AtomicU64::new(0) }
+    }
+
+    /// Says how much is stuck on a connection now, and closes those with the most while there is too much.
+    fn settle(&self, number: u64, held: usize, close: &Arc<Notify>) {
+        let mut stuck = self.stuck();
+        let before = match held {
+            0 => stuck.outboxes.remove(&number),
+            _ => stuck.outboxes.insert(number, (held, close.clone())),
+        };
+        stuck.total = stuck.total.saturating_add(held).saturating_sub(before.map_or(0, |(held, _)| held));
+        while stuck.total > self.limit {
+            let worst = stuck.outboxes.iter().max_by_key(|(_, (held, _))| *held).map(|(number, _)| *number);
+            let Some((held, close)) = worst.and_then(|worst| stuck.outboxes.remove(&worst)) else { return };
+            stuck.total = stuck.total.saturating_sub(held);
+            close.notify_one();
+        }
+    }
+
+    fn stuck(&self) -> MutexGuard<'_, Stuck> {
+        self.stuck.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The answers of one connection that it has not written.
+#[derive(Debug)]
+pub struct Outbox {
+    unread: Arc<Unread>,
+    number: u64,
+    close: Arc<Notify>,
+    state: Mutex<Answers>,
+    turn: AtomicU64,
+}
+
+#[derive(Debug, Default)]
+struct Answers {
+    /// Numbers the answers.
+    next: u64,
+    /// Since when each has waited.
+    waiting: BTreeMap<u64, Instant>,
+    /// What they hold, and their streams.
+    held: usize,
+    /// Of that, what was told as stuck.
+    told: usize,
+    /// Since when nothing can be written.
+    blocked: Option<Instant>,
+    /// The octets of a frame that has not ended, and since when it has begun.
+    partial: usize,
+    partial_since: Option<Instant>,
+    /// Streams that have come and were not looked at yet, those that are open, and the most at once so far.
+    arrived: usize,
+    open: usize,
+    most: usize,
+}
+
+impl Answers {
+    fn stuck(&self) -> usize {
+        let slots = self.most.saturating_sub(FREE_SLOTS).saturating_mul(SLOT);
+        self.held.saturating_add(self.partial).saturating_add(slots)
+    }
+}
+
+impl Outbox {
+    /// Counts turns of the connection: each is over when it can do no more at once.
+    pub fn begin_turn(&self) {
+        self.turn.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// The number of this turn.
+    pub fn turn(&self) -> u64 {
+        self.turn.load(Ordering::Relaxed)
+    }
+
+    /// Says that so many streams have come.
+    pub fn arrived(&self, streams: usize) {
+        let mut answers = self.answers();
+        answers.arrived = answers.arrived.saturating_add(streams);
+        answers.most = answers.most.max(answers.arrived.saturating_add(answers.open));
+    }
+
+    /// One of them is looked at. It is open until what is returned is dropped.
+    pub fn begin(self: &Arc<Self>) -> Open {
+        let mut answers = self.answers();
+        answers.arrived = answers.arrived.saturating_sub(1);
+        answers.open = answers.open.saturating_add(1);
+        answers.most = answers.most.max(answers.open);
+        drop(answers);
+        Open(self.clone())
+    }
+
+    /// Whether no call is open and nothing waits.
+    pub fn is_idle(&self) -> bool {
+        let answers = self.answers();
+        answers.open == 0 && answers.held == 0 && answers.partial == 0
+    }
+
+    /// An answer to write, of the call that is open until then.
+    pub fn put(self: &Arc<Self>, octets: Bytes, call: Option<Open>) -> Answer {
+        let size = octets.len().saturating_add(STREAM);
+        let mut answers = self.answers();
+        let number = answers.next;
+        answers.next += 1;
+        answers.waiting.insert(number, Instant::now());
+        answers.held = answers.held.saturating_add(size);
+        drop(answers);
+        Answer { octets, _held: Held { outbox: self.clone(), number, size }, _call: call }
+    }
+
+    /// Must be called when the connection has written what it could: what is left is stuck.
+    pub fn settle(&self) {
+        let mut answers = self.answers();
+        // Everything that has come was looked at.
+        answers.arrived = 0;
+        let held = answers.stuck();
+        if held == answers.told {
+            return;
+        }
+        answers.told = held;
+        drop(answers);
+        self.unread.settle(self.number, held, &self.close);
+    }
+
+    /// Says whether the connection can write.
+    pub fn blocked(&self, blocked: bool) {
+        self.answers().blocked = blocked.then(Instant::now);
+    }
+
+    /// Says how much has come of a frame that has not ended; it is another one than before if `begun`.
+    pub fn partial(&self, octets: usize, begun: bool) {
+        let mut answers = self.answers();
+        answers.partial = octets;
+        if octets == 0 {
+            answers.partial_since = None;
+        } else if begun || answers.partial_since.is_none() {
+            answers.partial_since = Some(Instant::now());
+        }
+    }
+
+    /// When the connection must be closed, because of the answers that are stuck on it.
+    pub async fn overflows(&self) {
+        tokio::select! {
+            () = self.close.notified() => {}
+            () = self.overdue() => {}
+        }
+    }
+
+    async fn overdue(&self) {
+        let deadline = self.unread.deadline;
+        loop {
+            tokio::time::sleep(deadline / 4).await;
+            let answers = self.answers();
+            let first = answers.waiting.first_key_value().map(|(_, since)| *since);
+            if [first, answers.blocked, answers.partial_since]
+                .into_iter()
+                .flatten()
+                .any(|since| since.elapsed() >= deadline)
+            {
+                return;
+            }
+        }
+    }
+
+    fn answers(&self) -> MutexGuard<'_, Answers> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Outbox {
+    fn drop(&mut self) {
+        self.unread.settle(self.number, 0, &self.close);
+    }
+}
+
+/// The octets of an answer, counted until they have been written.
+#[derive(Debug)]
+pub struct Answer {
+    octets: Bytes,
+    _held: Held,
+    _call: Option<Open>,
+}
+
+/// A call that is open.
+#[derive(Debug)]
+pub struct Open(Arc<Outbox>);
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        let mut answers = self.0.answers();
+        answers.open = answers.open.saturating_sub(1);
+    }
+}
+
+#[derive(Debug)]
+struct Held {
+    outbox: Arc<Outbox>,
+    number: u64,
+    size: usize,
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        let mut answers = self.outbox.answers();
+        answers.waiting.remove(&self.number);
+        answers.held = answers.held.saturating_sub(self.size);
+    }
+}
+
+impl Buf for Answer {
+    fn remaining(&self) -> usize {
+        self.octets.remaining()
+    }
+
+    fn chunk(&self) -> &[u8] {
+        self.octets.chunk()
+    }
+
+    fn advance(&mut self, count: usize) {
+        self.octets.advance(count);
+    }
+
+    fn copy_to_bytes(&mut self, length: usize) -> Bytes {
+        self.octets.copy_to_bytes(length)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FOREVER: Duration = Duration::from_secs(3600);
+
+    fn outbox(unread: &Arc<Unread>, answers: usize) -> (Arc<Outbox>, Vec<Answer>) {
+        let outbox = Arc::new(unread.outbox());
+        let answers = (0..answers).map(|_| outbox.put(Bytes::from_static(&[0; 100]), None)).collect();
+        outbox.settle();
+        (outbox, answers)
+    }
+
+    async fn is_closed(outbox: &Outbox) -> bool {
+        tokio::select! {
+            biased;
+            () = outbox.overflows() => true,
+            () = tokio::task::yield_now() => false,
+        }
+    }
+
+    #[tokio::test]
+    async fn the_connection_with_the_most_unread_answers_is_closed() {
+        let unread = Arc::new(Unread::new(10 * (STREAM + 100), FOREVER));
+        let (few, _kept) = outbox(&unread, 2);
+        let (most, mut answers) = outbox(&unread, 6);
+        let (some, _kept_too) = outbox(&unread, 2);
+        assert!(!is_closed(&few).await && !is_closed(&most).await && !is_closed(&some).await, "all that may be");
+        answers.truncate(5);
+        most.settle();
+        let (newcomer, _kept_as_well) = outbox(&unread, 1);
+        assert!(!is_closed(&most).await, "what was written counts no more");
+        let (_last, _kept_at_last) = outbox(&unread, 1);
+        assert!(is_closed(&most).await && !is_closed(&few).await && !is_closed(&newcomer).await);
+        drop((answers, most));
+        assert_eq!(unread.stuck().total, 6 * (STREAM + 100));
+        drop((few, some, newcomer));
+    }
+
+    #[tokio::test]
+    async fn what_is_written_at_once_is_never_stuck() {
+        let unread = Arc::new(Unread::new(0, FOREVER));
+        let (outbox, _) = outbox(&unread, 0);
+        for _ in 0..100 {
+            drop(outbox.put(Bytes::from_static(b"answer"), Some(outbox.begin())));
+            outbox.settle();
+        }
+        assert!(!is_closed(&outbox).await);
+    }
+
+    #[tokio::test]
+    async fn an_answer_has_a_deadline() {
+        let unread = Arc::new(Unread::new(MAX_UNREAD, Duration::from_millis(8)));
+        let (outbox, answers) = outbox(&unread, 1);
+        outbox.overflows().await;
+        drop(answers);
+        outbox.blocked(true);
+        outbox.overflows().await;
+        outbox.blocked(false);
+        assert!(!is_closed(&outbox).await);
+        outbox.partial(1, true);
+        outbox.overflows().await;
+        outbox.partial(0, false);
+        assert!(!is_closed(&outbox).await);
+    }
+
+    #[tokio::test]
+    async fn slots_of_streams_count_for_as_long_as_the_connection_lives() {
+        let unread = Arc::new(Unread::new(10 * SLOT, FOREVER));
+        let (outbox, _) = outbox(&unread, 0);
+        outbox.arrived(FREE_SLOTS);
+        let calls: Vec<_> = (0..FREE_SLOTS).map(|_| outbox.begin()).collect();
+        outbox.arrived(10);
+        outbox.settle();
+        assert!(!is_closed(&outbox).await && !outbox.is_idle());
+        drop(calls);
+        assert!(outbox.is_idle());
+        outbox.arrived(FREE_SLOTS + 11);
+        outbox.settle();
+        assert!(is_closed(&outbox).await);
+    }
+
+    #[tokio::test]
+    async fn frames_that_do_not_end_count() {
+        let unread = Arc::new(Unread::new(1000, FOREVER));
+        let (outbox, _) = outbox(&unread, 0);
+        outbox.partial(1000, true);
+        outbox.settle();
+        assert!(!is_closed(&outbox).await);
+        outbox.partial(1001, false);
+        outbox.settle();
+        assert!(is_closed(&outbox).await);
+    }
+}

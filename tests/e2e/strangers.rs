@@ -1,0 +1,242 @@
+//! What strangers can do to certgate who only reach its ports: neither fill its memory nor keep proxies out.
+
+use std::fs;
+use std::net::SocketAddr;
+
+use certgate::envoy::proto::auth::authorization_client::AuthorizationClient;
+use certgate::envoy::proto::auth::{self, CheckRequest, check_response::HttpResponse};
+use prost::Message as _;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use serde_json::json;
+use tonic::transport::Channel;
+
+use crate::run;
+use crate::support::certgate::Certgate;
+use crate::support::client::admin_post;
+use crate::support::pki::{Authority, Leaf, Pki};
+use crate::support::policies::{PolicyDirectory, documents, policy, trust};
+use crate::support::raw::{Answers, Raw};
+use crate::support::wait::{PATIENCE, until};
+
+/// KiB of memory that strangers may have, above what an idle certgate has.
+const ROOM: u64 = 64 << 10;
+
+/// The streams that a connection may have.
+const STREAMS: usize = 1024;
+
+/// certgate under attack, and an honest proxy.
+struct Attacked {
+    certgate: Certgate,
+    idle: u64,
+    honest: Vec<u8>,
+    _policies: PolicyDirectory,
+}
+
+impl Attacked {
+    async fn start(pki: &Pki) -> Self {
+        Self::start_trusting(pki, &pki.root).await
+    }
+
+    /// Another authority's clients are expected behind a proxy.
+    async fn start_trusting(pki: &Pki, other: &Authority) -> Self {
+        let clients = trust("clients", &[pki.root.pem(), pki.issuing.pem(), other.pem()], "");
+        let open = policy(
+            "open",
+            "match: [{paths: [{prefix: /}]}]\ntrustRef: {name: clients}\nevidence: [{peerCertificate: {chainFrom: Xfcc}}]\n",
+        );
+        let policies = PolicyDirectory::with(&documents([clients.as_str(), open.as_str()]));
+        let certgate = Certgate::start(policies.path()).await;
+        let honest = question(&pki.client("acme").pem()).encode_to_vec();
+        let mut attacked = Self { certgate, idle: 0, honest, _policies: policies };
+        attacked.answers_proxies().await;
+        attacked.idle = attacked.memory("VmRSS:");
+        attacked
+    }
+
+    fn address(&self) -> SocketAddr {
+        self.certgate.address()
+    }
+
+    /// KiB.
+    fn memory(&mut self, field: &str) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.certgate.process().id())).expect("it runs");
+        let line = status.lines().find(|line| line.starts_with(field)).expect("the field is there");
+        line.split_ascii_whitespace().nth(1).and_then(|text| text.parse().ok()).expect("a number")
+    }
+
+    /// A proxy connects now, asks and is answered.
+    async fn answers_proxies(&self) {
+        let request = CheckRequest::decode(self.honest.as_slice()).expect("it was encoded");
+        let asked = async {
+            let endpoint = Channel::from_shared(format!("http://{}", self.address())).expect("an address");
+            let mut client = AuthorizationClient::new(endpoint.connect().await.expect("connected"));
+            client.check(request).await.expect("answered").into_inner()
+        };
+        let answer = tokio::time::timeout(PATIENCE, asked).await.expect("a proxy does not wait");
+        assert!(matches!(answer.http_response, Some(HttpResponse::OkResponse(_))), "{answer:?}");
+    }
+
+    /// The memory that was needed at most, so far.
+    fn peak(&mut self, what: &str) {
+        let above = self.memory("VmHWM:").saturating_sub(self.idle);
+        println!("{what}: {above} KiB above {} KiB", self.idle);
+        assert!(above <= ROOM, "{what}: {above} KiB above the {} KiB of an idle certgate", self.idle);
+    }
+
+    async fn counter(&self, name: &str) -> usize {
+        let metrics = self.certgate.metrics().await;
+        let value = metrics.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.parse().ok());
+        value.unwrap_or_else(|| panic!("no {name} in {metrics}"))
+    }
+}
+
+fn question(pem: &str) -> CheckRequest {
+    let encoded = |c: char| if c.is_ascii_alphanumeric() { c.to_string() } else { format!("%{:02X}", u32::from(c)) };
+    let certificate = pem.chars().map(encoded).collect();
+    let http = auth::attribute_context::HttpRequest {
+        method: "GET".to_owned(),
+        host: "api.example.test".to_owned(),
+        path: "/".to_owned(),
+        ..Default::default()
+    };
+    CheckRequest {
+        attributes: Some(auth::AttributeContext {
+            source: Some(auth::attribute_context::Peer { certificate, ..Default::default() }),
+            request: Some(auth::attribute_context::Request { http: Some(http) }),
+            ..Default::default()
+        }),
+    }
+}
+
+/// As many files as may be open here, and in what is started from here.
+fn most_files() -> usize {
+    let limit = getrlimit(Resource::Nofile);
+    let most = Rlimit { current: limit.maximum, ..limit };
+    let current = if setrlimit(Resource::Nofile, most).is_ok() { most.current } else { limit.current };
+    current.map_or(usize::MAX, |files| usize::try_from(files).unwrap_or(usize::MAX))
+}
+
+#[test]
+fn calls_without_a_message_fill_no_memory() {
+    const CONNECTIONS: usize = 24;
+    run(async {
+        let mut attacked = Attacked::start(&Pki::new()).await;
+        let mut held = tokio::task::JoinSet::new();
+        for _ in 0..CONNECTIONS {
+            let mut connection = Raw::connect(attacked.address(), Answers::Taken).await.expect("connected");
+            held.spawn(async move {
+                // The answers are read meanwhile.
+                connection.begin(STREAMS).await.expect("the connection stays");
+                connection.drain().await;
+            });
+            attacked.answers_proxies().await;
+        }
+        until("all but those that may wait were answered", PATIENCE, async || {
+            let given_up = attacked.counter("certgate_unreadable_requests_total").await;
+            (given_up >= CONNECTIONS * STREAMS - 2048).then_some(())
+        })
+        .await;
+        attacked.answers_proxies().await;
+        attacked.peak("calls without a message");
+    });
+}
+
+#[test]
+fn answers_that_are_not_taken_fill_no_memory() {
+    const CONNECTIONS: usize = 5;
+    run(async {
+        let pki = Pki::new();
+        let mut attacked = Attacked::start(&pki).await;
+        // The longest names that fit are answered with as little as others are.
+        let long = pki.issuing.issue(Leaf::client(&"a".repeat(12_000)).expired());
+        let message = question(&long.pem()).encode_to_vec();
+        let mut held = Vec::new();
+        for _ in 0..CONNECTIONS {
+            let mut connection = Raw::connect(attacked.address(), Answers::Refused).await.expect("connected");
+            for _ in 0..STREAMS {
+                // It may have been closed.
+                if connection.send(&message).await.is_err() {
+                    break;
+                }
+            }
+            held.push(connection);
+            attacked.answers_proxies().await;
+        }
+        attacked.peak("answers that are not taken");
+    });
+}
+
+#[test]
+fn idle_connections_keep_no_proxy_out() {
+    run(async {
+        // Half of the files that it may open is the limit of its connections, where they are few.
+        let connections = (most_files() / 2).min(1024);
+        let mut attacked = Attacked::start(&Pki::new()).await;
+        let mut held = Vec::new();
+        for at in 0..connections + 64 {
+            let mut connection = Raw::connect(attacked.address(), Answers::Taken).await.expect("connected");
+            // Some have asked something.
+            if at % 4 > 0 {
+                connection.send(b"").await.expect("the connection stays");
+            }
+            held.push(connection);
+        }
+        until("the port is full", PATIENCE, async || {
+            (attacked.counter("certgate_connections_evicted_total").await > 0).then_some(())
+        })
+        .await;
+        for _ in 0..4 {
+            attacked.answers_proxies().await;
+        }
+        attacked.peak("idle connections");
+    });
+}
+
+#[test]
+fn frames_that_do_not_end_fill_no_memory() {
+    run(async {
+        let connections = (most_files() / 2).min(1024);
+        let mut attacked = Attacked::start(&Pki::new()).await;
+        let mut held = Vec::new();
+        for _ in 0..connections {
+            let mut connection = Raw::connect(attacked.address(), Answers::Taken).await.expect("connected");
+            connection.stall().await.expect("the connection stays");
+            held.push(connection);
+        }
+        attacked.answers_proxies().await;
+        attacked.peak("frames that do not end");
+    });
+}
+
+#[test]
+fn the_worst_explanation_is_bounded_and_probes_do_not_wait_for_it() {
+    run(async {
+        // Certificates of one name, each of which may have issued each, and one more that leads to an anchor and has expired:
+        // every order of them is tried, and none is a path.
+        let (name, anchor) = ("n".repeat(1_000), Authority::root("anchor"));
+        let mut attacked = Attacked::start_trusting(&Pki::new(), &anchor).await;
+        let all: Vec<Authority> = (0..8).map(|_| Authority::root(&name)).collect();
+        let expired = anchor.intermediate_with(&name, |params| {
+            params.not_before = rcgen::date_time_ymd(2020, 1, 1);
+            params.not_after = rcgen::date_time_ymd(2021, 1, 1);
+        });
+        let leaf = all.first().expect("there are some").issue(Leaf::client("leaf"));
+        let chain: String = all.iter().chain([&expired]).map(Authority::pem).collect();
+        let question = json!({ "host": "api.example.test", "certificate": leaf.pem(), "chain": chain }).to_string();
+        println!("a question of {} octets", question.len());
+        let asked = || admin_post(attacked.certgate.admin(), "/explain", &question);
+        let (first, second, probed) = tokio::join!(asked(), asked(), async {
+            for _ in 0..10 {
+                attacked.certgate.metrics().await;
+            }
+        });
+        let () = probed;
+        for (status, answer) in [first, second] {
+            assert_eq!(status, 200, "{answer}");
+            println!("an answer of {} octets", answer.len());
+            assert!(answer.len() < 2 << 20, "{}", answer.len());
+            assert!(answer.contains("further steps omitted"), "the question is not as bad as it was meant to be");
+        }
+        attacked.peak("explanations");
+    });
+}
