@@ -24,7 +24,7 @@ use certgate::domain::time::UnixTime;
 use certgate::file::loader::{Loader, Outcome};
 use certgate::kubernetes::admission::metrics as admission;
 use certgate::kubernetes::health::{Exported, Health};
-use certgate::metrics::{Load, Metrics};
+use certgate::metrics::{Load, Metrics, failures};
 use certgate::tls::health as tls_health;
 
 use der::{Draft, Key, implicit, seq};
@@ -46,6 +46,7 @@ fn metrics() -> BTreeSet<(String, String)> {
     let _ = tls.server("grpc");
     metrics.register(Box::new(tls_health::Exported(Arc::new(tls))));
     metrics.register(Box::new(admission::Exported(Arc::default())));
+    metrics.register(Box::new(failures::Exported(Arc::default())));
     // Ages are told from the first load on.
     metrics.loaded(Load::Applied { problems: 0 });
     metrics.published(1, Counts::default());
