@@ -208,6 +208,19 @@ impl Name {
         self.each().map(|a| (AttributeType(Oid::from_content(a.type_oid)), a.text))
     }
 
+    /// The attributes of each RDN, first RDN first; a value that is not a string is `None`.
+    pub fn rdns(&self) -> Vec<Vec<(AttributeType, Option<&str>)>> {
+        let mut rdns: Vec<Vec<_>> = Vec::new();
+        for a in self.each() {
+            let attribute = (AttributeType(Oid::from_content(a.type_oid)), a.text);
+            match rdns.last_mut() {
+                Some(rdn) if !a.opens_rdn => rdn.push(attribute),
+                _ => rdns.push(vec![attribute]),
+            }
+        }
+        rdns
+    }
+
     /// The attributes in order, read from the DER again.
     fn each(&self) -> impl Iterator<Item = Attribute<'_>> {
         let content = der::exactly(&self.der, tag::SEQUENCE).map(|tlv| tlv.content).unwrap_or_default();

@@ -27,8 +27,8 @@ use super::spec::{FieldError, Kind, Object, ObjectId};
 use policies::Policies;
 use profiles::Profiles;
 pub use report::{MappingReport, PolicyReport, ProfileReport};
+pub use sources::{AbsentSources, CrlFile, WantedFiles};
 use sources::{Bundle, Namespaces, Sources};
-pub use sources::{CrlFile, WantedFiles};
 use view::Known;
 pub use view::{KnownPolicy, Reference, Rivals, View};
 
@@ -135,6 +135,11 @@ impl Index {
         is_news
     }
 
+    /// Sets what sources come to that are not there; before anything is published.
+    pub fn set_absent_sources(&mut self, absent: AbsentSources) {
+        self.sources.set_absent(absent);
+    }
+
     /// Notes whether it is not known yet whether a ConfigMap, Secret or ClusterTrustBundle is there: then it is neither
     /// missing nor forbidden.
     pub fn set_pending(&mut self, kind: Kind, namespace: &str, name: &str, pending: bool) -> bool {
@@ -235,6 +240,8 @@ pub enum Severity {
     Error,
     /// The object works, but hardly as its author meant it.
     Warning,
+    /// It does not work because of what is wrong with another object, which has errors of its own.
+    Note,
 }
 
 /// Problems by object, as they are collected.

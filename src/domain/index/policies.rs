@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::objects::Objects;
-use super::profiles::{Profiles, Trust};
+use super::profiles::{Profiles, Trust, Unmet};
 use super::sources::Namespaces;
 use super::{KnownPolicy, PolicyReport, Problems, Severity};
 use crate::domain::compile::{CompiledPolicy, Field, certificate_policy};
@@ -48,12 +48,21 @@ pub struct Selection<'a> {
     pub trust: Option<&'a (String, String)>,
 }
 
+/// What is wrong with a policy besides itself.
+#[derive(Clone, Debug, Default)]
+struct Joined {
+    /// With what it refers to.
+    errors: Vec<FieldError>,
+    /// With an object that it refers to, which has errors of its own.
+    notes: Vec<FieldError>,
+}
+
 /// The certificate policies.
 #[derive(Debug, Default)]
 pub struct Policies {
     objects: Objects<Stored>,
     /// The identifiers in the order of the last [`Policies::assemble`], with what was wrong besides themselves.
-    joined: Vec<(ObjectId, Vec<FieldError>)>,
+    joined: Vec<(ObjectId, Joined)>,
     /// The policies that lose everything to others.
     conflicts: Vec<(ObjectId, FieldError)>,
 }
@@ -93,13 +102,13 @@ impl Policies {
         let mut out = Vec::with_capacity(list.len());
         let mut joined = Vec::with_capacity(list.len());
         for (id, stored, twins) in list {
-            let mut errors = Vec::new();
+            let mut found = Joined::default();
             if !twins.is_empty() {
-                errors.push(twin_error(twins.into_iter()));
+                found.errors.push(twin_error(twins.into_iter()));
             }
-            let state = state(&id, stored, profiles, namespaces, mappings, &mut errors);
+            let state = state(&id, stored, profiles, namespaces, mappings, &mut found);
             out.push(Policy::new(&stored.name, &id.namespace, Arc::clone(&stored.compiled), state));
-            joined.push((id, errors));
+            joined.push((id, found));
         }
         self.joined = joined;
         out
@@ -149,8 +158,7 @@ impl Policies {
 
     /// What is known about each policy.
     pub fn reports(&self, mappings: &MappingStore) -> Vec<PolicyReport> {
-        let joined: BTreeMap<&ObjectId, &Vec<FieldError>> =
-            self.joined.iter().map(|(id, errors)| (id, errors)).collect();
+        let joined: BTreeMap<&ObjectId, &Joined> = self.joined.iter().map(|(id, found)| (id, found)).collect();
         let conflicts: BTreeMap<&ObjectId, &FieldError> =
             self.conflicts.iter().map(|(id, error)| (id, error)).collect();
         let report = |(id, stored, _): (ObjectId, &Stored, Vec<_>)| {
@@ -158,7 +166,10 @@ impl Policies {
             PolicyReport {
                 errors: stored.compiled.report.errors.clone(),
                 warnings: stored.compiled.report.warnings.clone(),
-                unresolved: joined.get(&id).map(|errors| errors.to_vec()).unwrap_or_default(),
+                unresolved: joined
+                    .get(&id)
+                    .map(|found| found.errors.iter().chain(&found.notes).cloned().collect())
+                    .unwrap_or_default(),
                 conflict: conflicts.get(&id).map(|error| (*error).clone()),
                 mappings: selector.map_or(0, |selector| mappings.selected_by(&id.namespace, selector)),
                 id,
@@ -200,8 +211,9 @@ impl Policies {
             out.add(id.clone(), Severity::Error, stored.compiled.report.errors.iter().cloned());
             out.add(id, Severity::Warning, stored.compiled.report.warnings.iter().cloned());
         }
-        for (id, errors) in &self.joined {
-            out.add(id.clone(), Severity::Error, errors.iter().cloned());
+        for (id, found) in &self.joined {
+            out.add(id.clone(), Severity::Error, found.errors.iter().cloned());
+            out.add(id.clone(), Severity::Note, found.notes.iter().cloned());
         }
         for (id, warning) in &self.conflicts {
             out.add(id.clone(), Severity::Warning, [warning.clone()]);
@@ -225,10 +237,10 @@ fn state(
     profiles: &Profiles,
     namespaces: &Namespaces,
     mappings: &MappingStore,
-    errors: &mut Vec<FieldError>,
+    found: &mut Joined,
 ) -> PolicyState {
     let spec = Field::root("spec");
-    let mut invalid = errors.first().map(ToString::to_string);
+    let mut invalid = found.errors.first().map(ToString::to_string);
     let Some(body) = &stored.compiled.body else {
         let own = &stored.compiled.report.errors;
         let first = own.first().map_or_else(String::new, ToString::to_string);
@@ -239,12 +251,16 @@ fn state(
         return PolicyState::Invalid(format!("{first}{more}"));
     };
     let (trust, problem) = profiles.resolve(&body.trust, &id.namespace, namespaces);
-    if let Some(problem) = problem {
+    if let Some(unmet) = problem {
+        let (list, problem) = match unmet {
+            Unmet::Reference(problem) => (&mut found.errors, problem),
+            Unmet::Profile(problem) => (&mut found.notes, problem),
+        };
         let error = FieldError::new(spec.child("trustRef").to_string(), problem);
         if let Trust::Invalid(_) = &trust {
             invalid.get_or_insert(error.to_string());
         }
-        errors.push(error);
+        list.push(error);
     }
     if let Some(mapping) = &body.mapping
         && let Some(selector) = &mapping.selector
@@ -263,7 +279,7 @@ fn state(
             };
             let error = FieldError::new(field.child("selector").to_string(), message);
             invalid.get_or_insert(error.to_string());
-            errors.push(error);
+            found.errors.push(error);
         }
     }
     match (invalid, trust) {

@@ -33,6 +33,15 @@ pub enum Trust {
     Invalid(String),
 }
 
+/// Why a reference to a profile does not work.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Unmet {
+    /// The reference is wrong.
+    Reference(String),
+    /// The profile is, and its own errors say how.
+    Profile(String),
+}
+
 /// How a profile stands by itself, whoever asks.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Standing {
@@ -152,6 +161,7 @@ impl Profiles {
                 && compiled.mode != TrustModeSpec::Peer
                 && !compiled.anchors.is_empty()
                 && anchors.iter().all(|list| list.is_empty())
+                && !has_assumed(compiled, sources, &id.namespace)
             {
                 // Its author wanted some: what is left is not what was meant, and not for a client to mend.
                 let problem = "no certificate of trustAnchors can be used".to_owned();
@@ -178,22 +188,23 @@ impl Profiles {
         }
     }
 
-    /// What a policy of `user` gets when it refers to a profile; the error is one of its `trustRef`.
+    /// What a policy of `user` gets when it refers to a profile, and what its `trustRef` is told.
     pub fn resolve(
         &self,
         (namespace, name): &(String, String),
         user: &str,
         namespaces: &Namespaces,
-    ) -> (Trust, Option<String>) {
+    ) -> (Trust, Option<Unmet>) {
         let who = format!("TrustProfile {namespace}/{name}");
-        let invalid = |problem: String| (Trust::Invalid(problem.clone()), Some(problem));
-        let unavailable = |problem: String| (Trust::Unavailable(problem.clone()), Some(problem));
+        let invalid = |problem: String| (Trust::Invalid(problem.clone()), Some(Unmet::Reference(problem)));
+        let unavailable = |problem: String| (Trust::Unavailable(problem.clone()), Some(Unmet::Reference(problem)));
+        let unfit = |problem: String| (Trust::Invalid(problem.clone()), Some(Unmet::Profile(problem)));
         let stored = match self.objects.find(namespace, name) {
             Found::None => return unavailable(format!("{who} does not exist")),
-            Found::Twins => return invalid(format!("there is more than one {who}")),
+            Found::Twins => return unfit(format!("there is more than one {who}")),
             Found::One(stored) => stored,
         };
-        let Some(compiled) = &stored.compiled else { return invalid(format!("{who} does not compile")) };
+        let Some(compiled) = &stored.compiled else { return unfit(format!("{who} does not compile")) };
         if !namespaces.permit(&compiled.allowed_namespaces, namespace, user) {
             return invalid(format!("{who} does not allow policies of namespace {user} (allowedNamespaces)"));
         }
@@ -204,7 +215,8 @@ impl Profiles {
                 let problem = unresolved.and_then(|(_, unresolved)| unresolved.unavailable.as_deref());
                 let denial = format!("{who}: {}", problem.unwrap_or("its sources have not been read"));
                 // The profile's own error says what is wrong; a policy's denial says it too, its error need not.
-                (Trust::Unavailable(denial), Some(format!("{who} is not available: a source of it cannot be read")))
+                let problem = format!("{who} is not available: a source of it cannot be read");
+                (Trust::Unavailable(denial), Some(Unmet::Profile(problem)))
             }
         }
     }
@@ -389,6 +401,12 @@ fn revocation_policy(compiled: Option<&CompiledRevocation>, signatures: Signatur
 
 fn lists(profile: &CompiledProfile) -> [(&'static str, &[CertificateSource]); 3] {
     [("trustAnchors", &profile.anchors), ("intermediates", &profile.intermediates), ("trustedPeers", &profile.peers)]
+}
+
+/// Whether a source of anchors is taken to be there although nobody has seen it.
+fn has_assumed(profile: &CompiledProfile, sources: &Sources, namespace: &str) -> bool {
+    let mut keys = profile.anchors.iter().filter_map(|source| SourceKey::of(&source.source, namespace));
+    keys.any(|key| sources.is_assumed(&key))
 }
 
 /// What a list of sources holds. One that has never been readable makes the whole profile unavailable: a

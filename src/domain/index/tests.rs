@@ -154,7 +154,7 @@ fn a_trust_source_keeps_its_last_good_content() {
         lines(&index),
         [
             "Error TrustProfile ns/t: spec.trustAnchors[0].configMap: ConfigMap ns/roots does not exist",
-            "Error CertificatePolicy ns/p: spec.trustRef: TrustProfile ns/t is not available: a source of it cannot be read",
+            "Note CertificatePolicy ns/p: spec.trustRef: TrustProfile ns/t is not available: a source of it cannot be read",
         ]
     );
     let user = Ok("svc".to_owned());
