@@ -371,6 +371,37 @@ mod tests {
     }
 
     #[test]
+    fn what_contradicts_and_what_does_nothing_is_told_at_its_place() {
+        let dir = tempfile::tempdir().unwrap();
+        let object = |kind: &str, name: &str, spec: &str| {
+            format!(
+                "---\napiVersion: certgate.dev/v1alpha1\nkind: {kind}\nmetadata: {{name: {name}, labels: {{api: x}}}}\nspec:\n  {spec}\n"
+            )
+        };
+        let mapping = |name: &str, uri: &str, user: &str| {
+            object("CertificateMapping", name, &format!("certificate: {{uri: {uri:?}}}\n  identity: {{user: {user}}}"))
+        };
+        let policy = "trustRef: {name: t}\n  mapping: {selector: {matchLabels: {api: x}}}";
+        let rest = [object("CertificatePolicy", "p", policy), object("TrustProfile", "t", "mode: Chain")].concat();
+        let lost = mapping("lost", "a:c", "u").replace("api: x", "api: other");
+        let text = [mapping("a", "a:b", "u"), mapping("b", "a:b", "v"), lost, rest].concat();
+        std::fs::write(dir.path().join("a.yaml"), text).unwrap();
+        let found = check(dir.path());
+        let text = found.to_text().replace(&format!("{}/", dir.path().display()), "");
+        for (line, rest) in [
+            ("a.yaml:7:", "CertificateMapping default/a: spec.identity: Conflicted: CertificateMapping b maps"),
+            ("a.yaml:14:", "CertificateMapping default/b: spec.identity: Conflicted: CertificateMapping a maps"),
+            ("a.yaml:18:", "warning: CertificateMapping default/lost: metadata.labels: no CertificatePolicy"),
+        ] {
+            assert!(
+                text.lines().any(|found| found.starts_with(line) && found.contains(rest)),
+                "{line} {rest}:\n{text}"
+            );
+        }
+        assert_eq!((found.exit_code(), found.denying()), (1, 2), "{text}");
+    }
+
+    #[test]
     fn a_directory_without_policies_is_doubtful() {
         let dir = tempfile::tempdir().unwrap();
         std::fs::write(dir.path().join("a.yaml"), "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: c}\n").unwrap();

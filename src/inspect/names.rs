@@ -8,7 +8,7 @@ use serde::Serialize;
 use serde_json::{Value as Json, json};
 
 use crate::domain::certificate::Certificate;
-use crate::domain::compile::{certificate_mapping, header_value_problem};
+use crate::domain::compile::{Field, certificate_mapping, header_value_problem};
 use crate::domain::general_name::GeneralName;
 use crate::domain::lint;
 use crate::domain::mapping::key::{Form, Forms, keys_of};
@@ -52,6 +52,7 @@ pub fn policy_names(certificate: &Certificate) -> (Vec<PolicyName>, usize) {
                 issuer_serial: Some(IssuerSerial {
                     issuer: certificate.issuer().to_string(),
                     serial_number: hexadecimal(certificate.serial_number()),
+                    ..IssuerSerial::default()
                 }),
                 ..name()
             },
@@ -79,7 +80,10 @@ pub fn policy_names(certificate: &Certificate) -> (Vec<PolicyName>, usize) {
     }
     let proved = |(form, spec): (Form, CertificateName)| PolicyName {
         field: form.name(),
-        strength: if lint::certificate_name(form).is_empty() { Strength::Strong } else { Strength::Weak },
+        strength: match lint::certificate_name(&Field::root("certificate"), form).is_empty() {
+            true => Strength::Strong,
+            false => Strength::Weak,
+        },
         problem: problem(certificate, &spec),
         certificate: spec,
     };

@@ -145,18 +145,50 @@ fn each_mistake_has_its_field_and_message() {
         (
             P,
             policy(
-                json!({"mapping": {"oneToOne": [{"certificate": {"dns": "a.example"}, "identity": {"user": "u"}}]}}),
+                json!({"mapping": {"oneToOne": [{"certificate": {"dns": "a.example"}, "identity": {"user": "u"}}, {"certificate": {"dns": "A.example."}, "identity": {"user": "v"}}]}}),
             ),
-            "spec.mapping.oneToOne[0].certificate",
-            "sha256 or inline",
+            "spec.mapping.oneToOne[1].certificate",
+            "the same certificate as oneToOne[0]",
         ),
         (
             P,
             policy(
-                json!({"mapping": {"oneToOne": [{"certificate": {"publicKeySha256": hash}, "identity": {"user": "u"}}]}}),
+                json!({"mapping": {"oneToOne": [{"certificate": {"dns": "*.example"}, "identity": {"user": "u"}}]}}),
             ),
-            "spec.mapping.oneToOne[0].certificate",
-            "sha256 or inline",
+            "spec.mapping.oneToOne[0].certificate.dns",
+            "wildcards",
+        ),
+        (
+            M,
+            named(
+                json!({"issuerSerial": {"issuer": "CN=a", "serialNumber": "1", "issuerSha256": hash, "issuerPublicKeySha256": hash}}),
+            ),
+            "spec.certificate.issuerSerial",
+            "at most one",
+        ),
+        (
+            M,
+            named(json!({"issuerSerial": {"issuer": "CN=a", "serialNumber": "1", "issuerSha256": "a"}})),
+            "spec.certificate.issuerSerial.issuerSha256",
+            "",
+        ),
+        (
+            P,
+            part(json!({"field": "DNS", "attribute": null, "value": "b\u{fc}cher.example"})),
+            "spec.mapping.rules[0].where[0].value",
+            "xn--",
+        ),
+        (
+            P,
+            part(json!({"field": "Email", "attribute": null, "value": "*@b\u{fc}cher.example"})),
+            "spec.mapping.rules[0].where[0].value",
+            "matches nothing",
+        ),
+        (
+            P,
+            part(json!({"field": "URI", "attribute": null, "value": "https://b\u{fc}cher.example/*"})),
+            "spec.mapping.rules[0].where[0].value",
+            "matches nothing",
         ),
         (
             P,

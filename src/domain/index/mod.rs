@@ -4,6 +4,7 @@
 //! exceptions are the last good content of a trust source, and that the numbers of CRLs do not go back. Nothing is read here: adapters hand objects in, and the
 //! contents of files too.
 
+mod cross;
 mod objects;
 mod policies;
 mod profiles;
@@ -21,11 +22,11 @@ use bytes::Bytes;
 
 use super::compile::certificate_mapping;
 use super::decide::Snapshot;
-use super::mapping::table::{Change, MappingStore, twin_error};
+use super::mapping::store::{Change, MappingStore, twin_error};
 use super::spec::{FieldError, Kind, Object, ObjectId};
 use policies::Policies;
 use profiles::Profiles;
-pub use report::{PolicyReport, ProfileReport};
+pub use report::{MappingReport, PolicyReport, ProfileReport};
 pub use sources::{AbsentSources, CrlFile, WantedFiles};
 use sources::{Bundle, Namespaces, Sources};
 use view::Known;
@@ -210,6 +211,9 @@ impl Index {
         self.profiles.problems(&mut out);
         for (id, errors) in self.mappings.problems() {
             out.add(id, Severity::Error, errors);
+        }
+        for (id, severity, error) in self.contradictions() {
+            out.add(id, severity, [error]);
         }
         for (id, twins) in self.sources.twins().into_iter().chain(self.namespaces.twins()) {
             out.add(id, Severity::Error, [twin_error(twins.into_iter())]);

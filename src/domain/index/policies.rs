@@ -11,9 +11,10 @@ use super::{KnownPolicy, PolicyReport, Problems, Severity};
 use crate::domain::compile::{CompiledPolicy, Field, certificate_policy};
 use crate::domain::decide::{Policy, PolicyState, Snapshot};
 use crate::domain::lint;
-use crate::domain::mapping::table::{MappingStore, twin_error};
+use crate::domain::mapping::rules::Mapping;
+use crate::domain::mapping::store::{MappingStore, twin_error};
 use crate::domain::selection::Conflict;
-use crate::domain::spec::{CertificatePolicySpec, FieldError, Kind, MappingState, ObjectId, ObjectMeta};
+use crate::domain::spec::{CertificatePolicySpec, FieldError, Kind, LabelSelector, MappingState, ObjectId, ObjectMeta};
 use crate::domain::time::UnixTime;
 
 /// A stored policy.
@@ -24,6 +25,27 @@ struct Stored {
     created: Option<UnixTime>,
     name: Arc<str>,
     compiled: Arc<CompiledPolicy>,
+}
+
+impl Stored {
+    fn selector(&self) -> Option<&LabelSelector> {
+        self.spec.mapping.as_ref()?.selector.as_ref()
+    }
+}
+
+/// A policy that selects mappings.
+#[derive(Debug)]
+pub struct Selection<'a> {
+    /// The policy.
+    pub id: ObjectId,
+    /// `namespace/name`.
+    pub name: Arc<str>,
+    /// What it selects.
+    pub selector: &'a LabelSelector,
+    /// Its mapping section, when it compiles.
+    pub mapping: Option<&'a Mapping>,
+    /// Its trust profile, when it compiles.
+    pub trust: Option<&'a (String, String)>,
 }
 
 /// What is wrong with a policy besides itself.
@@ -110,13 +132,37 @@ impl Policies {
         self.conflicts = snapshot.conflicts().into_iter().filter_map(conflict).collect();
     }
 
+    /// The policies that select mappings, whether they compile or not.
+    pub fn selections(&self) -> Vec<Selection<'_>> {
+        let all = self.objects.iter(Kind::CertificatePolicy);
+        all.filter_map(|(id, stored, _)| {
+            let body = stored.compiled.body.as_ref();
+            Some(Selection {
+                id,
+                name: Arc::clone(&stored.name),
+                selector: stored.selector()?,
+                mapping: body.and_then(|body| body.mapping.as_ref()),
+                trust: body.map(|body| &body.trust),
+            })
+        })
+        .collect()
+    }
+
+    /// The policies that compile and have a mapping section, each with its trust profile.
+    pub fn mappings(&self) -> impl Iterator<Item = (ObjectId, &Mapping, &(String, String))> {
+        self.objects.iter(Kind::CertificatePolicy).filter_map(|(id, stored, _)| {
+            let body = stored.compiled.body.as_ref()?;
+            Some((id, body.mapping.as_ref()?, &body.trust))
+        })
+    }
+
     /// What is known about each policy.
     pub fn reports(&self, mappings: &MappingStore) -> Vec<PolicyReport> {
         let joined: BTreeMap<&ObjectId, &Joined> = self.joined.iter().map(|(id, found)| (id, found)).collect();
         let conflicts: BTreeMap<&ObjectId, &FieldError> =
             self.conflicts.iter().map(|(id, error)| (id, error)).collect();
         let report = |(id, stored, _): (ObjectId, &Stored, Vec<_>)| {
-            let selector = stored.spec.mapping.as_ref().and_then(|mapping| mapping.selector.as_ref());
+            let selector = stored.selector();
             PolicyReport {
                 errors: stored.compiled.report.errors.clone(),
                 warnings: stored.compiled.report.warnings.clone(),
@@ -140,6 +186,7 @@ impl Policies {
                 name: Arc::clone(&stored.name),
                 created: stored.created,
                 compiled: Arc::clone(&stored.compiled),
+                selector: stored.selector().cloned(),
             };
             out.entry(id.namespace).or_default().push(known);
         }

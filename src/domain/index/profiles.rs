@@ -12,7 +12,7 @@ use crate::domain::compile::{
     CertificateSource, CompiledProfile, CompiledRevocation, Field, Report, SourceRef, trust_profile,
 };
 use crate::domain::lint;
-use crate::domain::mapping::table::twin_error;
+use crate::domain::mapping::store::twin_error;
 use crate::domain::path::{DEFAULT_MAX_PATH_LENGTH, KeyPurpose, PathParameters, SignaturePolicy, UsageRule};
 use crate::domain::revocation::{Crl, RevocationData, RevocationMode, RevocationPolicy};
 use crate::domain::spec::{
@@ -221,6 +221,19 @@ impl Profiles {
         }
     }
 
+    /// The profile that a policy of `user` gets when it refers to one, where it does.
+    pub fn trust(
+        &self,
+        (namespace, name): &(String, String),
+        user: &str,
+        namespaces: &Namespaces,
+    ) -> Option<Arc<TrustProfile>> {
+        let Found::One(stored) = self.objects.find(namespace, name) else { return None };
+        let compiled = stored.compiled.as_ref()?;
+        let built = stored.built.as_ref().filter(|_| namespaces.permit(&compiled.allowed_namespaces, namespace, user));
+        built.map(|built| Arc::clone(built.trusted.profile()))
+    }
+
     /// A CA with dNSName constraints that a profile lists, by its subject.
     pub fn dns_constrained(&self, (namespace, name): &(String, String)) -> Option<String> {
         match self.objects.find(namespace, name) {
@@ -270,8 +283,10 @@ impl Profiles {
                 _ => Standing::Invalid,
             };
             let allowed = stored.spec.allowed_namespaces.clone();
+            let built = stored.built.as_ref().filter(|_| standing == Standing::Ready);
+            let trust = built.map(|built| Arc::clone(built.trusted.profile()));
             let dns_constrained = stored.dns_constrained();
-            ((id.namespace, id.name), KnownProfile { allowed, standing, dns_constrained })
+            ((id.namespace, id.name), KnownProfile { allowed, standing, trust, dns_constrained })
         };
         self.objects.iter(Kind::TrustProfile).map(known).collect()
     }

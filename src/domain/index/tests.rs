@@ -1,6 +1,7 @@
 //! The index driven by hand: what is published, what is reported, and that history does not matter.
 
 mod anchors;
+mod mappings;
 
 use proptest::prelude::*;
 use serde_json::{Value, json};
