@@ -143,7 +143,7 @@ fn a_cluster_is_checked_without_a_server() {
         assert!(lines.contains(&want), "{want}\n{}", out(&output));
     }
     assert!(out(&output).contains("warning: CertificateMapping a/m: spec.certificate.email: "), "{}", out(&output));
-    assert!(out(&output).contains("2 errors, 1 warning: 3 objects in the cluster\n"), "{}", out(&output));
+    assert!(out(&output).contains("2 errors, 2 warnings: 3 objects in the cluster\n"), "{}", out(&output));
     let group = "/apis/certgate.dev/v1alpha1";
     let mut want =
         ["trustprofiles", "certificatepolicies", "certificatemappings"].map(|kind| format!("{group}/{kind}")).to_vec();
