@@ -162,7 +162,11 @@ fn a_directory_that_is_suddenly_empty_is_refused() {
     d.published();
     d.write("a.yaml", &mapping("a1"));
     d.published();
-    assert_eq!(Loader::new(d.dir.path()).check().1.len(), 3, "a weak name, no policy that selects it, no policy at all");
+    assert_eq!(
+        Loader::new(d.dir.path()).check().1.len(),
+        3,
+        "a weak name, no policy that selects it, no policy at all"
+    );
 
     // What a new process finds empty, it takes as it is, unless it is told otherwise.
     fs::remove_file(d.dir.path().join("a.yaml")).unwrap();
