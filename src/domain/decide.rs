@@ -336,7 +336,7 @@ impl Check<'_> {
                 return Err(fail("evidence", Reason::ForwardedInvalid, detail, trace));
             }
         }
-        self.profile.verify(self.budget, leaf, &chain, self.now, trace)
+        self.profile.verify(self.budget, leaf, &chain, evidence.links, self.now, trace)
     }
 
     fn evidence<T: Trace>(&self, trace: &mut T) -> Result<Option<Evidence>, Denial> {
