@@ -5,6 +5,7 @@
 pub mod admission;
 pub mod cluster;
 pub mod freshness;
+mod once;
 pub mod policies;
 
 use std::io::{self, Write};
@@ -14,6 +15,7 @@ use std::sync::Arc;
 
 use thiserror::Error;
 
+pub use self::once::{check_cluster, explain_by_cluster};
 use self::policies::{LoadError, Loaded};
 use crate::admin::{Admin, Explain, NoAnswer};
 use crate::config::{PolicySource, ServeConfig};
@@ -27,6 +29,7 @@ use crate::kubernetes::admission::metrics::AdmissionMetrics;
 use crate::kubernetes::cluster::ClusterError;
 use crate::kubernetes::departure::Departure;
 use crate::kubernetes::health::{Exported, Health};
+use crate::kubernetes::read::ReadError;
 use crate::lifecycle::{Lifecycle, Phase, Signals};
 use crate::listeners::{Bound, ListenAddress};
 use crate::metrics::{Metrics, failures as remembered};
@@ -262,6 +265,9 @@ pub enum ExplainError {
     /// The policies.
     #[error("{0}: {1}")]
     Policies(std::path::PathBuf, LoadError),
+    /// The cluster.
+    #[error(transparent)]
+    Cluster(#[from] ReadError),
     /// The runtime.
     #[error("cannot start: {0}")]
     Start(#[from] io::Error),

@@ -4,25 +4,24 @@
 //! types of [`crate::config`]; the work is done in [`crate::app`]. Results go to standard output, errors to standard
 //! error.
 
-use std::fs;
-use std::io::{self, IsTerminal, Write};
-use std::net::IpAddr;
+use std::io::{self, Write};
 use std::num::NonZeroUsize;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::parser::ValueSource;
-use clap::{ArgGroup, ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
+use clap::{ArgGroup, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 
 use crate::app::{self, ServeError};
+use crate::commands::check::{self, CheckArgs};
+use crate::commands::explain::{self, ExplainArgs};
 use crate::commands::health::{self, HealthArgs};
+use crate::commands::inspect::{self, InspectArgs};
 use crate::commands::verify::{self, VerifyArgs};
 use crate::config::{AdmissionConfig, ExplainEndpoint, PolicySource, ServeConfig, default_workers, replica_name};
 use crate::domain::duration::GoDuration;
 use crate::domain::reason;
-use crate::explain::{self, HeaderLine, Question, certificates_to_pem};
-use crate::file;
 use crate::kubernetes::admission::certificate::Terms;
 use crate::kubernetes::admission::issuer::IssuerOptions;
 use crate::kubernetes::cluster::{ClusterOptions, StatusWriting};
@@ -65,11 +64,13 @@ struct Cli {
 enum Command {
     /// Answer Envoy's authorization requests by the policies of a directory or a Kubernetes cluster.
     Serve(Box<ServeArgs>),
-    /// Read the policies of a directory or file and print every error.
+    /// Read policies and print everything that is wrong with them. Exit code 0: nothing is, 1: something is.
     Check(CheckArgs),
     /// Show how one request is decided, step by step. Exit code 0: it passes, 1: it is denied, 2: there is
     /// no answer.
     Explain(ExplainArgs),
+    /// Show a certificate in words, and every name that a policy can mean it by.
+    Inspect(InspectArgs),
     /// Check one certificate against anchors, CRLs and OCSP responses. Exit code 0: it is valid, 1: it is not.
     Verify(VerifyArgs),
     /// Ask a live server whether it is ready. Exit code 0: it is, 1: it is not.
@@ -230,73 +231,6 @@ fn parse_lease(text: &str) -> Result<(String, String), String> {
     }
 }
 
-#[derive(Debug, Args)]
-struct CheckArgs {
-    /// A directory of policies, or one file.
-    #[arg(value_name = "PATH", env = "CERTGATE_POLICIES")]
-    path: PathBuf,
-    /// The form of the report.
-    #[arg(long, short, value_name = "FORM", default_value = "text")]
-    output: Output,
-}
-
-#[derive(Copy, Clone, Debug, PartialEq, Eq, ValueEnum)]
-enum Output {
-    /// For people.
-    Text,
-    /// A stable form for programs.
-    Json,
-}
-
-#[derive(Debug, Args)]
-#[command(group(ArgGroup::new("decider").args(["policies", "server"]).required(true).multiple(true)))]
-struct ExplainArgs {
-    /// The directory of policies that decide.
-    #[arg(long, value_name = "DIR", env = "CERTGATE_POLICIES")]
-    policies: Option<PathBuf>,
-    /// Ask a live server instead, at its admin address, such as http://127.0.0.1:9091.
-    #[arg(long, value_name = "URL", env = "CERTGATE_SERVER")]
-    server: Option<String>,
-    /// The client's certificate, PEM or DER; further certificates in the file count as its chain.
-    #[arg(long, value_name = "FILE")]
-    certificate: Option<PathBuf>,
-    /// Certificates that the client sends along, PEM or DER.
-    #[arg(long, value_name = "FILE")]
-    chain: Option<PathBuf>,
-    /// The request's host. Without host, path and method, a TCP connection is decided.
-    #[arg(long)]
-    host: Option<String>,
-    /// The request's path, with its query [default: /].
-    #[arg(long)]
-    path: Option<String>,
-    /// The request's method [default: GET].
-    #[arg(long)]
-    method: Option<String>,
-    /// A header of the request; may be repeated.
-    #[arg(long = "header", value_name = "NAME: VALUE", value_parser = parse_header)]
-    headers: Vec<HeaderLine>,
-    /// The policy that the proxy's route names.
-    #[arg(long, value_name = "NAMESPACE/NAME")]
-    policy: Option<String>,
-    /// Decide as if it were this time, such as 2026-01-31T12:00:00Z [default: now].
-    #[arg(long, value_name = "TIME")]
-    at: Option<String>,
-    /// The client's address.
-    #[arg(long, value_name = "IP")]
-    source_address: Option<IpAddr>,
-    /// The form of the answer.
-    #[arg(long, short, value_name = "FORM", default_value = "text")]
-    output: Output,
-}
-
-fn parse_header(text: &str) -> Result<HeaderLine, String> {
-    let (name, value) = text.split_once(':').ok_or("a header is written `name: value`")?;
-    if name.trim().is_empty() {
-        return Err("the header has no name".to_owned());
-    }
-    Ok(HeaderLine { name: name.trim().to_owned(), value: value.trim().to_owned() })
-}
-
 /// Runs the command line in `args`, the program's name first.
 pub fn run(args: impl IntoIterator<Item = std::ffi::OsString>) -> Exit {
     let parsed = Cli::command().try_get_matches_from(args);
@@ -310,15 +244,18 @@ pub fn run(args: impl IntoIterator<Item = std::ffi::OsString>) -> Exit {
     };
     match cli.command {
         Command::Serve(args) => serve(*args),
-        Command::Check(args) => check(&args),
-        Command::Explain(args) => {
-            let matches = matches.subcommand_matches("explain").expect("the command is explain");
-            match Decider::chosen(&args, matches) {
-                Ok(decider) => explain(&args, decider),
-                Err(error) => complain(error, Exit::Usage),
-            }
+        Command::Check(args) => {
+            let matches = matches.subcommand_matches("check").expect("the command is check");
+            check::run(&args, matches.value_source("paths") == Some(ValueSource::CommandLine))
         }
-        Command::Verify(args) => verify::run(&args, io::stdin().lock(), io::stdout().lock(), io::stderr().lock()),
+        Command::Explain(args) => {
+            explain::run(&args, matches.subcommand_matches("explain").expect("the command is explain"))
+        }
+        Command::Inspect(args) => inspect::run(&args, io::stdout().lock(), io::stderr().lock()),
+        // Not locked: a certificate may be read from there too.
+        Command::Verify(args) => {
+            verify::run(&args, io::BufReader::new(io::stdin()), io::stdout().lock(), io::stderr().lock())
+        }
         Command::Health(args) => health::run(&args, io::stdout().lock(), io::stderr().lock()),
         Command::Crds => print(&crd::yaml()),
         Command::Reference => print(&reference_page()),
@@ -404,95 +341,8 @@ fn admission(args: &ServeArgs) -> Result<Option<AdmissionConfig>, &'static str> 
     Ok(Some(AdmissionConfig { listen, files }))
 }
 
-fn check(args: &CheckArgs) -> Exit {
-    let found = file::check::check(&args.path);
-    let report = match args.output {
-        Output::Text => found.to_text(),
-        Output::Json => format!("{:#}\n", found.to_json()),
-    };
-    match print(&report) {
-        Exit::Success if found.errors() > 0 => Exit::Failure,
-        exit => exit,
-    }
-}
-
-/// Who explains.
-#[derive(Copy, Clone)]
-enum Decider<'a> {
-    Directory(&'a Path),
-    Server(&'a str),
-}
-
-impl<'a> Decider<'a> {
-    /// The command line beats the environment; two that come from the same place contradict each other.
-    fn chosen(args: &'a ExplainArgs, matches: &ArgMatches) -> Result<Self, &'static str> {
-        let (policies, server) = match (&args.policies, &args.server) {
-            (Some(policies), None) => return Ok(Self::Directory(policies)),
-            (None, Some(server)) => return Ok(Self::Server(server)),
-            (None, None) => return Err("--policies or --server is needed"),
-            (Some(policies), Some(server)) => (policies, server),
-        };
-        let is_typed = |flag| matches.value_source(flag) == Some(ValueSource::CommandLine);
-        match (is_typed("policies"), is_typed("server")) {
-            (true, false) => Ok(Self::Directory(policies)),
-            (false, true) => Ok(Self::Server(server)),
-            (true, true) => Err("--policies and --server exclude each other: either a directory decides or a server"),
-            (false, false) => Err("CERTGATE_POLICIES and CERTGATE_SERVER are both set: say --policies or --server"),
-        }
-    }
-}
-
-fn explain(args: &ExplainArgs, decider: Decider<'_>) -> Exit {
-    let read = |path: &Option<PathBuf>| path.as_deref().map(read_certificates).transpose();
-    let (certificate, chain) = match (read(&args.certificate), read(&args.chain)) {
-        (Ok(certificate), Ok(chain)) => (certificate, chain),
-        (Err(error), _) | (_, Err(error)) => return complain(&error, Exit::Usage),
-    };
-    let question = Question {
-        policy: args.policy.clone(),
-        host: args.host.clone(),
-        path: args.path.clone(),
-        method: args.method.clone(),
-        headers: args.headers.clone(),
-        certificate,
-        chain,
-        at: args.at.clone(),
-        source_address: args.source_address,
-    };
-    let explanation = match decider {
-        Decider::Server(server) => app::explain_by_server(server, &question),
-        Decider::Directory(policies) => app::explain_by_directory(policies, &question, &mut io::stderr().lock()),
-    };
-    let explanation = match explanation {
-        Ok(explanation) => explanation,
-        // 1 says that the request is denied, and nobody has said so.
-        Err(error) => return complain(&error.to_string(), Exit::Usage),
-    };
-    let page = match args.output {
-        Output::Text => explain::render(&explanation, terminal_width()),
-        Output::Json => {
-            let json = serde_json::to_string_pretty(&explanation).expect("an explanation is plain text");
-            format!("{json}\n")
-        }
-    };
-    match print(&page) {
-        Exit::Success if !explanation.passes() => Exit::Failure,
-        exit => exit,
-    }
-}
-
-fn read_certificates(path: &Path) -> Result<String, String> {
-    let file = fs::read(path).map_err(|error| format!("{}: {error}", path.display()))?;
-    certificates_to_pem(&file).map_err(|error| format!("{}: {error}", path.display()))
-}
-
-/// The width of the terminal that standard output is, when the shell tells it.
-fn terminal_width() -> Option<usize> {
-    io::stdout().is_terminal().then(|| std::env::var("COLUMNS").ok()?.parse().ok()).flatten()
-}
-
 /// Writes a result. A reader that has had enough, such as `head`, is no failure.
-fn print(text: &str) -> Exit {
+pub(crate) fn print(text: &str) -> Exit {
     match io::stdout().lock().write_all(text.as_bytes()) {
         Ok(()) => Exit::Success,
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Exit::Success,
@@ -500,7 +350,8 @@ fn print(text: &str) -> Exit {
     }
 }
 
-fn complain(error: &str, exit: Exit) -> Exit {
+/// Writes what is wrong, and gives `exit` back.
+pub(crate) fn complain(error: &str, exit: Exit) -> Exit {
     let _ = writeln!(io::stderr(), "certgate: {error}");
     exit
 }

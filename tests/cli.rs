@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
 use std::fs;
-use std::io::{BufRead, BufReader, Lines};
+use std::io::{BufRead, BufReader, Lines, Write as _};
 use std::path::Path;
 use std::process::{Child, ChildStderr, Command, Output, Stdio};
 
@@ -62,6 +62,17 @@ fn a_command_line_that_makes_no_sense_is_a_usage_error() {
         &["explain", "--server", "https://a", "--host", "a"],
         &["explain", "--server", "http://a", "--policies", "x", "--host", "a"],
         &["explain", "--policies", "/does/not/exist", "--host", "a"],
+        &["explain", "--kubernetes", "--policies", "x", "--host", "a"],
+        &["explain", "--policies", "x", "--namespace", "a"],
+        &["explain", "--policies", "x", "a.pem", "--certificate", "b.pem"],
+        &["check"],
+        &["check", "/does/not/exist"],
+        &["check", ".", "/does/not/exist"],
+        &["check", "--kubernetes", "."],
+        &["check", ".", "--namespace", "a"],
+        &["check", ".", "--sources", "some"],
+        &["inspect"],
+        &["inspect", "/does/not/exist"],
         &["health", "--server", "https://a"],
         &["health", "--server", "http://a/readyz"],
         &["health", "--grpc", "a:9090"],
@@ -75,7 +86,11 @@ fn a_command_line_that_makes_no_sense_is_a_usage_error() {
 
 #[test]
 fn both_places_of_policies_are_named_where_none_is_given() {
-    for (args, other) in [(&["serve"][..], "--kubernetes"), (&["explain", "--host", "a"], "--server <URL>")] {
+    for (args, other) in [
+        (&["serve"][..], "--kubernetes"),
+        (&["explain", "--host", "a"], "--server <URL>"),
+        (&["explain", "--host", "a"], "--kubernetes"),
+    ] {
         let output = certgate(args);
         assert_eq!(output.status.code(), Some(2), "{args:?}");
         assert!(err(&output).contains("--policies <DIR>") && err(&output).contains(other), "{}", err(&output));
@@ -213,6 +228,94 @@ fn check_reports_on_standard_output() {
     let output = certgate(&["check", path, "--output", "json"]);
     let json: serde_json::Value = serde_json::from_str(out(&output)).unwrap();
     assert_eq!(json["valid"], false);
+}
+
+/// Standard input is a file among the others.
+#[test]
+fn check_reads_standard_input() {
+    let directory = tempfile::tempdir().unwrap();
+    let policy = "apiVersion: certgate.dev/v1alpha1\nkind: CertificatePolicy\nmetadata: {name: p}\nspec: {match: [{hosts: \
+                  [a.example]}], trustRef: {name: t}}\n";
+    let profile = "apiVersion: certgate.dev/v1alpha1\nkind: TrustProfile\nmetadata: {name: t}\nspec:\n  trustAnchors: \
+                   [{configMap: {name: roots}}]\n";
+    fs::write(directory.path().join("policy.yaml"), policy).unwrap();
+    let check = |args: &[&str], input: &str| {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_certgate"))
+            .arg("check")
+            .args(args)
+            .current_dir(directory.path())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
+        child.wait_with_output().unwrap()
+    };
+    let output = check(&["policy.yaml", "-"], profile);
+    assert_eq!((output.status.code(), err(&output)), (Some(1), ""));
+    let want = "standard input:5:19: TrustProfile default/t: spec.trustAnchors[0].configMap: ConfigMap default/roots does not \
+                exist\n";
+    assert!(out(&output).contains(want), "{}", out(&output));
+    let output = check(&["policy.yaml", "-", "--sources=skip"], profile);
+    assert_eq!(output.status.code(), Some(0), "{}", out(&output));
+    assert!(out(&output).contains("ok: 2 objects in 2 files"), "{}", out(&output));
+    let output = check(&["-", "policy.yaml", "-"], policy);
+    let twins = out(&output);
+    assert!(twins.contains("standard input") && twins.contains("policy.yaml"), "{twins}");
+    assert!(!twins.contains("/proc/self"), "{twins}");
+    let output = check(&["-"], "kind: [\n");
+    assert!(out(&output).starts_with("standard input:"), "{}", out(&output));
+    // Its relative paths begin where the process is.
+    fs::write(directory.path().join("roots.der"), [0x30, 0x82, 1, 0, 0x30, 0x82, 0, 0xc0]).unwrap();
+    let output = check(&["-"], &profile.replace("configMap: {name: roots}", "file: roots.der"));
+    assert!(out(&output).contains("it is DER, and PEM is wanted"), "{}", out(&output));
+}
+
+#[test]
+fn check_can_be_strict() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().to_str().unwrap();
+    assert_eq!(certgate(&["check", path]).status.code(), Some(0), "an empty directory is doubtful");
+    let output = certgate(&["check", path, "--strict", "--output", "json"]);
+    assert_eq!(output.status.code(), Some(1));
+    let json: serde_json::Value = serde_json::from_str(out(&output)).unwrap();
+    assert_eq!((&json["valid"], &json["errors"], &json["warnings"]), (&false.into(), &0.into(), &1.into()));
+}
+
+#[test]
+fn explain_can_be_brief() {
+    let directory = tempfile::tempdir().unwrap();
+    let policies = directory.path().to_str().unwrap();
+    let output = certgate(&["explain", "--policies", policies, "--host", "api.example.com", "--brief"]);
+    assert_eq!(output.status.code(), Some(1), "{}", err(&output));
+    assert!(out(&output).starts_with("  DENY  NO_POLICY\n"), "{}", out(&output));
+    assert!(!out(&output).contains("Steps") && out(&output).contains("  to do     "), "{}", out(&output));
+}
+
+/// Pipes get no colours, and `COLUMNS` counts in every command that breaks lines.
+#[test]
+fn pages_are_as_wide_as_columns_say() {
+    let directory = tempfile::tempdir().unwrap();
+    let (path, file) = (directory.path().to_str().unwrap(), directory.path().join("a.pem"));
+    let made = rcgen::generate_simple_self_signed(["a.example".to_owned()]).unwrap();
+    fs::write(&file, made.cert.pem()).unwrap();
+    let file = file.to_str().unwrap();
+    for args in [
+        &["explain", "--policies", path, "--host", "a.example"][..],
+        &["inspect", file],
+        &["verify", "--anchor-extensions", "ignore", "--trust-anchor", file, file],
+    ] {
+        let page = |columns: &str| {
+            let mut command = Command::new(env!("CARGO_BIN_EXE_certgate"));
+            let output = command.args(args).env("COLUMNS", columns).output().unwrap();
+            let page = out(&output).to_owned();
+            assert!(!page.contains('\u{1b}'), "{args:?}: {page}");
+            page
+        };
+        let (narrow, wide) = (page("60"), page("160"));
+        assert!(narrow.lines().count() > wide.lines().count(), "{args:?}: {narrow}{wide}");
+    }
 }
 
 #[test]

@@ -21,6 +21,8 @@ const IMPURE: &[&str] = &[
     "tracing",
     "prometheus_client",
     "clap",
+    // Pure, and only for describing certificates to people: what decides has one reader.
+    "x509_parser",
     "std::fs",
     "std::io::Read",
     "std::env",

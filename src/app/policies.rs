@@ -172,7 +172,7 @@ fn log_problems(problems: &[Problem]) {
     for problem in problems.iter().take(LOGGED_PROBLEMS) {
         match problem.class {
             Class::Unreadable => tracing::error!("{problem}"),
-            Class::Invalid | Class::Warning => tracing::warn!("{problem}"),
+            Class::Invalid | Class::Warning | Class::Note => tracing::warn!("{problem}"),
         }
     }
     if let Some(more) = problems.len().checked_sub(LOGGED_PROBLEMS).filter(|more| *more > 0) {

@@ -2,22 +2,25 @@
 //!
 //! Owned here: the flags, reading files, and printing. What is checked is [`crate::domain::verify`]'s.
 
-use std::fmt::Write as _;
+mod answer;
+
 use std::fs;
 use std::io::{self, BufRead, Write};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-use bytes::Bytes;
 use clap::{Args, ValueEnum};
 use serde::Serialize;
-use serde_json::json;
 
+use answer::{Answered, PAINTED};
+
+use super::Output;
+use super::input::{self, CertificateArgs, InputError, parse_time};
 use crate::cli::Exit;
 use crate::domain::certificate::Certificate;
 use crate::domain::duration::GoDuration;
-use crate::domain::encoding::bundle;
+use crate::domain::fingerprint::Sha256;
 use crate::domain::oid::Oid;
 use crate::domain::path::signature::Sha1;
 use crate::domain::path::{
@@ -26,14 +29,15 @@ use crate::domain::path::{
 };
 use crate::domain::revocation::ocsp::OcspResponse;
 use crate::domain::revocation::{
-    Freshness, MaxAge, OnUnknown, RevocationData, RevocationMode, RevocationPolicy, RevocationScope,
+    Crl, Freshness, MaxAge, OnUnknown, RevocationData, RevocationMode, RevocationPolicy, RevocationScope,
 };
 use crate::domain::time::UnixTime;
-use crate::domain::trace::{Recorder, Verdict};
+use crate::domain::trace::Recorder;
 use crate::domain::trust::{check_anchor, lint_anchor};
+use crate::domain::verify::Question;
 use crate::domain::verify::batch::{self, Answer};
-use crate::domain::verify::{Invalid, Question, Valid};
 use crate::file;
+use crate::terminal::{self, Terminal, plain};
 
 /// The longest case that is read: room for a CRL of the greatest length in base64.
 const MAX_LINE: usize = 512 * 1024 * 1024;
@@ -47,14 +51,14 @@ pub struct VerifyArgs {
     /// Read one JSON case a line from standard input and answer one line each, in order; no other flag counts.
     #[arg(long)]
     batch: bool,
-    /// Trust anchors, PEM or DER; may be repeated.
+    /// Trust anchors, in any form of certificates; may be repeated.
     #[arg(long, value_name = "FILE", required_unless_present = "batch")]
     trust_anchor: Vec<PathBuf>,
     /// Whether a trust anchor must be a CA's certificate by its own extensions.
     #[arg(long, value_name = "WORD", default_value = "enforce")]
     anchor_extensions: AnchorExtensions,
-    /// CA certificates that help to build the path, PEM or DER; may be repeated.
-    #[arg(long, value_name = "FILE")]
+    /// Certificates that help to build the path, such as those that the client sends along; may be repeated.
+    #[arg(long, visible_alias = "chain", value_name = "FILE")]
     intermediate: Vec<PathBuf>,
     /// CRLs, PEM or DER; may be repeated. With one, every certificate below the anchor must be covered.
     #[arg(long, value_name = "FILE")]
@@ -108,9 +112,8 @@ pub struct VerifyArgs {
     /// The form of the answer.
     #[arg(long, short, value_name = "FORM", default_value = "text")]
     output: Output,
-    /// The certificate, PEM or DER; further certificates in the file count as its chain.
-    #[arg(value_name = "CERTIFICATE", required_unless_present = "batch")]
-    certificate: Option<PathBuf>,
+    #[command(flatten)]
+    certificate: CertificateArgs,
 }
 
 /// What a certificate is to be used for.
@@ -176,19 +179,6 @@ fn parse_algorithm(text: &str) -> Result<SignatureAlgorithm, String> {
     found.ok_or_else(|| format!("want one of {}", SignatureAlgorithm::ALL.map(SignatureAlgorithm::name).join(", ")))
 }
 
-/// The form of the answer.
-#[derive(Copy, Clone, Debug, PartialEq, Eq, ValueEnum)]
-enum Output {
-    /// For people.
-    Text,
-    /// A stable form for programs.
-    Json,
-}
-
-fn parse_time(text: &str) -> Result<UnixTime, String> {
-    UnixTime::parse_rfc3339(text).ok_or_else(|| "want a time in UTC such as 2026-01-31T12:00:00Z".to_owned())
-}
-
 /// Runs the command.
 pub fn run(args: &VerifyArgs, input: impl BufRead, output: impl Write, errors: impl Write) -> Exit {
     let done = if args.batch { run_batch(input, output) } else { run_one(args, output, errors) };
@@ -237,28 +227,47 @@ fn now() -> UnixTime {
 
 fn run_one(args: &VerifyArgs, mut output: impl Write, mut errors: impl Write) -> io::Result<Exit> {
     let now = args.at.unwrap_or_else(now);
-    let question = match question(args) {
-        Ok(question) => question,
+    let presented = match presented(args) {
+        Ok(presented) => presented,
         Err(problem) => {
             writeln!(errors, "certgate: {problem}")?;
             return Ok(Exit::Usage);
         }
     };
-    let findings = anchor_findings(&question, now);
-    for finding in &findings {
-        writeln!(errors, "certgate: warning: {finding}")?;
-    }
-    let mut steps = Recorder::default();
-    let outcome = question.answer(now, &mut steps);
-    match args.output {
-        Output::Text => output.write_all(text(&question, &outcome, &steps, now).as_bytes())?,
-        Output::Json => {
-            let mut page = to_json(&question, &outcome, &steps, now);
-            page["anchorFindings"] = json!(findings);
-            writeln!(output, "{page:#}")?;
+    // Whatever else is wrong is wrong usage, also where the certificate is broken.
+    let others = match others(args) {
+        Ok(others) => others,
+        Err(problem) => {
+            writeln!(errors, "certgate: {problem}")?;
+            return Ok(Exit::Usage);
         }
-    }
-    Ok(if outcome.is_ok() { Exit::Success } else { Exit::Failure })
+    };
+    let answer = match presented {
+        Presented::Malformed { sha256, problem } => Answered::malformed(sha256, &problem, now),
+        Presented::Certificates(certificates) => {
+            let mut certificates = certificates.into_iter();
+            let Some(leaf) = certificates.next() else { return Ok(Exit::Usage) };
+            let question = question(args, leaf, certificates.collect(), others);
+            let findings = anchor_findings(&question, now);
+            for finding in &findings {
+                writeln!(errors, "certgate: warning: {}", plain(finding))?;
+            }
+            let mut steps = Recorder::default();
+            let outcome = question.answer(now, &mut steps);
+            let mut answered = Answered::of(&question, &outcome, &steps, now);
+            answered.anchor_findings = findings;
+            answered
+        }
+    };
+    let page = match args.output {
+        Output::Json => terminal::json(&answer.to_json()),
+        Output::Text => {
+            let terminal = Terminal::of_stdout();
+            terminal.painted(answer.to_text(terminal), PAINTED)
+        }
+    };
+    output.write_all(page.as_bytes())?;
+    Ok(if answer.reason.is_none() { Exit::Success } else { Exit::Failure })
 }
 
 /// What an operator should know about the trust anchors.
@@ -276,17 +285,50 @@ fn anchor_findings(question: &Question, now: UnixTime) -> Vec<String> {
     findings
 }
 
-fn question(args: &VerifyArgs) -> Result<Question, String> {
-    let Some(file) = &args.certificate else { return Err("a certificate is needed".to_owned()) };
-    let mut presented = certificates(file)?.into_iter();
-    let leaf = presented.next().ok_or_else(|| format!("{}: no certificate", file.display()))?;
-    let mut untrusted: Vec<Arc<Certificate>> = presented.collect();
+/// The certificate in question.
+enum Presented {
+    /// It and its chain.
+    Certificates(Vec<Arc<Certificate>>),
+    /// It is none.
+    Malformed { sha256: Option<Sha256>, problem: String },
+}
+
+fn presented(args: &VerifyArgs) -> Result<Presented, String> {
+    let path = args.certificate.path().ok_or("a certificate is needed: certgate verify --trust-anchor FILE CERT")?;
+    let found = match input::certificates(path) {
+        Ok(found) => found,
+        Err(InputError::WrongFile(problem)) => return Err(problem),
+        Err(InputError::Malformed { problem, .. }) => return Ok(Presented::Malformed { sha256: None, problem }),
+    };
+    let mut certificates = Vec::with_capacity(found.certificates.len());
+    for (at, der) in found.certificates.iter().enumerate() {
+        match Certificate::from_der(der.clone()) {
+            Ok(certificate) => certificates.push(Arc::new(certificate)),
+            Err(error) => {
+                let problem = format!("certificate {}: {error}", at + 1);
+                return Ok(Presented::Malformed { sha256: (at == 0).then(|| Sha256::of(der)), problem });
+            }
+        }
+    }
+    Ok(Presented::Certificates(certificates))
+}
+
+/// What the files beside the certificate hold.
+struct Others {
+    untrusted: Vec<Arc<Certificate>>,
+    anchors: Vec<Arc<Certificate>>,
+    crls: Vec<Arc<Crl>>,
+    responses: Vec<Arc<OcspResponse>>,
+}
+
+fn others(args: &VerifyArgs) -> Result<Others, String> {
+    let mut untrusted = Vec::new();
     for file in args.intermediate.iter().chain(&args.issuer) {
-        untrusted.extend(certificates(file)?);
+        untrusted.extend(input::parsed(file)?);
     }
     let mut anchors = Vec::new();
     for file in &args.trust_anchor {
-        for (at, anchor) in (1..).zip(certificates(file)?) {
+        for (at, anchor) in (1..).zip(input::parsed(file)?) {
             if args.anchor_extensions == AnchorExtensions::Enforce
                 && let Err(problem) = check_anchor(&anchor)
             {
@@ -311,6 +353,12 @@ fn question(args: &VerifyArgs) -> Result<Question, String> {
         let response = OcspResponse::from_der(der).map_err(|error| format!("{}: {error}", file.display()))?;
         responses.push(Arc::new(response));
     }
+    Ok(Others { untrusted, anchors, crls, responses })
+}
+
+fn question(args: &VerifyArgs, leaf: Arc<Certificate>, chain: Vec<Arc<Certificate>>, others: Others) -> Question {
+    let Others { untrusted, anchors, crls, responses } = others;
+    let untrusted = chain.into_iter().chain(untrusted).collect();
     let signatures = SignaturePolicy {
         minimum_rsa_bits: args.minimum_rsa_bits,
         sha1: match args.sha1 {
@@ -339,7 +387,7 @@ fn question(args: &VerifyArgs) -> Result<Question, String> {
         When::Auto | When::Required => RevocationMode::Offline,
     };
     let max_age = args.max_age.map(|age| MaxAge::Seconds(i64::try_from(age.0.as_secs()).unwrap_or(i64::MAX)));
-    Ok(Question {
+    Question {
         leaf,
         pool: Pool::new(anchors, []),
         untrusted,
@@ -360,7 +408,7 @@ fn question(args: &VerifyArgs) -> Result<Question, String> {
             policies: policies(args),
             ..PathParameters::default()
         },
-    })
+    }
 }
 
 /// anyPolicy in the set makes it the set of all (RFC 5280 section 6.1.1 (c)), which is the empty one here.
@@ -376,133 +424,4 @@ fn policies(args: &VerifyArgs) -> PolicyParameters {
         initial_policy_mapping_inhibit: args.policy_mapping == Permission::Inhibited,
         initial_inhibit_any_policy: args.any_policy == Permission::Inhibited,
     }
-}
-
-/// The blocks of a PEM file, or the one thing that a DER file holds.
-fn certificates(file: &Path) -> Result<Vec<Arc<Certificate>>, String> {
-    let content = fs::read(file).map_err(|error| format!("{}: {error}", file.display()))?;
-    // 0x30 is the SEQUENCE that every DER certificate begins with, and `0` in ASCII: no PEM file does.
-    let list = if content.first() == Some(&0x30) {
-        vec![Bytes::from(content)]
-    } else {
-        bundle::certificates(&content).map_err(|error| format!("{}: {error}", file.display()))?
-    };
-    list.into_iter()
-        .enumerate()
-        .map(|(index, der)| {
-            let parsed = Certificate::from_der(der).map(Arc::new);
-            parsed.map_err(|error| format!("{}: certificate {}: {error}", file.display(), index + 1))
-        })
-        .collect()
-}
-
-fn path_of(outcome: &Result<Valid, Invalid>) -> &[Arc<Certificate>] {
-    match outcome {
-        Ok(valid) => valid.path.certificates(),
-        Err(invalid) => &invalid.path,
-    }
-}
-
-fn text(question: &Question, outcome: &Result<Valid, Invalid>, steps: &Recorder, now: UnixTime) -> String {
-    let mut page = String::new();
-    // Writing to a String does not fail.
-    let _ = write_text(&mut page, question, outcome, steps, now);
-    page
-}
-
-fn write_text(
-    page: &mut String,
-    question: &Question,
-    outcome: &Result<Valid, Invalid>,
-    steps: &Recorder,
-    now: UnixTime,
-) -> std::fmt::Result {
-    let path = path_of(outcome);
-    let certificate = &question.leaf;
-    writeln!(page, "certificate  {}", certificate.subject())?;
-    writeln!(page, "             serial number {}", hexadecimal(certificate.serial_number()))?;
-    writeln!(page, "             SHA-256 {}", certificate.sha256())?;
-    writeln!(page, "checked at   {now}")?;
-    for (index, certificate) in path.iter().enumerate().skip(1) {
-        let label = if index == 1 { "issued by    " } else { "             " };
-        writeln!(page, "{label}{}", certificate.subject())?;
-    }
-    writeln!(page, "\nsteps")?;
-    for step in steps.steps() {
-        let mark = match step.verdict {
-            Verdict::Pass => "pass",
-            Verdict::Fail => "FAIL",
-            Verdict::Skip => "skip",
-            Verdict::Note => "note",
-        };
-        writeln!(page, "  {mark}  {:<11} {}", step.stage, step.detail)?;
-    }
-    writeln!(page)?;
-    match outcome {
-        Ok(valid) => {
-            for warning in &valid.warnings {
-                writeln!(page, "warning: {warning}")?;
-            }
-            let policies = valid.path.policies();
-            if !policies.is_empty() {
-                writeln!(page, "valid for certificate policies {}", policies.names().join(", "))?;
-            }
-            writeln!(page, "VALID until {}", valid.valid_until)
-        }
-        Err(invalid) => {
-            writeln!(page, "INVALID {}: {}", invalid.reason, invalid.detail)?;
-            writeln!(page, "{} {}", invalid.reason.row().meaning, invalid.reason.row().action)
-        }
-    }
-}
-
-fn to_json(
-    question: &Question,
-    outcome: &Result<Valid, Invalid>,
-    steps: &Recorder,
-    now: UnixTime,
-) -> serde_json::Value {
-    let certificate = |certificate: &Arc<Certificate>| {
-        json!({
-            "subject": certificate.subject().to_string(),
-            "issuer": certificate.issuer().to_string(),
-            "serialNumber": hexadecimal(certificate.serial_number()),
-            "sha256": certificate.sha256().to_string(),
-            "notBefore": certificate.not_before().to_string(),
-            "notAfter": certificate.not_after().to_string(),
-        })
-    };
-    let steps: Vec<_> = steps
-        .steps()
-        .iter()
-        .map(|step| {
-            let verdict = format!("{:?}", step.verdict);
-            json!({"stage": step.stage, "verdict": verdict, "detail": step.detail})
-        })
-        .collect();
-    let path: Vec<_> = path_of(outcome).iter().map(certificate).collect();
-    let (reason, detail) = match outcome {
-        Ok(_) => (batch::OK, String::new()),
-        Err(invalid) => (invalid.reason.code(), invalid.detail.clone()),
-    };
-    let valid = outcome.as_ref().ok();
-    json!({
-        "ok": outcome.is_ok(),
-        "reason": reason,
-        "detail": detail,
-        "certificate": certificate(&question.leaf),
-        "checkedAt": now.to_string(),
-        "validUntil": valid.map(|valid| valid.valid_until.to_string()),
-        "certificatePolicies": valid.map(|valid| valid.path.policies().names()).unwrap_or_default(),
-        "warnings": valid.map(|valid| valid.warnings.clone()).unwrap_or_default(),
-        "path": path,
-        "steps": steps,
-    })
-}
-
-fn hexadecimal(octets: &[u8]) -> String {
-    if octets.is_empty() {
-        return "00".to_owned();
-    }
-    octets.iter().map(|octet| format!("{octet:02x}")).collect()
 }

@@ -14,6 +14,7 @@ use super::evidence::{self, ChainSource, Evidence, EvidenceRule, EvidenceSource,
 use super::failures::{Asked, Failures};
 use super::fingerprint::Sha256;
 use super::identity::Identity;
+use super::mapping::issuer::PathIssuer;
 use super::mapping::table::MappingTable;
 use super::mapping::{Unmapped, identify, identify_by_key, subject_identity};
 use super::path::Budget;
@@ -287,11 +288,14 @@ impl Check<'_> {
     fn run<T: Trace>(&self, presented: &mut Option<Arc<Presented>>, trace: &mut T) -> Result<Grant, Denial> {
         let Some(evidence) = self.evidence(trace)? else { return self.anonymous(trace) };
         let leaf = self.parse(&evidence, presented, trace)?;
-        let verified = self.verify(&leaf, &evidence, trace)?;
+        let (verified, chain) = self.verify(&leaf, &evidence, trace)?;
         let (mapping, namespace) = (self.body.mapping.as_ref(), &self.policy.namespace);
         let identity = match (mapping, verified.believed()) {
             (_, Believed::PeerKey) => identify_by_key(mapping, namespace, self.mappings, &leaf, trace),
-            (Some(mapping), _) => identify(mapping, namespace, self.mappings, &leaf, trace),
+            (Some(mapping), _) => {
+                let issuer = PathIssuer::new(verified.path(), &chain, self.profile.profile());
+                identify(mapping, namespace, self.mappings, &leaf, issuer, trace)
+            }
             (None, _) => subject_identity(&leaf, trace),
         };
         let identity = identity.map_err(|Unmapped { reason, detail }| Denial::new(reason, detail))?;
@@ -303,13 +307,13 @@ impl Check<'_> {
         Ok(Grant::new(Some(identity), headers).with_policies(verified.into_policies()))
     }
 
-    /// Verifies the certificate, unless the same was refused a short time ago.
+    /// Verifies the certificate, unless the same was refused a short time ago; gives what came along with it too.
     fn verify<T: Trace>(
         &self,
         leaf: &Arc<Certificate>,
         evidence: &Evidence,
         trace: &mut T,
-    ) -> Result<Verified, Denial> {
+    ) -> Result<(Verified, Vec<Arc<Certificate>>), Denial> {
         let profile = self.profile.profile().id();
         let asked = Asked { profile, leaf: leaf.sha256(), chain: &evidence.chain, links: evidence.links };
         if let Some(denial) = self.failures.and_then(|failures| failures.recall(&asked, self.now)) {
@@ -327,7 +331,7 @@ impl Check<'_> {
         leaf: &Arc<Certificate>,
         evidence: &Evidence,
         trace: &mut T,
-    ) -> Result<Verified, Denial> {
+    ) -> Result<(Verified, Vec<Arc<Certificate>>), Denial> {
         let chain = chain(evidence, trace);
         if evidence.links == Links::Signed && !chain.is_empty() {
             let whole: Vec<_> = std::iter::once(leaf).chain(&chain).collect();
@@ -336,7 +340,8 @@ impl Check<'_> {
                 return Err(fail("evidence", Reason::ForwardedInvalid, detail, trace));
             }
         }
-        self.profile.verify(self.budget, leaf, &chain, evidence.links, self.now, trace)
+        let verified = self.profile.verify(self.budget, leaf, &chain, evidence.links, self.now, trace)?;
+        Ok((verified, chain))
     }
 
     fn evidence<T: Trace>(&self, trace: &mut T) -> Result<Option<Evidence>, Denial> {

@@ -17,6 +17,9 @@ use super::oid::Oid;
 /// otherName type of the user principal name, 1.3.6.1.4.1.311.20.2.3.
 pub(crate) const UPN: &[u8] = &[0x2b, 6, 1, 4, 1, 0x82, 0x37, 20, 2, 3];
 
+/// otherName type of a mail address with a local part beyond ASCII (RFC 9598), 1.3.6.1.5.5.7.8.9.
+pub(crate) const SMTP_UTF8_MAILBOX: &[u8] = &[0x2b, 6, 1, 5, 5, 7, 8, 9];
+
 /// One name of a subject.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum GeneralName {

@@ -3,16 +3,22 @@
 //! Nothing here stops an object from working, and nothing that decides asks for it. Admission and `certgate check` show
 //! it; what is so plainly odd that the compiler notes it itself stays in the compiler's report.
 
+mod mapping;
+
 use std::sync::Arc;
+
+pub use mapping::{Trait, Traits, repeatable, traits};
 
 use super::certificate::Certificate;
 use super::compile::{CertificateSource, CompiledPolicy, CompiledProfile, Field, Report};
 use super::freshness::concerning;
-use super::mapping::key::Form;
+use super::mapping::key::{Form, distinguished_name};
 use super::mapping::rules::unreachable;
+use super::name::looks_reversed;
 use super::path::PathParameters;
 use super::spec::{
     CertificatePolicySpec, FieldError, ModeSpec, OnUnknownSpec, RevocationModeSpec, TrustModeSpec, TrustProfileSpec,
+    Values,
 };
 use super::time::UnixTime;
 use super::trust::lint_anchor;
@@ -46,11 +52,29 @@ pub fn policy(spec: &CertificatePolicySpec, compiled: &CompiledPolicy) -> Vec<Fi
     }
     let Some(mapping) = compiled.body.as_ref().and_then(|body| body.mapping.as_ref()) else { return report.warnings };
     let section = root.child("mapping");
+    let list = section.child("oneToOne");
+    for entry in mapping.one_to_one.entries() {
+        let (field, form) = (list.at(entry.index), entry.key.form);
+        let field = field.child("certificate");
+        report.warnings.extend(certificate_name(&field, form));
+        if distinguished_name(form, &entry.key.bytes).is_some_and(looks_reversed) {
+            let message = "the distinguished name looks reversed: write the most specific part first";
+            report.warning(&field.child(form.name()), message);
+        }
+    }
     let rules = section.child("rules");
     for (at, rule) in mapping.rules.iter().enumerate() {
         if rule.identity.is_some() && rule.takes_any() {
             let message = "the rule allows every certificate that has such a name, as one and the same identity";
             report.warning(&rules.at(at).child("where"), message);
+        }
+    }
+    for (at, rule) in mapping.rules.iter().enumerate().filter(|(_, rule)| rule.identity.is_none()) {
+        let field = rules.at(at);
+        let parts = field.child("where");
+        for (part_at, _) in rule.parts.iter().enumerate().filter(|(_, part)| part.values() == Values::Every) {
+            let message = "a certificate with one value more is not denied: leave `values` out of a rule that denies";
+            report.warning(&parts.at(part_at).child("values"), message);
         }
     }
     for (at, before) in unreachable(&mapping.rules, mapping.precedence) {
@@ -80,18 +104,17 @@ pub fn common_names(compiled: &CompiledPolicy, constrained: &str) -> Vec<FieldEr
     report.warnings
 }
 
-/// What is doubtful about the name by which a mapping means a certificate.
-pub fn certificate_name(form: Form) -> Vec<FieldError> {
+/// What is doubtful about the name, at `field`, by which a mapping means a certificate.
+pub fn certificate_name(field: &Field<'_>, form: Form) -> Vec<FieldError> {
     let mut report = Report::default();
     match form {
         Form::UserPrincipalName | Form::Dns | Form::Email | Form::Subject => {
-            let spec = Field::root("spec");
             let message = format_args!(
                 "{} is a weak name: any CA that the trust profile believes can issue another certificate with it; prefer \
                  sha256, issuerSerial or publicKeySha256, or narrow issuingAuthorities",
                 form.name()
             );
-            report.warning(&spec.child("certificate").child(form.name()), message);
+            report.warning(&field.child(form.name()), message);
         }
         Form::Sha256 | Form::IssuerSerial | Form::PublicKeySha256 | Form::Uri => {}
     }

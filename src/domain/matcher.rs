@@ -28,6 +28,15 @@ enum Shape {
     Pieces { first: Box<str>, middle: Box<[Box<str>]>, last: Box<str> },
 }
 
+/// Where a piece of a pattern stands.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub struct Ends {
+    /// Whether a value that fits begins with it.
+    pub start: bool,
+    /// Whether a value that fits ends with it.
+    pub end: bool,
+}
+
 /// Why a text is not a pattern.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum PatternError {
@@ -80,6 +89,21 @@ impl Pattern {
             Some(last) => Shape::Pieces { first, middle: pieces.filter(|piece| !piece.is_empty()).collect(), last },
         };
         Ok(Self { shape, case })
+    }
+
+    /// The pattern with each piece between its asterisks changed by `change`.
+    #[must_use]
+    pub fn mapped(&self, change: impl Fn(&str, Ends) -> String) -> Self {
+        let piece = |text: &str, start, end| change(text, Ends { start, end }).into_boxed_str();
+        let shape = match &self.shape {
+            Shape::Whole(whole) => Shape::Whole(piece(whole, true, true)),
+            Shape::Pieces { first, middle, last } => Shape::Pieces {
+                first: piece(first, true, false),
+                middle: middle.iter().map(|text| piece(text, false, false)).filter(|text| !text.is_empty()).collect(),
+                last: piece(last, false, true),
+            },
+        };
+        Self { shape, case: self.case }
     }
 
     /// Whether every value that fits `other` is sure to fit this pattern too. `false` says nothing.

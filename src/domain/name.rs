@@ -10,6 +10,7 @@
 //! ligatures: `admın` with a dotless i is not `admin`. Only white space of any kind counts as a space.
 //! That way a look-alike never matches; a CA whose certificates spell one name in two normal forms does not chain.
 
+mod order;
 mod rfc4514;
 mod strings;
 
@@ -22,6 +23,7 @@ use thiserror::Error;
 
 use super::der::{self, DerError, Reader, Tlv, tag};
 use super::oid::{Oid, OidError};
+pub use order::looks_reversed;
 
 /// Attributes in one name. RFC 5280 sets no limit; real names stay below 20.
 pub const MAX_ATTRIBUTES: usize = 256;
@@ -46,8 +48,19 @@ struct Attribute<'a> {
     type_oid: &'a [u8],
     /// Its text; `None` when it is not of a string type.
     text: Option<&'a str>,
+    /// The tag of its value.
+    tag: u8,
     /// The whole element of its value.
     value: &'a [u8],
+}
+
+/// The value of an attribute, as rules look at it.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub struct AttributeValue<'a> {
+    /// Its text; `None` when it is not of a string type.
+    pub text: Option<&'a str>,
+    /// Whether somebody else may read another text in it, or read one where there is none here.
+    pub is_doubtful: bool,
 }
 
 /// Why bytes or text are not a name.
@@ -172,14 +185,40 @@ impl Name {
     /// The texts of every attribute of type `ty`, first RDN first, multi-valued RDNs included. A value that is not a
     /// string is left out.
     pub fn values<'a>(&'a self, ty: &AttributeType) -> impl Iterator<Item = &'a str> + use<'a> {
+        self.all_values(ty).filter_map(|value| value.text)
+    }
+
+    /// The same with the values that are not strings.
+    pub fn all_values<'a>(&'a self, ty: &AttributeType) -> impl Iterator<Item = AttributeValue<'a>> + use<'a> {
         // Cloned so that the iterator borrows the name alone; known types cost nothing.
         let ty = ty.0.clone();
-        self.each().filter(move |a| ty == *a.type_oid).filter_map(|a| a.text)
+        self.each().filter(move |a| ty == *a.type_oid).map(|a| AttributeValue {
+            text: a.text,
+            is_doubtful: a.text.is_none_or(|text| strings::is_doubtful(a.tag, text)),
+        })
+    }
+
+    /// The canonical form of the name with its RDNs in reverse order.
+    pub fn reversed_canonical(&self) -> Vec<u8> {
+        order::reversed(&self.canonical)
     }
 
     /// Every attribute with its type and, where it is a string, its text; first RDN first.
     pub fn attributes(&self) -> impl Iterator<Item = (AttributeType, Option<&str>)> {
         self.each().map(|a| (AttributeType(Oid::from_content(a.type_oid)), a.text))
+    }
+
+    /// The attributes of each RDN, first RDN first; a value that is not a string is `None`.
+    pub fn rdns(&self) -> Vec<Vec<(AttributeType, Option<&str>)>> {
+        let mut rdns: Vec<Vec<_>> = Vec::new();
+        for a in self.each() {
+            let attribute = (AttributeType(Oid::from_content(a.type_oid)), a.text);
+            match rdns.last_mut() {
+                Some(rdn) if !a.opens_rdn => rdn.push(attribute),
+                _ => rdns.push(vec![attribute]),
+            }
+        }
+        rdns
     }
 
     /// The attributes in order, read from the DER again.
@@ -198,7 +237,7 @@ impl Name {
                 strings::Form::Transcoded => transcoded.next().map(|text| &**text),
                 strings::Form::NotAString => None,
             };
-            Some(Attribute { opens_rdn, type_oid, text, value: value.whole })
+            Some(Attribute { opens_rdn, type_oid, text, tag: value.tag, value: value.whole })
         })
     }
 

@@ -8,9 +8,9 @@ use super::compile::{
     CompiledMapping, CompiledPolicy, Field, Report, certificate_mapping, certificate_policy, trust_profile,
 };
 use super::identity::Identity;
-use super::index::{Reference, Rivals, View};
+use super::index::{KnownPolicy, Reference, Rivals, View};
 use super::lint;
-use super::mapping::key::{Form, NameKey};
+use super::mapping::key::{Form, NameKey, lookup, may_coincide};
 use super::mapping::rules::Mapping;
 use super::mapping::table::{Entry, Status};
 use super::spec::{
@@ -107,6 +107,9 @@ fn policy(view: &View, meta: &ObjectMeta, spec: &CertificatePolicySpec) -> Verdi
     }
     if let Some(mapping) = &body.mapping {
         one_to_one(view, meta, mapping, &mut verdict);
+        if let Some(profile) = view.profile(&body.trust, &meta.namespace) {
+            verdict.warnings.extend(lint::repeatable(mapping, profile));
+        }
     }
     verdict
 }
@@ -137,42 +140,52 @@ fn named(names: &[String]) -> String {
 fn one_to_one(view: &View, meta: &ObjectMeta, mapping: &Mapping, verdict: &mut Verdict) {
     let Some(selector) = &mapping.selector else { return };
     let root = Field::root("spec");
-    let (section, mut entries) = (root.child("mapping"), mapping.one_to_one.iter().collect::<Vec<_>>());
-    entries.sort_by_key(|(_, entry)| entry.index);
+    let section = root.child("mapping");
     let list = section.child("oneToOne");
-    for (sha256, entry) in entries.into_iter().take(MAX_COMPARED) {
+    for entry in mapping.one_to_one.entries().iter().take(MAX_COMPARED) {
         let field = list.at(entry.index);
-        let others = view.mappings().find(&meta.namespace, selector, Form::Sha256, sha256.as_bytes());
-        for found in others.take(MAX_RIVALS) {
+        let NameKey { form, bytes } = &entry.key;
+        let others = view.mappings().find(&meta.namespace, selector, *form, lookup(*form, bytes));
+        for found in others.filter(|found| found.may_be(bytes)).take(MAX_RIVALS) {
             compare(&field, entry.state, &entry.identity, &found, "this policy", verdict);
         }
     }
 }
 
 fn mapping(view: &View, meta: &ObjectMeta, spec: &CertificateMappingSpec) -> Verdict {
-    let CompiledMapping { key, identity, state, errors } = certificate_mapping(meta, spec);
+    let CompiledMapping { key, public_key, identity, state, errors } = certificate_mapping(meta, spec);
     let mut verdict = Verdict { errors, ..Verdict::default() };
     let Some(NameKey { form, bytes }) = key.filter(|_| verdict.errors.is_empty()) else { return verdict };
-    verdict.warnings = lint::certificate_name(form);
     let root = Field::root("spec");
+    verdict.warnings = lint::certificate_name(&root.child("certificate"), form);
+    let selects =
+        |policy: &&KnownPolicy| policy.selector.as_ref().is_some_and(|selector| selector.selects(&meta.labels));
+    let selecting = || view.policies(&meta.namespace).iter().filter(selects);
+    let profiles = selecting().map(|policy| {
+        let body = policy.compiled.body.as_ref()?;
+        view.profile(&body.trust, &meta.namespace)
+    });
+    verdict.warnings.extend(lint::traits(form, &bytes, state, profiles).warnings());
     let field = root.child("identity");
-    for policy in view.policies(&meta.namespace) {
+    for policy in selecting() {
         let mapping = policy.compiled.body.as_ref().and_then(|body| body.mapping.as_ref());
         let Some((mapping, selector)) = mapping.and_then(|mapping| Some((mapping, mapping.selector.as_ref()?))) else {
             continue;
         };
-        if !selector.selects(&meta.labels) {
-            continue;
-        }
         let who = format!("policy {}", policy.name);
-        let others = view.mappings().find(&meta.namespace, selector, form, &bytes);
-        for found in others.filter(|found| found.name() != meta.name).take(MAX_RIVALS) {
+        let key = lookup(form, &bytes);
+        let others = view.mappings().find(&meta.namespace, selector, form, key);
+        for found in others.filter(|found| found.name() != meta.name && found.may_be(&bytes)).take(MAX_RIVALS) {
             compare(&field, state, &identity, &found, &who, &mut verdict);
         }
-        if form == Form::Sha256
-            && let Some(entry) = mapping.one_to_one.iter().find(|(sha256, _)| sha256.as_bytes() == bytes.as_slice())
-        {
-            let (_, entry) = entry;
+        if let Some(public_key) = public_key {
+            let others = view.mappings().find(&meta.namespace, selector, Form::PublicKeySha256, public_key.as_bytes());
+            for found in others.filter(|found| found.name() != meta.name).take(MAX_RIVALS) {
+                compare(&field, state, &identity, &found, &who, &mut verdict);
+            }
+        }
+        let mut entries = mapping.one_to_one.find(form, key);
+        if let Some(entry) = entries.find(|entry| may_coincide(form, &entry.key.bytes, &bytes)) {
             let other = format!("oneToOne[{}] of {who}", entry.index);
             let message = contradiction(&field, &other, entry.state, state, *entry.identity == identity, &who);
             take(message, &mut verdict);

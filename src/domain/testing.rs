@@ -33,6 +33,9 @@ pub enum Text {
     Utf8,
     Printable,
     Bmp,
+    Teletex,
+    General,
+    Octets,
 }
 
 /// One attribute of a name.
@@ -45,6 +48,10 @@ pub enum San {
     Dns(String),
     Email(String),
     Upn(String),
+    /// A user principal name that is not a UTF8String.
+    UpnIn(Text, String),
+    /// An internationalized mail address (RFC 9598).
+    Mailbox(String),
 }
 
 /// What stands in a certificate.
@@ -164,14 +171,7 @@ pub fn url_encoded_pem(der: &[u8]) -> String {
 }
 
 fn distinguished_name(rdns: &[Vec<Attribute>]) -> Vec<u8> {
-    let attribute = |(ty, text, value): &Attribute| {
-        let value = match text {
-            Text::Utf8 => tlv(0x0c, value.as_bytes()),
-            Text::Printable => tlv(0x13, value.as_bytes()),
-            Text::Bmp => tlv(0x1e, &value.encode_utf16().flat_map(u16::to_be_bytes).collect::<Vec<_>>()),
-        };
-        sequence(&[oid(ty), value])
-    };
+    let attribute = |(ty, text, value): &Attribute| sequence(&[oid(ty), string(*text, value)]);
     let rdn = |rdn: &Vec<Attribute>| {
         let mut attributes: Vec<_> = rdn.iter().map(attribute).collect();
         attributes.sort();
@@ -180,16 +180,30 @@ fn distinguished_name(rdns: &[Vec<Attribute>]) -> Vec<u8> {
     sequence(&rdns.iter().map(rdn).collect::<Vec<_>>())
 }
 
+fn string(text: Text, value: &str) -> Vec<u8> {
+    match text {
+        Text::Utf8 => tlv(0x0c, value.as_bytes()),
+        Text::Printable => tlv(0x13, value.as_bytes()),
+        Text::Bmp => tlv(0x1e, &value.encode_utf16().flat_map(u16::to_be_bytes).collect::<Vec<_>>()),
+        Text::Teletex => tlv(0x14, &value.chars().map(|c| u8::try_from(c).unwrap()).collect::<Vec<_>>()),
+        Text::General => tlv(0x1b, value.as_bytes()),
+        Text::Octets => tlv(0x04, value.as_bytes()),
+    }
+}
+
 fn general_name(san: &San) -> Vec<u8> {
     match san {
         San::Email(text) => tlv(0x81, text.as_bytes()),
         San::Dns(text) => tlv(0x82, text.as_bytes()),
         San::Uri(text) => tlv(0x86, text.as_bytes()),
-        San::Upn(text) => {
-            let value = tlv(0xa0, &tlv(0x0c, text.as_bytes()));
-            tlv(0xa0, &[oid("1.3.6.1.4.1.311.20.2.3"), value].concat())
-        }
+        San::Upn(text) => other_name("1.3.6.1.4.1.311.20.2.3", &string(Text::Utf8, text)),
+        San::UpnIn(ty, text) => other_name("1.3.6.1.4.1.311.20.2.3", &string(*ty, text)),
+        San::Mailbox(text) => other_name("1.3.6.1.5.5.7.8.9", &string(Text::Utf8, text)),
     }
+}
+
+fn other_name(ty: &str, value: &[u8]) -> Vec<u8> {
+    tlv(0xa0, &[oid(ty), tlv(0xa0, value)].concat())
 }
 
 fn extension(ty: &str, critical: bool, value: &[u8]) -> Vec<u8> {

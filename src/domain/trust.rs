@@ -4,9 +4,13 @@
 //! [`super::path`]'s; owned here are the modes, the lists that narrow what a valid path may be, and the requirements
 //! that a profile sets. The profile's objects and sources are read elsewhere.
 
+mod issuers;
+
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+
+pub use issuers::IssuerKey;
 
 use thiserror::Error;
 
@@ -73,6 +77,8 @@ pub struct TrustProfile {
     peers: HashSet<Sha256>,
     peer_keys: HashSet<Sha256>,
     issuing_authorities: Option<HashSet<Sha256>>,
+    /// Those of them whose certificates are not at hand, so that nobody knows their names.
+    nameless_authorities: HashSet<Sha256>,
     trust_list: Option<HashSet<Sha256>>,
     veto: Veto,
     requirements: PathParameters,
@@ -201,11 +207,16 @@ impl TrustProfile {
             list.iter().filter(|certificate| veto.of(certificate).is_none()).cloned().collect::<Vec<_>>()
         };
         let signers = (!veto.is_empty()).then(|| Pool::new(fit(pool.anchors()), fit(pool.intermediates())));
+        let mut nameless_authorities = parameters.issuing_authorities.clone().unwrap_or_default();
+        for known in pool.anchors().iter().chain(pool.intermediates()) {
+            nameless_authorities.remove(&known.sha256());
+        }
         Self {
             id: ProfileId::next(),
             mode: parameters.mode,
             pool,
             signers,
+            nameless_authorities,
             peers: parameters.peers.iter().map(|peer| peer.sha256()).collect(),
             peer_keys: parameters.peer_keys,
             issuing_authorities: parameters.issuing_authorities,

@@ -14,9 +14,9 @@ use std::net::IpAddr;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-pub use pem::{PemError, certificates_to_pem};
+pub use pem::{PemError, to_pem};
 pub use remote::{RemoteError, ask};
-pub use render::render;
+pub use render::{Length, PAINTED, render};
 
 use crate::domain::decide::Snapshot;
 use crate::domain::decision::{Decision, Effect, Reveal};
@@ -216,6 +216,20 @@ pub struct ExplainedReason {
     pub detail: String,
 }
 
+impl ExplainedReason {
+    /// The row of `reason`, with what was compared.
+    pub fn new(reason: crate::domain::reason::Reason, detail: &str) -> Self {
+        let row = reason.row();
+        Self {
+            code: row.code.to_owned(),
+            iis: row.iis.to_owned(),
+            meaning: row.meaning.to_owned(),
+            action: row.action.to_owned(),
+            detail: crate::telemetry::clean(detail.as_bytes(), MAX_DETAIL),
+        }
+    }
+}
+
 /// An identity in an [`Explanation`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -244,8 +258,9 @@ pub struct ExplainedCertificate {
     pub subject: String,
     /// Its issuer, RFC 4514.
     pub issuer: String,
-    /// Its serial number, hexadecimal.
-    pub serial: String,
+    /// Its serial number, lower-case hexadecimal. Servers of before called it `serial`.
+    #[serde(alias = "serial")]
+    pub serial_number: String,
 }
 
 /// Changes of the request on its way to the upstream.
@@ -319,7 +334,8 @@ pub fn explain(question: &Question, snapshot: &Snapshot, now: UnixTime) -> Resul
     })
 }
 
-fn explained_step(step: &crate::domain::trace::Step) -> ExplainedStep {
+/// A step as answers hold it.
+pub fn explained_step(step: &crate::domain::trace::Step) -> ExplainedStep {
     let result = match step.verdict {
         Verdict::Pass => StepResult::Pass,
         Verdict::Fail => StepResult::Fail,
@@ -358,16 +374,7 @@ fn decided(decision: &Decision) -> Decided {
         },
         policy: decision.policy().map(str::to_owned),
         mode: mode_word(decision.mode()).to_owned(),
-        reason: denial.map(|denial| {
-            let row = denial.reason.row();
-            ExplainedReason {
-                code: row.code.to_owned(),
-                iis: row.iis.to_owned(),
-                meaning: row.meaning.to_owned(),
-                action: row.action.to_owned(),
-                detail: crate::telemetry::clean(denial.detail.as_bytes(), MAX_DETAIL),
-            }
-        }),
+        reason: denial.map(|denial| ExplainedReason::new(denial.reason, &denial.detail)),
         identity: decision.verdict().ok().and_then(|grant| grant.identity()).map(|identity| ExplainedIdentity {
             user: identity.user.clone(),
             groups: identity.groups.clone(),
@@ -380,7 +387,7 @@ fn decided(decision: &Decision) -> Decided {
             sha256: presented.sha256.to_string(),
             subject: presented.subject.clone(),
             issuer: presented.issuer.clone(),
-            serial: presented.serial_number.clone(),
+            serial_number: presented.serial_number.clone(),
         }),
     }
 }

@@ -1,4 +1,4 @@
-//! The certificates of a file as an operator has it: PEM with anything around it, or DER.
+//! The certificates of a question: PEM with anything around it.
 //!
 //! Only cuts blocks out. Whether a block holds a certificate is for the core to say, which also reads what a proxy
 //! forwards; so that `explain` shows the same error as the server.
@@ -16,9 +16,6 @@ pub enum PemError {
     /// No block begins.
     #[error("no \"{BEGIN}\" in it")]
     NoCertificate,
-    /// A block does not end.
-    #[error("certificate {0} has no \"{END}\"")]
-    Unfinished(usize),
 }
 
 /// One block.
@@ -30,30 +27,27 @@ pub(super) struct Block {
     pub(super) der: Option<Vec<u8>>,
 }
 
-/// All certificate blocks of `text`, in order. Keys and remarks between them are passed over.
+/// All certificate blocks of `text`, in order. Keys and remarks between them are passed over. One that does not end goes to
+/// the end of the text, for the core to refuse.
 pub(super) fn certificates(text: &str) -> Result<Vec<Block>, PemError> {
     let mut blocks = Vec::new();
     for part in text.split(BEGIN).skip(1) {
-        let (body, _) = part.split_once(END).ok_or(PemError::Unfinished(blocks.len() + 1))?;
+        let (body, end) = part.split_once(END).map_or((part, ""), |(body, _)| (body, END));
         let base64: String = body.split_ascii_whitespace().collect();
         let body = body.replace('\r', "");
-        blocks.push(Block { text: format!("{BEGIN}{body}{END}\n"), der: STANDARD.decode(base64).ok() });
+        blocks.push(Block { text: format!("{BEGIN}{body}{end}\n"), der: STANDARD.decode(base64).ok() });
     }
     if blocks.is_empty() { Err(PemError::NoCertificate) } else { Ok(blocks) }
 }
 
-/// The PEM text of a certificate file: the file itself, or a DER file put into PEM.
-pub fn certificates_to_pem(file: &[u8]) -> Result<String, PemError> {
-    match std::str::from_utf8(file) {
-        Ok(text) if text.contains(BEGIN) => Ok(text.to_owned()),
-        // 0x30 is the SEQUENCE that every DER certificate begins with.
-        _ if file.first() == Some(&0x30) => {
-            let base64 = STANDARD.encode(file);
-            let lines: Vec<_> = base64.as_bytes().chunks(64).map(String::from_utf8_lossy).collect();
-            Ok(format!("{BEGIN}\n{}\n{END}\n", lines.join("\n")))
-        }
-        _ => Err(PemError::NoCertificate),
-    }
+/// Certificates in the PEM that proxies write (RFC 7468, section 3).
+pub fn to_pem<T: AsRef<[u8]>>(certificates: &[T]) -> String {
+    let block = |der: &T| {
+        let base64 = STANDARD.encode(der);
+        let lines: Vec<_> = base64.as_bytes().chunks(64).map(String::from_utf8_lossy).collect();
+        format!("{BEGIN}\n{}\n{END}\n", lines.join("\n"))
+    };
+    certificates.iter().map(block).collect()
 }
 
 #[cfg(test)]
@@ -75,15 +69,18 @@ mod tests {
     #[test]
     fn what_holds_no_certificate_is_an_error() {
         assert_eq!(certificates(""), Err(PemError::NoCertificate));
-        assert_eq!(certificates(&format!("{BEGIN}\nQUJD\n{END}\n{BEGIN}\nQUJD")), Err(PemError::Unfinished(2)));
-        assert_eq!(certificates_to_pem(b"hello"), Err(PemError::NoCertificate));
+        assert_eq!(certificates("hello"), Err(PemError::NoCertificate));
+        let blocks = certificates(&format!("{BEGIN}\nQUJD\n{END}\n{BEGIN}\nQUJD")).unwrap();
+        assert_eq!(blocks[1].text, format!("{BEGIN}\nQUJD\n"), "it has no end, for the core to refuse");
     }
 
     #[test]
     fn der_is_put_into_pem() {
         let der = [&[0x30][..], &[0xff; 99]].concat();
-        let pem = certificates_to_pem(&der).unwrap();
-        assert_eq!(certificates(&pem).unwrap()[0].der.as_deref(), Some(&der[..]));
+        let pem = to_pem(&[&der[..], b"ABC"]);
+        let blocks = certificates(&pem).unwrap();
+        assert_eq!(blocks[0].der.as_deref(), Some(&der[..]));
+        assert_eq!(blocks[1].der.as_deref(), Some(&b"ABC"[..]));
         assert!(pem.lines().all(|line| line.len() <= 64));
     }
 }

@@ -1,24 +1,45 @@
 //! An explanation for people: what was asked, what was compared in which order, what came of it and what to do.
 
-use std::fmt::Write as _;
-
 use super::{Explanation, Outcome, StepResult};
+use crate::terminal::{Page, Paint, Terminal};
 
-/// The widest line that wrapping aims at when the terminal does not say.
-const WIDTH: usize = 100;
+/// What is painted.
+pub const PAINTED: &[(&str, Paint)] = &[
+    ("  FAIL", Paint::Bad),
+    ("  DENY", Paint::Bad),
+    ("  ALLOW, because", Paint::Doubtful),
+    ("  ALLOW", Paint::Good),
+    ("    ok", Paint::Good),
+    ("Warning", Paint::Doubtful),
+];
 
-/// Lays `explanation` out for a terminal of `width` columns (`None`: a usual one).
-pub fn render(explanation: &Explanation, width: Option<usize>) -> String {
-    let mut page = Page { out: String::new(), width: width.unwrap_or(WIDTH).clamp(50, 160) };
-    request(&mut page, explanation);
-    certificate(&mut page, explanation);
-    steps(&mut page, explanation);
+/// How much of an explanation is told.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub enum Length {
+    /// Everything.
+    Full,
+    /// The decision, what decided it, and what to do.
+    Brief,
+}
+
+/// Lays `explanation` out for `terminal`.
+pub fn render(explanation: &Explanation, length: Length, terminal: Terminal) -> String {
+    let mut page = Page::new(terminal, 8);
+    if length == Length::Full {
+        request(&mut page, explanation);
+        certificate(&mut page, explanation);
+        steps(&mut page, explanation);
+        page.heading("Decision");
+    }
     decision(&mut page, explanation);
+    if length == Length::Full {
+        consequences(&mut page, explanation);
+    }
     if !explanation.warnings.is_empty() {
         page.heading("Warning");
         explanation.warnings.iter().for_each(|warning| page.wrapped("  ", warning));
     }
-    page.out
+    page.finish()
 }
 
 fn request(page: &mut Page, explanation: &Explanation) {
@@ -58,7 +79,7 @@ fn certificate(page: &mut Page, explanation: &Explanation) {
     page.heading("Certificate");
     page.row("subject", or_none(&certificate.subject));
     page.row("issuer", or_none(&certificate.issuer));
-    page.row("serial", or_none(&certificate.serial));
+    page.row("serial", or_none(&certificate.serial_number));
     page.row("sha256", &certificate.sha256);
     page.row("found in", &certificate.source);
 }
@@ -86,7 +107,6 @@ fn steps(page: &mut Page, explanation: &Explanation) {
 
 fn decision(page: &mut Page, explanation: &Explanation) {
     let decided = &explanation.decision;
-    page.heading("Decision");
     let words = match decided.outcome {
         Outcome::Allow => "ALLOW".to_owned(),
         Outcome::AllowAudited => {
@@ -123,6 +143,10 @@ fn decision(page: &mut Page, explanation: &Explanation) {
             page.row("extra", &format!("{key}: {}", values.join(", ")));
         }
     }
+}
+
+/// What becomes of the request, or what the client is answered.
+fn consequences(page: &mut Page, explanation: &Explanation) {
     if let Some(upstream) = &explanation.upstream {
         page.heading("The upstream's request");
         for line in &upstream.set {
@@ -146,50 +170,4 @@ fn decision(page: &mut Page, explanation: &Explanation) {
 
 fn or_none(text: &str) -> &str {
     if text.is_empty() { "(none)" } else { text }
-}
-
-/// A text that grows downwards.
-struct Page {
-    out: String,
-    width: usize,
-}
-
-impl Page {
-    fn heading(&mut self, text: &str) {
-        if !self.out.is_empty() {
-            self.gap();
-        }
-        let _ = writeln!(self.out, "{text}");
-    }
-
-    fn gap(&mut self) {
-        self.out.push('\n');
-    }
-
-    fn row(&mut self, name: &str, text: &str) {
-        self.wrapped(&format!("  {name:<8}  "), text);
-    }
-
-    /// Writes `text` behind `lead`, its further lines below its first. Words are never cut: fingerprints must stay whole
-    /// to be copied.
-    fn wrapped(&mut self, lead: &str, text: &str) {
-        let indent = lead.chars().count();
-        self.out.push_str(lead);
-        let mut column = indent;
-        for word in text.split(|c: char| c.is_whitespace() || c.is_control()) {
-            let length = word.chars().count();
-            if column > indent && column + 1 + length > self.width {
-                let _ = write!(self.out, "\n{:indent$}", "");
-                column = indent;
-            } else if column > indent {
-                self.out.push(' ');
-                column += 1;
-            }
-            self.out.push_str(word);
-            column += length;
-        }
-        let kept = self.out.trim_end_matches(' ').len();
-        self.out.truncate(kept);
-        self.out.push('\n');
-    }
 }

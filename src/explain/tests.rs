@@ -6,6 +6,7 @@ use crate::domain::evidence::{ChainSource, EvidenceRule, gather};
 use crate::domain::identity::Identity;
 use crate::domain::index::Index;
 use crate::domain::reason::Reason;
+use crate::terminal::Terminal;
 
 fn certificate(name: &str) -> rcgen::Certificate {
     let key = rcgen::KeyPair::generate().unwrap();
@@ -96,7 +97,7 @@ fn the_page_leads_from_the_request_to_what_to_do() {
     let mut denial = Denial::new(Reason::CertExpired, "notAfter 2026-01-01T00:00:00Z < now 2026-11-22T05:00:00Z");
     denial.reveal = Reveal::Reason;
     let decision = Decision::unchecked("payments/payments-api", Mode::Enforce, None, Err(denial));
-    let page = render(&explanation(&decision), Some(80));
+    let page = render(&explanation(&decision), Length::Full, Terminal { width: 80, ..Terminal::default() });
     let want = "\
 Request
   line      GET /v1/payments
@@ -128,10 +129,40 @@ The client's answer
 }
 
 #[test]
+fn a_brief_page_is_the_decision_and_what_to_do() {
+    let denial = Denial::new(Reason::CertExpired, "notAfter 2026-01-01T00:00:00Z < now 2026-11-22T05:00:00Z");
+    let decision = Decision::unchecked("payments/payments-api", Mode::Enforce, None, Err(denial));
+    let mut explanation = explanation(&decision);
+    let page = render(&explanation, Length::Brief, Terminal { width: 80, ..Terminal::default() });
+    let want = "  DENY  CERT_EXPIRED (IIS 403.17)
+
+  policy    payments/payments-api
+  meaning   The certificate, or a CA certificate of its only path, has expired.
+  found     notAfter 2026-01-01T00:00:00Z < now 2026-11-22T05:00:00Z
+  to do     Renew the certificate.
+";
+    assert_eq!(page, want, "got:\n{page}");
+    explanation.warnings.push("the last edit was refused".into());
+    let page = render(&explanation, Length::Brief, Terminal::default());
+    assert!(page.ends_with("\nWarning\n  the last edit was refused\n"), "{page}");
+}
+
+#[test]
+fn what_a_text_holds_cannot_deceive_the_terminal() {
+    let denial = Denial::new(Reason::CertExpired, "a\u{202e}b");
+    let decision = Decision::unchecked("ns/api", Mode::Enforce, None, Err(denial));
+    let mut explanation = explanation(&decision);
+    explanation.steps[0].detail = "\u{202e}gpj.exe \u{200b}\u{9b}2J".into();
+    let page = render(&explanation, Length::Full, Terminal::default());
+    assert!(page.chars().all(|c| c == '\n' || c == '·' || (' '..='~').contains(&c) || c == '\u{fffd}'), "{page}");
+}
+
+#[test]
 fn no_line_is_wider_than_the_terminal_unless_a_word_is() {
     let decision = Decision::unchecked("ns/api", Mode::Enforce, None, Err(Denial::new(Reason::CertRequired, "")));
     for width in [50, 80, 100, 160] {
-        for line in render(&explanation(&decision), Some(width)).lines() {
+        let terminal = Terminal { width, ..Terminal::default() };
+        for line in render(&explanation(&decision), Length::Full, terminal).lines() {
             let words = line.split_whitespace().count();
             assert!(line.chars().count() <= width || words == 1, "{width}: {line}");
             assert_eq!(line.trim_end(), line, "no blanks at the end");

@@ -16,7 +16,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use problems::whole_file;
+use problems::{note_what_follows, whole_file};
 
 use super::bulk;
 use super::loaded::{Content, FileState, Whole, forget};
@@ -27,7 +27,7 @@ use super::source::{self, SourceFiles};
 use super::split::SplitError;
 use crate::domain::decide::Snapshot;
 use crate::domain::encoding::bundle::MAX_CRL_TEXT;
-use crate::domain::index::Index;
+use crate::domain::index::{AbsentSources, Index};
 use crate::domain::spec::{Kind, ObjectId};
 use crate::domain::time::UnixTime;
 
@@ -151,8 +151,17 @@ pub struct Loader {
 impl Loader {
     /// A loader for the directory or file at `path`. Nothing is read yet.
     pub fn new(path: &Path) -> Self {
+        Self::of(Root::new(path))
+    }
+
+    /// A loader for several directories and files, together one set. Only for checking: it cannot be watched.
+    pub fn several(paths: Vec<PathBuf>) -> Self {
+        Self::of(Root::several(paths))
+    }
+
+    fn of(root: Root) -> Self {
         Self {
-            root: Root::new(path),
+            root,
             index: Index::new(),
             files: Vec::new(),
             certificate_files: SourceFiles::default(),
@@ -173,6 +182,11 @@ impl Loader {
     /// a writer is done, so it is zero unless there are none.
     pub fn set_calm(&mut self, calm: Duration) {
         self.calm = calm;
+    }
+
+    /// Sets what ConfigMaps, Secrets and ClusterTrustBundles come to that are not there.
+    pub fn set_absent_sources(&mut self, absent: AbsentSources) {
+        self.index.set_absent_sources(absent);
     }
 
     /// Makes a directory without any object one that is refused from the first reload on: there were some, as a former
@@ -202,7 +216,7 @@ impl Loader {
 
     /// The paths of the `file:` trust sources.
     pub fn source_paths(&self) -> impl Iterator<Item = PathBuf> {
-        self.certificate_files.names().chain(self.crl_files.names()).map(|name| self.root.resolve(name))
+        self.certificate_files.names().chain(self.crl_files.names()).map(|name| self.root.resolve_source(name))
     }
 
     /// The documents of kinds that are not read, with their files.
@@ -242,7 +256,7 @@ impl Loader {
                 problems.extend(self.placed(self.index.problems()));
             }
             Outcome::Busy => {
-                let message = format!("the files in {:?} change all the time", self.path());
+                let message = format!("the files in {} change all the time", self.root);
                 problems.push(whole_file("", message));
             }
         }
@@ -252,9 +266,9 @@ impl Loader {
         problems.extend(self.placed(self.index.lint(now)));
         let is_whole = !problems.iter().any(|problem| problem.class == Class::Unreadable);
         let has_policies = self.objects().any(|id| id.kind == Kind::CertificatePolicy);
-        if is_whole && !has_policies && self.path().is_dir() {
-            let message =
-                format!("{:?} holds no CertificatePolicy: every request is denied with NO_POLICY", self.path());
+        note_what_follows(&mut problems);
+        if is_whole && !has_policies && self.root.has_directories() {
+            let message = format!("{} holds no CertificatePolicy: every request is denied with NO_POLICY", self.root);
             problems.push(Problem { class: Class::Warning, ..whole_file("", message) });
         }
         problems.sort_by(|a, b| (&a.file, a.at, &a.field).cmp(&(&b.file, b.at, &b.field)));
@@ -288,7 +302,7 @@ impl Loader {
                 Ok(listing) => listing,
                 Err(error) => {
                     self.is_current = false;
-                    let message = format!("cannot read the policy directory {:?}: {error}", self.path());
+                    let message = format!("cannot read the policy directory {}: {error}", self.root);
                     let problem = whole_file("", message);
                     return (Outcome::Refused, Some(Arc::from([problem])));
                 }
@@ -442,7 +456,7 @@ impl Loader {
     /// Reads the files that trust profiles name where they changed.
     fn read_sources(&mut self) {
         let wanted = self.index.wanted_files();
-        let resolve = |name: &str| self.root.resolve(name);
+        let resolve = |name: &str| self.root.resolve_source(name);
         let mut is_current = self.is_current;
         let certificates = |file: &mut File, _| source::certificates(file);
         self.certificate_files.refresh(&wanted.certificates, resolve, certificates, |name, content| {

@@ -40,6 +40,8 @@ pub enum Class {
     Invalid,
     /// Worth a look; changes nothing.
     Warning,
+    /// Follows from an error of another object, which is told there.
+    Note,
 }
 
 impl Class {
@@ -49,6 +51,7 @@ impl Class {
             Self::Unreadable => "unreadable",
             Self::Invalid => "invalid",
             Self::Warning => "warning",
+            Self::Note => "note",
         }
     }
 }
@@ -89,8 +92,10 @@ impl Problem {
         if !file.is_empty() {
             out.write_str(": ")?;
         }
-        if self.class == Class::Warning {
-            out.write_str("warning: ")?;
+        match self.class {
+            Class::Warning => out.write_str("warning: ")?,
+            Class::Note => out.write_str("note: ")?,
+            Class::Unreadable | Class::Invalid => {}
         }
         if let Some(object) = &self.object {
             write!(out, "{object}: ")?;

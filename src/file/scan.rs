@@ -6,6 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::ffi::OsStr;
+use std::fmt;
 use std::fs::{self, Metadata};
 use std::io;
 use std::os::unix::fs::MetadataExt;
@@ -91,34 +92,53 @@ impl Listing {
     }
 }
 
-/// Where policies are read: a directory, or one file.
+/// Where policies are read: a directory, or one file; to check them, also several of both.
 #[derive(Clone, Debug)]
 pub struct Root {
-    /// What the operator named.
-    path: PathBuf,
-    /// The directory that names and relative paths start at.
+    /// What the operator named; at least one.
+    paths: Vec<PathBuf>,
+    /// The directory that names start at. Empty for several paths: their files are named as the operator would.
     base: PathBuf,
+    /// The directories that the relative paths of trust sources start at.
+    bases: Vec<PathBuf>,
 }
 
 impl Root {
     /// The directory or file at `path`.
     pub fn new(path: &Path) -> Self {
-        let base = match (path.is_file(), path.parent()) {
-            (true, Some(parent)) if parent.as_os_str().is_empty() => PathBuf::from("."),
-            (true, Some(parent)) => parent.to_owned(),
-            _ => path.to_owned(),
-        };
-        Self { path: path.to_owned(), base }
+        let base = base_of(path);
+        Self { paths: vec![path.to_owned()], bases: vec![base.clone()], base }
     }
 
-    /// What the operator named.
+    /// Several directories and files.
+    pub fn several(paths: Vec<PathBuf>) -> Self {
+        let bases = paths.iter().map(|path| base_of(path)).collect();
+        Self { paths, base: PathBuf::new(), bases }
+    }
+
+    /// What the operator named; the first of several.
     pub fn path(&self) -> &Path {
-        &self.path
+        self.paths.first().map_or(Path::new(""), PathBuf::as_path)
+    }
+
+    /// Whether any of it is a directory.
+    pub fn has_directories(&self) -> bool {
+        self.paths.iter().any(|path| path.is_dir())
     }
 
     /// The path of the file of this name, or of an absolute path itself.
     pub fn resolve(&self, name: &str) -> PathBuf {
         self.base.join(name)
+    }
+
+    /// The path of a trust source: below the first directory that has it, or else the first.
+    pub fn resolve_source(&self, name: &str) -> PathBuf {
+        let mut places = self.bases.iter().map(|base| base.join(name));
+        let first = places.next().unwrap_or_default();
+        if self.bases.len() < 2 || first.exists() {
+            return first;
+        }
+        places.find(|place| place.exists()).unwrap_or(first)
     }
 
     /// Lists the directory.
@@ -135,16 +155,43 @@ impl Root {
 
     fn walk(&self, skipped: Option<BTreeSet<String>>) -> io::Result<Walk<'_>> {
         let mut walk = Walk { listing: Listing::default(), seen: HashSet::new(), base: &self.base, skipped };
-        let metadata = fs::metadata(&self.path)?;
-        if metadata.is_dir() {
-            walk.directory(&self.path, &metadata, 0)?;
-        } else {
-            walk.file(&self.path, &metadata);
-            walk.watch_parent(&self.path);
+        for path in &self.paths {
+            let metadata = fs::metadata(path)?;
+            if metadata.is_dir() {
+                walk.directory(path, &metadata, 0)?;
+            } else {
+                walk.file(path, &metadata);
+                walk.watch_parent(path);
+            }
+        }
+        if self.paths.len() > 1 {
+            walk.keep_one_of_each();
         }
         walk.listing.files.sort_unstable_by(|a, b| a.name.cmp(&b.name));
         walk.listing.problems.sort();
         Ok(walk)
+    }
+}
+
+/// The directory in which the file at `path` lies, or that is there itself.
+fn base_of(path: &Path) -> PathBuf {
+    match (path.is_file(), path.parent()) {
+        // A file that only a descriptor leads to lies nowhere: its paths start where the process is.
+        (true, Some(parent)) if parent == Path::new("/proc/self/fd") => PathBuf::from("."),
+        (true, Some(parent)) if parent.as_os_str().is_empty() => PathBuf::from("."),
+        (true, Some(parent)) => parent.to_owned(),
+        _ => path.to_owned(),
+    }
+}
+
+/// The paths, as messages name them.
+impl fmt::Display for Root {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (at, path) in self.paths.iter().enumerate() {
+            f.write_str(if at == 0 { "" } else { ", " })?;
+            write!(f, "{path:?}")?;
+        }
+        Ok(())
     }
 }
 
@@ -232,6 +279,16 @@ impl Walk<'_> {
         {
             self.listing.directories.insert(parent.to_owned());
         }
+    }
+
+    /// Forgets files that were named twice, as when a directory and a file in it are.
+    fn keep_one_of_each(&mut self) {
+        let base = self.base;
+        let mut seen = HashSet::new();
+        self.listing.files.retain(|file| {
+            let path = base.join(&*file.name);
+            seen.insert(fs::canonicalize(&path).unwrap_or(path))
+        });
     }
 
     fn problem(&mut self, path: &Path, message: String) {

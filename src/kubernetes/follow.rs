@@ -24,7 +24,7 @@ const SILENCE: Duration = Duration::from_secs(150);
 const MAX_LINE: usize = 16 * 1024 * 1024;
 
 /// Objects in a page of a list.
-const PAGE: usize = 500;
+pub(super) const PAGE: usize = 500;
 
 /// The first pause after a failure, doubled each time up to the longest. Missed edits must be live within 10 s of the
 /// server's return.

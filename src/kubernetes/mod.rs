@@ -11,6 +11,7 @@ mod definitions;
 pub mod departure;
 mod follow;
 pub mod health;
+pub mod read;
 pub mod selector;
 pub mod status;
 pub mod store;

@@ -136,6 +136,54 @@ fn rules_in_their_order() {
 }
 
 #[test]
+fn denials_are_not_evaded() {
+    let part = |field: &str, value: &str| format!("where: [{{{field}, value: \"{value}\"}}]");
+    let deny = |name: &str, part: &str| format!("- {{name: {name}, action: Deny, {part}}}\n");
+    let rest = "- {name: rest, action: Allow, where: [{field: Issuer, attribute: CN, value: \"*\"}], identity: {user: rest}}\n";
+    let every = "- {name: every, action: Allow, where: [{field: Subject, attribute: O, value: Contoso, values: Every}], identity: {user: every}}\n";
+    with_envoy(async {
+        let pki = Pki::new();
+        let rules = |name: &str, rules: &[&str]| mapped(name, &format!("rules:\n{}", rules.concat()));
+        let sales = deny("sales", &part("field: Subject, attribute: O", "Sales"));
+        let host = deny("host", &part("field: URI", "https://evil.test/*"));
+        let mail = deny("mail", &part("field: Email", "*@evil.test"));
+        let texts = [profile(&pki), rules("deny", &[&sales, &host, &mail, rest]), rules("every", &[every])];
+        let policies = documents(texts.iter().map(String::as_str));
+        let leaf = || Leaf::client("c");
+        let denied = || Err("MAPPING_DENIED");
+        let rows: Vec<(&str, &str, Leaf, Result<&str, &str>)> = vec![
+            ("another organization", "/deny", leaf().organization("Legal"), Ok("rest")),
+            ("as it is written", "/deny", leaf().organization("Sales"), denied()),
+            ("a soft hyphen", "/deny", leaf().organization("Sa\u{ad}les"), denied()),
+            ("full width", "/deny", leaf().organization("\u{ff33}ales"), denied()),
+            ("another host", "/deny", leaf().uri("https://good.test/x"), Ok("rest")),
+            ("a dot behind the host", "/deny", leaf().uri("https://evil.test./x"), denied()),
+            ("an escaped dot", "/deny", leaf().uri("https://evil%2Etest/x"), denied()),
+            ("a dot behind a mail host", "/deny", leaf().email("a@evil.test."), denied()),
+            ("every organization", "/every", leaf().organization("Contoso"), Ok("every")),
+            (
+                "one of two",
+                "/every",
+                leaf().with(|params| {
+                    // rcgen keeps one value of a type: the second has its identifier spelled out.
+                    params.distinguished_name.push(DnType::OrganizationName, "Partner");
+                    params.distinguished_name.push(DnType::CustomDnType(vec![2, 5, 4, 10]), "Contoso");
+                }),
+                Err("NO_MAPPING"),
+            ),
+        ];
+        let rows: Vec<_> =
+            rows.into_iter().map(|(name, path, leaf, want)| (name, path, pki.issuing.issue(leaf), want)).collect();
+        let world = World::start(pki, &policies).await;
+        let mut checked = Rows::default();
+        for (name, path, identity, want) in rows {
+            checked.row(name, &world.get(&identity, path).await, want);
+        }
+        checked.end();
+    });
+}
+
+#[test]
 fn mapping_objects_by_every_name_form() {
     with_envoy(async {
         let pki = Pki::new();

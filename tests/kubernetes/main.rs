@@ -23,6 +23,7 @@ mod edits;
 mod envoy;
 mod front;
 mod leaders;
+mod once;
 mod replicas;
 mod revocation;
 mod rotation;

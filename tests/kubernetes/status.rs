@@ -140,6 +140,20 @@ fn conflicts_name_the_winner_and_mappings_are_counted() {
             (cluster.get(&["certpol", "winner", "-n", &namespace])["status"]["mappings"] == 2).then_some(())
         })
         .await;
+
+        // Applied together, they pass the webhook; their status tells of each other.
+        let other = mapping("other", "dns: A.example").replace("user: u", "user: v");
+        let lost = mapping("lost", "dns: b.example").replace("api: a", "api: b");
+        cluster.apply(&[other, lost].concat());
+        for (name, rival) in [("good", "CertificateMapping other"), ("other", "CertificateMapping good")] {
+            let object = status.until("certmap", name, "Conflicted", ("True", "Contradicted")).await;
+            let message = condition(&object, "Conflicted").unwrap()["message"].as_str().unwrap();
+            assert!(message.contains(rival), "{message}");
+            assert_eq!(told(&object, "Ready"), ("False", "Conflicted"));
+        }
+        status.until("certmap", "lost", "Ready", ("False", "NotSelected")).await;
+        cluster.kubectl(&["delete", "certmap", "other", "-n", &namespace]);
+        status.until("certmap", "good", "Ready", ("True", "Ready")).await;
         status.waits.mostly_below(STATUS);
     });
 }

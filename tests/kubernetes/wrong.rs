@@ -313,7 +313,7 @@ fn rows() -> Vec<Row> {
     add(
         Policy,
         Rule,
-        &policy("mapping: {oneToOne: [{certificate: {uri: \"a:b\"}, identity: {user: u}}]}"),
+        &policy("mapping: {oneToOne: [{certificate: {uri: \"a:b\", dns: a}, identity: {user: u}}]}"),
         "spec.mapping.oneToOne[0].certificate: Invalid value",
     );
     add(

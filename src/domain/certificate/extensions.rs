@@ -62,7 +62,25 @@ pub struct BasicConstraints {
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub struct KeyUsage(u32);
 
+/// The bits of keyUsage in their order, as RFC 5280 names them.
+const KEY_USAGES: [&str; 9] = [
+    "digitalSignature",
+    "nonRepudiation",
+    "keyEncipherment",
+    "dataEncipherment",
+    "keyAgreement",
+    "keyCertSign",
+    "cRLSign",
+    "encipherOnly",
+    "decipherOnly",
+];
+
 impl KeyUsage {
+    /// The names of the bits that are set, as RFC 5280 spells them.
+    pub fn names(self) -> impl Iterator<Item = &'static str> {
+        (0..).zip(KEY_USAGES).filter(move |(n, _)| self.bit(*n)).map(|(_, name)| name)
+    }
+
     /// Bit 0.
     pub fn digital_signature(self) -> bool {
         self.bit(0)

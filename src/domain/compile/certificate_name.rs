@@ -5,7 +5,7 @@ use super::{Field, MAX_TEXT, Report};
 use crate::domain::certificate::Certificate;
 use crate::domain::encoding::bundle;
 use crate::domain::fingerprint::Sha256;
-use crate::domain::mapping::key::NameKey;
+use crate::domain::mapping::key::{IssuerPin, NameKey};
 use crate::domain::name::Name;
 use crate::domain::selection::host::{self, HostPattern};
 use crate::domain::spec::{CertificateName, IssuerSerial};
@@ -54,7 +54,8 @@ pub fn certificate_name(field: &Field<'_>, spec: &CertificateName, report: &mut 
     let key = if let Some(text) = sha256 {
         report.take(&field.child("sha256"), text.parse::<Sha256>()).map(NameKey::sha256)
     } else if let Some(text) = inline {
-        report.take(&field.child("inline"), one_certificate(text)).map(NameKey::sha256)
+        let certificate = report.take(&field.child("inline"), one_certificate(text));
+        certificate.map(|certificate| NameKey::sha256(certificate.sha256()))
     } else if let Some(spec) = issuer_serial {
         self::issuer_serial(&field.child("issuerSerial"), spec, report)
     } else if let Some(text) = public_key_sha256 {
@@ -80,14 +81,16 @@ pub fn certificate_name(field: &Field<'_>, spec: &CertificateName, report: &mut 
     key
 }
 
-/// SHA-256 of the only certificate in `text`.
-fn one_certificate(text: &str) -> Result<Sha256, String> {
+/// SHA-256 of the key of the only certificate in `text`.
+pub fn inline_public_key(text: &str) -> Option<Sha256> {
+    one_certificate(text).ok().map(|certificate| certificate.public_key_sha256())
+}
+
+/// The only certificate in `text`.
+fn one_certificate(text: &str) -> Result<Certificate, String> {
     let found = bundle::certificates(text.as_bytes()).map_err(|error| error.to_string())?;
     match found.as_slice() {
-        [der] => {
-            let certificate = Certificate::from_der(der.clone()).map_err(|error| error.to_string())?;
-            Ok(certificate.sha256())
-        }
+        [der] => Certificate::from_der(der.clone()).map_err(|error| error.to_string()),
         more => Err(format!("{} certificates: want exactly one", more.len())),
     }
 }
@@ -95,7 +98,17 @@ fn one_certificate(text: &str) -> Result<Sha256, String> {
 fn issuer_serial(field: &Field<'_>, spec: &IssuerSerial, report: &mut Report) -> Option<NameKey> {
     let issuer = distinguished_name(&field.child("issuer"), &spec.issuer, report);
     let serial = report.take(&field.child("serialNumber"), serial_number(&spec.serial_number));
-    Some(NameKey::issuer_serial(&issuer?, &serial?))
+    let hash = |name: &str, text: &str, report: &mut Report| report.take(&field.child(name), text.parse::<Sha256>());
+    let pin = match (&spec.issuer_sha256, &spec.issuer_public_key_sha256) {
+        (None, None) => None,
+        (Some(text), None) => Some(IssuerPin::Certificate(hash("issuerSha256", text, report)?)),
+        (None, Some(text)) => Some(IssuerPin::PublicKey(hash("issuerPublicKeySha256", text, report)?)),
+        (Some(_), Some(_)) => {
+            report.error(field, "issuerSha256 and issuerPublicKeySha256 are given: want at most one of them");
+            return None;
+        }
+    };
+    Some(NameKey::issuer_serial(&issuer?, &serial?, pin))
 }
 
 /// A serial number without leading zero octets from hexadecimal digits, with or without colons between bytes.

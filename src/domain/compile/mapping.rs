@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
-use super::certificate_name::certificate_name;
+use super::certificate_name::{certificate_name, inline_public_key};
 use super::identity::{header_value_problem, identity};
 use super::metadata::{metadata, shown};
 use super::{Field, FieldError, MAX_ONE_TO_ONE, MAX_RULE_PARTS, MAX_RULES, MAX_TEXT, Report};
+use crate::domain::fingerprint::Sha256;
 use crate::domain::identity::Identity;
 use crate::domain::mapping::key::NameKey;
-use crate::domain::mapping::rules::{Mapping, OneToOneEntry, Part, Rule, Source};
+use crate::domain::mapping::rules::{Mapping, OneToOneEntry, OneToOneList, Part, Rule, Source};
 use crate::domain::name::AttributeType;
 use crate::domain::spec::{self, Case, Kind, MappingSpec, MappingState, ObjectMeta, RuleAction, RuleField, RulePart};
 
@@ -17,6 +18,8 @@ use crate::domain::spec::{self, Case, Kind, MappingSpec, MappingState, ObjectMet
 pub struct CompiledMapping {
     /// What names the certificate, when that can be read.
     pub key: Option<NameKey>,
+    /// SHA-256 of the key of the certificate, where that stands in the mapping.
+    pub public_key: Option<Sha256>,
     /// Who the certificate stands for; empty when there are errors.
     pub identity: Identity,
     /// Whether the mapping is in force.
@@ -32,8 +35,15 @@ pub fn certificate_mapping(meta: &ObjectMeta, spec: &spec::CertificateMappingSpe
     let field = Field::root("spec");
     let key = certificate_name(&field.child("certificate"), &spec.certificate, &mut report);
     let identity = identity(&field.child("identity"), &spec.identity, &mut report);
+    let public_key = spec.certificate.inline.as_deref().and_then(inline_public_key);
     let errors = report.errors;
-    CompiledMapping { key, identity: if errors.is_empty() { identity } else { nobody() }, state: spec.state, errors }
+    CompiledMapping {
+        key,
+        public_key,
+        identity: if errors.is_empty() { identity } else { nobody() },
+        state: spec.state,
+        errors,
+    }
 }
 
 fn nobody() -> Identity {
@@ -51,42 +61,24 @@ pub fn mapping(field: &Field<'_>, spec: &MappingSpec, report: &mut Report) -> Ma
         selector: spec.selector.clone(),
         rules: Vec::with_capacity(spec.rules.len()),
     };
-    one_to_one(&field.child("oneToOne"), spec, &mut mapping, report);
+    one_to_one(&field.child("oneToOne"), spec, &mut mapping.one_to_one, report);
     rules(&field.child("rules"), spec, &mut mapping, report);
     mapping
 }
 
-fn one_to_one(field: &Field<'_>, spec: &MappingSpec, mapping: &mut Mapping, report: &mut Report) {
+fn one_to_one(field: &Field<'_>, spec: &MappingSpec, list: &mut OneToOneList, report: &mut Report) {
     report.cap(field, spec.one_to_one.len(), MAX_ONE_TO_ONE);
     for (at, entry) in spec.one_to_one.iter().enumerate() {
         let field = field.at(at);
         let name = field.child("certificate");
         let identity = Arc::new(identity(&field.child("identity"), &entry.identity, report));
         let Some(key) = certificate_name(&name, &entry.certificate, report) else { continue };
-        let Ok(sha256) = key.bytes.as_slice().try_into().map(crate::domain::fingerprint::Sha256::from_bytes) else {
-            report.error(&name, ONE_CERTIFICATE);
-            continue;
-        };
-        if key.form != crate::domain::mapping::key::Form::Sha256 {
-            report.error(&name, ONE_CERTIFICATE);
-            continue;
-        }
-        let new = OneToOneEntry { index: at, identity, state: entry.state };
-        match mapping.one_to_one.get(&sha256) {
-            Some(old) if old.identity != new.identity || old.state != new.state => {
-                let message = "the same certificate as oneToOne[{}], with another identity or state";
-                report.error(&name, message.replacen("{}", &old.index.to_string(), 1));
-            }
-            Some(_) => {}
-            None => {
-                mapping.one_to_one.insert(sha256, new);
-            }
+        if let Err(other) = list.insert(OneToOneEntry { index: at, key, identity, state: entry.state }) {
+            let message = format_args!("the same certificate as oneToOne[{other}], with another identity or state");
+            report.error(&name, message);
         }
     }
 }
-
-const ONE_CERTIFICATE: &str = "one certificate is wanted, by sha256 or inline: other names belong into \
-                               CertificateMapping objects";
 
 fn rules(field: &Field<'_>, spec: &MappingSpec, mapping: &mut Mapping, report: &mut Report) {
     report.cap(field, spec.rules.len(), MAX_RULES);
@@ -120,13 +112,17 @@ fn rules(field: &Field<'_>, spec: &MappingSpec, mapping: &mut Mapping, report: &
         if rule.parts.is_empty() {
             report.error(&parts_field, "the rule is empty: it would match every certificate");
         }
-        let parts =
-            rule.parts.iter().enumerate().filter_map(|(at, spec)| part(&parts_field.at(at), spec, report)).collect();
+        let parts = rule
+            .parts
+            .iter()
+            .enumerate()
+            .filter_map(|(at, spec)| part(&parts_field.at(at), spec, rule.action, report))
+            .collect();
         mapping.rules.push(Rule { name: rule.name.as_str().into(), parts, identity, state: rule.state });
     }
 }
 
-fn part(field: &Field<'_>, spec: &RulePart, report: &mut Report) -> Option<Part> {
+fn part(field: &Field<'_>, spec: &RulePart, action: RuleAction, report: &mut Report) -> Option<Part> {
     let attribute_field = field.child("attribute");
     let attribute = |report: &mut Report| match &spec.attribute {
         Some(text) => report.take(&attribute_field, text.parse::<AttributeType>()),
@@ -163,12 +159,24 @@ fn part(field: &Field<'_>, spec: &RulePart, report: &mut Report) -> Option<Part>
         report.error(&value, format_args!("{}: write DNS names without the last dot", shown(&spec.value)));
         return None;
     }
+    if matches!(spec.field, RuleField::Uri | RuleField::Dns | RuleField::Email) && !spec.value.is_ascii() {
+        let hint = if spec.field == RuleField::Dns { ", such as xn--bcher-kva.example" } else { "" };
+        report.error(
+            &value,
+            format_args!(
+                "{} matches nothing: certificates hold such names in ASCII (RFC 5280 section 4.2.1.6); write it as it \
+                 stands there{hint}",
+                shown(&spec.value)
+            ),
+        );
+        return None;
+    }
     let case = match spec.field {
         // A rule that denies must not be evaded by writing the name in another way (RFC 4343, and as in mappings).
         RuleField::Dns | RuleField::UserPrincipalName => Case::Insensitive,
         _ => spec.case,
     };
     // Compiled for any source, so that a wrong value is told beside a wrong attribute.
-    let part = Part::new(source.clone().unwrap_or(Source::Dns), &spec.value, case);
+    let part = Part::new(source.clone().unwrap_or(Source::Dns), &spec.value, case, spec.values, action);
     report.take(&value, part).filter(|_| source.is_some())
 }

@@ -145,18 +145,50 @@ fn each_mistake_has_its_field_and_message() {
         (
             P,
             policy(
-                json!({"mapping": {"oneToOne": [{"certificate": {"dns": "a.example"}, "identity": {"user": "u"}}]}}),
+                json!({"mapping": {"oneToOne": [{"certificate": {"dns": "a.example"}, "identity": {"user": "u"}}, {"certificate": {"dns": "A.example."}, "identity": {"user": "v"}}]}}),
             ),
-            "spec.mapping.oneToOne[0].certificate",
-            "sha256 or inline",
+            "spec.mapping.oneToOne[1].certificate",
+            "the same certificate as oneToOne[0]",
         ),
         (
             P,
             policy(
-                json!({"mapping": {"oneToOne": [{"certificate": {"publicKeySha256": hash}, "identity": {"user": "u"}}]}}),
+                json!({"mapping": {"oneToOne": [{"certificate": {"dns": "*.example"}, "identity": {"user": "u"}}]}}),
             ),
-            "spec.mapping.oneToOne[0].certificate",
-            "sha256 or inline",
+            "spec.mapping.oneToOne[0].certificate.dns",
+            "wildcards",
+        ),
+        (
+            M,
+            named(
+                json!({"issuerSerial": {"issuer": "CN=a", "serialNumber": "1", "issuerSha256": hash, "issuerPublicKeySha256": hash}}),
+            ),
+            "spec.certificate.issuerSerial",
+            "at most one",
+        ),
+        (
+            M,
+            named(json!({"issuerSerial": {"issuer": "CN=a", "serialNumber": "1", "issuerSha256": "a"}})),
+            "spec.certificate.issuerSerial.issuerSha256",
+            "",
+        ),
+        (
+            P,
+            part(json!({"field": "DNS", "attribute": null, "value": "b\u{fc}cher.example"})),
+            "spec.mapping.rules[0].where[0].value",
+            "xn--",
+        ),
+        (
+            P,
+            part(json!({"field": "Email", "attribute": null, "value": "*@b\u{fc}cher.example"})),
+            "spec.mapping.rules[0].where[0].value",
+            "matches nothing",
+        ),
+        (
+            P,
+            part(json!({"field": "URI", "attribute": null, "value": "https://b\u{fc}cher.example/*"})),
+            "spec.mapping.rules[0].where[0].value",
+            "matches nothing",
         ),
         (
             P,
@@ -537,11 +569,15 @@ fn what_can_be_read_of_a_broken_policy_is_kept() {
     let whole = PathPattern::Unreadable.to_string();
     assert_eq!(
         routes(matched(json!({"hosts": ["https://b.example:8443", "c.example"], "methods": ["GET"]}))),
-        ["a.example any path []", "b.example any path [\"GET\"]", "c.example any path [\"GET\"]"]
+        [
+            "a.example any path []",
+            "c.example any path [\"GET\"]",
+            "b.example, recognised in an unreadable text any path [\"GET\"]"
+        ]
     );
     assert_eq!(
         routes(matched(json!({"hosts": ["b.example/v1"], "paths": [{"exact": "/a"}], "methods": ["GET"]}))),
-        ["a.example any path []".to_owned(), format!("b.example {whole} []")],
+        ["a.example any path []".to_owned(), format!("b.example, recognised in an unreadable text {whole} []")],
         "which paths are meant cannot be told"
     );
     assert_eq!(

@@ -1,5 +1,8 @@
 //! One Check from end to end, over an index filled as an adapter would fill it.
 
+mod denials;
+mod issuers;
+
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
@@ -10,7 +13,7 @@ use crate::domain::decision::{Effect, Reveal};
 use crate::domain::index::Index;
 use crate::domain::request::{Headers, Http};
 use crate::domain::spec::{Object, ObjectMeta};
-use crate::domain::testing::{CN, Key, NOW, O, Template, Usage, name, pem, url_encoded_pem};
+use crate::domain::testing::{CN, Key, NOW, O, San, Template, Text, Usage, name, pem, url_encoded_pem};
 use crate::domain::trace::{NoTrace, Recorder};
 
 /// A CA, a client that it certified, and a client of another CA.

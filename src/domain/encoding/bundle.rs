@@ -17,6 +17,7 @@ use bytes::Bytes;
 use thiserror::Error;
 
 use super::base64::{Base64Error, Decoder};
+use super::container::{self, Form};
 use super::excerpt::excerpt;
 use crate::domain::revocation::crl::MAX_CRL;
 
@@ -103,6 +104,9 @@ pub enum BundleError {
     /// The same for CRLs.
     #[error("no `-----BEGIN X509 CRL-----` block")]
     NoCrl,
+    /// The text is another form of certificates, or another thing.
+    #[error("it is {0}, and PEM is wanted: {advice}", advice = .0.advice())]
+    Other(Form),
     /// A private key.
     #[error("{place} is a private key; remove it: it does not belong here")]
     PrivateKey {
@@ -236,8 +240,20 @@ fn read(
         }
     };
     let mut blocks = Blocks::new(&CERTIFICATE);
-    blocks.push(text, &mut take)?;
-    blocks.finish(&mut take)
+    match blocks.push(text, &mut take).and_then(|()| blocks.finish(&mut take)) {
+        Ok(()) => Ok(()),
+        Err(error) => Err(named(error, text)),
+    }
+}
+
+/// The error, or what the text is instead of PEM where that can be told. A key in PEM has an error of its own already.
+fn named(error: BundleError, text: &[u8]) -> BundleError {
+    match (&error, container::recognise(text)) {
+        (_, None | Some(Form::Pem)) => error,
+        (BundleError::NoCertificate | BundleError::Boundary { .. }, Some(form)) => BundleError::Other(form),
+        (BundleError::Label { .. }, Some(Form::Pkcs7)) => BundleError::Other(Form::Pkcs7),
+        _ => error,
+    }
 }
 
 fn check_length(length: usize, wanted: &Wanted) -> Result<(), BundleError> {

@@ -1,7 +1,7 @@
 //! The text encodings in which certificates travel and are stored, read strictly.
 //!
 //! Owns: percent-encoding, base64, the strict PEM that proxies write ([`pem`]), the more forgiving PEM that people
-//! keep in ConfigMaps and files ([`bundle`]), and the quoting of untrusted bytes in messages ([`excerpt`]).
+//! keep in ConfigMaps and files ([`bundle`]), the other forms of certificates in files ([`container`]), and the quoting of untrusted bytes in messages ([`excerpt`]).
 //! Deliberately not here: what a certificate means. These modules hand out DER that nobody has looked into.
 //!
 //! Strict means that an encoding has one reading and, but for the spelling of percent-escapes, one spelling: two
@@ -9,6 +9,7 @@
 
 pub mod base64;
 pub mod bundle;
+pub mod container;
 pub mod excerpt;
 pub mod pem;
 pub mod percent;

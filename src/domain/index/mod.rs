@@ -4,6 +4,7 @@
 //! exceptions are the last good content of a trust source, and that the numbers of CRLs do not go back. Nothing is read here: adapters hand objects in, and the
 //! contents of files too.
 
+mod cross;
 mod objects;
 mod policies;
 mod profiles;
@@ -21,13 +22,13 @@ use bytes::Bytes;
 
 use super::compile::certificate_mapping;
 use super::decide::Snapshot;
-use super::mapping::table::{Change, MappingStore, twin_error};
+use super::mapping::store::{Change, MappingStore, twin_error};
 use super::spec::{FieldError, Kind, Object, ObjectId};
 use policies::Policies;
 use profiles::Profiles;
-pub use report::{PolicyReport, ProfileReport};
+pub use report::{MappingReport, PolicyReport, ProfileReport};
+pub use sources::{AbsentSources, CrlFile, WantedFiles};
 use sources::{Bundle, Namespaces, Sources};
-pub use sources::{CrlFile, WantedFiles};
 use view::Known;
 pub use view::{KnownPolicy, Reference, Rivals, View};
 
@@ -134,6 +135,11 @@ impl Index {
         is_news
     }
 
+    /// Sets what sources come to that are not there; before anything is published.
+    pub fn set_absent_sources(&mut self, absent: AbsentSources) {
+        self.sources.set_absent(absent);
+    }
+
     /// Notes whether it is not known yet whether a ConfigMap, Secret or ClusterTrustBundle is there: then it is neither
     /// missing nor forbidden.
     pub fn set_pending(&mut self, kind: Kind, namespace: &str, name: &str, pending: bool) -> bool {
@@ -206,6 +212,9 @@ impl Index {
         for (id, errors) in self.mappings.problems() {
             out.add(id, Severity::Error, errors);
         }
+        for (id, severity, error) in self.contradictions() {
+            out.add(id, severity, [error]);
+        }
         for (id, twins) in self.sources.twins().into_iter().chain(self.namespaces.twins()) {
             out.add(id, Severity::Error, [twin_error(twins.into_iter())]);
         }
@@ -231,6 +240,8 @@ pub enum Severity {
     Error,
     /// The object works, but hardly as its author meant it.
     Warning,
+    /// It does not work because of what is wrong with another object, which has errors of its own.
+    Note,
 }
 
 /// Problems by object, as they are collected.

@@ -5,15 +5,16 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::objects::Objects;
-use super::profiles::{Profiles, Trust};
+use super::profiles::{Profiles, Trust, Unmet};
 use super::sources::Namespaces;
 use super::{KnownPolicy, PolicyReport, Problems, Severity};
 use crate::domain::compile::{CompiledPolicy, Field, certificate_policy};
 use crate::domain::decide::{Policy, PolicyState, Snapshot};
 use crate::domain::lint;
-use crate::domain::mapping::table::{MappingStore, twin_error};
+use crate::domain::mapping::rules::Mapping;
+use crate::domain::mapping::store::{MappingStore, twin_error};
 use crate::domain::selection::Conflict;
-use crate::domain::spec::{CertificatePolicySpec, FieldError, Kind, MappingState, ObjectId, ObjectMeta};
+use crate::domain::spec::{CertificatePolicySpec, FieldError, Kind, LabelSelector, MappingState, ObjectId, ObjectMeta};
 use crate::domain::time::UnixTime;
 
 /// A stored policy.
@@ -26,12 +27,42 @@ struct Stored {
     compiled: Arc<CompiledPolicy>,
 }
 
+impl Stored {
+    fn selector(&self) -> Option<&LabelSelector> {
+        self.spec.mapping.as_ref()?.selector.as_ref()
+    }
+}
+
+/// A policy that selects mappings.
+#[derive(Debug)]
+pub struct Selection<'a> {
+    /// The policy.
+    pub id: ObjectId,
+    /// `namespace/name`.
+    pub name: Arc<str>,
+    /// What it selects.
+    pub selector: &'a LabelSelector,
+    /// Its mapping section, when it compiles.
+    pub mapping: Option<&'a Mapping>,
+    /// Its trust profile, when it compiles.
+    pub trust: Option<&'a (String, String)>,
+}
+
+/// What is wrong with a policy besides itself.
+#[derive(Clone, Debug, Default)]
+struct Joined {
+    /// With what it refers to.
+    errors: Vec<FieldError>,
+    /// With an object that it refers to, which has errors of its own.
+    notes: Vec<FieldError>,
+}
+
 /// The certificate policies.
 #[derive(Debug, Default)]
 pub struct Policies {
     objects: Objects<Stored>,
     /// The identifiers in the order of the last [`Policies::assemble`], with what was wrong besides themselves.
-    joined: Vec<(ObjectId, Vec<FieldError>)>,
+    joined: Vec<(ObjectId, Joined)>,
     /// The policies that lose everything to others.
     conflicts: Vec<(ObjectId, FieldError)>,
 }
@@ -71,13 +102,13 @@ impl Policies {
         let mut out = Vec::with_capacity(list.len());
         let mut joined = Vec::with_capacity(list.len());
         for (id, stored, twins) in list {
-            let mut errors = Vec::new();
+            let mut found = Joined::default();
             if !twins.is_empty() {
-                errors.push(twin_error(twins.into_iter()));
+                found.errors.push(twin_error(twins.into_iter()));
             }
-            let state = state(&id, stored, profiles, namespaces, mappings, &mut errors);
+            let state = state(&id, stored, profiles, namespaces, mappings, &mut found);
             out.push(Policy::new(&stored.name, &id.namespace, Arc::clone(&stored.compiled), state));
-            joined.push((id, errors));
+            joined.push((id, found));
         }
         self.joined = joined;
         out
@@ -101,18 +132,44 @@ impl Policies {
         self.conflicts = snapshot.conflicts().into_iter().filter_map(conflict).collect();
     }
 
+    /// The policies that select mappings, whether they compile or not.
+    pub fn selections(&self) -> Vec<Selection<'_>> {
+        let all = self.objects.iter(Kind::CertificatePolicy);
+        all.filter_map(|(id, stored, _)| {
+            let body = stored.compiled.body.as_ref();
+            Some(Selection {
+                id,
+                name: Arc::clone(&stored.name),
+                selector: stored.selector()?,
+                mapping: body.and_then(|body| body.mapping.as_ref()),
+                trust: body.map(|body| &body.trust),
+            })
+        })
+        .collect()
+    }
+
+    /// The policies that compile and have a mapping section, each with its trust profile.
+    pub fn mappings(&self) -> impl Iterator<Item = (ObjectId, &Mapping, &(String, String))> {
+        self.objects.iter(Kind::CertificatePolicy).filter_map(|(id, stored, _)| {
+            let body = stored.compiled.body.as_ref()?;
+            Some((id, body.mapping.as_ref()?, &body.trust))
+        })
+    }
+
     /// What is known about each policy.
     pub fn reports(&self, mappings: &MappingStore) -> Vec<PolicyReport> {
-        let joined: BTreeMap<&ObjectId, &Vec<FieldError>> =
-            self.joined.iter().map(|(id, errors)| (id, errors)).collect();
+        let joined: BTreeMap<&ObjectId, &Joined> = self.joined.iter().map(|(id, found)| (id, found)).collect();
         let conflicts: BTreeMap<&ObjectId, &FieldError> =
             self.conflicts.iter().map(|(id, error)| (id, error)).collect();
         let report = |(id, stored, _): (ObjectId, &Stored, Vec<_>)| {
-            let selector = stored.spec.mapping.as_ref().and_then(|mapping| mapping.selector.as_ref());
+            let selector = stored.selector();
             PolicyReport {
                 errors: stored.compiled.report.errors.clone(),
                 warnings: stored.compiled.report.warnings.clone(),
-                unresolved: joined.get(&id).map(|errors| errors.to_vec()).unwrap_or_default(),
+                unresolved: joined
+                    .get(&id)
+                    .map(|found| found.errors.iter().chain(&found.notes).cloned().collect())
+                    .unwrap_or_default(),
                 conflict: conflicts.get(&id).map(|error| (*error).clone()),
                 mappings: selector.map_or(0, |selector| mappings.selected_by(&id.namespace, selector)),
                 id,
@@ -129,6 +186,7 @@ impl Policies {
                 name: Arc::clone(&stored.name),
                 created: stored.created,
                 compiled: Arc::clone(&stored.compiled),
+                selector: stored.selector().cloned(),
             };
             out.entry(id.namespace).or_default().push(known);
         }
@@ -153,8 +211,9 @@ impl Policies {
             out.add(id.clone(), Severity::Error, stored.compiled.report.errors.iter().cloned());
             out.add(id, Severity::Warning, stored.compiled.report.warnings.iter().cloned());
         }
-        for (id, errors) in &self.joined {
-            out.add(id.clone(), Severity::Error, errors.iter().cloned());
+        for (id, found) in &self.joined {
+            out.add(id.clone(), Severity::Error, found.errors.iter().cloned());
+            out.add(id.clone(), Severity::Note, found.notes.iter().cloned());
         }
         for (id, warning) in &self.conflicts {
             out.add(id.clone(), Severity::Warning, [warning.clone()]);
@@ -178,10 +237,10 @@ fn state(
     profiles: &Profiles,
     namespaces: &Namespaces,
     mappings: &MappingStore,
-    errors: &mut Vec<FieldError>,
+    found: &mut Joined,
 ) -> PolicyState {
     let spec = Field::root("spec");
-    let mut invalid = errors.first().map(ToString::to_string);
+    let mut invalid = found.errors.first().map(ToString::to_string);
     let Some(body) = &stored.compiled.body else {
         let own = &stored.compiled.report.errors;
         let first = own.first().map_or_else(String::new, ToString::to_string);
@@ -192,12 +251,16 @@ fn state(
         return PolicyState::Invalid(format!("{first}{more}"));
     };
     let (trust, problem) = profiles.resolve(&body.trust, &id.namespace, namespaces);
-    if let Some(problem) = problem {
+    if let Some(unmet) = problem {
+        let (list, problem) = match unmet {
+            Unmet::Reference(problem) => (&mut found.errors, problem),
+            Unmet::Profile(problem) => (&mut found.notes, problem),
+        };
         let error = FieldError::new(spec.child("trustRef").to_string(), problem);
         if let Trust::Invalid(_) = &trust {
             invalid.get_or_insert(error.to_string());
         }
-        errors.push(error);
+        list.push(error);
     }
     if let Some(mapping) = &body.mapping
         && let Some(selector) = &mapping.selector
@@ -216,7 +279,7 @@ fn state(
             };
             let error = FieldError::new(field.child("selector").to_string(), message);
             invalid.get_or_insert(error.to_string());
-            errors.push(error);
+            found.errors.push(error);
         }
     }
     match (invalid, trust) {

@@ -12,7 +12,7 @@ use crate::domain::compile::{
     CertificateSource, CompiledProfile, CompiledRevocation, Field, Report, SourceRef, trust_profile,
 };
 use crate::domain::lint;
-use crate::domain::mapping::table::twin_error;
+use crate::domain::mapping::store::twin_error;
 use crate::domain::path::{DEFAULT_MAX_PATH_LENGTH, KeyPurpose, PathParameters, SignaturePolicy, UsageRule};
 use crate::domain::revocation::{Crl, RevocationData, RevocationMode, RevocationPolicy};
 use crate::domain::spec::{
@@ -31,6 +31,15 @@ pub enum Trust {
     Unavailable(String),
     /// It does not compile, or may not be referred to.
     Invalid(String),
+}
+
+/// Why a reference to a profile does not work.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Unmet {
+    /// The reference is wrong.
+    Reference(String),
+    /// The profile is, and its own errors say how.
+    Profile(String),
 }
 
 /// How a profile stands by itself, whoever asks.
@@ -152,6 +161,7 @@ impl Profiles {
                 && compiled.mode != TrustModeSpec::Peer
                 && !compiled.anchors.is_empty()
                 && anchors.iter().all(|list| list.is_empty())
+                && !has_assumed(compiled, sources, &id.namespace)
             {
                 // Its author wanted some: what is left is not what was meant, and not for a client to mend.
                 let problem = "no certificate of trustAnchors can be used".to_owned();
@@ -178,22 +188,23 @@ impl Profiles {
         }
     }
 
-    /// What a policy of `user` gets when it refers to a profile; the error is one of its `trustRef`.
+    /// What a policy of `user` gets when it refers to a profile, and what its `trustRef` is told.
     pub fn resolve(
         &self,
         (namespace, name): &(String, String),
         user: &str,
         namespaces: &Namespaces,
-    ) -> (Trust, Option<String>) {
+    ) -> (Trust, Option<Unmet>) {
         let who = format!("TrustProfile {namespace}/{name}");
-        let invalid = |problem: String| (Trust::Invalid(problem.clone()), Some(problem));
-        let unavailable = |problem: String| (Trust::Unavailable(problem.clone()), Some(problem));
+        let invalid = |problem: String| (Trust::Invalid(problem.clone()), Some(Unmet::Reference(problem)));
+        let unavailable = |problem: String| (Trust::Unavailable(problem.clone()), Some(Unmet::Reference(problem)));
+        let unfit = |problem: String| (Trust::Invalid(problem.clone()), Some(Unmet::Profile(problem)));
         let stored = match self.objects.find(namespace, name) {
             Found::None => return unavailable(format!("{who} does not exist")),
-            Found::Twins => return invalid(format!("there is more than one {who}")),
+            Found::Twins => return unfit(format!("there is more than one {who}")),
             Found::One(stored) => stored,
         };
-        let Some(compiled) = &stored.compiled else { return invalid(format!("{who} does not compile")) };
+        let Some(compiled) = &stored.compiled else { return unfit(format!("{who} does not compile")) };
         if !namespaces.permit(&compiled.allowed_namespaces, namespace, user) {
             return invalid(format!("{who} does not allow policies of namespace {user} (allowedNamespaces)"));
         }
@@ -204,9 +215,23 @@ impl Profiles {
                 let problem = unresolved.and_then(|(_, unresolved)| unresolved.unavailable.as_deref());
                 let denial = format!("{who}: {}", problem.unwrap_or("its sources have not been read"));
                 // The profile's own error says what is wrong; a policy's denial says it too, its error need not.
-                (Trust::Unavailable(denial), Some(format!("{who} is not available: a source of it cannot be read")))
+                let problem = format!("{who} is not available: a source of it cannot be read");
+                (Trust::Unavailable(denial), Some(Unmet::Profile(problem)))
             }
         }
+    }
+
+    /// The profile that a policy of `user` gets when it refers to one, where it does.
+    pub fn trust(
+        &self,
+        (namespace, name): &(String, String),
+        user: &str,
+        namespaces: &Namespaces,
+    ) -> Option<Arc<TrustProfile>> {
+        let Found::One(stored) = self.objects.find(namespace, name) else { return None };
+        let compiled = stored.compiled.as_ref()?;
+        let built = stored.built.as_ref().filter(|_| namespaces.permit(&compiled.allowed_namespaces, namespace, user));
+        built.map(|built| Arc::clone(built.trusted.profile()))
     }
 
     /// A CA with dNSName constraints that a profile lists, by its subject.
@@ -258,8 +283,10 @@ impl Profiles {
                 _ => Standing::Invalid,
             };
             let allowed = stored.spec.allowed_namespaces.clone();
+            let built = stored.built.as_ref().filter(|_| standing == Standing::Ready);
+            let trust = built.map(|built| Arc::clone(built.trusted.profile()));
             let dns_constrained = stored.dns_constrained();
-            ((id.namespace, id.name), KnownProfile { allowed, standing, dns_constrained })
+            ((id.namespace, id.name), KnownProfile { allowed, standing, trust, dns_constrained })
         };
         self.objects.iter(Kind::TrustProfile).map(known).collect()
     }
@@ -374,6 +401,12 @@ fn revocation_policy(compiled: Option<&CompiledRevocation>, signatures: Signatur
 
 fn lists(profile: &CompiledProfile) -> [(&'static str, &[CertificateSource]); 3] {
     [("trustAnchors", &profile.anchors), ("intermediates", &profile.intermediates), ("trustedPeers", &profile.peers)]
+}
+
+/// Whether a source of anchors is taken to be there although nobody has seen it.
+fn has_assumed(profile: &CompiledProfile, sources: &Sources, namespace: &str) -> bool {
+    let mut keys = profile.anchors.iter().filter_map(|source| SourceKey::of(&source.source, namespace));
+    keys.any(|key| sources.is_assumed(&key))
 }
 
 /// What a list of sources holds. One that has never been readable makes the whole profile unavailable: a

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::Index;
+use super::{Index, Severity};
+use crate::domain::lint::Traits;
 use crate::domain::spec::{FieldError, ObjectId};
 use crate::domain::trust::TrustProfile;
 use crate::domain::trusted::CrlStatus;
@@ -53,6 +54,17 @@ pub struct PolicyReport {
     pub mappings: usize,
 }
 
+/// What is known about a mapping of which there is something to tell.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct MappingReport {
+    /// What keeps it from working.
+    pub errors: Vec<FieldError>,
+    /// Others that give its certificate another identity.
+    pub conflicts: Vec<FieldError>,
+    /// What else there is to tell.
+    pub traits: Traits,
+}
+
 impl Index {
     /// The trust profiles, as of the last [`Index::publish`].
     pub fn profile_reports(&self) -> Vec<ProfileReport> {
@@ -71,8 +83,20 @@ impl Index {
         self.policies.reports(&self.mappings)
     }
 
-    /// What is wrong with the CertificateMapping objects that do not work.
-    pub fn mapping_errors(&self) -> BTreeMap<ObjectId, Vec<FieldError>> {
-        self.mappings.problems().collect()
+    /// The CertificateMapping objects of which there is something to tell.
+    pub fn mapping_reports(&self) -> BTreeMap<ObjectId, MappingReport> {
+        let mut out: BTreeMap<ObjectId, MappingReport> = BTreeMap::new();
+        for (id, errors) in self.mappings.problems() {
+            out.entry(id).or_default().errors = errors;
+        }
+        for (id, severity, error) in self.contradictions() {
+            if severity == Severity::Error {
+                out.entry(id).or_default().conflicts.push(error);
+            }
+        }
+        for (id, traits) in self.traits() {
+            out.entry(id).or_default().traits = traits;
+        }
+        out
     }
 }

@@ -118,6 +118,11 @@ impl<T> Default for SourceState<T> {
 }
 
 impl<T> SourceState<T> {
+    /// The state of a source that is taken to hold nothing.
+    fn empty() -> Self {
+        Self { good: Some(Vec::new().into()), ..Self::default() }
+    }
+
     /// Takes over what the source holds now. What has not changed keeps its place in memory, so that nothing built from
     /// it is rebuilt.
     fn read(
@@ -166,9 +171,20 @@ pub struct Bundle {
     pub content: Bytes,
 }
 
+/// What a ConfigMap, Secret or ClusterTrustBundle comes to that is not there.
+#[derive(Copy, Clone, Debug, Default, PartialEq, Eq)]
+pub enum AbsentSources {
+    /// An error of the profile that names it.
+    #[default]
+    Reported,
+    /// It is taken to be there and to hold nothing: for manifests whose sources live elsewhere. Not for deciding.
+    Assumed,
+}
+
 /// Everything that can hold certificates or CRLs.
 #[derive(Debug, Default)]
 pub struct Sources {
+    absent: AbsentSources,
     config_maps: Objects<Data>,
     secrets: Objects<Data>,
     bundles: Objects<Bundle>,
@@ -202,6 +218,28 @@ impl Sources {
     pub fn set_forbidden(&mut self, kind: Kind, namespace: &str, name: &str, forbidden: bool) -> bool {
         let object = (kind, namespace.to_owned(), name.to_owned());
         if forbidden { self.forbidden.insert(object) } else { self.forbidden.remove(&object) }
+    }
+
+    /// Sets what sources come to that are not there.
+    pub fn set_absent(&mut self, absent: AbsentSources) {
+        self.absent = absent;
+    }
+
+    /// Whether a source is an object that is not there and is taken to be.
+    pub fn is_assumed(&self, key: &SourceKey) -> bool {
+        self.absent == AbsentSources::Assumed
+            && match key {
+                SourceKey::Key(Kind::Secret, namespace, name, _) => {
+                    matches!(self.secrets.find(namespace, name), Found::None)
+                }
+                SourceKey::Key(_, namespace, name, _) => matches!(self.config_maps.find(namespace, name), Found::None),
+                SourceKey::Bundle(BundleName::Name(name)) => matches!(self.bundles.find("", name), Found::None),
+                SourceKey::Bundle(BundleName::Signer(signer, _)) => {
+                    let mut bundles = self.bundles.iter(Kind::ClusterTrustBundle);
+                    !bundles.any(|(_, bundle, _)| bundle.signer_name == *signer)
+                }
+                SourceKey::File(_) => false,
+            }
     }
 
     /// Notes whether it is not known yet whether an object is there, and says whether that is news.
@@ -264,6 +302,10 @@ impl Sources {
         self.certificates.retain(|source, _| certificates.contains(source));
         self.crls.retain(|key, _| crls.contains(key));
         for (key, reading) in certificates {
+            if self.is_assumed(key) {
+                self.certificates.insert((key.clone(), *reading), SourceState::empty());
+                continue;
+            }
             let content = self.content(key);
             let mark = content.clone().map(Mark::Octets);
             let parse = || {
@@ -274,6 +316,10 @@ impl Sources {
             state.read(mark, parse, |left, right| left.is_same(right));
         }
         for key in crls {
+            if self.is_assumed(key) {
+                self.crls.insert(key.clone(), SourceState::empty());
+                continue;
+            }
             let mut state = self.crls.remove(key).unwrap_or_default();
             if let SourceKey::File(path) = key {
                 let file = self.crl_files.get(path).cloned().unwrap_or_else(|| Err(not_read(path)));

@@ -1,6 +1,7 @@
 //! The index driven by hand: what is published, what is reported, and that history does not matter.
 
 mod anchors;
+mod mappings;
 
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -153,7 +154,7 @@ fn a_trust_source_keeps_its_last_good_content() {
         lines(&index),
         [
             "Error TrustProfile ns/t: spec.trustAnchors[0].configMap: ConfigMap ns/roots does not exist",
-            "Error CertificatePolicy ns/p: spec.trustRef: TrustProfile ns/t is not available: a source of it cannot be read",
+            "Note CertificatePolicy ns/p: spec.trustRef: TrustProfile ns/t is not available: a source of it cannot be read",
         ]
     );
     let user = Ok("svc".to_owned());

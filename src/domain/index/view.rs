@@ -11,12 +11,13 @@ use super::profiles::Standing;
 use super::sources::{Namespaces, Parsed, ReadSource, read_source};
 use super::{Index, Problem, Problems, Severity};
 use crate::domain::certificate::Certificate;
-use crate::domain::compile::{CertificateSource, CompiledPolicy, SourceRef};
+use crate::domain::compile::{CertificateSource, CompiledPolicy, Field, SourceRef};
 use crate::domain::lint;
 use crate::domain::mapping::table::MappingTable;
 use crate::domain::selection::{Candidate, Conflict, Route, Selection};
-use crate::domain::spec::{AllowedNamespaces, ObjectMeta};
+use crate::domain::spec::{AllowedNamespaces, LabelSelector, ObjectMeta};
 use crate::domain::time::UnixTime;
+use crate::domain::trust::TrustProfile;
 
 /// The store as of one publication.
 #[derive(Clone, Debug)]
@@ -41,6 +42,8 @@ pub(super) struct Known {
 pub(super) struct KnownProfile {
     pub allowed: AllowedNamespaces,
     pub standing: Standing,
+    /// What validates by it, when it works.
+    pub trust: Option<Arc<TrustProfile>>,
     /// A CA with dNSName constraints that it lists, by its subject.
     pub dns_constrained: Option<String>,
 }
@@ -54,6 +57,8 @@ pub struct KnownPolicy {
     pub created: Option<UnixTime>,
     /// The policy as far as it compiles.
     pub compiled: Arc<CompiledPolicy>,
+    /// The mappings that it selects, whether it compiles or not.
+    pub selector: Option<LabelSelector>,
 }
 
 /// The policies that one takes everything from, and those that take everything from it, as `namespace/name`.
@@ -93,6 +98,13 @@ impl View {
             Standing::Invalid => Reference::Pending(format!("{who} does not compile")),
             Standing::Unavailable(problem) => Reference::Pending(format!("{who}: {problem}")),
         }
+    }
+
+    /// What validates for policies of the namespace `user` that refer to a profile, where that works.
+    pub fn profile(&self, reference: &(String, String), user: &str) -> Option<&TrustProfile> {
+        let profile = self.known.profiles.get(reference)?;
+        let permitted = self.known.namespaces.permit(&profile.allowed, &reference.0, user);
+        profile.trust.as_deref().filter(|_| permitted)
     }
 
     /// A CA with dNSName constraints that a profile lists, by its subject.
@@ -171,8 +183,18 @@ impl Index {
         let mut out = Problems::default();
         self.policies.lint(&self.profiles, &mut out);
         self.profiles.lint(&self.sources, now, &mut out);
-        for (id, form) in self.mappings.forms_in_use() {
-            out.add(id, Severity::Warning, lint::certificate_name(form));
+        for mapping in self.mappings.working() {
+            let field = Field::root("spec");
+            let warnings = mapping.name().map(|(form, _)| lint::certificate_name(&field.child("certificate"), form));
+            out.add(mapping.id(), Severity::Warning, warnings.unwrap_or_default());
+        }
+        for (id, traits) in self.traits() {
+            out.add(id, Severity::Warning, traits.warnings());
+        }
+        for (id, mapping, trust) in self.policies.mappings() {
+            if let Some(profile) = self.profiles.trust(trust, &id.namespace, &self.namespaces) {
+                out.add(id, Severity::Warning, lint::repeatable(mapping, &profile));
+            }
         }
         out.sorted()
     }

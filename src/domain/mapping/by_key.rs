@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use super::key::{Form, keys_of};
-use super::rules::{self, Mapping};
+use super::rules::{self, Folds, Mapping};
 use super::table::{MappingTable, Status};
 use super::{Claims, Holder, STAGE, Unmapped, fail};
 use crate::domain::certificate::Certificate;
@@ -28,25 +28,19 @@ pub fn identify_by_key<T: Trace>(
                   other names in it are its holder's word";
     let Some(mapping) = mapping else { return fail(trace, Reason::NoMapping, nobody.to_owned()) };
     if mapping.precedence == Precedence::DenyFirst
-        && let Some(rule) = rules::first_deny(&mapping.rules, certificate, trace)
+        && let Some(rule) = rules::first_deny(&mapping.rules, certificate, &Folds::default(), trace)
     {
         return fail(trace, Reason::MappingDenied, format!("rule {:?} denies the certificate", rule.name));
     }
     let mut claims = Claims::default();
-    for entry in certificate.aliases().filter_map(|sha256| mapping.one_to_one.get(&sha256)) {
-        claims.add(Holder::OneToOne(entry), trace);
-    }
+    let list = &mapping.one_to_one;
+    keys_of(certificate, list.forms(), |form, key| {
+        list.find(form, key).for_each(|entry| consider(&mut claims, Holder::OneToOne(entry), form, trace));
+    });
     if let Some(selector) = &mapping.selector {
         keys_of(certificate, table.forms(), |form, key| {
-            let binds = matches!(form, Form::Sha256 | Form::PublicKeySha256);
             for entry in table.find(namespace, selector, form, key) {
-                if binds || entry.status() != Status::Enabled {
-                    claims.add(Holder::Object(entry, form), trace);
-                } else {
-                    trace.step(STAGE, Verdict::Skip, || {
-                        format!("CertificateMapping {} by {}: its holder's word", entry.name(), form.name())
-                    });
-                }
+                consider(&mut claims, Holder::Object(entry, form), form, trace);
             }
         });
     }
@@ -57,5 +51,15 @@ pub fn identify_by_key<T: Trace>(
         }
         Some(Err(Unmapped { reason, detail })) => fail(trace, reason, detail),
         None => fail(trace, Reason::NoMapping, nobody.to_owned()),
+    }
+}
+
+/// Adds what names the certificate by `form`, if that is more than its holder's word or refuses.
+fn consider<'a, T: Trace>(claims: &mut Claims<'a>, holder: Holder<'a>, form: Form, trace: &mut T) {
+    let binds = matches!(form, Form::Sha256 | Form::PublicKeySha256);
+    if binds || holder.status() != Status::Enabled {
+        claims.add(holder, trace);
+    } else {
+        trace.step(STAGE, Verdict::Skip, || format!("{holder}: its holder's word"));
     }
 }

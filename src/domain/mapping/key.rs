@@ -99,8 +99,20 @@ impl NameKey {
     }
 
     /// The certificate that `issuer` issued under `serial`, big-endian without leading zero octets.
-    pub fn issuer_serial(issuer: &Name, serial: &[u8]) -> Self {
-        Self { form: Form::IssuerSerial, bytes: issuer_serial(issuer, serial) }
+    pub fn issuer_serial(issuer: &Name, serial: &[u8], pin: Option<IssuerPin>) -> Self {
+        let mut bytes = issuer_serial(issuer.canonical(), serial);
+        match pin {
+            None => {}
+            Some(IssuerPin::Certificate(sha256)) => {
+                bytes.push(CERTIFICATE_PIN);
+                bytes.extend_from_slice(sha256.as_bytes());
+            }
+            Some(IssuerPin::PublicKey(sha256)) => {
+                bytes.push(PUBLIC_KEY_PIN);
+                bytes.extend_from_slice(sha256.as_bytes());
+            }
+        }
+        Self { form: Form::IssuerSerial, bytes }
     }
 
     /// Certificates with this URI.
@@ -129,11 +141,71 @@ impl NameKey {
     }
 }
 
-/// The issuer's canonical bytes after their length, then the serial number.
-fn issuer_serial(issuer: &Name, serial: &[u8]) -> Vec<u8> {
-    let issuer = issuer.canonical();
+/// What a name of the form issuerSerial says about the issuer besides its name.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub enum IssuerPin {
+    /// SHA-256 of a certificate of the issuer.
+    Certificate(Sha256),
+    /// SHA-256 of the issuer's DER SubjectPublicKeyInfo.
+    PublicKey(Sha256),
+}
+
+const CERTIFICATE_PIN: u8 = 1;
+const PUBLIC_KEY_PIN: u8 = 2;
+
+/// The issuer's canonical bytes after their length, then the serial number after its. A pin follows where there is one.
+fn issuer_serial(issuer: &[u8], serial: &[u8]) -> Vec<u8> {
     let length = u32::try_from(issuer.len()).unwrap_or(u32::MAX);
-    [&length.to_be_bytes()[..], issuer, serial].concat()
+    // RFC 5280 section 4.1.2.2 has at most 20 octets; a longer one of a certificate equals no mapping's.
+    let serial_length = u8::try_from(serial.len()).unwrap_or(u8::MAX);
+    [&length.to_be_bytes()[..], issuer, &[serial_length], serial].concat()
+}
+
+/// Where the issuer ends and where the serial number does, in the bytes of a name of the form issuerSerial.
+fn borders(key: &[u8]) -> Option<(usize, usize)> {
+    let length = u32::from_be_bytes(key.first_chunk::<4>().copied()?);
+    let issuer_end = usize::try_from(length).ok()?.checked_add(4)?;
+    let serial_end = issuer_end.checked_add(1)?.checked_add(usize::from(*key.get(issuer_end)?))?;
+    (serial_end <= key.len()).then_some((issuer_end, serial_end))
+}
+
+/// The bytes by which a key is looked up: all but the pin of an issuer.
+pub fn lookup(form: Form, key: &[u8]) -> &[u8] {
+    match form {
+        Form::IssuerSerial => borders(key).and_then(|(_, end)| key.get(..end)).unwrap_or(key),
+        _ => key,
+    }
+}
+
+/// The pin of a key, where it has one.
+pub fn pin(form: Form, key: &[u8]) -> Option<IssuerPin> {
+    let (_, end) = borders(key).filter(|_| form == Form::IssuerSerial)?;
+    let (kind, sha256) = key.get(end..)?.split_first()?;
+    let sha256 = Sha256::from_bytes(sha256.try_into().ok()?);
+    match *kind {
+        CERTIFICATE_PIN => Some(IssuerPin::Certificate(sha256)),
+        PUBLIC_KEY_PIN => Some(IssuerPin::PublicKey(sha256)),
+        _ => None,
+    }
+}
+
+/// Whether two keys of one form may name one certificate, as far as the keys tell. `false` is certain, but for two pins
+/// of different kinds.
+pub fn may_coincide(form: Form, left: &[u8], right: &[u8]) -> bool {
+    lookup(form, left) == lookup(form, right)
+        && match (pin(form, left), pin(form, right)) {
+            (Some(left), Some(right)) => left == right,
+            _ => true,
+        }
+}
+
+/// The canonical form of the distinguished name within a key: the subject, or the issuer.
+pub fn distinguished_name(form: Form, key: &[u8]) -> Option<&[u8]> {
+    match form {
+        Form::Subject => Some(key),
+        Form::IssuerSerial => key.get(4..borders(key)?.0),
+        _ => None,
+    }
 }
 
 /// A DNS name in ASCII lower case without a trailing dot (RFC 4343).
@@ -168,7 +240,7 @@ pub fn keys_of(certificate: &Certificate, forms: Forms, mut visit: impl FnMut(Fo
         certificate.aliases().for_each(|sha256| visit(Form::Sha256, sha256.as_bytes()));
     }
     if forms.contains(Form::IssuerSerial) {
-        visit(Form::IssuerSerial, &issuer_serial(certificate.issuer(), certificate.serial_number()));
+        visit(Form::IssuerSerial, &issuer_serial(certificate.issuer().canonical(), certificate.serial_number()));
     }
     if forms.contains(Form::PublicKeySha256) {
         visit(Form::PublicKeySha256, certificate.public_key_sha256().as_bytes());
@@ -191,9 +263,41 @@ pub fn keys_of(certificate: &Certificate, forms: Forms, mut visit: impl FnMut(Fo
     }
 }
 
+/// Calls `visit` with the keys that the certificate would have if its distinguished names had the reverse order, where
+/// that is another.
+pub fn reversed_keys_of(certificate: &Certificate, forms: Forms, mut visit: impl FnMut(Form, &[u8])) {
+    let reversed = |name: &Name| Some(name.reversed_canonical()).filter(|reversed| reversed != name.canonical());
+    if let Some(issuer) = reversed(certificate.issuer()).filter(|_| forms.contains(Form::IssuerSerial)) {
+        visit(Form::IssuerSerial, &issuer_serial(&issuer, certificate.serial_number()));
+    }
+    if let Some(subject) = reversed(certificate.subject()).filter(|_| forms.contains(Form::Subject)) {
+        visit(Form::Subject, &subject);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_pin_is_no_part_of_what_is_looked_up() {
+        let issuer = Name::parse_rfc4514("CN=CA,O=Acme").unwrap();
+        let [one, other] = [b"1", b"2"].map(|text| Sha256::of(text));
+        let key = |pin| NameKey::issuer_serial(&issuer, &[0x2a, 0], pin).bytes;
+        let (plain, form) = (key(None), Form::IssuerSerial);
+        assert_eq!((lookup(form, &plain), pin(form, &plain)), (&*plain, None));
+        for pinned in [IssuerPin::Certificate(one), IssuerPin::PublicKey(one)] {
+            let bytes = key(Some(pinned));
+            assert_eq!((lookup(form, &bytes), pin(form, &bytes)), (&*plain, Some(pinned)));
+            assert_eq!(distinguished_name(form, &bytes), Some(issuer.canonical()));
+            assert!(may_coincide(form, &bytes, &plain) && may_coincide(form, &bytes, &bytes));
+            assert!(!may_coincide(form, &bytes, &key(Some(IssuerPin::Certificate(other)))));
+        }
+        assert!(!may_coincide(form, &plain, &NameKey::issuer_serial(&issuer, &[0x2a], None).bytes));
+        for end in 0..plain.len() {
+            assert_eq!(pin(form, &plain[..end]), None, "{end}");
+        }
+    }
 
     #[test]
     fn equal_names_have_equal_keys() {

@@ -6,9 +6,11 @@
 
 mod by_key;
 mod interner;
+pub mod issuer;
 pub mod key;
 mod paged;
 pub mod rules;
+pub mod store;
 pub mod table;
 
 use std::collections::BTreeMap;
@@ -23,8 +25,9 @@ use super::identity::Identity;
 use super::reason::Reason;
 use super::spec::{MappingState, Precedence};
 use super::trace::{Trace, Verdict};
-use key::{Form, keys_of};
-use rules::{Mapping, OneToOneEntry, RuleOutcome};
+use issuer::{Binding, PathIssuer};
+use key::{Form, IssuerPin, keys_of, reversed_keys_of};
+use rules::{Folds, Mapping, OneToOneEntry, RuleOutcome};
 use table::{Entry, MappingTable, Status};
 
 /// Why a certificate has no identity.
@@ -38,23 +41,25 @@ pub struct Unmapped {
 
 const STAGE: &str = "mapping";
 
-/// The identity of a certificate under a policy's mapping section.
+/// The identity of a certificate under a policy's mapping section; `issuer` is that of its validated path.
 pub fn identify<T: Trace>(
     mapping: &Mapping,
     namespace: &str,
     table: &MappingTable,
     certificate: &Certificate,
+    issuer: PathIssuer<'_>,
     trace: &mut T,
 ) -> Result<Arc<Identity>, Unmapped> {
+    let folds = Folds::default();
     if mapping.precedence == Precedence::DenyFirst
-        && let Some(rule) = rules::first_deny(&mapping.rules, certificate, trace)
+        && let Some(rule) = rules::first_deny(&mapping.rules, certificate, &folds, trace)
     {
         return fail(trace, Reason::MappingDenied, format!("rule {:?} denies the certificate", rule.name));
     }
-    if let Some(found) = specific(mapping, namespace, table, certificate, trace) {
+    if let Some(found) = specific(mapping, namespace, table, certificate, issuer, trace) {
         return found;
     }
-    match rules::first_match(&mapping.rules, certificate, trace) {
+    match rules::first_match(&mapping.rules, certificate, &folds, trace) {
         RuleOutcome::Allow(identity) => Ok(Arc::clone(identity)),
         RuleOutcome::Deny(rule) => {
             fail(trace, Reason::MappingDenied, format!("rule {:?} denies the certificate", rule.name))
@@ -105,6 +110,14 @@ impl Holder<'_> {
         }
     }
 
+    /// What it says about the issuer, besides its name.
+    fn pin(&self) -> Option<IssuerPin> {
+        match self {
+            Self::OneToOne(entry) => key::pin(entry.key.form, &entry.key.bytes),
+            Self::Object(object, _) => object.pin(),
+        }
+    }
+
     fn user(&self) -> &str {
         match self {
             Self::OneToOne(entry) => &entry.identity.user,
@@ -116,7 +129,7 @@ impl Holder<'_> {
 impl std::fmt::Display for Holder<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::OneToOne(entry) => write!(f, "oneToOne[{}] by sha256", entry.index),
+            Self::OneToOne(entry) => write!(f, "oneToOne[{}] by {}", entry.index, entry.key.form.name()),
             Self::Object(object, form) => write!(f, "CertificateMapping {} by {}", object.name(), form.name()),
         }
     }
@@ -129,9 +142,30 @@ struct Claims<'a> {
     disabled: Option<Holder<'a>>,
     invalid: Option<Holder<'a>>,
     rival: Option<Holder<'a>>,
+    /// Those that would count if their issuer were known by more than a name, and why it is not.
+    weak: Vec<(Holder<'a>, String)>,
 }
 
 impl<'a> Claims<'a> {
+    /// Adds what names the certificate by `form`, and says whether it does: an issuer's name may mean another CA.
+    fn consider<T: Trace>(&mut self, holder: Holder<'a>, form: Form, issuer: PathIssuer<'_>, trace: &mut T) -> bool {
+        let binding = if form == Form::IssuerSerial { issuer.binding(holder.pin()) } else { Binding::Bound };
+        match binding {
+            Binding::Bound => self.add(holder, trace),
+            Binding::Other => {
+                trace.step(STAGE, Verdict::Skip, || format!("{holder}: means another CA of that name"));
+                return false;
+            }
+            // A mapping that denies does so for whatever CA has the name.
+            Binding::Weak(_) if holder.status() != Status::Enabled => self.add(holder, trace),
+            Binding::Weak(why) => {
+                trace.step(STAGE, Verdict::Note, || format!("WEAK: {holder}: {why}"));
+                self.weak.push((holder, why));
+            }
+        }
+        true
+    }
+
     fn add<T: Trace>(&mut self, holder: Holder<'a>, trace: &mut T) {
         trace.step(STAGE, Verdict::Note, || match holder.status() {
             Status::Enabled => format!("{holder}: user {:?}", holder.user()),
@@ -150,6 +184,10 @@ impl<'a> Claims<'a> {
         }
     }
 
+    fn is_empty(&self) -> bool {
+        self.first.is_none() && self.disabled.is_none() && self.invalid.is_none() && self.weak.is_empty()
+    }
+
     /// What the claims come to; `None` when there are none. A disabled entry outweighs everything.
     fn settle(&self) -> Option<Result<Holder<'a>, Unmapped>> {
         if let Some(holder) = &self.disabled {
@@ -159,8 +197,12 @@ impl<'a> Claims<'a> {
             let detail = format!("{holder} does not compile");
             return Some(Err(Unmapped { reason: Reason::PolicyInvalid, detail }));
         }
-        let first = self.first?;
-        Some(match &self.rival {
+        let Some(first) = self.first else {
+            let (holder, why) = self.weak.first()?;
+            return Some(Err(Unmapped { reason: Reason::WeakMapping, detail: format!("{holder}: {why}") }));
+        };
+        let weak = self.weak.iter().map(|(holder, _)| holder).find(|weak| !first.agrees_with(weak));
+        Some(match self.rival.as_ref().or(weak) {
             Some(rival) => Err(Unmapped {
                 reason: Reason::MappingAmbiguous,
                 detail: format!("{first} says user {:?}, {rival} says user {:?}", first.user(), rival.user()),
@@ -175,18 +217,21 @@ fn specific<T: Trace>(
     namespace: &str,
     table: &MappingTable,
     certificate: &Certificate,
+    issuer: PathIssuer<'_>,
     trace: &mut T,
 ) -> Option<Result<Arc<Identity>, Unmapped>> {
     let mut claims = Claims::default();
-    if !mapping.one_to_one.is_empty() {
+    let list = &mapping.one_to_one;
+    if !list.is_empty() {
         let mut found = false;
-        for entry in certificate.aliases().filter_map(|sha256| mapping.one_to_one.get(&sha256)) {
-            found = true;
-            claims.add(Holder::OneToOne(entry), trace);
-        }
+        keys_of(certificate, list.forms(), |form, key| {
+            for entry in list.find(form, key) {
+                found |= claims.consider(Holder::OneToOne(entry), form, issuer, trace);
+            }
+        });
         if !found {
             trace.step(STAGE, Verdict::Skip, || {
-                format!("no oneToOne entry, of {}, names sha256 {}", mapping.one_to_one.len(), certificate.sha256())
+                format!("no oneToOne entry, of {}, names the certificate, sha256 {}", list.len(), certificate.sha256())
             });
         }
     }
@@ -194,8 +239,7 @@ fn specific<T: Trace>(
         let mut found = false;
         keys_of(certificate, table.forms(), |form, key| {
             for entry in table.find(namespace, selector, form, key) {
-                found = true;
-                claims.add(Holder::Object(entry, form), trace);
+                found |= claims.consider(Holder::Object(entry, form), form, issuer, trace);
             }
         });
         if !found {
@@ -207,6 +251,9 @@ fn specific<T: Trace>(
             });
         }
     }
+    if T::KEEPS && claims.is_empty() {
+        note_reversed(mapping, namespace, table, certificate, trace);
+    }
     Some(match claims.settle()? {
         Ok(holder) => {
             trace.step(STAGE, Verdict::Pass, || format!("{holder} decides: user {:?}", holder.user()));
@@ -214,6 +261,31 @@ fn specific<T: Trace>(
         }
         Err(Unmapped { reason, detail }) => fail(trace, reason, detail),
     })
+}
+
+/// Tells of what would name the certificate if its distinguished name were written the other way round, as OpenSSL prints
+/// it.
+fn note_reversed<T: Trace>(
+    mapping: &Mapping,
+    namespace: &str,
+    table: &MappingTable,
+    certificate: &Certificate,
+    trace: &mut T,
+) {
+    let mut note = |holder: Holder<'_>, form: Form| {
+        trace.step(STAGE, Verdict::Note, || {
+            let name = if form == Form::Subject { certificate.subject() } else { certificate.issuer() };
+            format!("{holder} would match in reverse order: write {:?}", name.to_rfc4514())
+        });
+    };
+    reversed_keys_of(certificate, mapping.one_to_one.forms(), |form, key| {
+        mapping.one_to_one.find(form, key).for_each(|entry| note(Holder::OneToOne(entry), form));
+    });
+    if let Some(selector) = &mapping.selector {
+        reversed_keys_of(certificate, table.forms(), |form, key| {
+            table.find(namespace, selector, form, key).for_each(|entry| note(Holder::Object(entry, form), form));
+        });
+    }
 }
 
 /// The identity of a certificate under a policy without a mapping section: its subject, or when that is empty its only

@@ -1,22 +1,25 @@
 //! The compiled mapping section of a policy, and its rules over names.
 
+mod fold;
+mod one_to_one;
 mod reach;
+mod spelling;
 
+pub use fold::Folds;
+pub use one_to_one::{OneToOneEntry, OneToOneList};
 pub use reach::unreachable;
 
 use std::borrow::Cow;
-use std::collections::HashMap;
-use std::ops::Range;
 use std::sync::Arc;
 
 use crate::domain::certificate::Certificate;
-use crate::domain::fingerprint::Sha256;
-use crate::domain::general_name::GeneralName;
+use crate::domain::general_name::{GeneralName, SMTP_UTF8_MAILBOX, UPN};
 use crate::domain::identity::Identity;
 use crate::domain::matcher::{Pattern, PatternError};
-use crate::domain::name::AttributeType;
-use crate::domain::spec::{Case, LabelSelector, MappingState, Precedence};
+use crate::domain::name::{AttributeType, AttributeValue};
+use crate::domain::spec::{Case, LabelSelector, MappingState, Precedence, RuleAction, Values};
 use crate::domain::trace::{Trace, Verdict};
+use spelling::normal;
 
 /// The mapping section of a policy, compiled.
 #[derive(Debug)]
@@ -24,7 +27,7 @@ pub struct Mapping {
     /// What is looked at first.
     pub precedence: Precedence,
     /// Single certificates.
-    pub one_to_one: HashMap<Sha256, OneToOneEntry>,
+    pub one_to_one: OneToOneList,
     /// The CertificateMapping objects of the policy's namespace that count; `None` for none.
     pub selector: Option<LabelSelector>,
     /// The rules, in order.
@@ -36,17 +39,6 @@ impl Mapping {
     pub fn has_rules_that_allow(&self) -> bool {
         self.rules.iter().any(|rule| rule.state == MappingState::Enabled && rule.identity.is_some())
     }
-}
-
-/// One certificate of a policy.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct OneToOneEntry {
-    /// Its place in the list.
-    pub index: usize,
-    /// Who it stands for.
-    pub identity: Arc<Identity>,
-    /// Whether it is in force.
-    pub state: MappingState,
 }
 
 /// One rule. It allows when it has an identity, and denies otherwise.
@@ -67,12 +59,26 @@ pub struct Rule {
 pub struct Part {
     /// The names that are tested.
     source: Source,
-    /// What one of them must fit as it stands, or else
+    /// What a name must fit as it stands, or else
     pattern: Pattern,
     /// this one in its normal form.
     normal: Pattern,
+    /// In a rule that denies: this one, once what nobody sees is taken out of the name.
+    folded: Option<Pattern>,
+    /// How many of the names must fit.
+    values: Values,
+    case: Case,
     /// The pattern as its author wrote it.
     written: Box<str>,
+}
+
+/// A name of a certificate, as a rule looks at it.
+#[derive(Copy, Clone)]
+struct Tested<'a> {
+    /// The name; `None` where it cannot be read.
+    text: Option<&'a str>,
+    /// Whether somebody else might read something else.
+    is_doubtful: bool,
 }
 
 /// A kind of name in a certificate.
@@ -106,18 +112,35 @@ impl std::fmt::Display for Source {
 }
 
 impl Source {
-    /// Calls `visit` with each such name of `certificate` until it says that it has seen enough.
-    fn any(&self, certificate: &Certificate, mut visit: impl FnMut(&str) -> bool) -> bool {
+    /// Calls `visit` with each such name of `certificate` until it says that it has seen enough, and says whether it did.
+    fn any<'a>(&self, certificate: &'a Certificate, mut visit: impl FnMut(Tested<'a>) -> bool) -> bool {
+        let attribute = |value: AttributeValue<'a>| Tested { text: value.text, is_doubtful: value.is_doubtful };
         match self {
-            Self::Subject(attribute) => certificate.subject().values(attribute).any(visit),
-            Self::Issuer(attribute) => certificate.issuer().values(attribute).any(visit),
-            _ => certificate.subject_alt_names().iter().any(|name| match (self, name) {
-                (Self::Dns, GeneralName::Dns(text)) => visit(text.strip_suffix('.').unwrap_or(text)),
-                (Self::Uri, GeneralName::Uri(text))
-                | (Self::Email, GeneralName::Email(text))
-                | (Self::UserPrincipalName, GeneralName::UserPrincipalName(text)) => visit(text),
-                _ => false,
+            Self::Subject(ty) => certificate.subject().all_values(ty).map(attribute).any(visit),
+            Self::Issuer(ty) => certificate.issuer().all_values(ty).map(attribute).any(visit),
+            _ => certificate.subject_alt_names().iter().any(|name| match self.alternative(name) {
+                Some(tested) => visit(tested),
+                None => false,
             }),
+        }
+    }
+
+    /// An alternative name that is of this kind.
+    fn alternative<'a>(&self, name: &'a GeneralName) -> Option<Tested<'a>> {
+        let read = |text| Some(Tested { text: Some(text), is_doubtful: false });
+        match (self, name) {
+            (Self::Dns, GeneralName::Dns(text)) => read(text.strip_suffix('.').unwrap_or(text)),
+            (Self::Uri, GeneralName::Uri(text))
+            | (Self::Email, GeneralName::Email(text))
+            | (Self::UserPrincipalName, GeneralName::UserPrincipalName(text)) => read(text),
+            // A principal name in a string type that Windows does not write, and a mail address beyond ASCII (RFC 9598).
+            (Self::UserPrincipalName, GeneralName::Other { type_id, .. }) if *type_id == *UPN => {
+                Some(Tested { text: None, is_doubtful: true })
+            }
+            (Self::Email, GeneralName::Other { type_id, .. }) if *type_id == *SMTP_UTF8_MAILBOX => {
+                Some(Tested { text: None, is_doubtful: true })
+            }
+            _ => None,
         }
     }
 
@@ -126,7 +149,11 @@ impl Source {
         const SHOWN: usize = 8;
         let mut values = Vec::new();
         self.any(certificate, |value| {
-            values.push(format!("{value:?}"));
+            values.push(match value {
+                Tested { text: Some(text), is_doubtful: false } => format!("{text:?}"),
+                Tested { text: Some(text), is_doubtful: true } => format!("{text:?} (others may read another text)"),
+                Tested { text: None, .. } => "of a type that is not compared".to_owned(),
+            });
             values.len() > SHOWN
         });
         if values.len() > SHOWN {
@@ -137,84 +164,59 @@ impl Source {
     }
 }
 
-/// A text in which the spelling that does not tell two names of this kind apart is made one: white space of attribute
-/// values (RFC 5280 section 7.1), case of a URI's scheme and host (RFC 3986 section 6.2.2.1), case of an e-mail
-/// address's domain (RFC 5321 section 2.4). Otherwise a rule that denies would be evaded by writing the name in another
-/// way. The same is done to patterns, where an asterisk can hide the borders of such a part: there what could belong
-/// to it is folded.
-fn normal<'a>(source: &Source, text: &'a str) -> Cow<'a, str> {
-    match source {
-        Source::Subject(_) | Source::Issuer(_) => collapse(text),
-        Source::Uri => lower(text, case_of_uri(text)),
-        Source::Email => lower(text, [0..0, case_of_email(text)]),
-        Source::Dns | Source::UserPrincipalName => Cow::Borrowed(text),
-    }
-}
-
-/// Without white space at the ends, and with one space for each inner run of it.
-fn collapse(text: &str) -> Cow<'_, str> {
-    let other = |c: char| c.is_whitespace() && c != ' ';
-    if text.trim() == text && !text.contains("  ") && !text.contains(other) {
-        return Cow::Borrowed(text);
-    }
-    Cow::Owned(text.split_whitespace().collect::<Vec<_>>().join(" "))
-}
-
-/// Scheme and host. With an asterisk for the scheme or a part of it, all before the path.
-fn case_of_uri(text: &str) -> [Range<usize>; 2] {
-    let scheme = text.find(':').unwrap_or(0);
-    let authority = scheme.saturating_add("://".len());
-    let before_path = |from: usize| {
-        let rest = text.get(from..).unwrap_or_default();
-        from.saturating_add(rest.find(['/', '?', '#']).unwrap_or(rest.len()))
-    };
-    if text.get(scheme..authority) == Some("://") {
-        let end = before_path(authority);
-        let user = text.get(authority..end).and_then(|text| text.rfind('@')).unwrap_or(0);
-        [0..scheme, authority.saturating_add(user)..end]
-    } else if text.get(..scheme).is_none_or(|scheme| scheme.is_empty() || scheme.contains('*')) {
-        [0..0, 0..before_path(0)]
-    } else {
-        [0..0, 0..scheme]
-    }
-}
-
-/// The domain. Without an at sign, all that an asterisk may have put behind one.
-fn case_of_email(text: &str) -> Range<usize> {
-    text.rfind('@').or_else(|| text.find('*')).unwrap_or(text.len())..text.len()
-}
-
-/// `text` with these parts in lower case.
-fn lower(text: &str, parts: [Range<usize>; 2]) -> Cow<'_, str> {
-    let upper = |part: &Range<usize>| {
-        text.get(part.clone()).is_some_and(|part| part.bytes().any(|byte| byte.is_ascii_uppercase()))
-    };
-    if !parts.iter().any(upper) {
-        return Cow::Borrowed(text);
-    }
-    let mut out = text.to_owned();
-    for part in parts {
-        if let Some(part) = out.get_mut(part) {
-            part.make_ascii_lowercase();
-        }
-    }
-    Cow::Owned(out)
-}
-
 impl Part {
-    /// A test of the names of `source`.
-    pub fn new(source: Source, value: &str, case: Case) -> Result<Self, PatternError> {
+    /// A test of the names of `source` in a rule that does `action`.
+    pub fn new(
+        source: Source,
+        value: &str,
+        case: Case,
+        values: Values,
+        action: RuleAction,
+    ) -> Result<Self, PatternError> {
         let pattern = Pattern::new(value, case)?;
         let normal = match normal(&source, value) {
             Cow::Borrowed(_) => pattern.clone(),
             Cow::Owned(value) => Pattern::new(&value, case).unwrap_or_else(|_| pattern.clone()),
         };
-        Ok(Self { source, pattern, normal, written: value.into() })
+        let folded = match action {
+            RuleAction::Deny => Some(fold::pattern(&source, value, case)?),
+            RuleAction::Allow => None,
+        };
+        Ok(Self { source, pattern, normal, folded, values, case, written: value.into() })
     }
 
-    /// Whether every name that fits `other` is sure to fit this part too.
+    /// What is tested.
+    pub fn source(&self) -> &Source {
+        &self.source
+    }
+
+    /// How many of the names must fit.
+    pub fn values(&self) -> Values {
+        self.values
+    }
+
+    /// Whether a name that reads `text` fits.
+    pub fn takes(&self, text: &str) -> bool {
+        self.pattern.matches(text)
+            || match normal(&self.source, text) {
+                Cow::Borrowed(text) => self.normal != self.pattern && self.normal.matches(text),
+                Cow::Owned(text) => self.normal.matches(&text),
+            }
+    }
+
+    /// Whether every certificate that fits `other` is sure to fit this part too, names that only a rule that denies can
+    /// understand apart.
     fn covers(&self, other: &Self) -> bool {
-        self.source == other.source && self.pattern.covers(&other.pattern) && self.normal.covers(&other.normal)
+        let folded = match (&self.folded, &other.folded) {
+            (Some(wide), Some(narrow)) => wide.covers(narrow),
+            _ => true,
+        };
+        let values = self.values == Values::Any || other.values == Values::Every;
+        values
+            && folded
+            && self.source == other.source
+            && self.pattern.covers(&other.pattern)
+            && self.normal.covers(&other.normal)
     }
 
     /// Whether any name of its kind fits.
@@ -222,15 +224,26 @@ impl Part {
         self.written.chars().all(|c| c == '*')
     }
 
-    /// Whether one of the names fits. A name that is absent fits nothing, not even `*`.
-    fn matches(&self, certificate: &Certificate) -> bool {
-        self.source.any(certificate, |value| {
-            self.pattern.matches(value)
-                || match normal(&self.source, value) {
-                    Cow::Borrowed(value) => self.normal != self.pattern && self.normal.matches(value),
-                    Cow::Owned(value) => self.normal.matches(&value),
-                }
-        })
+    /// Whether enough of the names fit. A name that is absent fits nothing, not even `*`.
+    fn matches(&self, certificate: &Certificate, folds: &Folds) -> bool {
+        match self.values {
+            Values::Any => self.source.any(certificate, |value| self.fits(value, folds)),
+            Values::Every => {
+                let mut seen = false;
+                let misfit = self.source.any(certificate, |value| {
+                    seen = true;
+                    !self.fits(value, folds)
+                });
+                seen && !misfit
+            }
+        }
+    }
+
+    /// Whether one name fits. What cannot be compared fits a rule that denies and no other.
+    fn fits(&self, value: Tested<'_>, folds: &Folds) -> bool {
+        let Some(folded) = &self.folded else { return value.text.is_some_and(|text| self.takes(text)) };
+        let Some(text) = value.text.filter(|_| !value.is_doubtful) else { return true };
+        self.takes(text) || folds.matches(folded, &self.source, text, self.case)
     }
 }
 
@@ -246,16 +259,20 @@ impl Rule {
         self.state == MappingState::Enabled && self.identity.is_some() && self.parts.iter().any(reads)
     }
 
-    fn matches(&self, certificate: &Certificate) -> bool {
-        self.state == MappingState::Enabled && self.parts.iter().all(|part| part.matches(certificate))
+    fn matches(&self, certificate: &Certificate, folds: &Folds) -> bool {
+        self.state == MappingState::Enabled && self.parts.iter().all(|part| part.matches(certificate, folds))
     }
 
     /// The rule's parts with what the certificate has, as far as the first that does not fit.
-    fn shown(&self, certificate: &Certificate) -> String {
+    fn shown(&self, certificate: &Certificate, folds: &Folds) -> String {
         let mut out = Vec::with_capacity(self.parts.len());
         for part in &self.parts {
-            let fits = part.matches(certificate);
-            let sign = if fits { "fits" } else { "does not fit" };
+            let fits = part.matches(certificate, folds);
+            let sign = match (fits, part.values) {
+                (true, _) => "fits",
+                (false, Values::Any) => "does not fit",
+                (false, Values::Every) => "does not fit, in every value,",
+            };
             out.push(format!("{} {} {sign} {:?}", part.source, part.source.shown(certificate), part.written));
             if !fits {
                 break;
@@ -277,21 +294,31 @@ pub enum RuleOutcome<'a> {
 }
 
 /// What the first rule that matches says.
-pub fn first_match<'a, T: Trace>(rules: &'a [Rule], certificate: &Certificate, trace: &mut T) -> RuleOutcome<'a> {
+pub fn first_match<'a, T: Trace>(
+    rules: &'a [Rule],
+    certificate: &Certificate,
+    folds: &Folds,
+    trace: &mut T,
+) -> RuleOutcome<'a> {
     for rule in rules {
-        if !rule.matches(certificate) {
-            skipped(rule, certificate, trace);
+        if !rule.matches(certificate, folds) {
+            skipped(rule, certificate, folds, trace);
             continue;
         }
         return match &rule.identity {
             Some(identity) => {
                 trace.step(super::STAGE, Verdict::Pass, || {
-                    format!("rule {:?} allows as user {:?}: {}", rule.name, identity.user, rule.shown(certificate))
+                    format!(
+                        "rule {:?} allows as user {:?}: {}",
+                        rule.name,
+                        identity.user,
+                        rule.shown(certificate, folds)
+                    )
                 });
                 RuleOutcome::Allow(identity)
             }
             None => {
-                matched(rule, certificate, trace);
+                matched(rule, certificate, folds, trace);
                 RuleOutcome::Deny(rule)
             }
         };
@@ -300,24 +327,29 @@ pub fn first_match<'a, T: Trace>(rules: &'a [Rule], certificate: &Certificate, t
 }
 
 /// The first rule that matches and denies, whatever stands before it.
-pub fn first_deny<'a, T: Trace>(rules: &'a [Rule], certificate: &Certificate, trace: &mut T) -> Option<&'a Rule> {
+pub fn first_deny<'a, T: Trace>(
+    rules: &'a [Rule],
+    certificate: &Certificate,
+    folds: &Folds,
+    trace: &mut T,
+) -> Option<&'a Rule> {
     for rule in rules.iter().filter(|rule| rule.identity.is_none()) {
-        if rule.matches(certificate) {
-            matched(rule, certificate, trace);
+        if rule.matches(certificate, folds) {
+            matched(rule, certificate, folds, trace);
             return Some(rule);
         }
-        skipped(rule, certificate, trace);
+        skipped(rule, certificate, folds, trace);
     }
     None
 }
 
-fn matched<T: Trace>(rule: &Rule, certificate: &Certificate, trace: &mut T) {
-    trace.step(super::STAGE, Verdict::Note, || format!("rule {:?}: {}", rule.name, rule.shown(certificate)));
+fn matched<T: Trace>(rule: &Rule, certificate: &Certificate, folds: &Folds, trace: &mut T) {
+    trace.step(super::STAGE, Verdict::Note, || format!("rule {:?}: {}", rule.name, rule.shown(certificate, folds)));
 }
 
-fn skipped<T: Trace>(rule: &Rule, certificate: &Certificate, trace: &mut T) {
+fn skipped<T: Trace>(rule: &Rule, certificate: &Certificate, folds: &Folds, trace: &mut T) {
     trace.step(super::STAGE, Verdict::Skip, || match rule.state {
-        MappingState::Enabled => format!("rule {:?}: {}", rule.name, rule.shown(certificate)),
+        MappingState::Enabled => format!("rule {:?}: {}", rule.name, rule.shown(certificate, folds)),
         MappingState::Disabled => format!("rule {:?} is disabled", rule.name),
     });
 }

@@ -7,10 +7,11 @@ use serde_json::{Value, json};
 use super::*;
 use crate::domain::compile::{Field, Report, certificate_mapping, mapping_section};
 use crate::domain::fingerprint::Sha256;
-use crate::domain::mapping::table::MappingStore;
+use crate::domain::mapping::store::MappingStore;
 use crate::domain::spec::ObjectMeta;
 use crate::domain::testing::{C, CN, Key, O, OU, San, Template, Text, name, pem};
 use crate::domain::trace::{NoTrace, Recorder};
+use crate::domain::trust::{TrustParameters, TrustProfile};
 
 const NAMESPACE: &str = "payments";
 
@@ -35,10 +36,19 @@ fn store(objects: &[(&str, &str, Value)]) -> MappingStore {
     store
 }
 
+/// A profile that holds the CA of [`Template`], and the path from it: whose keys they are does not matter here.
+fn trust() -> (TrustProfile, [Arc<Certificate>; 2]) {
+    let ca = Arc::new(Template::ca().parsed());
+    let parameters = TrustParameters { anchors: vec![Arc::clone(&ca)], ..TrustParameters::default() };
+    (TrustProfile::new(parameters), [Arc::clone(&ca), ca])
+}
+
 fn run(mapping: &Value, objects: &[(&str, &str, Value)], certificate: &Certificate) -> Result<String, Reason> {
     let (mapping, table) = (compiled(mapping), store(objects).table());
     let mut recorder = Recorder::default();
-    let result = identify(&mapping, NAMESPACE, &table, certificate, &mut recorder);
+    let (profile, path) = trust();
+    let issuer = PathIssuer::new(&path, &[], &profile);
+    let result = identify(&mapping, NAMESPACE, &table, certificate, issuer, &mut recorder);
     let last = recorder.steps().last().expect("every outcome leaves a step");
     assert_eq!(last.verdict == Verdict::Pass, result.is_ok(), "{last:?}");
     result.map(|identity| identity.user.clone()).map_err(|unmapped| unmapped.reason)
@@ -424,12 +434,17 @@ fn the_trace_shows_what_was_compared() {
     }));
     let certificate = subject(&[(O, "Contoso"), (OU, "Legal"), (OU, "IT")]).parsed();
     let mut recorder = Recorder::default();
-    identify(&mapping, NAMESPACE, &MappingTable::default(), &certificate, &mut recorder).unwrap();
+    let (profile, path) = trust();
+    let issuer = PathIssuer::new(&path, &[], &profile);
+    identify(&mapping, NAMESPACE, &MappingTable::default(), &certificate, issuer, &mut recorder).unwrap();
     let steps: Vec<_> = recorder.steps().iter().map(|step| (step.verdict, step.detail.as_str())).collect();
     assert_eq!(
         steps,
         [
-            (Verdict::Skip, &*format!("no oneToOne entry, of 1, names sha256 {}", certificate.sha256())),
+            (
+                Verdict::Skip,
+                &*format!("no oneToOne entry, of 1, names the certificate, sha256 {}", certificate.sha256())
+            ),
             (Verdict::Skip, "no CertificateMapping in namespace payments with api=x names the certificate"),
             (Verdict::Skip, r#"rule "no-sales": Subject OU "Legal", "IT" does not fit "Sales""#),
             (

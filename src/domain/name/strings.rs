@@ -67,6 +67,15 @@ pub(super) fn decode(value: Tlv<'_>) -> Result<Decoded<'_>, StringError> {
     }
 }
 
+/// Whether others may read another text than `text` in a value with this tag: T.61 has ways to write accented letters that
+/// ISO 8859-1 reads as two, and escape sequences that change its alphabet; it shares with ASCII what is here let pass.
+pub(super) fn is_doubtful(tag: u8, text: &str) -> bool {
+    tag == tag::TELETEX_STRING
+        && !text
+            .bytes()
+            .all(|b| matches!(b, b' '..=b'~') && !matches!(b, b'#' | b'$' | b'\\' | b'^' | b'`' | b'{' | b'}' | b'~'))
+}
+
 fn transcoded<'a>(chars: impl Iterator<Item = Option<char>>) -> Result<Decoded<'a>, StringError> {
     let mut text = String::new();
     for c in chars {

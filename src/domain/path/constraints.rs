@@ -12,17 +12,13 @@ use bytes::Bytes;
 
 use crate::domain::certificate::{Certificate, ExtensionProblem};
 use crate::domain::der::{self, DerError, Reader, tag};
-use crate::domain::general_name::{GeneralName, GeneralNameError, UPN};
+use crate::domain::general_name::{GeneralName, GeneralNameError, SMTP_UTF8_MAILBOX, UPN};
 use crate::domain::name::{AttributeType, Name, StringError};
 use crate::domain::oid::Oid;
 
 use super::PathError;
 use super::budget::Budget;
 use super::names::{self, Comparison, Direction};
-
-/// otherName type of a mail address with a local part beyond ASCII (RFC 9598), 1.3.6.1.5.5.7.8.9. Mail constraints
-/// cover it (RFC 9598 section 6).
-const SMTP_UTF8_MAILBOX: &[u8] = &[0x2b, 6, 1, 5, 5, 7, 8, 9];
 
 /// The nameConstraints extension.
 #[derive(Clone, Debug)]
@@ -216,6 +212,7 @@ impl Constrained<'_> {
             (Self::UserPrincipalName(_), Subtree::OtherName(base)) if *base == *UPN => Some(NO_COMPARISON),
             (Self::Other(type_id), Subtree::UserPrincipalName(_)) if *type_id == *UPN => Some(NO_COMPARISON),
             (Self::Other(type_id), Subtree::OtherName(base)) if type_id == base => Some(NO_COMPARISON),
+            // RFC 9598 section 6: mail constraints cover it.
             (Self::Other(type_id), Subtree::Email(_)) if *type_id == *SMTP_UTF8_MAILBOX => Some(NO_COMPARISON),
             (Self::Form(form), Subtree::Unsupported(base)) if form == *base => Some(NO_COMPARISON),
             _ => None,

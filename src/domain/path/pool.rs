@@ -56,7 +56,13 @@ impl Pool {
 
     /// The anchors and intermediates with this subject.
     pub fn named<'a>(&'a self, name: &Name) -> impl Iterator<Item = &'a Arc<Certificate>> + use<'a> {
-        self.with_subject(name).iter().filter_map(|position| self.certificates.get(*position as usize))
+        self.named_canonical(name.canonical())
+    }
+
+    /// Those whose subject has this canonical form.
+    pub fn named_canonical<'a>(&'a self, name: &[u8]) -> impl Iterator<Item = &'a Arc<Certificate>> + use<'a> {
+        let found = self.index.find_canonical(&self.certificates, name);
+        found.iter().filter_map(|position| self.certificates.get(*position as usize))
     }
 
     /// Whether an anchor or intermediate has this key, given as a DER SubjectPublicKeyInfo.
@@ -131,7 +137,10 @@ impl SubjectIndex {
 
     /// The positions of the certificates whose subject is `name`, by RFC 5280 section 7.1.
     pub(super) fn find(&self, certificates: &[Arc<Certificate>], name: &Name) -> &[u32] {
-        let wanted = name.canonical();
+        self.find_canonical(certificates, name.canonical())
+    }
+
+    fn find_canonical(&self, certificates: &[Arc<Certificate>], wanted: &[u8]) -> &[u32] {
         let from = self.0.partition_point(|position| subject(certificates, *position) < wanted);
         let rest = self.0.get(from..).unwrap_or_default();
         let count = rest.iter().take_while(|position| subject(certificates, **position) == wanted).count();

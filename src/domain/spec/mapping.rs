@@ -51,14 +51,23 @@ pub struct CertificateName {
     pub subject: Option<String>,
 }
 
-/// A certificate's issuer and serial number.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+/// A certificate's issuer and serial number. The issuer is that of the validated path, and its key must be known by more
+/// than its name: by one of the two hashes, or because the trust profile's anchors and intermediates hold exactly one key
+/// of this name. Otherwise the certificate is denied with WEAK_MAPPING.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct IssuerSerial {
     /// The issuer in RFC 4514 form, most specific part first.
     pub issuer: String,
     /// The serial number in hexadecimal; colons are accepted.
     pub serial_number: String,
+    /// SHA-256 of the issuing CA's certificate. Another certificate of that CA, of the same name and key, counts as well
+    /// where the named one is in the trust profile or sent along.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub issuer_sha256: Option<String>,
+    /// SHA-256 of the issuing CA's DER SubjectPublicKeyInfo.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub issuer_public_key_sha256: Option<String>,
 }
 
 /// Who a certificate stands for.

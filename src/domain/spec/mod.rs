@@ -19,7 +19,7 @@ pub use object::{DEFAULT_NAMESPACE, Kind, Object, ObjectId, ObjectMeta, Origin};
 pub use policy::{
     Case, CertificatePolicySpec, CertificateRequirement, ChainFrom, DenialSpec, EvidenceSpec, HeaderEvidence,
     HeaderFormat, MappingSpec, ModeSpec, OneToOne, PathCase, PathMatch, PeerCertificateEvidence, Precedence,
-    RequestMatch, ResponseHeaders, ResponseSpec, RevealSpec, Rule, RuleAction, RuleField, RulePart, TrustRef,
+    RequestMatch, ResponseHeaders, ResponseSpec, RevealSpec, Rule, RuleAction, RuleField, RulePart, TrustRef, Values,
     XfccEvidence,
 };
 pub use schema::schema_of;

@@ -224,7 +224,7 @@ pub enum Precedence {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct OneToOne {
-    /// The certificate: sha256 or inline. A renewed certificate is another one.
+    /// The certificate, in any of the forms.
     pub certificate: CertificateName,
     /// Who the certificate stands for.
     pub identity: IdentitySpec,
@@ -271,13 +271,28 @@ pub struct RulePart {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub attribute: Option<String>,
     /// The value, compared as a whole. `*` stands for any characters, `\*` for an asterisk, `\\` for a backslash.
-    /// Where a name has several values, one that matches is enough; a name that is missing never matches. In attributes
-    /// of a Subject or Issuer blanks at the ends do not count, and several of them count as one.
+    /// A name that is missing never matches. In attributes of a Subject or Issuer blanks at the ends do not count, and
+    /// several of them count as one. In a rule that denies, characters that nobody sees do not count either, nor
+    /// differences of Unicode's compatibility forms (NFKC); and a name that cannot be compared matches.
     pub value: String,
     /// Sensitive (default) or Insensitive to upper and lower case. DNS and user principal names have no case, so there
     /// it makes no difference; nor have the scheme and host of a URI and the domain of an e-mail address.
     #[serde(default)]
     pub case: Case,
+    /// Any (default): where a name has several values, one that matches is enough. Every: all of them must match, and
+    /// there must be one.
+    #[serde(default)]
+    pub values: Values,
+}
+
+/// How many of several values must match.
+#[derive(Copy, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum Values {
+    /// One.
+    #[default]
+    Any,
+    /// All of them.
+    Every,
 }
 
 /// A kind of name in a certificate.
@@ -300,7 +315,7 @@ pub enum RuleField {
 }
 
 /// Whether upper and lower case differ.
-#[derive(Copy, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Copy, Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 pub enum Case {
     /// They differ.
     #[default]

@@ -1,6 +1,6 @@
 //! What is wrong with a directory, at its place: the file, and where in it the object or field stands.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs::File;
 use std::io::BufReader;
 use std::sync::Arc;
@@ -53,6 +53,7 @@ impl Loader {
                 let class = match problem.severity {
                     Severity::Error => Class::Invalid,
                     Severity::Warning => Class::Warning,
+                    Severity::Note => Class::Note,
                 };
                 for (m, error) in problem.errors.iter().enumerate() {
                     placed.push(Problem {
@@ -112,6 +113,25 @@ impl Loader {
         places
     }
 }
+
+/// Turns errors of references into notes where what they refer to is there, and cannot be read: its own errors say why.
+pub(super) fn note_what_follows(problems: &mut [Problem]) {
+    let unreadable: HashSet<String> = problems
+        .iter()
+        .filter(|problem| problem.class == Class::Unreadable)
+        .filter_map(|problem| problem.object.clone())
+        .collect();
+    for problem in problems.iter_mut().filter(|problem| problem.class == Class::Invalid) {
+        let missing = problem.message.strip_suffix(ABSENT).filter(|_| problem.field == "spec.trustRef");
+        if let Some(object) = missing.filter(|object| unreadable.contains(*object)) {
+            problem.message = format!("{object} cannot be read");
+            problem.class = Class::Note;
+        }
+    }
+}
+
+/// How the message about a reference to nothing ends.
+const ABSENT: &str = " does not exist";
 
 pub(super) fn whole_file(name: &str, message: String) -> Problem {
     Problem { file: Arc::from(name), at: None, object: None, field: String::new(), message, class: Class::Unreadable }

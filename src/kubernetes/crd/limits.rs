@@ -69,7 +69,7 @@ pub fn of(kind: Kind) -> Limits {
         Kind::TrustProfile => trust_profile(&mut limits),
         Kind::CertificatePolicy => certificate_policy(&mut limits),
         Kind::CertificateMapping => {
-            certificate_name(&mut limits, "certificate", &NAME_FORMS);
+            certificate_name(&mut limits, "certificate");
             identity(&mut limits, "identity");
         }
         _ => {}
@@ -282,7 +282,7 @@ fn mapping(limits: &mut Limits) {
     );
     label_selector(limits, "mapping.selector");
     add(limits, "mapping.oneToOne", json!({"maxItems": MAX_ONE_TO_ONE, "x-kubernetes-list-type": "atomic"}));
-    certificate_name(limits, "mapping.oneToOne[].certificate", &["sha256", "inline"]);
+    certificate_name(limits, "mapping.oneToOne[].certificate");
     identity(limits, "mapping.oneToOne[].identity");
     // Atomic, because the first rule that matches decides: two owners' lists must not be merged in silence.
     add(limits, "mapping.rules", json!({"maxItems": MAX_RULES, "x-kubernetes-list-type": "atomic"}));
@@ -309,15 +309,15 @@ fn mapping(limits: &mut Limits) {
 const NAME_FORMS: [&str; 9] =
     ["sha256", "inline", "issuerSerial", "publicKeySha256", "uri", "userPrincipalName", "dns", "email", "subject"];
 
-fn certificate_name(limits: &mut Limits, at: &str, allowed: &[&str]) {
-    exactly_one(limits, at, allowed);
-    let refused: Vec<_> = NAME_FORMS.into_iter().filter(|form| !allowed.contains(form)).collect();
-    if !refused.is_empty() {
-        let none: Vec<_> = refused.iter().map(|form| format!("!has(self.{form})")).collect();
-        let message = format!("only {} here: other names belong into CertificateMapping objects", allowed.join(" or "));
-        rule(limits, at, &none.join(" && "), &message);
-    }
-    for form in ["sha256", "publicKeySha256"] {
+fn certificate_name(limits: &mut Limits, at: &str) {
+    exactly_one(limits, at, &NAME_FORMS);
+    rule(
+        limits,
+        &format!("{at}.issuerSerial"),
+        "!has(self.issuerSha256) || !has(self.issuerPublicKeySha256)",
+        "want at most one of issuerSha256, issuerPublicKeySha256",
+    );
+    for form in ["sha256", "publicKeySha256", "issuerSerial.issuerSha256", "issuerSerial.issuerPublicKeySha256"] {
         hash(limits, &format!("{at}.{form}"));
     }
     add(limits, &format!("{at}.inline"), json!({"pattern": PEM, "maxLength": 65536}));

@@ -92,7 +92,8 @@ pub struct CertificateMappingStatus {
     /// The generation that the status is about.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
-    /// Accepted: the mapping makes sense. Ready: certgate decides by this generation.
+    /// Accepted: the mapping makes sense. Ready: certgate decides by this generation, and some policy selects it. Conflicted,
+    /// only where it is so: another mapping or entry gives the certificate another identity.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub conditions: Vec<Condition>,
 }

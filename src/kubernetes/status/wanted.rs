@@ -7,7 +7,8 @@ use serde_json::{Value, json};
 
 use super::types::{AnchorStatus, ConditionStatus, CrlStatus};
 use crate::domain::freshness::{Standing, concerning};
-use crate::domain::index::{PolicyReport, ProfileReport};
+use crate::domain::index::{MappingReport, PolicyReport, ProfileReport};
+use crate::domain::lint::Trait;
 use crate::domain::revocation::Limit;
 use crate::domain::spec::FieldError;
 use crate::domain::time::UnixTime;
@@ -194,14 +195,27 @@ pub fn policy(report: &PolicyReport, generation: i64) -> Value {
     status
 }
 
-/// The status of a mapping.
-pub fn mapping(errors: &[FieldError], generation: i64) -> Value {
+/// The status of a mapping. The condition `Conflicted` is there only where it is true: of 100,000 mappings nearly all have
+/// no use for it.
+pub fn mapping(report: &MappingReport, generation: i64) -> Value {
     use ConditionStatus::{False, True};
-    let ready = match errors {
-        [] => told("Ready", True, "Ready", "certificates are mapped by this object"),
-        errors => told("Ready", False, "Invalid", lines(errors)),
+    let MappingReport { errors, conflicts, traits } = report;
+    let has = |one| traits.contains(one);
+    let ready = match (errors.as_slice(), conflicts.as_slice()) {
+        ([], []) if has(Trait::NotSelected) => told("Ready", False, "NotSelected", lines(&traits.warnings())),
+        ([], []) if has(Trait::WeakIssuer) => told("Ready", False, "WeakIssuer", lines(&traits.warnings())),
+        ([], []) if has(Trait::Disabled) => {
+            told("Ready", True, "Disabled", "certificates are denied by this object with ACCOUNT_DISABLED")
+        }
+        ([], []) => told("Ready", True, "Ready", "certificates are mapped by this object"),
+        ([], conflicts) => told("Ready", False, "Conflicted", lines(conflicts)),
+        (errors, _) => told("Ready", False, "Invalid", lines(errors)),
     };
-    status(generation, vec![accepted(errors, &[]), ready])
+    let mut conditions = vec![accepted(errors, &traits.warnings()), ready];
+    if !conflicts.is_empty() {
+        conditions.push(told("Conflicted", True, "Contradicted", lines(conflicts)));
+    }
+    status(generation, conditions)
 }
 
 /// `wanted` with the times of its conditions: those of `present` where the condition's status is the same, else `now`.
@@ -221,6 +235,7 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
+    use crate::domain::lint::Traits;
     use crate::domain::revocation::{Freshness, MaxAge, RevocationPolicy};
     use crate::domain::spec::Kind;
     use crate::domain::spec::{ObjectId, Origin};
@@ -404,11 +419,39 @@ mod tests {
     }
 
     #[test]
+    fn a_mapping_is_ready_when_it_maps_or_denies_somebody() {
+        let traits = |list: &[Trait]| list.iter().copied().fold(Traits::default(), Traits::with);
+        let told = |list: &[Trait], conflicts: &[FieldError]| {
+            let report = MappingReport { errors: vec![], conflicts: conflicts.to_vec(), traits: traits(list) };
+            mapping(&report, 1)
+        };
+        use Trait::{Disabled, NotSelected, Reversed, WeakIssuer};
+        for (list, ready, accepted) in [
+            (&[][..], ("True", "Ready"), "Accepted"),
+            (&[Disabled], ("True", "Disabled"), "Accepted"),
+            (&[NotSelected], ("False", "NotSelected"), "AcceptedWithWarnings"),
+            (&[Disabled, NotSelected], ("False", "NotSelected"), "AcceptedWithWarnings"),
+            (&[WeakIssuer], ("False", "WeakIssuer"), "AcceptedWithWarnings"),
+            (&[Reversed], ("True", "Ready"), "AcceptedWithWarnings"),
+        ] {
+            let status = told(list, &[]);
+            assert_eq!(condition(&status, "Ready"), ready, "{list:?}");
+            assert_eq!(condition(&status, "Accepted").1, accepted, "{list:?}");
+        }
+        assert!(told(&[Disabled, NotSelected], &[]).to_string().contains("may be allowed all the same"));
+        let conflicted = told(&[], &[FieldError::new("spec.identity", "CertificateMapping b")]);
+        assert_eq!(condition(&conflicted, "Ready"), ("False", "Conflicted"));
+        assert_eq!(condition(&conflicted, "Conflicted"), ("True", "Contradicted"));
+    }
+
+    #[test]
     fn times_change_with_the_status_of_a_condition_only() {
-        let before = timed(mapping(&[], 1), &Value::Null, "then");
-        let same = timed(mapping(&[], 2), &before, "now");
+        let good = MappingReport::default();
+        let before = timed(mapping(&good, 1), &Value::Null, "then");
+        let same = timed(mapping(&good, 2), &before, "now");
         assert!(same["conditions"].as_array().unwrap().iter().all(|c| c["lastTransitionTime"] == "then"));
-        let other = timed(mapping(&[FieldError::new("spec", "wrong")], 2), &before, "now");
+        let wrong = MappingReport { errors: vec![FieldError::new("spec", "wrong")], ..good };
+        let other = timed(mapping(&wrong, 2), &before, "now");
         assert!(other["conditions"].as_array().unwrap().iter().all(|c| c["lastTransitionTime"] == "now"));
     }
 

@@ -6,8 +6,9 @@ use std::collections::{BinaryHeap, HashMap};
 use serde_json::Value;
 
 use super::{Key, Set, Store};
-use crate::domain::index::{PolicyReport, ProfileReport};
-use crate::domain::spec::{FieldError, Kind, ObjectId};
+use crate::domain::index::{MappingReport, PolicyReport, ProfileReport};
+use crate::domain::lint::Traits;
+use crate::domain::spec::{Kind, ObjectId};
 use crate::domain::time::UnixTime;
 use crate::kubernetes::status::{digest, wanted, writer};
 
@@ -39,9 +40,12 @@ pub struct Wanted {
     look: bool,
     profiles: HashMap<Key, ProfileReport>,
     policies: HashMap<Key, PolicyReport>,
-    mappings: HashMap<Key, Vec<FieldError>>,
-    /// Digests of the status of mappings that work, by generation.
-    working: HashMap<i64, u64>,
+    /// The mappings that something is wrong with.
+    mappings: HashMap<Key, MappingReport>,
+    /// What else there is to tell of mappings, where there is.
+    traits: HashMap<Key, Traits>,
+    /// Digests of the status of mappings that nothing is wrong with, by generation and what else there is to tell.
+    sound: HashMap<(i64, Traits), u64>,
     /// The time as of which a status is told.
     now: UnixTime,
     /// When the status of a profile changes by itself: a CRL of it ends, or ends soon.
@@ -56,7 +60,8 @@ impl Default for Wanted {
             profiles: HashMap::new(),
             policies: HashMap::new(),
             mappings: HashMap::new(),
-            working: HashMap::new(),
+            traits: HashMap::new(),
+            sound: HashMap::new(),
             now: UnixTime::from_secs(0),
             turn: None,
         }
@@ -95,16 +100,19 @@ impl Wanted {
             Kind::TrustProfile => Some(wanted::profile(self.profiles.get(key)?, generation, self.now)),
             Kind::CertificatePolicy => Some(wanted::policy(self.policies.get(key)?, generation)),
             _ => {
-                let errors = self.mappings.get(key).map(Vec::as_slice).unwrap_or_default();
-                Some(wanted::mapping(errors, generation))
+                let traits = self.traits.get(key).copied().unwrap_or_default();
+                let sound = MappingReport { traits, ..MappingReport::default() };
+                Some(wanted::mapping(self.mappings.get(key).unwrap_or(&sound), generation))
             }
         }
     }
 
     fn digest_of(&mut self, kind: Kind, key: &Key, generation: i64) -> Option<u64> {
         if kind == Kind::CertificateMapping && !self.mappings.contains_key(key) {
-            let digest = || digest(&wanted::mapping(&[], generation));
-            return Some(*self.working.entry(generation).or_insert_with(digest));
+            let traits = self.traits.get(key).copied().unwrap_or_default();
+            let sound = MappingReport { traits, ..MappingReport::default() };
+            let digest = || digest(&wanted::mapping(&sound, generation));
+            return Some(*self.sound.entry((generation, traits)).or_insert_with(digest));
         }
         self.of(kind, key, generation).map(|status| digest(&status))
     }
@@ -130,8 +138,11 @@ impl Store {
         if std::mem::take(&mut self.wanted.stale) {
             self.wanted.profiles = self.index.profile_reports().into_iter().map(|r| (key(&r.id), r)).collect();
             self.wanted.policies = self.index.policy_reports().into_iter().map(|r| (key(&r.id), r)).collect();
-            self.wanted.mappings =
-                self.index.mapping_errors().iter().map(|(id, errors)| (key(id), errors.clone())).collect();
+            let reports = self.index.mapping_reports();
+            let is_sound = |report: &MappingReport| report.errors.is_empty() && report.conflicts.is_empty();
+            let (sound, unsound): (Vec<_>, Vec<_>) = reports.into_iter().partition(|(_, report)| is_sound(report));
+            self.wanted.traits = sound.into_iter().map(|(id, report)| (key(&id), report.traits)).collect();
+            self.wanted.mappings = unsound.into_iter().map(|(id, report)| (key(&id), report)).collect();
             self.wanted.look = true;
             self.wanted.note_turn();
         }

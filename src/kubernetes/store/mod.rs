@@ -277,7 +277,7 @@ impl Store {
             }
         }
         if let Object::TrustProfile { meta, spec } = &object {
-            let sources = sources(&self.scope, &meta.namespace, spec);
+            let sources = sources_of(&self.scope, &meta.namespace, spec);
             if self.references.insert(key, sources.clone()) != Some(sources) {
                 self.references_changed = true;
             }
@@ -329,8 +329,8 @@ fn content(uid: &str, generation: i64, spec: u64, object: &Object) -> u64 {
     hasher.finish()
 }
 
-/// What has to be watched for a trust profile.
-fn sources(scope: &Scope, namespace: &str, spec: &TrustProfileSpec) -> BTreeSet<Target> {
+/// What has to be read for a trust profile.
+pub(super) fn sources_of(scope: &Scope, namespace: &str, spec: &TrustProfileSpec) -> BTreeSet<Target> {
     let peers: Vec<TrustSource> = spec.trusted_peers.iter().map(PeerSource::source).collect();
     let lists = [&spec.trust_anchors, &spec.intermediates, &peers];
     let named = |kind: Kind, name: &str| Target {

@@ -44,7 +44,7 @@ fn a_source_is_not_missing_before_its_first_list() {
     let meta = ObjectMeta { namespace: "ns".into(), name: "t".into(), ..ObjectMeta::default() };
     let spec: TrustProfileSpec =
         serde_json::from_value(json!({"trustAnchors": [{"configMap": {"name": "roots"}}]})).unwrap();
-    let target = sources(&Scope::Cluster, "ns", &spec).pop_first().unwrap();
+    let target = sources_of(&Scope::Cluster, "ns", &spec).pop_first().unwrap();
     let told = || {
         let mut store = store.borrow_mut();
         store.index.publish();

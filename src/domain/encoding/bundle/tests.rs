@@ -48,7 +48,10 @@ fn names_what_it_cannot_use() {
             ONE.replace("CERTIFICATE", "TRUSTED CERTIFICATE"),
             BundleError::Label { place: place(1, 1), label: "TRUSTED CERTIFICATE".into() },
         ),
-        ("byte order mark", format!("\u{feff}{ONE}"), BundleError::Boundary { line: 1 }),
+        ("byte order mark", format!("\u{feff}{ONE}"), BundleError::Other(Form::MarkedPem)),
+        ("PKCS #7", ONE.replace("CERTIFICATE", "PKCS7"), BundleError::Other(Form::Pkcs7)),
+        ("URL-encoded", ONE.replace(' ', "%20").replace('\n', "%0A"), BundleError::Other(Form::UrlEncodedPem)),
+        ("base64 alone", "MIIBAAAA\n".into(), BundleError::Other(Form::Base64)),
         ("indented", format!("{TWO} {ONE}"), BundleError::Boundary { line: 4 }),
         ("all on one line", ONE.replace('\n', " "), BundleError::Boundary { line: 1 }),
         ("four dashes", ONE.replacen("CERTIFICATE-----", "CERTIFICATE----", 1), BundleError::Boundary { line: 1 }),
@@ -147,7 +150,8 @@ proptest! {
     #[test]
     fn in_pieces_is_the_same(text in lines(), size in prop_oneof![1..20_usize, 4000..5000_usize]) {
         let whole = certificates(&text).map(|found| found.into_iter().map(Vec::from).collect());
-        prop_assert_eq!(in_pieces(&CERTIFICATE, &text, size), whole);
+        // Only of a whole text it can be told what it is instead.
+        prop_assert_eq!(in_pieces(&CERTIFICATE, &text, size).map_err(|error| named(error, &text)), whole);
     }
 }
 

@@ -214,12 +214,14 @@ fn identities_come_out_whole() {
         "user": "svc", "groups": ["b", "a", "b"], "uid": "42", "extra": {"tier": ["gold", "silver"], "zone": ["z"]}}});
     let mapping = compiled(&json!({"selector": {}}));
     let table = store(&[("m", "x", spec)]).table();
-    let identity = identify(&mapping, NAMESPACE, &table, &certificate, &mut NoTrace).unwrap();
+    let (profile, path) = trust();
+    let issuer = PathIssuer::new(&path, &[], &profile);
+    let identity = identify(&mapping, NAMESPACE, &table, &certificate, issuer, &mut NoTrace).unwrap();
     assert_eq!(identity.user, "svc");
     assert_eq!(identity.groups, ["b", "a"]);
     assert_eq!(identity.uid.as_deref(), Some("42"));
     assert_eq!(identity.extra["tier"], ["gold", "silver"]);
     assert_eq!(identity.extra["zone"], ["z"]);
-    let other = identify(&mapping, "other", &table, &certificate, &mut NoTrace);
+    let other = identify(&mapping, "other", &table, &certificate, issuer, &mut NoTrace);
     assert_eq!(other.unwrap_err().reason, Reason::NoMapping, "mappings of another namespace do not count");
 }

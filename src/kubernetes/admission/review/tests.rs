@@ -226,7 +226,8 @@ async fn what_is_doubtful_is_warned_of() {
         assert_eq!(response["allowed"], true, "{words}: {response}");
         assert!(warned(&response, words), "{words}: {response}");
     }
-    let strong = world.created(&mapping("m", "x", json!({"sha256": SHA}), "u")).await;
+    let selecting = World::new(&[policy(json!({"mapping": {"selector": {}}}))]);
+    let strong = selecting.created(&mapping("m", "x", json!({"sha256": SHA}), "u")).await;
     assert_eq!(strong.get("warnings"), None, "{strong}");
 }
 
@@ -319,6 +320,32 @@ async fn two_identities_for_one_certificate_are_refused_where_one_policy_selects
             .starts_with("spec.mapping.oneToOne[0]: CertificateMapping first"),
         "{response}"
     );
+}
+
+#[tokio::test]
+async fn a_mapping_that_does_nothing_is_warned_of() {
+    let selecting = policy(json!({"mapping": {
+        "selector": {"matchLabels": {"api": "x"}},
+        "oneToOne": [{"certificate": {"uri": "a:b"}, "identity": {"user": "inline"}}],
+    }}));
+    let world = World::new(&[profile("p", json!({})), selecting]);
+    let serial = |issuer: &str| json!({"issuerSerial": {"issuer": issuer, "serialNumber": "1"}});
+    let lost = "metadata.labels: no CertificatePolicy of this namespace selects the mapping";
+    let weak = "spec.certificate.issuerSerial: weak: ";
+    let reversed = "spec.certificate: the distinguished name looks reversed";
+    for (name, object, want) in [
+        ("selected", mapping("m", "x", json!({"uri": "a:c"}), "u"), &[][..]),
+        ("not selected", mapping("m", "y", json!({"uri": "a:c"}), "u"), &[lost]),
+        ("an issuer that nobody knows", mapping("m", "x", serial("CN=CA,O=A"), "u"), &[weak]),
+        ("a name in reverse order", mapping("m", "x", serial("O=A,CN=CA"), "u"), &[weak, reversed]),
+    ] {
+        let response = world.created(&object).await;
+        assert_eq!(response["allowed"], true, "{name}: {response}");
+        assert_eq!(response["warnings"].as_array().map_or(0, Vec::len), want.len(), "{name}: {response}");
+        assert!(want.iter().all(|words| warned(&response, words)), "{name}: {response}");
+    }
+    let against = world.created(&mapping("m", "x", json!({"uri": "a:b"}), "u")).await;
+    assert!(against["status"]["message"].as_str().unwrap().contains("oneToOne[0] of policy n/a maps"), "{against}");
 }
 
 #[tokio::test]

@@ -1,0 +1,65 @@
+//! Commands that read a cluster once: the same objects, compile and decision as in the server.
+
+use std::io::Write;
+use std::sync::Arc;
+
+use super::ExplainError;
+use crate::domain::index::{AbsentSources, Problem, Severity};
+use crate::envoy::service::system_clock;
+use crate::explain::{self, Explanation, Question};
+use crate::file::check::{Check, CheckOptions, Place};
+use crate::file::loader::Totals;
+use crate::file::report::{self, Class};
+use crate::kubernetes::read::{self, Held, ReadError};
+use crate::kubernetes::store::Scope;
+
+/// Everything that is wrong with the objects of a cluster.
+pub fn check_cluster(scope: &Scope, options: CheckOptions) -> Result<Check, ReadError> {
+    let Held { index, objects, .. } = read::read(scope, options.sources)?;
+    let found = index.problems().into_iter().chain(index.lint(system_clock()));
+    let mut problems: Vec<_> = found.flat_map(told).map(|problem| (String::new(), problem)).collect();
+    problems.sort_by(|(_, a), (_, b)| (&a.object, &a.field, a.class).cmp(&(&b.object, &b.field, b.class)));
+    problems.dedup();
+    Ok(Check {
+        place: Place::Cluster,
+        strictness: options.warnings,
+        totals: Totals { objects, ..Totals::default() },
+        problems,
+        ignored: Vec::new(),
+        skipped: Vec::new(),
+    })
+}
+
+/// The lines of a problem, which stands in no file.
+fn told(problem: Problem) -> impl Iterator<Item = report::Problem> {
+    let class = match problem.severity {
+        Severity::Error => Class::Invalid,
+        Severity::Warning => Class::Warning,
+        Severity::Note => Class::Note,
+    };
+    let object = problem.id.to_string();
+    problem.errors.into_iter().map(move |error| report::Problem {
+        file: Arc::from(""),
+        at: None,
+        object: Some(object.clone()),
+        field: error.path,
+        message: error.message,
+        class,
+    })
+}
+
+/// Explains by the policies of a cluster. Objects that do not compile decide as they would in the server; that there are some
+/// is told on `errors`.
+pub fn explain_by_cluster(
+    scope: &Scope,
+    question: &Question,
+    errors: &mut impl Write,
+) -> Result<Explanation, ExplainError> {
+    let Held { index, snapshot, .. } = read::read(scope, AbsentSources::Reported)?;
+    let count = index.problems().iter().filter(|problem| problem.severity == Severity::Error).count();
+    if count > 0 {
+        let objects = if count == 1 { "1 object is".to_owned() } else { format!("{count} objects are") };
+        writeln!(errors, "certgate: {objects} in error; `certgate check --kubernetes` names all")?;
+    }
+    Ok(explain::explain(question, &snapshot, system_clock())?)
+}

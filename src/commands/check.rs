@@ -1,0 +1,131 @@
+//! `certgate check`: the flags, what is read, and printing. What is found is [`crate::file::check`]'s.
+
+use std::fs::File;
+use std::io::{self, Read, Write as _};
+use std::os::fd::{AsRawFd as _, OwnedFd};
+use std::path::{Path, PathBuf};
+
+use clap::{Args, ValueEnum};
+
+use super::Output;
+use super::explain::scope;
+use crate::app;
+use crate::cli::{Exit, complain, print};
+use crate::domain::index::AbsentSources;
+use crate::file::check::{self, CheckOptions, Warnings};
+use crate::terminal::{self, Paint, Terminal};
+
+/// The longest standard input: as much as a very large directory holds.
+const MAX_INPUT: u64 = 256 << 20;
+
+/// Read policies and print everything that is wrong with them. Exit code 0: nothing is, 1: something is, 2: they cannot be
+/// found.
+#[derive(Debug, Args)]
+pub struct CheckArgs {
+    /// Directories of policies and files, together one set; `-` reads standard input.
+    #[arg(value_name = "PATH", env = "CERTGATE_POLICIES", required_unless_present = "kubernetes")]
+    paths: Vec<PathBuf>,
+    /// Read the policies of a Kubernetes cluster instead: the one that the process runs in, or that of the kubeconfig.
+    #[arg(long)]
+    kubernetes: bool,
+    /// A namespace to read; may be repeated [default: all].
+    #[arg(long = "namespace", value_name = "NAME", value_delimiter = ',', requires = "kubernetes")]
+    namespaces: Vec<String>,
+    /// Count warnings as errors.
+    #[arg(long)]
+    strict: bool,
+    /// What is done about ConfigMaps, Secrets and ClusterTrustBundles that profiles name and that are not there.
+    #[arg(long, value_name = "WHAT", default_value = "read")]
+    sources: Sources,
+    /// The form of the report.
+    #[arg(long, short, value_name = "FORM", default_value = "text")]
+    output: Output,
+}
+
+/// What is done about trust sources that are not there.
+#[derive(Copy, Clone, Debug, PartialEq, Eq, ValueEnum)]
+enum Sources {
+    /// Their absence is an error.
+    Read,
+    /// They are taken to be there: for manifests whose ConfigMaps and Secrets live in the cluster.
+    Skip,
+}
+
+/// Runs the command; `typed` says whether paths were typed, and not taken from the environment.
+pub fn run(args: &CheckArgs, typed: bool) -> Exit {
+    let options = CheckOptions {
+        sources: match args.sources {
+            Sources::Read => AbsentSources::Reported,
+            Sources::Skip => AbsentSources::Assumed,
+        },
+        warnings: if args.strict { Warnings::Errors } else { Warnings::Told },
+    };
+    let found = if args.kubernetes {
+        if typed {
+            return complain(
+                "--kubernetes and paths exclude each other: either a cluster is checked or files",
+                Exit::Usage,
+            );
+        }
+        match app::check_cluster(&scope(&args.namespaces), options) {
+            Ok(found) => found,
+            Err(error) => return complain(&error.to_string(), Exit::Usage),
+        }
+    } else {
+        let input = match Input::of(&args.paths) {
+            Ok(input) => input,
+            Err(error) => return complain(&error, Exit::Usage),
+        };
+        check::check_all(&input.paths, options)
+    };
+    let report = match args.output {
+        Output::Text => {
+            let paint = if found.is_valid() { Paint::Good } else { Paint::Bad };
+            Terminal::of_stdout().painted(found.to_text(), &[(&found.summary_lead(), paint)])
+        }
+        Output::Json => terminal::json(&found.to_json()),
+    };
+    match print(&report) {
+        Exit::Success if found.exit_code() != 0 => Exit::Failure,
+        exit => exit,
+    }
+}
+
+/// The paths, with standard input as a file in memory.
+struct Input {
+    paths: Vec<check::Named>,
+    /// Kept open: its path leads through the descriptor.
+    _memory: Option<OwnedFd>,
+}
+
+impl Input {
+    fn of(paths: &[PathBuf]) -> Result<Self, String> {
+        let mut memory = None;
+        let mut named = Vec::with_capacity(paths.len());
+        for path in paths {
+            if path.as_os_str() != "-" {
+                // A directory that cannot be read is told by the check; a path that is not there is a slip of the hand.
+                std::fs::metadata(path).map_err(|error| format!("cannot read {}: {error}", path.display()))?;
+                named.push(check::Named { path: path.clone(), shown: None });
+            } else if memory.is_none() {
+                let file = standard_input().map_err(|error| format!("cannot read standard input: {error}"))?;
+                let path = format!("/proc/self/fd/{}", file.as_raw_fd());
+                named.push(check::Named { path: Path::new(&path).to_owned(), shown: Some("standard input") });
+                memory = Some(file);
+            }
+        }
+        Ok(Self { paths: named, _memory: memory })
+    }
+}
+
+/// Standard input, so that it can be read as often as any file: places of problems are looked up afterwards.
+fn standard_input() -> io::Result<OwnedFd> {
+    let memory = rustix::fs::memfd_create("stdin", rustix::fs::MemfdFlags::CLOEXEC)?;
+    let mut file = File::from(memory);
+    let copied = io::copy(&mut io::stdin().lock().take(MAX_INPUT + 1), &mut file)?;
+    if copied > MAX_INPUT {
+        return Err(io::Error::other(format!("more than {MAX_INPUT} bytes")));
+    }
+    file.flush()?;
+    Ok(file.into())
+}

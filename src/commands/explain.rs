@@ -1,0 +1,172 @@
+//! `certgate explain`: the flags, who decides, and printing. The decision is made where it always is.
+
+use std::io::{self, Write as _};
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+
+use clap::parser::ValueSource;
+use clap::{ArgGroup, ArgMatches, Args};
+
+use super::Output;
+use super::input::{self, CertificateArgs, InputError};
+use crate::app;
+use crate::cli::{Exit, complain, print};
+use crate::explain::{self, HeaderLine, Length, Question, to_pem};
+use crate::kubernetes::store::Scope;
+use crate::terminal::{self, Terminal};
+
+/// Show how one request is decided, step by step. Exit code 0: it passes, 1: it is denied, 2: there is no answer.
+#[derive(Debug, Args)]
+#[command(group(ArgGroup::new("decider").args(["policies", "server", "kubernetes"]).required(true).multiple(true)))]
+pub struct ExplainArgs {
+    /// The directory of policies that decide.
+    #[arg(long, value_name = "DIR", env = "CERTGATE_POLICIES")]
+    policies: Option<PathBuf>,
+    /// Ask a live server instead, at its admin address, such as http://127.0.0.1:9091.
+    #[arg(long, value_name = "URL", env = "CERTGATE_SERVER")]
+    server: Option<String>,
+    /// Read the policies of a Kubernetes cluster once: the one that the process runs in, or that of the kubeconfig.
+    #[arg(long)]
+    kubernetes: bool,
+    /// A namespace to read; may be repeated [default: all].
+    #[arg(long = "namespace", value_name = "NAME", value_delimiter = ',', requires = "kubernetes")]
+    namespaces: Vec<String>,
+    #[command(flatten)]
+    certificate: CertificateArgs,
+    /// Certificates that the client sends along, in any of these forms.
+    #[arg(long, value_name = "FILE")]
+    chain: Option<PathBuf>,
+    /// The request's host. Without host, path and method, a TCP connection is decided.
+    #[arg(long)]
+    host: Option<String>,
+    /// The request's path, with its query [default: /].
+    #[arg(long)]
+    path: Option<String>,
+    /// The request's method [default: GET].
+    #[arg(long)]
+    method: Option<String>,
+    /// A header of the request; may be repeated.
+    #[arg(long = "header", value_name = "NAME: VALUE", value_parser = parse_header)]
+    headers: Vec<HeaderLine>,
+    /// The policy that the proxy's route names.
+    #[arg(long, value_name = "NAMESPACE/NAME")]
+    policy: Option<String>,
+    /// Decide as if it were this time, such as 2026-01-31T12:00:00Z [default: now].
+    #[arg(long, value_name = "TIME")]
+    at: Option<String>,
+    /// The client's address.
+    #[arg(long, value_name = "IP")]
+    source_address: Option<IpAddr>,
+    /// Only the decision, what was found and what to do.
+    #[arg(long)]
+    brief: bool,
+    /// The form of the answer. JSON always tells everything.
+    #[arg(long, short, value_name = "FORM", default_value = "text")]
+    output: Output,
+}
+
+fn parse_header(text: &str) -> Result<HeaderLine, String> {
+    let (name, value) = text.split_once(':').ok_or("a header is written `name: value`")?;
+    if name.trim().is_empty() {
+        return Err("the header has no name".to_owned());
+    }
+    Ok(HeaderLine { name: name.trim().to_owned(), value: value.trim().to_owned() })
+}
+
+/// Which objects of a cluster are read.
+pub fn scope(namespaces: &[String]) -> Scope {
+    match namespaces {
+        [] => Scope::Cluster,
+        some => Scope::Namespaces(some.iter().cloned().collect()),
+    }
+}
+
+/// Who explains.
+#[derive(Clone)]
+enum Decider<'a> {
+    Directory(&'a Path),
+    Server(&'a str),
+    Cluster(Scope),
+}
+
+impl<'a> Decider<'a> {
+    /// The command line beats the environment; two that come from the same place contradict each other.
+    fn chosen(args: &'a ExplainArgs, matches: &ArgMatches) -> Result<Self, &'static str> {
+        let is_typed = |flag| matches.value_source(flag) == Some(ValueSource::CommandLine);
+        let typed = (is_typed("policies"), is_typed("server"), args.kubernetes);
+        match (&args.policies, &args.server, typed) {
+            (Some(policies), _, (true, false, false)) => Ok(Self::Directory(policies)),
+            (_, Some(server), (false, true, false)) => Ok(Self::Server(server)),
+            (_, _, (false, false, true)) => Ok(Self::Cluster(scope(&args.namespaces))),
+            (Some(policies), None, (false, false, false)) => Ok(Self::Directory(policies)),
+            (None, Some(server), (false, false, false)) => Ok(Self::Server(server)),
+            (Some(_), Some(_), (false, false, false)) => {
+                Err("CERTGATE_POLICIES and CERTGATE_SERVER are both set: say --policies or --server")
+            }
+            (None, None, (false, false, false)) => Err("--policies, --server or --kubernetes is needed"),
+            _ => Err("--policies, --server and --kubernetes exclude one another: one of them decides"),
+        }
+    }
+}
+
+/// Runs the command; `matches` tell what was typed.
+pub fn run(args: &ExplainArgs, matches: &ArgMatches) -> Exit {
+    let decider = match Decider::chosen(args, matches) {
+        Ok(decider) => decider,
+        Err(error) => return complain(error, Exit::Usage),
+    };
+    let read = |path: Option<&Path>| path.map(presented).transpose();
+    let (certificate, chain) = match (read(args.certificate.path()), read(args.chain.as_deref())) {
+        (Ok(certificate), Ok(chain)) => (certificate, chain),
+        (Err(error), _) | (_, Err(error)) => return complain(&error, Exit::Usage),
+    };
+    let question = Question {
+        policy: args.policy.clone(),
+        host: args.host.clone(),
+        path: args.path.clone(),
+        method: args.method.clone(),
+        headers: args.headers.clone(),
+        certificate,
+        chain,
+        at: args.at.clone(),
+        source_address: args.source_address,
+    };
+    let explanation = match decider {
+        Decider::Server(server) => app::explain_by_server(server, &question),
+        Decider::Directory(policies) => app::explain_by_directory(policies, &question, &mut io::stderr().lock()),
+        Decider::Cluster(scope) => app::explain_by_cluster(&scope, &question, &mut io::stderr().lock()),
+    };
+    let explanation = match explanation {
+        Ok(explanation) => explanation,
+        // 1 says that the request is denied, and nobody has said so.
+        Err(error) => return complain(&error.to_string(), Exit::Usage),
+    };
+    let page = match args.output {
+        Output::Json => terminal::json(&explanation),
+        Output::Text => {
+            let terminal = Terminal::of_stdout();
+            let length = if args.brief { Length::Brief } else { Length::Full };
+            terminal.painted(explain::render(&explanation, length, terminal), explain::PAINTED)
+        }
+    };
+    match print(&page) {
+        Exit::Success if !explanation.passes() => Exit::Failure,
+        exit => exit,
+    }
+}
+
+/// The certificates of a file as a proxy would forward them. A broken one is sent as it is, for the core to refuse.
+fn presented(path: &Path) -> Result<String, String> {
+    match input::certificates(path) {
+        Ok(found) => Ok(to_pem(&found.certificates)),
+        Err(InputError::WrongFile(problem)) => Err(problem),
+        Err(InputError::Malformed { content, problem }) => {
+            let _ = writeln!(io::stderr(), "certgate: {problem}");
+            match String::from_utf8(content.to_vec()) {
+                Ok(text) if text.contains("-----BEGIN CERTIFICATE-----") => Ok(text),
+                // No proxy would have sent it. The file as it is stands for it, which is no certificate.
+                _ => Ok(to_pem(&[content])),
+            }
+        }
+    }
+}

@@ -1,0 +1,76 @@
+//! Whether the issuer that a mapping names is the CA that issued the certificate.
+//!
+//! A name alone does not say: any CA below a trust anchor may have certified another one under the same name, and its own
+//! leaves with the same serial numbers. So the issuer is taken from the validated path, and its key must be known by a
+//! hash in the mapping, or because the trust profile holds that key, and no other, under that name.
+
+use std::sync::Arc;
+
+use super::key::IssuerPin;
+use crate::domain::certificate::Certificate;
+use crate::domain::trust::{IssuerKey, TrustProfile};
+
+/// The issuer of a certificate, as path validation found it.
+#[derive(Copy, Clone, Debug)]
+pub struct PathIssuer<'a> {
+    certificate: Option<&'a Arc<Certificate>>,
+    presented: &'a [Arc<Certificate>],
+    profile: &'a TrustProfile,
+}
+
+/// What an issuer's name in a mapping comes to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Binding {
+    /// It means the CA that issued the certificate.
+    Bound,
+    /// It means another CA of that name.
+    Other,
+    /// Nothing but the name says so, for this reason.
+    Weak(String),
+}
+
+impl<'a> PathIssuer<'a> {
+    /// The issuer on `path`, a path that `profile` has validated; `presented` is what came along with the certificate.
+    pub fn new(path: &'a [Arc<Certificate>], presented: &'a [Arc<Certificate>], profile: &'a TrustProfile) -> Self {
+        Self { certificate: path.get(1), presented, profile }
+    }
+
+    /// Whether a mapping with the issuer's name and this pin means the issuer on the path.
+    pub fn binding(&self, pin: Option<IssuerPin>) -> Binding {
+        let Some(issuer) = self.certificate else {
+            return Binding::Weak("the certificate is a trusted peer: no path shows who issued it".to_owned());
+        };
+        let (name, key) = (issuer.subject(), issuer.public_key_sha256());
+        match pin {
+            Some(IssuerPin::PublicKey(sha256)) if sha256 == key => Binding::Bound,
+            Some(IssuerPin::Certificate(sha256)) if self.is_certified_by(issuer, |found| found == sha256) => {
+                Binding::Bound
+            }
+            Some(_) => Binding::Other,
+            None => match self.profile.issuer_key(issuer) {
+                IssuerKey::Known => Binding::Bound,
+                IssuerKey::Ambiguous => Binding::Weak(format!(
+                    "the trust profile holds more than one key under the name {name}: give issuerPublicKeySha256 ({key})"
+                )),
+                IssuerKey::Unknown => Binding::Weak(format!(
+                    "the trust profile does not hold the certificate of the issuing CA {name}: list it in intermediates, \
+                     or give issuerPublicKeySha256 ({key})"
+                )),
+            },
+        }
+    }
+
+    /// Whether the issuer, or a certificate at hand with its name and key, has a fingerprint that is `wanted`. A CA may have
+    /// several certificates, and each path shows one.
+    fn is_certified_by(
+        &self,
+        issuer: &Certificate,
+        wanted: impl Fn(crate::domain::fingerprint::Sha256) -> bool,
+    ) -> bool {
+        let same = |other: &&Arc<Certificate>| {
+            other.subject() == issuer.subject() && other.public_key() == issuer.public_key()
+        };
+        let others = self.profile.named(issuer.subject()).chain(self.presented).filter(same);
+        issuer.aliases().any(&wanted) || others.flat_map(|other| other.aliases()).any(&wanted)
+    }
+}

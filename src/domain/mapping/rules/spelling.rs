@@ -1,0 +1,70 @@
+//! One spelling for names that differ in spelling alone, whatever a rule does with them.
+
+use std::borrow::Cow;
+use std::ops::Range;
+
+use super::Source;
+
+/// A text in which the spelling that does not tell two names of this kind apart is made one: white space of attribute
+/// values (RFC 5280 section 7.1), case of a URI's scheme and host (RFC 3986 section 6.2.2.1), case of an e-mail
+/// address's domain (RFC 5321 section 2.4). Otherwise a rule that denies would be evaded by writing the name in another
+/// way. The same is done to patterns, where an asterisk can hide the borders of such a part: there what could belong
+/// to it is folded.
+pub fn normal<'a>(source: &Source, text: &'a str) -> Cow<'a, str> {
+    match source {
+        Source::Subject(_) | Source::Issuer(_) => collapse(text),
+        Source::Uri => lower(text, case_of_uri(text)),
+        Source::Email => lower(text, [0..0, case_of_email(text)]),
+        Source::Dns | Source::UserPrincipalName => Cow::Borrowed(text),
+    }
+}
+
+/// Without white space at the ends, and with one space for each inner run of it.
+fn collapse(text: &str) -> Cow<'_, str> {
+    let other = |c: char| c.is_whitespace() && c != ' ';
+    if text.trim() == text && !text.contains("  ") && !text.contains(other) {
+        return Cow::Borrowed(text);
+    }
+    Cow::Owned(text.split_whitespace().collect::<Vec<_>>().join(" "))
+}
+
+/// Scheme and host. With an asterisk for the scheme or a part of it, all before the path.
+fn case_of_uri(text: &str) -> [Range<usize>; 2] {
+    let scheme = text.find(':').unwrap_or(0);
+    let authority = scheme.saturating_add("://".len());
+    let before_path = |from: usize| {
+        let rest = text.get(from..).unwrap_or_default();
+        from.saturating_add(rest.find(['/', '?', '#']).unwrap_or(rest.len()))
+    };
+    if text.get(scheme..authority) == Some("://") {
+        let end = before_path(authority);
+        let user = text.get(authority..end).and_then(|text| text.rfind('@')).unwrap_or(0);
+        [0..scheme, authority.saturating_add(user)..end]
+    } else if text.get(..scheme).is_none_or(|scheme| scheme.is_empty() || scheme.contains('*')) {
+        [0..0, 0..before_path(0)]
+    } else {
+        [0..0, 0..scheme]
+    }
+}
+
+/// The domain. Without an at sign, all that an asterisk may have put behind one.
+fn case_of_email(text: &str) -> Range<usize> {
+    text.rfind('@').or_else(|| text.find('*')).unwrap_or(text.len())..text.len()
+}
+
+/// `text` with these parts in lower case.
+fn lower(text: &str, parts: [Range<usize>; 2]) -> Cow<'_, str> {
+    let upper = |part: &Range<usize>| {
+        text.get(part.clone()).is_some_and(|part| part.bytes().any(|byte| byte.is_ascii_uppercase()))
+    };
+    if !parts.iter().any(upper) {
+        return Cow::Borrowed(text);
+    }
+    let mut out = text.to_owned();
+    for part in parts {
+        if let Some(part) = out.get_mut(part) {
+            part.make_ascii_lowercase();
+        }
+    }
+    Cow::Owned(out)
+}
