@@ -118,7 +118,7 @@ fn rows() -> Vec<Row> {
         Trust,
         Hook,
         &inline(&format!("{begin}\nMAMBAf8=\n-----END CERTIFICATE-----")),
-        "spec.trustAnchors[0].inline: certificate 1: ",
+        "spec.trustAnchors[0].inline: certificate 1 (line 1): ",
     );
     add(Trust, Hook, &inline(begin), "spec.trustAnchors[0].inline: ");
     let client = Pki::new().client("acme");
