@@ -250,27 +250,6 @@ fn calls_of_health_without_a_message_fill_no_memory() {
 }
 
 #[test]
-fn a_few_calls_on_each_of_many_connections_fill_no_memory() {
-    run(async {
-        let connections = (most_files() / 2).min(1024);
-        let mut attacked = Attacked::start(&Pki::new()).await;
-        let mut held = Vec::new();
-        for _ in 0..connections {
-            let mut connection = Raw::connect(attacked.address(), Answers::Taken).await.expect("connected");
-            let _ = connection.begin(32).await;
-            held.push(connection);
-        }
-        until("the least of them is closed", PATIENCE, async || {
-            (connections < 512 || attacked.counter("certgate_connections_evicted_total").await > 0).then_some(())
-        })
-        .await;
-        attacked.answers_proxies().await;
-        // Connections alone take two thirds of the room in an unoptimized build.
-        attacked.peak_within("a few calls on each of many connections", ROOM * 3 / 2);
-    });
-}
-
-#[test]
 fn the_worst_explanation_is_bounded_and_probes_do_not_wait_for_it() {
     run(async {
         // Certificates of one name, each of which may have issued each, and one more that leads to an anchor and has expired:
