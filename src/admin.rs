@@ -42,6 +42,9 @@ const MAX_EXPLANATIONS: usize = 2;
 /// How much lower the priority of the threads that explain is.
 const NICENESS: i32 = 10;
 
+/// The longest head of a request, and what is read of a body at a time. The stack would take 400 KiB on each connection.
+const MAX_HEAD: usize = 16 << 10;
+
 /// How long a client may take to send its headers.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -131,6 +134,7 @@ impl Admin {
                 let connection = http1::Builder::new()
                     .timer(TokioTimer::new())
                     .header_read_timeout(HEADER_TIMEOUT)
+                    .max_buf_size(MAX_HEAD)
                     .serve_connection(TokioIo::new(stream), service);
                 // How a probe's connection ends concerns nobody.
                 tokio::select! {
@@ -459,5 +463,19 @@ mod tests {
         let answered = tokio::time::timeout(HEADER_TIMEOUT / 2, probe.read_to_string(&mut answer)).await;
         answered.expect("a probe does not wait").unwrap();
         assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    }
+
+    #[tokio::test]
+    async fn a_head_without_an_end_is_refused_before_it_is_long() {
+        use tokio::io::{AsyncReadExt, AsyncWriteExt};
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let mut stream = tokio::net::TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        tokio::spawn(admin(Phase::Serving).serve(listener));
+        let head = format!("GET /livez HTTP/1.1\r\nX: {}", "x".repeat(2 * MAX_HEAD));
+        stream.write_all(head.as_bytes()).await.unwrap();
+        let mut answer = [0; 12];
+        let answered = tokio::time::timeout(HEADER_TIMEOUT / 2, stream.read_exact(&mut answer)).await;
+        answered.expect("nobody waits for its end").unwrap();
+        assert_eq!(&answer, b"HTTP/1.1 431");
     }
 }

@@ -39,6 +39,11 @@ pub fn exhausted() -> Response<GrpcBody> {
     failed("8", "too many calls of this method are under way")
 }
 
+/// A call whose body is not one message: gRPC's status 3, INVALID_ARGUMENT.
+pub fn malformed() -> Response<GrpcBody> {
+    failed("3", "the call's body is not one message")
+}
+
 fn failed(status: &'static str, message: &'static str) -> Response<GrpcBody> {
     let mut headers = HeaderMap::with_capacity(4);
     headers.insert(GRPC_STATUS, HeaderValue::from_static(status));

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::Poll;
 use std::time::Duration;
 
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::{Buf, BufMut, Bytes, BytesMut};
 use http_body_util::BodyExt;
 use hyper::body::Body;
 use thiserror::Error;
@@ -143,6 +143,16 @@ where
         Err(Given::Up) => Err(Unreceived::TooSlow { deadline: limits.deadline }),
         Err(Given::Away) => Err(Unreceived::GaveWay { limit: limits.waiting.limit() }),
     }
+}
+
+/// A message with what comes before it.
+pub fn framed(message: &[u8]) -> Bytes {
+    let mut framed = BytesMut::with_capacity(PREFIX.saturating_add(message.len()));
+    framed.put_u8(0);
+    // Nothing longer than `MAX_MESSAGE` was received.
+    framed.put_u32(u32::try_from(message.len()).unwrap_or(u32::MAX));
+    framed.extend_from_slice(message);
+    framed.freeze()
 }
 
 /// Why a call waits no more.

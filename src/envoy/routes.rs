@@ -9,8 +9,9 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use http::header::{CONTENT_TYPE, HeaderName, TE};
-use http::{HeaderMap, Method, Request, Response};
+use http::header::{CONTENT_TYPE, HeaderValue, TE};
+use http::{Method, Request, Response, Uri, Version};
+use http_body_util::Full;
 use hyper::body::Incoming;
 use tokio::sync::Semaphore;
 use tonic_health::ServingStatus;
@@ -33,16 +34,8 @@ pub(super) const CHECK_PATH: &str = "/envoy.service.auth.v3.Authorization/Check"
 const MAX_REFLECTIONS: usize = 16;
 pub(super) const MAX_WATCHES: usize = 256;
 
-/// The largest message of those methods. They take a name, and are read by a generic stack, which would hold 4 MiB of each
-/// unfinished message and knows no [`grpc::MAX_UNFINISHED`].
+/// The largest message of those methods. They take a name.
 const MAX_NAME: usize = 4096;
-
-/// The longest path of a method: theirs have half of it.
-const MAX_PATH: usize = 128;
-
-/// The headers that the generic stack reads. It keeps all that it is given while a call is open, so it is given no others.
-const READ: [HeaderName; 4] =
-    [CONTENT_TYPE, TE, HeaderName::from_static("grpc-encoding"), HeaderName::from_static("grpc-accept-encoding")];
 
 /// The answer to a call. Boxed, so that of a call that was decided no more is kept than its answer.
 pub(super) struct Answering(Pin<Box<dyn Future<Output = Response<GrpcBody>> + Send>>);
@@ -55,12 +48,13 @@ impl Future for Answering {
     }
 }
 
-type TonicService = BoxCloneSyncService<Request<Incoming>, Response<tonic::body::Body>, Infallible>;
+type TonicService = BoxCloneSyncService<Request<tonic::body::Body>, Response<tonic::body::Body>, Infallible>;
 
-/// Methods that a generic stack serves.
+/// A method that a generic stack serves.
 struct Other {
-    /// How their paths begin.
-    prefix: &'static str,
+    path: &'static str,
+    /// Whether a call has one message, which is then received before the stack has anything to do with it.
+    is_unary: bool,
     service: TonicService,
     /// How many calls there may be at once, where that matters.
     calls: Option<Arc<Semaphore>>,
@@ -70,7 +64,7 @@ struct Other {
 pub(super) struct Routes<D> {
     pub authorizer: Arc<Authorizer<D>>,
     receiving: Receiving,
-    others: [Other; 4],
+    others: [Arc<Other>; 4],
 }
 
 impl<D: Decide> Routes<D> {
@@ -88,26 +82,41 @@ impl<D: Decide> Routes<D> {
         let v1 = boxed(reflection().build_v1().expect(COMPILED).max_decoding_message_size(MAX_NAME));
         let v1alpha = boxed(reflection().build_v1alpha().expect(COMPILED).max_decoding_message_size(MAX_NAME));
         let (watches, reflections) = (Semaphore::new(MAX_WATCHES), Arc::new(Semaphore::new(MAX_REFLECTIONS)));
-        let other = |prefix, service, calls| Other { prefix, service, calls };
+        let unary = |path, service, calls| Arc::new(Other { path, is_unary: true, service, calls });
+        let stream = |path, service, calls| Arc::new(Other { path, is_unary: false, service, calls });
         let others = [
-            other("/grpc.health.v1.Health/Watch", health.clone(), Some(Arc::new(watches))),
-            other("/grpc.health.v1.Health/", health, None),
-            other("/grpc.reflection.v1.ServerReflection/", v1, Some(reflections.clone())),
-            other("/grpc.reflection.v1alpha.ServerReflection/", v1alpha, Some(reflections)),
+            unary("/grpc.health.v1.Health/Watch", health.clone(), Some(Arc::new(watches))),
+            unary("/grpc.health.v1.Health/Check", health, None),
+            stream("/grpc.reflection.v1.ServerReflection/ServerReflectionInfo", v1, Some(reflections.clone())),
+            stream("/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo", v1alpha, Some(reflections)),
         ];
         Self { authorizer, receiving, others }
     }
 
-    async fn other(&self, request: Request<Incoming>, outbox: &Arc<Outbox>, open: Open) -> Option<Response<GrpcBody>> {
-        let path = request.uri().path();
-        let Some(other) = self.others.iter().find(|other| path.starts_with(other.prefix)) else {
-            return Some(answer::unimplemented());
+    /// Answers a call of such a method. `None`: it had to give way, or its caller has gone.
+    async fn answer(
+        &self,
+        other: &Other,
+        body: Incoming,
+        outbox: &Arc<Outbox>,
+        open: Open,
+    ) -> Option<Response<GrpcBody>> {
+        // The generic stack takes 8 KiB for a message that does not come.
+        let body = match other.is_unary {
+            true => match grpc::receive(body, &self.receiving).await {
+                Ok(message) => tonic::body::Body::new(Full::new(grpc::framed(&message))),
+                Err(Unreceived::NotOneMessage { .. } | Unreceived::Compressed | Unreceived::TooLarge) => {
+                    return Some(answer::malformed());
+                }
+                Err(_) => return None,
+            },
+            false => tonic::body::Body::new(body),
         };
         let call = match other.calls.clone().map(Semaphore::try_acquire_owned).transpose() {
             Ok(call) => call,
             Err(_) => return Some(answer::exhausted()),
         };
-        let answered = other.service.clone().oneshot(with_few_headers(request));
+        let answered = other.service.clone().oneshot(asked(other.path, body));
         match self.receiving.until_lost(answered).await.ok()? {
             Ok(response) => {
                 Some(response.map(|body| GrpcBody::Tonic { body, outbox: outbox.clone(), _call: call, _open: open }))
@@ -141,16 +150,20 @@ impl<D: Decide> Caller<D> {
     /// Answers one call. What its future holds is held by each call that waits, so it begins with nothing but the body.
     pub fn call(self: Arc<Self>, request: Request<Incoming>) -> Answering {
         let open = self.outbox.begin();
-        let path = request.uri().path();
-        if path == CHECK_PATH && request.method() == Method::POST {
-            let body = request.into_body();
+        let is_post = request.method() == Method::POST;
+        let (head, body) = request.into_parts();
+        let path = head.uri.path();
+        if path == CHECK_PATH && is_post {
+            drop(head);
             return Answering(Box::pin(async move { self.check(body, open).await }));
         }
-        if path.len() > MAX_PATH {
+        let Some(other) = self.routes.others.iter().find(|other| other.path == path).cloned() else {
             return Answering(Box::pin(ready(answer::unimplemented())));
-        }
+        };
+        // A call that waits keeps nothing of what its caller has sent, but which method it is.
+        drop(head);
         Answering(Box::pin(async move {
-            let answer = self.routes.other(request, &self.outbox, open).await;
+            let answer = self.routes.answer(&other, body, &self.outbox, open).await;
             if answer.is_some() {
                 self.seat.place.served();
             }
@@ -179,22 +192,20 @@ impl<D: Decide> Caller<D> {
     }
 }
 
-fn with_few_headers(request: Request<Incoming>) -> Request<Incoming> {
-    let (mut head, body) = request.into_parts();
-    let mut all = std::mem::take(&mut head.headers);
-    let mut few = HeaderMap::with_capacity(READ.len());
-    for name in READ {
-        if let Some(value) = all.remove(&name) {
-            few.insert(name, value);
-        }
-    }
-    head.headers = few;
-    Request::from_parts(head, body)
+/// A call as the generic stack wants it: with nothing of the caller's head. No message is compressed, or it is refused.
+fn asked(path: &'static str, body: tonic::body::Body) -> Request<tonic::body::Body> {
+    let mut request = Request::new(body);
+    *request.method_mut() = Method::POST;
+    *request.version_mut() = Version::HTTP_2;
+    *request.uri_mut() = Uri::from_static(path);
+    request.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
+    request.headers_mut().insert(TE, HeaderValue::from_static("trailers"));
+    request
 }
 
 fn boxed<S>(service: S) -> TonicService
 where
-    S: Service<Request<Incoming>, Response = Response<tonic::body::Body>, Error = Infallible>,
+    S: Service<Request<tonic::body::Body>, Response = Response<tonic::body::Body>, Error = Infallible>,
     S: Clone + Send + Sync + 'static,
     S::Future: Send + 'static,
 {

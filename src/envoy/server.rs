@@ -58,7 +58,7 @@ const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(10);
 const MAX_CONNECTIONS: usize = 4096;
 const MAX_ANONYMOUS: usize = 1024;
 
-/// How long a connection may take to end that is idle and has to give back what it holds.
+/// How long a connection may take to end that holds little and has to give back what it holds.
 const GRACE: Duration = Duration::from_millis(100);
 
 /// How long the preface of a connection may take to arrive; what follows it is bounded by the probes.
@@ -335,6 +335,8 @@ impl<D: Decide> Port<D> {
         let connection = http2::Builder::new(AtOnce)
             .timer(TokioTimer::new())
             .max_concurrent_streams(MAX_STREAMS)
+            // Entries of a table would keep the buffers that they were read into (see `stream`).
+            .header_table_size(0)
             .max_pending_accept_reset_streams(MAX_PENDING_RESETS)
             .keep_alive_interval(KEEP_ALIVE_INTERVAL)
             .keep_alive_timeout(KEEP_ALIVE_TIMEOUT)
@@ -365,7 +367,7 @@ impl<D: Decide> Port<D> {
             Ok(Err(error)) => tracing::debug!(%error, "a connection ended early"),
             Err(why) => {
                 metrics.connection_evicted();
-                if outbox.is_idle() {
+                if outbox.is_light() {
                     // A proxy sends no more calls on it then, and loses none.
                     connection.as_mut().graceful_shutdown();
                     let _ = tokio::time::timeout(GRACE, run(connection.as_mut(), &outbox)).await;

@@ -3,6 +3,9 @@
 //! Calls that are read while their answers cannot be written would pile up. So a connection whose last write has to wait is
 //! not read from until it has been done. Of a frame (RFC 9113, section 4.1) and of a block of headers the HTTP/2 stack keeps
 //! what has come until the end is there, on each of thousands of connections; how much that is, is told to the outbox.
+//!
+//! So is what the table of headers (RFC 7541, section 2.3.2) may hold: a path of three octets in it keeps the whole buffer
+//! that it was read into. certgate asks for no table, but a caller need not care, and the stack does not make him.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -67,12 +70,16 @@ impl<S: AsyncRead + Unpin> AsyncRead for Paced<S> {
         }
         let before = buf.filled().len();
         let polled = Pin::new(&mut self.stream).poll_read(cx, buf);
+        let tabled = self.frames.table.held();
         let came = buf.filled().get(before..).unwrap_or_default();
         let (held, ended) = (self.frames.held, self.frames.ended);
         let streams = self.frames.feed(came);
         self.left = self.left.saturating_sub(came.len());
         if streams > 0 {
             self.outbox.arrived(streams);
+        }
+        if self.frames.table.held() != tabled {
+            self.outbox.tabled(self.frames.table.held());
         }
         // One that has the same length by chance is another one all the same.
         if self.frames.held != held || (held > 0 && self.frames.ended != ended) {
@@ -86,8 +93,43 @@ impl<S: AsyncRead + Unpin> AsyncRead for Paced<S> {
 const PREFACE: usize = 24;
 
 const HEADERS: u8 = 1;
+const SETTINGS: u8 = 4;
 const CONTINUATION: u8 = 9;
+const ACK: u8 = 1;
 const END_HEADERS: u8 = 4;
+const PADDED: u8 = 8;
+const PRIORITY: u8 = 32;
+
+/// What a table may hold at most: each entry takes 32 octets of 4,096 that every table has at first.
+const MAX_ENTRIES: usize = 128;
+
+/// The buffer that an entry may keep: as long as the largest frame.
+const BUFFER: usize = 16 << 10;
+
+/// The first octet of a block of headers that begins with giving the table up (RFC 7541, section 6.3).
+const NO_TABLE: u8 = 0x20;
+
+/// What a connection's table of headers may hold, by what has come so far.
+#[derive(Debug, Default)]
+struct Table {
+    /// All octets, and the blocks of headers among them.
+    octets: usize,
+    blocks: usize,
+    /// Whether the caller knows that there is to be no table. Before that he may say one thing and then another.
+    told: bool,
+    /// Whether he has given it up; then there can be none any more.
+    given_up: bool,
+}
+
+impl Table {
+    fn held(&self) -> usize {
+        match self.given_up {
+            true => 0,
+            // Each block keeps one buffer, and no more is kept than has come.
+            false => self.octets.min(self.blocks.min(MAX_ENTRIES).saturating_mul(BUFFER)),
+        }
+    }
+}
 
 /// Where in its frames a connection is.
 #[derive(Debug)]
@@ -103,11 +145,23 @@ struct Frames {
     held: usize,
     /// How many times it could let go of them.
     ended: u64,
+    table: Table,
+    /// Octets of a payload until its block of headers begins, where the first one is looked at.
+    block_in: Option<usize>,
 }
 
 impl Default for Frames {
     fn default() -> Self {
-        Self { rest: PREFACE, head: [0; 9], headed: 0, goes_on: false, held: 0, ended: 0 }
+        Self {
+            rest: PREFACE,
+            head: [0; 9],
+            headed: 0,
+            goes_on: false,
+            held: 0,
+            ended: 0,
+            table: Table::default(),
+            block_in: None,
+        }
     }
 }
 
@@ -115,9 +169,11 @@ impl Frames {
     /// Takes what has come, and gives the number of streams that it opens.
     fn feed(&mut self, mut octets: &[u8]) -> usize {
         let mut streams = 0;
+        self.table.octets = self.table.octets.saturating_add(octets.len());
         while let Some((first, others)) = octets.split_first() {
             if self.rest > 0 {
                 let now = self.rest.min(octets.len());
+                self.look(octets.get(..now).unwrap_or_default());
                 self.rest -= now;
                 self.held = self.held.saturating_add(now);
                 octets = octets.get(now..).unwrap_or_default();
@@ -138,6 +194,10 @@ impl Frames {
                     self.goes_on = flags & END_HEADERS == 0;
                 }
                 streams += usize::from(kind == HEADERS);
+                self.table.blocks = self.table.blocks.saturating_add(usize::from(kind == HEADERS));
+                self.table.told |= kind == SETTINGS && flags & ACK != 0;
+                let before = usize::from(flags & PADDED != 0) + if flags & PRIORITY == 0 { 0 } else { 5 };
+                self.block_in = (kind == HEADERS && self.rest > before).then_some(before);
             }
             if self.rest == 0 && self.headed == 0 && !self.goes_on {
                 self.held = 0;
@@ -145,6 +205,20 @@ impl Frames {
             }
         }
         streams
+    }
+}
+
+impl Frames {
+    /// Looks whether a block of headers begins in this piece of a payload, and gives up the table.
+    fn look(&mut self, piece: &[u8]) {
+        let Some(before) = self.block_in else { return };
+        match piece.get(before) {
+            Some(first) => {
+                self.block_in = None;
+                self.table.given_up |= self.table.told && *first == NO_TABLE;
+            }
+            None => self.block_in = Some(before.saturating_sub(piece.len())),
+        }
     }
 }
 
@@ -209,5 +283,39 @@ mod tests {
                 assert!(streams <= 2, "{name} in pieces of {size}");
             }
         }
+    }
+
+    #[test]
+    fn what_a_table_may_hold_is_counted_until_it_is_given_up() {
+        let block = |flags: u8, payload: &[u8]| {
+            let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
+            [&length[1..], &[HEADERS, END_HEADERS | flags, 0, 0, 0, 1], payload].concat()
+        };
+        let (ack, plain, gives_up) = (frame(SETTINGS, ACK, 0), block(0, &[0x83]), block(0, &[NO_TABLE, 0x83]));
+        let start = [vec![0; PREFACE], frame(SETTINGS, 0, 0)].concat();
+        let padded = block(PADDED | PRIORITY, &[1, 0, 0, 0, 0, 0, NO_TABLE, 0x83, 0]);
+        let not_padded = block(PRIORITY, &[NO_TABLE, 0, 0, 0, 0, 0x83]);
+        let rows = [
+            ("no block", vec![ack.clone()], false),
+            ("a block", vec![ack.clone(), plain.clone()], true),
+            ("given up before it was asked for", vec![gives_up.clone(), ack.clone(), plain.clone()], true),
+            ("given up", vec![plain.clone(), ack.clone(), gives_up], false),
+            ("given up behind other fields", vec![plain, ack.clone(), padded], false),
+            ("other fields that look like it", vec![ack, not_padded], true),
+        ];
+        for (name, frames, holds) in rows {
+            let octets = [start.clone(), frames.concat()].concat();
+            for size in [1, 3, octets.len()] {
+                let mut read = Frames::default();
+                octets.chunks(size).for_each(|piece| {
+                    read.feed(piece);
+                });
+                let held = if holds { octets.len() } else { 0 };
+                assert_eq!(read.table.held(), held, "{name} in pieces of {size}");
+            }
+        }
+        let mut many = Frames::default();
+        many.feed(&[start, frame(HEADERS, END_HEADERS, 5), frame(0xfa, 0, 1 << 20)].concat());
+        assert_eq!(many.table.held(), BUFFER, "one block keeps one buffer");
     }
 }

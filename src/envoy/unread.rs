@@ -5,7 +5,8 @@
 //! ([`Outbox`]); what is left of them when it can write no more is stuck, and what is stuck on all connections together is
 //! bounded ([`Unread`]): beyond that the connection with the most is closed. So is one on which an answer stays for too long.
 //! What has come of a frame or of a block of headers that has not ended counts as stuck, too, and so do the slots of streams
-//! that the HTTP/2 stack keeps for as long as a connection lives, once it has needed them.
+//! that the HTTP/2 stack keeps for as long as a connection lives, once it has needed them, and what its table of headers may
+//! hold.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -20,7 +21,8 @@ use tokio::sync::Notify;
 pub const WRITE_DEADLINE: Duration = Duration::from_secs(10);
 
 /// The octets that may be stuck, those of all connections together: some thousand answers of the usual size, where honest
-/// connections have none for longer than a moment, or the slots of six connections that have had all their streams open.
+/// connections have none for longer than a moment, or, beside those that are free, the slots of six connections that have had
+/// all their streams open.
 pub const MAX_UNREAD: usize = 16 << 20;
 
 /// What an answer holds beside its octets: headers, trailers, what is left of the call.
@@ -29,8 +31,11 @@ const STREAM: usize = 2048;
 /// What the HTTP/2 stack keeps of a stream, and for the next one once it has gone, as it was measured.
 const SLOT: usize = 2560;
 
-/// So many slots of a connection do not count: a proxy that is busy has some dozen calls open on each.
-const FREE_SLOTS: usize = 32;
+/// So many slots of all connections together do not count: a proxy that is busy has some dozen calls open on each.
+const FREE_SLOTS: usize = 8192;
+
+/// Calls that a connection may have had open at once and still be closed in peace.
+const FEW: usize = 64;
 
 /// What is stuck on all connections of a port.
 #[derive(Debug)]
@@ -44,9 +49,33 @@ pub struct Unread {
 struct Stuck {
     /// Numbers the connections.
     next: u64,
-    total: usize,
+    total: Amount,
     /// The connections on which something is stuck: how much, and what closes them.
-    outboxes: BTreeMap<u64, (usize, Arc<Notify>)>,
+    outboxes: BTreeMap<u64, (Amount, Arc<Notify>)>,
+}
+
+/// How much is stuck: octets, and slots of streams.
+#[derive(Copy, Clone, Debug, Default, PartialEq, Eq)]
+struct Amount {
+    octets: usize,
+    slots: usize,
+}
+
+impl Amount {
+    /// The octets of both, but for so many slots.
+    fn beyond(self, free: usize) -> usize {
+        self.octets.saturating_add(self.slots.saturating_sub(free).saturating_mul(SLOT))
+    }
+
+    fn add(&mut self, other: Self) {
+        self.octets = self.octets.saturating_add(other.octets);
+        self.slots = self.slots.saturating_add(other.slots);
+    }
+
+    fn take(&mut self, other: Self) {
+        self.octets = self.octets.saturating_sub(other.octets);
+        self.slots = self.slots.saturating_sub(other.slots);
+    }
 }
 
 impl Unread {
@@ -64,17 +93,18 @@ impl Unread {
     }
 
     /// Says how much is stuck on a connection now, and closes those with the most while there is too much.
-    fn settle(&self, number: u64, held: usize, close: &Arc<Notify>) {
+    fn settle(&self, number: u64, held: Amount, close: &Arc<Notify>) {
         let mut stuck = self.stuck();
-        let before = match held {
-            0 => stuck.outboxes.remove(&number),
-            _ => stuck.outboxes.insert(number, (held, close.clone())),
+        let before = match held == Amount::default() {
+            true => stuck.outboxes.remove(&number),
+            false => stuck.outboxes.insert(number, (held, close.clone())),
         };
-        stuck.total = stuck.total.saturating_add(held).saturating_sub(before.map_or(0, |(held, _)| held));
-        while stuck.total > self.limit {
-            let worst = stuck.outboxes.iter().max_by_key(|(_, (held, _))| *held).map(|(number, _)| *number);
+        stuck.total.add(held);
+        stuck.total.take(before.map_or(Amount::default(), |(held, _)| held));
+        while stuck.total.beyond(FREE_SLOTS) > self.limit {
+            let worst = stuck.outboxes.iter().max_by_key(|(_, (held, _))| held.beyond(0)).map(|(number, _)| *number);
             let Some((held, close)) = worst.and_then(|worst| stuck.outboxes.remove(&worst)) else { return };
-            stuck.total = stuck.total.saturating_sub(held);
+            stuck.total.take(held);
             close.notify_one();
         }
     }
@@ -102,13 +132,15 @@ struct Answers {
     waiting: BTreeMap<u64, Instant>,
     /// What they hold, and their streams.
     held: usize,
-    /// Of that, what was told as stuck.
-    told: usize,
+    /// What was told as stuck.
+    told: Amount,
     /// Since when nothing can be written.
     blocked: Option<Instant>,
     /// The octets of a frame that has not ended, and since when it has begun.
     partial: usize,
     partial_since: Option<Instant>,
+    /// What a table of headers may hold.
+    tabled: usize,
     /// Streams that have come and were not looked at yet, those that are open, and the most at once so far.
     arrived: usize,
     open: usize,
@@ -116,9 +148,8 @@ struct Answers {
 }
 
 impl Answers {
-    fn stuck(&self) -> usize {
-        let slots = self.most.saturating_sub(FREE_SLOTS).saturating_mul(SLOT);
-        self.held.saturating_add(self.partial).saturating_add(slots)
+    fn stuck(&self) -> Amount {
+        Amount { octets: self.held.saturating_add(self.partial).saturating_add(self.tabled), slots: self.most }
     }
 }
 
@@ -150,10 +181,10 @@ impl Outbox {
         Open(self.clone())
     }
 
-    /// Whether no call is open and nothing waits.
-    pub fn is_idle(&self) -> bool {
+    /// Whether nothing waits and no call is open, or few ever were: then there is time to end it in peace.
+    pub fn is_light(&self) -> bool {
         let answers = self.answers();
-        answers.open == 0 && answers.held == 0 && answers.partial == 0
+        (answers.open == 0 || answers.most <= FEW) && answers.held == 0 && answers.partial == 0
     }
 
     /// An answer to write, of the call that is open until then.
@@ -198,6 +229,11 @@ impl Outbox {
         }
     }
 
+    /// Says how much a table of headers may hold.
+    pub fn tabled(&self, octets: usize) {
+        self.answers().tabled = octets;
+    }
+
     /// When the connection must be closed, because of the answers that are stuck on it.
     pub async fn overflows(&self) {
         tokio::select! {
@@ -229,7 +265,7 @@ impl Outbox {
 
 impl Drop for Outbox {
     fn drop(&mut self) {
-        self.unread.settle(self.number, 0, &self.close);
+        self.unread.settle(self.number, Amount::default(), &self.close);
     }
 }
 
@@ -320,7 +356,7 @@ mod tests {
         let (_last, _kept_at_last) = outbox(&unread, 1);
         assert!(is_closed(&most).await && !is_closed(&few).await && !is_closed(&newcomer).await);
         drop((answers, most));
-        assert_eq!(unread.stuck().total, 6 * (STREAM + 100));
+        assert_eq!(unread.stuck().total.octets, 6 * (STREAM + 100));
         drop((few, some, newcomer));
     }
 
@@ -359,10 +395,45 @@ mod tests {
         let calls: Vec<_> = (0..FREE_SLOTS).map(|_| outbox.begin()).collect();
         outbox.arrived(10);
         outbox.settle();
-        assert!(!is_closed(&outbox).await && !outbox.is_idle());
+        assert!(!is_closed(&outbox).await && !outbox.is_light());
         drop(calls);
-        assert!(outbox.is_idle());
+        assert!(outbox.is_light());
         outbox.arrived(FREE_SLOTS + 11);
+        outbox.settle();
+        assert!(is_closed(&outbox).await);
+    }
+
+    #[tokio::test]
+    async fn slots_of_many_connections_count_together() {
+        let unread = Arc::new(Unread::new(0, FOREVER));
+        let outboxes: Vec<_> = (0..FREE_SLOTS / FEW).map(|_| outbox(&unread, 0).0).collect();
+        for outbox in &outboxes {
+            outbox.arrived(FEW);
+            let calls: Vec<_> = (0..FEW).map(|_| outbox.begin()).collect();
+            assert!(outbox.is_light(), "calls of so few may end");
+            drop(calls);
+            outbox.settle();
+        }
+        let mut closed = 0;
+        for outbox in &outboxes {
+            closed += usize::from(is_closed(outbox).await);
+        }
+        assert_eq!(closed, 0);
+        let (one, _) = outbox(&unread, 0);
+        one.arrived(FEW + 1);
+        one.settle();
+        assert!(is_closed(&one).await);
+    }
+
+    #[tokio::test]
+    async fn what_a_table_of_headers_may_hold_counts() {
+        let unread = Arc::new(Unread::new(1000, FOREVER));
+        let (outbox, _) = outbox(&unread, 0);
+        outbox.tabled(1001);
+        outbox.tabled(1000);
+        outbox.settle();
+        assert!(!is_closed(&outbox).await);
+        outbox.tabled(1001);
         outbox.settle();
         assert!(is_closed(&outbox).await);
     }

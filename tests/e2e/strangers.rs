@@ -214,6 +214,42 @@ fn frames_that_do_not_end_fill_no_memory() {
 }
 
 #[test]
+fn tables_of_headers_fill_no_memory() {
+    const CONNECTIONS: usize = 128;
+    run(async {
+        let mut attacked = Attacked::start(&Pki::new()).await;
+        let mut held = Vec::new();
+        for _ in 0..CONNECTIONS {
+            let mut connection = Raw::connect(attacked.address(), Answers::Taken).await.expect("connected");
+            // It may have been closed.
+            let _ = connection.fill_table(100).await;
+            held.push(connection);
+        }
+        until("connections with the most are closed", PATIENCE, async || {
+            (attacked.counter("certgate_connections_evicted_total").await > 0).then_some(())
+        })
+        .await;
+        attacked.answers_proxies().await;
+        attacked.peak("tables of headers");
+    });
+}
+
+#[test]
+fn calls_of_health_without_a_message_fill_no_memory() {
+    run(async {
+        let mut attacked = Attacked::start(&Pki::new()).await;
+        let mut held = Vec::new();
+        for _ in 0..64 {
+            let mut connection = Raw::connect(attacked.address(), Answers::Taken).await.expect("connected");
+            connection.begin_health(31).await.expect("the connection stays");
+            held.push(connection);
+        }
+        attacked.answers_proxies().await;
+        attacked.peak("calls of health");
+    });
+}
+
+#[test]
 fn the_worst_explanation_is_bounded_and_probes_do_not_wait_for_it() {
     run(async {
         // Certificates of one name, each of which may have issued each, and one more that leads to an anchor and has expired:

@@ -49,6 +49,32 @@ impl Raw {
         self.stream.write_all(&opened).await
     }
 
+    /// Begins so many calls of health, whose messages never come and whose heads are as long as may be.
+    pub async fn begin_health(&mut self, calls: usize) -> io::Result<()> {
+        let media_type = format!("application/grpc;{}", "x".repeat(14_000));
+        for _ in 0..calls {
+            let fields = [(":path", "/grpc.health.v1.Health/Check"), ("content-type", media_type.as_str())];
+            let begun = self.head_of(&fields);
+            self.stream.write_all(&begun).await?;
+        }
+        Ok(())
+    }
+
+    /// Has paths put into the table of headers, each of which is read with a buffer of other octets.
+    pub async fn fill_table(&mut self, paths: u8) -> io::Result<()> {
+        for path in 0..paths {
+            let name = [b'/', b'a' + path % 16, b'a' + path / 16];
+            // `:method: POST`, `:scheme: http`, and `:path` with indexing (RFC 7541, section 6.2.1).
+            let block = [&[0x83, 0x86, 0x44, 3][..], &name].concat();
+            let (id, filler) = (self.next, vec![0; 8_000]);
+            self.next += 2;
+            // Frames of a kind that nobody knows are thrown away.
+            let all = [frame(1, 5, id, &block), frame(0xfa, 0, 0, &filler), frame(0xfa, 0, 0, &filler)];
+            self.stream.write_all(&all.concat()).await?;
+        }
+        Ok(())
+    }
+
     /// Sends a whole call and does not wait for its answer.
     pub async fn send(&mut self, message: &[u8]) -> io::Result<()> {
         let length = u32::try_from(message.len()).expect("a short message").to_be_bytes();
@@ -81,14 +107,16 @@ impl Raw {
 
     /// Headers of the next call.
     fn head(&mut self) -> Vec<u8> {
+        self.head_of(&[(":path", CHECK)])
+    }
+
+    fn head_of(&mut self, more: &[(&str, &str)]) -> Vec<u8> {
         let id = self.next;
         self.next += 2;
-        let text = |text: &str| [&[u8::try_from(text.len()).expect("a short text")][..], text.as_bytes()].concat();
-        let fields =
-            [(":method", "POST"), (":scheme", "http"), (":path", CHECK), (":authority", "a"), ("te", "trailers")];
+        let fields = [(":method", "POST"), (":scheme", "http"), (":authority", "a")];
         // Literals that enter no table (RFC 7541, section 6.2.2).
-        let block: Vec<u8> =
-            fields.iter().flat_map(|(name, value)| [&[0][..], &text(name), &text(value)].concat()).collect();
+        let literal = |(name, value): &(&str, &str)| [&[0][..], &string(name), &string(value)].concat();
+        let block: Vec<u8> = fields.iter().chain(more).chain(&[("te", "trailers")]).flat_map(literal).collect();
         frame(1, 4, id, &block)
     }
 
@@ -108,4 +136,22 @@ impl Raw {
 fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
     let length = u32::try_from(payload.len()).expect("a short frame").to_be_bytes();
     [&length[1..], &[kind, flags], &stream.to_be_bytes(), payload].concat()
+}
+
+/// A string literal (RFC 7541, section 5.2).
+fn string(text: &str) -> Vec<u8> {
+    let mut octets = Vec::new();
+    match text.len().checked_sub(127) {
+        None => octets.push(u8::try_from(text.len()).expect("a short text")),
+        Some(mut more) => {
+            octets.push(127);
+            while more > 127 {
+                octets.push(u8::try_from(more % 128 + 128).expect("an octet"));
+                more /= 128;
+            }
+            octets.push(u8::try_from(more).expect("an octet"));
+        }
+    }
+    octets.extend(text.as_bytes());
+    octets
 }

@@ -44,6 +44,9 @@ const MAX_BUFFERED_KIB: usize = 24 * 1024;
 /// Reviews of so many bytes at most are small: all connections together may hold one each, and none waits for large ones.
 const SMALL: usize = 64 * 1024;
 
+/// The longest head of a request, and what is read of a body at a time. The stack would take 400 KiB on each connection.
+const MAX_HEAD: usize = 16 << 10;
+
 /// How long the body of a review may take. API servers have it whole when they begin to send. What takes longer keeps
 /// others from sending theirs.
 const BODY_TIMEOUT: Duration = Duration::from_secs(2);
@@ -115,6 +118,7 @@ impl Webhook {
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(HEADER_TIMEOUT)
+            .max_buf_size(MAX_HEAD)
             .serve_connection(TokioIo::new(stream), service);
         // How a connection ends concerns nobody: a review without an answer is not admitted.
         if let Err(error) = connection.await {
