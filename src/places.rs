@@ -217,8 +217,8 @@ mod tests {
         assert!(known.iter().all(Place::served));
         assert!(known[0].served(), "the last call of the first has ended last");
         let mut strangers: Vec<_> = (0..3).map(|_| places.admit().unwrap()).collect();
-        for gone in 1..=3 {
-            known[gone].lost().await;
+        for gone in &known[1..=3] {
+            gone.lost().await;
         }
         // Three of eight are more than a quarter.
         for gone in 0..100 {

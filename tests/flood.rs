@@ -163,6 +163,18 @@ fn snapshot(anchor: &Certificate) -> Arc<Snapshot> {
     index.publish().unwrap()
 }
 
+/// A snapshot that believes peers in Traefik's header.
+fn peers(peers: &[&Arc<Certificate>]) -> Arc<Snapshot> {
+    let mut index = Index::new();
+    let peers: Vec<_> = peers.iter().map(|peer| json!({"inline": pem(peer.der())})).collect();
+    let spec = json!({"mode": "Peer", "trustedPeers": peers});
+    index.apply(Object::TrustProfile { meta: meta("partners"), spec: serde_json::from_value(spec).unwrap() });
+    let evidence = json!([{"header": {"format": "Traefik"}}]);
+    let spec = json!({"match": [{"hosts": ["traefik"]}], "trustRef": {"name": "partners"}, "evidence": evidence});
+    index.apply(Object::CertificatePolicy { meta: meta("traefik"), spec: serde_json::from_value(spec).unwrap() });
+    index.publish().unwrap()
+}
+
 fn trust(index: &mut Index, anchor: &Certificate) {
     let spec = json!({"trustAnchors": [{"inline": pem(anchor.der())}]});
     index.apply(Object::TrustProfile { meta: meta("partners"), spec: serde_json::from_value(spec).unwrap() });
@@ -380,9 +392,81 @@ fn joined_lines_are_one_chain_by_signature() {
             assert_eq!(outcome(&decision).map_err(|(reason, _)| reason), want, "{row}: {:?}", decision.verdict());
         }
     }
+    // Where the CA is the anchor, its own issuer is not on the path.
+    let by_ca = self::snapshot(&issuing);
     let whole = joined(&[&victim, &issuing, &anchor]);
+    assert_eq!(outcome(&by_ca.decide(&request("traefik", &whole), NOW, &mut NoTrace)), Ok(()));
     let spent = snapshot.decide(&request("traefik", &whole), NOW, &mut NoTrace).spent();
     assert_eq!(spent.signatures, 2, "the path's are not verified twice");
+}
+
+/// Signatures can be made to fit as well: the thief certifies the key of a CA, and by that key the victim's certificate is
+/// signed. No path of the victim leads over it.
+#[test]
+fn a_certificate_for_the_key_of_a_ca_joins_nothing() {
+    let [root, ca, client, thief, own] = [(); 5].map(|()| Key::p256());
+    let anchor = Draft::ca("CN=Root", "CN=Root", &root).sign(&root);
+    let issuing = Draft::ca("CN=CA", "CN=Root", &ca).sign(&root);
+    let victim = Draft::client("CN=victim", "CN=CA", &client).sign(&ca);
+    let of_root = Draft::client("CN=victim", "CN=Root", &client).sign(&root);
+    // What the proxy has seen the thief prove: a certificate that nobody knows, or one that the CA has issued.
+    let unknown = Draft::ca("CN=thief", "CN=thief", &thief).sign(&thief);
+    let known = Draft::client("CN=thief", "CN=CA", &own).sign(&ca);
+    let bridge = |name: &str, key: &Key, by: &Key| Draft::ca(name, "CN=thief", key).sign(by);
+    let (ca_by_unknown, ca_by_known) = (bridge("CN=CA", &ca, &thief), bridge("CN=CA", &ca, &own));
+    let (root_by_unknown, root_by_known) = (bridge("CN=Root", &root, &thief), bridge("CN=Root", &root, &own));
+    let by_root = snapshot(&anchor);
+    let by_ca = snapshot(&issuing);
+    let peers = peers(&[&victim, &of_root]);
+    for (row, list, forged) in [
+        ("a root", vec![&of_root, &root_by_unknown, &unknown], true),
+        ("a root, by a client", vec![&of_root, &root_by_known, &known], true),
+        ("a root, by a client of a CA", vec![&of_root, &root_by_known, &known, &issuing, &anchor], true),
+        ("a root above a CA", vec![&victim, &issuing, &root_by_unknown, &unknown], true),
+        ("a root above a CA, by a client", vec![&victim, &issuing, &root_by_known, &known, &issuing], true),
+        ("a CA", vec![&victim, &ca_by_unknown, &unknown], true),
+        ("a CA, by a client", vec![&victim, &ca_by_known, &known, &issuing], true),
+        ("nobody's", vec![&victim, &issuing], false),
+    ] {
+        let headers = joined(&list);
+        for (profile, snapshot) in [("root", &by_root), ("CA", &by_ca), ("peers", &peers)] {
+            let got = outcome(&snapshot.decide(&request("traefik", &headers), NOW, &mut NoTrace));
+            assert_eq!(got.is_err(), forged, "{row}, {profile}: {got:?}");
+            // Where the profile has no path at all, it says that first.
+            let refused = [Reason::ForwardedInvalid, Reason::CertUntrusted];
+            assert!(got.is_ok() || got.is_err_and(|(reason, _)| refused.contains(&reason)), "{row}, {profile}");
+        }
+    }
+    let (reason, detail) = outcome(&by_root.decide(
+        &request("traefik", &joined(&[&of_root, &root_by_unknown, &unknown])),
+        NOW,
+        &mut NoTrace,
+    ))
+    .unwrap_err();
+    assert_eq!(reason, Reason::ForwardedInvalid);
+    assert!(detail.contains("certificate 2 is neither of the valid path nor configured"), "{detail}");
+}
+
+/// Three intermediates with P-384, all sent along, in one header and in two.
+#[test]
+fn an_honest_chain_in_one_header_passes() {
+    let root = Key::p256();
+    let keys = [(); 3].map(|()| Key::p384());
+    let anchor = Draft::ca("CN=Root", "CN=Root", &root).sign(&root);
+    let chain = [
+        Draft::ca("CN=CA 0", "CN=CA 1", &keys[0]).sign(&keys[1]),
+        Draft::ca("CN=CA 1", "CN=CA 2", &keys[1]).sign(&keys[2]),
+        Draft::ca("CN=CA 2", "CN=Root", &keys[2]).sign(&root),
+    ];
+    let leaf = Draft::client("CN=client", "CN=CA 0", &Key::p384()).sign(&keys[0]);
+    let snapshot = snapshot(&anchor);
+    for with_root in [false, true] {
+        let list: Vec<_> = [&leaf].into_iter().chain(&chain).chain(with_root.then_some(&anchor)).collect();
+        let headers = joined(&list);
+        assert_eq!(outcome(&snapshot.decide(&request("traefik", &headers), NOW, &mut NoTrace)), Ok(()));
+        let headers = forwarded(&leaf, &list[1..].iter().map(|one| Arc::clone(one)).collect::<Vec<_>>());
+        assert_eq!(outcome(&snapshot.decide(&request("api", &headers), NOW, &mut NoTrace)), Ok(()));
+    }
 }
 
 /// Nor can links be multiplied.

@@ -12,6 +12,7 @@ use std::sync::Arc;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
+use certgate::domain::certificate::Certificate;
 use certgate::domain::decide::{PolicyState, Snapshot};
 use certgate::domain::index::{CrlFile, Index};
 use certgate::domain::reason::Reason;
@@ -389,6 +390,66 @@ fn numbers_do_not_go_back() {
     assert!(problems(&index).iter().any(|problem| problem.contains("is not signed by")), "{:?}", problems(&index));
     index.set_crl_file("ca.crl", crl_file(by_ca().with(number(12)).der(&pki.ca)));
     assert_eq!((pki.reason(&index.publish().unwrap()), problems(&index)), (Ok(()), vec![]));
+}
+
+/// Two steps do what one may not: first nothing in its place, then the older one.
+#[test]
+fn no_older_crl_comes_after_nothing() {
+    let pki = Pki::new();
+    let with = |n: u8| by_ca().with(number(n));
+    let mut index = pki.index(offline(json!({})), Some(with(11).lists(LEAF_SERIAL, None)), Some(by_root()));
+    assert_eq!(pki.reason(&index.publish().unwrap()), REVOKED);
+    let others = by_root().der(&pki.root);
+    let older = with(10).der(&pki.ca);
+    index.set_crl_file("ca.crl", crl_file(&others));
+    assert_eq!(pki.reason(&index.publish().unwrap()), Err(Reason::RevocationUnknown), "its place is empty");
+    index.set_crl_file("ca.crl", crl_file(&older));
+    assert_eq!(pki.reason(&index.publish().unwrap()), REVOKED, "the older one");
+    assert!(problems(&index)[0].contains("would replace the newer"), "{:?}", problems(&index));
+    index.apply(pki.profile(json!(null)));
+    assert_eq!(pki.reason(&index.publish().unwrap()), Ok(()), "nothing is checked");
+    index.apply(pki.profile(offline(json!({}))));
+    index.set_crl_file("ca.crl", crl_file(&older));
+    index.set_crl_file("root.crl", crl_file(&others));
+    assert_eq!(pki.reason(&index.publish().unwrap()), REVOKED, "checked again");
+    index.set_crl_file("ca.crl", crl_file(&others));
+    index.publish();
+    index.set_crl_file("ca.crl", crl_file(with(12).der(&pki.ca)));
+    assert_eq!((pki.reason(&index.publish().unwrap()), problems(&index)), (Ok(()), vec![]), "a newer one");
+}
+
+/// Whoever has stolen the key of a CA has made a CRL with the highest number.
+#[test]
+fn a_crl_by_a_disallowed_key_keeps_no_other_out() {
+    let mut pki = Pki::new();
+    let fresh = Key::ed25519();
+    let certificates = [pki.ca_cert.clone(), Draft::ca("CN=CA", "CN=Root", &fresh).der(&pki.root)];
+    let spki = Certificate::from_der(pki.ca_cert.clone()).unwrap().public_key_sha256();
+    let profile = |disallowed: Value| {
+        let intermediates: Vec<_> = certificates.iter().map(|der| json!({"inline": pem("CERTIFICATE", der)})).collect();
+        let spec = json!({
+            "trustAnchors": [{"inline": pem("CERTIFICATE", &pki.root_cert)}],
+            "intermediates": intermediates,
+            "disallowed": disallowed,
+            "revocation": offline(json!({})),
+        });
+        Object::TrustProfile { meta: meta("partners"), spec: serde_json::from_value(spec).unwrap() }
+    };
+    let disallowed = profile(json!([{"publicKeySha256": spki.to_string()}]));
+    let allowed = profile(json!([]));
+    let mut client = Draft::client("CN=client", "CN=CA", &Key::ed25519());
+    client.serial = LEAF_SERIAL.to_vec();
+    pki.leaf = client.der(&fresh);
+    let mut index = pki.index(offline(json!({})), Some(by_ca().with(number(99))), Some(by_root()));
+    index.apply(allowed);
+    index.publish();
+    index.apply(disallowed);
+    assert_eq!(pki.reason(&index.publish().unwrap()), Err(Reason::RevocationUnknown), "it counts for nothing");
+    index.set_crl_file("ca.crl", crl_file(by_ca().with(number(12)).der(&fresh)));
+    assert_eq!((pki.reason(&index.publish().unwrap()), problems(&index)), (Ok(()), vec![]));
+    let listing = by_ca().with(number(13)).lists(LEAF_SERIAL, None);
+    index.set_crl_file("ca.crl", crl_file(listing.der(&fresh)));
+    assert_eq!(pki.reason(&index.publish().unwrap()), REVOKED);
 }
 
 #[test]

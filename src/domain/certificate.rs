@@ -171,6 +171,11 @@ pub enum ExtensionProblem {
     AddressMask,
 }
 
+/// [`Certificate::public_key_names`] of a key in a DER SubjectPublicKeyInfo.
+pub(in crate::domain) fn names_of_key(spki: &[u8]) -> Option<Box<[Sha256]>> {
+    key_names::names(spki)
+}
+
 impl Certificate {
     /// Parses one certificate; nothing may follow it.
     pub fn from_der(der: impl Into<Bytes>) -> Result<Self, CertificateError> {

@@ -340,7 +340,7 @@ impl Check<'_> {
                 return Err(fail("evidence", Reason::ForwardedInvalid, detail, trace));
             }
         }
-        let verified = self.profile.verify(self.budget, leaf, &chain, self.now, trace)?;
+        let verified = self.profile.verify(self.budget, leaf, &chain, evidence.links, self.now, trace)?;
         Ok((verified, chain))
     }
 

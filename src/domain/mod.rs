@@ -17,6 +17,7 @@ pub mod encoding;
 pub mod evidence;
 pub mod failures;
 pub mod fingerprint;
+pub mod folding;
 pub mod freshness;
 pub mod general_name;
 pub mod identity;

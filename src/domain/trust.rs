@@ -14,12 +14,14 @@ pub use issuers::IssuerKey;
 
 use thiserror::Error;
 
-use super::certificate::{Certificate, Version};
+use super::certificate::{Certificate, Version, names_of_key};
 use super::decision::Denial;
 use super::fingerprint::Sha256;
 use super::path::constraints::Subtree;
 use super::path::signature::PublicKey;
-use super::path::{self, BrokenLink, Budget, KeyOrigin, PathParameters, Pool, Rejection, ValidPath, ValidPolicies};
+use super::path::{
+    self, BrokenLink, Budget, KeyOrigin, PathParameters, Pool, Rejection, Unvouched, ValidPath, ValidPolicies,
+};
 use super::reason::Reason;
 use super::time::UnixTime;
 use super::trace::{Trace, Verdict};
@@ -109,6 +111,12 @@ impl Veto {
     /// Whether nothing is refused.
     pub fn is_empty(&self) -> bool {
         self.certificates.is_empty() && self.keys.is_empty()
+    }
+
+    /// Whether a key is refused, given as a DER SubjectPublicKeyInfo.
+    fn holds_key(&self, spki: &[u8]) -> bool {
+        !self.keys.is_empty()
+            && names_of_key(spki).is_none_or(|names| names.iter().any(|name| self.keys.contains(name)))
     }
 
     /// What of a certificate is refused, in words; `None` when nothing is.
@@ -252,6 +260,13 @@ impl TrustProfile {
         self.signers.as_ref().unwrap_or(&self.pool)
     }
 
+    /// Whether a CRL counts that the key in the DER SubjectPublicKeyInfo `spki` has signed: the key is not disallowed,
+    /// nor is each certificate of it that is configured.
+    pub fn hears(&self, spki: &[u8]) -> bool {
+        let Some(signers) = &self.signers else { return true };
+        signers.has_key(spki) || !(self.pool.has_key(spki) || self.veto.holds_key(spki))
+    }
+
     /// What is disallowed.
     pub fn veto(&self) -> &Veto {
         &self.veto
@@ -271,6 +286,12 @@ impl TrustProfile {
     /// Verifies that each certificate of `chain` is signed by the next one, with the keys and algorithms of the profile.
     pub fn check_links(&self, chain: &[&Arc<Certificate>], budget: &Budget) -> Result<(), BrokenLink> {
         path::check_links(chain, &self.pool, &self.requirements.signatures, budget)
+    }
+
+    /// Whether a `chain` behind a leaf, in which each is signed by the next, is one client's, once the leaf is valid by
+    /// `path`. What is disallowed vouches for nothing.
+    pub fn check_vouched(&self, chain: &[Arc<Certificate>], path: &[Arc<Certificate>]) -> Result<(), Unvouched> {
+        path::check_vouched(chain, path, self.signers())
     }
 
     /// [`TrustProfile::verify`] with a further check of each path that is valid and passes the profile's lists, such as

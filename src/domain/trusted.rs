@@ -8,7 +8,9 @@ use std::sync::Arc;
 use super::certificate::Certificate;
 use super::decision::Denial;
 use super::der::{self, Reader, tag};
-use super::path::{Budget, Rejection};
+use super::evidence::Links;
+use super::path::{Budget, Rejection, Unvouched};
+use super::reason::Reason;
 use super::revocation::crl::shortened;
 use super::revocation::{
     self, Crl, CrlNumber, CrlReason, Helpers, IssuingDistributionPoint, Reasons, RevocationData, RevocationMode,
@@ -126,18 +128,29 @@ impl Trusted {
 
     /// Decides whether `leaf` is believed at `now`, and not revoked. A path that is revoked or unknown is given up for
     /// the next one. It costs what is left of `budget` at most.
+    ///
+    /// With [`Links::Signed`], `presented` is a chain in which each has been found to be signed by the next, and a path
+    /// counts only if it shows that all of it is one client's.
     pub fn verify<T: Trace>(
         &self,
         budget: &Budget,
         leaf: &Arc<Certificate>,
         presented: &[Arc<Certificate>],
+        links: Links,
         now: UnixTime,
         trace: &mut T,
     ) -> Result<Verified, Denial> {
+        let check_vouched = |path: &[Arc<Certificate>]| match links {
+            Links::Free => Ok(()),
+            Links::Signed => self.profile.check_vouched(presented, path),
+        };
+        let joined = |error: Unvouched| format!("the header is not one client's chain: {error}");
         // Whoever has a stolen key could clear with it what it has signed.
         let veto = self.profile.veto();
         let mut fit: Option<Vec<Arc<Certificate>>> = None;
-        self.profile.verify_with(budget, leaf, presented, now, trace, |path, trace| {
+        let verified = self.profile.verify_with(budget, leaf, presented, now, trace, |path, trace| {
+            check_vouched(path.certificates())
+                .map_err(|error| Rejection { reason: Reason::ForwardedInvalid, detail: joined(error) })?;
             if self.policy.mode == RevocationMode::NoCheck {
                 trace.step("revocation", Verdict::Note, || {
                     "not checked: the profile has no `revocation`, or its mode is NoCheck".to_owned()
@@ -156,7 +169,16 @@ impl Trusted {
                 Ok(outcome) => Ok(outcome.valid_until),
                 Err(failure) => Err(Rejection { reason: failure.status.reason(), detail: failure.to_string() }),
             }
-        })
+        })?;
+        // A peer has no path that could show it.
+        match check_vouched(verified.path()) {
+            Ok(()) => Ok(verified),
+            Err(error) => {
+                let detail = joined(error);
+                trace.step("evidence", Verdict::Fail, || format!("{}: {detail}", Reason::ForwardedInvalid));
+                Err(Denial::new(Reason::ForwardedInvalid, detail))
+            }
+        }
     }
 }
 

@@ -182,13 +182,17 @@ fn trailers_carry_no_identity() {
             .trailer("x-certgate-groups", "admins")
             .trailer("x.certgate.user", "root")
             .trailer("x-certgate.groups", "admins")
+            .trailer("x~certgate!user", "root")
             .trailer("x-checksum", "kept");
         let echo = client.send(call).await.echo();
         assert_eq!(echo.trailers, [("x-checksum".to_owned(), "kept".to_owned())]);
         assert_eq!(echo.header("x-certgate-user"), Some("acme"));
 
         // Nor do headers in the spellings that the authorizer does not remove.
-        let call = Call::get("/v1").header("x.certgate.user", "root").header("x-certgate.groups", "admins");
+        let call = Call::get("/v1")
+            .header("x.certgate.user", "root")
+            .header("x-certgate.groups", "admins")
+            .header("x+certgate~user", "root");
         let echo = client.send(call).await.echo();
         let identities: Vec<&str> =
             echo.headers.iter().map(|(name, _)| name.as_str()).filter(|name| name.contains("certgate")).collect();

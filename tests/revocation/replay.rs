@@ -77,8 +77,16 @@ impl Replay {
 
     /// Whether the leaf is listed after the `second` lists have come in place of the `first`, and what is told.
     fn outcome(&self, first: &[CrlDraft], second: &[CrlDraft]) -> (bool, Vec<RolledBack>) {
+        self.after(&[first.to_vec(), second.to_vec()])
+    }
+
+    /// The same after one step after the other; what is told of the last.
+    fn after(&self, steps: &[Vec<CrlDraft>]) -> (bool, Vec<RolledBack>) {
         let policy = RevocationPolicy::default().signatures;
-        let (next, told) = self.data(first).updated(self.data(second), &policy);
+        let (mut next, mut told) = (RevocationData::default(), Vec::new());
+        for step in steps {
+            (next, told) = next.updated(self.data(step), &policy);
+        }
         let issuer = certgate::domain::name::Name::parse_rfc4514(CA).unwrap();
         (next.crls().iter().any(|crl| crl.entry(&issuer, LEAF_SERIAL).is_some()), told)
     }
@@ -86,6 +94,40 @@ impl Replay {
 
 /// A name, the lists in use, those that come, whether the leaf is listed then, and what is told.
 type Step<'a> = (&'a str, Vec<CrlDraft>, Vec<CrlDraft>, bool, &'a [Because]);
+
+/// The same where other lists, or none, have come in between.
+#[test]
+#[rustfmt::skip]
+fn what_was_removed_does_not_come_back_older() {
+    let lists = || listing(None).dated(-HOUR, Some(DAY));
+    let clear = |age: i64| CrlDraft::new(CA).dated(-age, Some(DAY));
+    let plain = |draft: CrlDraft| draft.without(id::CRL_NUMBER);
+    let of_point = |draft: CrlDraft, n: u8| draft.with(idp(&[flag(n)]));
+    let delta = |draft: CrlDraft, n: u8| draft.with(number(n)).with(base(10));
+    let older = || clear(2 * HOUR).with(number(9));
+    let rows: &[(&str, Vec<Vec<CrlDraft>>, bool, &[Because])] = &[
+        ("nothing between", vec![vec![lists()], vec![], vec![older()]], true, &[Because::Older]),
+        ("nothing twice", vec![vec![lists()], vec![], vec![], vec![older()]], true, &[Because::Older]),
+        ("nothing, then the older one twice", vec![vec![lists()], vec![], vec![older()], vec![older()]], true, &[Because::Older]),
+        ("nothing, then the older one, again", vec![vec![lists()], vec![], vec![older()], vec![], vec![older()]], true, &[Because::Older]),
+        ("nothing between, no numbers", vec![vec![plain(lists())], vec![], vec![plain(clear(2 * HOUR))]], true, &[Because::Older]),
+        ("nothing between, then of a point", vec![vec![lists()], vec![], vec![of_point(clear(2 * HOUR), 1)]], true, &[Because::Overlaps]),
+        ("newer ones of a point between", vec![vec![lists()], vec![of_point(clear(60), 2)], vec![older()]], true, &[Because::Overlaps, Because::Older]),
+        ("nothing between, then the same", vec![vec![lists()], vec![], vec![lists()]], true, &[]),
+        ("nothing between, then a newer one", vec![vec![lists()], vec![], vec![clear(60).with(number(11))]], false, &[]),
+        ("nothing between, then newer ones of points", vec![vec![lists()], vec![], vec![of_point(clear(60), 1), of_point(clear(60), 2)]], false, &[]),
+        ("nothing between, then a forged one", vec![vec![lists()], vec![], vec![CrlDraft { forged: true, ..clear(60).with(number(11)) }]], false, &[]),
+        ("nothing", vec![vec![lists()], vec![], vec![]], false, &[]),
+        ("a delta list, nothing between", vec![vec![clear(HOUR), delta(lists(), 12)], vec![], vec![clear(HOUR)]], true, &[Because::Delta]),
+        ("a delta list, nothing between, its complete one", vec![vec![clear(HOUR), delta(lists(), 12)], vec![], vec![clear(60).with(number(12))]], false, &[]),
+    ];
+    let replay = Replay::new();
+    for (row, steps, listed, told) in rows {
+        let (found, rolled_back) = replay.after(steps);
+        let because: Vec<_> = rolled_back.iter().map(|one| one.because).collect();
+        assert_eq!((found, &because[..]), (*listed, *told), "{row}");
+    }
+}
 
 /// The list that revokes the leaf is an hour old, and so is what stands beside it unless the row says otherwise.
 #[test]

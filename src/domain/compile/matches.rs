@@ -1,5 +1,7 @@
 //! The `match` section of a policy: the routes that it stands for.
 
+use std::collections::BTreeSet;
+
 use super::metadata::shown;
 use super::{Field, MAX_MATCHES, MAX_ROUTES, Report};
 use crate::domain::selection::guess::{Recognized, recognize};
@@ -34,7 +36,8 @@ pub fn matches(field: &Field<'_>, matches: &[RequestMatch], report: &mut Report)
             (route.path, route.methods) = (PathPattern::Unreadable, Vec::new());
         }
     }
-    if routes.iter().filter(|route| matches!(route.host, HostPattern::Guess(_))).count() > MAX_GUESSES {
+    let is_guess = |host: &&HostPattern| matches!(host, HostPattern::Guess(_));
+    if routes.iter().map(|route| &route.host).filter(is_guess).collect::<BTreeSet<_>>().len() > MAX_GUESSES {
         routes.push(everything());
     }
     routes.sort();

@@ -363,7 +363,7 @@ impl Built {
             problem(format!("{crl} is not signed by an anchor or intermediate of this profile: it hardly counts"))
         });
         let unsigned = unsigned.collect();
-        let (data, refused) = so_far.updated(offered, &signatures);
+        let (data, refused) = so_far.heard(|spki| profile.hears(spki)).updated(offered, &signatures);
         let name = format!("{}/{}", id.namespace, id.name).into();
         Self {
             certificates,

@@ -1,7 +1,9 @@
 //! Whether a list of certificates is one chain: each signed by the key of the next.
 //!
 //! Path building needs no such thing: it takes what came along in any order, and from anybody. This is for evidence in
-//! which a proxy may have joined what two parties sent; names can be made to fit, signatures cannot.
+//! which a proxy may have joined what two parties sent. Names can be made to fit. So can signatures where somebody
+//! certifies, with a key of their own, the key of a CA that they do not have: the leaf of another is signed by that key,
+//! and the certificate by theirs. Therefore somebody who is trusted must vouch for each certificate as well.
 
 use std::sync::Arc;
 
@@ -24,6 +26,35 @@ pub struct BrokenLink {
     pub certificate: usize,
     /// What is wrong with the signature, or that the budget has run out.
     pub error: PathError,
+}
+
+/// A certificate for which nobody but the next one of its list vouches.
+#[derive(Copy, Clone, Debug, PartialEq, Eq, Error)]
+#[error("certificate {certificate} is neither of the valid path nor configured: anybody can have joined what follows")]
+pub struct Unvouched {
+    /// Which one; the leaf is 1.
+    pub certificate: usize,
+}
+
+/// Whether a list, in which each certificate is signed by the next, is one client's, now that its first has turned out
+/// valid by `path`. `chain` is what follows the leaf.
+///
+/// Whoever joined two lists has the private key of one of `chain`. None has it when each key is a CA's: the first, which
+/// has signed the leaf; one that has signed a certificate of the path below the anchor, or one that `pool` holds; and a
+/// key of the pool itself.
+pub fn check_vouched(chain: &[Arc<Certificate>], path: &[Arc<Certificate>], pool: &Pool) -> Result<(), Unvouched> {
+    let below_anchor = path.split_last().map(|(_, below)| below).unwrap_or_default();
+    for (at, pair) in (1..).zip(chain.windows(2)) {
+        let [certificate, issuer] = pair else { continue };
+        let on_path = below_anchor.get(at).is_some_and(|one| one.is_same(certificate));
+        let is_vouched_for = on_path
+            || pool.has_key(issuer.public_key())
+            || pool.named(certificate.subject()).any(|configured| configured.is_same(certificate));
+        if !is_vouched_for {
+            return Err(Unvouched { certificate: at.saturating_add(1) });
+        }
+    }
+    Ok(())
 }
 
 /// Verifies that each certificate of `chain` is signed by the next, by keys and algorithms that `policy` takes. The

@@ -36,7 +36,7 @@ pub use budget::{Budget, Spent};
 pub use build::{find, find_within};
 pub use cost::KeyOrigin;
 pub use error::{PathError, PathFailure};
-pub use links::{BrokenLink, check_links};
+pub use links::{BrokenLink, Unvouched, check_links, check_vouched};
 pub use policies::{ANY_POLICY, PolicyParameters, ValidPolicies};
 pub use pool::Pool;
 pub use signature::{SignatureError, SignaturePolicy};

@@ -6,6 +6,7 @@ use foldhash::fast::RandomState;
 use hashbrown::HashMap;
 
 use crate::domain::certificate::Certificate;
+use crate::domain::encoding::bundle::MAX_CRLS;
 use crate::domain::name::Name;
 use crate::domain::path::{SignatureError, SignaturePolicy};
 
@@ -22,7 +23,13 @@ pub struct RevocationData {
     by_issuer: HashMap<Box<[u8]>, Vec<Arc<Held>>, RandomState>,
     has_deltas: bool,
     responses: Vec<Arc<OcspResponse>>,
+    /// Verified CRLs that were in use and for which nothing is offered any more, the last ones first. They speak about
+    /// nothing; no older CRL comes in their place.
+    retired: Vec<Arc<Held>>,
 }
+
+/// CRLs that are remembered after nothing is offered for them any more: as many as one text can hold.
+const MAX_RETIRED: usize = MAX_CRLS;
 
 /// A CRL, and whose it has turned out to be here. The CRL itself may be shared with other profiles, whose anchors are
 /// others and prove nothing in this one.
@@ -99,14 +106,21 @@ impl RevocationData {
 
     /// The CRLs that follow on these: those that are offered, but for what is older than a CRL of this set that has been
     /// verified here and is under `policy`; and such CRLs of this set as nothing newer replaces ([`succession`]). What
-    /// nothing is offered for any more is given up: the operator has removed it.
+    /// nothing is offered for any more is not in use any more: the operator has removed it. It comes back when something
+    /// older is offered in its place.
     pub fn updated(&self, offered: Self, policy: &SignaturePolicy) -> (Self, Vec<RolledBack>) {
         let mut held: Vec<Arc<Held>> = offered.held.iter().map(|newcomer| self.recognized(newcomer)).collect();
         let newcomers = held.clone();
-        let mut refused = Vec::new();
-        for kept in self.held.iter().filter(|held| held.is_verified(policy)) {
+        let (mut refused, mut retired) = (Vec::new(), Vec::new());
+        let in_use = self.held.iter().map(|held| (held, true));
+        let former = in_use.chain(self.retired.iter().map(|held| (held, false)));
+        for (kept, is_in_use) in former.filter(|(held, _)| held.is_verified(policy)) {
             match succession::fate(&kept.crl, &newcomers, |held| held.is_verified(policy)) {
-                Fate::GivenUp => {}
+                Fate::Replaced => {}
+                Fate::NotOffered => retired.push(Arc::clone(kept)),
+                Fate::Kept(offered) if !is_in_use && !offered.iter().any(RolledBack::is_behind) => {
+                    retired.push(Arc::clone(kept));
+                }
                 Fate::Kept(offered) => {
                     let older = offered.iter().filter(|rolled_back| rolled_back.because == Because::Older);
                     let older: Vec<_> = older.map(|rolled_back| Arc::as_ptr(&rolled_back.offered)).collect();
@@ -116,12 +130,25 @@ impl RevocationData {
                 }
             }
         }
-        (Self::of_held(held).with_responses(self.responses.iter().cloned()), refused)
+        retired.truncate(MAX_RETIRED);
+        let next = Self { retired, ..Self::of_held(held) };
+        (next.with_responses(self.responses.iter().cloned()), refused)
+    }
+
+    /// The same without what has turned out to be signed by a key that `hears` does not name: no such CRL keeps another
+    /// one out.
+    #[must_use]
+    pub fn heard(&self, hears: impl Fn(&[u8]) -> bool) -> Self {
+        let is_heard = |held: &&Arc<Held>| held.signer.get().is_none_or(|signer| hears(&signer.spki));
+        let filtered = |list: &[Arc<Held>]| list.iter().filter(is_heard).cloned().collect::<Vec<_>>();
+        let next = Self { retired: filtered(&self.retired), ..Self::of_held(filtered(&self.held)) };
+        next.with_responses(self.responses.iter().cloned())
     }
 
     /// What is known of the same CRL so far, and of the newcomer.
     fn recognized(&self, newcomer: &Arc<Held>) -> Arc<Held> {
-        let Some(former) = self.held.iter().find(|held| Arc::ptr_eq(&held.crl, &newcomer.crl)) else {
+        let mut known = self.held.iter().chain(&self.retired);
+        let Some(former) = known.find(|held| Arc::ptr_eq(&held.crl, &newcomer.crl)) else {
             return Arc::clone(newcomer);
         };
         if let Some(signer) = newcomer.signer.get() {

@@ -2,8 +2,9 @@
 //!
 //! RFC 5280 section 5.2.3 has numbers of one scope increase; lists from before it have none, and then thisUpdate tells.
 //! Whoever brings CRLs (a mirror, a job that copies files) is not believed about their order. Only lists whose signature
-//! has been verified take part: what is not verified replaces nothing, and is not kept. Within one process; nothing is
-//! remembered beyond it.
+//! has been verified take part: what is not verified replaces nothing, and is not kept. A list for which nothing is
+//! offered any more decides about nothing, but is remembered: else two steps would do what one may not, first nothing and
+//! then the older list. Within one process; nothing is remembered beyond it.
 
 use std::cmp::Ordering;
 use std::fmt;
@@ -34,6 +35,17 @@ pub enum Because {
     Delta,
 }
 
+impl RolledBack {
+    /// Whether what is offered is older than what stays, and so may lack what that lists.
+    pub(super) fn is_behind(&self) -> bool {
+        match self.because {
+            Because::Older => true,
+            Because::Overlaps => self.offered.this_update() < self.kept.this_update(),
+            Because::Delta => self.offered.number() < self.kept.number(),
+        }
+    }
+}
+
 /// Both lists, for a log.
 impl fmt::Display for RolledBack {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -50,8 +62,10 @@ impl fmt::Display for RolledBack {
 
 /// What becomes of a CRL in use.
 pub(super) enum Fate {
-    /// Something newer has its place, or nothing is offered for it any more.
-    GivenUp,
+    /// Something as new or newer has its place.
+    Replaced,
+    /// Nothing is offered for it any more.
+    NotOffered,
     /// It stays in use, without the lists that [`Because::Older`] names.
     Kept(Vec<RolledBack>),
 }
@@ -66,7 +80,7 @@ pub(super) fn fate(kept: &Arc<Crl>, offered: &[Arc<Held>], is_verified: impl Fn(
     let complete: Vec<_> = of_kind(false).filter(|held| held.crl().has_scope_of(kept)).collect();
     let reaches = |held: &Held| held.crl().number() >= kept.number();
     if is_delta && complete.iter().any(|held| reaches(held) && is_verified(held)) {
-        return Fate::GivenUp;
+        return Fate::Replaced;
     }
     let rivals: Vec<_> = of_kind(is_delta).filter(|held| held.crl().has_scope_of(kept)).collect();
     if !rivals.is_empty() {
@@ -77,14 +91,14 @@ pub(super) fn fate(kept: &Arc<Crl>, offered: &[Arc<Held>], is_verified: impl Fn(
             Ordering::Less => false,
         };
         if rivals.iter().any(|held| succeeds(held) && is_verified(held)) {
-            return Fate::GivenUp;
+            return Fate::Replaced;
         }
         let older = rivals.into_iter().filter(|held| age(held.crl(), kept) == Ordering::Less);
         return Fate::Kept(older.map(|held| rolled_back(held, Because::Older)).collect());
     }
     if is_delta {
         return match complete.is_empty() {
-            true => Fate::GivenUp,
+            true => Fate::NotOffered,
             false => Fate::Kept(complete.into_iter().map(|held| rolled_back(held, Because::Delta)).collect()),
         };
     }
@@ -93,7 +107,7 @@ pub(super) fn fate(kept: &Arc<Crl>, offered: &[Arc<Held>], is_verified: impl Fn(
         .filter(|held| held.crl().this_update() < kept.this_update() || !is_verified(held))
         .collect();
     match older.is_empty() {
-        true => Fate::GivenUp,
+        true => Fate::NotOffered,
         false => Fate::Kept(older.into_iter().map(|held| rolled_back(held, Because::Overlaps)).collect()),
     }
 }

@@ -5,9 +5,10 @@
 //! nothing is ever allowed by it.
 //!
 //! What is recognised: a scheme, a user, a port and a path are taken off. `*` stands for any characters. A label with
-//! characters outside ASCII stands for any one label (it is some A-label, and the tables of UTS 46 are not worth carrying
+//! letters outside ASCII stands for any one label (it is some A-label, and the tables of UTS 46 are not worth carrying
 //! for this); one with characters that no host has, for any labels. A list in one text is each of its parts, and also what
-//! it would be if its separators stood for something else. A text without a single readable label stands for every host.
+//! it would be if its separators stood for something else. So is every other part of the text that looks like a host: what
+//! stands between has perhaps another meaning. A text without a single readable label stands for every host.
 
 use std::fmt;
 use std::net::{Ipv4Addr, Ipv6Addr};
@@ -19,6 +20,9 @@ const MAX_TEXT: usize = 1024;
 
 /// The most guesses about one text. With more of them it stands for every host.
 const MAX_PIECES: usize = 16;
+
+/// The schemes that stand before hosts.
+const SCHEMES: [&str; 8] = ["http", "https", "ws", "wss", "grpc", "grpcs", "tcp", "tls"];
 
 /// Hosts, by a text in which `*` stands for any characters, dots too, and `?` for one label.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -40,7 +44,8 @@ impl Recognized {
     }
 }
 
-/// What `text` might mean. The union of what is given holds every host that its author can have meant.
+/// What `text` might mean: hosts before all others. The union of what is given holds every host that its author can have
+/// meant.
 pub fn recognize(text: &str) -> Vec<Recognized> {
     let is_separator = |c: char| c.is_whitespace() || matches!(c, ',' | ';');
     let is_around = |c: char| is_separator(c) || matches!(c, '"' | '\'' | '`' | '<' | '>');
@@ -57,15 +62,52 @@ pub fn recognize(text: &str) -> Vec<Recognized> {
     if pieces.len() > MAX_PIECES {
         return vec![Recognized::everything()];
     }
-    pieces.into_iter().map(recognize_one).collect()
+    let mut found: Vec<Recognized> = pieces.into_iter().map(recognize_one).collect();
+    for word in words(text) {
+        let Some(host) = of_host(word, "").map(before_all) else { continue };
+        let is_known = |known: &Recognized| match &known.host {
+            HostPattern::Guess(guess) => known.host == host || guess.covers(&word.to_ascii_lowercase()),
+            _ => false,
+        };
+        if found.iter().any(is_known) {
+            continue;
+        }
+        // Which paths are meant, nobody can tell.
+        found.push(Recognized { host, has_path: true });
+        if found.len() > MAX_PIECES {
+            return vec![Recognized::everything()];
+        }
+    }
+    found
+}
+
+/// The parts of a text that might be hosts of several labels, whatever stands around them.
+fn words(text: &str) -> impl Iterator<Item = &str> {
+    let is_inner = |c: char| c.is_alphanumeric() || matches!(c, '-' | '_' | '.' | '*');
+    let words = text.split(move |c| !is_inner(c));
+    // What begins or ends with a dot is a part of something longer.
+    words.filter(|word| word.contains('.') && !word.starts_with('.') && !word.ends_with('.'))
+}
+
+/// The same hosts, but before all other policies: what made the text unreadable, a port for instance, may have been there
+/// to tell the policy from another one for the same host.
+fn before_all(host: HostPattern) -> HostPattern {
+    HostPattern::Guess(match host {
+        HostPattern::Exact(name) => HostGuess(name),
+        HostPattern::Below(suffix) => HostGuess(format!("*{suffix}")),
+        HostPattern::Any => HostGuess("*".to_owned()),
+        HostPattern::Guess(guess) => guess,
+    })
 }
 
 fn recognize_one(text: &str) -> Recognized {
-    let text = text.split_once("://").map_or(text, |(_, rest)| rest).trim_start_matches('/');
+    let is_scheme = |text: &str| text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'-'));
+    let scheme = text.split_once("://").filter(|(scheme, _)| is_scheme(scheme));
+    let text = scheme.map_or(text, |(_, rest)| rest).trim_start_matches('/');
     let (authority, path) = text.split_once('/').unwrap_or((text, ""));
     let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
     match of_host(host, path) {
-        Some(host) => Recognized { host, has_path: !path.is_empty() },
+        Some(host) => Recognized { host: before_all(host), has_path: !path.is_empty() },
         None => Recognized::everything(),
     }
 }
@@ -83,8 +125,12 @@ fn of_host(host: &str, path: &str) -> Option<HostPattern> {
     if let Some(address) = literal(host) {
         return Some(address).filter(|_| !is_number);
     }
+    // What stands behind it may be the host: `https:/admin`, `https//admin`, `https:admin`.
+    let is_scheme = |text: &str| SCHEMES.iter().any(|scheme| scheme.eq_ignore_ascii_case(text));
     let host = match host.split_once(':') {
         Some((_, port)) if port.contains(['.', ':']) => return None,
+        Some((host, port)) if is_scheme(host) || (port.is_empty() && !path.is_empty()) => return None,
+        None if is_scheme(host) && !path.is_empty() => return None,
         Some((host, _)) => host,
         None => host,
     };
@@ -111,7 +157,9 @@ fn of_host(host: &str, path: &str) -> Option<HostPattern> {
             is_readable |= label.bytes().any(|b| b != b'*');
             guess.push_str(label);
         } else {
-            guess.push(if label.is_ascii() || label.contains('*') { '*' } else { '?' });
+            // Letters outside ASCII make an A-label; other characters may stand for a dot.
+            let is_one = |c: char| c.is_alphanumeric() || matches!(c, '-' | '_');
+            guess.push(if !label.is_ascii() && label.chars().all(is_one) { '?' } else { '*' });
         }
     }
     if !guess.contains(['*', '?']) {
@@ -162,7 +210,8 @@ impl fmt::Display for HostGuess {
         if self.0 == "*" {
             return f.write_str("every host, because none can be recognised in an unreadable text");
         }
-        write!(f, "all like {}, recognised in an unreadable text", self.0)
+        let like = if self.0.contains(['*', '?']) { "all like " } else { "" };
+        write!(f, "{like}{}, recognised in an unreadable text", self.0)
     }
 }
 
@@ -175,7 +224,7 @@ mod tests {
     fn shown(text: &str) -> Vec<String> {
         let one = |found: Recognized| {
             let host = match &found.host {
-                HostPattern::Guess(guess) => format!("~{}", guess.as_str()),
+                HostPattern::Guess(guess) => guess.as_str().to_owned(),
                 readable => readable.to_string(),
             };
             if found.has_path { format!("{host} with a path") } else { host }
@@ -199,44 +248,62 @@ mod tests {
             ("*.admin.example.com:443", &["*.admin.example.com"]),
             ("https://*.admin.example.com", &["*.admin.example.com"]),
             ("https://*", &["*"]),
-            ("*admin.example.com", &["~*admin.example.com"]),
-            ("a.*.example.com", &["~a.*.example.com"]),
-            ("*.*.example.com", &["~*.*.example.com"]),
-            ("admin*.example.com:8443", &["~admin*.example.com"]),
-            (".admin.example.com", &["~*admin.example.com"]),
-            ("admin..example.com", &["~admin.*example.com"]),
-            ("b\u{fc}cher.example.com", &["~?.example.com"]),
-            ("admin.b\u{fc}cher.example", &["~admin.?.example"]),
-            ("\u{43f}\u{440}\u{438}\u{43c}\u{435}\u{440}.\u{440}\u{444}", &["~?.?"]),
-            ("\u{ff41}dmin\u{3002}example\u{ff0e}com", &["~?.example.com"]),
-            ("*b\u{fc}cher.example", &["~*.example"]),
-            ("${HOST}.example.com", &["~*.example.com"]),
-            ("(admin|api).example.com", &["~*.example.com"]),
+            ("*admin.example.com", &["*admin.example.com"]),
+            ("a.*.example.com", &["a.*.example.com"]),
+            ("*.*.example.com", &["*.*.example.com"]),
+            ("admin*.example.com:8443", &["admin*.example.com"]),
+            (".admin.example.com", &["*admin.example.com"]),
+            ("admin..example.com", &["admin.*example.com"]),
+            ("b\u{fc}cher.example.com", &["?.example.com"]),
+            ("admin.b\u{fc}cher.example", &["admin.?.example"]),
+            ("\u{43f}\u{440}\u{438}\u{43c}\u{435}\u{440}.\u{440}\u{444}", &["?.?"]),
+            ("\u{ff41}dmin\u{3002}example\u{ff0e}com", &["?.example.com"]),
+            ("*b\u{fc}cher.example", &["*.example"]),
+            ("${HOST}.example.com", &["*.example.com"]),
+            ("(admin|api).example.com", &["*.example.com"]),
             (
                 "admin.example.com, api.example.com",
-                &["admin.example.com", "api.example.com", "~admin.example.com*api.example.com"],
+                &["admin.example.com", "api.example.com", "admin.example.com*api.example.com"],
             ),
-            ("admin example.com", &["admin", "example.com", "~admin*example.com"]),
+            ("admin example.com", &["admin", "example.com", "admin*example.com"]),
             ("[2001:db8::1]:443", &["[2001:db8::1]"]),
             ("2001:DB8::1", &["[2001:db8::1]"]),
             ("[fe80::1%25eth0]", &["[fe80::1]"]),
-            ("10.0.0.0/8", &["~?.?.?.? with a path"]),
-            ("fd00::/8", &["~*"]),
-            ("[fd00::]/8", &["~*"]),
-            ("", &["~*"]),
-            ("https://", &["~*"]),
-            (":8443", &["~*"]),
-            ("{{host}}", &["~*"]),
-            ("^admin\\.example\\.com$", &["~*"]),
-            ("localhost:admin.example.com", &["~*"]),
-            ("[nonsense]", &["~*"]),
+            ("10.0.0.0/8", &["?.?.?.? with a path"]),
+            ("fd00::/8", &["*"]),
+            ("[fd00::]/8", &["*"]),
+            ("", &["*"]),
+            ("https://", &["*"]),
+            (":8443", &["*"]),
+            ("{{host}}", &["*"]),
+            ("^admin\\.example\\.com$", &["*"]),
+            ("localhost:admin.example.com", &["*"]),
+            ("https:/admin", &["*"]),
+            ("https:admin", &["*"]),
+            ("HTTPS//admin", &["*"]),
+            ("https:/admin.example.com", &["*"]),
+            ("http://https://admin.example.com", &["*"]),
+            ("localhost:8443/x", &["localhost with a path"]),
+            ("https\u{ff1a}//admin.example.com", &["*"]),
+            (
+                "admin.example.com|api.example.com",
+                &["admin.example.*.example.com", "admin.example.com with a path", "api.example.com with a path"],
+            ),
+            ("admin.example.com/api.example.com", &["admin.example.com with a path", "api.example.com with a path"]),
+            ("admin.example.com?v=1.0", &["admin.example.*.0", "admin.example.com with a path", "1.0 with a path"]),
+            ("admin.example.com#a.b", &["admin.example.*.b", "admin.example.com with a path", "a.b with a path"]),
+            ("admin.example.com/?u=https://x", &["admin.example.com with a path"]),
+            ("admin?.example.com", &["*.example.com"]),
+            ("admin\u{2024}example.com", &["*.com"]),
+            ("admin.example.com\u{200b}", &["admin.example.*"]),
+            ("[nonsense]", &["*"]),
         ];
         for (text, want) in rows {
             assert_eq!(shown(text), *want, "{text:?}");
         }
-        assert_eq!(shown(&"a.".repeat(600)), ["~*"]);
-        assert_eq!(shown(&format!("{}.example.com:1", "a".repeat(64))), ["~*"], "no host has such a label");
-        assert_eq!(shown(&"a.example ".repeat(20)), ["~*"]);
+        assert_eq!(shown(&"a.".repeat(600)), ["*"]);
+        assert_eq!(shown(&format!("{}.example.com:1", "a".repeat(64))), ["*"], "no host has such a label");
+        assert_eq!(shown(&"a.example ".repeat(20)), ["*"]);
     }
 
     #[test]

@@ -9,13 +9,15 @@ use std::fmt;
 
 use thiserror::Error;
 
+use super::spelling::alike;
+
 /// What makes a path ambiguous.
 #[derive(Copy, Clone, Debug, PartialEq, Eq, Error)]
 pub enum Ambiguity {
     /// It does not begin with a slash: `*`, an absolute URI, or nothing.
     #[error("it does not begin with `/`")]
     NotAbsolute,
-    /// A segment is `.` or `..`, or is so to those who trim blanks.
+    /// A segment is `.` or `..`, or is so to those who trim blanks, fold compatibility forms or drop invisible characters.
     #[error("it has a dot segment")]
     DotSegment,
     /// Two slashes stand side by side.
@@ -85,7 +87,7 @@ pub fn canonical(path: &[u8]) -> Result<Cow<'_, [u8]>, Ambiguity> {
     let mut segments = segments.split(|b| *b == b'/').peekable();
     while let Some(segment) = segments.next() {
         match segment {
-            b"." | b".." => return Err(Ambiguity::DotSegment),
+            _ if is_dots(segment) => return Err(Ambiguity::DotSegment),
             b"" if segments.peek().is_some() => return Err(Ambiguity::EmptySegment),
             _ => {}
         }
@@ -95,11 +97,17 @@ pub fn canonical(path: &[u8]) -> Result<Cow<'_, [u8]>, Ambiguity> {
     }
     let decoded = decode(path);
     let text = std::str::from_utf8(&decoded).map_err(|_| Ambiguity::NotUtf8)?;
-    // Windows drops blanks at the end of names, and others trim both ends.
-    if text.split('/').any(|segment| matches!(segment.trim(), "." | "..")) {
+    // Windows drops blanks at the end of names, and others trim both ends or normalize.
+    if alike(text).split('/').any(|segment| matches!(segment.trim(), "." | "..")) {
         return Err(Ambiguity::DotSegment);
     }
     Ok(Cow::Owned(decoded))
+}
+
+/// Whether a segment without escapes is a dot or two, be there blanks (written `+`) or not.
+fn is_dots(segment: &[u8]) -> bool {
+    let mut rest = segment.iter().filter(|b| **b != b'+');
+    matches!((rest.next(), rest.next(), rest.next()), (Some(b'.'), None | Some(b'.'), None))
 }
 
 /// The value of an escape whose percent sign has been read, and what follows it.
@@ -233,6 +241,8 @@ mod tests {
             ("/a%20.b", "/a .b"),
             ("/..a/.b/c.", "/..a/.b/c."),
             ("/...", "/..."),
+            ("/.+.x/+", "/.+.x/+"),
+            ("/%E4%BB%80%EF%BC%9F", "/\u{4ec0}\u{ff1f}"),
             ("/a:b@c,d=e&f+g", "/a:b@c,d=e&f+g"),
         ] {
             assert_eq!(canonical(path.as_bytes()).as_deref(), Ok(want.as_bytes()), "{path}");
@@ -289,6 +299,15 @@ mod tests {
             ("/a/.%20", DotSegment),
             ("/..%C2%A0", DotSegment),
             ("/%E3%80%80.%20/b", DotSegment),
+            ("/a/..+/b", DotSegment),
+            ("/a/+./b", DotSegment),
+            ("/a/%2B../b", DotSegment),
+            ("/a/..%E2%80%8B/b", DotSegment),
+            ("/a/.%C2%AD./b", DotSegment),
+            ("/a/%EF%BC%8E%EF%BC%8E/b", DotSegment),
+            ("/a/%E2%80%A5/b", DotSegment),
+            ("/a%EF%BC%8F..%EF%BC%8Fb", DotSegment),
+            ("/a%EF%BC%BC%E2%80%A4.%EF%BC%BCb", DotSegment),
             ("/a%00", IllegalCharacter),
             ("/a%0a", IllegalCharacter),
             ("/a%7f", IllegalCharacter),

@@ -18,6 +18,8 @@ use crate::domain::spec::PathCase;
 
 type Table<T> = HashMap<Box<[u8]>, Vec<T>, RandomState>;
 
+type Forms = HashMap<Box<[u8]>, BTreeSet<Box<[u8]>>, RandomState>;
+
 /// The routes of one host pattern.
 #[derive(Debug, Default)]
 pub struct Paths {
@@ -29,8 +31,8 @@ pub struct Paths {
     /// Invalid policies of which nobody can tell what paths or methods they mean.
     unreadable: Vec<Choice>,
     /// Patterns that are not their own form (see [`fold`]), by that form.
-    exact_forms: Table<Box<[u8]>>,
-    prefix_forms: Table<Box<[u8]>>,
+    exact_forms: Forms,
+    prefix_forms: Forms,
     prefix_form_lengths: Vec<usize>,
     /// Whether any route looks at the path.
     pub looks_at_path: bool,
@@ -185,18 +187,15 @@ impl Paths {
 }
 
 /// Notes a pattern by its form, unless it is its own.
-fn note_form(forms: &mut Table<Box<[u8]>>, path: &[u8]) {
+fn note_form(forms: &mut Forms, path: &[u8]) {
     let form = fold(path);
     if *form != *path {
-        let paths = forms.entry(form.as_ref().into()).or_default();
-        if !paths.iter().any(|known| **known == *path) {
-            paths.push(path.into());
-        }
+        forms.entry(form.as_ref().into()).or_default().insert(path.into());
     }
 }
 
 /// The lengths of the keys, longest first.
-fn lengths<T>(table: &Table<T>) -> Vec<usize> {
+fn lengths<T>(table: &HashMap<Box<[u8]>, T, RandomState>) -> Vec<usize> {
     let lengths: BTreeSet<usize> = table.keys().map(|prefix| prefix.len()).collect();
     lengths.into_iter().rev().collect()
 }

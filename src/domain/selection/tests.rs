@@ -27,7 +27,7 @@ fn route(host: &str, path: &str, methods: &[&str]) -> Route {
         },
     };
     let host = match host.strip_prefix('~') {
-        Some(text) => guess::recognize(text).remove(0).host,
+        Some(text) => guess::recognize(text).pop().unwrap().host,
         None => HostPattern::new(host).unwrap(),
     };
     Route { host, path, case, methods: methods.iter().map(|method| (*method).to_owned()).collect() }
@@ -150,6 +150,9 @@ fn the_most_specific_policy_decides() {
             ("a.admin.x", "/", "GET"),
             Ok(1),
         ),
+        ("a port may have told two apart", &["a.x -", "~a.x:8443 -"], ("a.x", "/", "GET"), Ok(1)),
+        ("a scheme with one slash", &["admin -", "~https:/admin -"], ("admin", "/", "GET"), Ok(1)),
+        ("a list by a bar", &["b.x /a", "~a.x|b.x -"], ("b.x", "/a", "GET"), Ok(1)),
         ("it leaves the rest alone", &["* -", "~*admin.x -"], ("admin.y", "/", "GET"), Ok(0)),
         ("and other paths", &["* -", "~*admin.x /a"], ("admin.x", "/b", "GET"), Ok(0)),
         ("one that tells nothing takes all", &["api.example.com /a", "~{} -"], (API, "/a", "GET"), Ok(1)),
@@ -199,6 +202,14 @@ fn no_spelling_of_a_path_leads_past_its_policy() {
         ("nobody gets it anyway", &["* /admin/**"], ("/Admin", "GET"), Err(Reason::NoPolicy)),
         ("a spelling in between", &["* /** | * /x/y/**", "* /x./**"], ("/X./y", "GET"), ambiguous),
         ("a prefix of which nothing is left", &["* -", "* /.../**"], ("/a", "GET"), Ok(0)),
+        ("a plus for a blank", &["* -", "* /my%20files/**"], ("/my+files", "GET"), ambiguous),
+        ("a blank for a plus", &["* -", "* /my+files/**"], ("/my%20files/x", "GET"), ambiguous),
+        ("a letter in two characters", &["* -", "* /caf%C3%A9/**"], ("/cafe%CC%81", "GET"), ambiguous),
+        ("ordinary paths of one policy", &["* -", "* /v1/**"], ("/v1/items/Foo:batchGet", "GET"), Ok(1)),
+        ("of another", &["* -", "* /admin/**"], ("/Users/Alice+Bob/a.txt./x:y", "GET"), Ok(0)),
+        ("of one that is alone", &["* /**"], ("/Admin.%20/%E2%80%8B+/x::y/", "GET"), Ok(0)),
+        ("of one with two paths", &["* /** | * /a/**"], ("/A:x/", "GET"), Ok(0)),
+        ("a mark of its own", &["* -", "* /cafe/**"], ("/caf%C3%A9", "GET"), Ok(0)),
         ("a verb behind a colon", &["* /items", "* /items:get"], ("/items:get", "GET"), ambiguous),
         ("told apart", &["* /items!", "* /items:get!"], ("/items:get", "GET"), Ok(1)),
     ];
@@ -219,6 +230,14 @@ fn no_spelling_of_a_path_leads_past_its_policy() {
         "/.../admin",
         "/adm%C4%B1n",
         "/Admin/",
+        "/%EF%BC%A1dmin",
+        "/ad%C2%ADmin",
+        "/admin%E2%80%8B/x",
+        "/admin%EF%BC%8Fx",
+        "/admin%EF%BC%9Bx=1/y",
+        "/adm%C4%B0n",
+        "/Admin%20./x",
+        "/%EF%BB%BFadmin::$DATA",
     ] {
         rows.push(("a spelling", LAX_AND_STRICT, (spelling, "GET"), ambiguous));
     }
