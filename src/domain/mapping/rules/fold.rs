@@ -21,7 +21,7 @@ use hashbrown::HashMap;
 
 use super::Source;
 use super::spelling::normal;
-use crate::domain::folding::fold;
+use crate::domain::folding::{fold, is_invisible};
 use crate::domain::matcher::{Pattern, PatternError};
 use crate::domain::spec::Case;
 
