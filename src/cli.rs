@@ -352,6 +352,6 @@ pub(crate) fn print(text: &str) -> Exit {
 
 /// Writes what is wrong, and gives `exit` back.
 pub(crate) fn complain(error: &str, exit: Exit) -> Exit {
-    let _ = writeln!(io::stderr(), "certgate: {error}");
+    let _ = writeln!(io::stderr(), "certgate: {}", crate::terminal::plain_lines(error));
     exit
 }

@@ -116,6 +116,11 @@ pub fn plain(text: &str) -> String {
     out
 }
 
+/// [`plain`] of each line, for complaints: the names of files in them are not always the operator's own.
+pub fn plain_lines(text: &str) -> String {
+    text.split('\n').map(plain).collect::<Vec<_>>().join("\n")
+}
+
 /// At most `limit` characters of [`plain`] text; what is cut off is counted.
 pub fn clipped(text: &str, limit: usize) -> String {
     match text.char_indices().nth(limit) {
@@ -263,6 +268,7 @@ mod tests {
         ] {
             assert_eq!(plain(text), want);
         }
+        assert_eq!(plain_lines("a\u{1b}\nb\r"), "a\\u{1b}\nb\\r");
         assert_eq!(clipped("aé\u{1b}b", 3), "aé\\u{1b}… (5 bytes)");
     }
 

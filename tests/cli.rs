@@ -266,6 +266,15 @@ fn check_reads_standard_input() {
     assert!(!twins.contains("/proc/self"), "{twins}");
     let output = check(&["-"], "kind: [\n");
     assert!(out(&output).starts_with("standard input:"), "{}", out(&output));
+    let output = check(&["-"], "");
+    let want = "certgate: cannot read standard input: it is empty\n";
+    assert_eq!((output.status.code(), err(&output)), (Some(2), want), "what prints policies may have failed");
+    let hostile = "\u{1b}[2J.pem";
+    for output in [check(&[hostile], ""), certgate(&["inspect", hostile]), certgate(&["verify", hostile])] {
+        let told = err(&output);
+        assert_eq!(output.status.code(), Some(2), "{told}");
+        assert!(told.contains("\\u{1b}[2J.pem") && !told.contains('\u{1b}'), "{told:?}");
+    }
     // Its relative paths begin where the process is.
     fs::write(directory.path().join("roots.der"), [0x30, 0x82, 1, 0, 0x30, 0x82, 0, 0xc0]).unwrap();
     let output = check(&["-"], &profile.replace("configMap: {name: roots}", "file: roots.der"));

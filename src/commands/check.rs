@@ -126,6 +126,10 @@ fn standard_input() -> io::Result<OwnedFd> {
     if copied > MAX_INPUT {
         return Err(io::Error::other(format!("more than {MAX_INPUT} bytes")));
     }
+    // What was to print the policies has failed, perhaps: nothing is not a set without errors.
+    if copied == 0 {
+        return Err(io::Error::other("it is empty"));
+    }
     file.flush()?;
     Ok(file.into())
 }

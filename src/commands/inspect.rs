@@ -37,7 +37,7 @@ pub fn run(args: &InspectArgs, output: impl Write, mut errors: impl Write) -> Ex
         Ok(found) => inspect::inspect(found.form, &found.certificates, now),
         Err(InputError::Malformed { problem, .. }) => inspect::unreadable(&problem, now),
         Err(InputError::WrongFile(problem)) => {
-            let _ = writeln!(errors, "certgate: {problem}");
+            let _ = writeln!(errors, "certgate: {}", terminal::plain_lines(&problem));
             return Exit::Usage;
         }
     };

@@ -230,7 +230,7 @@ fn run_one(args: &VerifyArgs, mut output: impl Write, mut errors: impl Write) ->
     let presented = match presented(args) {
         Ok(presented) => presented,
         Err(problem) => {
-            writeln!(errors, "certgate: {problem}")?;
+            writeln!(errors, "certgate: {}", terminal::plain_lines(&problem))?;
             return Ok(Exit::Usage);
         }
     };
@@ -238,7 +238,7 @@ fn run_one(args: &VerifyArgs, mut output: impl Write, mut errors: impl Write) ->
     let others = match others(args) {
         Ok(others) => others,
         Err(problem) => {
-            writeln!(errors, "certgate: {problem}")?;
+            writeln!(errors, "certgate: {}", terminal::plain_lines(&problem))?;
             return Ok(Exit::Usage);
         }
     };

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use super::key::IssuerPin;
 use crate::domain::certificate::Certificate;
+use crate::domain::fingerprint::Sha256;
 use crate::domain::trust::{IssuerKey, TrustProfile};
 
 /// The issuer of a certificate, as path validation found it.
@@ -25,6 +26,9 @@ pub enum Binding {
     Bound,
     /// It means another CA of that name.
     Other,
+    /// It names a certificate of a CA that is not at hand, so that nobody knows its key: perhaps the CA that issued the
+    /// certificate, by another of its certificates.
+    Unproven,
     /// Nothing but the name says so, for this reason.
     Weak(String),
 }
@@ -43,10 +47,13 @@ impl<'a> PathIssuer<'a> {
         let (name, key) = (issuer.subject(), issuer.public_key_sha256());
         match pin {
             Some(IssuerPin::PublicKey(sha256)) if sha256 == key => Binding::Bound,
-            Some(IssuerPin::Certificate(sha256)) if self.is_certified_by(issuer, |found| found == sha256) => {
-                Binding::Bound
-            }
-            Some(_) => Binding::Other,
+            // The same key in another encoding is the same CA; whether it is cannot always be told.
+            Some(IssuerPin::PublicKey(sha256)) => match issuer.public_key_names() {
+                Some(names) if names.contains(&sha256) => Binding::Bound,
+                Some(_) => Binding::Other,
+                None => Binding::Unproven,
+            },
+            Some(IssuerPin::Certificate(sha256)) => self.certified(issuer, sha256),
             None => match self.profile.issuer_key(issuer) {
                 IssuerKey::Known => Binding::Bound,
                 IssuerKey::Ambiguous => Binding::Weak(format!(
@@ -60,17 +67,22 @@ impl<'a> PathIssuer<'a> {
         }
     }
 
-    /// Whether the issuer, or a certificate at hand with its name and key, has a fingerprint that is `wanted`. A CA may have
-    /// several certificates, and each path shows one.
-    fn is_certified_by(
-        &self,
-        issuer: &Certificate,
-        wanted: impl Fn(crate::domain::fingerprint::Sha256) -> bool,
-    ) -> bool {
-        let same = |other: &&Arc<Certificate>| {
-            other.subject() == issuer.subject() && other.public_key() == issuer.public_key()
+    /// What a pin to one certificate of a CA comes to. A CA may have several certificates, and each path shows one: another
+    /// one at hand with the issuer's name and key will do. Which one the path shows, and which ones are at hand, is for the
+    /// client to choose, so that one which is not at hand says nothing.
+    fn certified(&self, issuer: &Arc<Certificate>, wanted: Sha256) -> Binding {
+        let mut at_hand = self.profile.named(issuer.subject()).chain(self.presented).chain([issuer]);
+        let Some(pinned) = at_hand.find(|found| found.aliases().any(|sha256| sha256 == wanted)) else {
+            return Binding::Unproven;
         };
-        let others = self.profile.named(issuer.subject()).chain(self.presented).filter(same);
-        issuer.aliases().any(&wanted) || others.flat_map(|other| other.aliases()).any(&wanted)
+        if pinned.subject() != issuer.subject() {
+            return Binding::Other;
+        }
+        match (pinned.public_key_names(), issuer.public_key_names()) {
+            _ if pinned.public_key() == issuer.public_key() => Binding::Bound,
+            (Some(pinned), Some(issuer)) if pinned.iter().any(|name| issuer.contains(name)) => Binding::Bound,
+            (Some(_), Some(_)) => Binding::Other,
+            _ => Binding::Unproven,
+        }
     }
 }

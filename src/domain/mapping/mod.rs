@@ -152,8 +152,14 @@ impl<'a> Claims<'a> {
         let binding = if form == Form::IssuerSerial { issuer.binding(holder.pin()) } else { Binding::Bound };
         match binding {
             Binding::Bound => self.add(holder, trace),
-            Binding::Other => {
-                trace.step(STAGE, Verdict::Skip, || format!("{holder}: means another CA of that name"));
+            // Neither counts for more than a name; but which certificate of a CA is at hand is for the client to choose.
+            Binding::Unproven if holder.status() != Status::Enabled => self.add(holder, trace),
+            Binding::Other | Binding::Unproven => {
+                let why = match binding {
+                    Binding::Other => "means another CA of that name",
+                    _ => "the certificate of the issuer that it names is not at hand",
+                };
+                trace.step(STAGE, Verdict::Skip, || format!("{holder}: {why}"));
                 return false;
             }
             // A mapping that denies does so for whatever CA has the name.

@@ -67,6 +67,7 @@ pub struct Part {
     folded: Option<Pattern>,
     /// How many of the names must fit.
     values: Values,
+    /// How names are folded for `folded`.
     case: Case,
     /// The pattern as its author wrote it.
     written: Box<str>,
@@ -149,9 +150,10 @@ impl Source {
         const SHOWN: usize = 8;
         let mut values = Vec::new();
         self.any(certificate, |value| {
+            let is_plain = |text| !value.is_doubtful && !fold::doubtful::is_doubtful(self, text);
             values.push(match value {
-                Tested { text: Some(text), is_doubtful: false } => format!("{text:?}"),
-                Tested { text: Some(text), is_doubtful: true } => format!("{text:?} (others may read another text)"),
+                Tested { text: Some(text), .. } if is_plain(text) => format!("{text:?}"),
+                Tested { text: Some(text), .. } => format!("{text:?} (others may read another text)"),
                 Tested { text: None, .. } => "of a type that is not compared".to_owned(),
             });
             values.len() > SHOWN
@@ -177,6 +179,11 @@ impl Part {
         let normal = match normal(&source, value) {
             Cow::Borrowed(_) => pattern.clone(),
             Cow::Owned(value) => Pattern::new(&value, case).unwrap_or_else(|_| pattern.clone()),
+        };
+        // Issuers' names are equal without regard to case (RFC 5280 section 7.1), so a CA may write its own in any.
+        let case = match source {
+            Source::Issuer(_) => Case::Insensitive,
+            _ => case,
         };
         let folded = match action {
             RuleAction::Deny => Some(fold::pattern(&source, value, case)?),

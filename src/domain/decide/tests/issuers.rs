@@ -103,6 +103,12 @@ fn the_issuer_of_a_mapping_is_a_key_and_not_a_name() {
     let root = by("CN=Acme CA,O=Acme", json!({}));
     let mut disabled = plain.clone();
     disabled["state"] = "Disabled".into();
+    let off = |mapping: &Value| {
+        let mut mapping = mapping.clone();
+        mapping["state"] = "Disabled".into();
+        mapping
+    };
+    let (keyed_off, certified_off) = (off(&keyed), off(&certified));
     let whole = |der: &[u8], user: &str| json!({"certificate": {"sha256": sha256(der)}, "identity": {"user": user}});
 
     let inline = |ders: &[&[u8]]| ders.iter().map(|der| json!({"inline": pem(der)})).collect::<Vec<_>>();
@@ -167,6 +173,17 @@ fn the_issuer_of_a_mapping_is_a_key_and_not_a_name() {
         ("a name of a key with two certificates", &known, &select, vec![plain.clone()], &crossed, Ok("acme")),
         ("it does not fall through", &known, &rules, vec![plain.clone()], &forged, weak()),
         ("disabled, by whatever CA", &known, &rules, vec![disabled], &forged, Err(Reason::AccountDisabled)),
+        ("disabled, a key", &nothing, &rules, vec![keyed_off.clone()], &crossed, Err(Reason::AccountDisabled)),
+        ("disabled, a key, another CA", &nothing, &rules, vec![keyed_off], &forged, Ok("all")),
+        (
+            "disabled, a certificate instead of which another was sent along",
+            &nothing,
+            &rules,
+            vec![certified_off.clone()],
+            &crossed,
+            Err(Reason::AccountDisabled),
+        ),
+        ("disabled, a certificate, another CA", &known, &rules, vec![certified_off], &forged, Ok("all")),
         (
             "a strong name beside it",
             &nothing,

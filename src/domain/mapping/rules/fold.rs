@@ -4,8 +4,13 @@
 //! A rule that allows compares exactly, so that a look-alike gets in nowhere. A rule that denies would be evaded by a
 //! look-alike, so for it both the pattern and the names of the certificate are folded: Unicode's compatibility forms
 //! (NFKC), characters that show nothing (RFC 4518 section 2.2, and Default_Ignorable_Code_Point), dots at the end of a
-//! host, escapes that need not be (RFC 3986 section 6.2.2.2). Letters of other scripts that look like Latin ones are not
-//! folded: no table of them is complete.
+//! host, escapes that need not be (RFC 3986 section 6.2.2.2), white space around the parts of an address. The user and dot
+//! segments of a URI do not hide what it leads to ([`uri`]). Names in which others may read another one than stands there
+//! fit every rule that denies ([`doubtful`]). Letters of other scripts that look like Latin ones are not folded: no table of
+//! them is complete.
+
+pub(super) mod doubtful;
+mod uri;
 
 use std::borrow::Cow;
 use std::cell::RefCell;
@@ -16,29 +21,55 @@ use hashbrown::HashMap;
 
 use super::Source;
 use super::spelling::normal;
-use crate::domain::folding::fold;
+use crate::domain::folding::{fold, is_invisible};
 use crate::domain::matcher::{Pattern, PatternError};
 use crate::domain::spec::Case;
 
 /// The names of one certificate as they were folded for one decision: many rules look at the same ones.
 #[derive(Debug, Default)]
-pub struct Folds(RefCell<HashMap<(usize, usize, Case), Option<Rc<str>>, RandomState>>);
+pub struct Folds(RefCell<HashMap<(usize, usize, Case), Rc<Folded>, RandomState>>);
+
+/// One name, folded.
+#[derive(Debug)]
+struct Folded {
+    /// Whether others may read another name in it ([`doubtful::is_doubtful`]).
+    is_doubtful: bool,
+    /// Its folded form, where that is another text.
+    text: Option<Box<str>>,
+    /// Further texts that mean the same.
+    others: Vec<Box<str>>,
+}
 
 impl Folds {
-    /// Whether the folded form of `text`, a name of the certificate that this decision is about, fits `pattern`.
+    /// Whether the folded form of `text`, a name of the certificate that this decision is about, fits `pattern`, or cannot
+    /// be told.
     pub(super) fn matches(&self, pattern: &Pattern, source: &Source, text: &str, case: Case) -> bool {
         // A text of the certificate stays where it is for the whole decision, and is of one kind.
         let key = (text.as_ptr().addr(), text.len(), case);
         let known = self.0.borrow().get(&key).cloned();
         let folded = known.unwrap_or_else(|| {
-            let folded = match name(source, text, case) {
-                Cow::Borrowed(folded) if folded.len() == text.len() => None,
-                folded => Some(Rc::from(&*folded)),
-            };
-            self.0.borrow_mut().insert(key, folded.clone());
+            let folded = Rc::new(Folded::new(source, text, case));
+            self.0.borrow_mut().insert(key, Rc::clone(&folded));
             folded
         });
-        pattern.matches(folded.as_deref().unwrap_or(text))
+        folded.is_doubtful
+            || pattern.matches(folded.text.as_deref().unwrap_or(text))
+            || folded.others.iter().any(|other| pattern.matches(other))
+    }
+}
+
+impl Folded {
+    fn new(source: &Source, text: &str, case: Case) -> Self {
+        let folded = name(source, text, case);
+        let others = match source {
+            Source::Uri => uri::same(&folded),
+            _ => Vec::new(),
+        };
+        let folded = match folded {
+            Cow::Borrowed(folded) if folded.len() == text.len() => None,
+            folded => Some(folded.into()),
+        };
+        Self { is_doubtful: doubtful::is_doubtful(source, text), text: folded, others }
     }
 }
 
@@ -74,7 +105,10 @@ fn trimmed<'a>(source: &Source, mut text: &'a str, start: bool, end: bool) -> &'
             text = if start { text.trim_start() } else { text };
             if end { text.trim_end() } else { text }
         }
-        Source::UserPrincipalName if end => text.trim_end_matches('.'),
+        Source::UserPrincipalName => {
+            text = if start { text.trim_start() } else { text };
+            if end { text.trim_end_matches(|c: char| c == '.' || c.is_whitespace()) } else { text }
+        }
         _ => text,
     }
 }
@@ -83,17 +117,43 @@ fn trimmed<'a>(source: &Source, mut text: &'a str, start: bool, end: bool) -> &'
 fn by_source<'a>(source: &Source, text: &'a str, side: Side) -> Cow<'a, str> {
     match source {
         Source::Subject(_) | Source::Issuer(_) => normal(source, text),
-        Source::Uri => then(then(unescaped(text), |text| normal(source, text)), authority),
-        Source::Dns => then(unescaped(text), |text| Cow::Borrowed(text.trim_end_matches('.'))),
-        Source::Email => then(then(Cow::Borrowed(text.trim_end_matches('.')), |text| normal(source, text)), |text| {
-            unquoted(text, side)
-        }),
-        Source::UserPrincipalName => {
-            // The full stops of IDNA.
-            let dots = |text: &str| text.replace(['\u{3002}', '\u{ff61}'], ".");
-            let text = if text.contains(['\u{3002}', '\u{ff61}']) { Cow::Owned(dots(text)) } else { text.into() };
-            then(text, |text| Cow::Borrowed(text.trim_end_matches('.')))
+        Source::Uri => then(then(uri::unescaped(text), |text| normal(source, text)), uri::authority),
+        Source::Dns => then(uri::unescaped(text), |text| Cow::Borrowed(text.trim_end_matches('.'))),
+        Source::Email => {
+            let text =
+                then(then(squeezed(text), |text| text.trim_end_matches('.').into()), |text| normal(source, text));
+            then(text, |text| unquoted(text, side))
         }
+        Source::UserPrincipalName => {
+            let ends = |c: char| c == '.' || c.is_whitespace();
+            match text.is_ascii() {
+                true => then(squeezed(text), |text| text.trim_end_matches(ends).into()),
+                false => {
+                    // The full stops of IDNA, and what NFKC makes an at sign.
+                    let visible = text.chars().filter(|c| !is_invisible(*c)).map(|c| match c {
+                        '\u{3002}' | '\u{ff61}' | '\u{ff0e}' => '.',
+                        '\u{ff20}' | '\u{fe6b}' => '@',
+                        c => c,
+                    });
+                    let text: String = visible.collect();
+                    Cow::Owned(squeezed(&text).trim_end_matches(ends).to_owned())
+                }
+            }
+        }
+    }
+}
+
+/// An address without white space at its ends, around its at sign, and in its domain, none of which belongs there.
+fn squeezed(text: &str) -> Cow<'_, str> {
+    if !text.contains(char::is_whitespace) {
+        return Cow::Borrowed(text);
+    }
+    match text.rsplit_once('@') {
+        Some((local, domain)) => {
+            let domain: String = domain.chars().filter(|c| !c.is_whitespace()).collect();
+            Cow::Owned([local.trim(), "@", &domain].concat())
+        }
+        None => Cow::Borrowed(text.trim()),
     }
 }
 
@@ -111,68 +171,17 @@ fn then<'a>(text: Cow<'a, str>, next: impl for<'b> Fn(&'b str) -> Cow<'b, str>) 
     }
 }
 
-/// Without the escapes of characters that need none (RFC 3986 section 2.3); the digits of the others in upper case.
-fn unescaped(text: &str) -> Cow<'_, str> {
-    if !text.contains('%') {
-        return Cow::Borrowed(text);
-    }
-    let mut out = String::with_capacity(text.len());
-    let mut rest = text;
-    while let Some((before, after)) = rest.split_once('%') {
-        out.push_str(before);
-        rest = after;
-        let digits = after.get(..2).filter(|digits| digits.bytes().all(|b| b.is_ascii_hexdigit()));
-        match digits.and_then(|digits| u8::from_str_radix(digits, 16).ok().map(|octet| (digits, octet))) {
-            Some((digits, octet)) => {
-                rest = after.get(2..).unwrap_or_default();
-                match octet.is_ascii_alphanumeric() || b"-._~".contains(&octet) {
-                    true => out.push(char::from(octet)),
-                    false => {
-                        out.push('%');
-                        out.push_str(&digits.to_ascii_uppercase());
-                    }
-                }
-            }
-            None => out.push('%'),
-        }
-    }
-    out.push_str(rest);
-    Cow::Owned(out)
-}
-
-/// A URI, its scheme in lower case, without dots at the end of the host, and without a port that is empty or the scheme's
-/// own (RFC 3986 section 6.2.3).
-fn authority(text: &str) -> Cow<'_, str> {
-    let Some((scheme, rest)) = text.split_once("://") else { return Cow::Borrowed(text) };
-    let (authority, path) =
-        rest.split_at_checked(rest.find(['/', '?', '#']).unwrap_or(rest.len())).unwrap_or((rest, ""));
-    let user = authority.rfind('@').map_or(0, |at| at.saturating_add(1));
-    let (user, host) = authority.split_at_checked(user).unwrap_or(("", authority));
-    let (host, port) = match host.rsplit_once(':') {
-        Some((host, port)) if port.bytes().all(|b| b.is_ascii_digit()) => (host, port),
-        _ => (host, ""),
-    };
-    let (host, port) = (host.trim_end_matches('.'), port.trim_start_matches('0'));
-    let colon = match (scheme, port) {
-        (_, "") | ("http" | "ws", "80") | ("https" | "wss", "443") => {
-            return Cow::Owned([scheme, "://", user, host, path].concat());
-        }
-        _ => ":",
-    };
-    Cow::Owned([scheme, "://", user, host, colon, port, path].concat())
-}
-
-/// A mail address whose local part stands in quotes that it may not need (RFC 5321 section 4.1.2).
+/// A mail address without the quotes that its local part, or a part of that, may not need (RFC 5321 section 4.1.2).
 fn unquoted(text: &str, side: Side) -> Cow<'_, str> {
     let Some((local, domain)) = text.rsplit_once('@') else { return Cow::Borrowed(text) };
-    let inner = local.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
-    let Some(inner) = inner.filter(|inner| side == Side::Name || !inner.contains('\\')) else {
+    if !local.contains('"') || (side == Side::Pattern && local.contains('\\')) {
         return Cow::Borrowed(text);
-    };
+    }
     let mut out = String::with_capacity(text.len());
-    let mut chars = inner.chars();
+    let mut chars = local.chars();
     while let Some(c) = chars.next() {
         match c {
+            '"' => {}
             '\\' => out.extend(chars.next()),
             other => out.push(other),
         }
@@ -221,6 +230,7 @@ mod tests {
             ("DNS", &Source::Dns, insensitive, "Evil%2eexample..", "evil.example"),
             ("mail", &Source::Email, sensitive, "Bob@Evil.Example.", "Bob@evil.example"),
             ("quoted mail", &Source::Email, sensitive, "\"b\\ob\"@evil.example", "bob@evil.example"),
+            ("mail with blanks", &Source::Email, sensitive, " Bob @ Evil.example. ", "Bob@evil.example"),
             (
                 "principal",
                 &Source::UserPrincipalName,
