@@ -270,7 +270,11 @@ fn check_reads_standard_input() {
     let want = "certgate: cannot read standard input: it is empty\n";
     assert_eq!((output.status.code(), err(&output)), (Some(2), want), "what prints policies may have failed");
     let hostile = "\u{1b}[2J.pem";
-    for output in [check(&[hostile], ""), certgate(&["inspect", hostile]), certgate(&["verify", hostile])] {
+    for output in [
+        check(&[hostile], ""),
+        certgate(&["inspect", hostile]),
+        certgate(&["verify", "--trust-anchor", hostile, hostile]),
+    ] {
         let told = err(&output);
         assert_eq!(output.status.code(), Some(2), "{told}");
         assert!(told.contains("\\u{1b}[2J.pem") && !told.contains('\u{1b}'), "{told:?}");

@@ -123,5 +123,7 @@ fn serve(policies: &Path, listen: &PortLease, admin: &PortLease, directory: &Tem
     command.arg("--listen").arg(listen.address().to_string());
     command.arg("--admin-listen").arg(admin.address().to_string());
     command.args(options);
+    // To show a panic's backtrace takes a hundred megabytes, which tests of memory would count.
+    command.env("RUST_BACKTRACE", "0");
     Process::spawn("certgate", command, directory.path())
 }

@@ -467,7 +467,7 @@ async fn a_connection_that_does_not_take_its_answers_is_closed() {
 
 #[tokio::test]
 async fn unread_answers_of_all_connections_are_bounded() {
-    let unread = Arc::new(Unread::new(400_000, PATIENCE * 9));
+    let unread = Arc::new(Unread::new(200_000, PATIENCE * 9));
     let limits = Limits { unread, ..Limits::default() };
     let running = start_within(2, PATIENCE, Transport::Plaintext, limits).await;
     let mut few = Raw::connect(running.address, &Raw::CLOSED_WINDOW).await;

@@ -84,6 +84,7 @@ fn nothing_that_looks_or_reads_the_same_gets_round_a_denial() {
         ("mail in brackets", &mail, alternative(San::Email(text("Bob <bob@evil.example>")))),
         ("mail with a scheme", &mail, alternative(San::Email(text("mailto:bob@evil.example")))),
         ("mail in quotes in part", &mail, alternative(San::Email(text("b\"ob\"@evil.example")))),
+        ("a text too long to fold", &sales, org(utf8, &"\u{fdfa}".repeat(1_366))),
         ("principal with a blank", &principal, alternative(San::Upn(text("bob@evil.example ")))),
         (
             "principal with blanks",
@@ -106,6 +107,8 @@ fn nothing_that_looks_or_reads_the_same_gets_round_a_denial() {
     }
     let others: Vec<(&str, &Value, Template)> = vec![
         ("another name", &sales, org(utf8, "Legal")),
+        ("another name, as long as what is folded", &sales, org(utf8, &"\u{e4}".repeat(2_048))),
+        ("another name that is long and plain", &sales, org(utf8, &"a".repeat(4_097))),
         ("another name with an accent", &sales, org(utf8, "S\u{e4}les")),
         ("another script", &sales, org(utf8, "S\u{430}les")),
         ("another case", &sales, org(utf8, "SALES")),

@@ -60,6 +60,9 @@ impl Folds {
 
 impl Folded {
     fn new(source: &Source, text: &str, case: Case) -> Self {
+        if doubtful::is_too_long(text) {
+            return Self { is_doubtful: true, text: None, others: Vec::new() };
+        }
         let folded = name(source, text, case);
         let others = match source {
             Source::Uri => uri::same(&folded),
