@@ -54,9 +54,9 @@ const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(30);
 const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Connections at once, if the process may open that many files: those of 256 proxies with 16 threads each, where callers
-/// must have a certificate. Elsewhere anybody may open them, and each takes some 20 KiB: those of 64 proxies.
+/// must have a certificate. Elsewhere anybody may open them, and each takes some 20 KiB: those of 32 proxies.
 const MAX_CONNECTIONS: usize = 4096;
-const MAX_ANONYMOUS: usize = 1024;
+const MAX_ANONYMOUS: usize = 512;
 
 /// How long a connection may take to end that holds little and has to give back what it holds.
 const GRACE: Duration = Duration::from_millis(100);
@@ -362,6 +362,7 @@ impl<D: Decide> Port<D> {
                 }
             }
         };
+        outbox.closes();
         match ended {
             Ok(Ok(())) => {}
             Ok(Err(error)) => tracing::debug!(%error, "a connection ended early"),

@@ -20,6 +20,9 @@ use super::unread::Outbox;
 /// connection whose calls come with their messages, however many come together; and other connections have theirs.
 const TURN: usize = 16 << 10;
 
+/// A turn is over, too, when so many streams have come in it: with indexed headers (RFC 7541) eleven octets open one.
+const STREAMS: usize = 32;
+
 /// A connection that is read from only while it can be written to.
 #[derive(Debug)]
 pub struct Paced<S> {
@@ -63,7 +66,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Paced<S> {
         if self.turn != turn {
             (self.turn, self.left) = (turn, TURN);
         }
-        if self.left == 0 {
+        if self.left == 0 || self.outbox.must_wait() {
             // It goes on in the next turn.
             cx.waker().wake_by_ref();
             return Poll::Pending;
@@ -74,7 +77,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Paced<S> {
         let came = buf.filled().get(before..).unwrap_or_default();
         let (held, ended) = (self.frames.held, self.frames.ended);
         let streams = self.frames.feed(came);
-        self.left = self.left.saturating_sub(came.len());
+        self.left = if streams < STREAMS { self.left.saturating_sub(came.len()) } else { 0 };
         if streams > 0 {
             self.outbox.arrived(streams);
         }

@@ -8,8 +8,8 @@
 //! that the HTTP/2 stack keeps for as long as a connection lives, once it has needed them, and what its table of headers may
 //! hold.
 
-use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -21,18 +21,19 @@ use tokio::sync::Notify;
 pub const WRITE_DEADLINE: Duration = Duration::from_secs(10);
 
 /// The octets that may be stuck, those of all connections together: some thousand answers of the usual size, where honest
-/// connections have none for longer than a moment, or, beside those that are free, the slots of six connections that have had
+/// connections have none for longer than a moment, or, beside those that are free, the slots of two connections that have had
 /// all their streams open.
 pub const MAX_UNREAD: usize = 16 << 20;
 
 /// What an answer holds beside its octets: headers, trailers, what is left of the call.
 const STREAM: usize = 2048;
 
-/// What the HTTP/2 stack keeps of a stream, and for the next one once it has gone, as it was measured.
-const SLOT: usize = 2560;
+/// What a stream that is open for the first time adds to the memory of the process, as it was measured: about 2 KiB that the
+/// HTTP/2 stack keeps of it, and for the next one once it has gone, and what its growing tables leave behind.
+const SLOT: usize = 8 << 10;
 
 /// So many slots of all connections together do not count: a proxy that is busy has some dozen calls open on each.
-const FREE_SLOTS: usize = 8192;
+const FREE_SLOTS: usize = 1024;
 
 /// Calls that a connection may have had open at once and still be closed in peace.
 const FEW: usize = 64;
@@ -43,6 +44,8 @@ pub struct Unread {
     limit: usize,
     deadline: Duration,
     stuck: Mutex<Stuck>,
+    /// The number of connections that have to close and have not begun to.
+    closing: AtomicUsize,
 }
 
 #[derive(Debug, Default)]
@@ -52,6 +55,8 @@ struct Stuck {
     total: Amount,
     /// The connections on which something is stuck: how much, and what closes them.
     outboxes: BTreeMap<u64, (Amount, Arc<Notify>)>,
+    /// Those that have to close and have not begun to.
+    closing: BTreeSet<u64>,
 }
 
 /// How much is stuck: octets, and slots of streams.
@@ -81,7 +86,7 @@ impl Amount {
 impl Unread {
     /// At most `limit` octets may be stuck, and no answer for longer than `deadline`.
     pub fn new(limit: usize, deadline: Duration) -> Self {
-        Self { limit, deadline, stuck: Mutex::default() }
+        Self { limit, deadline, stuck: Mutex::default(), closing: AtomicUsize::new(0) }
     }
 
     /// The answers of one more connection.
@@ -95,6 +100,9 @@ impl Unread {
     /// Says how much is stuck on a connection now, and closes those with the most while there is too much.
     fn settle(&self, number: u64, held: Amount, close: &Arc<Notify>) {
         let mut stuck = self.stuck();
+        if stuck.closing.contains(&number) {
+            return;
+        }
         let before = match held == Amount::default() {
             true => stuck.outboxes.remove(&number),
             false => stuck.outboxes.insert(number, (held, close.clone())),
@@ -103,10 +111,23 @@ impl Unread {
         stuck.total.take(before.map_or(Amount::default(), |(held, _)| held));
         while stuck.total.beyond(FREE_SLOTS) > self.limit {
             let worst = stuck.outboxes.iter().max_by_key(|(_, (held, _))| held.beyond(0)).map(|(number, _)| *number);
-            let Some((held, close)) = worst.and_then(|worst| stuck.outboxes.remove(&worst)) else { return };
+            let Some(worst) = worst else { return };
+            let Some((held, close)) = stuck.outboxes.remove(&worst) else { return };
             stuck.total.take(held);
+            stuck.closing.insert(worst);
+            self.closing.store(stuck.closing.len(), Ordering::Relaxed);
             close.notify_one();
         }
+    }
+
+    /// A connection begins to close, or has ended.
+    fn closes(&self, number: u64) {
+        let mut stuck = self.stuck();
+        if let Some((held, _)) = stuck.outboxes.remove(&number) {
+            stuck.total.take(held);
+        }
+        stuck.closing.remove(&number);
+        self.closing.store(stuck.closing.len(), Ordering::Relaxed);
     }
 
     fn stuck(&self) -> MutexGuard<'_, Stuck> {
@@ -145,6 +166,8 @@ struct Answers {
     arrived: usize,
     open: usize,
     most: usize,
+    /// The connection closes, and counts no more.
+    closes: bool,
 }
 
 impl Answers {
@@ -162,6 +185,18 @@ impl Outbox {
     /// The number of this turn.
     pub fn turn(&self) -> u64 {
         self.turn.load(Ordering::Relaxed)
+    }
+
+    /// Whether connections have to close that have not begun to. Until they do, nothing more is read from any: what they hold
+    /// is not free yet.
+    pub fn must_wait(&self) -> bool {
+        self.unread.closing.load(Ordering::Relaxed) > 0
+    }
+
+    /// Must be called when the connection begins to close.
+    pub fn closes(&self) {
+        self.answers().closes = true;
+        self.unread.closes(self.number);
     }
 
     /// Says that so many streams have come.
@@ -205,7 +240,7 @@ impl Outbox {
         // Everything that has come was looked at.
         answers.arrived = 0;
         let held = answers.stuck();
-        if held == answers.told {
+        if held == answers.told || answers.closes {
             return;
         }
         answers.told = held;
@@ -265,7 +300,7 @@ impl Outbox {
 
 impl Drop for Outbox {
     fn drop(&mut self) {
-        self.unread.settle(self.number, Amount::default(), &self.close);
+        self.unread.closes(self.number);
     }
 }
 
@@ -352,9 +387,12 @@ mod tests {
         answers.truncate(5);
         most.settle();
         let (newcomer, _kept_as_well) = outbox(&unread, 1);
-        assert!(!is_closed(&most).await, "what was written counts no more");
+        assert!(!is_closed(&most).await && !few.must_wait(), "what was written counts no more");
         let (_last, _kept_at_last) = outbox(&unread, 1);
+        assert!(few.must_wait(), "nothing is read until it closes");
         assert!(is_closed(&most).await && !is_closed(&few).await && !is_closed(&newcomer).await);
+        most.closes();
+        assert!(!few.must_wait());
         drop((answers, most));
         assert_eq!(unread.stuck().total.octets, 6 * (STREAM + 100));
         drop((few, some, newcomer));
