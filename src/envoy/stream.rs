@@ -23,6 +23,9 @@ const TURN: usize = 16 << 10;
 /// A turn is over, too, when so many streams have come in it: with indexed headers (RFC 7541) eleven octets open one.
 const STREAMS: usize = 32;
 
+/// Octets that are read at once while much is stuck: 150 streams at most.
+const PIECE: usize = 2 << 10;
+
 /// A connection that is read from only while it can be written to.
 #[derive(Debug)]
 pub struct Paced<S> {
@@ -71,10 +74,14 @@ impl<S: AsyncRead + Unpin> AsyncRead for Paced<S> {
             cx.waker().wake_by_ref();
             return Poll::Pending;
         }
-        let before = buf.filled().len();
-        let polled = Pin::new(&mut self.stream).poll_read(cx, buf);
+        let room = match self.outbox.is_pressed() {
+            true => buf.remaining().min(PIECE),
+            false => buf.remaining(),
+        };
+        let mut piece = ReadBuf::new(buf.initialize_unfilled_to(room));
+        let polled = Pin::new(&mut self.stream).poll_read(cx, &mut piece);
         let tabled = self.frames.table.held();
-        let came = buf.filled().get(before..).unwrap_or_default();
+        let came = piece.filled();
         let (held, ended) = (self.frames.held, self.frames.ended);
         let streams = self.frames.feed(came);
         self.left = if streams < STREAMS { self.left.saturating_sub(came.len()) } else { 0 };
@@ -88,6 +95,8 @@ impl<S: AsyncRead + Unpin> AsyncRead for Paced<S> {
         if self.frames.held != held || (held > 0 && self.frames.ended != ended) {
             self.outbox.partial(self.frames.held, self.frames.ended != ended);
         }
+        let came = came.len();
+        buf.advance(came);
         polled
     }
 }

@@ -9,7 +9,7 @@
 //! hold.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -46,6 +46,8 @@ pub struct Unread {
     stuck: Mutex<Stuck>,
     /// The number of connections that have to close and have not begun to.
     closing: AtomicUsize,
+    /// Whether a quarter of what may be stuck is.
+    pressed: AtomicBool,
 }
 
 #[derive(Debug, Default)]
@@ -86,7 +88,7 @@ impl Amount {
 impl Unread {
     /// At most `limit` octets may be stuck, and no answer for longer than `deadline`.
     pub fn new(limit: usize, deadline: Duration) -> Self {
-        Self { limit, deadline, stuck: Mutex::default(), closing: AtomicUsize::new(0) }
+        Self { limit, deadline, stuck: Mutex::default(), closing: AtomicUsize::new(0), pressed: AtomicBool::new(false) }
     }
 
     /// The answers of one more connection.
@@ -118,6 +120,7 @@ impl Unread {
             self.closing.store(stuck.closing.len(), Ordering::Relaxed);
             close.notify_one();
         }
+        self.pressed.store(stuck.total.beyond(FREE_SLOTS) > self.limit / 4, Ordering::Relaxed);
     }
 
     /// A connection begins to close, or has ended.
@@ -128,6 +131,7 @@ impl Unread {
         }
         stuck.closing.remove(&number);
         self.closing.store(stuck.closing.len(), Ordering::Relaxed);
+        self.pressed.store(stuck.total.beyond(FREE_SLOTS) > self.limit / 4, Ordering::Relaxed);
     }
 
     fn stuck(&self) -> MutexGuard<'_, Stuck> {
@@ -191,6 +195,11 @@ impl Outbox {
     /// is not free yet.
     pub fn must_wait(&self) -> bool {
         self.unread.closing.load(Ordering::Relaxed) > 0
+    }
+
+    /// Whether so much is stuck on all connections that little should be read at once.
+    pub fn is_pressed(&self) -> bool {
+        self.unread.pressed.load(Ordering::Relaxed)
     }
 
     /// Must be called when the connection begins to close.
