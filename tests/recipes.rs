@@ -3,8 +3,7 @@
 
 #[path = "support/bars.rs"]
 mod bars;
-#[path = "support/skip.rs"]
-mod skip;
+use certgate_testing::skip;
 
 use std::fs;
 use std::path::Path;

@@ -3,10 +3,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
-#[path = "support/der.rs"]
-mod der;
-#[path = "support/status.rs"]
-mod status;
+use certgate_testing::der;
+use certgate_testing::status;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -15,7 +13,7 @@ use certgate::domain::index::{Index, Severity};
 use certgate::domain::reason::Reason;
 use certgate::domain::request::{Http, NoHeaders, Request};
 use certgate::domain::spec::{Object, ObjectMeta};
-use certgate::domain::trace::{Recorder, Step};
+use certgate_x509::trace::{Recorder, Step};
 use serde_json::{Value, json};
 
 use der::{Draft, Key, NOW, ext};

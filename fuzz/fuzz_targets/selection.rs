@@ -13,7 +13,7 @@ use certgate::domain::selection::path::{self, PathPattern};
 use certgate::domain::selection::spelling::fold;
 use certgate::domain::selection::{Candidate, Route, Selection};
 use certgate::domain::spec::PathCase;
-use certgate::domain::trace::NoTrace;
+use certgate_x509::trace::NoTrace;
 use libfuzzer_sys::fuzz_target;
 
 const ADMIN: usize = 0;

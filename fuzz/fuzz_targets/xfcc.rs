@@ -5,7 +5,7 @@ mod limit;
 
 use std::num::NonZeroUsize;
 
-use certgate::domain::fingerprint::Sha256;
+use certgate_x509::fingerprint::Sha256;
 use certgate::domain::xfcc;
 use libfuzzer_sys::fuzz_target;
 

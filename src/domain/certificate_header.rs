@@ -18,10 +18,10 @@
 use bytes::Bytes;
 use thiserror::Error;
 
-use super::certificate::Certificate;
-use super::encoding::base64::{self, Base64Error};
-use super::encoding::pem::{self, PemError};
 use super::evidence::{MAX_CHAIN, MAX_HEADER};
+use certgate_x509::certificate::Certificate;
+use certgate_x509::encoding::base64::{self, Base64Error};
+use certgate_x509::encoding::pem::{self, PemError};
 
 /// Why a header is not in its proxy's format. Certificates count from 1.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -114,8 +114,9 @@ pub fn haproxy_chain(value: &[u8]) -> Result<Vec<Bytes>, HeaderCertError> {
         let Some(length) = length else {
             return Err(HeaderCertError::Concatenation { certificate, left: rest.len() });
         };
-        if length > super::encoding::MAX_CERTIFICATE {
-            let cause = Base64Error::TooLong { characters: value.len(), limit: super::encoding::MAX_CERTIFICATE };
+        if length > certgate_x509::encoding::MAX_CERTIFICATE {
+            let cause =
+                Base64Error::TooLong { characters: value.len(), limit: certgate_x509::encoding::MAX_CERTIFICATE };
             return Err(HeaderCertError::Body { certificate, cause });
         }
         found.push(rest.split_to(length));
@@ -142,7 +143,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::domain::testing::{CN, Key, Template, name};
+    use certgate_testing::template::{CN, Key, Template, name};
 
     /// A DER SEQUENCE whose content is `content`.
     fn sequence(content: &[u8]) -> Vec<u8> {

@@ -13,8 +13,8 @@
 use bytes::Bytes;
 use thiserror::Error;
 
-use super::encoding::base64::{self, Base64Error};
 use super::evidence::MAX_CHAIN;
+use certgate_x509::encoding::base64::{self, Base64Error};
 
 /// Why a value is not RFC 9440. Members count from 1.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]

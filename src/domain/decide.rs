@@ -7,25 +7,25 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::certificate::Certificate;
 use super::compile::{CompiledPolicy, DEFAULT_GROUPS_HEADER, DEFAULT_USER_HEADER, HeaderNames, PolicyBody, Statuses};
 use super::decision::{Decision, Denial, Grant, Mode, Presented};
 use super::evidence::{self, ChainSource, Evidence, EvidenceRule, EvidenceSource, Links};
 use super::failures::{Asked, Failures};
-use super::fingerprint::Sha256;
 use super::identity::Identity;
 use super::mapping::issuer::PathIssuer;
 use super::mapping::table::MappingTable;
 use super::mapping::{Unmapped, identify, identify_by_key, subject_identity};
-use super::path::Budget;
 use super::reason::Reason;
 use super::request::Request;
 use super::selection::{Candidate, Conflict, Selection};
 use super::spec::CertificateRequirement;
-use super::time::UnixTime;
-use super::trace::{NoTrace, Trace, Verdict};
 use super::trust::{Believed, Verified};
 use super::trusted::{AnchorsStatus, CrlStatus, Trusted};
+use certgate_x509::certificate::Certificate;
+use certgate_x509::fingerprint::Sha256;
+use certgate_x509::path::Budget;
+use certgate_x509::time::UnixTime;
+use certgate_x509::trace::{NoTrace, Trace, Verdict};
 
 /// Everything that decisions need, immutable; shared by the requests in flight.
 #[derive(Clone, Debug)]

@@ -6,10 +6,10 @@
 use std::sync::Arc;
 
 use super::evidence::EvidenceSource;
-use super::fingerprint::Sha256;
 use super::identity::Identity;
-use super::path::{Spent, ValidPolicies};
 use super::reason::Reason;
+use certgate_x509::fingerprint::Sha256;
+use certgate_x509::path::{Spent, ValidPolicies};
 
 /// What was decided about one request, by which policy, on which certificate.
 #[derive(Clone, Debug)]

@@ -19,10 +19,10 @@ use thiserror::Error;
 
 use super::certificate_header::{self, HeaderCertError};
 use super::client_cert::{self, ClientCertError};
-pub use super::encoding::MAX_CERTIFICATE;
-use super::encoding::pem::{self, PemError};
 use super::request::Request;
 use super::xfcc::{self, XfccError};
+pub use certgate_x509::encoding::MAX_CERTIFICATE;
+use certgate_x509::encoding::pem::{self, PemError};
 pub use elsewhere::{carried, not_named};
 
 /// The most certificates that may come with a leaf. A path that anyone uses has at most four intermediates; this

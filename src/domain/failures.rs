@@ -9,7 +9,7 @@
 //! The key is the whole question, by SHA-256: a client that could make two questions with one key could have another client
 //! denied.
 //!
-//! [`Budget::fails_until`]: super::path::Budget::fails_until
+//! [`Budget::fails_until`]: certgate_x509::path::Budget::fails_until
 
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -19,10 +19,10 @@ use bytes::Bytes;
 
 use super::decision::Denial;
 use super::evidence::Links;
-use super::fingerprint::Sha256;
 use super::reason::Reason;
-use super::time::UnixTime;
 use super::trust::ProfileId;
+use certgate_x509::fingerprint::Sha256;
+use certgate_x509::time::UnixTime;
 
 /// Seconds for which a failure is remembered: long enough that a flood of one question costs one answer in thousands,
 /// short enough that nobody notices.

@@ -1,13 +1,13 @@
 //! How long the CRLs of a profile still count, in words for whoever has to replace them.
 //!
 //! Owned here: when a CRL is out of date under its profile's policy, from when that is worth a warning, and what follows
-//! from it. Whether a certificate is denied for it is decided by [`super::revocation::check`], by the same [`Expiry`].
+//! from it. Whether a certificate is denied for it is decided by [`certgate_x509::revocation::check`], by the same [`Expiry`].
 
 use std::fmt;
 
-use super::revocation::{Expiry, Limit, OnUnknown};
-use super::time::UnixTime;
 use super::trusted::{CrlKind, CrlStatus};
+use certgate_x509::revocation::{Expiry, Limit, OnUnknown};
+use certgate_x509::time::UnixTime;
 
 const DAY: i64 = 24 * 3600;
 
@@ -138,8 +138,8 @@ fn duration(seconds: i64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::revocation::{Freshness, MaxAge, RevocationPolicy};
-    use crate::domain::testing::NOW;
+    use certgate_testing::template::NOW;
+    use certgate_x509::revocation::{Freshness, MaxAge, RevocationPolicy};
 
     const HOUR: i64 = 3600;
 

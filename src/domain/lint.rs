@@ -9,20 +9,20 @@ use std::sync::Arc;
 
 pub use mapping::{Trait, Traits, repeatable, traits};
 
-use super::certificate::Certificate;
 use super::compile::{CertificateSource, CompiledPolicy, CompiledProfile, Field, Report};
 use super::freshness::concerning;
 use super::mapping::key::{Form, distinguished_name};
 use super::mapping::rules::unreachable;
-use super::name::looks_reversed;
-use super::path::PathParameters;
 use super::spec::{
     CertificatePolicySpec, FieldError, ModeSpec, OnUnknownSpec, RevocationModeSpec, TrustModeSpec, TrustProfileSpec,
     Values,
 };
-use super::time::UnixTime;
 use super::trust::lint_anchor;
 use super::trusted::CrlStatus;
+use certgate_x509::certificate::Certificate;
+use certgate_x509::name::looks_reversed;
+use certgate_x509::path::PathParameters;
+use certgate_x509::time::UnixTime;
 
 /// How long before an anchor's end it is warned of: 30 days.
 pub const EXPIRES_SOON: i64 = 30 * 24 * 3600;
@@ -178,7 +178,7 @@ mod tests {
     use super::*;
     use crate::domain::compile::{SourceRef, trust_profile};
     use crate::domain::spec::ObjectMeta;
-    use crate::domain::testing::{Key, NOW, Template, pem};
+    use certgate_testing::template::{Key, NOW, Template, pem};
 
     fn found(anchor: &Template) -> Vec<String> {
         let key = Key::new();

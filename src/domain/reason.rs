@@ -3,6 +3,8 @@
 //! Codes are part of the interface: they appear in dynamic metadata, logs and metrics, and operators alert on them.
 //! `docs/reasons.md` is printed from [`Reason::ALL`] and a test fails when it drifts.
 
+mod engine;
+
 use std::fmt;
 
 /// Why a request was denied. The variants stand in the order in which the checks run.

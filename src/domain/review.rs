@@ -16,7 +16,7 @@ use super::mapping::table::{Entry, Status};
 use super::spec::{
     CertificateMappingSpec, CertificatePolicySpec, FieldError, MappingState, Object, ObjectMeta, TrustProfileSpec,
 };
-use super::time::UnixTime;
+use certgate_x509::time::UnixTime;
 
 /// The most one-to-one entries that are compared with mappings: as many as a policy may have.
 const MAX_COMPARED: usize = super::compile::MAX_ONE_TO_ONE;

@@ -1,7 +1,7 @@
 //! A compiled TrustProfile: which client certificates are believed.
 //!
 //! [`TrustProfile::verify`] answers with a [`Verified`], which nothing else can make, or with a denial. Path rules are
-//! [`super::path`]'s; owned here are the modes, the lists that narrow what a valid path may be, and the requirements
+//! [`certgate_x509::path`]'s; owned here are the modes, the lists that narrow what a valid path may be, and the requirements
 //! that a profile sets. The profile's objects and sources are read elsewhere.
 
 mod issuers;
@@ -14,17 +14,17 @@ pub use issuers::IssuerKey;
 
 use thiserror::Error;
 
-use super::certificate::{Certificate, Version, names_of_key};
 use super::decision::Denial;
-use super::fingerprint::Sha256;
-use super::path::constraints::Subtree;
-use super::path::signature::PublicKey;
-use super::path::{
+use super::reason::Reason;
+use certgate_x509::certificate::{Certificate, Version, names_of_key};
+use certgate_x509::fingerprint::Sha256;
+use certgate_x509::path::constraints::Subtree;
+use certgate_x509::path::signature::PublicKey;
+use certgate_x509::path::{
     self, BrokenLink, Budget, KeyOrigin, PathParameters, Pool, Rejection, Unvouched, ValidPath, ValidPolicies,
 };
-use super::reason::Reason;
-use super::time::UnixTime;
-use super::trace::{Trace, Verdict};
+use certgate_x509::time::UnixTime;
+use certgate_x509::trace::{Trace, Verdict};
 
 /// The stage that steps of this module carry.
 const STAGE: &str = "trust";
@@ -331,7 +331,7 @@ impl TrustProfile {
         match self.verify_chain(budget, leaf, presented, now, trace, check) {
             Err(denial) if by_key && denial.reason != Reason::CertRevoked => {
                 // What the chain failed by is not the answer any more.
-                budget.fails(None);
+                budget.forget_failure();
                 self.verify_peer(leaf, Believed::PeerKey, now, trace)
             }
             outcome => outcome,
@@ -395,7 +395,7 @@ impl TrustProfile {
                 }
                 Ok(Verified { path: certificates, believed: Believed::Chain, valid_until, policies })
             }
-            Err(failure) => deny(trace, failure.reason(), failure.explain()),
+            Err(failure) => deny(trace, Reason::from(failure.kind()), failure.explain()),
         }
     }
 
@@ -408,7 +408,7 @@ impl TrustProfile {
         trace: &mut T,
     ) -> Result<Verified, Denial> {
         if let Err(failure) = path::check_validity(leaf, now) {
-            return deny(trace, failure.reason(), failure.to_string());
+            return deny(trace, Reason::from(failure.kind()), failure.to_string());
         }
         if let Some(problem) = self.veto.of(leaf) {
             return self.deny_disallowed(leaf, &problem, now, trace);
@@ -434,7 +434,7 @@ impl TrustProfile {
 
     /// The lists that narrow what a valid path may be.
     fn check_lists<T: Trace>(&self, path: &ValidPath, trace: &mut T) -> Result<(), Rejection> {
-        let reject = |reason, detail| Err(Rejection { reason, detail });
+        let reject = |reason: Reason, detail| Err(reason.reject(detail));
         for certificate in path.certificates() {
             if let Some(problem) = self.veto.of(certificate) {
                 return reject(Reason::CertDisallowed, format!("{} of the path: {problem}", certificate.subject()));
@@ -475,7 +475,7 @@ impl TrustProfile {
         trace: &mut T,
     ) -> Result<V, Denial> {
         match path::check_validity(leaf, now) {
-            Err(error) => deny(trace, error.reason(), error.to_string()),
+            Err(error) => deny(trace, Reason::from(error.kind()), error.to_string()),
             Ok(()) => deny(trace, Reason::CertDisallowed, format!("client certificate: {problem}")),
         }
     }
@@ -559,4 +559,49 @@ pub fn lint_anchor(anchor: &Certificate, now: UnixTime, requirements: &PathParam
         Err(error) => findings.push(format!("nothing it signs is accepted: {error}")),
     }
     findings
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+    use std::sync::Arc;
+
+    use certgate_testing::template::{self, CN, NOW, Template};
+    use certgate_x509::certificate::Certificate;
+    use certgate_x509::fingerprint::Sha256;
+    use certgate_x509::trace::NoTrace;
+
+    use super::*;
+
+    #[test]
+    fn a_twin_is_disallowed_with_its_certificate() {
+        let [root_key, ica_key, leaf_key] = [(); 3].map(|()| template::Key::new());
+        let issuer = Template::ca().subject;
+        let ica_name = template::name(&[(CN, "ICA")]);
+        let parse = |der: Vec<u8>| Arc::new(Certificate::from_der(der).unwrap());
+        let root = parse(Template::ca().der(&root_key, &root_key));
+        let ica = Template { subject: ica_name.clone(), issuer, serial: vec![2], ..Template::ca() };
+        let ica = parse(ica.der(&ica_key, &root_key));
+        let leaf = parse(Template { issuer: ica_name, ..Template::default() }.der(&leaf_key, &ica_key));
+        let twin = |certificate: &Certificate| Arc::new(certificate.ecdsa_twin().unwrap());
+        let judge = |disallowed: &[&Arc<Certificate>], leaf: &Arc<Certificate>, ica: &Arc<Certificate>| {
+            let disallowed: HashSet<Sha256> = disallowed.iter().map(|certificate| certificate.sha256()).collect();
+            let anchors = vec![Arc::clone(&root)];
+            let mode = TrustMode::Chain;
+            let profile =
+                TrustProfile::new(TrustParameters { mode, anchors, disallowed, ..TrustParameters::default() });
+            let verified = profile.verify(leaf, &[Arc::clone(ica)], NOW, &mut NoTrace);
+            verified.map(drop).map_err(|denial| denial.reason)
+        };
+        assert_eq!(judge(&[], &twin(&leaf), &twin(&ica)), Ok(()), "twins are as good as their certificates");
+        for (row, disallowed, leaf, ica) in [
+            ("the leaf", &leaf, Arc::clone(&leaf), Arc::clone(&ica)),
+            ("the leaf's twin", &leaf, twin(&leaf), Arc::clone(&ica)),
+            ("the leaf, its twin listed", &twin(&leaf), Arc::clone(&leaf), Arc::clone(&ica)),
+            ("the intermediate", &ica, Arc::clone(&leaf), Arc::clone(&ica)),
+            ("the intermediate's twin", &ica, Arc::clone(&leaf), twin(&ica)),
+        ] {
+            assert_eq!(judge(&[disallowed], &leaf, &ica), Err(Reason::CertDisallowed), "{row}");
+        }
+    }
 }

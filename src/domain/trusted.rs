@@ -5,20 +5,20 @@
 
 use std::sync::Arc;
 
-use super::certificate::Certificate;
 use super::decision::Denial;
-use super::der::{self, Reader, tag};
 use super::evidence::Links;
-use super::path::{Budget, Rejection, Unvouched};
 use super::reason::Reason;
-use super::revocation::crl::shortened;
-use super::revocation::{
+use super::trust::{TrustProfile, Verified};
+use certgate_x509::certificate::Certificate;
+use certgate_x509::der::{self, Reader, tag};
+use certgate_x509::path::{Budget, Unvouched};
+use certgate_x509::revocation::crl::shortened;
+use certgate_x509::revocation::{
     self, Crl, CrlNumber, CrlReason, Helpers, IssuingDistributionPoint, Reasons, RevocationData, RevocationMode,
     RevocationPolicy, Subjects,
 };
-use super::time::UnixTime;
-use super::trace::{Trace, Verdict};
-use super::trust::{TrustProfile, Verified};
+use certgate_x509::time::UnixTime;
+use certgate_x509::trace::{Trace, Verdict};
 
 /// A profile, and by what revocation is checked under it.
 #[derive(Debug)]
@@ -149,8 +149,7 @@ impl Trusted {
         let veto = self.profile.veto();
         let mut fit: Option<Vec<Arc<Certificate>>> = None;
         let verified = self.profile.verify_with(budget, leaf, presented, now, trace, |path, trace| {
-            check_vouched(path.certificates())
-                .map_err(|error| Rejection { reason: Reason::ForwardedInvalid, detail: joined(error) })?;
+            check_vouched(path.certificates()).map_err(|error| Reason::ForwardedInvalid.reject(joined(error)))?;
             if self.policy.mode == RevocationMode::NoCheck {
                 trace.step("revocation", Verdict::Note, || {
                     "not checked: the profile has no `revocation`, or its mode is NoCheck".to_owned()
@@ -167,7 +166,7 @@ impl Trusted {
             let (data, policy) = (&self.data, &self.policy);
             match revocation::check_path_within(budget, data, policy, path.certificates(), helpers, now, trace) {
                 Ok(outcome) => Ok(outcome.valid_until),
-                Err(failure) => Err(Rejection { reason: failure.status.reason(), detail: failure.to_string() }),
+                Err(failure) => Err(Reason::from(failure.status.kind()).reject(failure.to_string())),
             }
         })?;
         // A peer has no path that could show it.

@@ -250,9 +250,9 @@ fn millis_now() -> u64 {
 mod tests {
     use super::*;
     use crate::domain::reason::Reason;
-    use crate::domain::revocation::{Freshness, MaxAge, RevocationPolicy};
-    use crate::domain::time::UnixTime;
     use crate::domain::trusted::CrlKind;
+    use certgate_x509::revocation::{Freshness, MaxAge, RevocationPolicy};
+    use certgate_x509::time::UnixTime;
 
     fn line<'t>(text: &'t str, start: &str) -> &'t str {
         text.lines().find(|line| line.starts_with(start)).unwrap_or_else(|| panic!("no {start} in\n{text}"))

@@ -15,7 +15,7 @@ pub mod policies;
 pub mod ports;
 pub mod process;
 pub mod raw;
-pub mod skip;
+pub use certgate_testing::skip;
 pub mod stand_in;
 pub mod upstream;
 pub mod wait;

@@ -2,13 +2,13 @@
 
 use super::metadata::shown;
 use super::{Field, MAX_TEXT, Report};
-use crate::domain::certificate::Certificate;
-use crate::domain::encoding::bundle;
-use crate::domain::fingerprint::Sha256;
 use crate::domain::mapping::key::{IssuerPin, NameKey};
-use crate::domain::name::Name;
 use crate::domain::selection::host::{self, HostPattern};
 use crate::domain::spec::{CertificateName, IssuerSerial};
+use certgate_x509::certificate::Certificate;
+use certgate_x509::encoding::bundle;
+use certgate_x509::fingerprint::Sha256;
+use certgate_x509::name::Name;
 
 /// The longest key of a certificate's name.
 pub const MAX_KEY: usize = 32 * 1024;

@@ -6,12 +6,12 @@ use super::certificate_name::{certificate_name, inline_public_key};
 use super::identity::{header_value_problem, identity};
 use super::metadata::{metadata, shown};
 use super::{Field, FieldError, MAX_ONE_TO_ONE, MAX_RULE_PARTS, MAX_RULES, MAX_TEXT, Report};
-use crate::domain::fingerprint::Sha256;
 use crate::domain::identity::Identity;
 use crate::domain::mapping::key::NameKey;
 use crate::domain::mapping::rules::{Mapping, OneToOneEntry, OneToOneList, Part, Rule, Source};
-use crate::domain::name::AttributeType;
 use crate::domain::spec::{self, Case, Kind, MappingSpec, MappingState, ObjectMeta, RuleAction, RuleField, RulePart};
+use certgate_x509::fingerprint::Sha256;
+use certgate_x509::name::AttributeType;
 
 /// A compiled `CertificateMapping`, or what can be read of one.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -8,13 +8,13 @@ use std::fmt;
 
 use super::metadata::shown;
 use super::{Field, MAX_POLICIES, Report};
-use crate::domain::oid::Oid;
-use crate::domain::path::signature::Sha1;
-use crate::domain::path::{ANY_POLICY, PolicyParameters, SignatureAlgorithm, SignatureAlgorithms, SignaturePolicy};
 use crate::domain::spec::{
     CertificatePoliciesSpec, EcdsaCurveSpec, ExplicitPolicySpec, ExtendedKeyUsageSpec, PermissionSpec,
     RequirementsSpec, SignatureAlgorithmSpec, WeakCryptographySpec,
 };
+use certgate_x509::oid::Oid;
+use certgate_x509::path::signature::Sha1;
+use certgate_x509::path::{ANY_POLICY, PolicyParameters, SignatureAlgorithm, SignatureAlgorithms, SignaturePolicy};
 
 /// The smallest RSA modulus, in bits (NIST SP 800-57 part 1, table 2: less gives under 112 bits of security).
 pub const MINIMUM_RSA_BITS: i64 = 2048;

@@ -6,10 +6,10 @@ use super::metadata::shown;
 use super::source::{file_ref, key_ref};
 use super::{Field, MAX_SOURCES, Report, SourceRef};
 use crate::domain::duration::GoDuration;
-use crate::domain::revocation::{Crl, CrlReader, Freshness, MaxAge, OnUnknown, RevocationScope};
 use crate::domain::spec::{
     CrlKeyRef, CrlSource, KeyRef, Kind, OnUnknownSpec, RevocationModeSpec, RevocationScopeSpec, RevocationSpec,
 };
+use certgate_x509::revocation::{Crl, CrlReader, Freshness, MaxAge, OnUnknown, RevocationScope};
 
 /// The greatest `maxAge`, in seconds: ten years. CRLs of off-line roots live for one.
 const MAX_MAX_AGE: i64 = 10 * 366 * 24 * 3600;

@@ -7,10 +7,10 @@ use bytes::Bytes;
 
 use super::metadata::{check_name, shown};
 use super::{Field, FieldError, MAX_SOURCES, Report};
-use crate::domain::certificate::Certificate;
-use crate::domain::encoding::bundle;
 use crate::domain::spec::{BundleRef, KeyRef, Kind, LabelSelector, OnBadCertificateSpec, TrustSource};
 use crate::domain::trust::check_anchor;
+use certgate_x509::certificate::Certificate;
+use certgate_x509::encoding::bundle;
 
 /// The longest name of a signer: a host name of 253 octets, a slash, and a path (Kubernetes' limit for
 /// CertificateSigningRequests is 571).

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::domain::spec::{Kind, ObjectMeta};
-use crate::domain::testing::{Key, Template, pem};
+use certgate_testing::template::{Key, Template, pem};
 
 fn meta() -> ObjectMeta {
     ObjectMeta { name: "it".into(), namespace: "payments".into(), ..ObjectMeta::default() }

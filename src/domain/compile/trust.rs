@@ -9,11 +9,11 @@ use super::requirements::{Requirements, requirements};
 use super::revocation::{CompiledRevocation, revocation};
 use super::source::{CertificateSource, Role, sources};
 use super::{Field, FieldError, MAX_HASHES, MAX_SOURCES, Report};
-use crate::domain::fingerprint::Sha256;
 use crate::domain::spec::{
     AllowedNamespaces, AnchorExtensionsSpec, CertificateHash, DisallowedHash, Kind, NamespacesFrom, ObjectMeta,
     PeerSource, RequirementsSpec, RevocationModeSpec, TrustModeSpec, TrustProfileSpec, TrustSource,
 };
+use certgate_x509::fingerprint::Sha256;
 
 /// A profile as it stands by itself; its sources are not resolved.
 #[derive(Debug)]

@@ -13,8 +13,8 @@ use crate::domain::decision::{Effect, Reveal};
 use crate::domain::index::Index;
 use crate::domain::request::{Headers, Http};
 use crate::domain::spec::{Object, ObjectMeta};
-use crate::domain::testing::{CN, Key, NOW, O, San, Template, Text, Usage, name, pem, url_encoded_pem};
-use crate::domain::trace::{NoTrace, Recorder};
+use certgate_testing::template::{CN, Key, NOW, O, San, Template, Text, Usage, name, pem, url_encoded_pem};
+use certgate_x509::trace::{NoTrace, Recorder};
 
 /// A CA, a client that it certified, and a client of another CA.
 struct Pki {

@@ -15,7 +15,7 @@ use crate::domain::mapping::rules::Mapping;
 use crate::domain::mapping::store::{MappingStore, twin_error};
 use crate::domain::selection::Conflict;
 use crate::domain::spec::{CertificatePolicySpec, FieldError, Kind, LabelSelector, MappingState, ObjectId, ObjectMeta};
-use crate::domain::time::UnixTime;
+use certgate_x509::time::UnixTime;
 
 /// A stored policy.
 #[derive(Debug)]

@@ -7,20 +7,20 @@ use super::objects::{Found, Objects};
 use super::sources::{Namespaces, Parsed, SourceKey, SourceState, Sources, WantedFiles, read_source};
 use super::view::KnownProfile;
 use super::{Problems, ProfileReport, Severity};
-use crate::domain::certificate::Certificate;
 use crate::domain::compile::{
     CertificateSource, CompiledProfile, CompiledRevocation, Field, Report, SourceRef, trust_profile,
 };
 use crate::domain::lint;
 use crate::domain::mapping::store::twin_error;
-use crate::domain::path::{DEFAULT_MAX_PATH_LENGTH, KeyPurpose, PathParameters, SignaturePolicy, UsageRule};
-use crate::domain::revocation::{Crl, RevocationData, RevocationMode, RevocationPolicy};
 use crate::domain::spec::{
     ExtendedKeyUsageSpec, FieldError, Kind, ObjectId, ObjectMeta, TrustModeSpec, TrustProfileSpec,
 };
-use crate::domain::time::UnixTime;
 use crate::domain::trust::{TrustMode, TrustParameters, TrustProfile};
 use crate::domain::trusted::Trusted;
+use certgate_x509::certificate::Certificate;
+use certgate_x509::path::{DEFAULT_MAX_PATH_LENGTH, KeyPurpose, PathParameters, SignaturePolicy, UsageRule};
+use certgate_x509::revocation::{Crl, RevocationData, RevocationMode, RevocationPolicy};
+use certgate_x509::time::UnixTime;
 
 /// What a reference to a profile comes to.
 #[derive(Debug)]

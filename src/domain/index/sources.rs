@@ -9,11 +9,11 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::objects::{Found, Objects};
-use crate::domain::certificate::Certificate;
 use crate::domain::compile::{BundleName, CertificateSource, Reading, SourceRef, Usable, pem_certificates};
-use crate::domain::fingerprint::Sha256;
-use crate::domain::revocation::{Crl, CrlReader};
 use crate::domain::spec::{Kind, LabelSelector, NamespacesFrom, ObjectId};
+use certgate_x509::certificate::Certificate;
+use certgate_x509::fingerprint::Sha256;
+use certgate_x509::revocation::{Crl, CrlReader};
 
 /// What a source holds, parsed.
 pub type Parsed<T> = Arc<[Arc<T>]>;

@@ -10,9 +10,9 @@ use super::*;
 use crate::domain::reason::Reason;
 use crate::domain::request::{Http, NoHeaders, Request};
 use crate::domain::spec::{ObjectMeta, Origin};
-use crate::domain::testing::{Key, NOW, San, Template, pem, url_encoded_pem};
-use crate::domain::time::UnixTime;
-use crate::domain::trace::NoTrace;
+use certgate_testing::template::{Key, NOW, San, Template, pem, url_encoded_pem};
+use certgate_x509::time::UnixTime;
+use certgate_x509::trace::NoTrace;
 
 fn meta(name: &str, document: u32) -> ObjectMeta {
     ObjectMeta {

@@ -10,14 +10,14 @@ use super::policies::older;
 use super::profiles::Standing;
 use super::sources::{Namespaces, Parsed, ReadSource, read_source};
 use super::{Index, Problem, Problems, Severity};
-use crate::domain::certificate::Certificate;
 use crate::domain::compile::{CertificateSource, CompiledPolicy, Field, SourceRef};
 use crate::domain::lint;
 use crate::domain::mapping::table::MappingTable;
 use crate::domain::selection::{Candidate, Conflict, Route, Selection};
 use crate::domain::spec::{AllowedNamespaces, LabelSelector, ObjectMeta};
-use crate::domain::time::UnixTime;
 use crate::domain::trust::TrustProfile;
+use certgate_x509::certificate::Certificate;
+use certgate_x509::time::UnixTime;
 
 /// The store as of one publication.
 #[derive(Clone, Debug)]

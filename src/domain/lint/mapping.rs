@@ -5,10 +5,10 @@ use std::collections::BTreeSet;
 use crate::domain::compile::{Field, Report};
 use crate::domain::mapping::key::{Form, distinguished_name, pin};
 use crate::domain::mapping::rules::{Mapping, Source};
-use crate::domain::name::looks_reversed;
-use crate::domain::path::constraints::Subtree;
 use crate::domain::spec::{FieldError, MappingState, Values};
 use crate::domain::trust::TrustProfile;
+use certgate_x509::name::looks_reversed;
+use certgate_x509::path::constraints::Subtree;
 
 /// What is to be told of a mapping that compiles.
 #[derive(Copy, Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -10,11 +10,11 @@ use super::key::{Form, keys_of};
 use super::rules::{self, Folds, Mapping};
 use super::table::{MappingTable, Status};
 use super::{Claims, Holder, STAGE, Unmapped, fail};
-use crate::domain::certificate::Certificate;
 use crate::domain::identity::Identity;
 use crate::domain::reason::Reason;
 use crate::domain::spec::Precedence;
-use crate::domain::trace::{Trace, Verdict};
+use certgate_x509::certificate::Certificate;
+use certgate_x509::trace::{Trace, Verdict};
 
 /// The identity under a policy's mapping section, if it has one.
 pub fn identify_by_key<T: Trace>(

@@ -7,9 +7,9 @@
 use std::sync::Arc;
 
 use super::key::IssuerPin;
-use crate::domain::certificate::Certificate;
-use crate::domain::fingerprint::Sha256;
 use crate::domain::trust::{IssuerKey, TrustProfile};
+use certgate_x509::certificate::Certificate;
+use certgate_x509::fingerprint::Sha256;
 
 /// The issuer of a certificate, as path validation found it.
 #[derive(Copy, Clone, Debug)]

@@ -5,11 +5,11 @@
 
 use std::borrow::Cow;
 
-use crate::domain::certificate::Certificate;
-use crate::domain::fingerprint::Sha256;
-use crate::domain::general_name::GeneralName;
 use crate::domain::matcher::fold_case;
-use crate::domain::name::Name;
+use certgate_x509::certificate::Certificate;
+use certgate_x509::fingerprint::Sha256;
+use certgate_x509::general_name::GeneralName;
+use certgate_x509::name::Name;
 
 /// A way to name a certificate.
 #[derive(Copy, Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -18,13 +18,13 @@ use std::sync::Arc;
 
 pub use by_key::identify_by_key;
 
-use super::certificate::Certificate;
 use super::compile::{MAX_HEADER_VALUE, header_value_problem};
-use super::general_name::GeneralName;
 use super::identity::Identity;
 use super::reason::Reason;
 use super::spec::{MappingState, Precedence};
-use super::trace::{Trace, Verdict};
+use certgate_x509::certificate::Certificate;
+use certgate_x509::general_name::GeneralName;
+use certgate_x509::trace::{Trace, Verdict};
 use issuer::{Binding, PathIssuer};
 use key::{Form, IssuerPin, keys_of, reversed_keys_of};
 use rules::{Folds, Mapping, OneToOneEntry, RuleOutcome};

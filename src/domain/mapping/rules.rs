@@ -12,13 +12,13 @@ pub use reach::unreachable;
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use crate::domain::certificate::Certificate;
-use crate::domain::general_name::{GeneralName, SMTP_UTF8_MAILBOX, UPN};
 use crate::domain::identity::Identity;
 use crate::domain::matcher::{Pattern, PatternError};
-use crate::domain::name::{AttributeType, AttributeValue};
 use crate::domain::spec::{Case, LabelSelector, MappingState, Precedence, RuleAction, Values};
-use crate::domain::trace::{Trace, Verdict};
+use certgate_x509::certificate::Certificate;
+use certgate_x509::general_name::{GeneralName, SMTP_UTF8_MAILBOX, UPN};
+use certgate_x509::name::{AttributeType, AttributeValue};
+use certgate_x509::trace::{Trace, Verdict};
 use spelling::normal;
 
 /// The mapping section of a policy, compiled.

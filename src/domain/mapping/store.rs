@@ -13,9 +13,9 @@ use super::interner::Interner;
 use super::key::{self, Form, Forms, NameKey};
 use super::table::{Attributes, Entry, Group, MappingTable, Record, Status, key_hash};
 use crate::domain::compile::CompiledMapping;
-use crate::domain::fingerprint::Sha256;
 use crate::domain::identity::Identity;
 use crate::domain::spec::{FieldError, Kind, LabelSelector, MappingState, ObjectId, ObjectMeta, Origin};
+use certgate_x509::fingerprint::Sha256;
 
 /// The most mappings of one name that one of them is compared with.
 const MAX_RIVALS: usize = 16;

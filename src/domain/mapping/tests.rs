@@ -6,12 +6,12 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::domain::compile::{Field, Report, certificate_mapping, mapping_section};
-use crate::domain::fingerprint::Sha256;
 use crate::domain::mapping::store::MappingStore;
 use crate::domain::spec::ObjectMeta;
-use crate::domain::testing::{C, CN, Key, O, OU, San, Template, Text, name, pem};
-use crate::domain::trace::{NoTrace, Recorder};
 use crate::domain::trust::{TrustParameters, TrustProfile};
+use certgate_testing::template::{C, CN, Key, O, OU, San, Template, Text, name, pem};
+use certgate_x509::fingerprint::Sha256;
+use certgate_x509::trace::{NoTrace, Recorder};
 
 const NAMESPACE: &str = "payments";
 
@@ -352,7 +352,7 @@ fn one_to_one_is_the_very_certificate() {
 #[test]
 fn the_twin_of_an_ecdsa_certificate_is_that_certificate() {
     let first = Template::default().parsed();
-    let twin = first.twin();
+    let twin = first.ecdsa_twin().unwrap();
     assert_ne!(first.sha256(), twin.sha256());
     let entry = |sha256: Sha256, user: &str, state: &str| json!({"certificate": {"sha256": sha256.to_string()}, "identity": {"user": user}, "state": state});
     let catch_all = || json!([rule("rule", "Allow", &[("Subject", "O", "*")])]);

@@ -29,7 +29,7 @@ use super::decision::Denial;
 use super::reason::Reason;
 use super::request::{Http, Request};
 use super::spec::PathCase;
-use super::trace::{Trace, Verdict};
+use certgate_x509::trace::{Trace, Verdict};
 use guess::HostGuess;
 use host::HostPattern;
 use path::PathPattern;

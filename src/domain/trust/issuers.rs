@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use super::{TrustMode, TrustProfile};
-use crate::domain::certificate::Certificate;
-use crate::domain::name::Name;
+use certgate_x509::certificate::Certificate;
+use certgate_x509::name::Name;
 
 /// What a profile itself knows about the key of an issuer, going by the issuer's name.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]

@@ -10,8 +10,8 @@ use std::fmt;
 use serde::Deserialize;
 use serde::de::{Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 
-use super::super::encoding::excerpt::excerpt;
 use super::{Armoured, Element, MAX_ELEMENTS, XfccError, hash};
+use certgate_x509::encoding::excerpt::excerpt;
 
 /// The keys as Envoy names them.
 #[derive(Deserialize)]

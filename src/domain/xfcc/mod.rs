@@ -36,12 +36,12 @@ use std::num::NonZeroUsize;
 use bytes::Bytes;
 use thiserror::Error;
 
-use super::certificate::Certificate;
-use super::encoding::excerpt::excerpt;
-use super::encoding::pem::{self, PemError};
 use super::evidence::MAX_CHAIN;
-use super::fingerprint::Sha256;
-use super::general_name::GeneralName;
+use certgate_x509::certificate::Certificate;
+use certgate_x509::encoding::excerpt::excerpt;
+use certgate_x509::encoding::pem::{self, PemError};
+use certgate_x509::fingerprint::Sha256;
+use certgate_x509::general_name::GeneralName;
 
 /// The header's name.
 pub const HEADER: &str = "x-forwarded-client-cert";

@@ -24,8 +24,8 @@ use super::wire::{API_VERSION, CauseOut, DetailsOut, RequestIn, ResponseOut, Rev
 use crate::domain::index::View;
 use crate::domain::review::{Verdict, profile_deletion, review};
 use crate::domain::spec::{FieldError, Kind, Object, PeerSource, TrustSource};
-use crate::domain::time::UnixTime;
 use crate::panics;
+use certgate_x509::time::UnixTime;
 
 /// The group of the kinds.
 const GROUP: &str = "certgate.dev";

@@ -9,10 +9,10 @@ use super::types::{AnchorStatus, ConditionStatus, CrlStatus};
 use crate::domain::freshness::{Standing, concerning};
 use crate::domain::index::{MappingReport, PolicyReport, ProfileReport};
 use crate::domain::lint::Trait;
-use crate::domain::revocation::Limit;
 use crate::domain::spec::FieldError;
-use crate::domain::time::UnixTime;
 use crate::domain::trusted::{self, CrlKind};
+use certgate_x509::revocation::Limit;
+use certgate_x509::time::UnixTime;
 
 /// The longest message; the definitions allow 32,768 characters.
 const MAX_MESSAGE: usize = 30_000;
@@ -236,10 +236,10 @@ mod tests {
 
     use super::*;
     use crate::domain::lint::Traits;
-    use crate::domain::revocation::{Freshness, MaxAge, RevocationPolicy};
     use crate::domain::spec::Kind;
     use crate::domain::spec::{ObjectId, Origin};
     use crate::domain::trust::{TrustParameters, TrustProfile};
+    use certgate_x509::revocation::{Freshness, MaxAge, RevocationPolicy};
 
     fn id(kind: Kind) -> ObjectId {
         ObjectId { kind, namespace: "n".to_owned(), name: "x".to_owned(), origin: Origin::default() }

@@ -4,7 +4,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
 use super::*;
-use crate::domain::certificate::Certificate;
+use certgate_x509::certificate::Certificate;
 
 /// A root; an issuing CA below it; and a CA of a partner that has certified another one under the issuing CA's name.
 struct World {
@@ -242,7 +242,7 @@ fn one_to_one_takes_every_form() {
         assert_eq!(outcome_of("Enabled", &client), Ok("acme".to_owned()), "{name}");
         assert_eq!(outcome_of("Disabled", &client), Err(Reason::AccountDisabled), "{name}");
         let other = pki.issue(&Template {
-            subject: crate::domain::testing::name(&[(CN, "other")]),
+            subject: certgate_testing::template::name(&[(CN, "other")]),
             serial: vec![7],
             ..Template::default()
         });

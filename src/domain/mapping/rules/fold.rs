@@ -197,7 +197,7 @@ fn unquoted(text: &str, side: Side) -> Cow<'_, str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::name::AttributeType;
+    use certgate_x509::name::AttributeType;
 
     #[test]
     fn look_alikes_fold_into_one() {

@@ -9,7 +9,7 @@ use super::super::metrics::AdmissionMetrics;
 use super::super::server::{PATH, Webhook};
 use super::*;
 use crate::domain::index::Index;
-use crate::domain::testing::NOW;
+use certgate_testing::template::NOW;
 
 const SHA: &str = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff";
 
