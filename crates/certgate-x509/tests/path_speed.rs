@@ -18,7 +18,7 @@ use aws_lc_rs::signature as lc;
 use certgate_x509::certificate::Certificate;
 use certgate_x509::path::{self, PathParameters, Pool};
 use certgate_x509::trace::NoTrace;
-use rustls::pki_types::{CertificateDer, UnixTime};
+use rustls_pki_types::{CertificateDer, UnixTime};
 use support::{Draft, Key, NOW, ext};
 
 /// Leaf, intermediate and root with the extensions that real ones have.

@@ -8,11 +8,10 @@ use std::time::Duration;
 
 use crate::chain::{Chain, bmp_name, critical_access, critical_names, rsa_spki};
 use crate::support::{self, Key, NOW, context, directory, dns, email, ext, int, ip, name, oid, seq, tlv, upn, uri};
-use certgate::domain::trust::{TrustParameters, TrustProfile};
 use certgate_x509::certificate::Certificate;
-use certgate_x509::path::{KeyPurpose, UsageRule};
+use certgate_x509::path::{self, KeyPurpose, PathParameters, Pool, UsageRule};
 use certgate_x509::trace::NoTrace;
-use rustls::pki_types::{CertificateDer, UnixTime};
+use rustls_pki_types::{CertificateDer, UnixTime};
 
 /// A change to the good chain.
 type Change = (&'static str, fn(&mut Chain));
@@ -127,10 +126,11 @@ fn theirs([leaf, ica, root]: &[Vec<u8>; 3]) -> Result<(), String> {
 fn ours(chain: &[Vec<u8>; 3]) -> Result<(), String> {
     let parse = |der: &Vec<u8>| Certificate::from_der(der.clone()).map(Arc::new).map_err(|err| err.to_string());
     let [leaf, ica, root] = chain.each_ref().map(parse);
-    let mut parameters = TrustParameters { anchors: vec![root?], ..TrustParameters::default() };
-    parameters.requirements.usage = UsageRule::Permitted(KeyPurpose::ClientAuth);
-    let verified = TrustProfile::new(parameters).verify(&leaf?, &[ica?], NOW, &mut NoTrace);
-    verified.map(|_| ()).map_err(|denial| denial.detail)
+    let parameters =
+        PathParameters { usage: UsageRule::Permitted(KeyPurpose::ClientAuth), ..PathParameters::default() };
+    let pool = Pool::new([root?], []);
+    let found = path::find(&leaf?, &[ica?], &pool, &parameters, NOW, &mut NoTrace, |_, _| Ok(()));
+    found.map(drop).map_err(|failure| failure.explain())
 }
 
 #[test]
