@@ -1,6 +1,7 @@
 //! RFC 9440 and the headers of other proxies.
 #![no_main]
 
+#[path = "../../crates/certgate-x509/fuzz/fuzz_targets/limit.rs"]
 mod limit;
 
 use base64::Engine as _;

@@ -2,6 +2,7 @@
 //! request target.
 #![no_main]
 
+#[path = "../../crates/certgate-x509/fuzz/fuzz_targets/limit.rs"]
 mod limit;
 
 use std::sync::LazyLock;

@@ -1,6 +1,7 @@
 //! XFCC, text and JSON; a NUL separates lines.
 #![no_main]
 
+#[path = "../../crates/certgate-x509/fuzz/fuzz_targets/limit.rs"]
 mod limit;
 
 use std::num::NonZeroUsize;

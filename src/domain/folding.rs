@@ -39,9 +39,9 @@ pub fn is_invisible(c: char) -> bool {
     is_control || (c >= '\u{ad}' && INVISIBLE.iter().any(|range| range.contains(&c)))
 }
 
-/// Case, compatibility forms, and what nobody sees. White space at the ends stays.
+/// Folds case, compatibility forms and what nobody sees; a run of white space becomes one blank, also at the ends.
 pub fn fold(text: &str, case: Case) -> Cow<'_, str> {
-    if text.is_ascii() && !text.contains(is_invisible) {
+    if text.is_ascii() && !text.contains(is_invisible) && !has_blanks_to_fold(text) {
         return match case {
             Case::Insensitive if text.bytes().any(|b| b.is_ascii_uppercase()) => Cow::Owned(text.to_ascii_lowercase()),
             _ => Cow::Borrowed(text),
@@ -52,9 +52,11 @@ pub fn fold(text: &str, case: Case) -> Cow<'_, str> {
     let once: String = text.chars().filter(visible).nfkc().filter(visible).collect();
     let twice: String = match case {
         Case::Sensitive => once.nfkc().collect(),
-        // Through upper case, as full case folding does: the sharp s is `ss`, the dotless i an `i`.
+        // Through upper case, as full case folding does: the sharp s is `ss`, the dotless i an `i`. Lower case first, for
+        // the capital sharp s, which is its own upper case.
         Case::Insensitive => {
-            once.chars().flat_map(char::to_uppercase).flat_map(char::to_lowercase).nfkc().filter(visible).collect()
+            let lower = once.chars().flat_map(char::to_lowercase);
+            lower.flat_map(char::to_uppercase).flat_map(char::to_lowercase).nfkc().filter(visible).collect()
         }
     };
     let mut out = String::with_capacity(twice.len());
@@ -66,4 +68,30 @@ pub fn fold(text: &str, case: Case) -> Cow<'_, str> {
         }
     }
     Cow::Owned(out)
+}
+
+/// Whether white space is anything but single blanks.
+fn has_blanks_to_fold(text: &str) -> bool {
+    let is_other = |c: char| c != ' ' && c.is_whitespace();
+    text.contains("  ") || text.contains(is_other)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_sharp_s_is_two() {
+        for text in ["SS", "\u{df}", "\u{1e9e}"] {
+            assert_eq!(fold(text, Case::Insensitive), "ss", "{text}");
+        }
+    }
+
+    #[test]
+    fn ascii_folds_as_it_does_beside_other_characters() {
+        for text in ["a  b", "a\tb", " a\n b  ", "A B", "a b"] {
+            let beside = fold(&format!("{text}\u{e9}"), Case::Insensitive).into_owned();
+            assert_eq!(format!("{}\u{e9}", fold(text, Case::Insensitive)), beside, "{text:?}");
+        }
+    }
 }

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Fills fuzz/corpus with seeds from the fixtures: fuzz/seeds.py [FOLDER OF SUITES]...
+"""Fills corpus/ with seeds from the fixtures: seeds.py [FOLDER OF SUITES]...
 
 Certificates, CRLs and OCSP responses come from tests/data/*.jsonl.gz; with folders given, also from the *.jsonl suites
 in them. Each seed is named by its SHA-1, as libFuzzer names what it finds. """

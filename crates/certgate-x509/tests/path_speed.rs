@@ -1,5 +1,5 @@
 //! Cold verification against rustls-webpki on the same chain in the same run. Ignored: figures need an optimized
-//! build. `CARGO_PROFILE_TEST_OPT_LEVEL=3 cargo test --test path_speed -- --ignored --nocapture`.
+//! build. `cargo test -p certgate-x509 --profile measure --test path_speed -- --ignored --nocapture`.
 
 #![allow(
     clippy::unwrap_used,
