@@ -1,6 +1,6 @@
 //! `explain`: the same decision as the server's, with its steps.
 //!
-//! Owns the question's and the answer's form in JSON, which is stable, and the answer's form for people ([`render`]). The
+//! Owns the question's and the answer's form in JSON, which is stable, and the answer's form for people ([`mod@render`]). The
 //! decision itself is made by the snapshot and what Envoy would be told by [`crate::envoy::response`]; nothing is decided
 //! here.
 

@@ -1,6 +1,6 @@
 //! `certgate inspect`: a certificate in words, and every name that a policy can be written with.
 //!
-//! Owns the answer's form in JSON, which is stable, and for people ([`render`]). What a name means to a policy is asked of
+//! Owns the answer's form in JSON, which is stable, and for people ([`mod@render`]). What a name means to a policy is asked of
 //! the code that compiles policies ([`names`]); what a certificate is, of the engine; and what the engine has no need to
 //! know, of `x509-parser` ([`describe`]), which also reads what the engine refuses.
 

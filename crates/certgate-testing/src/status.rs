@@ -158,7 +158,7 @@ pub fn base(n: u8) -> Extension {
     (id::DELTA_CRL_INDICATOR.to_owned(), true, int(n))
 }
 
-/// issuingDistributionPoint from its fields; [`idp_names`] and the like make them.
+/// issuingDistributionPoint from its fields; functions such as `idp_uri` make them.
 pub fn idp(fields: &[Vec<u8>]) -> Extension {
     (id::ISSUING_DISTRIBUTION_POINT.to_owned(), true, seq(fields))
 }
@@ -173,7 +173,7 @@ pub fn relative_name(common_name: &str) -> Vec<u8> {
     context(0, context(1, seq(&[oid("2.5.4.3"), tlv(tag::UTF8_STRING, common_name)])))
 }
 
-/// `onlyContainsUserCerts` [1], `onlyContainsCACerts` [2], `indirectCRL` [4], `onlyContainsAttributeCerts` [5].
+/// `onlyContainsUserCerts [1]`, `onlyContainsCACerts [2]`, `indirectCRL [4]`, `onlyContainsAttributeCerts [5]`.
 pub fn flag(n: u8) -> Vec<u8> {
     implicit(n, [0xff])
 }

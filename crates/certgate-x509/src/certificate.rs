@@ -1,7 +1,7 @@
 //! X.509 certificates: parsed once, strictly, into an owned immutable value.
 //!
 //! A [`Certificate`] is well-formed; that says nothing about who made it. Signatures, dates, names and usages are for
-//! [`super::path`] and [`super::trust`].
+//! [`super::path`] and its callers.
 //!
 //! Strict means: DER, not BER (the whole tree is walked first); no octet after the end; the profile of RFC 5280
 //! section 4.1 wherever leniency would let two parsers see two certificates. Accepted on purpose, because issuers do

@@ -208,7 +208,7 @@ pub struct RequirementsSpec {
     #[serde(default)]
     pub extended_key_usage: ExtendedKeyUsageSpec,
     /// The smallest RSA modulus, in bits, that any certificate of the path, or signer of a CRL, may have. Default: 2048.
-    /// From 1024 to 2047 only with weakCryptography: [AcceptRsaBelow2048].
+    /// From 1024 to 2047 only with `weakCryptography: [AcceptRsaBelow2048]`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub minimum_rsa_bits: Option<i64>,
     /// The smallest elliptic curve that an ECDSA key of the path, or of a signer of a CRL, may use. Ed25519 counts as
@@ -216,7 +216,7 @@ pub struct RequirementsSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub minimum_ecdsa_curve: Option<EcdsaCurveSpec>,
     /// The algorithms of the signatures that count, of certificates below the trust anchor and of CRLs. Those with SHA-1
-    /// only with weakCryptography: [AcceptSha1Signatures]. Omitted: every algorithm listed here but those with SHA-1.
+    /// only with `weakCryptography: [AcceptSha1Signatures]`. Omitted: every algorithm listed here but those with SHA-1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub allowed_signature_algorithms: Option<Vec<SignatureAlgorithmSpec>>,
     /// Lowers the bar below what is considered secure, for this profile, for certificates and CRLs alike. Each word is

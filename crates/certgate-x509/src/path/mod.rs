@@ -8,7 +8,7 @@
 //! path length and policies are not looked at (RFC 5280 section 6.1 takes none of them as input). Its name
 //! constraints are: they can only narrow what the operator's decision admits (RFC 5937).
 //!
-//! Not owned here: revocation, lists of issuers, what a profile is ([`super::trust`]).
+//! Not owned here: revocation, lists of issuers, whom a caller trusts.
 
 mod algorithms;
 mod budget;

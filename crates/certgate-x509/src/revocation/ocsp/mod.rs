@@ -1,5 +1,5 @@
 //! OCSP, offline (RFC 6960; RFC 5019 and 9654 where they narrow it): responses that were fetched or stapled elsewhere
-//! are parsed ([`response`]) and judged ([`check()`]); requests are built ([`request`]).
+//! are parsed ([`response`]) and judged ([`check()`]); requests are built ([`request()`]).
 //!
 //! Not owned here: sending and fetching.
 
