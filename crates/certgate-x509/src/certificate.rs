@@ -200,7 +200,8 @@ impl Certificate {
             let hex = |octets: &[u8]| octets.iter().take(48).map(|octet| format!("{octet:02x}")).collect();
             return Err(CertificateError::AlgorithmMismatch { outer: hex(algorithm.whole), inner: hex(inner.whole) });
         }
-        let issuer = name("issuer", &mut fields, &der)?;
+        let issuer = fields.expect(tag::SEQUENCE).map_err(at("issuer"))?;
+        let issuer = name("issuer", issuer, &der)?;
         if issuer.is_empty() {
             return Err(CertificateError::EmptyIssuer);
         }
@@ -211,7 +212,9 @@ impl Certificate {
         if not_before > not_after {
             return Err(CertificateError::Validity { not_before, not_after });
         }
-        let subject = name("subject", &mut fields, &der)?;
+        let subject = fields.expect(tag::SEQUENCE).map_err(at("subject"))?;
+        // That of a self-issued certificate is not worked out a second time.
+        let subject = if subject.whole == issuer.der() { issuer.clone() } else { name("subject", subject, &der)? };
         let public_key = fields.expect(tag::SEQUENCE).map_err(at("subjectPublicKeyInfo"))?;
         let mut spki = Reader::new(public_key.content);
         let key_algorithm = spki.expect(tag::SEQUENCE).map_err(at("subjectPublicKeyInfo"))?;
@@ -476,7 +479,6 @@ fn serial<'a>(fields: &mut Reader<'a>) -> Result<&'a [u8], CertificateError> {
     }
 }
 
-fn name(field: &'static str, fields: &mut Reader<'_>, der: &Bytes) -> Result<Name, CertificateError> {
-    let tlv = fields.expect(tag::SEQUENCE).map_err(at(field))?;
+fn name(field: &'static str, tlv: der::Tlv<'_>, der: &Bytes) -> Result<Name, CertificateError> {
     Name::from_checked(der.slice_ref(tlv.whole)).map_err(|source| CertificateError::Name { field, source })
 }

@@ -256,43 +256,29 @@ pub(crate) fn header(bytes: &[u8]) -> Result<(u8, usize, usize), DerError> {
 /// Checks that `bytes` hold exactly one element and that everything in it, to any allowed depth, is well-formed DER:
 /// lengths, forms, and the universal types that have only one legal encoding. String contents are for their decoders.
 pub fn check(bytes: &[u8]) -> Result<(), DerError> {
-    // Ends of the constructed elements that are open, outermost first.
-    let mut open = [0_usize; MAX_DEPTH];
+    // What follows the constructed elements that are open, outermost first.
+    let mut after: [&[u8]; MAX_DEPTH] = [&[]; MAX_DEPTH];
     let mut depth = 0_usize;
-    let mut at = 0_usize;
+    let mut rest = bytes;
     loop {
-        let limit = match depth.checked_sub(1).and_then(|top| open.get(top)) {
-            Some(end) => *end,
-            None => bytes.len(),
-        };
-        if at == limit && at > 0 {
-            match depth.checked_sub(1) {
-                Some(outer) => depth = outer,
-                None => return Ok(()),
-            }
-            if depth == 0 {
-                return match bytes.len().saturating_sub(at) {
-                    0 => Ok(()),
-                    trailing => Err(DerError::TrailingData(trailing)),
-                };
-            }
-            continue;
-        }
-        let here = bytes.get(at..limit).unwrap_or_default();
-        let (tag, header, length) = header(here)?;
-        let end = header.checked_add(length).filter(|end| *end <= here.len()).ok_or(DerError::Truncated)?;
-        let content = here.get(header..end).unwrap_or_default();
+        let (tag, header, length) = header(rest)?;
+        let body = rest.get(header..).unwrap_or_default();
+        let (content, follows) = body.split_at_checked(length).ok_or(DerError::Truncated)?;
         check_form(tag, content)?;
-        let end = at.saturating_add(end);
         if tag & 0x20 != 0 {
-            *open.get_mut(depth).ok_or(DerError::TooDeep(MAX_DEPTH))? = end;
+            *after.get_mut(depth).ok_or(DerError::TooDeep(MAX_DEPTH))? = follows;
             depth = depth.saturating_add(1);
-            at = at.saturating_add(header);
+            rest = content;
         } else {
-            at = end;
-            if depth == 0 && at < bytes.len() {
-                return Err(DerError::TrailingData(bytes.len().saturating_sub(at)));
-            }
+            rest = follows;
+        }
+        // What has ended with this element.
+        while depth > 0 && rest.is_empty() {
+            depth = depth.saturating_sub(1);
+            rest = after.get(depth).copied().unwrap_or_default();
+        }
+        if depth == 0 {
+            return if rest.is_empty() { Ok(()) } else { Err(DerError::TrailingData(rest.len())) };
         }
     }
 }

@@ -249,6 +249,7 @@ impl Name {
 }
 
 /// Type and value of the next attribute of an RDN.
+#[inline]
 fn attribute<'a>(members: &mut Reader<'a>) -> Result<(&'a [u8], Tlv<'a>), DerError> {
     let mut member = members.nested(tag::SEQUENCE)?;
     let type_oid = member.oid()?;

@@ -130,17 +130,15 @@ fn fold_char(c: char, push: impl FnMut(char)) {
 }
 
 fn fold_ascii(out: &mut Vec<u8>, text: &[u8]) {
-    let start = out.len();
-    let mut space = false;
-    for b in text {
-        // The white space of `char::is_whitespace` below U+0080.
-        if matches!(b, b' ' | 0x09..=0x0d) {
-            space = true;
-            continue;
-        }
-        if std::mem::take(&mut space) && out.len() > start {
+    for (at, word) in text.split(is_blank).filter(|word| !word.is_empty()).enumerate() {
+        if at > 0 {
             out.push(b' ');
         }
-        out.push(b.to_ascii_lowercase());
+        out.extend(word.iter().map(u8::to_ascii_lowercase));
     }
+}
+
+/// The white space of `char::is_whitespace` below U+0080.
+fn is_blank(b: &u8) -> bool {
+    matches!(b, b' ' | 0x09..=0x0d)
 }
