@@ -20,7 +20,7 @@ use self::policies::{LoadError, Loaded};
 use crate::admin::{Admin, Explain, NoAnswer};
 use crate::config::{PolicySource, ServeConfig};
 use crate::domain::decide::Snapshot;
-use crate::domain::failures::Failures;
+use crate::domain::decide::failures::Failures;
 use crate::envoy::server::{self, Ended, ServerOptions, Transport};
 use crate::envoy::service::{Authorizer, system_clock};
 use crate::explain::{self, Explanation, Question, QuestionError, RemoteError};

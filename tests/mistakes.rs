@@ -5,7 +5,7 @@
 use std::fs;
 
 use certgate::domain::decide::Snapshot;
-use certgate::domain::reason::Reason;
+use certgate::domain::decide::reason::Reason;
 use certgate::domain::request::{Http, NoHeaders, Request};
 use certgate::file::check::check;
 use certgate::file::loader::{Loader, Outcome};

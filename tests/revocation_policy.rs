@@ -10,12 +10,12 @@ use std::sync::Arc;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
+use certgate::domain::api::{Object, ObjectMeta};
+use certgate::domain::decide::reason::Reason;
+use certgate::domain::decide::trusted::Trusted;
 use certgate::domain::decide::{PolicyState, Snapshot};
-use certgate::domain::index::{CrlFile, Index};
-use certgate::domain::reason::Reason;
 use certgate::domain::request::{Http, NoHeaders, Request};
-use certgate::domain::spec::{Object, ObjectMeta};
-use certgate::domain::trusted::Trusted;
+use certgate::domain::store::{CrlFile, Index};
 use certgate::file::check::check;
 use certgate::file::loader::{Loader, Outcome};
 use certgate::file::source;
@@ -136,7 +136,7 @@ fn offline(patch: Value) -> Value {
 
 fn problems(index: &Index) -> Vec<String> {
     let problems = index.problems();
-    let line = |problem: &certgate::domain::index::Problem| {
+    let line = |problem: &certgate::domain::store::Problem| {
         problem.errors.iter().map(|error| format!("{:?} {error}", problem.severity)).collect::<Vec<_>>()
     };
     problems.iter().flat_map(line).collect()

@@ -12,8 +12,8 @@ use certgate_testing::der as support;
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use certgate::domain::reason::Reason;
-use certgate::domain::trust::{Believed, TrustMode, TrustParameters, TrustProfile, lint_anchor};
+use certgate::domain::decide::reason::Reason;
+use certgate::domain::decide::trust::{Believed, TrustMode, TrustParameters, TrustProfile, lint_anchor};
 use certgate_x509::certificate::Certificate;
 use certgate_x509::der;
 use certgate_x509::fingerprint::Sha256;

@@ -8,12 +8,12 @@ mod limit;
 use std::sync::LazyLock;
 
 use certgate::domain::request::{Http, NoHeaders, Request};
-use certgate::domain::selection::guess::recognize;
-use certgate::domain::selection::host::{self, HostPattern};
-use certgate::domain::selection::path::{self, PathPattern};
-use certgate::domain::selection::spelling::fold;
-use certgate::domain::selection::{Candidate, Route, Selection};
-use certgate::domain::spec::PathCase;
+use certgate::domain::decide::selection::guess::recognize;
+use certgate::domain::decide::selection::host::{self, HostPattern};
+use certgate::domain::decide::selection::path::{self, PathPattern};
+use certgate::domain::decide::selection::spelling::fold;
+use certgate::domain::decide::selection::{Candidate, Route, Selection};
+use certgate::domain::api::PathCase;
 use certgate_x509::trace::NoTrace;
 use libfuzzer_sys::fuzz_target;
 

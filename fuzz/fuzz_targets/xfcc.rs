@@ -7,7 +7,7 @@ mod limit;
 use std::num::NonZeroUsize;
 
 use certgate_x509::fingerprint::Sha256;
-use certgate::domain::xfcc;
+use certgate::domain::evidence::xfcc;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|text: &[u8]| limit::within_limit(|| run(text)));

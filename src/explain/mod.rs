@@ -19,7 +19,7 @@ pub use remote::{RemoteError, ask};
 pub use render::{Length, PAINTED, render};
 
 use crate::domain::decide::Snapshot;
-use crate::domain::decision::{Decision, Effect, Reveal};
+use crate::domain::decide::decision::{Decision, Effect, Reveal};
 use crate::domain::request::{Headers, Http, Request};
 use crate::envoy::response::{Passage, REASON_HEADER, mode_word, source_word};
 use certgate_x509::fingerprint::Sha256;
@@ -218,7 +218,7 @@ pub struct ExplainedReason {
 
 impl ExplainedReason {
     /// The row of `reason`, with what was compared.
-    pub fn new(reason: crate::domain::reason::Reason, detail: &str) -> Self {
+    pub fn new(reason: crate::domain::decide::reason::Reason, detail: &str) -> Self {
         let row = reason.row();
         Self {
             code: row.code.to_owned(),

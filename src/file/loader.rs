@@ -25,9 +25,9 @@ use super::report::{Class, Problem};
 use super::scan::{Listed, Listing, Root, Stamp};
 use super::source::{self, SourceFiles};
 use super::split::SplitError;
+use crate::domain::api::{Kind, ObjectId};
 use crate::domain::decide::Snapshot;
-use crate::domain::index::{AbsentSources, Index};
-use crate::domain::spec::{Kind, ObjectId};
+use crate::domain::store::{AbsentSources, Index};
 use certgate_x509::encoding::bundle::MAX_CRL_TEXT;
 use certgate_x509::time::UnixTime;
 

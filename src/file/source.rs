@@ -13,7 +13,7 @@ use aws_lc_rs::digest;
 use bytes::Bytes;
 
 use super::scan::Stamp;
-use crate::domain::index::CrlFile;
+use crate::domain::store::CrlFile;
 use certgate_x509::encoding::bundle::{MAX_CRL_TEXT, MAX_TEXT};
 use certgate_x509::fingerprint::Sha256;
 use certgate_x509::revocation::CrlReader;

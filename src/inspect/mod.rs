@@ -19,7 +19,7 @@ use x509_parser::prelude::{FromDer as _, X509Certificate};
 
 pub use render::{PAINTED, render};
 
-use crate::domain::reason::Reason;
+use crate::domain::decide::reason::Reason;
 use crate::explain::ExplainedReason;
 use crate::panics;
 use crate::terminal::clipped;

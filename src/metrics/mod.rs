@@ -22,8 +22,8 @@ use self::encode::Scrape;
 use self::histogram::Histogram;
 use self::profiles::Profiles;
 use crate::domain::decide::Counts;
-use crate::domain::decision::Decision;
-use crate::domain::trusted::{AnchorsStatus, CrlStatus};
+use crate::domain::decide::decision::Decision;
+use crate::domain::decide::trusted::{AnchorsStatus, CrlStatus};
 
 /// All metrics of the process.
 pub struct Metrics {
@@ -249,8 +249,8 @@ fn millis_now() -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::reason::Reason;
-    use crate::domain::trusted::CrlKind;
+    use crate::domain::decide::reason::Reason;
+    use crate::domain::decide::trusted::CrlKind;
     use certgate_x509::revocation::{Freshness, MaxAge, RevocationPolicy};
     use certgate_x509::time::UnixTime;
 

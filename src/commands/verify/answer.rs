@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde_json::json;
 
-use crate::domain::reason::Reason;
+use crate::domain::decide::reason::Reason;
 use crate::explain::{ExplainedReason, ExplainedStep, StepResult, explained_step};
 use crate::inspect::hexadecimal;
 use crate::terminal::{Page, Paint, Terminal};

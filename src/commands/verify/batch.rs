@@ -5,7 +5,7 @@ use certgate_x509::time::UnixTime;
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::domain::reason::Reason;
+use crate::domain::decide::reason::Reason;
 
 /// The code of a case that cannot be read.
 pub const CASE_MALFORMED: &str = "CASE_MALFORMED";

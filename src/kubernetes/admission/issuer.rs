@@ -21,7 +21,7 @@ use super::super::status::lease::LeaseOptions;
 use super::super::wire::{self, Key, Received};
 use super::certificate::{self, Data, Step, Terms};
 use super::server::ALPN;
-use crate::domain::spec::{Kind, Object};
+use crate::domain::api::{Kind, Object};
 use crate::tls::accept::Acceptor;
 use crate::tls::health::ServerHealth;
 use crate::tls::identity::Identity;

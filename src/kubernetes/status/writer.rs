@@ -19,7 +19,7 @@ use super::super::health::Health;
 use super::super::store::{Due, Store};
 use super::lease::{Claim, DURATION, LOOK, LeaseOptions, RENEWAL};
 use super::{digest, wanted};
-use crate::domain::spec::Kind;
+use crate::domain::api::Kind;
 use crate::kubernetes::departure::Departure;
 use certgate_x509::time::UnixTime;
 

@@ -21,7 +21,7 @@ struct Running {
     connector: TlsConnector,
     health: Arc<TlsHealth>,
     // Kept, so that there is a certificate and (no) view.
-    _kept: (watch::Sender<Option<Arc<Acceptor>>>, watch::Sender<Option<Arc<crate::domain::index::View>>>),
+    _kept: (watch::Sender<Option<Arc<Acceptor>>>, watch::Sender<Option<Arc<crate::domain::store::View>>>),
 }
 
 async fn start() -> Running {
