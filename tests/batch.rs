@@ -6,7 +6,7 @@ use certgate_testing::status;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use certgate::commands::verify::batch::{self, Answer};
-use certgate_x509::time::UnixTime;
+use certgate_x509::UnixTime;
 use serde_json::{Value, json};
 
 use der::{Draft, Key, NOW, ext};

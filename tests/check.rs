@@ -15,7 +15,7 @@ use certgate::envoy::proto::auth::{AttributeContext, CheckRequest, CheckResponse
 use certgate::envoy::service::Authorizer;
 use certgate::explain::{Explanation, HeaderLine, Question, StepResult, explain};
 use certgate::metrics::Metrics;
-use certgate_x509::time::UnixTime;
+use certgate_x509::UnixTime;
 use prost::Message;
 use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose,

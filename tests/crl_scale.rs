@@ -5,18 +5,19 @@
 mod bars;
 use certgate_testing::der;
 use certgate_testing::status;
+use certgate_x509::find_path;
 
 use std::hint::black_box;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bars::Bars;
-use certgate_x509::certificate::Certificate;
-use certgate_x509::fingerprint::Sha256;
-use certgate_x509::name::Name;
-use certgate_x509::path::{self, PathParameters, Pool, Rejection, SignaturePolicy};
-use certgate_x509::revocation::{Crl, Helpers, RevocationData, RevocationPolicy, check_path};
-use certgate_x509::trace::NoTrace;
+use certgate_x509::Certificate;
+use certgate_x509::Name;
+use certgate_x509::NoTrace;
+use certgate_x509::Sha256;
+use certgate_x509::{Crl, RevocationData, RevocationPolicy, SignerCandidates, check_revocation};
+use certgate_x509::{PathParameters, Pool, Rejection, SignaturePolicy};
 
 use der::{Draft, Key, NOW};
 use status::*;
@@ -158,12 +159,12 @@ fn a_million_entries() {
     let by_root = Crl::from_der(CrlDraft::new("CN=Root").der(&root)).unwrap();
     by_root.verify(path[2].public_key(), &SignaturePolicy::default()).unwrap();
     let data = RevocationData::new([Arc::new(crl), Arc::new(by_root)]);
-    let helpers = Helpers { pool: &pool, presented: &[] };
+    let helpers = SignerCandidates { pool: &pool, presented: &[] };
     let policy = RevocationPolicy::default();
     let rounds = 200_000;
     let start = Instant::now();
     for _ in 0..rounds {
-        check_path(&data, &policy, &path, helpers, NOW, &mut NoTrace).unwrap();
+        check_revocation(&data, &policy, &path, helpers, NOW, &mut NoTrace).unwrap();
     }
     println!("check of a path of three: {} ns", each(start.elapsed(), rounds));
 
@@ -184,10 +185,10 @@ fn a_million_entries() {
         let start = Instant::now();
         let leaf = Arc::new(Certificate::from_der(leaf.to_vec()).unwrap());
         let presented = [Arc::new(Certificate::from_der(ca.clone()).unwrap())];
-        let helpers = Helpers { pool: &pool, presented: &presented };
-        path::find(&leaf, &presented, &pool, &parameters, NOW, &mut NoTrace, |found, trace| {
+        let helpers = SignerCandidates { pool: &pool, presented: &presented };
+        find_path(&leaf, &presented, &pool, &parameters, NOW, &mut NoTrace, |found, trace| {
             let Some(data) = data else { return Ok(()) };
-            let outcome = check_path(data, &policy, found.certificates(), helpers, NOW, trace);
+            let outcome = check_revocation(data, &policy, found.certificates(), helpers, NOW, trace);
             outcome.map(|_| ()).map_err(|f| Rejection { kind: f.status.kind(), detail: f.to_string() })
         })
         .unwrap();

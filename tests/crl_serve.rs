@@ -21,7 +21,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use certgate::envoy::proto::auth::authorization_client::AuthorizationClient;
 use certgate::envoy::proto::auth::{self, check_response::HttpResponse};
-use certgate_x509::fingerprint::Sha256;
+use certgate_x509::Sha256;
 use tonic::transport::Channel;
 
 use der::{Draft, Key, NOW};

@@ -15,9 +15,9 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use certgate::file::loader::{Loader, Outcome};
 use certgate::metrics::Metrics;
-use certgate_x509::name::Name;
-use certgate_x509::path::SignaturePolicy;
-use certgate_x509::revocation::{Crl, CrlReader};
+use certgate_x509::Name;
+use certgate_x509::SignaturePolicy;
+use certgate_x509::{Crl, CrlReader};
 
 use der::{Draft, Key, implicit, seq};
 use status::*;

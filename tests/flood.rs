@@ -6,6 +6,7 @@
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test may panic and print")]
 
 use certgate_testing::der;
+use certgate_x509::verify_signature;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -20,11 +21,11 @@ use certgate::domain::decide::reason::Reason;
 use certgate::domain::decide::trust::{TrustParameters, TrustProfile};
 use certgate::domain::request::{Headers, Http, Request};
 use certgate::domain::store::Index;
-use certgate_x509::certificate::Certificate;
-use certgate_x509::path::Budget;
-use certgate_x509::path::signature::{self, PublicKey, SignaturePolicy};
-use certgate_x509::time::UnixTime;
-use certgate_x509::trace::NoTrace;
+use certgate_x509::Budget;
+use certgate_x509::Certificate;
+use certgate_x509::NoTrace;
+use certgate_x509::UnixTime;
+use certgate_x509::{PublicKey, SignaturePolicy};
 use serde_json::json;
 
 use der::{Draft, Key, NOW, dns, ext};
@@ -214,7 +215,7 @@ fn p256() -> Duration {
     let certificate = Draft::client("CN=a", "CN=a", &key).sign(&key);
     let (algorithm, policy) = (certificate.signature_algorithm(), SignaturePolicy::default());
     least(200, || {
-        signature::verify(&key.spki(), algorithm, certificate.tbs(), certificate.signature(), &policy).unwrap();
+        verify_signature(&key.spki(), algorithm, certificate.tbs(), certificate.signature(), &policy).unwrap();
     })
 }
 
@@ -293,7 +294,7 @@ fn the_cost_model_is_that_of_the_processor() {
             let message = vec![0; length];
             let (spki, algorithm, policy) = (key.spki(), key.algorithm(), SignaturePolicy::default());
             let signature = key.sign(&message);
-            let took = least(50, || drop(signature::verify(&spki, &algorithm, &message, &signature, &policy)));
+            let took = least(50, || drop(verify_signature(&spki, &algorithm, &message, &signature, &policy)));
             let cost = PublicKey::parse(&spki).unwrap().cost(length);
             let ratio = took.as_secs_f64() / unit / f64::from(cost);
             println!("{name}, {length} octets: {took:?}, {cost} by the model ({ratio:.2})");

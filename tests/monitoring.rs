@@ -22,7 +22,7 @@ use certgate::kubernetes::admission::metrics as admission;
 use certgate::kubernetes::health::{Exported, Health};
 use certgate::metrics::{Load, Metrics, failures};
 use certgate::tls::health as tls_health;
-use certgate_x509::time::UnixTime;
+use certgate_x509::UnixTime;
 
 use der::{Draft, Key, implicit, seq};
 use status::{CrlDraft, DAY, HOUR, base, flag, full_name, id, idp, number, reasons};

@@ -17,7 +17,7 @@ use certgate::envoy::proto::auth::{AttributeContext, CheckRequest, CheckResponse
 use certgate::envoy::service::Authorizer;
 use certgate::file::loader::{Loader, Outcome};
 use certgate::metrics::Metrics;
-use certgate_x509::time::UnixTime;
+use certgate_x509::UnixTime;
 use prost::Message;
 use rcgen::{BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair};
 

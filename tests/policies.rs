@@ -4,12 +4,13 @@
 #![allow(clippy::unwrap_used, reason = "a test may panic and print")]
 
 use certgate_testing::der as support;
+use certgate_x509::find_path;
 
 use std::collections::BTreeSet;
 use std::sync::OnceLock;
 
-use certgate_x509::path::{self, LeafRule, PathParameters, PolicyParameters, Pool, UsageRule};
-use certgate_x509::trace::NoTrace;
+use certgate_x509::NoTrace;
+use certgate_x509::{LeafRule, PathParameters, PolicyParameters, Pool, UsageRule};
 use proptest::prelude::*;
 use support::{Draft, Key, NOW, ext};
 
@@ -229,10 +230,10 @@ fn engine(chain: &[Spec], inputs: &Inputs) -> Option<BTreeSet<u8>> {
         ..PathParameters::default()
     };
     let pool = Pool::new([root], []);
-    let found = path::find(&leaf, &certificates, &pool, &parameters, NOW, &mut NoTrace, |_, _| Ok(()));
+    let found = find_path(&leaf, &certificates, &pool, &parameters, NOW, &mut NoTrace, |_, _| Ok(()));
     found.ok().map(|(path, ())| {
         let valid = path.policies();
-        let number = |policy: &certgate_x509::oid::Oid| policy.to_string().rsplit('.').next()?.parse::<u8>().ok();
+        let number = |policy: &certgate_x509::Oid| policy.to_string().rsplit('.').next()?.parse::<u8>().ok();
         let any = (valid.any && inputs.set.is_empty()).then_some(ANY);
         valid.policies.iter().filter_map(number).chain(any).collect()
     })

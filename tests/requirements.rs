@@ -13,7 +13,7 @@ use certgate::domain::decide::decision::Decision;
 use certgate::domain::decide::reason::Reason;
 use certgate::domain::request::{Http, NoHeaders, Request};
 use certgate::domain::store::{Index, Severity};
-use certgate_x509::trace::{Recorder, Step};
+use certgate_x509::{Recorder, Step};
 use serde_json::{Value, json};
 
 use der::{Draft, Key, NOW, ext};

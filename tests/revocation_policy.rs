@@ -19,8 +19,8 @@ use certgate::domain::store::{CrlFile, Index};
 use certgate::file::check::check;
 use certgate::file::loader::{Loader, Outcome};
 use certgate::file::source;
-use certgate_x509::certificate::Certificate;
-use certgate_x509::trace::{Recorder, Trace};
+use certgate_x509::Certificate;
+use certgate_x509::{Recorder, Trace};
 use serde_json::{Value, json};
 
 use der::{Draft, Key, NOW};
@@ -207,7 +207,7 @@ fn a_denial_tells_when_why_and_by_which_crl() {
     let date = NOW.minus(30 * DAY).to_string();
     for want in [&*format!("revoked at {date} for keyCompromise"), "CRL of [CN=CA] number 10"] {
         assert!(detail.contains(want), "{detail}");
-        let told = |step: &&certgate_x509::trace::Step| step.stage == "revocation" && step.detail.contains(want);
+        let told = |step: &&certgate_x509::Step| step.stage == "revocation" && step.detail.contains(want);
         assert!(trace.steps().iter().any(|step| told(&step)), "{:#?}", trace.steps());
     }
 }

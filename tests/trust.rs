@@ -14,12 +14,12 @@ use std::sync::Arc;
 
 use certgate::domain::decide::reason::Reason;
 use certgate::domain::decide::trust::{Believed, TrustMode, TrustParameters, TrustProfile, lint_anchor};
-use certgate_x509::certificate::Certificate;
+use certgate_x509::Certificate;
+use certgate_x509::Oid;
+use certgate_x509::Sha256;
 use certgate_x509::der;
-use certgate_x509::fingerprint::Sha256;
-use certgate_x509::oid::Oid;
-use certgate_x509::path::{Budget, PathParameters};
-use certgate_x509::trace::{NoTrace, Recorder, Verdict};
+use certgate_x509::{Budget, PathParameters};
+use certgate_x509::{NoTrace, Recorder, Verdict};
 use chain::{Chain, DAY, rsa_spki};
 use support::{Draft, Key, NOW, dns, ext, name, oid, seq, tag, tlv};
 

@@ -14,7 +14,7 @@ use certgate::domain::decide::selection::path::{self, PathPattern};
 use certgate::domain::decide::selection::spelling::fold;
 use certgate::domain::decide::selection::{Candidate, Route, Selection};
 use certgate::domain::api::PathCase;
-use certgate_x509::trace::NoTrace;
+use certgate_x509::NoTrace;
 use libfuzzer_sys::fuzz_target;
 
 const ADMIN: usize = 0;

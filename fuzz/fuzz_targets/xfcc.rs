@@ -6,7 +6,7 @@ mod limit;
 
 use std::num::NonZeroUsize;
 
-use certgate_x509::fingerprint::Sha256;
+use certgate_x509::Sha256;
 use certgate::domain::evidence::xfcc;
 use libfuzzer_sys::fuzz_target;
 

@@ -11,7 +11,7 @@ use crate::domain::decide::Snapshot;
 use crate::domain::decide::trusted::CrlStatus;
 use crate::domain::policy::freshness::{Standing, concerning};
 use crate::envoy::service::Authorizer;
-use certgate_x509::time::UnixTime;
+use certgate_x509::UnixTime;
 
 /// How often it is looked.
 const TICK: Duration = Duration::from_secs(1);
@@ -60,7 +60,7 @@ impl Told {
 mod tests {
     use super::*;
     use crate::domain::decide::trusted::CrlKind;
-    use certgate_x509::revocation::RevocationPolicy;
+    use certgate_x509::RevocationPolicy;
 
     fn crl(profile: &str, this_update: i64, next_update: i64) -> CrlStatus {
         CrlStatus {

@@ -25,21 +25,21 @@ use crate::domain::decide::trust::{check_anchor, lint_anchor};
 use crate::domain::policy::duration::GoDuration;
 use crate::file;
 use crate::terminal::{self, Terminal, plain};
-use certgate_x509::certificate::Certificate;
-use certgate_x509::fingerprint::Sha256;
-use certgate_x509::oid::Oid;
-use certgate_x509::path::signature::Sha1;
-use certgate_x509::path::{
+use certgate_x509::Certificate;
+use certgate_x509::Oid;
+use certgate_x509::Sha1;
+use certgate_x509::Sha256;
+use certgate_x509::UnixTime;
+use certgate_x509::ocsp::OcspResponse;
+use certgate_x509::{
     ANY_POLICY, DEFAULT_MAX_PATH_LENGTH, KeyPurpose, LeafRule, PathParameters, PolicyParameters, Pool,
     SignatureAlgorithm, SignatureAlgorithms, SignaturePolicy, UsageRule,
 };
-use certgate_x509::revocation::ocsp::OcspResponse;
-use certgate_x509::revocation::{
+use certgate_x509::{
     Crl, Freshness, MaxAge, OnUnknown, RevocationData, RevocationMode, RevocationPolicy, RevocationScope,
 };
-use certgate_x509::time::UnixTime;
-use certgate_x509::trace::{Recorder, Trace as _, Verdict};
-use certgate_x509::verify::{Invalid, Question};
+use certgate_x509::{Recorder, Trace as _, Verdict};
+use certgate_x509::{Verification, VerificationFailure};
 
 /// The longest case that is read: room for a CRL of the greatest length in base64.
 const MAX_LINE: usize = 512 * 1024 * 1024;
@@ -258,7 +258,7 @@ fn run_one(args: &VerifyArgs, mut output: impl Write, mut errors: impl Write) ->
             let outcome = question.answer(now, &mut steps);
             match &outcome {
                 Ok(valid) => steps.step("verify", Verdict::Pass, || format!("valid until {}", valid.valid_until)),
-                Err(Invalid { kind, detail, .. }) => {
+                Err(VerificationFailure { kind, detail, .. }) => {
                     steps.step("verify", Verdict::Fail, || format!("{}: {detail}", Reason::from(*kind)));
                 }
             }
@@ -279,7 +279,7 @@ fn run_one(args: &VerifyArgs, mut output: impl Write, mut errors: impl Write) ->
 }
 
 /// What an operator should know about the trust anchors.
-fn anchor_findings(question: &Question, now: UnixTime) -> Vec<String> {
+fn anchor_findings(question: &Verification, now: UnixTime) -> Vec<String> {
     let mut findings: Vec<String> = Vec::new();
     for anchor in question.pool.anchors() {
         let found = lint_anchor(anchor, now, &question.path);
@@ -364,7 +364,7 @@ fn others(args: &VerifyArgs) -> Result<Others, String> {
     Ok(Others { untrusted, anchors, crls, responses })
 }
 
-fn question(args: &VerifyArgs, leaf: Arc<Certificate>, chain: Vec<Arc<Certificate>>, others: Others) -> Question {
+fn question(args: &VerifyArgs, leaf: Arc<Certificate>, chain: Vec<Arc<Certificate>>, others: Others) -> Verification {
     let Others { untrusted, anchors, crls, responses } = others;
     let untrusted = chain.into_iter().chain(untrusted).collect();
     let signatures = SignaturePolicy {
@@ -395,7 +395,7 @@ fn question(args: &VerifyArgs, leaf: Arc<Certificate>, chain: Vec<Arc<Certificat
         When::Auto | When::Required => RevocationMode::Offline,
     };
     let max_age = args.max_age.map(|age| MaxAge::Seconds(i64::try_from(age.0.as_secs()).unwrap_or(i64::MAX)));
-    Question {
+    Verification {
         leaf,
         pool: Pool::new(anchors, []),
         untrusted,

@@ -20,7 +20,7 @@ use crate::domain::request::{Headers, Request};
 use crate::metrics::Metrics;
 use crate::panics::{self, Panic};
 use crate::telemetry::clean;
-use certgate_x509::time::UnixTime;
+use certgate_x509::UnixTime;
 
 /// Characters of a foreign text that a log line keeps.
 const LOGGED: usize = 256;

@@ -22,9 +22,9 @@ use crate::domain::decide::Snapshot;
 use crate::domain::decide::decision::{Decision, Effect, Reveal};
 use crate::domain::request::{Headers, Http, Request};
 use crate::envoy::response::{Passage, REASON_HEADER, mode_word, source_word};
-use certgate_x509::fingerprint::Sha256;
-use certgate_x509::time::UnixTime;
-use certgate_x509::trace::{Recorder, Verdict};
+use certgate_x509::Sha256;
+use certgate_x509::UnixTime;
+use certgate_x509::{Recorder, Verdict};
 
 /// The header in which a proxy forwards a client's certificate to the next one.
 const XFCC: &str = "x-forwarded-client-cert";
@@ -335,7 +335,7 @@ pub fn explain(question: &Question, snapshot: &Snapshot, now: UnixTime) -> Resul
 }
 
 /// A step as answers hold it.
-pub fn explained_step(step: &certgate_x509::trace::Step) -> ExplainedStep {
+pub fn explained_step(step: &certgate_x509::Step) -> ExplainedStep {
     let result = match step.verdict {
         Verdict::Pass => StepResult::Pass,
         Verdict::Fail => StepResult::Fail,

@@ -28,8 +28,8 @@ use super::split::SplitError;
 use crate::domain::api::{Kind, ObjectId};
 use crate::domain::decide::Snapshot;
 use crate::domain::store::{AbsentSources, Index};
+use certgate_x509::UnixTime;
 use certgate_x509::encoding::bundle::MAX_CRL_TEXT;
-use certgate_x509::time::UnixTime;
 
 /// How often a directory that changes while it is read is read again before [`PATIENCE`] counts.
 const MIN_ATTEMPTS: u32 = 2;

@@ -13,7 +13,7 @@ use super::report::shown;
 use super::schema::{Fault, Schema, locate, push_key};
 use super::yaml::{Mark, Node};
 use crate::domain::api::{DEFAULT_NAMESPACE, Kind, ObjectMeta};
-use certgate_x509::time::UnixTime;
+use certgate_x509::UnixTime;
 
 static METADATA: LazyLock<Schema> = LazyLock::new(|| {
     let texts = json!({"type": "object", "additionalProperties": {"type": "string"}});

@@ -23,12 +23,12 @@ use crate::domain::decide::reason::Reason;
 use crate::explain::ExplainedReason;
 use crate::panics;
 use crate::terminal::clipped;
-use certgate_x509::certificate::{Certificate, Version};
+use certgate_x509::PublicKey;
+use certgate_x509::Sha256;
+use certgate_x509::UnixTime;
 use certgate_x509::der::Reader;
 use certgate_x509::encoding::container::Form;
-use certgate_x509::fingerprint::Sha256;
-use certgate_x509::path::signature::PublicKey;
-use certgate_x509::time::UnixTime;
+use certgate_x509::{Certificate, Version};
 use directory::AltSecurityIdentity;
 use names::PolicyName;
 
@@ -249,7 +249,7 @@ fn accepted(certificate: &Certificate, other: Result<CertificateReport, String>,
         own.collect()
     };
     let problem = other.as_ref().err().map(|problem| format!("x509-parser cannot read it: {problem}"));
-    let listed = |oids: &[certgate_x509::oid::Oid]| {
+    let listed = |oids: &[certgate_x509::Oid]| {
         oids.iter().take(MAX_NAMES).map(|oid| describe::named(oid.as_bytes())).collect::<Vec<_>>()
     };
     let mut report = CertificateReport {
@@ -325,7 +325,7 @@ fn other_reading(der: &[u8]) -> Result<CertificateReport, String> {
             .take(MAX_NAMES)
             .map(|name| clipped(&describe::general_name(name), MAX_TEXT))
             .collect(),
-        extensions: extensions.take(certgate_x509::certificate::MAX_EXTENSIONS).collect(),
+        extensions: extensions.take(certgate_x509::MAX_EXTENSIONS).collect(),
         ..CertificateReport::default()
     };
     if !rest.is_empty() {

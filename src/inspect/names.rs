@@ -15,9 +15,9 @@ use crate::domain::decide::identity::header_value_problem;
 use crate::domain::decide::mapping::key::{Form, Forms, keys_of};
 use crate::domain::policy::compile::certificate_mapping;
 use crate::domain::policy::lint;
-use certgate_x509::certificate::Certificate;
-use certgate_x509::general_name::GeneralName;
-use certgate_x509::name::AttributeType;
+use certgate_x509::AttributeType;
+use certgate_x509::Certificate;
+use certgate_x509::GeneralName;
 
 use super::{MAX_NAMES, Strength, hexadecimal};
 

@@ -3,7 +3,7 @@
 use super::names::{mapping_yaml, name_yaml};
 use super::{CertificateReport, Inspection, Strength};
 use crate::terminal::{Page, Paint, Terminal, clipped};
-use certgate_x509::time::UnixTime;
+use certgate_x509::UnixTime;
 
 /// How many entries of a list the page shows; JSON has all that are looked at.
 const SHOWN: usize = 20;

@@ -5,13 +5,13 @@
 use super::directory::sids;
 use super::{CertificateReport, describe};
 use crate::terminal::clipped;
-use certgate_x509::certificate::{Certificate, Version, id};
-use certgate_x509::general_name::{GeneralName, UPN};
-use certgate_x509::name::Name;
-use certgate_x509::oid::Oid;
-use certgate_x509::path::SignaturePolicy;
-use certgate_x509::path::signature::PublicKey;
-use certgate_x509::time::UnixTime;
+use certgate_x509::Name;
+use certgate_x509::Oid;
+use certgate_x509::PublicKey;
+use certgate_x509::SignaturePolicy;
+use certgate_x509::UnixTime;
+use certgate_x509::{Certificate, Version, extension_id};
+use certgate_x509::{GeneralName, UPN};
 
 const DAY: i64 = 86_400;
 
@@ -90,7 +90,7 @@ fn usage(certificate: &Certificate, say: &mut impl FnMut(String)) {
         say("issuer and subject are one: only a trust profile that lists it under trustedPeers or trustAnchors takes it"
             .to_owned());
     }
-    if certificate.extension(id::AUTHORITY_KEY_IDENTIFIER).is_none() && !certificate.is_self_issued() {
+    if certificate.extension(extension_id::AUTHORITY_KEY_IDENTIFIER).is_none() && !certificate.is_self_issued() {
         say("it does not name its issuer's key (authorityKeyIdentifier, RFC 5280 section 4.2.1.1)".to_owned());
     }
 }

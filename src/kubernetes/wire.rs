@@ -17,7 +17,7 @@ use serde_json::value::RawValue;
 use super::api::{ApiError, StatusAnswer, Target};
 use super::unfit;
 use crate::domain::api::{FieldError, Kind, Object, ObjectMeta, Origin};
-use certgate_x509::time::UnixTime;
+use certgate_x509::UnixTime;
 
 /// What a watch tells.
 #[derive(Debug)]

@@ -23,9 +23,9 @@ use rustls::{
 use thiserror::Error;
 
 use super::identity::provider;
-use certgate_x509::certificate::Certificate;
-use certgate_x509::encoding::bundle::{self, BundleError};
-use certgate_x509::general_name::GeneralName;
+use certgate_x509::Certificate;
+use certgate_x509::GeneralName;
+use certgate_x509::{encoding::bundle, encoding::bundle::BundleError};
 
 /// A name of a caller: a subjectAltName.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]

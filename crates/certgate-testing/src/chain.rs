@@ -1,11 +1,12 @@
 //! A chain of root, intermediate and leaf to change one thing in.
 
+use certgate_x509::find_path;
 use std::sync::Arc;
 
-use certgate_x509::certificate::Certificate;
-use certgate_x509::error_kind::ErrorKind;
-use certgate_x509::path::{self, LeafRule, PathParameters, Pool};
-use certgate_x509::trace::NoTrace;
+use certgate_x509::Certificate;
+use certgate_x509::ErrorKind;
+use certgate_x509::NoTrace;
+use certgate_x509::{LeafRule, PathParameters, Pool};
 
 use crate::der::{Draft, Extension, Key, NOW, bits, dns, ext, oid, seq, tag, tlv, uri};
 
@@ -56,7 +57,7 @@ impl Chain {
     pub fn judge(&self) -> Result<(), ErrorKind> {
         let [leaf, ica, root] = self.signed();
         let pool = Pool::new([root], []);
-        let found = path::find(&leaf, &[ica], &pool, &self.parameters, NOW, &mut NoTrace, |_, _| Ok(()));
+        let found = find_path(&leaf, &[ica], &pool, &self.parameters, NOW, &mut NoTrace, |_, _| Ok(()));
         found.map(drop).map_err(|failure| failure.kind())
     }
 }

@@ -1,9 +1,9 @@
 //! CRLs and OCSP responses made by hand, octet by octet, so that any one thing in them can be wrong.
 
 use aws_lc_rs::digest;
-use certgate_x509::certificate::Certificate;
-use certgate_x509::der::{self, Reader, tag};
-use certgate_x509::time::UnixTime;
+use certgate_x509::Certificate;
+use certgate_x509::UnixTime;
+use certgate_x509::{der, der::Reader, der::tag};
 
 use super::der::{Extension, Key, NOW, bits, context, implicit, int, name, oid, seq, time, tlv, yes};
 

@@ -26,7 +26,7 @@ use crate::revocation::{
 };
 use crate::time::UnixTime;
 use crate::trace::NoTrace;
-use crate::verify::{Invalid, Question};
+use crate::verify::{Verification, VerificationFailure};
 
 /// What is answered to one case.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -191,7 +191,7 @@ fn path_case(case: Value, now: UnixTime) -> Result<String, Failure> {
 
     let mut notes = Vec::new();
     let signatures = case.signatures();
-    let question = Question {
+    let question = Verification {
         leaf: certificate("leaf", leaf)?,
         pool: Pool::new(parsed("trust_anchors", anchors, Certificate::from_der, &mut notes), []),
         untrusted: parsed("untrusted", untrusted, Certificate::from_der, &mut notes),
@@ -211,7 +211,7 @@ fn path_case(case: Value, now: UnixTime) -> Result<String, Failure> {
             let count = valid.path.certificates().len();
             Ok(joined(format!("path of {count} certificates, valid until {}", valid.valid_until), notes))
         }
-        Err(Invalid { kind, detail, .. }) => Err(Failure::Invalid(kind, joined(detail, notes))),
+        Err(VerificationFailure { kind, detail, .. }) => Err(Failure::Invalid(kind, joined(detail, notes))),
     }
 }
 
@@ -306,7 +306,7 @@ fn ocsp_case(case: Value, now: UnixTime) -> Result<String, Failure> {
         return responder.map(|_| "the response may speak for the issuer".to_owned()).map_err(failed);
     };
     let leaf = certificate("leaf", leaf)?;
-    let signed = signature::verify(
+    let signed = signature::verify_signature(
         issuer.public_key(),
         leaf.signature_algorithm(),
         leaf.tbs(),

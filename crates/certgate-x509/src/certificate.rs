@@ -172,7 +172,7 @@ pub enum ExtensionProblem {
 }
 
 /// [`Certificate::public_key_names`] of a key in a DER SubjectPublicKeyInfo.
-pub fn names_of_key(spki: &[u8]) -> Option<Box<[Sha256]>> {
+pub fn public_key_names(spki: &[u8]) -> Option<Box<[Sha256]>> {
     key_names::names(spki)
 }
 

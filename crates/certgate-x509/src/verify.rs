@@ -5,13 +5,13 @@ use std::sync::Arc;
 use crate::certificate::Certificate;
 use crate::error_kind::ErrorKind;
 use crate::path::{self, Budget, PathParameters, Pool, Rejection, ValidPath};
-use crate::revocation::{self, Helpers, RevocationData, RevocationOutcome, RevocationPolicy};
+use crate::revocation::{self, RevocationData, RevocationOutcome, RevocationPolicy, SignerCandidates};
 use crate::time::UnixTime;
 use crate::trace::Trace;
 
 /// What is asked about a certificate.
 #[derive(Debug)]
-pub struct Question {
+pub struct Verification {
     /// The certificate.
     pub leaf: Arc<Certificate>,
     /// Anchors and trusted helpers.
@@ -28,7 +28,7 @@ pub struct Question {
 
 /// A certificate that fulfils what was asked.
 #[derive(Debug)]
-pub struct Valid {
+pub struct Verified {
     /// The path.
     pub path: ValidPath,
     /// The last second at which that holds, as far as certificates and revocation data tell.
@@ -39,7 +39,7 @@ pub struct Valid {
 
 /// Why it does not.
 #[derive(Clone, Debug)]
-pub struct Invalid {
+pub struct VerificationFailure {
     /// What kind of failure it is.
     pub kind: ErrorKind,
     /// What was compared, and the path it belongs to.
@@ -48,23 +48,25 @@ pub struct Invalid {
     pub path: Vec<Arc<Certificate>>,
 }
 
-impl Question {
+impl Verification {
     /// Answers the question for the time `now`.
-    pub fn answer<T: Trace>(&self, now: UnixTime, trace: &mut T) -> Result<Valid, Invalid> {
-        let helpers = Helpers { pool: &self.pool, presented: &self.untrusted };
+    pub fn answer<T: Trace>(&self, now: UnixTime, trace: &mut T) -> Result<Verified, VerificationFailure> {
+        let helpers = SignerCandidates { pool: &self.pool, presented: &self.untrusted };
         let budget = Budget::default();
         let check = |found: &ValidPath, trace: &mut T| -> Result<RevocationOutcome, Rejection> {
             let (data, policy, path) = (&self.data, &self.revocation, found.certificates());
-            revocation::check_path_within(&budget, data, policy, path, helpers, now, trace)
+            revocation::check_revocation_within(&budget, data, policy, path, helpers, now, trace)
                 .map_err(|failure| Rejection { kind: failure.status.kind(), detail: failure.to_string() })
         };
-        match path::find_within(&budget, &self.leaf, &self.untrusted, &self.pool, &self.path, now, trace, check) {
+        match path::find_path_within(&budget, &self.leaf, &self.untrusted, &self.pool, &self.path, now, trace, check) {
             Ok((path, outcome)) => {
                 let until = path.valid_until();
                 let valid_until = outcome.valid_until.map_or(until, |revocation| revocation.min(until));
-                Ok(Valid { path, valid_until, warnings: outcome.warnings })
+                Ok(Verified { path, valid_until, warnings: outcome.warnings })
             }
-            Err(failure) => Err(Invalid { kind: failure.kind(), detail: failure.explain(), path: failure.path }),
+            Err(failure) => {
+                Err(VerificationFailure { kind: failure.kind(), detail: failure.explain(), path: failure.path })
+            }
         }
     }
 }

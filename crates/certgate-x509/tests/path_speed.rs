@@ -10,6 +10,7 @@
 )]
 
 use certgate_testing::der as support;
+use certgate_x509::find_path;
 
 /// As in the service.
 #[global_allocator]
@@ -19,9 +20,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use aws_lc_rs::signature as lc;
-use certgate_x509::certificate::Certificate;
-use certgate_x509::path::{self, PathParameters, Pool};
-use certgate_x509::trace::NoTrace;
+use certgate_x509::Certificate;
+use certgate_x509::NoTrace;
+use certgate_x509::{PathParameters, Pool};
 use rustls_pki_types::{CertificateDer, UnixTime};
 use support::{Draft, Key, NOW, ext};
 
@@ -66,7 +67,7 @@ fn ours(chain: &[Vec<u8>; 3]) {
 
 fn verify(leaf: &Arc<Certificate>, presented: &[Arc<Certificate>], pool: &Pool) {
     let parameters = PathParameters::default();
-    path::find(leaf, presented, pool, &parameters, NOW, &mut NoTrace, |_, _| Ok(())).unwrap();
+    find_path(leaf, presented, pool, &parameters, NOW, &mut NoTrace, |_, _| Ok(())).unwrap();
 }
 
 #[test]
@@ -86,7 +87,7 @@ fn against_webpki() {
         let pool = Pool::new([ica], []);
         let known = least(|| verify(&leaf, &[], &pool));
         let bare = least(|| {
-            certgate_x509::path::signature::verify(
+            certgate_x509::verify_signature(
                 pool.anchors()[0].public_key(),
                 leaf.signature_algorithm(),
                 leaf.tbs(),

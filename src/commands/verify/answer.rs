@@ -8,11 +8,11 @@ use crate::domain::decide::reason::Reason;
 use crate::explain::{ExplainedReason, ExplainedStep, StepResult, explained_step};
 use crate::inspect::hexadecimal;
 use crate::terminal::{Page, Paint, Terminal};
-use certgate_x509::certificate::Certificate;
-use certgate_x509::fingerprint::Sha256;
-use certgate_x509::time::UnixTime;
-use certgate_x509::trace::Recorder;
-use certgate_x509::verify::{Invalid, Question, Valid};
+use certgate_x509::Certificate;
+use certgate_x509::Recorder;
+use certgate_x509::Sha256;
+use certgate_x509::UnixTime;
+use certgate_x509::{Verification, VerificationFailure, Verified};
 
 /// What is painted.
 pub(super) const PAINTED: &[(&str, Paint)] = &[
@@ -38,13 +38,18 @@ pub(super) struct Answered {
 }
 
 impl Answered {
-    pub(super) fn of(question: &Question, outcome: &Result<Valid, Invalid>, steps: &Recorder, now: UnixTime) -> Self {
+    pub(super) fn of(
+        question: &Verification,
+        outcome: &Result<Verified, VerificationFailure>,
+        steps: &Recorder,
+        now: UnixTime,
+    ) -> Self {
         let path = match outcome {
             Ok(valid) => valid.path.certificates(),
             Err(invalid) => &invalid.path,
         };
         let valid = outcome.as_ref().ok();
-        let reason = |invalid: &Invalid| ExplainedReason::new(Reason::from(invalid.kind), &invalid.detail);
+        let reason = |invalid: &VerificationFailure| ExplainedReason::new(Reason::from(invalid.kind), &invalid.detail);
         Self {
             at: now,
             reason: outcome.as_ref().err().map(reason),

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::{CertificateMappingSpec, CertificatePolicySpec, FieldError, TrustProfileSpec};
-use certgate_x509::time::UnixTime;
+use certgate_x509::UnixTime;
 
 /// The namespace of an object that names none.
 pub const DEFAULT_NAMESPACE: &str = "default";

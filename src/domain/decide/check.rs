@@ -20,11 +20,11 @@ use crate::domain::decide::trust::{Believed, Verified};
 use crate::domain::decide::trusted::Trusted;
 use crate::domain::evidence::{self, ChainSource, Evidence, EvidenceRule, EvidenceSource, Links};
 use crate::domain::request::Request;
-use certgate_x509::certificate::Certificate;
-use certgate_x509::fingerprint::Sha256;
-use certgate_x509::path::Budget;
-use certgate_x509::time::UnixTime;
-use certgate_x509::trace::{NoTrace, Trace, Verdict};
+use certgate_x509::Budget;
+use certgate_x509::Certificate;
+use certgate_x509::Sha256;
+use certgate_x509::UnixTime;
+use certgate_x509::{NoTrace, Trace, Verdict};
 
 impl Snapshot {
     /// Decides one request, from nothing but the request and the time.

@@ -9,7 +9,7 @@
 //! The key is the whole question, by SHA-256: a client that could make two questions with one key could have another client
 //! denied.
 //!
-//! [`Budget::fails_until`]: certgate_x509::path::Budget::fails_until
+//! [`Budget::fails_until`]: certgate_x509::Budget::fails_until
 
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -21,8 +21,8 @@ use crate::domain::decide::decision::Denial;
 use crate::domain::decide::reason::Reason;
 use crate::domain::decide::trust::ProfileId;
 use crate::domain::evidence::Links;
-use certgate_x509::fingerprint::Sha256;
-use certgate_x509::time::UnixTime;
+use certgate_x509::Sha256;
+use certgate_x509::UnixTime;
 
 /// Seconds for which a failure is remembered: long enough that a flood of one question costs one answer in thousands,
 /// short enough that nobody notices.

@@ -6,6 +6,7 @@
 
 mod issuers;
 
+use certgate_x509::{check_links, check_validity, check_vouched, find_path_within};
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -16,15 +17,15 @@ use thiserror::Error;
 
 use crate::domain::decide::decision::Denial;
 use crate::domain::decide::reason::Reason;
-use certgate_x509::certificate::{Certificate, Version, names_of_key};
-use certgate_x509::fingerprint::Sha256;
-use certgate_x509::path::constraints::Subtree;
-use certgate_x509::path::signature::PublicKey;
-use certgate_x509::path::{
-    self, BrokenLink, Budget, KeyOrigin, PathParameters, Pool, Rejection, Unvouched, ValidPath, ValidPolicies,
+use certgate_x509::PublicKey;
+use certgate_x509::Sha256;
+use certgate_x509::Subtree;
+use certgate_x509::UnixTime;
+use certgate_x509::{
+    BrokenLink, Budget, KeyOrigin, PathParameters, Pool, Rejection, Unvouched, ValidPath, ValidPolicies,
 };
-use certgate_x509::time::UnixTime;
-use certgate_x509::trace::{Trace, Verdict};
+use certgate_x509::{Certificate, Version, public_key_names};
+use certgate_x509::{Trace, Verdict};
 
 /// The stage that steps of this module carry.
 const STAGE: &str = "trust";
@@ -116,7 +117,7 @@ impl Veto {
     /// Whether a key is refused, given as a DER SubjectPublicKeyInfo.
     fn holds_key(&self, spki: &[u8]) -> bool {
         !self.keys.is_empty()
-            && names_of_key(spki).is_none_or(|names| names.iter().any(|name| self.keys.contains(name)))
+            && public_key_names(spki).is_none_or(|names| names.iter().any(|name| self.keys.contains(name)))
     }
 
     /// What of a certificate is refused, in words; `None` when nothing is.
@@ -285,13 +286,13 @@ impl TrustProfile {
 
     /// Verifies that each certificate of `chain` is signed by the next one, with the keys and algorithms of the profile.
     pub fn check_links(&self, chain: &[&Arc<Certificate>], budget: &Budget) -> Result<(), BrokenLink> {
-        path::check_links(chain, &self.pool, &self.requirements.signatures, budget)
+        check_links(chain, &self.pool, &self.requirements.signatures, budget)
     }
 
     /// Whether a `chain` behind a leaf, in which each is signed by the next, is one client's, once the leaf is valid by
     /// `path`. What is disallowed vouches for nothing.
     pub fn check_vouched(&self, chain: &[Arc<Certificate>], path: &[Arc<Certificate>]) -> Result<(), Unvouched> {
-        path::check_vouched(chain, path, self.signers())
+        check_vouched(chain, path, self.signers())
     }
 
     /// [`TrustProfile::verify`] with a further check of each path that is valid and passes the profile's lists, such as
@@ -379,7 +380,7 @@ impl TrustProfile {
             self.check_lists(path, trace)?;
             check(path, trace)
         };
-        let found = path::find_within(budget, leaf, presented, &self.pool, &self.requirements, now, trace, accept);
+        let found = find_path_within(budget, leaf, presented, &self.pool, &self.requirements, now, trace, accept);
         match found {
             Ok((path, until)) => {
                 let valid_until = until.map_or(path.valid_until(), |until| until.min(path.valid_until()));
@@ -407,7 +408,7 @@ impl TrustProfile {
         now: UnixTime,
         trace: &mut T,
     ) -> Result<Verified, Denial> {
-        if let Err(failure) = path::check_validity(leaf, now) {
+        if let Err(failure) = check_validity(leaf, now) {
             return deny(trace, Reason::from(failure.kind()), failure.to_string());
         }
         if let Some(problem) = self.veto.of(leaf) {
@@ -474,7 +475,7 @@ impl TrustProfile {
         now: UnixTime,
         trace: &mut T,
     ) -> Result<V, Denial> {
-        match path::check_validity(leaf, now) {
+        match check_validity(leaf, now) {
             Err(error) => deny(trace, Reason::from(error.kind()), error.to_string()),
             Ok(()) => deny(trace, Reason::CertDisallowed, format!("client certificate: {problem}")),
         }
@@ -567,9 +568,9 @@ mod tests {
     use std::sync::Arc;
 
     use certgate_testing::template::{self, CN, NOW, Template};
-    use certgate_x509::certificate::Certificate;
-    use certgate_x509::fingerprint::Sha256;
-    use certgate_x509::trace::NoTrace;
+    use certgate_x509::Certificate;
+    use certgate_x509::NoTrace;
+    use certgate_x509::Sha256;
 
     use super::*;
 

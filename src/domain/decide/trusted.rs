@@ -3,22 +3,23 @@
 //! The two are kept apart because they change apart: a new CRL takes the place of the former one and leaves the profile,
 //! with everything that was built for path building, as it is.
 
+use certgate_x509::check_revocation_within;
 use std::sync::Arc;
 
 use crate::domain::decide::decision::Denial;
 use crate::domain::decide::reason::Reason;
 use crate::domain::decide::trust::{TrustProfile, Verified};
 use crate::domain::evidence::Links;
-use certgate_x509::certificate::Certificate;
-use certgate_x509::der::{self, Reader, tag};
-use certgate_x509::path::{Budget, Unvouched};
-use certgate_x509::revocation::crl::shortened;
-use certgate_x509::revocation::{
-    self, Crl, CrlNumber, CrlReason, Helpers, IssuingDistributionPoint, Reasons, RevocationData, RevocationMode,
-    RevocationPolicy, Subjects,
+use certgate_x509::Certificate;
+use certgate_x509::UnixTime;
+use certgate_x509::shortened;
+use certgate_x509::{Budget, Unvouched};
+use certgate_x509::{
+    Crl, CrlNumber, CrlReason, CrlSubjects, IssuingDistributionPoint, ReasonFlags, RevocationData, RevocationMode,
+    RevocationPolicy, SignerCandidates,
 };
-use certgate_x509::time::UnixTime;
-use certgate_x509::trace::{Trace, Verdict};
+use certgate_x509::{Trace, Verdict};
+use certgate_x509::{der, der::Reader, der::tag};
 
 /// A profile, and by what revocation is checked under it.
 #[derive(Debug)]
@@ -162,9 +163,9 @@ impl Trusted {
                     presented.iter().filter(|certificate| veto.of(certificate).is_none()).cloned().collect()
                 }),
             };
-            let helpers = Helpers { pool: self.profile.signers(), presented };
+            let helpers = SignerCandidates { pool: self.profile.signers(), presented };
             let (data, policy) = (&self.data, &self.policy);
-            match revocation::check_path_within(budget, data, policy, path.certificates(), helpers, now, trace) {
+            match check_revocation_within(budget, data, policy, path.certificates(), helpers, now, trace) {
                 Ok(outcome) => Ok(outcome.valid_until),
                 Err(failure) => Err(Reason::from(failure.status.kind()).reject(failure.to_string())),
             }
@@ -184,12 +185,12 @@ impl Trusted {
 /// The scope of a CRL in words that are the same for the next CRL of that scope.
 fn scope(point: &IssuingDistributionPoint) -> String {
     let subjects = match point.subjects() {
-        Subjects::All => None,
-        Subjects::EndEntities => Some("onlyContainsUserCerts".to_owned()),
-        Subjects::Cas => Some("onlyContainsCACerts".to_owned()),
-        Subjects::Attributes => Some("onlyContainsAttributeCerts".to_owned()),
+        CrlSubjects::All => None,
+        CrlSubjects::EndEntities => Some("onlyContainsUserCerts".to_owned()),
+        CrlSubjects::Cas => Some("onlyContainsCACerts".to_owned()),
+        CrlSubjects::Attributes => Some("onlyContainsAttributeCerts".to_owned()),
     };
-    let reasons = (point.reasons() != Reasons::ALL).then(|| {
+    let reasons = (point.reasons() != ReasonFlags::ALL).then(|| {
         // Those that the set can name: concern() answers for the others by whether there are any.
         let named = [1, 2, 3, 4, 5, 6, 9, 10].into_iter().filter_map(CrlReason::from_code);
         let named: Vec<_> = named.filter(|reason| point.reasons().concern(Some(*reason))).collect();

@@ -14,7 +14,7 @@ use bytes::Bytes;
 use thiserror::Error;
 
 use crate::domain::evidence::limits::MAX_CHAIN;
-use certgate_x509::encoding::base64::{self, Base64Error};
+use certgate_x509::{encoding::base64, encoding::base64::Base64Error};
 
 /// Why a value is not RFC 9440. Members count from 1.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]

@@ -22,7 +22,7 @@ use bytes::Bytes;
 use thiserror::Error;
 
 use crate::domain::request::Request;
-use certgate_x509::encoding::pem::{self, PemError};
+use certgate_x509::{encoding::pem, encoding::pem::PemError};
 use certificate_header::HeaderCertError;
 use client_cert::ClientCertError;
 pub use elsewhere::{carried, not_named};

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::domain::request::{Headers, NoHeaders};
-use certgate_x509::fingerprint::Sha256;
+use certgate_x509::Sha256;
 
 /// Headers as lines, in order.
 #[derive(Clone, Debug, Default)]

@@ -1,13 +1,13 @@
 //! How long the CRLs of a profile still count, in words for whoever has to replace them.
 //!
 //! Owned here: when a CRL is out of date under its profile's policy, from when that is worth a warning, and what follows
-//! from it. Whether a certificate is denied for it is decided by [`certgate_x509::revocation::check`], by the same [`Expiry`].
+//! from it. Whether a certificate is denied for it is decided by [`certgate_x509::check`], by the same [`Expiry`].
 
 use std::fmt;
 
 use crate::domain::decide::trusted::{CrlKind, CrlStatus};
-use certgate_x509::revocation::{Expiry, Limit, OnUnknown};
-use certgate_x509::time::UnixTime;
+use certgate_x509::UnixTime;
+use certgate_x509::{Expiry, FreshnessLimit, OnUnknown};
 
 const DAY: i64 = 24 * 3600;
 
@@ -71,9 +71,9 @@ impl CrlStatus {
     pub fn concern(&self, now: UnixTime) -> Option<String> {
         let Expiry { at, by } = self.expiry();
         let limit = match by {
-            Limit::NextUpdate => "its nextUpdate".to_owned(),
-            Limit::MaxAge(seconds) => format!("the profile's maxAge of {}", duration(seconds)),
-            Limit::NoNextUpdate(seconds) => format!("the {} of a CRL without nextUpdate", duration(seconds)),
+            FreshnessLimit::NextUpdate => "its nextUpdate".to_owned(),
+            FreshnessLimit::MaxAge(seconds) => format!("the profile's maxAge of {}", duration(seconds)),
+            FreshnessLimit::NoNextUpdate(seconds) => format!("the {} of a CRL without nextUpdate", duration(seconds)),
         };
         let effect = match (self.kind, self.policy.on_unknown) {
             (CrlKind::Delta, _) => "the complete CRL decides without it",
@@ -139,7 +139,7 @@ fn duration(seconds: i64) -> String {
 mod tests {
     use super::*;
     use certgate_testing::template::NOW;
-    use certgate_x509::revocation::{Freshness, MaxAge, RevocationPolicy};
+    use certgate_x509::{Freshness, MaxAge, RevocationPolicy};
 
     const HOUR: i64 = 3600;
 

@@ -21,10 +21,10 @@ use crate::domain::decide::trust::lint_anchor;
 use crate::domain::decide::trusted::CrlStatus;
 use crate::domain::policy::compile::{CertificateSource, CompiledProfile};
 use crate::domain::policy::freshness::concerning;
-use certgate_x509::certificate::Certificate;
-use certgate_x509::name::looks_reversed;
-use certgate_x509::path::PathParameters;
-use certgate_x509::time::UnixTime;
+use certgate_x509::Certificate;
+use certgate_x509::PathParameters;
+use certgate_x509::UnixTime;
+use certgate_x509::looks_reversed;
 
 /// How long before an anchor's end it is warned of: 30 days.
 pub const EXPIRES_SOON: i64 = 30 * 24 * 3600;

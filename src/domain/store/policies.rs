@@ -17,7 +17,7 @@ use crate::domain::decide::selection::Conflict;
 use crate::domain::decide::{Policy, PolicyState, Snapshot};
 use crate::domain::policy::compile::certificate_policy;
 use crate::domain::policy::lint;
-use certgate_x509::time::UnixTime;
+use certgate_x509::UnixTime;
 
 /// A stored policy.
 #[derive(Debug)]

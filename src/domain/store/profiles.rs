@@ -18,10 +18,10 @@ use crate::domain::policy::compile::{
     CertificateSource, CompiledProfile, CompiledRevocation, SourceRef, trust_profile,
 };
 use crate::domain::policy::lint;
-use certgate_x509::certificate::Certificate;
-use certgate_x509::path::{DEFAULT_MAX_PATH_LENGTH, KeyPurpose, PathParameters, SignaturePolicy, UsageRule};
-use certgate_x509::revocation::{Crl, RevocationData, RevocationMode, RevocationPolicy};
-use certgate_x509::time::UnixTime;
+use certgate_x509::Certificate;
+use certgate_x509::UnixTime;
+use certgate_x509::{Crl, RevocationData, RevocationMode, RevocationPolicy};
+use certgate_x509::{DEFAULT_MAX_PATH_LENGTH, KeyPurpose, PathParameters, SignaturePolicy, UsageRule};
 
 /// What a reference to a profile comes to.
 #[derive(Debug)]

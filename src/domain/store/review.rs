@@ -17,7 +17,7 @@ use crate::domain::decide::mapping::table::{Entry, Status};
 use crate::domain::policy::compile::{certificate_mapping, certificate_policy, trust_profile};
 use crate::domain::policy::lint;
 use crate::domain::store::{KnownPolicy, Reference, Rivals, View};
-use certgate_x509::time::UnixTime;
+use certgate_x509::UnixTime;
 
 /// The most one-to-one entries that are compared with mappings: as many as a policy may have.
 const MAX_COMPARED: usize = crate::domain::policy::compile::MAX_ONE_TO_ONE;

@@ -18,8 +18,8 @@ use crate::domain::decide::selection::{Candidate, Conflict, Route, Selection};
 use crate::domain::decide::trust::TrustProfile;
 use crate::domain::policy::compile::{CertificateSource, SourceRef};
 use crate::domain::policy::lint;
-use certgate_x509::certificate::Certificate;
-use certgate_x509::time::UnixTime;
+use certgate_x509::Certificate;
+use certgate_x509::UnixTime;
 
 /// The store as of one publication.
 #[derive(Clone, Debug)]

@@ -11,7 +11,7 @@ use crate::domain::decide::identity::Identity;
 use crate::envoy::proto::auth::check_response::HttpResponse;
 use crate::envoy::proto::auth::{CheckResponse, DeniedHttpResponse, OkHttpResponse};
 use crate::envoy::proto::core::HeaderValueOption;
-use certgate_x509::fingerprint::Sha256;
+use certgate_x509::Sha256;
 
 fn names(names: &[&str]) -> Vec<Arc<str>> {
     names.iter().map(|name| Arc::from(*name)).collect()

@@ -22,7 +22,7 @@ use crate::envoy::proto::auth::authorization_client::AuthorizationClient;
 use crate::envoy::proto::auth::check_response::HttpResponse;
 use crate::envoy::proto::auth::{AttributeContext, CheckRequest, CheckResponse};
 use crate::metrics::Metrics;
-use certgate_x509::time::UnixTime;
+use certgate_x509::UnixTime;
 
 /// Denies, but `/wait` only when the gate is open, and `/panic` not at all. Remembers which threads asked.
 #[derive(Default)]

@@ -12,7 +12,7 @@ use crate::domain::store::Index;
 use crate::envoy::proto::auth::attribute_context::{HttpRequest, Peer, Request as RequestMessage};
 use crate::envoy::proto::auth::check_response::HttpResponse;
 use crate::envoy::proto::auth::{AttributeContext, CheckRequest as CheckMessage, CheckResponse};
-use certgate_x509::fingerprint::Sha256;
+use certgate_x509::Sha256;
 
 /// Decides by a function.
 struct By<F>(F, Vec<Arc<str>>);

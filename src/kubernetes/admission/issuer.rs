@@ -26,8 +26,8 @@ use crate::tls::accept::Acceptor;
 use crate::tls::health::ServerHealth;
 use crate::tls::identity::Identity;
 use crate::tls::server::TlsServer;
-use certgate_x509::fingerprint::Sha256;
-use certgate_x509::time::UnixTime;
+use certgate_x509::Sha256;
+use certgate_x509::UnixTime;
 
 /// How often it is looked whether there is something to do.
 const TICK: Duration = Duration::from_secs(5);

@@ -25,7 +25,7 @@ use crate::domain::api::{FieldError, Kind, Object, PeerSource, TrustSource};
 use crate::domain::store::View;
 use crate::domain::store::review::{Verdict, profile_deletion, review};
 use crate::panics;
-use certgate_x509::time::UnixTime;
+use certgate_x509::UnixTime;
 
 /// The group of the kinds.
 const GROUP: &str = "certgate.dev";

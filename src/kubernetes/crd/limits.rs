@@ -11,7 +11,7 @@ use crate::domain::policy::compile::{
     MAX_EVIDENCE, MAX_HASHES, MAX_IDENTITY_TEXT, MAX_MATCHES, MAX_ONE_TO_ONE, MAX_POLICIES, MAX_RULE_PARTS, MAX_RULES,
     MAX_SOURCES, MAX_TEXT, MAXIMUM_RSA_BITS, MINIMUM_RSA_BITS, WEAKEST_RSA_BITS,
 };
-use certgate_x509::path::ANY_POLICY;
+use certgate_x509::ANY_POLICY;
 
 /// The bound of a list or map that the table does not name.
 const GENERAL_ITEMS: usize = 64;

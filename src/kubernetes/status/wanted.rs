@@ -11,8 +11,8 @@ use crate::domain::decide::trusted::{self, CrlKind};
 use crate::domain::policy::freshness::{Standing, concerning};
 use crate::domain::policy::lint::Trait;
 use crate::domain::store::{MappingReport, PolicyReport, ProfileReport};
-use certgate_x509::revocation::Limit;
-use certgate_x509::time::UnixTime;
+use certgate_x509::FreshnessLimit;
+use certgate_x509::UnixTime;
 
 /// The longest message; the definitions allow 32,768 characters.
 const MAX_MESSAGE: usize = 30_000;
@@ -98,7 +98,7 @@ fn fresh(crls: &[trusted::CrlStatus], now: UnixTime) -> Told {
         Some((crl, Standing::Ended)) if crl.kind == CrlKind::Delta => {
             told("RevocationFresh", True, "DeltaEnded", message)
         }
-        Some((crl, Standing::Ended)) if matches!(crl.expiry().by, Limit::NextUpdate) => {
+        Some((crl, Standing::Ended)) if matches!(crl.expiry().by, FreshnessLimit::NextUpdate) => {
             told("RevocationFresh", False, "Expired", message)
         }
         Some((_, Standing::Ended)) => told("RevocationFresh", False, "TooOld", message),
@@ -239,7 +239,7 @@ mod tests {
     use crate::domain::api::{ObjectId, Origin};
     use crate::domain::decide::trust::{TrustParameters, TrustProfile};
     use crate::domain::policy::lint::Traits;
-    use certgate_x509::revocation::{Freshness, MaxAge, RevocationPolicy};
+    use certgate_x509::{Freshness, MaxAge, RevocationPolicy};
 
     fn id(kind: Kind) -> ObjectId {
         ObjectId { kind, namespace: "n".to_owned(), name: "x".to_owned(), origin: Origin::default() }

@@ -21,7 +21,7 @@ use super::lease::{Claim, DURATION, LOOK, LeaseOptions, RENEWAL};
 use super::{digest, wanted};
 use crate::domain::api::Kind;
 use crate::kubernetes::departure::Departure;
-use certgate_x509::time::UnixTime;
+use certgate_x509::UnixTime;
 
 /// Who owns the fields of a status (server-side apply).
 const FIELD_MANAGER: &str = "certgate";

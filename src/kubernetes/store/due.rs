@@ -10,7 +10,7 @@ use crate::domain::api::{Kind, ObjectId};
 use crate::domain::policy::lint::Traits;
 use crate::domain::store::{MappingReport, PolicyReport, ProfileReport};
 use crate::kubernetes::status::{digest, wanted, writer};
-use certgate_x509::time::UnixTime;
+use certgate_x509::UnixTime;
 
 /// How long a status that was written and yet is another is left alone. Whoever wrote it has read it; writing back and
 /// forth would help nobody.
@@ -207,7 +207,7 @@ mod tests {
     use super::*;
     use crate::domain::api::Origin;
     use crate::domain::decide::trusted::{CrlKind, CrlStatus};
-    use certgate_x509::revocation::RevocationPolicy;
+    use certgate_x509::RevocationPolicy;
 
     /// Nothing is published when a CRL ends, and yet a status changes: it is looked at then, and only then.
     #[test]

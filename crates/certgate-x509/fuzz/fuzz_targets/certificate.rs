@@ -2,12 +2,13 @@
 //! reads the same.
 #![no_main]
 
+use certgate_x509::{verify_signature};
 use certgate_testing::der;
 mod limit;
 
-use certgate_x509::certificate::Certificate;
-use certgate_x509::fingerprint::Sha256;
-use certgate_x509::path::signature::{self, PublicKey, SignaturePolicy};
+use certgate_x509::Certificate;
+use certgate_x509::Sha256;
+use certgate_x509::{PublicKey, SignaturePolicy};
 use der::{bits, context, seq, tag, tlv, yes};
 use libfuzzer_sys::fuzz_target;
 use x509_parser::prelude::{FromDer as _, X509Certificate};
@@ -53,7 +54,7 @@ fn run(der: &[u8]) {
     let policy = SignaturePolicy::default();
     let strength = PublicKey::parse(certificate.public_key()).and_then(|key| key.check_strength(&policy));
     let (algorithm, tbs, signed) = (certificate.signature_algorithm(), certificate.tbs(), certificate.signature());
-    let verified = signature::verify(certificate.public_key(), algorithm, tbs, signed, &policy);
+    let verified = verify_signature(certificate.public_key(), algorithm, tbs, signed, &policy);
     assert!(verified.is_err() || strength.is_ok(), "a key that is refused verifies nothing");
 }
 

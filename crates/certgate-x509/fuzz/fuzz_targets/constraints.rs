@@ -4,17 +4,18 @@
 //! and no constraint that is added lets a name through that was refused without it.
 #![no_main]
 
+use certgate_x509::{find_path};
 use certgate_testing::der;
 mod limit;
 mod program;
 
 use std::sync::{Arc, LazyLock};
 
-use certgate_x509::certificate::Certificate;
-use certgate_x509::general_name::GeneralName;
-use certgate_x509::path::constraints::Subtree;
-use certgate_x509::path::{self, PathParameters, Pool, UsageRule};
-use certgate_x509::trace::NoTrace;
+use certgate_x509::Certificate;
+use certgate_x509::GeneralName;
+use certgate_x509::Subtree;
+use certgate_x509::{PathParameters, Pool, UsageRule};
+use certgate_x509::NoTrace;
 use der::{Draft, Key, NOW, context, directory, dns, email, ext, implicit, ip, name, other, upn, uri};
 use libfuzzer_sys::fuzz_target;
 use program::Program;
@@ -137,7 +138,7 @@ fn around(found: &GeneralName) -> Option<Vec<u8>> {
 fn accepts(anchor: &Arc<Certificate>, ica: &Arc<Certificate>, leaf: &Arc<Certificate>) -> bool {
     let pool = Pool::new([Arc::clone(anchor)], [Arc::clone(ica)]);
     let parameters = PathParameters { usage: UsageRule::Unchecked, ..PathParameters::default() };
-    path::find(leaf, &[], &pool, &parameters, NOW, &mut NoTrace, |_, _| Ok(())).is_ok()
+    find_path(leaf, &[], &pool, &parameters, NOW, &mut NoTrace, |_, _| Ok(())).is_ok()
 }
 
 fn parsed(draft: &Draft, signer: &Key) -> Option<Arc<Certificate>> {

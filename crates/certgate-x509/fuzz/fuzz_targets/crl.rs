@@ -5,9 +5,9 @@ mod limit;
 
 use std::sync::Arc;
 
-use certgate_x509::path::SignaturePolicy;
-use certgate_x509::revocation::crl::{CrlError, CrlParser};
-use certgate_x509::revocation::{Crl, RevocationData};
+use certgate_x509::SignaturePolicy;
+use certgate_x509::{CrlError, CrlParser};
+use certgate_x509::{Crl, RevocationData};
 use libfuzzer_sys::fuzz_target;
 
 /// A P-256 key that signed nothing.

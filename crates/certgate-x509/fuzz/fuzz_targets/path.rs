@@ -6,6 +6,7 @@
 //! small graphs what holds must be accepted.
 #![no_main]
 
+use certgate_x509::{find_path};
 use certgate_testing::der;
 mod limit;
 mod program;
@@ -13,9 +14,9 @@ mod program;
 use std::collections::HashMap;
 use std::sync::{Arc, LazyLock};
 
-use certgate_x509::certificate::Certificate;
-use certgate_x509::path::{self, DEFAULT_MAX_PATH_LENGTH, PathParameters, PolicyParameters, Pool};
-use certgate_x509::trace::NoTrace;
+use certgate_x509::Certificate;
+use certgate_x509::{DEFAULT_MAX_PATH_LENGTH, PathParameters, PolicyParameters, Pool};
+use certgate_x509::NoTrace;
 use der::{Draft, Key, NOW, dns, ext};
 use libfuzzer_sys::fuzz_target;
 use program::Program;
@@ -160,7 +161,7 @@ fn run(input: &[u8]) {
     // The search alone counts, with nothing known of the pool; making and signing the graph is the target's own time.
     let found = limit::within_limit(|| {
         let pool = Pool::new(of(Role::Anchor), of(Role::Intermediate));
-        path::find(&leaf_certificate, &presented, &pool, &parameters, NOW, &mut NoTrace, |_, _| Ok(()))
+        find_path(&leaf_certificate, &presented, &pool, &parameters, NOW, &mut NoTrace, |_, _| Ok(()))
     });
 
     match found {

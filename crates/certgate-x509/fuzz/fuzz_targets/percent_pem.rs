@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use certgate_x509::encoding::{bundle, pem, percent};
-use certgate_x509::revocation::{Crl, CrlReader};
+use certgate_x509::{encoding::bundle, encoding::pem, encoding::percent};
+use certgate_x509::{Crl, CrlReader};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|text: &[u8]| limit::within_limit(|| run(text)));

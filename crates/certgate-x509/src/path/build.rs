@@ -34,7 +34,7 @@ const REACH_AFTER: u32 = 200;
 ///
 /// `presented` certificates help to build paths and are trusted for nothing. What `accept` returns is handed back
 /// beside the path.
-pub fn find<T: Trace, R>(
+pub fn find_path<T: Trace, R>(
     leaf: &Arc<Certificate>,
     presented: &[Arc<Certificate>],
     pool: &Pool,
@@ -43,12 +43,12 @@ pub fn find<T: Trace, R>(
     trace: &mut T,
     accept: impl FnMut(&ValidPath, &mut T) -> Result<R, Rejection>,
 ) -> Result<(ValidPath, R), PathFailure> {
-    find_within(&Budget::default(), leaf, presented, pool, parameters, now, trace, accept)
+    find_path_within(&Budget::default(), leaf, presented, pool, parameters, now, trace, accept)
 }
 
-/// [`find`] within what is left of a budget, which others share.
+/// [`find_path`] within what is left of a budget, which others share.
 #[expect(clippy::too_many_arguments, reason = "the inputs of RFC 5280 section 6.1.1, and what they may cost")]
-pub fn find_within<T: Trace, R>(
+pub fn find_path_within<T: Trace, R>(
     budget: &Budget,
     leaf: &Arc<Certificate>,
     presented: &[Arc<Certificate>],

@@ -1,6 +1,6 @@
 //! Path building and validation by RFC 5280 section 6: from a leaf, over intermediates, to a trust anchor.
 //!
-//! [`find`] tries every candidate path within a [`Budget`] and hands each valid one to the caller's `accept`, which may
+//! [`find_path`] tries every candidate path within a [`Budget`] and hands each valid one to the caller's `accept`, which may
 //! refuse it (an issuer that is not listed, a revoked certificate); the first accepted path wins. When none is, the
 //! failure that got farthest is kept, with the path it belongs to.
 //!
@@ -33,7 +33,7 @@ use super::time::UnixTime;
 pub use algorithms::{SignatureAlgorithm, SignatureAlgorithms};
 pub(crate) use budget::Pot;
 pub use budget::{Budget, Spent};
-pub use build::{find, find_within};
+pub use build::{find_path, find_path_within};
 pub use cost::KeyOrigin;
 pub use error::{PathError, PathFailure};
 pub use links::{BrokenLink, Unvouched, check_links, check_vouched};
@@ -118,7 +118,7 @@ pub enum LeafRule {
     AnyCertificate,
 }
 
-/// A path that passed every check of RFC 5280 section 6.1. Only [`find`] makes one.
+/// A path that passed every check of RFC 5280 section 6.1. Only [`find_path`] makes one.
 #[derive(Clone, Debug)]
 pub struct ValidPath {
     certificates: Vec<Arc<Certificate>>,

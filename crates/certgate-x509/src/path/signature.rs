@@ -383,7 +383,7 @@ fn named(oid: &[u8], parameters: &[u8]) -> Option<SignatureAlgorithm> {
 
 /// Verifies `signature` of `message`, made with the DER AlgorithmIdentifier `algorithm`, by the key in the DER
 /// SubjectPublicKeyInfo `spki`.
-pub fn verify(
+pub fn verify_signature(
     spki: &[u8],
     algorithm: &[u8],
     message: &[u8],

@@ -22,7 +22,7 @@ use crate::trace::{Trace, Verdict};
 
 use super::crl::Crl;
 use super::data::{Held, RevocationData};
-use super::reason::{CrlReason, Reasons};
+use super::reason::{CrlReason, ReasonFlags};
 use super::scope::{Covered, Points};
 use super::serials::Entry;
 use super::signer::{Authority, Doubt};
@@ -36,7 +36,7 @@ const MAX_NAMED: usize = 8;
 
 /// Certificates among which the signers of CRLs are looked for.
 #[derive(Copy, Clone, Debug)]
-pub struct Helpers<'a> {
+pub struct SignerCandidates<'a> {
     /// The profile's anchors and intermediates.
     pub pool: &'a Pool,
     /// What the client presented.
@@ -46,24 +46,24 @@ pub struct Helpers<'a> {
 /// Checks a valid path, the leaf first and the trust anchor last.
 ///
 /// A revoked certificate is reported before one whose status is unknown, and the lower of two before the higher.
-pub fn check_path<T: Trace>(
+pub fn check_revocation<T: Trace>(
     data: &RevocationData,
     policy: &RevocationPolicy,
     path: &[Arc<Certificate>],
-    helpers: Helpers<'_>,
+    helpers: SignerCandidates<'_>,
     now: UnixTime,
     trace: &mut T,
 ) -> Result<RevocationOutcome, RevocationFailure> {
-    check_path_within(&Budget::default(), data, policy, path, helpers, now, trace)
+    check_revocation_within(&Budget::default(), data, policy, path, helpers, now, trace)
 }
 
-/// [`check_path`] within what is left of a budget, which the search for the path shares.
-pub fn check_path_within<T: Trace>(
+/// [`check_revocation`] within what is left of a budget, which the search for the path shares.
+pub fn check_revocation_within<T: Trace>(
     budget: &Budget,
     data: &RevocationData,
     policy: &RevocationPolicy,
     path: &[Arc<Certificate>],
-    helpers: Helpers<'_>,
+    helpers: SignerCandidates<'_>,
     now: UnixTime,
     trace: &mut T,
 ) -> Result<RevocationOutcome, RevocationFailure> {
@@ -113,7 +113,7 @@ fn earliest(a: Option<UnixTime>, b: Option<UnixTime>) -> Option<UnixTime> {
 pub(super) struct Check<'a> {
     pub(super) data: &'a RevocationData,
     pub(super) policy: &'a RevocationPolicy,
-    pub(super) helpers: Helpers<'a>,
+    pub(super) helpers: SignerCandidates<'a>,
     pub(super) now: UnixTime,
     /// What searches for the signers of CRLs may cost, and keys that CRLs are tried by. When it has run out, a CRL may
     /// not have been heard, and nothing is good any more.
@@ -385,7 +385,7 @@ impl<'a> Check<'a> {
     where
         'a: 's,
     {
-        let (mut covered, mut stale) = (Reasons::NONE, Reasons::NONE);
+        let (mut covered, mut stale) = (ReasonFlags::NONE, ReasonFlags::NONE);
         let mut until = None;
         for speaker in speakers {
             let listing = speaker.reasons.listing.without(covered);
@@ -401,9 +401,9 @@ impl<'a> Check<'a> {
                 None => stale = stale.or(speaker.reasons.absence),
             }
         }
-        if covered == Reasons::ALL {
+        if covered == ReasonFlags::ALL {
             Ok(until)
-        } else if covered.or(stale) == Reasons::ALL {
+        } else if covered.or(stale) == ReasonFlags::ALL {
             Err(Doubtful::Stale)
         } else {
             Err(Doubtful::Unknown)

@@ -12,7 +12,7 @@ use crate::path::{SignatureError, SignaturePolicy};
 
 use super::crl::Crl;
 use super::ocsp::OcspResponse;
-use super::succession::{self, Because, Fate, RolledBack};
+use super::succession::{self, Fate, Rollback, RollbackReason};
 
 /// An immutable set of CRLs and responses. Which of several speaks about a certificate is decided when one is checked, by scope and
 /// freshness; the order in which they were given means nothing.
@@ -108,7 +108,7 @@ impl RevocationData {
     /// verified here and is under `policy`; and such CRLs of this set as nothing newer replaces ([`succession`]). What
     /// nothing is offered for any more is not in use any more: the operator has removed it. It comes back when something
     /// older is offered in its place.
-    pub fn updated(&self, offered: Self, policy: &SignaturePolicy) -> (Self, Vec<RolledBack>) {
+    pub fn updated(&self, offered: Self, policy: &SignaturePolicy) -> (Self, Vec<Rollback>) {
         let mut held: Vec<Arc<Held>> = offered.held.iter().map(|newcomer| self.recognized(newcomer)).collect();
         let newcomers = held.clone();
         let (mut refused, mut retired) = (Vec::new(), Vec::new());
@@ -118,11 +118,11 @@ impl RevocationData {
             match succession::fate(&kept.crl, &newcomers, |held| held.is_verified(policy)) {
                 Fate::Replaced => {}
                 Fate::NotOffered => retired.push(Arc::clone(kept)),
-                Fate::Kept(offered) if !is_in_use && !offered.iter().any(RolledBack::is_behind) => {
+                Fate::Kept(offered) if !is_in_use && !offered.iter().any(Rollback::is_behind) => {
                     retired.push(Arc::clone(kept));
                 }
                 Fate::Kept(offered) => {
-                    let older = offered.iter().filter(|rolled_back| rolled_back.because == Because::Older);
+                    let older = offered.iter().filter(|rolled_back| rolled_back.because == RollbackReason::Older);
                     let older: Vec<_> = older.map(|rolled_back| Arc::as_ptr(&rolled_back.offered)).collect();
                     held.retain(|held| !older.contains(&Arc::as_ptr(&held.crl)));
                     held.push(Arc::clone(kept));

@@ -11,7 +11,7 @@ use crate::der::{self, DerError, Reader, tag};
 use crate::general_name::GeneralName;
 use crate::name::{Name, NameError};
 
-use super::reason::Reasons;
+use super::reason::ReasonFlags;
 
 /// GeneralNames that are looked at in one point, and points in one extension. Real ones have up to five.
 pub const MAX_POINTS: usize = 256;
@@ -25,7 +25,7 @@ pub(super) struct DistributionPoint<'a> {
     /// distributionPoint.
     pub(super) name: Option<PointName<'a>>,
     /// reasons; all of them when the field is absent.
-    pub(super) reasons: Reasons,
+    pub(super) reasons: ReasonFlags,
     /// The content of cRLIssuer, GeneralNames.
     pub(super) crl_issuer: Option<&'a [u8]>,
 }
@@ -81,8 +81,8 @@ impl<'a> DistributionPoint<'a> {
             None => None,
         };
         let reasons = match fields.optional(tag::context(1))? {
-            Some(tlv) => Reasons::from_bit_string(tlv.content)?,
-            None => Reasons::ALL,
+            Some(tlv) => ReasonFlags::from_bit_string(tlv.content)?,
+            None => ReasonFlags::ALL,
         };
         let crl_issuer = match fields.optional(tag::context_constructed(2))? {
             Some(tlv) if tlv.content.is_empty() => return Err(DerError::Empty),
@@ -165,7 +165,7 @@ fn relative_name(issuer: &Name, rdn: &[u8]) -> Result<Name, NameError> {
 
 /// What kind of certificate a CRL is about.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
-pub enum Subjects {
+pub enum CrlSubjects {
     /// Every certificate of its issuer.
     All,
     /// onlyContainsUserCerts.
@@ -181,8 +181,8 @@ pub enum Subjects {
 pub struct IssuingDistributionPoint {
     /// The names of the point; a relative one is resolved. `None`: the CRL is not bound to a point.
     names: Option<Box<[IssuingName]>>,
-    subjects: Subjects,
-    reasons: Reasons,
+    subjects: CrlSubjects,
+    reasons: ReasonFlags,
     indirect: bool,
 }
 
@@ -196,12 +196,16 @@ enum IssuingName {
 /// Why issuingDistributionPoint is malformed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum IdpError {
+    /// Not DER.
     #[error("{0}")]
     Der(#[from] DerError),
+    /// A name in it cannot be read.
     #[error("{0}")]
     Name(#[from] NameError),
+    /// More than one of its booleans is set.
     #[error("more than one of onlyContainsUserCerts, onlyContainsCACerts and onlyContainsAttributeCerts")]
     Contradiction,
+    /// More names than are looked at.
     #[error("more than {MAX_POINTS} names")]
     TooMany,
 }
@@ -221,17 +225,17 @@ impl IssuingDistributionPoint {
         };
         let (user, ca) = (flag(&mut fields, 1)?, flag(&mut fields, 2)?);
         let reasons = match fields.optional(tag::context(3))? {
-            Some(tlv) => Reasons::from_bit_string(tlv.content)?,
-            None => Reasons::ALL,
+            Some(tlv) => ReasonFlags::from_bit_string(tlv.content)?,
+            None => ReasonFlags::ALL,
         };
         let (indirect, attributes) = (flag(&mut fields, 4)?, flag(&mut fields, 5)?);
         fields.finish()?;
         // 5.2.5: at most one of the three is set.
         let subjects = match (user, ca, attributes) {
-            (false, false, false) => Subjects::All,
-            (true, false, false) => Subjects::EndEntities,
-            (false, true, false) => Subjects::Cas,
-            (false, false, true) => Subjects::Attributes,
+            (false, false, false) => CrlSubjects::All,
+            (true, false, false) => CrlSubjects::EndEntities,
+            (false, true, false) => CrlSubjects::Cas,
+            (false, false, true) => CrlSubjects::Attributes,
             _ => return Err(IdpError::Contradiction),
         };
         Ok(Self { names, subjects, reasons, indirect })
@@ -260,7 +264,7 @@ impl IssuingDistributionPoint {
 
     /// Whether the scopes have something in common: a kind of certificate, a reason, and a name where both have some.
     pub(super) fn overlaps(&self, other: &Self) -> bool {
-        let subjects = self.subjects == other.subjects || [self, other].iter().any(|p| p.subjects == Subjects::All);
+        let subjects = self.subjects == other.subjects || [self, other].iter().any(|p| p.subjects == CrlSubjects::All);
         let reasons = self.reasons.without(other.reasons) != self.reasons;
         let names = match (&self.names, &other.names) {
             (Some(one), Some(other)) => one.iter().any(|name| other.contains(name)),
@@ -286,12 +290,12 @@ impl IssuingDistributionPoint {
     }
 
     /// Which certificates the CRL is about.
-    pub fn subjects(&self) -> Subjects {
+    pub fn subjects(&self) -> CrlSubjects {
         self.subjects
     }
 
     /// Which reasons the CRL is about (onlySomeReasons).
-    pub fn reasons(&self) -> Reasons {
+    pub fn reasons(&self) -> ReasonFlags {
         self.reasons
     }
 

@@ -26,14 +26,14 @@ use super::error_kind::ErrorKind;
 use super::path::SignaturePolicy;
 use super::time::UnixTime;
 
-pub use check::{Helpers, check_path, check_path_within};
+pub use check::{SignerCandidates, check_revocation, check_revocation_within};
 pub use crl::{Crl, CrlError, CrlNumber};
 pub use data::RevocationData;
-pub use distribution::{IssuingDistributionPoint, Subjects};
-pub use reason::{CrlReason, Reasons};
+pub use distribution::{CrlSubjects, IdpError, IssuingDistributionPoint, MAX_POINTS};
+pub use reason::{CrlReason, ReasonFlags};
 pub use serials::Entry;
 pub use source::{CrlReader, CrlSourceError};
-pub use succession::{Because, RolledBack};
+pub use succession::{Rollback, RollbackReason};
 
 /// How a trust profile treats revocation.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
@@ -103,7 +103,7 @@ pub enum MaxAge {
 
 /// By what a CRL is out of date.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
-pub enum Limit {
+pub enum FreshnessLimit {
     /// Its nextUpdate.
     NextUpdate,
     /// It may not be older than so many seconds, by [`MaxAge::Seconds`].
@@ -118,7 +118,7 @@ pub struct Expiry {
     /// The last second at which it is current.
     pub at: UnixTime,
     /// The limit that comes first.
-    pub by: Limit,
+    pub by: FreshnessLimit,
 }
 
 impl Freshness {
@@ -126,15 +126,15 @@ impl Freshness {
     /// certificate besides.
     pub fn expiry(&self, this_update: UnixTime, next_update: Option<UnixTime>) -> Expiry {
         let by_age = |seconds, by| Expiry { at: this_update.plus(seconds), by };
-        let by_next = next_update.map(|at| Expiry { at, by: Limit::NextUpdate });
+        let by_next = next_update.map(|at| Expiry { at, by: FreshnessLimit::NextUpdate });
         match (self.max_age, by_next) {
             (MaxAge::Seconds(seconds), next) => {
-                let age = by_age(seconds, Limit::MaxAge(seconds));
+                let age = by_age(seconds, FreshnessLimit::MaxAge(seconds));
                 next.filter(|next| next.at <= age.at).unwrap_or(age)
             }
             (MaxAge::Weekly | MaxAge::NextUpdate, Some(next)) => next,
             (MaxAge::Weekly | MaxAge::NextUpdate, None) => {
-                by_age(DEFAULT_MAX_AGE, Limit::NoNextUpdate(DEFAULT_MAX_AGE))
+                by_age(DEFAULT_MAX_AGE, FreshnessLimit::NoNextUpdate(DEFAULT_MAX_AGE))
             }
         }
     }

@@ -67,9 +67,9 @@ impl fmt::Display for CrlReason {
 
 /// A set of ReasonFlags (RFC 5280 section 4.2.1.13).
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
-pub struct Reasons(u16);
+pub struct ReasonFlags(u16);
 
-impl Reasons {
+impl ReasonFlags {
     /// No reason.
     pub const NONE: Self = Self(0);
 
@@ -143,8 +143,8 @@ mod tests {
     #[test]
     fn flags_meet_their_reasons() {
         // keyCompromise and cACompromise; privilegeWithdrawn and aACompromise.
-        let first = Reasons::from_bit_string(&[5, 0b0110_0000]).unwrap();
-        let last = Reasons::from_bit_string(&[7, 0b0000_0001, 0b1000_0000]).unwrap();
+        let first = ReasonFlags::from_bit_string(&[5, 0b0110_0000]).unwrap();
+        let last = ReasonFlags::from_bit_string(&[7, 0b0000_0001, 0b1000_0000]).unwrap();
         let rows = [
             (CrlReason::KeyCompromise, true, false),
             (CrlReason::CaCompromise, true, false),
@@ -157,8 +157,8 @@ mod tests {
             assert_eq!(first.concern(Some(reason)), in_first, "{reason}");
             assert_eq!(last.concern(Some(reason)), in_last, "{reason}");
         }
-        assert!(!Reasons::NONE.concern(None));
-        let all = Reasons::from_bit_string(&[7, 0b0111_1111, 0b1000_0000]).unwrap();
-        assert_eq!(all, Reasons::ALL);
+        assert!(!ReasonFlags::NONE.concern(None));
+        let all = ReasonFlags::from_bit_string(&[7, 0b0111_1111, 0b1000_0000]).unwrap();
+        assert_eq!(all, ReasonFlags::ALL);
     }
 }

@@ -5,8 +5,8 @@ use crate::der::DerError;
 use crate::name::Name;
 
 use super::crl::Crl;
-use super::distribution::{self, DistributionPoint, IssuingDistributionPoint, Subjects};
-use super::reason::Reasons;
+use super::distribution::{self, CrlSubjects, DistributionPoint, IssuingDistributionPoint};
+use super::reason::ReasonFlags;
 
 /// Where a certificate says that its status is found.
 #[derive(Debug)]
@@ -29,9 +29,9 @@ const MAX_NAMES: usize = 64;
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub(super) struct Covered {
     /// Being listed for one of these revokes.
-    pub(super) listing: Reasons,
+    pub(super) listing: ReasonFlags,
     /// Not being listed means not being revoked for these.
-    pub(super) absence: Reasons,
+    pub(super) absence: ReasonFlags,
 }
 
 impl<'a> Points<'a> {
@@ -73,11 +73,11 @@ impl<'a> Points<'a> {
     /// The reasons for which `crl` speaks about the certificate; none when it does not.
     pub(super) fn reasons(&self, crl: &Crl) -> Covered {
         let scope = crl.issuing_distribution_point();
-        let mut found = Covered { listing: Reasons::NONE, absence: Reasons::NONE };
-        if !is_about(scope.map_or(Subjects::All, IssuingDistributionPoint::subjects), self.certificate) {
+        let mut found = Covered { listing: ReasonFlags::NONE, absence: ReasonFlags::NONE };
+        if !is_about(scope.map_or(CrlSubjects::All, IssuingDistributionPoint::subjects), self.certificate) {
             return found;
         }
-        let reasons = scope.map_or(Reasons::ALL, IssuingDistributionPoint::reasons);
+        let reasons = scope.map_or(ReasonFlags::ALL, IssuingDistributionPoint::reasons);
         let is_indirect = scope.is_some_and(IssuingDistributionPoint::is_indirect);
         let is_own = crl.issuer() == self.certificate.issuer();
         for point in self.points.iter().flat_map(Clone::clone).filter_map(Result::ok) {
@@ -114,13 +114,13 @@ impl<'a> Points<'a> {
 }
 
 /// 6.3.3 (b) (2) (ii) to (iv). What kind of certificate one of version 1 or 2 is cannot be told.
-fn is_about(subjects: Subjects, certificate: &Certificate) -> bool {
+fn is_about(subjects: CrlSubjects, certificate: &Certificate) -> bool {
     let is_ca = certificate.basic_constraints().is_some_and(|constraints| constraints.is_ca);
     let tells = certificate.version() == Version::V3;
     match subjects {
-        Subjects::All => true,
-        Subjects::EndEntities => tells && !is_ca,
-        Subjects::Cas => tells && is_ca,
-        Subjects::Attributes => false,
+        CrlSubjects::All => true,
+        CrlSubjects::EndEntities => tells && !is_ca,
+        CrlSubjects::Cas => tells && is_ca,
+        CrlSubjects::Attributes => false,
     }
 }

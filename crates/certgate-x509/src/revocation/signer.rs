@@ -172,8 +172,15 @@ impl<'a> Check<'a> {
         };
         let helpers = self.helpers;
         let (pool, presented) = (helpers.pool, helpers.presented);
-        let found =
-            path::find_within(self.budget, signer, presented, pool, &parameters, self.now, trace, |found, trace| {
+        let found = path::find_path_within(
+            self.budget,
+            signer,
+            presented,
+            pool,
+            &parameters,
+            self.now,
+            trace,
+            |found, trace| {
                 if !found.anchor().is_same(anchor) {
                     let detail =
                         format!("its path ends at [{}], not at [{}]", found.anchor().subject(), anchor.subject());
@@ -185,7 +192,8 @@ impl<'a> Check<'a> {
                     return Err(Rejection { kind: ErrorKind::Untrusted, detail });
                 }
                 self.is_good(found.certificates(), &doubt, trace)
-            });
+            },
+        );
         match found {
             Ok(_) => Ok(Authority::Independent),
             Err(failure) => Err(Silence::Signer(failure.to_string())),

@@ -15,18 +15,18 @@ use super::data::Held;
 
 /// A CRL that stays in use although something else is offered in its place.
 #[derive(Clone, Debug)]
-pub struct RolledBack {
+pub struct Rollback {
     /// The CRL that stays.
     pub kept: Arc<Crl>,
     /// What is offered.
     pub offered: Arc<Crl>,
     /// Why that does not take its place.
-    pub because: Because,
+    pub because: RollbackReason,
 }
 
 /// Why one CRL does not take the place of another.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
-pub enum Because {
+pub enum RollbackReason {
     /// It is of the same scope and older; it does not count.
     Older,
     /// It is of another scope that overlaps, and older or not verified; both count.
@@ -35,25 +35,27 @@ pub enum Because {
     Delta,
 }
 
-impl RolledBack {
+impl Rollback {
     /// Whether what is offered is older than what stays, and so may lack what that lists.
     pub(super) fn is_behind(&self) -> bool {
         match self.because {
-            Because::Older => true,
-            Because::Overlaps => self.offered.this_update() < self.kept.this_update(),
-            Because::Delta => self.offered.number() < self.kept.number(),
+            RollbackReason::Older => true,
+            RollbackReason::Overlaps => self.offered.this_update() < self.kept.this_update(),
+            RollbackReason::Delta => self.offered.number() < self.kept.number(),
         }
     }
 }
 
 /// Both lists, for a log.
-impl fmt::Display for RolledBack {
+impl fmt::Display for Rollback {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { kept, offered, because } = self;
         match because {
-            Because::Older => write!(f, "{offered} would replace the newer {kept}, which is kept"),
-            Because::Overlaps => write!(f, "{kept} is offered no more and is kept: {offered} overlaps it and is older"),
-            Because::Delta => {
+            RollbackReason::Older => write!(f, "{offered} would replace the newer {kept}, which is kept"),
+            RollbackReason::Overlaps => {
+                write!(f, "{kept} is offered no more and is kept: {offered} overlaps it and is older")
+            }
+            RollbackReason::Delta => {
                 write!(f, "{kept} is offered no more and is kept until a complete CRL replaces {offered}")
             }
         }
@@ -66,14 +68,14 @@ pub(super) enum Fate {
     Replaced,
     /// Nothing is offered for it any more.
     NotOffered,
-    /// It stays in use, without the lists that [`Because::Older`] names.
-    Kept(Vec<RolledBack>),
+    /// It stays in use, without the lists that [`RollbackReason::Older`] names.
+    Kept(Vec<Rollback>),
 }
 
 /// Decides about a verified CRL in use. `is_verified` tells whether the signature of one that is offered counts.
 pub(super) fn fate(kept: &Arc<Crl>, offered: &[Arc<Held>], is_verified: impl Fn(&Held) -> bool) -> Fate {
     let rolled_back =
-        |held: &Arc<Held>, because| RolledBack { kept: Arc::clone(kept), offered: Arc::clone(held.shared()), because };
+        |held: &Arc<Held>, because| Rollback { kept: Arc::clone(kept), offered: Arc::clone(held.shared()), because };
     let is_delta = kept.base_number().is_some();
     let same_issuer = || offered.iter().filter(move |held| held.crl().issuer() == kept.issuer());
     let of_kind = |delta: bool| same_issuer().filter(move |held| held.crl().base_number().is_some() == delta);
@@ -94,12 +96,12 @@ pub(super) fn fate(kept: &Arc<Crl>, offered: &[Arc<Held>], is_verified: impl Fn(
             return Fate::Replaced;
         }
         let older = rivals.into_iter().filter(|held| age(held.crl(), kept) == Ordering::Less);
-        return Fate::Kept(older.map(|held| rolled_back(held, Because::Older)).collect());
+        return Fate::Kept(older.map(|held| rolled_back(held, RollbackReason::Older)).collect());
     }
     if is_delta {
         return match complete.is_empty() {
             true => Fate::NotOffered,
-            false => Fate::Kept(complete.into_iter().map(|held| rolled_back(held, Because::Delta)).collect()),
+            false => Fate::Kept(complete.into_iter().map(|held| rolled_back(held, RollbackReason::Delta)).collect()),
         };
     }
     let older: Vec<_> = of_kind(false)
@@ -108,7 +110,7 @@ pub(super) fn fate(kept: &Arc<Crl>, offered: &[Arc<Held>], is_verified: impl Fn(
         .collect();
     match older.is_empty() {
         true => Fate::NotOffered,
-        false => Fate::Kept(older.into_iter().map(|held| rolled_back(held, Because::Overlaps)).collect()),
+        false => Fate::Kept(older.into_iter().map(|held| rolled_back(held, RollbackReason::Overlaps)).collect()),
     }
 }
 

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use certgate_x509::error_kind::ErrorKind;
+use certgate_x509::ErrorKind;
 
 use crate::catalogue::{Row, rows};
 use crate::divergences::{self, Listed, Other};

@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use certgate_x509::certificate::Certificate;
-use certgate_x509::error_kind::ErrorKind;
-use certgate_x509::path::{KeyPurpose, PathParameters, Pool, SignaturePolicy, UsageRule};
-use certgate_x509::revocation::{
+use certgate_x509::Certificate;
+use certgate_x509::ErrorKind;
+use certgate_x509::NoTrace;
+use certgate_x509::Verification;
+use certgate_x509::{
     Crl, Freshness, MaxAge, OnUnknown, RevocationData, RevocationMode, RevocationPolicy, RevocationScope,
 };
-use certgate_x509::trace::NoTrace;
-use certgate_x509::verify::Question;
+use certgate_x509::{KeyPurpose, PathParameters, Pool, SignaturePolicy, UsageRule};
 
 use crate::der::NOW;
 use crate::scene::Inputs;
@@ -21,7 +21,7 @@ pub fn judge(inputs: &Inputs, leaf: &[u8]) -> Result<(), (ErrorKind, String)> {
         list.iter().filter_map(|der| Certificate::from_der(der.clone()).ok()).map(Arc::new).collect()
     };
     let crls = inputs.crls.iter().filter_map(|der| Crl::from_der(der.clone()).ok()).map(Arc::new);
-    let question = Question {
+    let question = Verification {
         leaf: Arc::new(leaf),
         pool: Pool::new(certificates(&inputs.anchors), []),
         untrusted: certificates(&inputs.untrusted),

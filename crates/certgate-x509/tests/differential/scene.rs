@@ -1,6 +1,6 @@
 //! A chain of certificates, drawn from a seed, that is valid for a TLS client at [`NOW`], to change one thing in.
 
-use certgate_x509::path::PolicyParameters;
+use certgate_x509::PolicyParameters;
 
 use crate::der::{Draft, NOW, context, dns, email, ext, implicit, oid, seq, tag, time, tlv, uri};
 use crate::keys::{self, Algorithm, KeyId};

@@ -3,14 +3,15 @@
 //! Where the two differ for one change, the change is listed with the reason. A listed difference that is none any
 //! more fails the test; so does one that is not listed. With two changes at once, only listed ones may differ.
 
+use certgate_x509::find_path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::chain::{Chain, bmp_name, critical_access, critical_names, rsa_spki};
 use crate::support::{self, Key, NOW, context, directory, dns, email, ext, int, ip, name, oid, seq, tlv, upn, uri};
-use certgate_x509::certificate::Certificate;
-use certgate_x509::path::{self, KeyPurpose, PathParameters, Pool, UsageRule};
-use certgate_x509::trace::NoTrace;
+use certgate_x509::Certificate;
+use certgate_x509::NoTrace;
+use certgate_x509::{KeyPurpose, PathParameters, Pool, UsageRule};
 use rustls_pki_types::{CertificateDer, UnixTime};
 
 /// A change to the good chain.
@@ -129,7 +130,7 @@ fn ours(chain: &[Vec<u8>; 3]) -> Result<(), String> {
     let parameters =
         PathParameters { usage: UsageRule::Permitted(KeyPurpose::ClientAuth), ..PathParameters::default() };
     let pool = Pool::new([root?], []);
-    let found = path::find(&leaf?, &[ica?], &pool, &parameters, NOW, &mut NoTrace, |_, _| Ok(()));
+    let found = find_path(&leaf?, &[ica?], &pool, &parameters, NOW, &mut NoTrace, |_, _| Ok(()));
     found.map(drop).map_err(|failure| failure.explain())
 }
 

@@ -4,10 +4,10 @@
 
 use certgate_testing::der as support;
 
-use certgate_x509::certificate::{Certificate, CertificateError};
+use certgate_x509::GeneralName;
+use certgate_x509::Sha256;
 use certgate_x509::der::tag;
-use certgate_x509::fingerprint::Sha256;
-use certgate_x509::general_name::GeneralName;
+use certgate_x509::{Certificate, CertificateError};
 use support::{Draft, Key, NOW, bits, context, dns, email, ext, implicit, int, ip, name, oid, seq, tlv, upn, uri, yes};
 
 fn draft(key: &Key) -> Draft {

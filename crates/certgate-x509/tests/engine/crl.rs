@@ -4,11 +4,11 @@ use certgate_testing::der;
 use certgate_testing::status;
 
 use aws_lc_rs::signature as lc;
-use certgate_x509::der::{Reader, tag};
-use certgate_x509::name::Name;
-use certgate_x509::path::SignaturePolicy;
-use certgate_x509::revocation::crl::{CrlError, CrlParser};
-use certgate_x509::revocation::{Crl, CrlReason};
+use certgate_x509::Name;
+use certgate_x509::SignaturePolicy;
+use certgate_x509::{Crl, CrlReason};
+use certgate_x509::{CrlError, CrlParser};
+use certgate_x509::{der::Reader, der::tag};
 
 use der::{Key, NOW, context, implicit, int, name, oid, seq, tlv, uri};
 use status::*;

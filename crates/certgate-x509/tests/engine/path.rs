@@ -8,19 +8,20 @@
 
 use certgate_testing::chain;
 use certgate_testing::der as support;
+use certgate_x509::find_path;
 
 use std::sync::Arc;
 
 use aws_lc_rs::signature as lc;
-use certgate_x509::certificate::Certificate;
-use certgate_x509::der::{self, Reader, tag};
-use certgate_x509::error_kind::ErrorKind;
-use certgate_x509::path::signature::Sha1;
-use certgate_x509::path::{
-    self, KeyPurpose, LeafRule, PathParameters, Pool, RolloverRule, SignatureAlgorithm, SignatureError,
-    SignaturePolicy, UsageRule,
+use certgate_x509::Certificate;
+use certgate_x509::ErrorKind;
+use certgate_x509::NoTrace;
+use certgate_x509::Sha1;
+use certgate_x509::{
+    KeyPurpose, LeafRule, PathParameters, Pool, RolloverRule, SignatureAlgorithm, SignatureError, SignaturePolicy,
+    UsageRule,
 };
-use certgate_x509::trace::NoTrace;
+use certgate_x509::{der, der::Reader, der::tag};
 use chain::{Chain, DAY, any_leaf, bmp_name, critical_access, critical_names, rsa_spki};
 use support::{
     Extension, Key, NOW, bits, context, directory, dns, email, ext, implicit, int, ip, name, oid, other, seq, tlv, upn,
@@ -310,7 +311,7 @@ fn rsa_parts(modulus: &[u8], exponent: &[u8]) -> Vec<u8> {
 fn algorithms_of_other_keys_are_told_from_unknown_ones() {
     let verify = |dotted: &str| {
         let algorithm = seq(&[oid(dotted)]);
-        certgate_x509::path::signature::verify(&Key::rsa().spki(), &algorithm, b"", &[], &SignaturePolicy::default())
+        certgate_x509::verify_signature(&Key::rsa().spki(), &algorithm, b"", &[], &SignaturePolicy::default())
     };
     assert!(matches!(verify("1.3.101.112"), Err(SignatureError::KeyMismatch { .. })));
     assert!(matches!(verify("1.2.840.10045.4.3.2"), Err(SignatureError::KeyMismatch { .. })));
@@ -348,7 +349,7 @@ fn algorithms_are_those_that_are_listed() {
         let verify = |algorithms: &mut dyn Iterator<Item = SignatureAlgorithm>| {
             let policy =
                 SignaturePolicy { sha1: Sha1::Allowed, algorithms: algorithms.collect(), ..Default::default() };
-            certgate_x509::path::signature::verify(spki, &algorithm(name), b"m", &[0; 256], &policy).unwrap_err()
+            certgate_x509::verify_signature(spki, &algorithm(name), b"m", &[0; 256], &policy).unwrap_err()
         };
         let alone = verify(&mut [name].into_iter());
         assert!(matches!(alone, SignatureError::Invalid(_)), "{name}: {alone}");
@@ -376,7 +377,7 @@ fn short_keys_count_with_some_algorithms() {
     let policy = SignaturePolicy { minimum_rsa_bits: 1024, ..Default::default() };
     let verify = |bits, algorithm: &[u8]| {
         let spki = chain::rsa_spki(bits);
-        certgate_x509::path::signature::verify(&spki, algorithm, b"m", &[0; 128], &policy).unwrap_err().to_string()
+        certgate_x509::verify_signature(&spki, algorithm, b"m", &[0; 128], &policy).unwrap_err().to_string()
     };
     let sha384 = seq(&[oid("1.2.840.113549.1.1.12"), tlv(tag::NULL, [])]);
     let pss = pss_algorithm(MGF1, "2.16.840.1.101.3.4.2.1", "2.16.840.1.101.3.4.2.1", 32);
@@ -396,9 +397,8 @@ fn sha1_counts_only_where_it_is_asked_for() {
     let allowed = SignaturePolicy { sha1: Sha1::Allowed, ..Default::default() };
     let key = Key::rsa();
     let algorithm = seq(&[oid("1.2.840.113549.1.1.5"), tlv(tag::NULL, [])]);
-    let verify = |policy: &SignaturePolicy| {
-        certgate_x509::path::signature::verify(&key.spki(), &algorithm, b"m", &[0; 256], policy)
-    };
+    let verify =
+        |policy: &SignaturePolicy| certgate_x509::verify_signature(&key.spki(), &algorithm, b"m", &[0; 256], policy);
     let refused = verify(&SignaturePolicy::default()).unwrap_err().to_string();
     assert!(refused.contains("uses SHA-1"), "{refused}");
     let invalid = verify(&allowed).unwrap_err().to_string();
@@ -593,7 +593,7 @@ proptest::proptest! {
         let [leaf, ica] = pair.map(|der| Certificate::from_der(der).map(Arc::new));
         if let (Ok(leaf), Ok(ica)) = (leaf, ica) {
             let parameters = PathParameters::default();
-            let found = path::find(&leaf, &[ica], &pool, &parameters, NOW, &mut NoTrace, |_, _| Ok(()));
+            let found = find_path(&leaf, &[ica], &pool, &parameters, NOW, &mut NoTrace, |_, _| Ok(()));
             proptest::prop_assert!(found.is_err());
         }
     }

@@ -3,14 +3,15 @@
 #![allow(clippy::unwrap_used, clippy::print_stdout, clippy::print_stderr, reason = "a test may panic and print")]
 
 use certgate_testing::der as support;
+use certgate_x509::find_path;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use certgate_x509::certificate::Certificate;
-use certgate_x509::error_kind::ErrorKind;
-use certgate_x509::path::{self, PathError, PathFailure, PathParameters, Pool, Rejection, RolloverRule, ValidPath};
-use certgate_x509::trace::NoTrace;
+use certgate_x509::Certificate;
+use certgate_x509::ErrorKind;
+use certgate_x509::NoTrace;
+use certgate_x509::{PathError, PathFailure, PathParameters, Pool, Rejection, RolloverRule, ValidPath};
 use support::{Draft, Key, NOW, dns, email, ext, uri};
 
 /// A search over hostile certificates takes at most 20 ms; without optimization it may take longer.
@@ -39,7 +40,7 @@ fn find(
 ) -> Result<ValidPath, PathFailure> {
     let pool = Pool::new(anchors.iter().map(|anchor| Arc::clone(anchor)), []);
     let parameters = PathParameters::default();
-    let found = timed(|| path::find(leaf, presented, &pool, &parameters, NOW, &mut NoTrace, |_, _| Ok(())));
+    let found = timed(|| find_path(leaf, presented, &pool, &parameters, NOW, &mut NoTrace, |_, _| Ok(())));
     found.map(|(path, ())| path)
 }
 
@@ -94,7 +95,7 @@ fn configured_intermediates_help() {
     let pki = Pki::new();
     let pool = Pool::new([pki.root.clone()], [pki.ica.clone(), pki.root.clone()]);
     assert_eq!((pool.anchors().len(), pool.intermediates().len()), (1, 1));
-    let found = path::find(&pki.leaf, &[], &pool, &PathParameters::default(), NOW, &mut NoTrace, |_, _| Ok(()));
+    let found = find_path(&pki.leaf, &[], &pool, &PathParameters::default(), NOW, &mut NoTrace, |_, _| Ok(()));
     assert_eq!(subjects(&found.unwrap().0), ["CN=leaf", "CN=ICA", "CN=Root"]);
 }
 
@@ -104,7 +105,7 @@ fn configured_intermediates_are_verified_too() {
     let forged = Draft { forged: true, ..Draft::ca("CN=ICA", "CN=Root", &pki.ica_key) }.sign(&pki.root_key);
     let pool = Pool::new([pki.root.clone()], [forged]);
     for _ in 0..2 {
-        let found = path::find(&pki.leaf, &[], &pool, &PathParameters::default(), NOW, &mut NoTrace, |_, _| Ok(()));
+        let found = find_path(&pki.leaf, &[], &pool, &PathParameters::default(), NOW, &mut NoTrace, |_, _| Ok(()));
         assert_eq!(found.unwrap_err().kind(), ErrorKind::Signature);
     }
 }
@@ -197,7 +198,7 @@ fn every_valid_path_is_offered_until_one_is_taken() {
     let leaf = Draft::client("CN=leaf", "CN=Mesh 0", &root_key).sign(&keys[0]);
     let pool = Pool::new([root], []);
     let mut offered = Vec::new();
-    let failure = path::find(
+    let failure = find_path(
         &leaf,
         &presented,
         &pool,
@@ -224,7 +225,7 @@ fn every_valid_path_is_offered_until_one_is_taken() {
         offered += 1;
         Err(Rejection { kind: ErrorKind::Revoked, detail: String::new() })
     };
-    let failure = timed(|| path::find(&leaf, &presented, &pool, &parameters, NOW, &mut NoTrace, accept)).unwrap_err();
+    let failure = timed(|| find_path(&leaf, &presented, &pool, &parameters, NOW, &mut NoTrace, accept)).unwrap_err();
     assert_eq!(failure.kind(), ErrorKind::Revoked);
     assert_eq!(offered, 16, "over each choice of the three between, in each order");
 }
@@ -282,7 +283,7 @@ fn next_keys_are_those_of_anchors() {
         let leaf = Draft::client("CN=leaf", subject, &keys[3]).sign(&keys[2]);
         let pool = Pool::new([root.clone()], []);
         let parameters = PathParameters { rollover, ..PathParameters::default() };
-        path::find(&leaf, &presented, &pool, &parameters, NOW, &mut NoTrace, |_, _| Ok(())).map_err(|f| f.error)
+        find_path(&leaf, &presented, &pool, &parameters, NOW, &mut NoTrace, |_, _| Ok(())).map_err(|f| f.error)
     };
     for (row, subject) in [("an intermediate's", "CN=ICA"), ("under another issuer", "CN=Root"), ("neither", "CN=Next")]
     {
@@ -319,7 +320,7 @@ fn offered_of(leaf: impl Fn(Draft) -> Draft, most: usize, place: Place) -> usize
         Err(Rejection { kind: ErrorKind::Revoked, detail: String::new() })
     };
     let parameters = PathParameters::default();
-    let failure = path::find(&leaf, &presented, &pool, &parameters, NOW, &mut NoTrace, accept).unwrap_err();
+    let failure = find_path(&leaf, &presented, &pool, &parameters, NOW, &mut NoTrace, accept).unwrap_err();
     assert_eq!(failure.kind(), ErrorKind::Revoked);
     offered
 }
@@ -347,7 +348,7 @@ fn the_certificate_without_a_valid_policy_is_named() {
     let mut parameters = PathParameters::default();
     parameters.policies.initial_explicit_policy = true;
     let pool = Pool::new([root], []);
-    let found = path::find(&leaf, &presented, &pool, &parameters, NOW, &mut NoTrace, |_, _| Ok(()));
+    let found = find_path(&leaf, &presented, &pool, &parameters, NOW, &mut NoTrace, |_, _| Ok(()));
     let failure = found.unwrap_err();
     assert_eq!((failure.error, failure.position), (PathError::NoValidPolicy, 1));
 }

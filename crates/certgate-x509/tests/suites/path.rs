@@ -5,17 +5,18 @@
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test may panic and print")]
 
 use certgate_testing::suites;
+use certgate_x509::find_path;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use certgate_x509::certificate::Certificate;
-use certgate_x509::oid::Oid;
-use certgate_x509::path::{self, LeafRule, PathParameters, PolicyParameters, Pool, UsageRule};
-use certgate_x509::time::UnixTime;
-use certgate_x509::trace::NoTrace;
+use certgate_x509::Certificate;
+use certgate_x509::NoTrace;
+use certgate_x509::Oid;
+use certgate_x509::UnixTime;
+use certgate_x509::{LeafRule, PathParameters, PolicyParameters, Pool, UsageRule};
 use serde_json::Value;
 
 fn certificates(case: &Value, field: &str) -> Result<Vec<Arc<Certificate>>, String> {
@@ -56,7 +57,7 @@ fn validate(case: &Value) -> Result<(), String> {
         ..PathParameters::default()
     };
     let now = UnixTime::from_secs(case["time"].as_i64().unwrap());
-    let found = path::find(&leaf, &untrusted, &pool, &parameters, now, &mut NoTrace, |_, _| Ok(()));
+    let found = find_path(&leaf, &untrusted, &pool, &parameters, now, &mut NoTrace, |_, _| Ok(()));
     found.map(|_| ()).map_err(|failure| failure.explain())
 }
 

@@ -14,7 +14,7 @@ use crate::domain::decide::decision::{Effect, Reveal};
 use crate::domain::request::{Headers, Http};
 use crate::domain::store::Index;
 use certgate_testing::template::{CN, Key, NOW, O, San, Template, Text, Usage, name, pem, url_encoded_pem};
-use certgate_x509::trace::{NoTrace, Recorder};
+use certgate_x509::{NoTrace, Recorder};
 
 /// A CA, a client that it certified, and a client of another CA.
 struct Pki {

@@ -3,7 +3,7 @@
 use super::key::NameKey;
 use crate::domain::api::{FieldError, MappingState};
 use crate::domain::decide::identity::Identity;
-use certgate_x509::fingerprint::Sha256;
+use certgate_x509::Sha256;
 
 /// A compiled `CertificateMapping`, or what can be read of one.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -6,10 +6,10 @@
 use std::borrow::Cow;
 
 use crate::domain::decide::matcher::fold_case;
-use certgate_x509::certificate::Certificate;
-use certgate_x509::fingerprint::Sha256;
-use certgate_x509::general_name::GeneralName;
-use certgate_x509::name::Name;
+use certgate_x509::Certificate;
+use certgate_x509::GeneralName;
+use certgate_x509::Name;
+use certgate_x509::Sha256;
 
 /// A way to name a certificate.
 #[derive(Copy, Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

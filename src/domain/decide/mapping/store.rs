@@ -15,7 +15,7 @@ use super::table::{Attributes, Entry, Group, MappingTable, Record, Status, key_h
 use crate::domain::api::{FieldError, Kind, LabelSelector, MappingState, ObjectId, ObjectMeta, Origin};
 use crate::domain::decide::identity::Identity;
 use crate::domain::decide::mapping::compiled::CompiledMapping;
-use certgate_x509::fingerprint::Sha256;
+use certgate_x509::Sha256;
 
 /// The most mappings of one name that one of them is compared with.
 const MAX_RIVALS: usize = 16;

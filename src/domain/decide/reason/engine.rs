@@ -1,12 +1,12 @@
 //! The reason code of what the engine reports: the one place where its errors get one.
 
-use certgate_x509::error_kind::ErrorKind;
-use certgate_x509::path::Rejection;
+use certgate_x509::ErrorKind;
+use certgate_x509::Rejection;
 
 use super::Reason;
 
 impl Reason {
-    /// The refusal of a path that is valid, for [`certgate_x509::path::find`].
+    /// The refusal of a path that is valid, for [`certgate_x509::find_path`].
     pub fn reject(self, detail: String) -> Rejection {
         Rejection { kind: ErrorKind::Rejected(self as u32), detail }
     }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::{Selection, quoted};
-use certgate_x509::trace::{Trace, Verdict};
+use certgate_x509::{Trace, Verdict};
 
 /// How many policies or hosts are named.
 const SHOWN: usize = 16;

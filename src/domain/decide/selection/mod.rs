@@ -29,7 +29,7 @@ use crate::domain::api::PathCase;
 use crate::domain::decide::decision::Denial;
 use crate::domain::decide::reason::Reason;
 use crate::domain::request::{Http, Request};
-use certgate_x509::trace::{Trace, Verdict};
+use certgate_x509::{Trace, Verdict};
 use guess::HostGuess;
 use host::HostPattern;
 use path::PathPattern;

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::domain::request::{Http, NoHeaders};
-use certgate_x509::trace::{NoTrace, Recorder};
+use certgate_x509::{NoTrace, Recorder};
 
 struct Fake {
     name: String,

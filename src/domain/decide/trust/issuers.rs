@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use super::{TrustMode, TrustProfile};
-use certgate_x509::certificate::Certificate;
-use certgate_x509::name::Name;
+use certgate_x509::Certificate;
+use certgate_x509::Name;
 
 /// What a profile itself knows about the key of an issuer, going by the issuer's name.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]

@@ -5,10 +5,10 @@ use super::{Field, MAX_TEXT, Report};
 use crate::domain::api::{CertificateName, IssuerSerial};
 use crate::domain::decide::mapping::key::{IssuerPin, NameKey};
 use crate::domain::decide::selection::host::{self, HostPattern};
-use certgate_x509::certificate::Certificate;
+use certgate_x509::Certificate;
+use certgate_x509::Name;
+use certgate_x509::Sha256;
 use certgate_x509::encoding::bundle;
-use certgate_x509::fingerprint::Sha256;
-use certgate_x509::name::Name;
 
 /// The longest key of a certificate's name.
 pub const MAX_KEY: usize = 32 * 1024;

@@ -11,7 +11,7 @@ use crate::domain::api::{self, Case, Kind, MappingSpec, ObjectMeta, RuleAction, 
 use crate::domain::decide::identity::Identity;
 use crate::domain::decide::identity::header_value_problem;
 use crate::domain::decide::mapping::rules::{Mapping, OneToOneEntry, OneToOneList, Part, Rule, Source};
-use certgate_x509::name::AttributeType;
+use certgate_x509::AttributeType;
 
 /// Compiles a `CertificateMapping`.
 pub fn certificate_mapping(meta: &ObjectMeta, spec: &api::CertificateMappingSpec) -> CompiledMapping {

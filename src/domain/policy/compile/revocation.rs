@@ -9,7 +9,7 @@ use crate::domain::api::{
     CrlKeyRef, CrlSource, KeyRef, Kind, OnUnknownSpec, RevocationModeSpec, RevocationScopeSpec, RevocationSpec,
 };
 use crate::domain::policy::duration::GoDuration;
-use certgate_x509::revocation::{Crl, CrlReader, Freshness, MaxAge, OnUnknown, RevocationScope};
+use certgate_x509::{Crl, CrlReader, Freshness, MaxAge, OnUnknown, RevocationScope};
 
 /// The greatest `maxAge`, in seconds: ten years. CRLs of off-line roots live for one.
 const MAX_MAX_AGE: i64 = 10 * 366 * 24 * 3600;

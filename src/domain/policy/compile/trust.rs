@@ -13,7 +13,7 @@ use crate::domain::api::{
     AllowedNamespaces, AnchorExtensionsSpec, CertificateHash, DisallowedHash, Kind, NamespacesFrom, ObjectMeta,
     PeerSource, RequirementsSpec, RevocationModeSpec, TrustModeSpec, TrustProfileSpec, TrustSource,
 };
-use certgate_x509::fingerprint::Sha256;
+use certgate_x509::Sha256;
 
 /// A profile as it stands by itself; its sources are not resolved.
 #[derive(Debug)]

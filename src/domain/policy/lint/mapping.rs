@@ -7,8 +7,8 @@ use crate::domain::api::{FieldError, MappingState, Values};
 use crate::domain::decide::mapping::key::{Form, distinguished_name, pin};
 use crate::domain::decide::mapping::rules::{Mapping, Source};
 use crate::domain::decide::trust::TrustProfile;
-use certgate_x509::name::looks_reversed;
-use certgate_x509::path::constraints::Subtree;
+use certgate_x509::Subtree;
+use certgate_x509::looks_reversed;
 
 /// What is to be told of a mapping that compiles.
 #[derive(Copy, Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

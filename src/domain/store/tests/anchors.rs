@@ -155,7 +155,7 @@ fn a_peer_by_its_key_is_mapped_by_its_key() {
     let sans = vec![San::Dns("admin.example".into())];
     let [own, renewed] = [Template::default(), Template { sans, serial: vec![9], ..Template::default() }]
         .map(|template| template.der(&key, &Key::new()));
-    let hash = |der: &[u8]| certgate_x509::certificate::Certificate::from_der(der.to_vec()).unwrap();
+    let hash = |der: &[u8]| certgate_x509::Certificate::from_der(der.to_vec()).unwrap();
     let (sha256, key_sha256) = (hash(&own).sha256().to_string(), hash(&own).public_key_sha256().to_string());
     let other = Template::default().der(&Key::new(), &Key::new());
     let mut index = Index::new();

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::domain::policy::lint::Trait;
-use certgate_x509::certificate::Certificate;
+use certgate_x509::Certificate;
 
 fn uri(name: &str, label: &str, uri: &str, user: &str) -> Object {
     mapping(name, label, json!({"certificate": {"uri": uri}, "identity": {"user": user}}))
@@ -42,7 +42,7 @@ fn mappings_that_contradict_each_other_are_both_told() {
         spec.as_object_mut().unwrap().extend(pin.as_object().unwrap().clone());
         mapping(name, "x", json!({"certificate": {"issuerSerial": spec}, "identity": {"user": user}}))
     };
-    let hash = |text: &[u8]| certgate_x509::fingerprint::Sha256::of(text).to_string();
+    let hash = |text: &[u8]| certgate_x509::Sha256::of(text).to_string();
     let pin = |text: &[u8]| json!({"issuerPublicKeySha256": hash(text)});
     let mut off = uri("b", "x", "a:b", "v");
     if let Object::CertificateMapping { spec, .. } = &mut off {

@@ -13,7 +13,7 @@ use super::*;
 use crate::kubernetes::store::Scope;
 use crate::tls::health::{self, TlsHealth};
 use crate::tls::server::TlsServer;
-use certgate_x509::time::UnixTime;
+use certgate_x509::UnixTime;
 
 /// A webhook that has not read the cluster: it refuses every review, with an answer.
 struct Running {

@@ -240,7 +240,7 @@ fn is_named(response: &OcspResponse, certificate: &Certificate) -> bool {
 
 fn verify(response: &OcspResponse, signer: &Certificate, policy: &OcspPolicy) -> Result<(), SignatureError> {
     let (algorithm, data) = (response.algorithm(), response.data());
-    signature::verify(signer.public_key(), algorithm, data, response.signature(), &policy.signatures)
+    signature::verify_signature(signer.public_key(), algorithm, data, response.signature(), &policy.signatures)
 }
 
 /// Whether the CA has made the certificate its responder (4.2.2.2): issued it directly, for signing OCSP responses.
@@ -256,7 +256,7 @@ fn is_delegate(
     PublicKey::parse(delegate.public_key())
         .and_then(|key| key.check_cost(KeyOrigin::SentAlong))
         .map_err(|error| error.to_string())?;
-    signature::verify(
+    signature::verify_signature(
         issuer.public_key(),
         delegate.signature_algorithm(),
         delegate.tbs(),

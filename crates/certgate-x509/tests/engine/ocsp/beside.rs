@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use certgate_x509::error_kind::ErrorKind;
-use certgate_x509::path::{PathParameters, Pool, UsageRule};
-use certgate_x509::revocation::ocsp::OcspResponse;
-use certgate_x509::revocation::{Crl, RevocationData, RevocationPolicy, RevocationScope};
-use certgate_x509::time::UnixTime;
-use certgate_x509::trace::NoTrace;
-use certgate_x509::verify::Question;
+use certgate_x509::ErrorKind;
+use certgate_x509::NoTrace;
+use certgate_x509::UnixTime;
+use certgate_x509::Verification;
+use certgate_x509::ocsp::OcspResponse;
+use certgate_x509::{Crl, RevocationData, RevocationPolicy, RevocationScope};
+use certgate_x509::{PathParameters, Pool, UsageRule};
 
 use super::world::*;
 use certgate_testing::der::NOW;
@@ -18,7 +18,7 @@ use certgate_testing::status::*;
 fn question(responses: &[Vec<u8>], crls: &[Vec<u8>], world: &World) -> Result<UnixTime, ErrorKind> {
     let responses = responses.iter().map(|der| Arc::new(OcspResponse::from_der(der.clone()).unwrap()));
     let crls = crls.iter().map(|der| Arc::new(Crl::from_der(der.clone()).unwrap()));
-    let question = Question {
+    let question = Verification {
         leaf: Arc::clone(&world.leaf),
         pool: Pool::new([Arc::clone(&world.ca)], []),
         untrusted: Vec::new(),

@@ -1,9 +1,9 @@
 //! Answers of the CA and of delegates.
 
-use certgate_x509::path::SignaturePolicy;
-use certgate_x509::path::signature::Sha1;
-use certgate_x509::revocation::ocsp::{self, Authority, Nonce, OcspResponse, Responder};
-use certgate_x509::revocation::{BadStatus, MaxAge};
+use certgate_x509::Sha1;
+use certgate_x509::SignaturePolicy;
+use certgate_x509::{BadStatus, MaxAge};
+use certgate_x509::{ocsp, ocsp::Authority, ocsp::Nonce, ocsp::OcspResponse, ocsp::Responder};
 
 use super::world::*;
 use certgate_testing::der;

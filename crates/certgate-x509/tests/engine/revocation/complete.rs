@@ -1,6 +1,6 @@
 //! Complete lists of the issuer: entries, dates, numbers.
 
-use certgate_x509::revocation::MaxAge;
+use certgate_x509::MaxAge;
 
 use super::world::*;
 use certgate_testing::der::{Draft, ext};

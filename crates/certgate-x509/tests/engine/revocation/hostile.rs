@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use certgate_x509::certificate::Certificate;
-use certgate_x509::error_kind::ErrorKind;
-use certgate_x509::path::{Pool, SignaturePolicy};
-use certgate_x509::revocation::{
-    Crl, Helpers, OnUnknown, RevocationData, RevocationPolicy, RevocationScope, check_path,
+use certgate_x509::Certificate;
+use certgate_x509::ErrorKind;
+use certgate_x509::NoTrace;
+use certgate_x509::{
+    Crl, OnUnknown, RevocationData, RevocationPolicy, RevocationScope, SignerCandidates, check_revocation,
 };
-use certgate_x509::trace::NoTrace;
+use certgate_x509::{Pool, SignaturePolicy};
 
 use super::world::*;
 use certgate_testing::der::{self, Draft, Key, ext, uri};
@@ -170,9 +170,11 @@ fn a_list_is_verified_for_one_key_and_policy() {
         let ca = Draft::ca(CA, ROOT, &key).sign(&root);
         let anchor = Draft::ca(ROOT, ROOT, &root).sign(&root);
         let path = [Draft::client(LEAF, CA, &other).sign(&key), Arc::clone(&ca), Arc::clone(&anchor)];
-        let helpers = Helpers { pool: &Pool::new([anchor], [ca]), presented: &[] };
+        let helpers = SignerCandidates { pool: &Pool::new([anchor], [ca]), presented: &[] };
         let policy = RevocationPolicy { signatures, ..policy };
-        check_path(&data, &policy, &path, helpers, der::NOW, &mut NoTrace).map(|_| ()).map_err(|f| f.status.kind())
+        check_revocation(&data, &policy, &path, helpers, der::NOW, &mut NoTrace)
+            .map(|_| ())
+            .map_err(|f| f.status.kind())
     };
     assert_eq!(ask(&key, signatures), Ok(()));
     assert_eq!(ask(&other, signatures), UNKNOWN);

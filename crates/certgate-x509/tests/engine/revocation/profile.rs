@@ -2,9 +2,7 @@
 
 use std::sync::Arc;
 
-use certgate_x509::revocation::{
-    Crl, MaxAge, OnUnknown, RevocationData, RevocationMode, RevocationPolicy, RevocationScope,
-};
+use certgate_x509::{Crl, MaxAge, OnUnknown, RevocationData, RevocationMode, RevocationPolicy, RevocationScope};
 
 use super::delta::delta;
 use super::indirect::{crl_authority, indirect};

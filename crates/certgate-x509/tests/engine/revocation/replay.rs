@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use certgate_x509::revocation::{Because, Crl, RevocationData, RevocationPolicy, RolledBack};
+use certgate_x509::{Crl, RevocationData, RevocationPolicy, Rollback, RollbackReason};
 
 use super::world::*;
 use certgate_testing::der::{Draft, Key, ext};
@@ -59,7 +59,7 @@ fn numbers_never_go_back() {
 /// A CA, and what becomes of its lists.
 struct Replay {
     key: Key,
-    ca: [Arc<certgate_x509::certificate::Certificate>; 1],
+    ca: [Arc<certgate_x509::Certificate>; 1],
 }
 
 impl Replay {
@@ -76,24 +76,24 @@ impl Replay {
     }
 
     /// Whether the leaf is listed after the `second` lists have come in place of the `first`, and what is told.
-    fn outcome(&self, first: &[CrlDraft], second: &[CrlDraft]) -> (bool, Vec<RolledBack>) {
+    fn outcome(&self, first: &[CrlDraft], second: &[CrlDraft]) -> (bool, Vec<Rollback>) {
         self.after(&[first.to_vec(), second.to_vec()])
     }
 
     /// The same after one step after the other; what is told of the last.
-    fn after(&self, steps: &[Vec<CrlDraft>]) -> (bool, Vec<RolledBack>) {
+    fn after(&self, steps: &[Vec<CrlDraft>]) -> (bool, Vec<Rollback>) {
         let policy = RevocationPolicy::default().signatures;
         let (mut next, mut told) = (RevocationData::default(), Vec::new());
         for step in steps {
             (next, told) = next.updated(self.data(step), &policy);
         }
-        let issuer = certgate_x509::name::Name::parse_rfc4514(CA).unwrap();
+        let issuer = certgate_x509::Name::parse_rfc4514(CA).unwrap();
         (next.crls().iter().any(|crl| crl.entry(&issuer, LEAF_SERIAL).is_some()), told)
     }
 }
 
 /// A name, the lists in use, those that come, whether the leaf is listed then, and what is told.
-type Step<'a> = (&'a str, Vec<CrlDraft>, Vec<CrlDraft>, bool, &'a [Because]);
+type Step<'a> = (&'a str, Vec<CrlDraft>, Vec<CrlDraft>, bool, &'a [RollbackReason]);
 
 /// The same where other lists, or none, have come in between.
 #[test]
@@ -105,20 +105,20 @@ fn what_was_removed_does_not_come_back_older() {
     let of_point = |draft: CrlDraft, n: u8| draft.with(idp(&[flag(n)]));
     let delta = |draft: CrlDraft, n: u8| draft.with(number(n)).with(base(10));
     let older = || clear(2 * HOUR).with(number(9));
-    let rows: &[(&str, Vec<Vec<CrlDraft>>, bool, &[Because])] = &[
-        ("nothing between", vec![vec![lists()], vec![], vec![older()]], true, &[Because::Older]),
-        ("nothing twice", vec![vec![lists()], vec![], vec![], vec![older()]], true, &[Because::Older]),
-        ("nothing, then the older one twice", vec![vec![lists()], vec![], vec![older()], vec![older()]], true, &[Because::Older]),
-        ("nothing, then the older one, again", vec![vec![lists()], vec![], vec![older()], vec![], vec![older()]], true, &[Because::Older]),
-        ("nothing between, no numbers", vec![vec![plain(lists())], vec![], vec![plain(clear(2 * HOUR))]], true, &[Because::Older]),
-        ("nothing between, then of a point", vec![vec![lists()], vec![], vec![of_point(clear(2 * HOUR), 1)]], true, &[Because::Overlaps]),
-        ("newer ones of a point between", vec![vec![lists()], vec![of_point(clear(60), 2)], vec![older()]], true, &[Because::Overlaps, Because::Older]),
+    let rows: &[(&str, Vec<Vec<CrlDraft>>, bool, &[RollbackReason])] = &[
+        ("nothing between", vec![vec![lists()], vec![], vec![older()]], true, &[RollbackReason::Older]),
+        ("nothing twice", vec![vec![lists()], vec![], vec![], vec![older()]], true, &[RollbackReason::Older]),
+        ("nothing, then the older one twice", vec![vec![lists()], vec![], vec![older()], vec![older()]], true, &[RollbackReason::Older]),
+        ("nothing, then the older one, again", vec![vec![lists()], vec![], vec![older()], vec![], vec![older()]], true, &[RollbackReason::Older]),
+        ("nothing between, no numbers", vec![vec![plain(lists())], vec![], vec![plain(clear(2 * HOUR))]], true, &[RollbackReason::Older]),
+        ("nothing between, then of a point", vec![vec![lists()], vec![], vec![of_point(clear(2 * HOUR), 1)]], true, &[RollbackReason::Overlaps]),
+        ("newer ones of a point between", vec![vec![lists()], vec![of_point(clear(60), 2)], vec![older()]], true, &[RollbackReason::Overlaps, RollbackReason::Older]),
         ("nothing between, then the same", vec![vec![lists()], vec![], vec![lists()]], true, &[]),
         ("nothing between, then a newer one", vec![vec![lists()], vec![], vec![clear(60).with(number(11))]], false, &[]),
         ("nothing between, then newer ones of points", vec![vec![lists()], vec![], vec![of_point(clear(60), 1), of_point(clear(60), 2)]], false, &[]),
         ("nothing between, then a forged one", vec![vec![lists()], vec![], vec![CrlDraft { forged: true, ..clear(60).with(number(11)) }]], false, &[]),
         ("nothing", vec![vec![lists()], vec![], vec![]], false, &[]),
-        ("a delta list, nothing between", vec![vec![clear(HOUR), delta(lists(), 12)], vec![], vec![clear(HOUR)]], true, &[Because::Delta]),
+        ("a delta list, nothing between", vec![vec![clear(HOUR), delta(lists(), 12)], vec![], vec![clear(HOUR)]], true, &[RollbackReason::Delta]),
         ("a delta list, nothing between, its complete one", vec![vec![clear(HOUR), delta(lists(), 12)], vec![], vec![clear(60).with(number(12))]], false, &[]),
     ];
     let replay = Replay::new();
@@ -141,22 +141,22 @@ fn no_older_list_takes_a_revocation_back() {
     let rows: &[Step<'_>] = &[
         ("a higher number", vec![lists()], vec![clear(60).with(number(11))], false, &[]),
         ("the same number, later", vec![lists()], vec![clear(60)], false, &[]),
-        ("the same number, earlier", vec![lists()], vec![clear(2 * HOUR)], true, &[Because::Older]),
+        ("the same number, earlier", vec![lists()], vec![clear(2 * HOUR)], true, &[RollbackReason::Older]),
         ("the same number and time: both count", vec![lists()], vec![clear(HOUR)], true, &[]),
-        ("a lower number, later", vec![lists()], vec![clear(60).with(number(9))], true, &[Because::Older]),
-        ("no number, earlier", vec![lists()], vec![plain(clear(2 * HOUR))], true, &[Because::Older]),
-        ("no numbers at all, earlier", vec![plain(lists())], vec![plain(clear(2 * HOUR))], true, &[Because::Older]),
+        ("a lower number, later", vec![lists()], vec![clear(60).with(number(9))], true, &[RollbackReason::Older]),
+        ("no number, earlier", vec![lists()], vec![plain(clear(2 * HOUR))], true, &[RollbackReason::Older]),
+        ("no numbers at all, earlier", vec![plain(lists())], vec![plain(clear(2 * HOUR))], true, &[RollbackReason::Older]),
         ("no numbers at all, later", vec![plain(lists())], vec![plain(clear(60))], false, &[]),
         ("no numbers at all, at the same time: both count", vec![plain(lists())], vec![plain(clear(HOUR))], true, &[]),
-        ("a number comes, earlier", vec![plain(lists())], vec![clear(2 * HOUR)], true, &[Because::Older]),
-        ("a key identifier goes, earlier", vec![lists().with(ext::authority_key(&[1]))], vec![plain(clear(2 * HOUR))], true, &[Because::Overlaps]),
+        ("a number comes, earlier", vec![plain(lists())], vec![clear(2 * HOUR)], true, &[RollbackReason::Older]),
+        ("a key identifier goes, earlier", vec![lists().with(ext::authority_key(&[1]))], vec![plain(clear(2 * HOUR))], true, &[RollbackReason::Overlaps]),
         ("a key identifier goes, later", vec![lists().with(ext::authority_key(&[1]))], vec![clear(60)], false, &[]),
-        ("a point comes, earlier", vec![lists()], vec![of_point(clear(2 * HOUR), &[1])], true, &[Because::Overlaps]),
+        ("a point comes, earlier", vec![lists()], vec![of_point(clear(2 * HOUR), &[1])], true, &[RollbackReason::Overlaps]),
         ("a point of others, earlier", vec![of_point(lists(), &[1])], vec![of_point(clear(2 * HOUR), &[2])], false, &[]),
         ("a forged list, later", vec![lists()], vec![CrlDraft { forged: true, ..clear(60).with(number(11)) }], true, &[]),
         ("nothing", vec![lists()], vec![], false, &[]),
-        ("a delta list of the same number, earlier", vec![clear(HOUR), delta(lists(), 12)], vec![clear(HOUR), delta(clear(2 * HOUR), 12)], true, &[Because::Older]),
-        ("a delta list goes", vec![clear(HOUR), delta(lists(), 12)], vec![clear(HOUR)], true, &[Because::Delta]),
+        ("a delta list of the same number, earlier", vec![clear(HOUR), delta(lists(), 12)], vec![clear(HOUR), delta(clear(2 * HOUR), 12)], true, &[RollbackReason::Older]),
+        ("a delta list goes", vec![clear(HOUR), delta(lists(), 12)], vec![clear(HOUR)], true, &[RollbackReason::Delta]),
         ("a delta list goes, its complete one comes", vec![clear(HOUR), delta(lists(), 12)], vec![clear(60).with(number(12))], false, &[]),
     ];
     let replay = Replay::new();

@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use certgate_x509::certificate::Certificate;
-use certgate_x509::error_kind::ErrorKind;
-use certgate_x509::path::{LeafRule, PathParameters, Pool, UsageRule};
-use certgate_x509::revocation::{Crl, Freshness, MaxAge, RevocationData, RevocationPolicy};
-use certgate_x509::trace::NoTrace;
-use certgate_x509::verify::{Question, Valid};
+use certgate_x509::Certificate;
+use certgate_x509::ErrorKind;
+use certgate_x509::NoTrace;
+use certgate_x509::{Crl, Freshness, MaxAge, RevocationData, RevocationPolicy};
+use certgate_x509::{LeafRule, PathParameters, Pool, UsageRule};
+use certgate_x509::{Verification, Verified};
 
 use certgate_testing::der::{Draft, Key, NOW};
 use certgate_testing::status::*;
@@ -74,13 +74,13 @@ impl World {
         self.crls.push(draft.der(&self.ca));
     }
 
-    pub fn answer(&self) -> Result<Valid, (ErrorKind, String)> {
+    pub fn answer(&self) -> Result<Verified, (ErrorKind, String)> {
         let crls: Vec<Arc<Crl>> = self.crls.iter().map(|der| Arc::new(Crl::from_der(der.clone()).unwrap())).collect();
         let mut reversed = crls.clone();
         reversed.reverse();
         let ask = |crls: Vec<Arc<Crl>>| {
             let anchors = [vec![self.root_cert.sign(&self.root)], self.anchors.clone()].concat();
-            let question = Question {
+            let question = Verification {
                 leaf: self.leaf.sign(&self.ca),
                 pool: Pool::new(anchors, [self.ca_cert.sign(&self.root)]),
                 untrusted: self.presented.clone(),

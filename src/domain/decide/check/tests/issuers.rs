@@ -4,7 +4,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
 use super::*;
-use certgate_x509::certificate::Certificate;
+use certgate_x509::Certificate;
 
 /// A root; an issuing CA below it; and a CA of a partner that has certified another one under the issuing CA's name.
 struct World {

@@ -197,7 +197,7 @@ fn unquoted(text: &str, side: Side) -> Cow<'_, str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use certgate_x509::name::AttributeType;
+    use certgate_x509::AttributeType;
 
     #[test]
     fn look_alikes_fold_into_one() {
