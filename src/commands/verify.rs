@@ -3,6 +3,7 @@
 //! Owned here: the flags, reading files, and printing. What is checked is [`crate::domain::verify`]'s.
 
 mod answer;
+mod words;
 
 use std::fs;
 use std::io::{self, BufRead, Write};
@@ -45,7 +46,8 @@ const MAX_LINE: usize = 512 * 1024 * 1024;
 /// The most findings about anchors that are printed: a root programme's bundle has some hundred.
 const MAX_FINDINGS: usize = 32;
 
-/// Check one certificate against anchors, CRLs and OCSP responses, without any policy. Exit code 0: valid, 1: invalid.
+/// Check one certificate against anchors, CRLs and OCSP responses, without any policy. Exit code 0: valid, 1: invalid,
+/// 2: wrong usage, or a file that cannot be read.
 #[derive(Debug, Args)]
 pub struct VerifyArgs {
     /// Read one JSON case a line from standard input and answer one line each, in order; no other flag counts.
@@ -244,7 +246,7 @@ fn run_one(args: &VerifyArgs, mut output: impl Write, mut errors: impl Write) ->
     };
     let answer = match presented {
         Presented::Malformed { sha256, problem } => Answered::malformed(sha256, &problem, now),
-        Presented::Certificates(certificates) => {
+        Presented::Certificates { certificates, order } => {
             let mut certificates = certificates.into_iter();
             let Some(leaf) = certificates.next() else { return Ok(Exit::Usage) };
             let question = question(args, leaf, certificates.collect(), others);
@@ -256,6 +258,9 @@ fn run_one(args: &VerifyArgs, mut output: impl Write, mut errors: impl Write) ->
             let outcome = question.answer(now, &mut steps);
             let mut answered = Answered::of(&question, &outcome, &steps, now);
             answered.anchor_findings = findings;
+            if let (Some(reason), Some(order)) = (&mut answered.reason, order) {
+                reason.action = order;
+            }
             answered
         }
     };
@@ -275,7 +280,8 @@ fn anchor_findings(question: &Question, now: UnixTime) -> Vec<String> {
     let mut findings: Vec<String> = Vec::new();
     for anchor in question.pool.anchors() {
         let found = lint_anchor(anchor, now, &question.path);
-        findings.extend(found.iter().map(|finding| format!("anchor {}: {finding}", anchor.subject())));
+        findings
+            .extend(found.iter().map(|finding| format!("anchor {}: {}", anchor.subject(), words::finding(finding))));
     }
     let more = findings.len().saturating_sub(MAX_FINDINGS);
     findings.truncate(MAX_FINDINGS);
@@ -287,8 +293,8 @@ fn anchor_findings(question: &Question, now: UnixTime) -> Vec<String> {
 
 /// The certificate in question.
 enum Presented {
-    /// It and its chain.
-    Certificates(Vec<Arc<Certificate>>),
+    /// It and its chain, and what to do about their order, where that is wrong.
+    Certificates { certificates: Vec<Arc<Certificate>>, order: Option<String> },
     /// It is none.
     Malformed { sha256: Option<Sha256>, problem: String },
 }
@@ -310,7 +316,7 @@ fn presented(args: &VerifyArgs) -> Result<Presented, String> {
             }
         }
     }
-    Ok(Presented::Certificates(certificates))
+    Ok(Presented::Certificates { certificates, order: input::order_problem(path, &found) })
 }
 
 /// What the files beside the certificate hold.

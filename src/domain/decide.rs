@@ -193,6 +193,14 @@ impl Snapshot {
         &self.policies
     }
 
+    /// Where the policy that `request` selects looks for the certificate; nowhere when no policy is selected, or none that
+    /// looks.
+    pub fn evidence_of(&self, request: &Request<'_>) -> &[EvidenceRule] {
+        let selected = self.selection.select(request, &mut NoTrace).ok().and_then(|at| self.policies.get(at));
+        let looking = selected.filter(|policy| matches!(policy.state, PolicyState::Ready(_)));
+        looking.and_then(|policy| policy.compiled.body.as_ref()).map(|body| &*body.evidence).unwrap_or_default()
+    }
+
     /// How many objects the snapshot decides by.
     pub fn counts(&self) -> Counts {
         let count = |wanted: fn(&PolicyState) -> bool| self.policies.iter().filter(|p| wanted(&p.state)).count();

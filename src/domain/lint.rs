@@ -7,7 +7,7 @@ mod mapping;
 
 use std::sync::Arc;
 
-pub use mapping::{Trait, Traits, repeatable, traits};
+pub use mapping::{REVERSED, Trait, Traits, repeatable, traits, weak_issuers};
 
 use super::certificate::Certificate;
 use super::compile::{CertificateSource, CompiledPolicy, CompiledProfile, Field, Report};
@@ -58,8 +58,7 @@ pub fn policy(spec: &CertificatePolicySpec, compiled: &CompiledPolicy) -> Vec<Fi
         let field = field.child("certificate");
         report.warnings.extend(certificate_name(&field, form));
         if distinguished_name(form, &entry.key.bytes).is_some_and(looks_reversed) {
-            let message = "the distinguished name looks reversed: write the most specific part first";
-            report.warning(&field.child(form.name()), message);
+            report.warning(&field.child(form.name()), REVERSED);
         }
     }
     let rules = section.child("rules");

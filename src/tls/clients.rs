@@ -109,7 +109,7 @@ pub enum CallersError {
         source: CallerNameError,
     },
     /// It names nobody.
-    #[error("there is no name in it; nobody could ask")]
+    #[error("the file lists no allowed caller, so every caller would be rejected")]
     Nobody,
 }
 

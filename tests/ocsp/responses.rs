@@ -15,8 +15,16 @@ fn answers_of_the_ca() {
     let rows: &[Row] = &[
         ("good", |_| (), "good"),
         ("by key", |w| w.draft.responder = by_key(&w.ca), "good"),
-        ("by another key", |w| w.draft.responder = by_key(&w.leaf), "REVOCATION_UNKNOWN no certificate at hand"),
-        ("by another name", |w| w.draft.responder = by_name(&w.leaf), "REVOCATION_UNKNOWN no certificate at hand"),
+        (
+            "by another key",
+            |w| w.draft.responder = by_key(&w.leaf),
+            "REVOCATION_UNKNOWN the responder's certificate was not found",
+        ),
+        (
+            "by another name",
+            |w| w.draft.responder = by_name(&w.leaf),
+            "REVOCATION_UNKNOWN the responder's certificate was not found",
+        ),
         ("version encoded", |w| w.draft.version = context(0, int(0)), "good"),
         ("version 2", |w| w.draft.version = context(0, int(1)), "MALFORMED version"),
         ("forged", |w| w.draft.forged = true, "not signed by the CA"),
@@ -207,7 +215,7 @@ fn answers_of_a_delegate() {
                 w.draft.certificates = vec![w.leaf.der().to_vec()];
                 w.draft.responder = by_name(&w.delegate.sign(&w.ca_key));
             },
-            "no certificate at hand",
+            "the responder's certificate was not found",
         ),
         (
             "beside what is no certificate",

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use serde_json::json;
 
+use super::words;
 use crate::domain::certificate::Certificate;
 use crate::domain::fingerprint::Sha256;
 use crate::domain::reason::Reason;
@@ -46,7 +47,7 @@ impl Answered {
         let valid = outcome.as_ref().ok();
         Self {
             at: now,
-            reason: outcome.as_ref().err().map(|invalid| ExplainedReason::new(invalid.reason, &invalid.detail)),
+            reason: outcome.as_ref().err().map(|invalid| words::explained(invalid.reason, &invalid.detail)),
             certificate: described(&question.leaf),
             valid_until: valid.map(|valid| valid.valid_until),
             certificate_policies: valid.map(|valid| valid.path.policies().names()).unwrap_or_default(),
@@ -60,7 +61,7 @@ impl Answered {
     pub(super) fn malformed(sha256: Option<Sha256>, problem: &str, now: UnixTime) -> Self {
         Self {
             at: now,
-            reason: Some(ExplainedReason::new(Reason::CertMalformed, problem)),
+            reason: Some(words::explained(Reason::CertMalformed, problem)),
             certificate: json!({"sha256": sha256.map(|sha256| sha256.to_string())}),
             valid_until: None,
             certificate_policies: Vec::new(),

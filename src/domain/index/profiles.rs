@@ -360,7 +360,9 @@ impl Built {
         let field = revocation.child("crls").to_string();
         let problem = |message: String| FieldError::new(field.clone(), message);
         let unsigned = offered.unverified(&signatures).map(|crl| {
-            problem(format!("{crl} is not signed by an anchor or intermediate of this profile: it hardly counts"))
+            problem(format!(
+                "{crl} is not signed by an anchor or intermediate of this profile: it will probably be ignored"
+            ))
         });
         let unsigned = unsigned.collect();
         let (data, refused) = so_far.heard(|spki| profile.hears(spki)).updated(offered, &signatures);

@@ -193,7 +193,9 @@ impl Index {
         }
         for (id, mapping, trust) in self.policies.mappings() {
             if let Some(profile) = self.profiles.trust(trust, &id.namespace, &self.namespaces) {
-                out.add(id, Severity::Warning, lint::repeatable(mapping, &profile));
+                let mut warnings = lint::weak_issuers(mapping, &profile);
+                warnings.extend(lint::repeatable(mapping, &profile));
+                out.add(id, Severity::Warning, warnings);
             }
         }
         out.sorted()
