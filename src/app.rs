@@ -241,8 +241,8 @@ fn explainer(authorizer: &Arc<Authorizer<Snapshot>>, metrics: &Arc<Metrics>, ref
     })
 }
 
-/// What an explanation says while the last edit is not what decides. `directory` says what is wrong with the directory as a
-/// whole, of which `certgate check` knows nothing: it has never seen what was there before.
+/// What an explanation says while the last edit is not what decides. `directory` says what is wrong with the directory
+/// as a whole, of which `certgate check` knows nothing: it has never seen what was there before.
 fn refused_edit(errors: i64, directory: Option<String>) -> Option<String> {
     let found = match errors {
         ..=0 => return None,
@@ -251,8 +251,9 @@ fn refused_edit(errors: i64, directory: Option<String>) -> Option<String> {
     };
     if let Some(why) = directory {
         return Some(format!(
-            "the last edit of the policies was refused, and the server keeps deciding by the policies before it: {why}. Put the \
-             policies back, or mount the volume again"
+            "the last edit of the policies was refused, and the server keeps deciding by the policies before it: \
+             {why}. \
+             Put the policies back, or mount the volume again"
         ));
     }
     Some(format!(

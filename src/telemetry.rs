@@ -37,8 +37,8 @@ pub enum TelemetryError {
     /// The filter does not parse.
     #[error("the log filter {0:?} is not valid: {1}")]
     Filter(String, tracing_subscriber::filter::ParseError),
-    /// The filter has a directive that is neither a level nor `target=level`. It would be taken for a target, and all others
-    /// would be silent.
+    /// The filter has a directive that is neither a level nor `target=level`. It would be taken for a target, and all
+    /// others would be silent.
     #[error("the log filter {0:?} is not valid: {1:?} is not a level; want one of {levels}, or target=level", levels = LEVELS.join(", "))]
     Level(String, String),
     /// Another subscriber is installed already.
@@ -78,8 +78,8 @@ pub fn init(format: LogFormat, filter: &str, dropped: Arc<AtomicU64>) -> Result<
 /// The levels of a filter, from silence to everything.
 const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
 
-/// The first directive of `filter` that is no level and gives no target a level. Those of spans are left to the library,
-/// but for a level that is missing at their end. A filter of nothing but commas is stray as a whole.
+/// The first directive of `filter` that is no level and gives no target a level. Those of spans are left to the
+/// library, but for a level that is missing at their end. A filter of nothing but commas is stray as a whole.
 fn stray_directive(filter: &str) -> Option<&str> {
     let is_level = |word: &str| LEVELS.iter().any(|level| level.eq_ignore_ascii_case(word));
     let is_number = |word: &str| matches!(word.as_bytes(), [b'0'..=b'5']);

@@ -160,8 +160,8 @@ fn a_bundle_with_its_ca_first_is_told_of() {
     assert_eq!(output.status.code(), Some(1));
     let answer: Value = serde_json::from_slice(&output.stdout).unwrap();
     let action = answer["reason"]["action"].as_str().unwrap();
-    let want = "Put the client's certificate first in reversed.pem and its CA certificates after it: the first one, CN=Root, \
-                is that of a CA, and CN=client looks like the client's.";
+    let want = "Put the client's certificate first in reversed.pem and its CA certificates after it: the first one, \
+                CN=Root, is that of a CA, and CN=client looks like the client's.";
     assert_eq!(action, want);
     // A CA's certificate alone is no bundle in the wrong order, nor is a leaf with others.
     for words in ["--trust-anchor root.pem ca.pem", "--trust-anchor root.pem --usage server chain.pem"] {
@@ -169,9 +169,9 @@ fn a_bundle_with_its_ca_first_is_told_of() {
         assert_eq!(output.status.code(), Some(1), "{words}");
         assert!(!String::from_utf8(output.stdout).unwrap().contains("certificate first"), "{words}");
     }
-    let policies = "apiVersion: certgate.dev/v1alpha1\nkind: TrustProfile\nmetadata: {name: t}\nspec: {trustAnchors: [{file: \
-                    root.pem}]}\n---\napiVersion: certgate.dev/v1alpha1\nkind: CertificatePolicy\nmetadata: {name: p}\nspec: \
-                    {match: [{hosts: [a.example]}], trustRef: {name: t}}\n";
+    let policies = "apiVersion: certgate.dev/v1alpha1\nkind: TrustProfile\nmetadata: {name: t}\nspec: {trustAnchors: \
+                    [{file: root.pem}]}\n---\napiVersion: certgate.dev/v1alpha1\nkind: CertificatePolicy\nmetadata: \
+                    {name: p}\nspec: {match: [{hosts: [a.example]}], trustRef: {name: t}}\n";
     files.write("policies.yaml", policies);
     let explain = |host: &str| {
         let mut command = Command::new(env!("CARGO_BIN_EXE_certgate"));

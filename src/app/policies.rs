@@ -182,7 +182,8 @@ pub fn take_over(reload: &Reload, authorizer: &Authorizer<Snapshot>, metrics: &M
                 errors => tracing::warn!(
                     generation,
                     errors,
-                    "edit not applied, or without effect: there are errors; still deciding by the policies of this generation"
+                    "edit not applied, or without effect: there are errors; still deciding by the policies of this \
+                     generation"
                 ),
             }
             log_problems(problems);

@@ -136,8 +136,8 @@ impl Input {
     }
 }
 
-/// Whether a path is that of a file with nothing but white space in it. One that cannot be read is for the check to report,
-/// and a pipe can be read only once.
+/// Whether a path is that of a file with nothing but white space in it. One that cannot be read is for the check to
+/// report, and a pipe can be read only once.
 fn holds_nothing(path: &Path) -> bool {
     let is_file = std::fs::metadata(path).is_ok_and(|metadata| metadata.is_file());
     let blank = |file: File| {

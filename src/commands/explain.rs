@@ -182,8 +182,8 @@ fn is_about_the_certificate(code: &str) -> bool {
     !of_policies.iter().any(|reason| reason.code() == code)
 }
 
-/// The certificates of a file as a proxy would forward them, and what to do about their order, where that is wrong. A broken
-/// one is sent as it is, for the core to refuse.
+/// The certificates of a file as a proxy would forward them, and what to do about their order, where that is wrong. A
+/// broken one is sent as it is, for the core to refuse.
 fn presented(path: &Path) -> Result<(String, Option<String>), String> {
     match input::certificates(path) {
         Ok(found) => Ok((to_pem(&found.certificates), input::order_problem(path, &found))),

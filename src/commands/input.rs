@@ -96,8 +96,8 @@ pub fn order_problem(path: &Path, found: &Found) -> Option<String> {
     let (_, leaf) = leaf(found).filter(|(at, _)| *at > 0)?;
     let first = Certificate::from_der(found.certificates.first()?.clone()).ok()?;
     Some(format!(
-        "Put the client's certificate first in {} and its CA certificates after it: the first one, {}, is that of a CA, and \
-         {} looks like the client's.",
+        "Put the client's certificate first in {} and its CA certificates after it: the first one, {}, is that of a \
+         CA, and {} looks like the client's.",
         path.display(),
         first.subject(),
         leaf.subject()

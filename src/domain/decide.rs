@@ -193,8 +193,8 @@ impl Snapshot {
         &self.policies
     }
 
-    /// Where the policy that `request` selects looks for the certificate; nowhere when no policy is selected, or none that
-    /// looks.
+    /// Where the policy that `request` selects looks for the certificate; nowhere when no policy is selected, or none
+    /// that looks.
     pub fn evidence_of(&self, request: &Request<'_>) -> &[EvidenceRule] {
         let selected = self.selection.select(request, &mut NoTrace).ok().and_then(|at| self.policies.get(at));
         let looking = selected.filter(|policy| matches!(policy.state, PolicyState::Ready(_)));

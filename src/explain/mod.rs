@@ -427,8 +427,8 @@ impl Presented {
         })
     }
 
-    /// What a proxy with `cert` and `chain` details would forward, unless the question says otherwise: so that policies with
-    /// these `rules` of evidence can be explained too. Without a rule that reads the header there is none.
+    /// What a proxy with `cert` and `chain` details would forward, unless the question says otherwise: so that policies
+    /// with these `rules` of evidence can be explained too. Without a rule that reads the header there is none.
     fn xfcc(&self, question: &Question, rules: &[EvidenceRule]) -> Option<MadeHeader> {
         let given = question.headers.iter().any(|line| line.name.eq_ignore_ascii_case(XFCC));
         let sha256 = self.sha256.filter(|_| !given)?;
@@ -448,8 +448,8 @@ impl Presented {
         let assumed: Vec<String> = place.into_iter().chain(by).collect();
         let assumed = (!assumed.is_empty()).then(|| {
             format!(
-                "no {XFCC} was given: the certificate is assumed to come in it {}, because the policy's evidence asks for \
-                 that. Pass what your proxy sends with --header",
+                "no {XFCC} was given: the certificate is assumed to come in it {}, because the policy's evidence asks \
+                 for that. Pass what your proxy sends with --header",
                 assumed.join(", ")
             )
         });

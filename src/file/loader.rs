@@ -343,8 +343,8 @@ impl Loader {
             // A volume that is gone, a checkout under way, a script that failed: nobody takes every policy away like that.
             self.is_current = false;
             let message = format!(
-                "{:?} no longer holds a single object, which is more likely an accident (a volume that is not mounted) than \
-                 an edit. To remove all policies, restart certgate with the directory as it is",
+                "{:?} no longer holds a single object, which is more likely an accident (a volume that is not mounted) \
+                 than an edit. To remove all policies, restart certgate with the directory as it is",
                 self.path()
             );
             return (Outcome::Refused, Some(Arc::from([whole_file("", message)])));

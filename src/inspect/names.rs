@@ -87,7 +87,8 @@ pub fn policy_names(certificate: &Certificate) -> (Vec<PolicyName>, usize) {
     (named.into_iter().map(proved).collect(), omitted)
 }
 
-/// An issuer's name alone does not say which CA issued the certificate, unless a trust profile holds exactly one key of it.
+/// An issuer's name alone does not say which CA issued the certificate, unless a trust profile holds exactly one key of
+/// it.
 fn strength(form: Form, name: &CertificateName) -> Strength {
     let is_unpinned = name
         .issuer_serial

@@ -25,7 +25,8 @@ fn in_arguments(reason: Reason) -> (Option<&'static str>, Option<&'static str>) 
             None,
             Some(
                 "Give the issuing CA's root with --trust-anchor and missing CA certificates with --intermediate; see \
-                 --max-path-length, --initial-policy and --explicit-policy where the detail names a length or a policy.",
+                 --max-path-length, --initial-policy and --explicit-policy where the detail names a length or a \
+                 policy.",
             ),
         ),
         Reason::SignatureInvalid => (
@@ -42,8 +43,8 @@ fn in_arguments(reason: Reason) -> (Option<&'static str>, Option<&'static str>) 
         Reason::RevocationUnknown => (
             None,
             Some(
-                "Give the CRL of its issuer with --crl, or an OCSP response with --ocsp-response; --revocation none checks \
-                 no revocation.",
+                "Give the CRL of its issuer with --crl, or an OCSP response with --ocsp-response; --revocation none \
+                 checks no revocation.",
             ),
         ),
         Reason::RevocationStale => (

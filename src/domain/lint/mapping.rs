@@ -117,8 +117,8 @@ fn is_weak(form: Form, key: &[u8], profile: &TrustProfile) -> bool {
     }
 }
 
-/// The entries of a policy whose `issuerSerial` names an issuer of which the policy's trust profile knows no more than the
-/// name: their certificates are denied.
+/// The entries of a policy whose `issuerSerial` names an issuer of which the policy's trust profile knows no more than
+/// the name: their certificates are denied.
 pub fn weak_issuers(mapping: &Mapping, profile: &TrustProfile) -> Vec<FieldError> {
     let mut report = Report::default();
     let root = Field::root("spec");
@@ -126,9 +126,9 @@ pub fn weak_issuers(mapping: &Mapping, profile: &TrustProfile) -> Vec<FieldError
     let list = section.child("oneToOne");
     for entry in mapping.one_to_one.entries().iter().filter(|entry| entry.is_enabled()) {
         if is_weak(entry.key.form, &entry.key.bytes, profile) {
-            let message = "weak: the policy's trust profile does not hold exactly one key under the issuer's name, so the \
-                           certificate is denied with WEAK_MAPPING; list the issuing CA's certificate in intermediates, \
-                           or give issuerPublicKeySha256";
+            let message = "weak: the policy's trust profile does not hold exactly one key under the issuer's name, so \
+                           the certificate is denied with WEAK_MAPPING; list the issuing CA's certificate in \
+                           intermediates, or give issuerPublicKeySha256";
             let field = list.at(entry.index);
             let field = field.child("certificate");
             report.warning(&field.child(entry.key.form.name()), message);

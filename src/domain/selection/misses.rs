@@ -39,8 +39,8 @@ impl Selection {
         if let Some((level, reach, choice)) = self.respelt_match(host, path, method) {
             trace.step("select", Verdict::Note, || {
                 format!(
-                    "another spelling of the path would be selected by policy {} (host {level}, {reach}): paths that differ in \
-                     case, or in dots, blanks or a slash at the end, are different paths",
+                    "another spelling of the path would be selected by policy {} (host {level}, {reach}): paths that \
+                     differ in case, or in dots, blanks or a slash at the end, are different paths",
                     self.name_of(choice.policy)
                 )
             });
