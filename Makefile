@@ -29,7 +29,7 @@ test: test-debug test-kubernetes test-mesh ## Run every test: the real Envoy, Ku
 test-debug: ## Unit, property, contract, conformance and end-to-end tests.
 	scripts/fetch-envoy >/dev/null
 	@if [ "$$CI" = true ]; then scripts/chart-parts promtool; fi
-	$(CARGO) test --locked
+	$(CARGO) test --locked --workspace
 
 # Three minutes, and with CI=true some thirty more the first time: then the parts are built, and else they are skipped loudly.
 test-kubernetes: ## Tests against a real kube-apiserver, with kubectl and Helm; skipped until `make kube-parts`.
@@ -72,12 +72,16 @@ crds: ## Write the custom resource definitions that the chart carries.
 	CERTGATE_BLESS=1 $(CARGO) test --locked --lib kubernetes::crd::
 
 lint: fmt deny ## Formatting, clippy with warnings denied, dependencies.
-	$(CARGO) clippy --locked --all-targets -- -D warnings
-	@# Those with `test = false`, which --all-targets leaves out, and the fuzz targets, which are a workspace of their own.
+	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
+	@# Those with `test = false`, which --all-targets leaves out, and the fuzz targets, which are workspaces of their own.
 	$(CARGO) clippy --locked --test kubernetes --test mesh -- -D warnings
 	$(CARGO) clippy --locked --manifest-path fuzz/Cargo.toml --target-dir target/fuzz --bins -- -D warnings
+	$(CARGO) clippy --locked --manifest-path crates/certgate-x509/fuzz/Cargo.toml --target-dir target/fuzz --bins -- -D warnings
 	@# The same as people build it: without what only the dependencies of tests ask for.
 	$(CARGO) check --locked --bins
+	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --locked --workspace --no-deps --quiet
+	@# The engine is a crate that can be published.
+	$(CARGO) package --locked --allow-dirty --quiet -p certgate-x509
 
 fmt: ## Check the formatting.
 	$(CARGO) fmt --all --check

@@ -20,7 +20,7 @@ use self::policies::{LoadError, Loaded, Refusal};
 use crate::admin::{Admin, Explain, NoAnswer};
 use crate::config::{PolicySource, ServeConfig};
 use crate::domain::decide::Snapshot;
-use crate::domain::failures::Failures;
+use crate::domain::decide::failures::Failures;
 use crate::envoy::server::{self, Ended, ServerOptions, Transport};
 use crate::envoy::service::{Authorizer, system_clock};
 use crate::explain::{self, Explanation, Question, QuestionError, RemoteError};
@@ -252,8 +252,7 @@ fn refused_edit(errors: i64, directory: Option<String>) -> Option<String> {
     if let Some(why) = directory {
         return Some(format!(
             "the last edit of the policies was refused, and the server keeps deciding by the policies before it: \
-             {why}. \
-             Put the policies back, or mount the volume again"
+             {why}. Put the policies back, or mount the volume again"
         ));
     }
     Some(format!(

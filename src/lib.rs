@@ -1,7 +1,7 @@
 //! certgate: a client-certificate authorizer for service meshes.
 //!
 //! The library is laid out as a pure core and adapters around it. [`domain`] takes bytes and a time and gives
-//! decisions; it knows no socket, file, runtime or clock. The adapters ([`envoy`], [`file`], [`admin`]) translate
+//! decisions; it knows no socket, file, runtime or clock. The adapters ([`envoy`], [`mod@file`], [`admin`]) translate
 //! between the core and the world and never import one another; [`tls`] and [`places`] and [`listeners`] are shared by their ports. [`app`] alone joins them.
 
 #![warn(clippy::unwrap_used, clippy::print_stdout, clippy::print_stderr)]

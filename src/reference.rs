@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use serde_json::Value;
 
-use crate::domain::spec::Kind;
+use crate::domain::api::Kind;
 
 /// The page, in Markdown.
 pub fn reference_page() -> String {

@@ -1,14 +1,12 @@
 //! The form of batch cases: what is read, what is answered, and that a bad line harms nobody else.
 
-#[path = "support/der.rs"]
-mod der;
-#[path = "support/status.rs"]
-mod status;
+use certgate_testing::der;
+use certgate_testing::status;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use certgate::domain::time::UnixTime;
-use certgate::domain::verify::batch::{self, Answer};
+use certgate::commands::verify::batch::{self, Answer};
+use certgate_x509::time::UnixTime;
 use serde_json::{Value, json};
 
 use der::{Draft, Key, NOW, ext};

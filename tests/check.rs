@@ -9,13 +9,13 @@ use std::sync::Arc;
 
 use certgate::app::policies;
 use certgate::domain::decide::Snapshot;
-use certgate::domain::time::UnixTime;
 use certgate::envoy::proto::auth::attribute_context::{HttpRequest, Peer, Request};
 use certgate::envoy::proto::auth::check_response::HttpResponse;
 use certgate::envoy::proto::auth::{AttributeContext, CheckRequest, CheckResponse};
 use certgate::envoy::service::Authorizer;
 use certgate::explain::{Explanation, HeaderLine, Question, StepResult, explain};
 use certgate::metrics::Metrics;
+use certgate_x509::time::UnixTime;
 use prost::Message;
 use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose,

@@ -3,22 +3,20 @@
 #[path = "support/bars.rs"]
 #[allow(dead_code, reason = "other kinds of figures are measured elsewhere")]
 mod bars;
-#[path = "support/der.rs"]
-mod der;
-#[path = "support/status.rs"]
-mod status;
+use certgate_testing::der;
+use certgate_testing::status;
 
 use std::hint::black_box;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bars::Bars;
-use certgate::domain::certificate::Certificate;
-use certgate::domain::fingerprint::Sha256;
-use certgate::domain::name::Name;
-use certgate::domain::path::{self, PathParameters, Pool, Rejection, SignaturePolicy};
-use certgate::domain::revocation::{Crl, Helpers, RevocationData, RevocationPolicy, check_path};
-use certgate::domain::trace::NoTrace;
+use certgate_x509::certificate::Certificate;
+use certgate_x509::fingerprint::Sha256;
+use certgate_x509::name::Name;
+use certgate_x509::path::{self, PathParameters, Pool, Rejection, SignaturePolicy};
+use certgate_x509::revocation::{Crl, Helpers, RevocationData, RevocationPolicy, check_path};
+use certgate_x509::trace::NoTrace;
 
 use der::{Draft, Key, NOW};
 use status::*;
@@ -190,7 +188,7 @@ fn a_million_entries() {
         path::find(&leaf, &presented, &pool, &parameters, NOW, &mut NoTrace, |found, trace| {
             let Some(data) = data else { return Ok(()) };
             let outcome = check_path(data, &policy, found.certificates(), helpers, NOW, trace);
-            outcome.map(|_| ()).map_err(|f| Rejection { reason: f.status.reason(), detail: f.to_string() })
+            outcome.map(|_| ()).map_err(|f| Rejection { kind: f.status.kind(), detail: f.to_string() })
         })
         .unwrap();
         start.elapsed()

@@ -6,12 +6,10 @@
 #[path = "support/bars.rs"]
 #[allow(dead_code, reason = "ratios are measured elsewhere")]
 mod bars;
-#[path = "support/der.rs"]
-mod der;
+use certgate_testing::der;
 #[path = "support/ports.rs"]
 mod ports;
-#[path = "support/status.rs"]
-mod status;
+use certgate_testing::status;
 
 use std::fs;
 use std::path::Path;
@@ -21,9 +19,9 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use bars::Bars;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use certgate::domain::fingerprint::Sha256;
 use certgate::envoy::proto::auth::authorization_client::AuthorizationClient;
 use certgate::envoy::proto::auth::{self, check_response::HttpResponse};
+use certgate_x509::fingerprint::Sha256;
 use tonic::transport::Channel;
 
 use der::{Draft, Key, NOW};

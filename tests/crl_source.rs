@@ -2,10 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
-#[path = "support/der.rs"]
-mod der;
-#[path = "support/status.rs"]
-mod status;
+use certgate_testing::der;
+use certgate_testing::status;
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -15,11 +13,11 @@ use std::process::Command;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use certgate::domain::name::Name;
-use certgate::domain::path::SignaturePolicy;
-use certgate::domain::revocation::{Crl, CrlReader};
 use certgate::file::loader::{Loader, Outcome};
 use certgate::metrics::Metrics;
+use certgate_x509::name::Name;
+use certgate_x509::path::SignaturePolicy;
+use certgate_x509::revocation::{Crl, CrlReader};
 
 use der::{Draft, Key, implicit, seq};
 use status::*;

@@ -1,7 +1,6 @@
 //! The examples in docs/ are policies that compile.
 
-#[path = "support/skip.rs"]
-mod skip;
+use certgate_testing::skip;
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -5,27 +5,26 @@
 
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test may panic and print")]
 
-#[path = "support/der.rs"]
-mod der;
+use certgate_testing::der;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use certgate::domain::certificate::Certificate;
+use certgate::domain::api::{Object, ObjectMeta};
 use certgate::domain::decide::Snapshot;
-use certgate::domain::decision::Decision;
-use certgate::domain::failures::Failures;
-use certgate::domain::index::Index;
-use certgate::domain::path::Budget;
-use certgate::domain::path::signature::{self, PublicKey, SignaturePolicy};
-use certgate::domain::reason::Reason;
+use certgate::domain::decide::decision::Decision;
+use certgate::domain::decide::failures::Failures;
+use certgate::domain::decide::reason::Reason;
+use certgate::domain::decide::trust::{TrustParameters, TrustProfile};
 use certgate::domain::request::{Headers, Http, Request};
-use certgate::domain::spec::{Object, ObjectMeta};
-use certgate::domain::time::UnixTime;
-use certgate::domain::trace::NoTrace;
-use certgate::domain::trust::{TrustParameters, TrustProfile};
+use certgate::domain::store::Index;
+use certgate_x509::certificate::Certificate;
+use certgate_x509::path::Budget;
+use certgate_x509::path::signature::{self, PublicKey, SignaturePolicy};
+use certgate_x509::time::UnixTime;
+use certgate_x509::trace::NoTrace;
 use serde_json::json;
 
 use der::{Draft, Key, NOW, dns, ext};

@@ -3,12 +3,9 @@
 
 #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
-#[path = "support/der.rs"]
-mod der;
-#[path = "support/mutate.rs"]
-mod mutate;
-#[path = "support/suites.rs"]
-mod suites;
+use certgate_testing::der;
+use certgate_testing::mutate;
+use certgate_testing::suites;
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -20,18 +17,18 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use certgate::app::policies;
-use certgate::domain::certificate::Certificate;
-use certgate::domain::compile::certificate_mapping;
-use certgate::domain::encoding::container::Form;
-use certgate::domain::general_name::GeneralName;
-use certgate::domain::mapping::key::{Forms, keys_of};
-use certgate::domain::name::Name;
-use certgate::domain::spec::ObjectMeta;
+use certgate::domain::api::ObjectMeta;
+use certgate::domain::decide::mapping::key::{Forms, keys_of};
+use certgate::domain::policy::compile::certificate_mapping;
 use certgate::explain::{Outcome, Question, explain, to_pem};
 use certgate::file::check::check;
 use certgate::inspect::names::{PolicyName, mapping_yaml, name_yaml};
 use certgate::inspect::{Inspection, inspect, render};
 use certgate::terminal::{Terminal, json};
+use certgate_x509::certificate::Certificate;
+use certgate_x509::encoding::container::Form;
+use certgate_x509::general_name::GeneralName;
+use certgate_x509::name::Name;
 use serde_json::Value;
 use x509_parser::extensions::{GeneralName as OtherName, ParsedExtension};
 use x509_parser::prelude::{FromDer as _, X509Certificate};

@@ -41,6 +41,9 @@ const IMPURE: &[&str] = &[
     "eprintln!",
 ];
 
+/// The wings of the core: each may name those before it, and none after.
+const WINGS: &[&str] = &["request", "api", "evidence", "decide", "policy", "store"];
+
 /// The adapters: each may use the core, none may use another or what composes them.
 const ADAPTERS: &[&str] = &["envoy", "file", "kubernetes", "admin"];
 
@@ -67,6 +70,30 @@ fn the_core_names_nothing_impure() {
         }
     }
     assert!(found.is_empty(), "{}", found.join("\n"));
+}
+
+#[test]
+fn a_wing_uses_those_before_it() {
+    let mut found = Vec::new();
+    for (at, wing) in WINGS.iter().enumerate() {
+        let mut files = sources(&src().join("domain").join(wing));
+        files.extend(sources(&src().join("domain").join(format!("{wing}.rs"))));
+        assert!(!files.is_empty(), "the wing `{wing}` has no source: correct the list");
+        // Tests may set a scene with whatever there is.
+        for (path, code) in files.iter().filter(|(path, _)| !is_test(path)) {
+            let code = code.split("#[cfg(test)]").next().unwrap_or_default();
+            for later in &WINGS[at + 1..] {
+                for line in lines_naming(code, &format!("crate::domain::{later}")) {
+                    found.push(format!("{}:{line}: `{wing}` names `{later}`", path.display()));
+                }
+            }
+        }
+    }
+    assert!(found.is_empty(), "{}", found.join("\n"));
+}
+
+fn is_test(path: &Path) -> bool {
+    path.components().any(|part| matches!(part.as_os_str().to_str(), Some("tests" | "tests.rs")))
 }
 
 #[test]

@@ -3,8 +3,8 @@
 
 use std::time::{Duration, Instant};
 
-use certgate::domain::index::Index;
-use certgate::domain::spec::{CertificateMappingSpec, CertificateName, IdentitySpec, Object, ObjectMeta, Origin};
+use certgate::domain::api::{CertificateMappingSpec, CertificateName, IdentitySpec, Object, ObjectMeta, Origin};
+use certgate::domain::store::Index;
 
 const MAPPINGS: u32 = 100_000;
 

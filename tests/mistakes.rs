@@ -5,13 +5,13 @@
 use std::fs;
 
 use certgate::domain::decide::Snapshot;
-use certgate::domain::reason::Reason;
+use certgate::domain::decide::reason::Reason;
 use certgate::domain::request::{Http, NoHeaders, Request};
-use certgate::domain::time::UnixTime;
-use certgate::domain::trace::NoTrace;
 use certgate::file::check::check;
 use certgate::file::loader::{Loader, Outcome};
 use certgate::file::report::Class;
+use certgate_x509::time::UnixTime;
+use certgate_x509::trace::NoTrace;
 
 /// A document whose spec starts on line 5.
 fn document(kind: &str, name: &str, spec: &str) -> String {

@@ -3,12 +3,9 @@
 
 #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
-#[path = "support/der.rs"]
-mod der;
-#[path = "support/skip.rs"]
-mod skip;
-#[path = "support/status.rs"]
-mod status;
+use certgate_testing::der;
+use certgate_testing::skip;
+use certgate_testing::status;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -20,12 +17,12 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use certgate::domain::decide::Counts;
-use certgate::domain::time::UnixTime;
 use certgate::file::loader::{Loader, Outcome};
 use certgate::kubernetes::admission::metrics as admission;
 use certgate::kubernetes::health::{Exported, Health};
 use certgate::metrics::{Load, Metrics, failures};
 use certgate::tls::health as tls_health;
+use certgate_x509::time::UnixTime;
 
 use der::{Draft, Key, implicit, seq};
 use status::{CrlDraft, DAY, HOUR, base, flag, full_name, id, idp, number, reasons};

@@ -11,18 +11,17 @@ use std::sync::Arc;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use certgate::domain::time::UnixTime;
 use certgate::envoy::proto::auth::attribute_context::{HttpRequest, Peer, Request};
 use certgate::envoy::proto::auth::check_response::HttpResponse;
 use certgate::envoy::proto::auth::{AttributeContext, CheckRequest, CheckResponse};
 use certgate::envoy::service::Authorizer;
 use certgate::file::loader::{Loader, Outcome};
 use certgate::metrics::Metrics;
+use certgate_x509::time::UnixTime;
 use prost::Message;
 use rcgen::{BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair};
 
-#[path = "support/mutate.rs"]
-mod mutate;
+use certgate_testing::mutate;
 
 use mutate::{Random, mutate};
 

@@ -10,15 +10,14 @@ use std::num::NonZeroUsize;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use certgate::domain::encoding::bundle;
 use certgate::domain::evidence::{ChainSource, EvidenceRule, HeaderFormat, gather};
-use certgate::domain::fingerprint::Sha256;
 use certgate::domain::request::{Headers, Request};
+use certgate_x509::encoding::bundle;
+use certgate_x509::fingerprint::Sha256;
 use rcgen::{CertificateParams, DnType, Issuer, KeyPair, PKCS_ED25519, SanType};
 use rustls::pki_types::PrivatePkcs8KeyDer;
 
-#[path = "support/mutate.rs"]
-mod mutate;
+use certgate_testing::mutate;
 
 use mutate::{Random, mutate};
 

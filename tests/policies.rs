@@ -3,14 +3,13 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may panic and print")]
 
-#[path = "support/der.rs"]
-mod support;
+use certgate_testing::der as support;
 
 use std::collections::BTreeSet;
 use std::sync::OnceLock;
 
-use certgate::domain::path::{self, LeafRule, PathParameters, PolicyParameters, Pool, UsageRule};
-use certgate::domain::trace::NoTrace;
+use certgate_x509::path::{self, LeafRule, PathParameters, PolicyParameters, Pool, UsageRule};
+use certgate_x509::trace::NoTrace;
 use proptest::prelude::*;
 use support::{Draft, Key, NOW, ext};
 
@@ -233,7 +232,7 @@ fn engine(chain: &[Spec], inputs: &Inputs) -> Option<BTreeSet<u8>> {
     let found = path::find(&leaf, &certificates, &pool, &parameters, NOW, &mut NoTrace, |_, _| Ok(()));
     found.ok().map(|(path, ())| {
         let valid = path.policies();
-        let number = |policy: &certgate::domain::oid::Oid| policy.to_string().rsplit('.').next()?.parse::<u8>().ok();
+        let number = |policy: &certgate_x509::oid::Oid| policy.to_string().rsplit('.').next()?.parse::<u8>().ok();
         let any = (valid.any && inputs.set.is_empty()).then_some(ANY);
         valid.policies.iter().filter_map(number).chain(any).collect()
     })

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use certgate::domain::reason;
+use certgate::domain::decide::reason;
 
 #[test]
 fn the_page_is_made_from_the_table() {

@@ -3,8 +3,7 @@
 
 #[path = "support/bars.rs"]
 mod bars;
-#[path = "support/skip.rs"]
-mod skip;
+use certgate_testing::skip;
 
 use std::fs;
 use std::path::Path;
@@ -52,7 +51,7 @@ fn left_out() -> Vec<String> {
 fn the_linters_read_every_target() {
     let commands = commands("lint");
     let clippy: Vec<&String> = commands.iter().filter(|line| line.contains("cargo clippy")).collect();
-    assert!(clippy.iter().any(|line| line.contains("--all-targets")), "{clippy:#?}");
+    assert!(clippy.iter().any(|line| line.contains("--workspace --all-targets")), "{clippy:#?}");
     for target in left_out() {
         let words = format!("--test {target} ");
         assert!(
@@ -60,14 +59,18 @@ fn the_linters_read_every_target() {
             "nothing compiles {target}: {clippy:#?}"
         );
     }
-    assert!(clippy.iter().any(|line| line.contains("fuzz/Cargo.toml")), "nothing compiles the fuzz targets");
+    for manifest in [" fuzz/Cargo.toml", "crates/certgate-x509/fuzz/Cargo.toml"] {
+        assert!(clippy.iter().any(|line| line.contains(manifest)), "nothing compiles the targets of {manifest}");
+    }
+    assert!(commands.iter().any(|line| line.contains("-D warnings") && line.contains("cargo doc")), "{commands:#?}");
+    assert!(commands.iter().any(|line| line.contains("cargo package")), "{commands:#?}");
 }
 
 #[test]
 fn the_tests_are_all_run_and_judge_no_figures() {
     let commands = commands("test");
     let cargo: Vec<&String> = commands.iter().filter(|line| line.contains("cargo test")).collect();
-    assert!(cargo.iter().any(|line| line.trim_end().ends_with("cargo test --locked")), "{cargo:#?}");
+    assert!(cargo.iter().any(|line| line.trim_end().ends_with("cargo test --locked --workspace")), "{cargo:#?}");
     for target in left_out() {
         let words = format!("--test {target} ");
         assert!(cargo.iter().any(|line| format!("{line} ").contains(&words)), "{target} is not run: {cargo:#?}");

@@ -3,19 +3,17 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
-#[path = "support/der.rs"]
-mod der;
-#[path = "support/status.rs"]
-mod status;
+use certgate_testing::der;
+use certgate_testing::status;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use certgate::domain::decision::Decision;
-use certgate::domain::index::{Index, Severity};
-use certgate::domain::reason::Reason;
+use certgate::domain::api::{Object, ObjectMeta};
+use certgate::domain::decide::decision::Decision;
+use certgate::domain::decide::reason::Reason;
 use certgate::domain::request::{Http, NoHeaders, Request};
-use certgate::domain::spec::{Object, ObjectMeta};
-use certgate::domain::trace::{Recorder, Step};
+use certgate::domain::store::{Index, Severity};
+use certgate_x509::trace::{Recorder, Step};
 use serde_json::{Value, json};
 
 use der::{Draft, Key, NOW, ext};

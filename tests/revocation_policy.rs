@@ -2,27 +2,25 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
-#[path = "support/der.rs"]
-mod der;
-#[path = "support/status.rs"]
-mod status;
+use certgate_testing::der;
+use certgate_testing::status;
 
 use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use certgate::domain::certificate::Certificate;
+use certgate::domain::api::{Object, ObjectMeta};
+use certgate::domain::decide::reason::Reason;
+use certgate::domain::decide::trusted::Trusted;
 use certgate::domain::decide::{PolicyState, Snapshot};
-use certgate::domain::index::{CrlFile, Index};
-use certgate::domain::reason::Reason;
 use certgate::domain::request::{Http, NoHeaders, Request};
-use certgate::domain::spec::{Object, ObjectMeta};
-use certgate::domain::trace::{Recorder, Trace};
-use certgate::domain::trusted::Trusted;
+use certgate::domain::store::{CrlFile, Index};
 use certgate::file::check::check;
 use certgate::file::loader::{Loader, Outcome};
 use certgate::file::source;
+use certgate_x509::certificate::Certificate;
+use certgate_x509::trace::{Recorder, Trace};
 use serde_json::{Value, json};
 
 use der::{Draft, Key, NOW};
@@ -138,7 +136,7 @@ fn offline(patch: Value) -> Value {
 
 fn problems(index: &Index) -> Vec<String> {
     let problems = index.problems();
-    let line = |problem: &certgate::domain::index::Problem| {
+    let line = |problem: &certgate::domain::store::Problem| {
         problem.errors.iter().map(|error| format!("{:?} {error}", problem.severity)).collect::<Vec<_>>()
     };
     problems.iter().flat_map(line).collect()
@@ -209,7 +207,7 @@ fn a_denial_tells_when_why_and_by_which_crl() {
     let date = NOW.minus(30 * DAY).to_string();
     for want in [&*format!("revoked at {date} for keyCompromise"), "CRL of [CN=CA] number 10"] {
         assert!(detail.contains(want), "{detail}");
-        let told = |step: &&certgate::domain::trace::Step| step.stage == "revocation" && step.detail.contains(want);
+        let told = |step: &&certgate_x509::trace::Step| step.stage == "revocation" && step.detail.contains(want);
         assert!(trace.steps().iter().any(|step| told(&step)), "{:#?}", trace.steps());
     }
 }

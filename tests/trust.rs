@@ -6,22 +6,20 @@
     reason = "a test may panic and print; tables of cases are types"
 )]
 
-#[path = "support/chain.rs"]
-mod chain;
-#[path = "support/der.rs"]
-mod support;
+use certgate_testing::chain;
+use certgate_testing::der as support;
 
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use certgate::domain::certificate::Certificate;
-use certgate::domain::der;
-use certgate::domain::fingerprint::Sha256;
-use certgate::domain::oid::Oid;
-use certgate::domain::path::{Budget, PathParameters, Rejection};
-use certgate::domain::reason::Reason;
-use certgate::domain::trace::{NoTrace, Recorder, Verdict};
-use certgate::domain::trust::{Believed, TrustMode, TrustParameters, TrustProfile, lint_anchor};
+use certgate::domain::decide::reason::Reason;
+use certgate::domain::decide::trust::{Believed, TrustMode, TrustParameters, TrustProfile, lint_anchor};
+use certgate_x509::certificate::Certificate;
+use certgate_x509::der;
+use certgate_x509::fingerprint::Sha256;
+use certgate_x509::oid::Oid;
+use certgate_x509::path::{Budget, PathParameters};
+use certgate_x509::trace::{NoTrace, Recorder, Verdict};
 use chain::{Chain, DAY, rsa_spki};
 use support::{Draft, Key, NOW, dns, ext, name, oid, seq, tag, tlv};
 
@@ -107,7 +105,7 @@ fn keys_are_vetoed_and_pinned() {
         assert_eq!(found.map(|verified| verified.believed()).map_err(|denial| denial.reason), want, "{row}");
     }
     let revoked = TrustProfile::new(TrustParameters { peer_keys: set(&[key_of_leaf]), ..either() });
-    let refuse = |_: &_, _: &mut _| Err(Rejection { reason: Reason::CertRevoked, detail: String::new() });
+    let refuse = |_: &_, _: &mut _| Err(Reason::CertRevoked.reject(String::new()));
     let denial = revoked.verify_with(&Budget::default(), &leaf, &[ica], NOW, &mut NoTrace, refuse).unwrap_err();
     assert_eq!(denial.reason, Reason::CertRevoked, "its CA has taken it back");
 }
@@ -232,13 +230,17 @@ fn denials_say_what_was_compared() {
         ("usage", |c| c.leaf.set(ext::purposes(&[ext::SERVER_AUTH])), &["clientAuth: it lists serverAuth"]),
         ("name", |c| c.ica.set(ext::constraints(&[dns("a.example")], &[])), &["dNSName client.example is not within a permitted subtree of CN=ICA,O=Contoso"]),
         ("weak key", |c| c.leaf.spki = rsa_spki(1024), &["RSA-1024 key is below the minimum of 2048 bits"]),
-        ("path length", |c| c.profile.requirements.max_path_length = 0, &["more than 0 intermediate"]),
+        ("path length", |c| c.parameters.max_path_length = 0, &["more than 0 intermediate"]),
     ];
     for (row, change, wanted) in rows {
         let mut chain = Chain::new();
         change(&mut chain);
         let [leaf, ica, root] = chain.signed();
-        let profile = TrustProfile::new(TrustParameters { anchors: vec![root], ..chain.profile });
+        let profile = TrustProfile::new(TrustParameters {
+            anchors: vec![root],
+            requirements: chain.parameters,
+            ..TrustParameters::default()
+        });
         let denial = profile.verify(&leaf, &[ica], NOW, &mut NoTrace).unwrap_err();
         for want in *wanted {
             assert!(denial.detail.contains(want), "{row}: {}", denial.detail);

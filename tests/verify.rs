@@ -1,9 +1,7 @@
 //! `certgate verify` as a process: what it prints, its exit codes, and batches on its standard streams.
 
-#[path = "support/der.rs"]
-mod der;
-#[path = "support/status.rs"]
-mod status;
+use certgate_testing::der;
+use certgate_testing::status;
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};

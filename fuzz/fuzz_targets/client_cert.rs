@@ -1,12 +1,13 @@
 //! RFC 9440 and the headers of other proxies.
 #![no_main]
 
+#[path = "../../crates/certgate-x509/fuzz/fuzz_targets/limit.rs"]
 mod limit;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use certgate::domain::evidence::MAX_CHAIN;
-use certgate::domain::{certificate_header, client_cert};
+use certgate::domain::evidence::{certificate_header, client_cert};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|value: &[u8]| limit::within_limit(|| run(value)));

@@ -2,18 +2,19 @@
 //! request target.
 #![no_main]
 
+#[path = "../../crates/certgate-x509/fuzz/fuzz_targets/limit.rs"]
 mod limit;
 
 use std::sync::LazyLock;
 
 use certgate::domain::request::{Http, NoHeaders, Request};
-use certgate::domain::selection::guess::recognize;
-use certgate::domain::selection::host::{self, HostPattern};
-use certgate::domain::selection::path::{self, PathPattern};
-use certgate::domain::selection::spelling::fold;
-use certgate::domain::selection::{Candidate, Route, Selection};
-use certgate::domain::spec::PathCase;
-use certgate::domain::trace::NoTrace;
+use certgate::domain::decide::selection::guess::recognize;
+use certgate::domain::decide::selection::host::{self, HostPattern};
+use certgate::domain::decide::selection::path::{self, PathPattern};
+use certgate::domain::decide::selection::spelling::fold;
+use certgate::domain::decide::selection::{Candidate, Route, Selection};
+use certgate::domain::api::PathCase;
+use certgate_x509::trace::NoTrace;
 use libfuzzer_sys::fuzz_target;
 
 const ADMIN: usize = 0;

@@ -1,12 +1,13 @@
 //! XFCC, text and JSON; a NUL separates lines.
 #![no_main]
 
+#[path = "../../crates/certgate-x509/fuzz/fuzz_targets/limit.rs"]
 mod limit;
 
 use std::num::NonZeroUsize;
 
-use certgate::domain::fingerprint::Sha256;
-use certgate::domain::xfcc;
+use certgate_x509::fingerprint::Sha256;
+use certgate::domain::evidence::xfcc;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|text: &[u8]| limit::within_limit(|| run(text)));

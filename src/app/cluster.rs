@@ -11,7 +11,7 @@ use tokio::sync::oneshot;
 
 use super::policies::{AFTER_PANIC, LOGGED_PROBLEMS};
 use crate::domain::decide::Snapshot;
-use crate::domain::index::{Problem, Severity};
+use crate::domain::store::{Problem, Severity};
 use crate::envoy::service::Authorizer;
 use crate::kubernetes::cluster::{AdmissionFeed, ClusterError, ClusterOptions, Update, run};
 use crate::kubernetes::departure::Departure;

@@ -8,10 +8,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::domain::decide::Snapshot;
-use crate::domain::freshness::{Standing, concerning};
-use crate::domain::time::UnixTime;
-use crate::domain::trusted::CrlStatus;
+use crate::domain::decide::trusted::CrlStatus;
+use crate::domain::policy::freshness::{Standing, concerning};
 use crate::envoy::service::Authorizer;
+use certgate_x509::time::UnixTime;
 
 /// How often it is looked.
 const TICK: Duration = Duration::from_secs(1);
@@ -59,8 +59,8 @@ impl Told {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::revocation::RevocationPolicy;
-    use crate::domain::trusted::CrlKind;
+    use crate::domain::decide::trusted::CrlKind;
+    use certgate_x509::revocation::RevocationPolicy;
 
     fn crl(profile: &str, this_update: i64, next_update: i64) -> CrlStatus {
         CrlStatus {

@@ -4,7 +4,7 @@ use std::io::Write;
 use std::sync::Arc;
 
 use super::ExplainError;
-use crate::domain::index::{AbsentSources, Problem, Severity};
+use crate::domain::store::{AbsentSources, Problem, Severity};
 use crate::envoy::service::system_clock;
 use crate::explain::{self, Explanation, Question};
 use crate::file::check::{Check, CheckOptions, Place};

@@ -11,7 +11,7 @@ use super::Output;
 use super::explain::scope;
 use crate::app;
 use crate::cli::{Exit, complain, print};
-use crate::domain::index::AbsentSources;
+use crate::domain::store::AbsentSources;
 use crate::file::check::{self, CheckOptions, Warnings};
 use crate::terminal::{self, Paint, Terminal};
 

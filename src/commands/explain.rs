@@ -11,7 +11,7 @@ use super::Output;
 use super::input::{self, CertificateArgs, InputError};
 use crate::app;
 use crate::cli::{Exit, complain, print};
-use crate::domain::reason::Reason;
+use crate::domain::decide::reason::Reason;
 use crate::explain::{self, HeaderLine, Length, Question, to_pem};
 use crate::kubernetes::store::Scope;
 use crate::terminal::{self, Terminal};

@@ -20,7 +20,7 @@ use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::{HealthCheckRequest, HealthCheckResponse};
 
 use crate::cli::Exit;
-use crate::domain::duration::GoDuration;
+use crate::domain::policy::duration::GoDuration;
 
 /// How long one attempt may take.
 const ATTEMPT: Duration = Duration::from_secs(3);

@@ -10,10 +10,10 @@ use std::path::{Path, PathBuf};
 use bytes::Bytes;
 use clap::Args;
 
-use crate::domain::certificate::Certificate;
-use crate::domain::encoding::bundle::MAX_TEXT;
-use crate::domain::encoding::container::{self, Form, Found};
-use crate::domain::time::UnixTime;
+use certgate_x509::certificate::Certificate;
+use certgate_x509::encoding::bundle::MAX_TEXT;
+use certgate_x509::encoding::container::{self, Form, Found};
+use certgate_x509::time::UnixTime;
 
 // The certificate, the same argument in `verify`, `explain` and `inspect`. No doc comment: it would become that of the
 // command.

@@ -7,10 +7,10 @@ use clap::Args;
 use super::Output;
 use super::input::{self, CertificateArgs, InputError, parse_time};
 use crate::cli::Exit;
-use crate::domain::time::UnixTime;
 use crate::envoy::service::system_clock;
 use crate::inspect::{self, Inspection};
 use crate::terminal::{self, Terminal};
+use certgate_x509::time::UnixTime;
 
 /// Show a certificate in words, and every name that a policy can mean it by. Exit code 0: it is well-formed, 1: it is not,
 /// 2: there is no certificate.

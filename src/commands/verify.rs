@@ -1,8 +1,9 @@
 //! `certgate verify`: one certificate in plain words, or cases of a suite line by line.
 //!
-//! Owned here: the flags, reading files, and printing. What is checked is [`crate::domain::verify`]'s.
+//! Owned here: the flags, reading files, and printing. What is checked is [`certgate_x509::verify`]'s.
 
 mod answer;
+pub mod batch;
 mod words;
 
 use std::fs;
@@ -15,30 +16,31 @@ use clap::{Args, ValueEnum};
 use serde::Serialize;
 
 use answer::{Answered, PAINTED};
+use batch::Answer;
 
 use super::Output;
 use super::input::{self, CertificateArgs, InputError, parse_time};
 use crate::cli::Exit;
-use crate::domain::certificate::Certificate;
-use crate::domain::duration::GoDuration;
-use crate::domain::fingerprint::Sha256;
-use crate::domain::oid::Oid;
-use crate::domain::path::signature::Sha1;
-use crate::domain::path::{
+use crate::domain::decide::reason::Reason;
+use crate::domain::decide::trust::{check_anchor, lint_anchor};
+use crate::domain::policy::duration::GoDuration;
+use crate::file;
+use crate::terminal::{self, Terminal, plain};
+use certgate_x509::certificate::Certificate;
+use certgate_x509::fingerprint::Sha256;
+use certgate_x509::oid::Oid;
+use certgate_x509::path::signature::Sha1;
+use certgate_x509::path::{
     ANY_POLICY, DEFAULT_MAX_PATH_LENGTH, KeyPurpose, LeafRule, PathParameters, PolicyParameters, Pool,
     SignatureAlgorithm, SignatureAlgorithms, SignaturePolicy, UsageRule,
 };
-use crate::domain::revocation::ocsp::OcspResponse;
-use crate::domain::revocation::{
+use certgate_x509::revocation::ocsp::OcspResponse;
+use certgate_x509::revocation::{
     Crl, Freshness, MaxAge, OnUnknown, RevocationData, RevocationMode, RevocationPolicy, RevocationScope,
 };
-use crate::domain::time::UnixTime;
-use crate::domain::trace::Recorder;
-use crate::domain::trust::{check_anchor, lint_anchor};
-use crate::domain::verify::Question;
-use crate::domain::verify::batch::{self, Answer};
-use crate::file;
-use crate::terminal::{self, Terminal, plain};
+use certgate_x509::time::UnixTime;
+use certgate_x509::trace::{Recorder, Trace as _, Verdict};
+use certgate_x509::verify::{Invalid, Question};
 
 /// The longest case that is read: room for a CRL of the greatest length in base64.
 const MAX_LINE: usize = 512 * 1024 * 1024;
@@ -256,6 +258,12 @@ fn run_one(args: &VerifyArgs, mut output: impl Write, mut errors: impl Write) ->
             }
             let mut steps = Recorder::default();
             let outcome = question.answer(now, &mut steps);
+            match &outcome {
+                Ok(valid) => steps.step("verify", Verdict::Pass, || format!("valid until {}", valid.valid_until)),
+                Err(Invalid { kind, detail, .. }) => {
+                    steps.step("verify", Verdict::Fail, || format!("{}: {detail}", Reason::from(*kind)));
+                }
+            }
             let mut answered = Answered::of(&question, &outcome, &steps, now);
             answered.anchor_findings = findings;
             if let (Some(reason), Some(order)) = (&mut answered.reason, order) {

@@ -2,43 +2,23 @@
 //!
 //! Nothing below this module names a runtime, a socket, a file, a cluster or a clock; `tests/layering.rs` enforces
 //! that. Everything here is deterministic: the same snapshot, request and time give the same decision.
+//!
+//! Each wing may use those above it in this list, and none below:
+//!
+//! 1. [`request`]: what a proxy asks about, as borrowed text.
+//! 2. [`api`]: the three kinds as an operator writes them, and errors with the paths of fields.
+//! 3. [`evidence`]: where in a request a certificate is; untrusted bytes out.
+//! 4. [`decide`]: selection, trust, mapping, and the decision of one request over an immutable snapshot.
+//! 5. [`policy`]: from what an operator wrote to what decides; warnings about what is legal and doubtful.
+//! 6. [`store`]: the objects that there are, joined into snapshots; reviews of edits against them.
+//!
+//! Certificates, paths, CRLs and OCSP are the engine's, the crate [`certgate_x509`].
 
 #![cfg_attr(not(test), warn(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects))]
 
-pub mod certificate;
-pub mod certificate_header;
-pub mod client_cert;
-pub mod compile;
+pub mod api;
 pub mod decide;
-pub mod decision;
-pub mod der;
-pub mod duration;
-pub mod encoding;
 pub mod evidence;
-pub mod failures;
-pub mod fingerprint;
-pub mod folding;
-pub mod freshness;
-pub mod general_name;
-pub mod identity;
-pub mod index;
-pub mod lint;
-pub mod mapping;
-pub mod matcher;
-pub mod name;
-pub mod oid;
-pub mod path;
-pub mod reason;
+pub mod policy;
 pub mod request;
-pub mod review;
-pub mod revocation;
-pub mod selection;
-pub mod spec;
-#[cfg(test)]
-pub(crate) mod testing;
-pub mod time;
-pub mod trace;
-pub mod trust;
-pub mod trusted;
-pub mod verify;
-pub mod xfcc;
+pub mod store;

@@ -13,9 +13,9 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::wire::Writer;
-use crate::domain::decision::{Decision, Denial, Effect, Mode, Reveal};
+use crate::domain::decide::decision::{Decision, Denial, Effect, Mode, Reveal};
+use crate::domain::decide::reason::Reason;
 use crate::domain::evidence::EvidenceSource;
-use crate::domain::reason::Reason;
 
 /// The response header that tells a refused client the reason, where the policy reveals it.
 pub const REASON_HEADER: &str = "x-certgate-reason";

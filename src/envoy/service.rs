@@ -13,14 +13,14 @@ use arc_swap::ArcSwapOption;
 use super::request::CheckRequest;
 use super::response::{Reply, Sent, mode_word, source_word};
 use crate::domain::decide::Snapshot;
-use crate::domain::decision::{Decision, Denial, Mode};
-use crate::domain::failures::Failures;
-use crate::domain::reason::Reason;
+use crate::domain::decide::decision::{Decision, Denial, Mode};
+use crate::domain::decide::failures::Failures;
+use crate::domain::decide::reason::Reason;
 use crate::domain::request::{Headers, Request};
-use crate::domain::time::UnixTime;
 use crate::metrics::Metrics;
 use crate::panics::{self, Panic};
 use crate::telemetry::clean;
+use certgate_x509::time::UnixTime;
 
 /// Characters of a foreign text that a log line keeps.
 const LOGGED: usize = 256;

@@ -1,6 +1,6 @@
 //! `explain`: the same decision as the server's, with its steps.
 //!
-//! Owns the question's and the answer's form in JSON, which is stable, and the answer's form for people ([`render`]). The
+//! Owns the question's and the answer's form in JSON, which is stable, and the answer's form for people ([`mod@render`]). The
 //! decision itself is made by the snapshot and what Envoy would be told by [`crate::envoy::response`]; nothing is decided
 //! here.
 
@@ -19,14 +19,14 @@ pub use remote::{RemoteError, ask};
 pub use render::{Length, PAINTED, render};
 
 use crate::domain::decide::Snapshot;
-use crate::domain::decision::{Decision, Effect, Reveal};
+use crate::domain::decide::decision::{Decision, Effect, Reveal};
+use crate::domain::evidence::xfcc::{HEADER as XFCC, MAX_ELEMENTS};
 use crate::domain::evidence::{EvidenceRule, EvidenceSource};
-use crate::domain::fingerprint::Sha256;
 use crate::domain::request::{Headers, Http, Request};
-use crate::domain::time::UnixTime;
-use crate::domain::trace::{Recorder, Verdict};
-use crate::domain::xfcc::{HEADER as XFCC, MAX_ELEMENTS};
 use crate::envoy::response::{Passage, REASON_HEADER, mode_word, source_word};
+use certgate_x509::fingerprint::Sha256;
+use certgate_x509::time::UnixTime;
+use certgate_x509::trace::{Recorder, Verdict};
 
 /// Characters of the compared values that an explanation tells; the steps have their own limit.
 const MAX_DETAIL: usize = 8192;
@@ -217,7 +217,7 @@ pub struct ExplainedReason {
 
 impl ExplainedReason {
     /// The row of `reason`, with what was compared.
-    pub fn new(reason: crate::domain::reason::Reason, detail: &str) -> Self {
+    pub fn new(reason: crate::domain::decide::reason::Reason, detail: &str) -> Self {
         let row = reason.row();
         Self {
             code: row.code.to_owned(),
@@ -339,7 +339,7 @@ pub fn explain(question: &Question, snapshot: &Snapshot, now: UnixTime) -> Resul
 }
 
 /// A step as answers hold it.
-pub fn explained_step(step: &crate::domain::trace::Step) -> ExplainedStep {
+pub fn explained_step(step: &certgate_x509::trace::Step) -> ExplainedStep {
     let result = match step.verdict {
         Verdict::Pass => StepResult::Pass,
         Verdict::Fail => StepResult::Fail,

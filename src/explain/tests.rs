@@ -1,11 +1,11 @@
 use std::num::NonZeroUsize;
 
 use super::*;
-use crate::domain::decision::{Denial, Mode};
+use crate::domain::decide::decision::{Denial, Mode};
+use crate::domain::decide::identity::Identity;
+use crate::domain::decide::reason::Reason;
 use crate::domain::evidence::{ChainSource, EvidenceRule, gather};
-use crate::domain::identity::Identity;
-use crate::domain::index::Index;
-use crate::domain::reason::Reason;
+use crate::domain::store::Index;
 use crate::terminal::Terminal;
 
 fn certificate(name: &str) -> rcgen::Certificate {

@@ -12,7 +12,7 @@ use serde_json::{Value as Json, json};
 
 use super::loader::{Loader, Totals};
 use super::report::{Class, Problem, shown};
-use crate::domain::index::AbsentSources;
+use crate::domain::store::AbsentSources;
 use crate::terminal::plain;
 
 /// How a check is done.

@@ -13,9 +13,9 @@ use super::manifest::{self, DocumentFault, Foreign, Reading};
 use super::scan::Stamp;
 use super::split::{Chunk, Chunks, SplitError};
 use super::yaml::Mark;
-use crate::domain::fingerprint::Sha256;
-use crate::domain::index::Index;
-use crate::domain::spec::{Kind, ObjectId, Origin};
+use crate::domain::api::{Kind, ObjectId, Origin};
+use crate::domain::store::Index;
+use certgate_x509::fingerprint::Sha256;
 
 /// The largest document. A `List` of 100,000 objects from `kubectl get -o yaml` has about 60 MB.
 pub const MAX_DOCUMENT: usize = 128 << 20;

@@ -25,11 +25,11 @@ use super::report::{Class, Problem};
 use super::scan::{Listed, Listing, Root, Stamp};
 use super::source::{self, SourceFiles};
 use super::split::SplitError;
+use crate::domain::api::{Kind, ObjectId};
 use crate::domain::decide::Snapshot;
-use crate::domain::encoding::bundle::MAX_CRL_TEXT;
-use crate::domain::index::{AbsentSources, Index};
-use crate::domain::spec::{Kind, ObjectId};
-use crate::domain::time::UnixTime;
+use crate::domain::store::{AbsentSources, Index};
+use certgate_x509::encoding::bundle::MAX_CRL_TEXT;
+use certgate_x509::time::UnixTime;
 
 /// How often a directory that changes while it is read is read again before [`PATIENCE`] counts.
 const MIN_ATTEMPTS: u32 = 2;

@@ -18,8 +18,9 @@ use super::metadata;
 use super::report::shown;
 use super::schema::{Fault, Schema, advice, distance, locate};
 use super::yaml::{self, Document, Extent, Mark, Node, Parsed, Value};
-use crate::domain::compile::{Report as FieldErrors, certificate_policy, unreadable_match};
-use crate::domain::spec::{CertificatePolicySpec, DEFAULT_NAMESPACE, FieldError, Kind, Object, ObjectMeta};
+use crate::domain::api::Report as FieldErrors;
+use crate::domain::api::{CertificatePolicySpec, DEFAULT_NAMESPACE, FieldError, Kind, Object, ObjectMeta};
+use crate::domain::policy::compile::{certificate_policy, unreadable_match};
 
 /// The API group of certgate's kinds.
 const GROUP: &str = "certgate.dev";

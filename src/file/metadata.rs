@@ -12,8 +12,8 @@ use serde_json::{Value as Json, json};
 use super::report::shown;
 use super::schema::{Fault, Schema, locate, push_key};
 use super::yaml::{Mark, Node};
-use crate::domain::spec::{DEFAULT_NAMESPACE, Kind, ObjectMeta};
-use crate::domain::time::UnixTime;
+use crate::domain::api::{DEFAULT_NAMESPACE, Kind, ObjectMeta};
+use certgate_x509::time::UnixTime;
 
 static METADATA: LazyLock<Schema> = LazyLock::new(|| {
     let texts = json!({"type": "object", "additionalProperties": {"type": "string"}});

@@ -13,10 +13,10 @@ use aws_lc_rs::digest;
 use bytes::Bytes;
 
 use super::scan::Stamp;
-use crate::domain::encoding::bundle::{MAX_CRL_TEXT, MAX_TEXT};
-use crate::domain::fingerprint::Sha256;
-use crate::domain::index::CrlFile;
-use crate::domain::revocation::CrlReader;
+use crate::domain::store::CrlFile;
+use certgate_x509::encoding::bundle::{MAX_CRL_TEXT, MAX_TEXT};
+use certgate_x509::fingerprint::Sha256;
+use certgate_x509::revocation::CrlReader;
 
 /// Octets that are read at once.
 const PIECE: usize = 64 << 10;

@@ -12,9 +12,9 @@ use x509_parser::objects::oid_registry;
 
 use super::directory::sid_of;
 use super::{NamedOid, hexadecimal};
-use crate::domain::der::{self, DerError, Reader, tag};
-use crate::domain::general_name::UPN;
-use crate::domain::oid::Oid;
+use certgate_x509::der::{self, DerError, Reader, tag};
+use certgate_x509::general_name::UPN;
+use certgate_x509::oid::Oid;
 
 /// The most entries of a list that are described.
 const MAX_LISTED: usize = 16;

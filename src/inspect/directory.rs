@@ -7,10 +7,10 @@
 use aws_lc_rs::digest;
 use serde::Serialize;
 
-use crate::domain::certificate::Certificate;
-use crate::domain::der::{self, DerError, Reader, tag};
-use crate::domain::general_name::GeneralName;
-use crate::domain::name::Name;
+use certgate_x509::certificate::Certificate;
+use certgate_x509::der::{self, DerError, Reader, tag};
+use certgate_x509::general_name::GeneralName;
+use certgate_x509::name::Name;
 
 use super::Strength;
 
@@ -129,7 +129,7 @@ pub fn x500(name: &Name) -> Option<String> {
     let rdn = |attributes: &Vec<_>| {
         let parts: Option<Vec<String>> = attributes
             .iter()
-            .map(|(kind, text): &(crate::domain::name::AttributeType, Option<&str>)| {
+            .map(|(kind, text): &(certgate_x509::name::AttributeType, Option<&str>)| {
                 Some(format!("{}={}", windows_name(&kind.to_string()), quoted((*text)?)))
             })
             .collect();
@@ -145,7 +145,7 @@ fn windows_name(ours: &str) -> String {
         "ST" => "S".to_owned(),
         "GN" => "G".to_owned(),
         "emailAddress" => "E".to_owned(),
-        other => match other.parse::<crate::domain::name::AttributeType>() {
+        other => match other.parse::<certgate_x509::name::AttributeType>() {
             Ok(kind) => format!("OID.{}", kind.oid()),
             Err(_) => format!("OID.{other}"),
         },

@@ -1,6 +1,6 @@
 //! `certgate inspect`: a certificate in words, and every name that a policy can be written with.
 //!
-//! Owns the answer's form in JSON, which is stable, and for people ([`render`]). What a name means to a policy is asked of
+//! Owns the answer's form in JSON, which is stable, and for people ([`mod@render`]). What a name means to a policy is asked of
 //! the code that compiles policies ([`names`]); what a certificate is, of the engine; and what the engine has no need to
 //! know, of `x509-parser` ([`describe`]), which also reads what the engine refuses.
 
@@ -19,16 +19,16 @@ use x509_parser::prelude::{FromDer as _, X509Certificate};
 
 pub use render::{PAINTED, render};
 
-use crate::domain::certificate::{Certificate, Version};
-use crate::domain::der::Reader;
-use crate::domain::encoding::container::Form;
-use crate::domain::fingerprint::Sha256;
-use crate::domain::path::signature::PublicKey;
-use crate::domain::reason::Reason;
-use crate::domain::time::UnixTime;
+use crate::domain::decide::reason::Reason;
 use crate::explain::ExplainedReason;
 use crate::panics;
 use crate::terminal::clipped;
+use certgate_x509::certificate::{Certificate, Version};
+use certgate_x509::der::Reader;
+use certgate_x509::encoding::container::Form;
+use certgate_x509::fingerprint::Sha256;
+use certgate_x509::path::signature::PublicKey;
+use certgate_x509::time::UnixTime;
 use directory::AltSecurityIdentity;
 use names::PolicyName;
 
@@ -238,7 +238,7 @@ fn accepted(certificate: &Certificate, other: Result<CertificateReport, String>,
     let (names, names_omitted) = names::policy_names(certificate);
     let key = PublicKey::parse(certificate.public_key());
     let algorithm = Reader::new(certificate.signature_algorithm())
-        .nested(crate::domain::der::tag::SEQUENCE)
+        .nested(certgate_x509::der::tag::SEQUENCE)
         .and_then(|mut algorithm| algorithm.oid().map(describe::named));
     let own_extensions = || {
         let own = certificate.extensions().map(|extension| ExtensionReport {
@@ -249,7 +249,7 @@ fn accepted(certificate: &Certificate, other: Result<CertificateReport, String>,
         own.collect()
     };
     let problem = other.as_ref().err().map(|problem| format!("x509-parser cannot read it: {problem}"));
-    let listed = |oids: &[crate::domain::oid::Oid]| {
+    let listed = |oids: &[certgate_x509::oid::Oid]| {
         oids.iter().take(MAX_NAMES).map(|oid| describe::named(oid.as_bytes())).collect::<Vec<_>>()
     };
     let mut report = CertificateReport {
@@ -325,7 +325,7 @@ fn other_reading(der: &[u8]) -> Result<CertificateReport, String> {
             .take(MAX_NAMES)
             .map(|name| clipped(&describe::general_name(name), MAX_TEXT))
             .collect(),
-        extensions: extensions.take(crate::domain::certificate::MAX_EXTENSIONS).collect(),
+        extensions: extensions.take(certgate_x509::certificate::MAX_EXTENSIONS).collect(),
         ..CertificateReport::default()
     };
     if !rest.is_empty() {

@@ -7,15 +7,17 @@
 use serde::Serialize;
 use serde_json::{Value as Json, json};
 
-use crate::domain::certificate::Certificate;
-use crate::domain::compile::{Field, certificate_mapping, header_value_problem};
-use crate::domain::general_name::GeneralName;
-use crate::domain::lint;
-use crate::domain::mapping::key::{Form, Forms, keys_of};
-use crate::domain::name::AttributeType;
-use crate::domain::spec::{
+use crate::domain::api::Field;
+use crate::domain::api::{
     CertificateMappingSpec, CertificateName, IdentitySpec, IssuerSerial, MappingState, ObjectMeta,
 };
+use crate::domain::decide::identity::header_value_problem;
+use crate::domain::decide::mapping::key::{Form, Forms, keys_of};
+use crate::domain::policy::compile::certificate_mapping;
+use crate::domain::policy::lint;
+use certgate_x509::certificate::Certificate;
+use certgate_x509::general_name::GeneralName;
+use certgate_x509::name::AttributeType;
 
 use super::{MAX_NAMES, Strength, hexadecimal};
 

@@ -2,8 +2,8 @@
 
 use super::names::{mapping_yaml, name_yaml};
 use super::{CertificateReport, Inspection, Strength};
-use crate::domain::time::UnixTime;
 use crate::terminal::{Page, Paint, Terminal, clipped};
+use certgate_x509::time::UnixTime;
 
 /// How many entries of a list the page shows; JSON has all that are looked at.
 const SHOWN: usize = 20;

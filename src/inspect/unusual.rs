@@ -4,14 +4,14 @@
 
 use super::directory::sids;
 use super::{CertificateReport, describe};
-use crate::domain::certificate::{Certificate, Version, id};
-use crate::domain::general_name::{GeneralName, UPN};
-use crate::domain::name::Name;
-use crate::domain::oid::Oid;
-use crate::domain::path::SignaturePolicy;
-use crate::domain::path::signature::PublicKey;
-use crate::domain::time::UnixTime;
 use crate::terminal::clipped;
+use certgate_x509::certificate::{Certificate, Version, id};
+use certgate_x509::general_name::{GeneralName, UPN};
+use certgate_x509::name::Name;
+use certgate_x509::oid::Oid;
+use certgate_x509::path::SignaturePolicy;
+use certgate_x509::path::signature::PublicKey;
+use certgate_x509::time::UnixTime;
 
 const DAY: i64 = 86_400;
 

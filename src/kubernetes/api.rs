@@ -15,7 +15,7 @@ use kube::client::Body;
 use serde::Deserialize;
 use thiserror::Error;
 
-use crate::domain::spec::Kind;
+use crate::domain::api::Kind;
 
 /// How long the server may take to accept a connection and to begin an answer.
 const ANSWER_DEADLINE: Duration = Duration::from_secs(15);

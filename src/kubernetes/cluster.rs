@@ -26,9 +26,9 @@ use super::selector::PolicySelector;
 use super::status::lease::LeaseOptions;
 use super::status::writer::{Held, claim, now, write_status};
 use super::store::{Ear, GRACE, Scope, Store};
+use crate::domain::api::Kind;
 use crate::domain::decide::Snapshot;
-use crate::domain::index::{Problem, View, WantedFiles};
-use crate::domain::spec::Kind;
+use crate::domain::store::{Problem, View, WantedFiles};
 
 /// How long changes are collected before they are published together. Far below what anybody waits for, and enough for
 /// the objects of one `kubectl apply`.

@@ -13,7 +13,7 @@ use tokio::sync::mpsc::UnboundedSender;
 
 use super::api::{Api, ApiError, plural};
 use super::follow::Lines;
-use crate::domain::spec::Kind;
+use crate::domain::api::Kind;
 
 /// The kinds that are defined by custom resources.
 pub const DEFINED: [Kind; 3] = [Kind::TrustProfile, Kind::CertificatePolicy, Kind::CertificateMapping];

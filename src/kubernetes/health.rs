@@ -15,7 +15,7 @@ use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 
-use crate::domain::spec::Kind;
+use crate::domain::api::Kind;
 
 /// No watch of a kind.
 const UNWATCHED: u64 = u64::MAX;

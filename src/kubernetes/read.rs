@@ -13,9 +13,9 @@ use super::cluster::FILES_ARE_NOT_READ;
 use super::follow::PAGE;
 use super::store::{Scope, sources_of};
 use super::wire;
+use crate::domain::api::{Kind, Object};
 use crate::domain::decide::Snapshot;
-use crate::domain::index::{AbsentSources, Index, WantedFiles};
-use crate::domain::spec::{Kind, Object};
+use crate::domain::store::{AbsentSources, Index, WantedFiles};
 
 /// Why a cluster cannot be read.
 #[derive(Debug, Error)]

@@ -6,7 +6,7 @@
 
 use serde_json::{Map, Value};
 
-use crate::domain::spec::FieldError;
+use crate::domain::api::FieldError;
 
 /// The deepest nesting that is followed; the kinds' schemas are less deep.
 const MAX_DEPTH: usize = 32;
@@ -146,7 +146,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::domain::spec::{CertificateMappingSpec, CertificatePolicySpec, Kind};
+    use crate::domain::api::{CertificateMappingSpec, CertificatePolicySpec, Kind};
 
     fn fitted(kind: Kind, value: Value) -> (Value, Vec<String>) {
         let (fitted, errors) = fit(kind.schema().expect("one of ours"), value);

@@ -16,8 +16,8 @@ use serde_json::value::RawValue;
 
 use super::api::{ApiError, StatusAnswer, Target};
 use super::unfit;
-use crate::domain::spec::{FieldError, Kind, Object, ObjectMeta, Origin};
-use crate::domain::time::UnixTime;
+use crate::domain::api::{FieldError, Kind, Object, ObjectMeta, Origin};
+use certgate_x509::time::UnixTime;
 
 /// What a watch tells.
 #[derive(Debug)]

@@ -12,8 +12,8 @@ use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::ConstCounter;
 
-use crate::domain::decision::{Decision, Mode};
-use crate::domain::reason::Reason;
+use crate::domain::decide::decision::{Decision, Mode};
+use crate::domain::decide::reason::Reason;
 
 /// How many reasons there are.
 const REASONS: usize = Reason::ALL.len();

@@ -9,7 +9,7 @@ use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 
-use crate::domain::failures::Failures;
+use crate::domain::decide::failures::Failures;
 
 /// The metrics over a memory.
 #[derive(Debug)]

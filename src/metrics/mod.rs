@@ -22,8 +22,8 @@ use self::encode::Scrape;
 use self::histogram::Histogram;
 use self::profiles::Profiles;
 use crate::domain::decide::Counts;
-use crate::domain::decision::Decision;
-use crate::domain::trusted::{AnchorsStatus, CrlStatus};
+use crate::domain::decide::decision::Decision;
+use crate::domain::decide::trusted::{AnchorsStatus, CrlStatus};
 
 /// All metrics of the process.
 pub struct Metrics {
@@ -249,10 +249,10 @@ fn millis_now() -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::reason::Reason;
-    use crate::domain::revocation::{Freshness, MaxAge, RevocationPolicy};
-    use crate::domain::time::UnixTime;
-    use crate::domain::trusted::CrlKind;
+    use crate::domain::decide::reason::Reason;
+    use crate::domain::decide::trusted::CrlKind;
+    use certgate_x509::revocation::{Freshness, MaxAge, RevocationPolicy};
+    use certgate_x509::time::UnixTime;
 
     fn line<'t>(text: &'t str, start: &str) -> &'t str {
         text.lines().find(|line| line.starts_with(start)).unwrap_or_else(|| panic!("no {start} in\n{text}"))

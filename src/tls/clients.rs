@@ -23,9 +23,9 @@ use rustls::{
 use thiserror::Error;
 
 use super::identity::provider;
-use crate::domain::certificate::Certificate;
-use crate::domain::encoding::bundle::{self, BundleError};
-use crate::domain::general_name::GeneralName;
+use certgate_x509::certificate::Certificate;
+use certgate_x509::encoding::bundle::{self, BundleError};
+use certgate_x509::general_name::GeneralName;
 
 /// A name of a caller: a subjectAltName.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]

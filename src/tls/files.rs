@@ -13,7 +13,7 @@ use thiserror::Error;
 use super::clients::{CallerName, Clients, read_callers};
 use super::identity::{Identity, MAX_KEY_TEXT, Part};
 use super::server::Material;
-use crate::domain::encoding::bundle::MAX_TEXT;
+use certgate_x509::encoding::bundle::MAX_TEXT;
 
 /// Which files.
 #[derive(Clone, Debug, PartialEq, Eq)]

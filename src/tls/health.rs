@@ -14,7 +14,7 @@ use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 
 use super::accept::Outcome;
-use crate::domain::time::UnixTime;
+use certgate_x509::time::UnixTime;
 
 /// The health of every server with TLS.
 #[derive(Debug, Default)]

@@ -12,10 +12,10 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
 use thiserror::Error;
 
-use crate::domain::certificate::{Certificate, CertificateError};
-use crate::domain::encoding::bundle::{self, BundleError};
-use crate::domain::fingerprint::Sha256;
-use crate::domain::time::UnixTime;
+use certgate_x509::certificate::{Certificate, CertificateError};
+use certgate_x509::encoding::bundle::{self, BundleError};
+use certgate_x509::fingerprint::Sha256;
+use certgate_x509::time::UnixTime;
 
 /// The longest text with a key that is read. A key of RSA with 16,384 bits has 13 KB.
 pub const MAX_KEY_TEXT: usize = 64 * 1024;

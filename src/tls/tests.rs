@@ -14,7 +14,7 @@ use super::identity::{Identity, Part};
 use super::server::{Material, TlsServer};
 use super::testing::{Mount, Pair, client, shake, until};
 use super::watch::{Notice, WatchOptions, follow};
-use crate::domain::der::{Reader, tag};
+use certgate_x509::der::{Reader, tag};
 
 fn identity(pair: &Pair) -> Identity {
     Identity::from_pem(pair.certificate.as_bytes(), pair.key.as_bytes()).unwrap()

@@ -23,7 +23,7 @@ use super::files::{Digest, FilesError, Found, TlsFiles};
 use super::health::{ServerHealth, now};
 use super::identity::Identity;
 use super::server::TlsServer;
-use crate::domain::time::UnixTime;
+use certgate_x509::time::UnixTime;
 
 /// How long after the last event of an edit the files are read.
 const QUIET: Duration = Duration::from_millis(50);

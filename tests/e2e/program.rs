@@ -6,10 +6,10 @@ use crate::support::certgate;
 use crate::support::client::{Call, admin_get};
 use crate::support::pki::{Leaf, Pki};
 use crate::support::policies::{documents, indent, policy, trust};
-use crate::support::skip::skip;
 use crate::support::wait::{PATIENCE, until};
 use crate::support::world::World;
 use crate::with_envoy;
+use certgate_testing::skip::skip;
 
 fn policies(pki: &Pki) -> String {
     let known = format!("intermediates:\n- inline: |\n{}", indent(&pki.issuing.pem(), 4));

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use certgate::domain::spec::Kind;
+use certgate::domain::api::Kind;
 use hyper::Method;
 use serde_json::json;
 

@@ -14,7 +14,7 @@ use tempfile::TempDir;
 
 use crate::support::ports::PortLease;
 use crate::support::process::{Process, sweep};
-use crate::support::skip::skip;
+use certgate_testing::skip::skip;
 
 /// Where the parts lie; `None` after saying that they are missing.
 pub fn parts() -> Option<&'static Path> {

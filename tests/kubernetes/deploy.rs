@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::cluster::Cluster;
-use crate::support::skip::skip;
 use crate::with_own_cluster;
+use certgate_testing::skip::skip;
 
 const EXAMPLES: &[&str] = &["kubernetes", "istio", "envoy-gateway", "contour"];
 

@@ -6,8 +6,8 @@
 use std::process::Output;
 use std::sync::Arc;
 
-use certgate::domain::spec::Kind;
-use certgate::domain::spec::Kind::{CertificateMapping as Mapping, CertificatePolicy as Policy, TrustProfile as Trust};
+use certgate::domain::api::Kind;
+use certgate::domain::api::Kind::{CertificateMapping as Mapping, CertificatePolicy as Policy, TrustProfile as Trust};
 
 use certgate::kubernetes::api::collection_path;
 

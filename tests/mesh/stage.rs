@@ -12,8 +12,8 @@ use crate::support::client::admin_get;
 use crate::support::envoy::Envoy;
 use crate::support::pki::{Identity, Leaf, Pki};
 use crate::support::policies::indent;
-use crate::support::skip::skip;
 use crate::support::upstream::Upstream;
+use certgate_testing::skip::skip;
 
 /// The host of the examples. The certificates of the harness have another.
 const EXAMPLE_HOST: &str = "api.example.com";

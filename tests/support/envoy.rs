@@ -14,8 +14,8 @@ use tempfile::TempDir;
 use super::client::admin_get;
 use super::envoy_config::Config;
 use super::process::Process;
-use super::skip::skip;
 use super::wait::{PATIENCE, until};
+use certgate_testing::skip::skip;
 
 /// A running Envoy.
 pub struct Envoy {

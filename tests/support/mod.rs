@@ -15,7 +15,6 @@ pub mod policies;
 pub mod ports;
 pub mod process;
 pub mod raw;
-pub mod skip;
 pub mod stand_in;
 pub mod upstream;
 pub mod wait;

@@ -5,15 +5,15 @@ use std::sync::Arc;
 use serde_json::json;
 
 use super::words;
-use crate::domain::certificate::Certificate;
-use crate::domain::fingerprint::Sha256;
-use crate::domain::reason::Reason;
-use crate::domain::time::UnixTime;
-use crate::domain::trace::Recorder;
-use crate::domain::verify::{Invalid, Question, Valid};
+use crate::domain::decide::reason::Reason;
 use crate::explain::{ExplainedReason, ExplainedStep, StepResult, explained_step};
 use crate::inspect::hexadecimal;
 use crate::terminal::{Page, Paint, Terminal};
+use certgate_x509::certificate::Certificate;
+use certgate_x509::fingerprint::Sha256;
+use certgate_x509::time::UnixTime;
+use certgate_x509::trace::Recorder;
+use certgate_x509::verify::{Invalid, Question, Valid};
 
 /// What is painted.
 pub(super) const PAINTED: &[(&str, Paint)] = &[
@@ -45,9 +45,10 @@ impl Answered {
             Err(invalid) => &invalid.path,
         };
         let valid = outcome.as_ref().ok();
+        let reason = |invalid: &Invalid| words::explained(Reason::from(invalid.kind), &invalid.detail);
         Self {
             at: now,
-            reason: outcome.as_ref().err().map(|invalid| words::explained(invalid.reason, &invalid.detail)),
+            reason: outcome.as_ref().err().map(reason),
             certificate: described(&question.leaf),
             valid_until: valid.map(|valid| valid.valid_until),
             certificate_policies: valid.map(|valid| valid.path.policies().names()).unwrap_or_default(),

@@ -2,7 +2,7 @@
 //!
 //! The table of reasons speaks to the author of a policy and a profile. Whoever calls `verify` has written neither.
 
-use crate::domain::reason::Reason;
+use crate::domain::decide::reason::Reason;
 use crate::explain::ExplainedReason;
 
 /// The row of `reason` for the command line, with what was compared.

@@ -5,8 +5,8 @@ use ::base64::engine::general_purpose::STANDARD;
 use proptest::prelude::*;
 
 use super::*;
-use crate::domain::fingerprint::Sha256;
 use crate::domain::request::{Headers, NoHeaders};
+use certgate_x509::fingerprint::Sha256;
 
 /// Headers as lines, in order.
 #[derive(Clone, Debug, Default)]

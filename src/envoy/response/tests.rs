@@ -6,12 +6,12 @@ use prost_types::value::Kind;
 use prost_types::{Struct as ProstStruct, Value};
 
 use super::*;
-use crate::domain::decision::{Mode, Presented};
-use crate::domain::fingerprint::Sha256;
-use crate::domain::identity::Identity;
+use crate::domain::decide::decision::{Mode, Presented};
+use crate::domain::decide::identity::Identity;
 use crate::envoy::proto::auth::check_response::HttpResponse;
 use crate::envoy::proto::auth::{CheckResponse, DeniedHttpResponse, OkHttpResponse};
 use crate::envoy::proto::core::HeaderValueOption;
+use certgate_x509::fingerprint::Sha256;
 
 fn names(names: &[&str]) -> Vec<Arc<str>> {
     names.iter().map(|name| Arc::from(*name)).collect()
@@ -261,7 +261,7 @@ proptest! {
 fn texts_of_a_certificate_are_cut_in_the_metadata() {
     let long = "CN=".to_owned() + &"a".repeat(60_000);
     let presented = Presented { subject: long.clone(), issuer: long.clone(), serial_number: long, ..presented() };
-    let denial = Denial::new(crate::domain::reason::Reason::CertExpired, "");
+    let denial = Denial::new(crate::domain::decide::reason::Reason::CertExpired, "");
     let (reply, _) = Reply::to(&Decision::unchecked("ns/api", Mode::Enforce, Some(presented), Err(denial)), &[]);
     assert!(reply.message().len() < 2_500, "{}", reply.message().len());
     assert!(String::from_utf8_lossy(reply.message()).contains("aaa…"));

@@ -13,16 +13,16 @@ use tonic_health::pb::health_client::HealthClient;
 use super::super::grpc::{Budget, MAX_UNFINISHED};
 use super::super::routes::{CHECK_PATH, MAX_WATCHES};
 use super::*;
-use crate::domain::decision::Decision;
-use crate::domain::failures::Failures;
-use crate::domain::reason::Reason;
+use crate::domain::decide::decision::Decision;
+use crate::domain::decide::failures::Failures;
+use crate::domain::decide::reason::Reason;
 use crate::domain::request::Request as Asked;
-use crate::domain::time::UnixTime;
 use crate::envoy::proto::auth::attribute_context::{HttpRequest, Request as RequestMessage};
 use crate::envoy::proto::auth::authorization_client::AuthorizationClient;
 use crate::envoy::proto::auth::check_response::HttpResponse;
 use crate::envoy::proto::auth::{AttributeContext, CheckRequest, CheckResponse};
 use crate::metrics::Metrics;
+use certgate_x509::time::UnixTime;
 
 /// Denies, but `/wait` only when the gate is open, and `/panic` not at all. Remembers which threads asked.
 #[derive(Default)]

@@ -5,14 +5,14 @@ use prost::Message;
 use tracing_subscriber::fmt::MakeWriter;
 
 use super::*;
-use crate::domain::decision::Presented;
+use crate::domain::decide::decision::Presented;
+use crate::domain::decide::identity::Identity;
 use crate::domain::evidence::EvidenceSource;
-use crate::domain::fingerprint::Sha256;
-use crate::domain::identity::Identity;
-use crate::domain::index::Index;
+use crate::domain::store::Index;
 use crate::envoy::proto::auth::attribute_context::{HttpRequest, Peer, Request as RequestMessage};
 use crate::envoy::proto::auth::check_response::HttpResponse;
 use crate::envoy::proto::auth::{AttributeContext, CheckRequest as CheckMessage, CheckResponse};
+use certgate_x509::fingerprint::Sha256;
 
 /// Decides by a function.
 struct By<F>(F, Vec<Arc<str>>);

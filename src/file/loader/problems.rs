@@ -6,7 +6,7 @@ use std::io::BufReader;
 use std::sync::Arc;
 
 use super::Loader;
-use crate::domain::index::{self, Severity};
+use crate::domain::store::{self, Severity};
 use crate::file::loaded::MAX_DOCUMENT;
 use crate::file::manifest::{self, Wanted};
 use crate::file::report::{Class, Problem};
@@ -40,9 +40,9 @@ impl Loader {
     }
 
     /// The problems of the index at their places. Each file that has any is read once more.
-    pub(super) fn placed(&self, mut found: Vec<index::Problem>) -> Vec<Problem> {
+    pub(super) fn placed(&self, mut found: Vec<store::Problem>) -> Vec<Problem> {
         found.truncate(self.max_problems);
-        let mut by_file: BTreeMap<Arc<str>, Vec<index::Problem>> = BTreeMap::new();
+        let mut by_file: BTreeMap<Arc<str>, Vec<store::Problem>> = BTreeMap::new();
         for problem in found {
             by_file.entry(Arc::clone(&problem.id.origin.file)).or_default().push(problem);
         }
@@ -72,7 +72,7 @@ impl Loader {
     }
 
     /// The places of the errors of `problems`, all of one file, by the numbers of problem and error.
-    fn places(&self, file: &Arc<str>, problems: &[index::Problem]) -> HashMap<(usize, usize), Mark> {
+    fn places(&self, file: &Arc<str>, problems: &[store::Problem]) -> HashMap<(usize, usize), Mark> {
         let mut places = HashMap::new();
         let Ok(nth) = self.files.binary_search_by(|(name, _)| name.cmp(file)) else { return places };
         let (_, state) = &self.files[nth];

@@ -1,7 +1,7 @@
 use serde_json::json;
 
 use super::*;
-use crate::domain::spec::Kind;
+use crate::domain::api::Kind;
 use crate::file::yaml;
 
 fn rule_schema() -> Schema {

@@ -14,10 +14,10 @@ use rcgen::{
     KeyUsagePurpose, SanType,
 };
 
-use crate::domain::encoding::bundle;
-use crate::domain::general_name::GeneralName;
-use crate::domain::time::UnixTime;
 use crate::tls::identity::Identity;
+use certgate_x509::encoding::bundle;
+use certgate_x509::general_name::GeneralName;
+use certgate_x509::time::UnixTime;
 
 /// The keys of the Secret.
 const CERTIFICATE: &str = "tls.crt";

@@ -21,13 +21,13 @@ use super::super::status::lease::LeaseOptions;
 use super::super::wire::{self, Key, Received};
 use super::certificate::{self, Data, Step, Terms};
 use super::server::ALPN;
-use crate::domain::fingerprint::Sha256;
-use crate::domain::spec::{Kind, Object};
-use crate::domain::time::UnixTime;
+use crate::domain::api::{Kind, Object};
 use crate::tls::accept::Acceptor;
 use crate::tls::health::ServerHealth;
 use crate::tls::identity::Identity;
 use crate::tls::server::TlsServer;
+use certgate_x509::fingerprint::Sha256;
+use certgate_x509::time::UnixTime;
 
 /// How often it is looked whether there is something to do.
 const TICK: Duration = Duration::from_secs(5);

@@ -11,7 +11,7 @@ use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::histogram::Histogram;
 
-use crate::domain::spec::Kind;
+use crate::domain::api::Kind;
 
 /// What came of a review.
 #[derive(Copy, Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -21,11 +21,11 @@ use super::super::wire;
 use super::metrics::Outcome;
 use super::sources::Asker;
 use super::wire::{API_VERSION, CauseOut, DetailsOut, RequestIn, ResponseOut, ReviewIn, ReviewOut, StatusOut};
-use crate::domain::index::View;
-use crate::domain::review::{Verdict, profile_deletion, review};
-use crate::domain::spec::{FieldError, Kind, Object, PeerSource, TrustSource};
-use crate::domain::time::UnixTime;
+use crate::domain::api::{FieldError, Kind, Object, PeerSource, TrustSource};
+use crate::domain::store::View;
+use crate::domain::store::review::{Verdict, profile_deletion, review};
 use crate::panics;
+use certgate_x509::time::UnixTime;
 
 /// The group of the kinds.
 const GROUP: &str = "certgate.dev";

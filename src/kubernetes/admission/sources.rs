@@ -12,7 +12,7 @@ use tokio::task::JoinSet;
 
 use super::super::api::{Api, ApiError, Target};
 use super::super::wire;
-use crate::domain::spec::{FieldError, Kind, Object, PeerSource, TrustProfileSpec, TrustSource};
+use crate::domain::api::{FieldError, Kind, Object, PeerSource, TrustProfileSpec, TrustSource};
 
 /// The most objects that are asked for in one review.
 const MAX_ASKED: usize = 32;

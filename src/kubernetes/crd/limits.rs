@@ -6,12 +6,12 @@
 
 use serde_json::{Value, json};
 
-use crate::domain::compile::{
+use crate::domain::api::Kind;
+use crate::domain::policy::compile::{
     MAX_EVIDENCE, MAX_HASHES, MAX_IDENTITY_TEXT, MAX_MATCHES, MAX_ONE_TO_ONE, MAX_POLICIES, MAX_RULE_PARTS, MAX_RULES,
     MAX_SOURCES, MAX_TEXT, MAXIMUM_RSA_BITS, MINIMUM_RSA_BITS, WEAKEST_RSA_BITS,
 };
-use crate::domain::path::ANY_POLICY;
-use crate::domain::spec::Kind;
+use certgate_x509::path::ANY_POLICY;
 
 /// The bound of a list or map that the table does not name.
 const GENERAL_ITEMS: usize = 64;

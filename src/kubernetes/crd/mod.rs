@@ -13,7 +13,7 @@ use serde_json::{Map, Value, json};
 
 use super::status::{CertificateMappingStatus, CertificatePolicyStatus, TrustProfileStatus};
 use super::yaml::to_yaml;
-use crate::domain::spec::{Kind, schema_of};
+use crate::domain::api::{Kind, schema_of};
 
 /// The API group of the three kinds.
 pub const GROUP: &str = "certgate.dev";

@@ -10,7 +10,7 @@ use http::Method;
 use serde_json::{Value, json};
 
 use super::super::api::{Api, ApiError};
-use crate::domain::time::UnixTime;
+use certgate_x509::time::UnixTime;
 
 /// How long a claim holds without renewal.
 pub const DURATION: Duration = Duration::from_secs(15);

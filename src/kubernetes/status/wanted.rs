@@ -6,13 +6,13 @@
 use serde_json::{Value, json};
 
 use super::types::{AnchorStatus, ConditionStatus, CrlStatus};
-use crate::domain::freshness::{Standing, concerning};
-use crate::domain::index::{MappingReport, PolicyReport, ProfileReport};
-use crate::domain::lint::Trait;
-use crate::domain::revocation::Limit;
-use crate::domain::spec::FieldError;
-use crate::domain::time::UnixTime;
-use crate::domain::trusted::{self, CrlKind};
+use crate::domain::api::FieldError;
+use crate::domain::decide::trusted::{self, CrlKind};
+use crate::domain::policy::freshness::{Standing, concerning};
+use crate::domain::policy::lint::Trait;
+use crate::domain::store::{MappingReport, PolicyReport, ProfileReport};
+use certgate_x509::revocation::Limit;
+use certgate_x509::time::UnixTime;
 
 /// The longest message; the definitions allow 32,768 characters.
 const MAX_MESSAGE: usize = 30_000;
@@ -235,11 +235,11 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::domain::lint::Traits;
-    use crate::domain::revocation::{Freshness, MaxAge, RevocationPolicy};
-    use crate::domain::spec::Kind;
-    use crate::domain::spec::{ObjectId, Origin};
-    use crate::domain::trust::{TrustParameters, TrustProfile};
+    use crate::domain::api::Kind;
+    use crate::domain::api::{ObjectId, Origin};
+    use crate::domain::decide::trust::{TrustParameters, TrustProfile};
+    use crate::domain::policy::lint::Traits;
+    use certgate_x509::revocation::{Freshness, MaxAge, RevocationPolicy};
 
     fn id(kind: Kind) -> ObjectId {
         ObjectId { kind, namespace: "n".to_owned(), name: "x".to_owned(), origin: Origin::default() }
@@ -337,10 +337,10 @@ mod tests {
 
     #[test]
     fn crls_are_told_and_those_that_are_due_come_first() {
-        let crl = |issuer: &str, next: Option<i64>| crate::domain::trusted::CrlStatus {
+        let crl = |issuer: &str, next: Option<i64>| crate::domain::decide::trusted::CrlStatus {
             profile: "n/x".into(),
             issuer: issuer.to_owned(),
-            kind: crate::domain::trusted::CrlKind::Complete,
+            kind: crate::domain::decide::trusted::CrlKind::Complete,
             scope: String::new(),
             key: None,
             number: None,
@@ -387,7 +387,7 @@ mod tests {
 
     #[test]
     fn the_first_reason_is_the_worst() {
-        let crl = |kind, age: i64, next: i64, max_age| crate::domain::trusted::CrlStatus {
+        let crl = |kind, age: i64, next: i64, max_age| crate::domain::decide::trusted::CrlStatus {
             profile: "n/x".into(),
             issuer: format!("CN={age}"),
             kind,

@@ -19,9 +19,9 @@ use super::super::health::Health;
 use super::super::store::{Due, Store};
 use super::lease::{Claim, DURATION, LOOK, LeaseOptions, RENEWAL};
 use super::{digest, wanted};
-use crate::domain::spec::Kind;
-use crate::domain::time::UnixTime;
+use crate::domain::api::Kind;
 use crate::kubernetes::departure::Departure;
+use certgate_x509::time::UnixTime;
 
 /// Who owns the fields of a status (server-side apply).
 const FIELD_MANAGER: &str = "certgate";

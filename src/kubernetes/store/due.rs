@@ -6,11 +6,11 @@ use std::collections::{BinaryHeap, HashMap};
 use serde_json::Value;
 
 use super::{Key, Set, Store};
-use crate::domain::index::{MappingReport, PolicyReport, ProfileReport};
-use crate::domain::lint::Traits;
-use crate::domain::spec::{Kind, ObjectId};
-use crate::domain::time::UnixTime;
+use crate::domain::api::{Kind, ObjectId};
+use crate::domain::policy::lint::Traits;
+use crate::domain::store::{MappingReport, PolicyReport, ProfileReport};
 use crate::kubernetes::status::{digest, wanted, writer};
+use certgate_x509::time::UnixTime;
 
 /// How long a status that was written and yet is another is left alone. Whoever wrote it has read it; writing back and
 /// forth would help nobody.
@@ -205,9 +205,9 @@ impl Store {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::revocation::RevocationPolicy;
-    use crate::domain::spec::Origin;
-    use crate::domain::trusted::{CrlKind, CrlStatus};
+    use crate::domain::api::Origin;
+    use crate::domain::decide::trusted::{CrlKind, CrlStatus};
+    use certgate_x509::revocation::RevocationPolicy;
 
     /// Nothing is published when a CRL ends, and yet a status changes: it is looked at then, and only then.
     #[test]

@@ -25,8 +25,8 @@ use super::health::Health;
 use super::selector::PolicySelector;
 use super::status;
 use super::wire::{Key, Received};
-use crate::domain::index::Index;
-use crate::domain::spec::{Kind, NamespacesFrom, Object, ObjectId, Origin, PeerSource, TrustProfileSpec, TrustSource};
+use crate::domain::api::{Kind, NamespacesFrom, Object, ObjectId, Origin, PeerSource, TrustProfileSpec, TrustSource};
+use crate::domain::store::Index;
 
 /// How long what has changed waits for the first list of a source that it names. A ConfigMap that comes with its profile is
 /// not missing.

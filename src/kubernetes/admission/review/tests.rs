@@ -8,8 +8,8 @@ use serde_json::json;
 use super::super::metrics::AdmissionMetrics;
 use super::super::server::{PATH, Webhook};
 use super::*;
-use crate::domain::index::Index;
-use crate::domain::testing::NOW;
+use crate::domain::store::Index;
+use certgate_testing::template::NOW;
 
 const SHA: &str = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff";
 
@@ -427,7 +427,7 @@ async fn a_review_takes_no_longer_with_many_mappings() {
         let mut world = World::new(&[policy(json!({"mapping": {"selector": {"matchLabels": {"api": "x"}}}}))]);
         for n in 0..100_000 {
             let spec = json!({"certificate": {"sha256": format!("{n:064x}")}, "identity": {"user": format!("u{n}")}});
-            let meta = crate::domain::spec::ObjectMeta {
+            let meta = crate::domain::api::ObjectMeta {
                 name: format!("m{n}"),
                 namespace: "n".to_owned(),
                 labels: [("api".to_owned(), "x".to_owned())].into(),

@@ -10,10 +10,10 @@ use tokio_rustls::{TlsConnector, client::TlsStream};
 
 use super::super::certificate::{self, Data, Step, Terms};
 use super::*;
-use crate::domain::time::UnixTime;
 use crate::kubernetes::store::Scope;
 use crate::tls::health::{self, TlsHealth};
 use crate::tls::server::TlsServer;
+use certgate_x509::time::UnixTime;
 
 /// A webhook that has not read the cluster: it refuses every review, with an answer.
 struct Running {
@@ -21,7 +21,7 @@ struct Running {
     connector: TlsConnector,
     health: Arc<TlsHealth>,
     // Kept, so that there is a certificate and (no) view.
-    _kept: (watch::Sender<Option<Arc<Acceptor>>>, watch::Sender<Option<Arc<crate::domain::index::View>>>),
+    _kept: (watch::Sender<Option<Arc<Acceptor>>>, watch::Sender<Option<Arc<crate::domain::store::View>>>),
 }
 
 async fn start() -> Running {

@@ -1,0 +1,92 @@
+//! A chain of root, intermediate and leaf to change one thing in.
+
+use std::sync::Arc;
+
+use certgate_x509::certificate::Certificate;
+use certgate_x509::error_kind::ErrorKind;
+use certgate_x509::path::{self, LeafRule, PathParameters, Pool};
+use certgate_x509::trace::NoTrace;
+
+use crate::der::{Draft, Extension, Key, NOW, bits, dns, ext, oid, seq, tag, tlv, uri};
+
+/// Seconds in a day.
+pub const DAY: i64 = 86_400;
+
+/// Root, intermediate and leaf before they are signed, and what a path must fulfil.
+pub struct Chain {
+    pub root: Draft,
+    pub ica: Draft,
+    pub leaf: Draft,
+    pub root_key: Key,
+    pub ica_key: Key,
+    pub parameters: PathParameters,
+}
+
+impl Chain {
+    /// A chain that is valid at [`NOW`] for a TLS client.
+    pub fn new() -> Self {
+        let (root_key, ica_key, leaf_key) = (Key::ed25519(), Key::ed25519(), Key::ed25519());
+        Self {
+            root: Draft::ca("CN=Root", "CN=Root", &root_key),
+            ica: Draft::ca("CN=ICA,O=Contoso", "CN=Root", &ica_key),
+            leaf: Draft::client("CN=client,O=Contoso", "CN=ICA,O=Contoso", &leaf_key),
+            root_key,
+            ica_key,
+            parameters: PathParameters::default(),
+        }
+    }
+
+    /// Gives the intermediate another key.
+    pub fn set_ica_key(&mut self, key: Key) {
+        self.ica.spki = key.spki();
+        self.ica_key = key;
+    }
+
+    /// Leaf, intermediate, root: encoded and signed.
+    pub fn der(&self) -> [Vec<u8>; 3] {
+        [self.leaf.der(&self.ica_key), self.ica.der(&self.root_key), self.root.der(&self.root_key)]
+    }
+
+    /// Leaf, intermediate, root: signed and parsed.
+    pub fn signed(&self) -> [Arc<Certificate>; 3] {
+        [self.leaf.sign(&self.ica_key), self.ica.sign(&self.root_key), self.root.sign(&self.root_key)]
+    }
+
+    /// What the engine, with the root as the anchor, says of it.
+    pub fn judge(&self) -> Result<(), ErrorKind> {
+        let [leaf, ica, root] = self.signed();
+        let pool = Pool::new([root], []);
+        let found = path::find(&leaf, &[ica], &pool, &self.parameters, NOW, &mut NoTrace, |_, _| Ok(()));
+        found.map(drop).map_err(|failure| failure.kind())
+    }
+}
+
+/// An RSA key that nobody has the other half of.
+pub fn rsa_spki(size: usize) -> Vec<u8> {
+    let modulus = [&[0][..], &vec![0xff; size / 8]].concat();
+    let key = seq(&[tlv(tag::INTEGER, modulus), tlv(tag::INTEGER, [1, 0, 1])]);
+    seq(&[seq(&[oid("1.2.840.113549.1.1.1"), tlv(tag::NULL, [])]), bits(&key)])
+}
+
+/// authorityInfoAccess, critical.
+pub fn critical_access() -> Extension {
+    let access = seq(&[seq(&[oid("1.3.6.1.5.5.7.48.2"), uri("http://a.example/")])]);
+    ext::any("1.3.6.1.5.5.7.1.1", true, access)
+}
+
+/// A DNS name, critical.
+pub fn critical_names() -> Extension {
+    let (oid, _, value) = ext::names(&[dns("a.example")]);
+    (oid, true, value)
+}
+
+/// Lets any certificate be a leaf.
+pub fn any_leaf(chain: &mut Chain) {
+    chain.parameters.leaf = LeafRule::AnyCertificate;
+}
+
+/// A common name in a BMPString.
+pub fn bmp_name(text: &str) -> Vec<u8> {
+    let value: Vec<u8> = text.encode_utf16().flat_map(u16::to_be_bytes).collect();
+    seq(&[tlv(tag::SET, seq(&[oid("2.5.4.3"), tlv(tag::BMP_STRING, value)]))])
+}

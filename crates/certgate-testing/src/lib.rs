@@ -1,0 +1,11 @@
+//! What the tests of this workspace share. Not part of any program.
+
+#![allow(missing_docs, clippy::unwrap_used, reason = "only tests use it")]
+
+pub mod chain;
+pub mod der;
+pub mod mutate;
+pub mod skip;
+pub mod status;
+pub mod suites;
+pub mod template;

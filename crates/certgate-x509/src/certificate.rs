@@ -1,0 +1,484 @@
+//! X.509 certificates: parsed once, strictly, into an owned immutable value.
+//!
+//! A [`Certificate`] is well-formed; that says nothing about who made it. Signatures, dates, names and usages are for
+//! [`super::path`] and its callers.
+//!
+//! Strict means: DER, not BER (the whole tree is walked first); no octet after the end; the profile of RFC 5280
+//! section 4.1 wherever leniency would let two parsers see two certificates. Accepted on purpose, because issuers do
+//! it and nothing hangs on it: an encoded `cA FALSE`, a path length without cA, trailing zero bits in keyUsage, GeneralizedTime before 2050, an
+//! unsorted multi-valued RDN. A serial number of zero, which old roots have, and an empty subjectAltName, which old OCSP
+//! responders have, are refused by path validation below the anchor.
+
+mod extensions;
+mod key_names;
+mod twin;
+
+use std::fmt;
+use std::sync::OnceLock;
+
+use bytes::Bytes;
+use thiserror::Error;
+
+use super::der::{self, DerError, Reader, Span, tag};
+use super::fingerprint::Sha256;
+use super::general_name::{GeneralName, GeneralNameError};
+use super::name::{Name, NameError};
+use super::oid::Oid;
+use super::path::constraints::NameConstraints;
+use super::time::UnixTime;
+
+use extensions::Extensions;
+pub use extensions::{BasicConstraints, Extension, KeyUsage, MAX_EXTENSIONS, MAX_OIDS, PolicyConstraints, id};
+
+/// The longest certificate that is parsed. Real ones have one to three kilobytes; the longest of public suites, with
+/// thousands of name constraints, a few hundred.
+pub const MAX_CERTIFICATE: usize = 1 << 20;
+
+/// RFC 5280 4.1.2.2: serial numbers have at most 20 octets.
+const MAX_SERIAL: usize = 20;
+
+/// The version field (RFC 5280 section 4.1.2.1).
+#[derive(Copy, Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[expect(missing_docs, reason = "the names are the versions")]
+pub enum Version {
+    V1,
+    V2,
+    V3,
+}
+
+/// A well-formed certificate.
+pub struct Certificate {
+    der: Bytes,
+    tbs: Span,
+    signature_algorithm: Span,
+    signature: Span,
+    version: Version,
+    serial: Span,
+    issuer: Name,
+    subject: Name,
+    not_before: UnixTime,
+    not_after: UnixTime,
+    public_key: Span,
+    extensions: Extensions,
+    sha256: OnceLock<Sha256>,
+    twin_sha256: OnceLock<Option<Sha256>>,
+    public_key_sha256: OnceLock<Sha256>,
+    public_key_names: OnceLock<Option<Box<[Sha256]>>>,
+}
+
+/// Why bytes are not a certificate that certgate accepts.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum CertificateError {
+    /// Longer than [`MAX_CERTIFICATE`].
+    #[error("certificate of {length} octets: at most {MAX_CERTIFICATE} are parsed")]
+    TooLong {
+        /// The length found.
+        length: usize,
+    },
+    /// The encoding is not DER, or not of the type that belongs there.
+    #[error("{field}: {source}")]
+    Der {
+        /// The field of the certificate.
+        field: &'static str,
+        /// What is wrong with it.
+        source: DerError,
+    },
+    /// A version other than 1, 2 and 3, or an encoded default.
+    #[error("version {0} is not 2 (v2) or 3 (v3); v1 is not encoded")]
+    Version(u32),
+    /// Something stands in the certificate that its version does not have.
+    #[error("{field} in a certificate of version {version:?}")]
+    NotInVersion {
+        /// The field.
+        field: &'static str,
+        /// The version.
+        version: Version,
+    },
+    /// A serial number is negative.
+    #[error("serial number is negative (first octet 0x{first:02x})")]
+    NegativeSerial {
+        /// The first content octet.
+        first: u8,
+    },
+    /// A serial number has more octets than RFC 5280 allows.
+    #[error("serial number of {0} octets: at most {MAX_SERIAL}")]
+    LongSerial(usize),
+    /// The signature algorithm outside the signed part is not the one inside.
+    #[error("signature algorithm {outer} outside the signed part, {inner} inside")]
+    AlgorithmMismatch {
+        /// Of the outer field, hexadecimal DER.
+        outer: String,
+        /// Of the inner field, hexadecimal DER.
+        inner: String,
+    },
+    /// The dates are the wrong way round.
+    #[error("notBefore {not_before} is after notAfter {not_after}")]
+    Validity {
+        /// The first valid second.
+        not_before: UnixTime,
+        /// The last valid second.
+        not_after: UnixTime,
+    },
+    /// Subject or issuer is malformed.
+    #[error("{field}: {source}")]
+    Name {
+        /// `subject` or `issuer`.
+        field: &'static str,
+        /// What is wrong with it.
+        source: NameError,
+    },
+    /// RFC 5280 4.1.2.4: the issuer is not empty.
+    #[error("the issuer is empty")]
+    EmptyIssuer,
+    /// RFC 5280 4.2: an extension appears twice.
+    #[error("extension {oid} appears twice")]
+    DuplicateExtension {
+        /// Its dotted type.
+        oid: String,
+    },
+    /// More than [`MAX_EXTENSIONS`].
+    #[error("more than {MAX_EXTENSIONS} extensions")]
+    TooManyExtensions,
+    /// An extension that is decoded is malformed.
+    #[error("extension {oid}: {problem}")]
+    Extension {
+        /// Its dotted type.
+        oid: String,
+        /// What is wrong with it.
+        problem: ExtensionProblem,
+    },
+}
+
+/// What is wrong with an extension.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[expect(missing_docs, reason = "the messages say it")]
+pub enum ExtensionProblem {
+    #[error("{0}")]
+    Der(#[from] DerError),
+    #[error("{0}")]
+    GeneralName(#[from] GeneralNameError),
+    #[error("an issuer without a serial number, or the reverse")]
+    HalfIssuerSerial,
+    #[error("a policy appears twice")]
+    DuplicatePolicy,
+    #[error("more than {MAX_OIDS} entries")]
+    TooMany,
+    #[error("a subtree with a minimum or maximum")]
+    SubtreeDistance,
+    #[error("an address range of {0} octets: want 8 or 32")]
+    AddressRange(usize),
+    #[error("an address mask whose ones are not all at its front")]
+    AddressMask,
+}
+
+/// [`Certificate::public_key_names`] of a key in a DER SubjectPublicKeyInfo.
+pub fn names_of_key(spki: &[u8]) -> Option<Box<[Sha256]>> {
+    key_names::names(spki)
+}
+
+impl Certificate {
+    /// Parses one certificate; nothing may follow it.
+    pub fn from_der(der: impl Into<Bytes>) -> Result<Self, CertificateError> {
+        let der = der.into();
+        if der.len() > MAX_CERTIFICATE {
+            return Err(CertificateError::TooLong { length: der.len() });
+        }
+        der::check(&der).map_err(at("certificate"))?;
+        let mut outer = Reader::new(der::exactly(&der, tag::SEQUENCE).map_err(at("certificate"))?.content);
+        let tbs = outer.expect(tag::SEQUENCE).map_err(at("tbsCertificate"))?;
+        let algorithm = outer.expect(tag::SEQUENCE).map_err(at("signatureAlgorithm"))?;
+        let signature = outer.bit_string_octets().map_err(at("signatureValue"))?;
+        outer.finish().map_err(at("certificate"))?;
+
+        let mut fields = Reader::new(tbs.content);
+        let version = version(&mut fields)?;
+        let serial = serial(&mut fields)?;
+        let inner = fields.expect(tag::SEQUENCE).map_err(at("signature"))?;
+        // RFC 5280 4.1.1.2 and 4.1.2.3: both fields hold the same algorithm identifier; octet by octet, parameters
+        // included, as only the inner one is signed.
+        if inner.whole != algorithm.whole {
+            let hex = |octets: &[u8]| octets.iter().take(48).map(|octet| format!("{octet:02x}")).collect();
+            return Err(CertificateError::AlgorithmMismatch { outer: hex(algorithm.whole), inner: hex(inner.whole) });
+        }
+        let issuer = fields.expect(tag::SEQUENCE).map_err(at("issuer"))?;
+        let issuer = name("issuer", issuer, &der)?;
+        if issuer.is_empty() {
+            return Err(CertificateError::EmptyIssuer);
+        }
+        let mut validity = fields.nested(tag::SEQUENCE).map_err(at("validity"))?;
+        let not_before = validity.any().and_then(der::time).map_err(at("notBefore"))?;
+        let not_after = validity.any().and_then(der::time).map_err(at("notAfter"))?;
+        validity.finish().map_err(at("validity"))?;
+        if not_before > not_after {
+            return Err(CertificateError::Validity { not_before, not_after });
+        }
+        let subject = fields.expect(tag::SEQUENCE).map_err(at("subject"))?;
+        // That of a self-issued certificate is not worked out a second time.
+        let subject = if subject.whole == issuer.der() { issuer.clone() } else { name("subject", subject, &der)? };
+        let public_key = fields.expect(tag::SEQUENCE).map_err(at("subjectPublicKeyInfo"))?;
+        let mut spki = Reader::new(public_key.content);
+        let key_algorithm = spki.expect(tag::SEQUENCE).map_err(at("subjectPublicKeyInfo"))?;
+        Reader::new(key_algorithm.content).oid().map_err(at("subjectPublicKeyInfo"))?;
+        spki.bit_string_octets().map_err(at("subjectPublicKeyInfo"))?;
+        spki.finish().map_err(at("subjectPublicKeyInfo"))?;
+
+        // RFC 5280 4.1.2.8: unique identifiers only in v2 and v3; they are not used. 4.1.2.9: extensions only in v3.
+        for (n, field) in [(1, "issuerUniqueID"), (2, "subjectUniqueID")] {
+            if fields.optional(tag::context(n)).map_err(at(field))?.is_some() && version == Version::V1 {
+                return Err(CertificateError::NotInVersion { field, version });
+            }
+        }
+        let extensions = match fields.optional(tag::context_constructed(3)).map_err(at("extensions"))? {
+            None => Extensions::default(),
+            Some(_) if version != Version::V3 => {
+                return Err(CertificateError::NotInVersion { field: "extensions", version });
+            }
+            Some(explicit) => Extensions::parse(explicit.content, &der)?,
+        };
+        fields.finish().map_err(at("tbsCertificate"))?;
+
+        Ok(Self {
+            tbs: Span::of(&der, tbs.whole),
+            signature_algorithm: Span::of(&der, algorithm.whole),
+            signature: Span::of(&der, signature),
+            version,
+            serial: Span::of(&der, serial),
+            issuer,
+            subject,
+            not_before,
+            not_after,
+            public_key: Span::of(&der, public_key.whole),
+            extensions,
+            sha256: OnceLock::new(),
+            twin_sha256: OnceLock::new(),
+            public_key_sha256: OnceLock::new(),
+            public_key_names: OnceLock::new(),
+            der,
+        })
+    }
+
+    /// The whole certificate.
+    pub fn der(&self) -> &[u8] {
+        &self.der
+    }
+
+    /// SHA-256 of the DER, made when first asked for.
+    pub fn sha256(&self) -> Sha256 {
+        *self.sha256.get_or_init(|| Sha256::of(&self.der))
+    }
+
+    /// The SHA-256 values under which this certificate can be looked up: [`Certificate::sha256`], and for one that is
+    /// signed with ECDSA that of its twin, which anybody can make from it: (r, n − s) verifies where (r, s) does.
+    /// Whatever refuses or picks out single certificates asks for both; made when first asked for.
+    pub fn aliases(&self) -> impl Iterator<Item = Sha256> {
+        let twin = || twin::twin(self.tbs(), self.signature_algorithm(), self.signature());
+        let own = std::iter::once_with(|| self.sha256());
+        let other = std::iter::once_with(move || *self.twin_sha256.get_or_init(|| twin().map(|der| Sha256::of(&der))));
+        own.chain(other.flatten())
+    }
+
+    /// The certificate with the other form of its ECDSA signature; `None` when it is signed with another algorithm.
+    pub fn ecdsa_twin(&self) -> Option<Self> {
+        let der = twin::twin(self.tbs(), self.signature_algorithm(), self.signature())?;
+        Self::from_der(der).ok()
+    }
+
+    /// The signed part, as signed.
+    pub fn tbs(&self) -> &[u8] {
+        self.tbs.get(&self.der)
+    }
+
+    /// The DER AlgorithmIdentifier of the signature.
+    pub fn signature_algorithm(&self) -> &[u8] {
+        self.signature_algorithm.get(&self.der)
+    }
+
+    /// The signature.
+    pub fn signature(&self) -> &[u8] {
+        self.signature.get(&self.der)
+    }
+
+    /// The version.
+    pub fn version(&self) -> Version {
+        self.version
+    }
+
+    /// The serial number's magnitude: no leading zero octet; empty for zero, which only old roots have.
+    pub fn serial_number(&self) -> &[u8] {
+        self.serial.get(&self.der)
+    }
+
+    /// The issuer.
+    pub fn issuer(&self) -> &Name {
+        &self.issuer
+    }
+
+    /// The subject; may be empty.
+    pub fn subject(&self) -> &Name {
+        &self.subject
+    }
+
+    /// Whether subject and issuer are the same name (RFC 5280 section 6.1). A self-signed certificate is self-issued;
+    /// so is one that a CA issues to its own next key.
+    pub fn is_self_issued(&self) -> bool {
+        self.subject == self.issuer
+    }
+
+    /// The first second of the validity period.
+    pub fn not_before(&self) -> UnixTime {
+        self.not_before
+    }
+
+    /// The last second of the validity period.
+    pub fn not_after(&self) -> UnixTime {
+        self.not_after
+    }
+
+    /// The DER SubjectPublicKeyInfo.
+    pub fn public_key(&self) -> &[u8] {
+        self.public_key.get(&self.der)
+    }
+
+    /// SHA-256 of the DER SubjectPublicKeyInfo, made when first asked for.
+    pub fn public_key_sha256(&self) -> Sha256 {
+        *self.public_key_sha256.get_or_init(|| Sha256::of(self.public_key()))
+    }
+
+    /// The SHA-256 values of the DER SubjectPublicKeyInfo in each encoding that the key has, as far as signatures by it
+    /// count; `None` for an encoding that does not tell the others, in which no path has a key. Whatever refuses single
+    /// keys asks for all of them; made when first asked for.
+    pub fn public_key_names(&self) -> Option<&[Sha256]> {
+        self.public_key_names.get_or_init(|| key_names::names(self.public_key())).as_deref()
+    }
+
+    /// Every extension in order, as it stands in the certificate.
+    pub fn extensions(&self) -> impl Iterator<Item = Extension<'_>> {
+        self.extensions.list.iter().map(|entry| Extension {
+            oid: entry.oid.get(&self.der),
+            critical: entry.critical,
+            value: entry.value.get(&self.der),
+        })
+    }
+
+    /// The extension of the type with these content octets; [`id`] has the known ones.
+    pub fn extension(&self, oid: &[u8]) -> Option<Extension<'_>> {
+        self.extensions().find(|extension| extension.oid == oid)
+    }
+
+    /// The first critical extension that nothing here processes.
+    pub fn unknown_critical_extension(&self) -> Option<Oid> {
+        self.extensions.unknown_critical.map(|oid| Oid::from_content(oid.get(&self.der)))
+    }
+
+    /// subjectAltName; empty when there is none.
+    pub fn subject_alt_names(&self) -> &[GeneralName] {
+        &self.extensions.subject_alt_names
+    }
+
+    /// Whether subjectAltName is there and names nothing, which RFC 5280 4.2.1.6 forbids.
+    pub fn has_empty_subject_alt_name(&self) -> bool {
+        self.subject_alt_names().is_empty() && self.extension(id::SUBJECT_ALT_NAME).is_some()
+    }
+
+    /// basicConstraints.
+    pub fn basic_constraints(&self) -> Option<BasicConstraints> {
+        self.extensions.basic_constraints
+    }
+
+    /// keyUsage.
+    pub fn key_usage(&self) -> Option<KeyUsage> {
+        self.extensions.key_usage
+    }
+
+    /// extendedKeyUsage: at least one purpose when present.
+    pub fn extended_key_usage(&self) -> Option<&[Oid]> {
+        self.extensions.extended_key_usage.as_deref()
+    }
+
+    /// nameConstraints.
+    pub fn name_constraints(&self) -> Option<&NameConstraints> {
+        self.extensions.name_constraints.as_deref()
+    }
+
+    /// certificatePolicies: at least one policy when present.
+    pub fn certificate_policies(&self) -> Option<&[Oid]> {
+        self.extensions.certificate_policies.as_deref()
+    }
+
+    /// Microsoft's application policies, which are key purposes: at least one when present.
+    pub fn application_policies(&self) -> Option<&[Oid]> {
+        self.extensions.application_policies.as_deref()
+    }
+
+    /// policyMappings, issuer's domain first; at least one when present.
+    pub fn policy_mappings(&self) -> Option<&[(Oid, Oid)]> {
+        self.extensions.policy_mappings.as_deref()
+    }
+
+    /// policyConstraints.
+    pub fn policy_constraints(&self) -> Option<PolicyConstraints> {
+        self.extensions.policy_constraints
+    }
+
+    /// inhibitAnyPolicy.
+    pub fn inhibit_any_policy(&self) -> Option<u32> {
+        self.extensions.inhibit_any_policy
+    }
+
+    /// The octets of subjectKeyIdentifier.
+    pub fn subject_key_identifier(&self) -> Option<&[u8]> {
+        self.extensions.subject_key_identifier.map(|span| span.get(&self.der))
+    }
+
+    /// The keyIdentifier of authorityKeyIdentifier.
+    pub fn authority_key_identifier(&self) -> Option<&[u8]> {
+        self.extensions.authority_key_identifier?.key_identifier.map(|span| span.get(&self.der))
+    }
+
+    /// Whether `other` is the same certificate, octet by octet.
+    pub fn is_same(&self, other: &Certificate) -> bool {
+        self.der == other.der
+    }
+}
+
+impl fmt::Debug for Certificate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Certificate({} {})", self.subject, self.sha256())
+    }
+}
+
+fn at(field: &'static str) -> impl FnOnce(DerError) -> CertificateError {
+    move |source| CertificateError::Der { field, source }
+}
+
+fn version(fields: &mut Reader<'_>) -> Result<Version, CertificateError> {
+    let Some(explicit) = fields.optional(tag::context_constructed(0)).map_err(at("version"))? else {
+        return Ok(Version::V1);
+    };
+    let number = der::exactly(explicit.content, tag::INTEGER)
+        .and_then(|tlv| der::small_unsigned(tlv.content))
+        .map_err(at("version"))?;
+    match number {
+        1 => Ok(Version::V2),
+        2 => Ok(Version::V3),
+        other => Err(CertificateError::Version(other.saturating_add(1))),
+    }
+}
+
+/// RFC 5280 4.1.2.2: a positive integer of at most 20 octets. The limit is read as one of the encoding's content
+/// octets; those of the sign count. Returns the magnitude.
+fn serial<'a>(fields: &mut Reader<'a>) -> Result<&'a [u8], CertificateError> {
+    let content = fields.integer().map_err(at("serialNumber"))?;
+    if content.len() > MAX_SERIAL {
+        return Err(CertificateError::LongSerial(content.len()));
+    }
+    match content {
+        [first, ..] if *first >= 0x80 => Err(CertificateError::NegativeSerial { first: *first }),
+        [0, magnitude @ ..] => Ok(magnitude),
+        magnitude => Ok(magnitude),
+    }
+}
+
+fn name(field: &'static str, tlv: der::Tlv<'_>, der: &Bytes) -> Result<Name, CertificateError> {
+    Name::from_checked(der.slice_ref(tlv.whole)).map_err(|source| CertificateError::Name { field, source })
+}

@@ -1,0 +1,30 @@
+//! What kind of failure an error is, for callers that map errors to codes of their own.
+
+/// Why a certificate is refused, coarsely. The variants stand in the order in which the checks run.
+///
+/// Exhaustive on purpose: the compiler tells a caller that maps kinds to codes when there is a new one.
+#[derive(Copy, Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum ErrorKind {
+    /// The certificate violates the profile of RFC 5280 section 4.
+    Malformed,
+    /// A certificate of the path is not valid yet.
+    NotYetValid,
+    /// A certificate of the path has expired.
+    Expired,
+    /// No path leads to a trust anchor, or a CA on it may not issue.
+    Untrusted,
+    /// A signature does not verify, or its key or algorithm is not allowed.
+    Signature,
+    /// A name lies outside what a CA on the path may certify (RFC 5280 section 4.2.1.10).
+    NameConstraint,
+    /// The key may not be used for the purpose (RFC 5280 sections 4.2.1.3 and 4.2.1.12).
+    KeyPurpose,
+    /// A certificate is revoked.
+    Revoked,
+    /// Nothing says whether a certificate is revoked.
+    StatusUnknown,
+    /// What says whether a certificate is revoked is out of date.
+    StatusStale,
+    /// The caller's own check refused a valid path, with its code ([`crate::path::Rejection`]).
+    Rejected(u32),
+}

@@ -1,0 +1,236 @@
+//! Revocation, offline: which CRL or OCSP response speaks about a certificate, whether it may, and what it says.
+//!
+//! CRLs are parsed ([`crl`]) into an immutable [`RevocationData`]; [`check`] walks a valid path over it by RFC 5280
+//! section 6.3. OCSP responses are parsed and judged by [`ocsp`].
+//!
+//! Not owned here: where CRLs come from, when they are read again, and what a profile calls its switches.
+
+mod by_ocsp;
+pub mod check;
+pub mod crl;
+mod data;
+mod distribution;
+mod known;
+pub mod ocsp;
+pub mod reason;
+mod scope;
+mod serials;
+mod signed;
+mod signer;
+mod source;
+mod succession;
+
+use std::fmt;
+
+use super::error_kind::ErrorKind;
+use super::path::SignaturePolicy;
+use super::time::UnixTime;
+
+pub use check::{Helpers, check_path, check_path_within};
+pub use crl::{Crl, CrlError, CrlNumber};
+pub use data::RevocationData;
+pub use distribution::{IssuingDistributionPoint, Subjects};
+pub use reason::{CrlReason, Reasons};
+pub use serials::Entry;
+pub use source::{CrlReader, CrlSourceError};
+pub use succession::{Because, RolledBack};
+
+/// How a trust profile treats revocation.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub struct RevocationPolicy {
+    /// Whether it is checked.
+    pub mode: RevocationMode,
+    /// Which certificates of a path.
+    pub scope: RevocationScope,
+    /// What follows when nothing is known.
+    pub on_unknown: OnUnknown,
+    /// How old data may be.
+    pub freshness: Freshness,
+    /// Keys and algorithms that may sign CRLs.
+    pub signatures: SignaturePolicy,
+}
+
+/// Whether revocation is checked.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub enum RevocationMode {
+    /// By the data at hand.
+    Offline,
+    /// Not at all.
+    NoCheck,
+}
+
+/// Which certificates of a path are checked.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub enum RevocationScope {
+    /// The leaf alone.
+    EndEntity,
+    /// Every certificate below the trust anchor.
+    ExcludeRoot,
+    /// The trust anchor too, by its own CRL.
+    EntireChain,
+}
+
+/// What follows when the status of a certificate cannot be determined.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub enum OnUnknown {
+    /// The path is refused.
+    Deny,
+    /// The path passes, with a warning.
+    Allow,
+}
+
+/// How old a CRL may be.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub struct Freshness {
+    /// The greatest age, counted from thisUpdate, whatever nextUpdate says.
+    pub max_age: MaxAge,
+    /// Seconds that clocks may differ.
+    pub clock_skew: i64,
+}
+
+/// The greatest age of a CRL.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub enum MaxAge {
+    /// nextUpdate alone decides; without one, [`DEFAULT_MAX_AGE`].
+    NextUpdate,
+    /// So many seconds.
+    Seconds(i64),
+    /// As [`MaxAge::NextUpdate`]; but a CRL that its CA replaces within the year, and that speaks about an end entity,
+    /// is too old after seven days. The Baseline Requirements of the CA/Browser Forum (4.9.7) ask so much of CAs: one
+    /// that is older was replaced, or its CA has stopped working.
+    Weekly,
+}
+
+/// By what a CRL is out of date.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub enum Limit {
+    /// Its nextUpdate.
+    NextUpdate,
+    /// It may not be older than so many seconds, by [`MaxAge::Seconds`].
+    MaxAge(i64),
+    /// It has no nextUpdate, and may then not be older than so many seconds ([`DEFAULT_MAX_AGE`]).
+    NoNextUpdate(i64),
+}
+
+/// When a CRL is out of date, without regard to the skew of clocks, and by what.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub struct Expiry {
+    /// The last second at which it is current.
+    pub at: UnixTime,
+    /// The limit that comes first.
+    pub by: Limit,
+}
+
+impl Freshness {
+    /// When a CRL with these dates is out of date. [`MaxAge::Weekly`] counts as [`MaxAge::NextUpdate`]: it hangs on the
+    /// certificate besides.
+    pub fn expiry(&self, this_update: UnixTime, next_update: Option<UnixTime>) -> Expiry {
+        let by_age = |seconds, by| Expiry { at: this_update.plus(seconds), by };
+        let by_next = next_update.map(|at| Expiry { at, by: Limit::NextUpdate });
+        match (self.max_age, by_next) {
+            (MaxAge::Seconds(seconds), next) => {
+                let age = by_age(seconds, Limit::MaxAge(seconds));
+                next.filter(|next| next.at <= age.at).unwrap_or(age)
+            }
+            (MaxAge::Weekly | MaxAge::NextUpdate, Some(next)) => next,
+            (MaxAge::Weekly | MaxAge::NextUpdate, None) => {
+                by_age(DEFAULT_MAX_AGE, Limit::NoNextUpdate(DEFAULT_MAX_AGE))
+            }
+        }
+    }
+}
+
+/// How old a CRL without nextUpdate may be, in seconds: seven days.
+pub const DEFAULT_MAX_AGE: i64 = 7 * 24 * 3600;
+
+/// Denies what is unknown, for every certificate below the anchor.
+impl Default for RevocationPolicy {
+    fn default() -> Self {
+        Self {
+            mode: RevocationMode::Offline,
+            scope: RevocationScope::ExcludeRoot,
+            on_unknown: OnUnknown::Deny,
+            freshness: Freshness::default(),
+            signatures: SignaturePolicy::default(),
+        }
+    }
+}
+
+/// nextUpdate decides; clocks differ by up to five minutes.
+impl Default for Freshness {
+    fn default() -> Self {
+        Self { max_age: MaxAge::NextUpdate, clock_skew: 300 }
+    }
+}
+
+/// What was found about a path that is not revoked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RevocationOutcome {
+    /// The last second at which the data that was relied on is current; `None` when none was.
+    pub valid_until: Option<UnixTime>,
+    /// What is not known and was let pass.
+    pub warnings: Vec<String>,
+}
+
+/// Why a path is refused.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RevocationFailure {
+    /// Position of the certificate in the path; 0 is the leaf.
+    pub position: usize,
+    /// What is the matter with it.
+    pub status: BadStatus,
+}
+
+/// A status that does not let a certificate pass.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum BadStatus {
+    /// Revoked.
+    Revoked {
+        /// When and why.
+        entry: Entry,
+        /// Which CRL or response says so.
+        source: String,
+    },
+    /// What would speak about it is out of date.
+    Stale {
+        /// Which data, and how old.
+        detail: String,
+    },
+    /// Nothing speaks about it.
+    Unknown {
+        /// What was looked at, and why it does not count.
+        detail: String,
+    },
+}
+
+impl BadStatus {
+    /// What kind of failure it is.
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Revoked { .. } => ErrorKind::Revoked,
+            Self::Stale { .. } => ErrorKind::StatusStale,
+            Self::Unknown { .. } => ErrorKind::StatusUnknown,
+        }
+    }
+}
+
+impl fmt::Display for BadStatus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Revoked { entry, source } => {
+                write!(f, "revoked at {}", entry.date)?;
+                if let Some(reason) = entry.reason {
+                    write!(f, " for {reason}")?;
+                }
+                write!(f, " by {source}")
+            }
+            Self::Stale { detail } | Self::Unknown { detail } => f.write_str(detail),
+        }
+    }
+}
+
+impl fmt::Display for RevocationFailure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.status.fmt(f)
+    }
+}

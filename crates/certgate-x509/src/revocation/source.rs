@@ -1,0 +1,158 @@
+//! The CRLs of a ConfigMap, a Secret, a file or an inline field: PEM, or one CRL in DER, read as its octets come.
+//!
+//! Nothing of the text is held but the line and the element that are being read, so a list of a million entries costs
+//! its table and what the table is made of.
+
+use std::sync::Arc;
+
+use aws_lc_rs::digest;
+use thiserror::Error;
+
+use crate::encoding::bundle::{Blocks, BundleError, Part};
+use crate::fingerprint::Sha256;
+
+use super::crl::{Crl, CrlError, CrlParser};
+use super::known;
+
+/// Octets that are given to the parsers at once.
+const PIECE: usize = 64 << 10;
+
+/// Why a text holds no CRLs that certgate can use.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum CrlSourceError {
+    /// It is not PEM.
+    #[error(transparent)]
+    Pem(#[from] BundleError),
+    /// A CRL is malformed.
+    #[error("CRL {number}: {error}")]
+    Crl {
+        /// Which, counting from 1.
+        number: usize,
+        /// What is wrong with it.
+        error: CrlError,
+    },
+}
+
+/// Reads CRLs from a text that comes in pieces.
+#[derive(Debug, Default)]
+pub struct CrlReader {
+    form: Form,
+    found: Found,
+}
+
+/// How the text is encoded.
+#[derive(Debug, Default)]
+enum Form {
+    /// Not known yet; the first octet, if it has come.
+    #[default]
+    Unknown,
+    /// The same, with the first octet.
+    First(u8),
+    /// One CRL.
+    Der,
+    /// Blocks.
+    Pem(Box<Blocks>),
+}
+
+/// The CRLs that have been read, and the one that is being read.
+#[derive(Debug, Default)]
+struct Found {
+    crls: Vec<Arc<Crl>>,
+    open: Option<Box<Open>>,
+}
+
+struct Open {
+    parser: CrlParser,
+    sha256: digest::Context,
+}
+
+impl std::fmt::Debug for Open {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Open").field("parser", &self.parser).finish_non_exhaustive()
+    }
+}
+
+impl CrlReader {
+    /// The CRLs of a text that is at hand, at least one, in order.
+    pub fn read(text: &[u8]) -> Result<Vec<Arc<Crl>>, CrlSourceError> {
+        let mut reader = Self::default();
+        text.chunks(PIECE).try_for_each(|piece| reader.push(piece))?;
+        reader.finish()
+    }
+
+    /// Takes the next octets. After an error there is nothing more to be had.
+    pub fn push(&mut self, octets: &[u8]) -> Result<(), CrlSourceError> {
+        let found = &mut self.found;
+        match &mut self.form {
+            Form::Der => found.octets(octets),
+            Form::Pem(blocks) => blocks.push(octets, &mut |part| found.part(part)),
+            Form::Unknown => match octets {
+                [] => Ok(()),
+                [first] => {
+                    self.form = Form::First(*first);
+                    Ok(())
+                }
+                [first, second, ..] => {
+                    self.form = Form::of(*first, *second);
+                    self.push(octets)
+                }
+            },
+            Form::First(first) => {
+                let (first, Some(second)) = (*first, octets.first()) else { return Ok(()) };
+                self.form = Form::of(first, *second);
+                self.push(&[first])?;
+                self.push(octets)
+            }
+        }
+    }
+
+    /// The CRLs of the text, which is at its end: at least one, in order.
+    pub fn finish(mut self) -> Result<Vec<Arc<Crl>>, CrlSourceError> {
+        let found = &mut self.found;
+        match self.form {
+            Form::Der => found.end()?,
+            Form::Pem(blocks) => blocks.finish(&mut |part| found.part(part))?,
+            Form::Unknown | Form::First(_) => Blocks::of_crls().finish(&mut |part| found.part(part))?,
+        }
+        Ok(self.found.crls)
+    }
+}
+
+impl Form {
+    /// What a text is that begins with these octets. A CRL is a SEQUENCE whose length takes octets of its own, so that its
+    /// second octet is not ASCII and it is no PEM. One of less than 128 octets, which hardly holds a signature, has to
+    /// come as PEM.
+    fn of(first: u8, second: u8) -> Self {
+        match (first, second) {
+            (0x30, 0x81..=0x84) => Self::Der,
+            _ => Self::Pem(Box::new(Blocks::of_crls())),
+        }
+    }
+}
+
+impl Found {
+    fn part(&mut self, part: Part<'_>) -> Result<(), CrlSourceError> {
+        match part {
+            Part::Octets(octets) => self.octets(octets),
+            Part::End(_) => self.end(),
+            Part::Bad(place, cause) => Err(BundleError::Body { place, cause }.into()),
+        }
+    }
+
+    fn octets(&mut self, octets: &[u8]) -> Result<(), CrlSourceError> {
+        let number = self.crls.len().saturating_add(1);
+        let open = self.open.get_or_insert_with(|| {
+            Box::new(Open { parser: CrlParser::default(), sha256: digest::Context::new(&digest::SHA256) })
+        });
+        open.sha256.update(octets);
+        open.parser.push(octets).map_err(|error| CrlSourceError::Crl { number, error })
+    }
+
+    fn end(&mut self) -> Result<(), CrlSourceError> {
+        let number = self.crls.len().saturating_add(1);
+        let Some(open) = self.open.take() else { return Ok(()) };
+        let crl = open.parser.finish().map_err(|error| CrlSourceError::Crl { number, error })?;
+        self.crls.push(known::shared(Sha256::from(open.sha256.finish()), crl));
+        Ok(())
+    }
+}

@@ -1,0 +1,106 @@
+//! Cold verification against rustls-webpki on the same chain in the same run. Ignored: figures need an optimized
+//! build. `cargo test -p certgate-x509 --profile measure --test path_speed -- --ignored --nocapture`.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::type_complexity,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a test may panic and print; tables of cases are types"
+)]
+
+use certgate_testing::der as support;
+
+/// As in the service.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use aws_lc_rs::signature as lc;
+use certgate_x509::certificate::Certificate;
+use certgate_x509::path::{self, PathParameters, Pool};
+use certgate_x509::trace::NoTrace;
+use rustls_pki_types::{CertificateDer, UnixTime};
+use support::{Draft, Key, NOW, ext};
+
+/// Leaf, intermediate and root with the extensions that real ones have.
+fn chain(new_key: fn() -> Key) -> [Vec<u8>; 3] {
+    let (root_key, ica_key, leaf_key) = (new_key(), new_key(), new_key());
+    let root = Draft::ca("CN=Root CA,O=Contoso Ltd,C=US", "CN=Root CA,O=Contoso Ltd,C=US", &root_key)
+        .with(ext::subject_key(&[1; 20]));
+    let ica = Draft::ca("CN=Issuing CA 1,O=Contoso Ltd,C=US", "CN=Root CA,O=Contoso Ltd,C=US", &ica_key)
+        .with(ext::subject_key(&[2; 20]))
+        .with(ext::authority_key(&[1; 20]));
+    let leaf = Draft::client("CN=svc-acme,OU=Payments,O=Acme,C=DE", "CN=Issuing CA 1,O=Contoso Ltd,C=US", &leaf_key)
+        .with(ext::subject_key(&[3; 20]))
+        .with(ext::authority_key(&[2; 20]))
+        .with(ext::key_usage(&[0]));
+    [leaf.der(&ica_key), ica.der(&root_key), root.der(&root_key)]
+}
+
+/// The least time of many runs: what the work takes when nothing disturbs it.
+fn least(mut work: impl FnMut()) -> Duration {
+    let once = |work: &mut dyn FnMut()| {
+        let start = Instant::now();
+        work();
+        start.elapsed()
+    };
+    (0..2000).map(|_| once(&mut work)).min().unwrap()
+}
+
+fn webpki(chain: &[Vec<u8>; 3]) {
+    let [leaf, ica, root] = chain.each_ref().map(|der| CertificateDer::from(der.as_slice()));
+    let anchor = webpki::anchor_from_trusted_cert(&root).unwrap();
+    let leaf = webpki::EndEntityCert::try_from(&leaf).unwrap();
+    let now = UnixTime::since_unix_epoch(Duration::from_secs(u64::try_from(NOW.as_secs()).unwrap()));
+    let usage = webpki::KeyUsage::client_auth();
+    leaf.verify_for_usage(webpki::ALL_VERIFICATION_ALGS, &[anchor], &[ica], now, usage, None, None).unwrap();
+}
+
+fn ours(chain: &[Vec<u8>; 3]) {
+    let [leaf, ica, root] = chain.each_ref().map(|der| Arc::new(Certificate::from_der(der.clone()).unwrap()));
+    verify(&leaf, &[ica], &Pool::new([root], []));
+}
+
+fn verify(leaf: &Arc<Certificate>, presented: &[Arc<Certificate>], pool: &Pool) {
+    let parameters = PathParameters::default();
+    path::find(leaf, presented, pool, &parameters, NOW, &mut NoTrace, |_, _| Ok(())).unwrap();
+}
+
+#[test]
+#[ignore = "figures need an optimized build"]
+fn against_webpki() {
+    let kinds: [(&str, fn() -> Key); 4] = [
+        ("P-256", Key::p256),
+        ("P-384", || Key::ec(&lc::ECDSA_P384_SHA384_ASN1_SIGNING, "1.3.132.0.34", "1.2.840.10045.4.3.3")),
+        ("Ed25519", Key::ed25519),
+        ("RSA-2048", Key::rsa),
+    ];
+    for (kind, new_key) in kinds {
+        let chain = chain(new_key);
+        let (theirs, cold) = (least(|| webpki(&chain)), least(|| ours(&chain)));
+        let parse = least(|| drop(Certificate::from_der(chain[0].clone())));
+        let [leaf, ica, root] = chain.each_ref().map(|der| Arc::new(Certificate::from_der(der.clone()).unwrap()));
+        let pool = Pool::new([ica], []);
+        let known = least(|| verify(&leaf, &[], &pool));
+        let bare = least(|| {
+            certgate_x509::path::signature::verify(
+                pool.anchors()[0].public_key(),
+                leaf.signature_algorithm(),
+                leaf.tbs(),
+                leaf.signature(),
+                &Default::default(),
+            )
+            .unwrap();
+        });
+        println!(
+            "{kind}: webpki {theirs:?}, certgate {cold:?} ({:.3}); parse leaf {parse:?}; issuer known {known:?}, bare \
+             signature {bare:?} ({:.3}); root {}",
+            cold.as_secs_f64() / theirs.as_secs_f64(),
+            known.as_secs_f64() / bare.as_secs_f64(),
+            root.der().len(),
+        );
+    }
+}

@@ -1,0 +1,38 @@
+//! The answer to one case of a suite, as `certgate verify --batch` prints it. Cases are [`certgate_x509::batch`]'s.
+
+use certgate_x509::batch::{self, Failure};
+use certgate_x509::time::UnixTime;
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::domain::decide::reason::Reason;
+
+/// The code of a case that cannot be read.
+pub const CASE_MALFORMED: &str = "CASE_MALFORMED";
+
+/// The code of a case that is valid.
+pub const OK: &str = "OK";
+
+/// What is answered to one case.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Answer {
+    /// The case's own, whatever its type; null when it has none or is not JSON.
+    pub id: Value,
+    /// Whether the certificate, or the response, is valid.
+    pub ok: bool,
+    /// [`OK`], a code of [`Reason`], or [`CASE_MALFORMED`].
+    pub reason: &'static str,
+    /// What was compared.
+    pub detail: String,
+}
+
+/// Answers one line; `now` is the time of cases that name none.
+pub fn answer(line: &[u8], now: UnixTime) -> Answer {
+    let batch::Answer { id, outcome } = batch::answer(line, now);
+    let (ok, reason, detail) = match outcome {
+        Ok(detail) => (true, OK, detail),
+        Err(Failure::Malformed(detail)) => (false, CASE_MALFORMED, detail),
+        Err(Failure::Invalid(kind, detail)) => (false, Reason::from(kind).code(), detail),
+    };
+    Answer { id, ok, reason, detail }
+}

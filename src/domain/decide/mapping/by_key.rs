@@ -1,0 +1,65 @@
+//! The identity of a certificate that is believed for its key alone.
+//!
+//! Whoever has the key writes the rest of the certificate, so no name in it stands for anybody: what maps it must name the
+//! key, or the very certificate by its SHA-256. Names that refuse still do; they are no protection from the holder of the
+//! key, who can leave them out.
+
+use std::sync::Arc;
+
+use super::key::{Form, keys_of};
+use super::rules::{self, Folds, Mapping};
+use super::table::{MappingTable, Status};
+use super::{Claims, Holder, STAGE, Unmapped, fail};
+use crate::domain::api::Precedence;
+use crate::domain::decide::identity::Identity;
+use crate::domain::decide::reason::Reason;
+use certgate_x509::certificate::Certificate;
+use certgate_x509::trace::{Trace, Verdict};
+
+/// The identity under a policy's mapping section, if it has one.
+pub fn identify_by_key<T: Trace>(
+    mapping: Option<&Mapping>,
+    namespace: &str,
+    table: &MappingTable,
+    certificate: &Certificate,
+    trace: &mut T,
+) -> Result<Arc<Identity>, Unmapped> {
+    let nobody = "the certificate is believed for its key alone, and no mapping names it by publicKeySha256 or sha256: \
+                  other names in it are its holder's word";
+    let Some(mapping) = mapping else { return fail(trace, Reason::NoMapping, nobody.to_owned()) };
+    if mapping.precedence == Precedence::DenyFirst
+        && let Some(rule) = rules::first_deny(&mapping.rules, certificate, &Folds::default(), trace)
+    {
+        return fail(trace, Reason::MappingDenied, format!("rule {:?} denies the certificate", rule.name));
+    }
+    let mut claims = Claims::default();
+    let list = &mapping.one_to_one;
+    keys_of(certificate, list.forms(), |form, key| {
+        list.find(form, key).for_each(|entry| consider(&mut claims, Holder::OneToOne(entry), form, trace));
+    });
+    if let Some(selector) = &mapping.selector {
+        keys_of(certificate, table.forms(), |form, key| {
+            for entry in table.find(namespace, selector, form, key) {
+                consider(&mut claims, Holder::Object(entry, form), form, trace);
+            }
+        });
+    }
+    match claims.settle() {
+        Some(Ok(holder)) => {
+            trace.step(STAGE, Verdict::Pass, || format!("{holder} decides: user {:?}", holder.user()));
+            Ok(holder.identity())
+        }
+        Some(Err(Unmapped { reason, detail })) => fail(trace, reason, detail),
+        None => fail(trace, Reason::NoMapping, nobody.to_owned()),
+    }
+}
+
+/// Adds what names the certificate by `form`, if that is more than its holder's word or refuses.
+fn consider<'a, T: Trace>(claims: &mut Claims<'a>, holder: Holder<'a>, form: Form, trace: &mut T) {
+    let binds = matches!(form, Form::Sha256 | Form::PublicKeySha256);
+    if binds || holder.status() != Status::Enabled {
+        claims.add(holder, trace);
+    } else {
+        trace.step(STAGE, Verdict::Skip, || format!("{holder}: its holder's word"));
+    }
+}

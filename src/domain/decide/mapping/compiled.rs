@@ -1,0 +1,21 @@
+//! A mapping object as decisions use it.
+
+use super::key::NameKey;
+use crate::domain::api::{FieldError, MappingState};
+use crate::domain::decide::identity::Identity;
+use certgate_x509::fingerprint::Sha256;
+
+/// A compiled `CertificateMapping`, or what can be read of one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CompiledMapping {
+    /// What names the certificate, when that can be read.
+    pub key: Option<NameKey>,
+    /// SHA-256 of the key of the certificate, where that stands in the mapping.
+    pub public_key: Option<Sha256>,
+    /// Who the certificate stands for; empty when there are errors.
+    pub identity: Identity,
+    /// Whether the mapping is in force.
+    pub state: MappingState,
+    /// All that is wrong.
+    pub errors: Vec<FieldError>,
+}

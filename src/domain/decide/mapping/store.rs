@@ -1,0 +1,506 @@
+//! The CertificateMapping objects as the index edits them, and what is to be told about them.
+//!
+//! Owned here: which record an object has, its twins, and which mappings share a name of a certificate. What the records
+//! are is [`super::table`]'s.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::hash::BuildHasher;
+use std::sync::Arc;
+
+use hashbrown::HashTable;
+
+use super::interner::Interner;
+use super::key::{self, Form, Forms, NameKey};
+use super::table::{Attributes, Entry, Group, MappingTable, Record, Status, key_hash};
+use crate::domain::api::{FieldError, Kind, LabelSelector, MappingState, ObjectId, ObjectMeta, Origin};
+use crate::domain::decide::identity::Identity;
+use crate::domain::decide::mapping::compiled::CompiledMapping;
+use certgate_x509::fingerprint::Sha256;
+
+/// The most mappings of one name that one of them is compared with.
+const MAX_RIVALS: usize = 16;
+
+/// The mappings as the index edits them.
+#[derive(Debug, Default)]
+pub struct MappingStore {
+    table: MappingTable,
+    groups: Interner<Group>,
+    attributes: Interner<Attributes>,
+    files: Interner<Arc<str>>,
+    ids: HashTable<u32>,
+    free: Vec<u32>,
+    /// How many mappings use each form.
+    forms: [usize; Form::ALL.len()],
+    /// What is wrong with the mappings that do not compile.
+    errors: BTreeMap<u32, Vec<FieldError>>,
+    /// The mappings that share their name with another object.
+    twins: BTreeSet<u32>,
+    /// The mappings that name a certificate which nobody can tell.
+    unreadable: BTreeSet<u32>,
+    /// The mappings whose name is that of another one too, but for the pin of an issuer.
+    rivals: BTreeSet<u32>,
+    /// The keys of the certificates that stand in mappings.
+    public_keys: BTreeMap<u32, Sha256>,
+}
+
+/// Whether an edit changed anything.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+#[must_use]
+pub enum Change {
+    /// It did.
+    Changed,
+    /// The store holds what it held before.
+    Unchanged,
+}
+
+impl MappingStore {
+    /// The mappings as they are now.
+    pub fn table(&self) -> MappingTable {
+        let mut table = self.table.clone();
+        table.groups = self.groups.values().clone();
+        table.attributes = self.attributes.values().clone();
+        table
+    }
+
+    /// Stores a mapping in place of the former one of the same name and origin.
+    pub fn apply(&mut self, meta: ObjectMeta, mapping: CompiledMapping) -> Change {
+        let former = self.find(&meta.namespace, &meta.name, &meta.origin);
+        let ObjectMeta { name, namespace, labels, origin, .. } = meta;
+        let hash = self.id_hash(&namespace, &name);
+        let group = self.groups.acquire(Group { namespace, labels });
+        let CompiledMapping { key, public_key, identity, state, errors } = mapping;
+        let Identity { user, groups, uid, extra } = identity;
+        let attributes = self.attributes.acquire(Attributes { groups, extra });
+        let file = self.files.acquire(origin.file);
+        let uid = uid.as_deref();
+        let (form, key) = key.map_or((None, Vec::new()), |NameKey { form, bytes }| (Some(form), bytes));
+        let short = |len: usize| u16::try_from(len).expect("compile caps keys, users and uids well below 64 KiB");
+        let record = Record {
+            texts: [&key[..], user.as_bytes(), uid.unwrap_or_default().as_bytes(), name.as_bytes()].concat().into(),
+            group,
+            attributes,
+            file,
+            document: origin.document,
+            key_len: short(key.len()),
+            user_len: short(user.len()),
+            uid_len: uid.map_or(0, |uid| short(uid.len()).saturating_add(1)),
+            form,
+            status: match (errors.is_empty(), state) {
+                (true, MappingState::Enabled) => Status::Enabled,
+                (true, MappingState::Disabled) => Status::Disabled,
+                (false, MappingState::Enabled) => Status::Invalid,
+                (false, MappingState::Disabled) => Status::InvalidDisabled,
+            },
+        };
+        if let Some(at) = former
+            && self.is_as(at, &record, &errors)
+        {
+            self.release(&record);
+            return Change::Unchanged;
+        }
+        if let Some(at) = former {
+            self.remove(at);
+        }
+        let at = self.insert(hash, record, errors);
+        if let Some(sha256) = public_key {
+            self.public_keys.insert(at, sha256);
+        }
+        Change::Changed
+    }
+
+    /// Removes a mapping.
+    pub fn delete(&mut self, id: &ObjectId) -> Change {
+        match self.find(&id.namespace, &id.name, &id.origin) {
+            Some(at) => {
+                self.remove(at);
+                Change::Changed
+            }
+            None => Change::Unchanged,
+        }
+    }
+
+    /// The identifiers of all mappings.
+    pub fn ids(&self) -> impl Iterator<Item = ObjectId> {
+        self.ids.iter().filter_map(|at| self.id(*at))
+    }
+
+    /// The mappings that compile.
+    pub fn working(&self) -> impl Iterator<Item = Stored<'_>> {
+        let compiles = |stored: &Stored<'_>| matches!(stored.record.status, Status::Enabled | Status::Disabled);
+        self.ids.iter().filter_map(|at| self.stored(*at)).filter(compiles)
+    }
+
+    /// The mappings that contradict another one which some policy selects as well; `policies` gives those of a namespace
+    /// that select any. Where very many mappings share a name, not all are found.
+    pub fn contradictions<'p>(
+        &self,
+        policies: &impl Fn(&str) -> &'p [(Arc<str>, &'p LabelSelector)],
+    ) -> Vec<Contradiction> {
+        let pair = |own: Stored<'_>, other: Stored<'_>| {
+            let both =
+                |selector: &LabelSelector| selector.selects(&own.group.labels) && selector.selects(&other.group.labels);
+            let among = policies(&own.group.namespace);
+            let (policy, _) = among.iter().find(|(_, selector)| both(selector)).filter(|_| own.rivals(&other))?;
+            Some(Contradiction { id: own.id(), other: other.record.name().to_owned(), policy: Arc::clone(policy) })
+        };
+        let mut out = Vec::new();
+        for at in &self.rivals {
+            let Some(own) = self.stored(*at) else { continue };
+            let others = self.of_same_name(*at).take(MAX_RIVALS).filter_map(|other| self.stored(other));
+            out.extend(others.filter_map(|other| pair(own, other)).min_by(|left, right| left.other.cmp(&right.other)));
+        }
+        if self.forms.get(Form::PublicKeySha256 as usize).is_none_or(|count| *count == 0) {
+            return out;
+        }
+        for (at, sha256) in &self.public_keys {
+            let Some(own) = self.stored(*at) else { continue };
+            let named = self.named(&own.group.namespace, Form::PublicKeySha256, sha256.as_bytes()).take(MAX_RIVALS);
+            for other in named.filter_map(|other| self.stored(other)) {
+                out.extend([pair(own, other), pair(other, own)].into_iter().flatten());
+            }
+        }
+        out
+    }
+
+    /// The mappings that do not work, each with all that is wrong.
+    pub fn problems(&self) -> impl Iterator<Item = (ObjectId, Vec<FieldError>)> {
+        let places: BTreeSet<u32> = self.errors.keys().chain(&self.twins).copied().collect();
+        places.into_iter().filter_map(|at| {
+            let id = self.id(at)?;
+            let mut errors = self.errors.get(&at).cloned().unwrap_or_default();
+            if self.twins.contains(&at) {
+                let others = self.same_name(&id.namespace, &id.name).filter(|other| *other != at);
+                errors.push(twin_error(others.filter_map(|other| self.id(other)).map(|id| id.origin)));
+            }
+            Some((id, errors))
+        })
+    }
+
+    /// How many mappings of `namespace` the selector selects, working or not.
+    pub fn selected_by(&self, namespace: &str, selector: &LabelSelector) -> usize {
+        let selected = |group: &Group| group.namespace == namespace && selector.selects(&group.labels);
+        let uses = self.groups.counted().filter(|(group, _)| selected(group)).map(|(_, uses)| uses as usize);
+        uses.fold(0, usize::saturating_add)
+    }
+
+    /// Whether any mapping names a certificate which nobody can tell.
+    pub fn has_unreadable(&self) -> bool {
+        !self.unreadable.is_empty()
+    }
+
+    /// The mappings selected by `selector` that name a certificate which nobody can tell, sorted, and whether they are
+    /// meant to be in force.
+    pub fn unreadable(&self, namespace: &str, selector: &LabelSelector) -> BTreeMap<ObjectId, MappingState> {
+        let selected = |at: &u32| {
+            let record = self.table.records.get(*at).and_then(Option::as_ref)?;
+            let group = self.groups.get(record.group)?;
+            let state = match record.status {
+                Status::Enabled | Status::Invalid => MappingState::Enabled,
+                Status::Disabled | Status::InvalidDisabled => MappingState::Disabled,
+            };
+            let selected = group.namespace == namespace && selector.selects(&group.labels);
+            selected.then(|| self.id(*at).map(|id| (id, state)))?
+        };
+        self.unreadable.iter().filter_map(selected).collect()
+    }
+
+    fn stored(&self, at: u32) -> Option<Stored<'_>> {
+        let record = self.table.records.get(at)?.as_ref()?;
+        let (group, attributes) = (self.groups.get(record.group)?, self.attributes.get(record.attributes)?);
+        Some(Stored { record, group, attributes, file: self.files.get(record.file)? })
+    }
+
+    /// The records of `namespace` that are found by `key` in `form`.
+    fn named<'a>(&'a self, namespace: &'a str, form: Form, key: &'a [u8]) -> impl Iterator<Item = u32> + use<'a> {
+        let same = move |stored: Stored<'_>| {
+            stored.record.form == Some(form) && stored.group.namespace == namespace && stored.record.lookup() == key
+        };
+        let found = self.table.keys.iter_hash(key_hash(&self.table.hasher, namespace, form, key)).copied();
+        found.filter(move |at| self.stored(*at).is_some_and(same))
+    }
+
+    /// The records with the name of the record at `at`, but for the pin of an issuer.
+    fn of_same_name(&self, at: u32) -> impl Iterator<Item = u32> {
+        let own = self.stored(at).and_then(|own| Some((own, own.record.form?)));
+        let others = own
+            .map(|(own, form)| self.named(&own.group.namespace, form, own.record.lookup()).filter(move |o| *o != at));
+        others.into_iter().flatten()
+    }
+
+    /// The mappings that the selector selects and that give another identity to what may be the certificate of `key`.
+    pub fn against<'a>(
+        &'a self,
+        namespace: &'a str,
+        selector: &'a LabelSelector,
+        key: &'a NameKey,
+        identity: &'a Identity,
+    ) -> impl Iterator<Item = Stored<'a>> {
+        let NameKey { form, bytes } = key;
+        let found = self.named(namespace, *form, key::lookup(*form, bytes)).filter_map(|at| self.stored(at));
+        found.filter(move |stored| {
+            stored.record.status == Status::Enabled
+                && selector.selects(&stored.group.labels)
+                && key::may_coincide(*form, stored.record.key(), bytes)
+                && !stored.entry().stands_for(identity)
+        })
+    }
+
+    fn id_hash(&self, namespace: &str, name: &str) -> u64 {
+        self.table.hasher.hash_one((namespace, name))
+    }
+
+    fn same_name(&self, namespace: &str, name: &str) -> impl Iterator<Item = u32> {
+        self.ids.iter_hash(self.id_hash(namespace, name)).copied().filter(move |&at| {
+            self.table.records.get(at).and_then(Option::as_ref).is_some_and(|record| {
+                record.name() == name && self.groups.get(record.group).is_some_and(|group| group.namespace == namespace)
+            })
+        })
+    }
+
+    fn find(&self, namespace: &str, name: &str, origin: &Origin) -> Option<u32> {
+        self.same_name(namespace, name).find(|&at| {
+            self.table.records.get(at).and_then(Option::as_ref).is_some_and(|record| {
+                record.document == origin.document
+                    && self.files.get(record.file).is_some_and(|file| ***file == *origin.file)
+            })
+        })
+    }
+
+    fn id(&self, at: u32) -> Option<ObjectId> {
+        let record = self.table.records.get(at)?.as_ref()?;
+        Some(ObjectId {
+            kind: Kind::CertificateMapping,
+            namespace: self.groups.get(record.group)?.namespace.clone(),
+            name: record.name().to_owned(),
+            origin: Origin { file: Arc::clone(self.files.get(record.file)?), document: record.document },
+        })
+    }
+
+    /// Whether the record at `at` is `record`, but for its twins.
+    fn is_as(&self, at: u32, record: &Record, errors: &[FieldError]) -> bool {
+        let Some(Some(stored)) = self.table.records.get(at) else { return false };
+        let status = if self.twins.contains(&at) { as_twin(record.status) } else { record.status };
+        *stored == Record { status, ..record.clone() } && self.errors.get(&at).map_or(&[][..], Vec::as_slice) == errors
+    }
+
+    fn insert(&mut self, id_hash: u64, record: Record, errors: Vec<FieldError>) -> u32 {
+        let form = record.form;
+        let unreadable = form.is_none();
+        let at = match self.free.pop() {
+            Some(at) => {
+                if let Some(slot) = self.table.records.get_mut(at) {
+                    *slot = Some(record);
+                }
+                at
+            }
+            None => self.table.records.push(Some(record)),
+        };
+        let Self { table, groups, ids, .. } = self;
+        let MappingTable { records, keys, hasher, .. } = table;
+        let stored = |at: u32| {
+            let record = records.get(at)?.as_ref()?;
+            Some((record, &*groups.get(record.group)?.namespace))
+        };
+        ids.insert_unique(id_hash, at, |&at| {
+            stored(at).map_or(0, |(record, namespace)| hasher.hash_one((namespace, record.name())))
+        });
+        let by_key = |at: u32| {
+            let (record, namespace) = stored(at)?;
+            Some(key_hash(hasher, namespace, record.form?, record.lookup()))
+        };
+        if let Some(hash) = by_key(at) {
+            Arc::make_mut(keys).insert_unique(hash, at, |&at| by_key(at).unwrap_or_default());
+        }
+        self.table.len = self.table.len.saturating_add(1);
+        if let Some(form) = form {
+            self.count(form, |count| count.saturating_add(1));
+        }
+        if unreadable {
+            self.unreadable.insert(at);
+        }
+        if !errors.is_empty() {
+            self.errors.insert(at, errors);
+        }
+        let rival = self.of_same_name(at).next();
+        if let Some(rival) = rival {
+            self.rivals.extend([at, rival]);
+        }
+        self.settle_twins(at);
+        at
+    }
+
+    fn remove(&mut self, at: u32) {
+        let Some((hash, key_hash)) = self.hashes(at) else { return };
+        if self.rivals.remove(&at) {
+            let others: Vec<u32> = self.of_same_name(at).take(2).collect();
+            if let [only] = others[..] {
+                self.rivals.remove(&only);
+            }
+        }
+        let others: Vec<u32> = match self.id(at) {
+            Some(id) => self.same_name(&id.namespace, &id.name).filter(|other| *other != at).collect(),
+            None => Vec::new(),
+        };
+        if let Ok(entry) = self.ids.find_entry(hash, |&stored| stored == at) {
+            entry.remove();
+        }
+        if let Some(key_hash) = key_hash
+            && let Ok(entry) = Arc::make_mut(&mut self.table.keys).find_entry(key_hash, |&stored| stored == at)
+        {
+            entry.remove();
+        }
+        self.errors.remove(&at);
+        self.twins.remove(&at);
+        self.unreadable.remove(&at);
+        self.public_keys.remove(&at);
+        if let Some(record) = self.table.records.get_mut(at).and_then(Option::take) {
+            self.table.len = self.table.len.saturating_sub(1);
+            if let Some(form) = record.form {
+                self.count(form, |count| count.saturating_sub(1));
+            }
+            self.release(&record);
+            self.free.push(at);
+        }
+        if let [only] = others[..]
+            && self.twins.remove(&only)
+        {
+            let compiles = !self.errors.contains_key(&only);
+            if let Some(Some(record)) = self.table.records.get_mut(only)
+                && compiles
+            {
+                record.status = match record.status {
+                    Status::Invalid => Status::Enabled,
+                    Status::InvalidDisabled => Status::Disabled,
+                    other => other,
+                };
+            }
+        }
+    }
+
+    fn hashes(&self, at: u32) -> Option<(u64, Option<u64>)> {
+        let record = self.table.records.get(at)?.as_ref()?;
+        let group = self.groups.get(record.group)?;
+        let key = record.form.map(|form| key_hash(&self.table.hasher, &group.namespace, form, record.lookup()));
+        Some((self.id_hash(&group.namespace, record.name()), key))
+    }
+
+    /// Marks the record at `at` and those of the same name, when there are any.
+    fn settle_twins(&mut self, at: u32) {
+        let Some(id) = self.id(at) else { return };
+        let all: Vec<u32> = self.same_name(&id.namespace, &id.name).collect();
+        if all.len() < 2 {
+            return;
+        }
+        for at in all {
+            self.twins.insert(at);
+            if let Some(Some(record)) = self.table.records.get_mut(at) {
+                record.status = as_twin(record.status);
+            }
+        }
+    }
+
+    fn count(&mut self, form: Form, change: impl FnOnce(usize) -> usize) {
+        if let Some(count) = self.forms.get_mut(form as usize) {
+            *count = change(*count);
+        }
+        let used = |form: &Form| self.forms.get(*form as usize).is_some_and(|count| *count > 0);
+        self.table.forms = Form::ALL.into_iter().filter(used).fold(Forms::default(), Forms::with);
+    }
+
+    fn release(&mut self, record: &Record) {
+        self.groups.release(record.group);
+        self.attributes.release(record.attributes);
+        self.files.release(record.file);
+    }
+}
+
+/// A stored mapping.
+#[derive(Copy, Clone, Debug)]
+pub struct Stored<'a> {
+    record: &'a Record,
+    group: &'a Group,
+    attributes: &'a Attributes,
+    file: &'a Arc<str>,
+}
+
+impl<'a> Stored<'a> {
+    /// The object.
+    pub fn id(&self) -> ObjectId {
+        ObjectId {
+            kind: Kind::CertificateMapping,
+            namespace: self.group.namespace.clone(),
+            name: self.record.name().to_owned(),
+            origin: Origin { file: Arc::clone(self.file), document: self.record.document },
+        }
+    }
+
+    /// The object's namespace.
+    pub fn namespace(&self) -> &'a str {
+        &self.group.namespace
+    }
+
+    /// The object's labels; equal ones of one namespace are one value.
+    pub fn labels(&self) -> &'a BTreeMap<String, String> {
+        &self.group.labels
+    }
+
+    /// The form and the key of the name.
+    pub fn name(&self) -> Option<(Form, &'a [u8])> {
+        Some((self.record.form?, self.record.key()))
+    }
+
+    /// Whether it is meant to be in force.
+    pub fn state(&self) -> MappingState {
+        match self.record.status {
+            Status::Enabled | Status::Invalid => MappingState::Enabled,
+            Status::Disabled | Status::InvalidDisabled => MappingState::Disabled,
+        }
+    }
+
+    fn entry(&self) -> Entry<'a> {
+        Entry { record: self.record, group: self.group, attributes: self.attributes }
+    }
+
+    /// Whether both, whose names are of one certificate as far as their forms tell, give it identities that differ.
+    fn rivals(&self, other: &Self) -> bool {
+        let in_force = |stored: &Self| stored.record.status == Status::Enabled;
+        let coincide = match (self.record.form, other.record.form) {
+            (Some(form), Some(other_form)) if form == other_form => {
+                key::may_coincide(form, self.record.key(), other.record.key())
+            }
+            _ => true,
+        };
+        in_force(self) && in_force(other) && coincide && !self.entry().agrees_with(&other.entry())
+    }
+}
+
+/// Two mappings that give one certificate different identities under one policy.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Contradiction {
+    /// The one that it is told of.
+    pub id: ObjectId,
+    /// The other's name, in the same namespace.
+    pub other: String,
+    /// The policy that selects both, as `namespace/name`.
+    pub policy: Arc<str>,
+}
+
+fn as_twin(status: Status) -> Status {
+    match status {
+        Status::Enabled | Status::Invalid => Status::Invalid,
+        Status::Disabled | Status::InvalidDisabled => Status::InvalidDisabled,
+    }
+}
+
+/// The error of an object that shares its name with others of its kind.
+pub fn twin_error(others: impl Iterator<Item = Origin>) -> FieldError {
+    let mut places: Vec<String> = others
+        .map(|origin| match &*origin.file {
+            "" => "the cluster".to_owned(),
+            file => file.to_owned(),
+        })
+        .collect();
+    places.sort();
+    places.dedup();
+    FieldError::new("metadata.name", format!("another object of this kind has the same name, in {}", places.join(", ")))
+}

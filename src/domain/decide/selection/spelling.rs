@@ -1,0 +1,165 @@
+//! Spellings of a path that one server takes for another path and the next server for the same.
+//!
+//! File systems and frameworks differ in what they tell apart: upper and lower case, dots and blanks at the end of a name
+//! (Windows drops them), a slash at the end of a path, what follows a colon (streams of NTFS), compatibility forms and
+//! characters that show nothing (Unicode normalization). Owns the form in which all such spellings agree. What follows when the spellings of a path lead to different policies is the selection's business.
+
+use std::borrow::Cow;
+
+use unicode_normalization::UnicodeNormalization as _;
+
+use crate::domain::api::Case;
+use crate::domain::decide::folding;
+
+/// The form that a canonical path (see [`super::path::canonical`]) shares with all its spellings.
+///
+/// Characters are taken as [`alike`] has them. Then, in each segment, what follows a colon is dropped, and after that dots
+/// and blanks at the end and blanks at the beginning. Segments of which nothing is left, and a slash at the end, are
+/// dropped. The form of a form is itself, and a prefix of whole segments has a prefix of the form.
+pub fn fold(path: &[u8]) -> Cow<'_, [u8]> {
+    if is_plain(path) {
+        return Cow::Borrowed(path);
+    }
+    // A canonical path is UTF-8.
+    let Ok(text) = std::str::from_utf8(path) else { return Cow::Borrowed(path) };
+    let mut folded = String::with_capacity(path.len());
+    for segment in alike(text).split('/').map(trimmed).filter(|segment| !segment.is_empty()) {
+        folded.push('/');
+        folded.push_str(segment);
+    }
+    if folded.is_empty() {
+        folded.push('/');
+    }
+    Cow::Owned(folded.into_bytes())
+}
+
+/// The text with one character for all that some system takes for it: case, compatibility forms and invisible characters are
+/// folded, `+` is a blank (forms write it so), and what thereby becomes a delimiter is one.
+pub fn alike(text: &str) -> String {
+    let blanks = text.replace('+', " ");
+    // The dot is what is left of a capital I with a dot, which is an i where Turkish is spoken.
+    let without_dot = |text: &str| -> String {
+        folding::fold(text, Case::Insensitive).chars().filter(|c| *c != '\u{307}').nfc().collect()
+    };
+    // Once more, for what a dropped dot has brought together: two blanks are one.
+    let folded = without_dot(&without_dot(&blanks));
+    let delimiter = |c: char| match c {
+        // No path that can be read has these; they come from full-width forms and the like.
+        '\\' => '/',
+        ';' | '?' | '#' => ':',
+        other => other,
+    };
+    folded.chars().map(delimiter).collect()
+}
+
+/// Whether folding certainly changes nothing: most paths, in one pass without allocation.
+fn is_plain(path: &[u8]) -> bool {
+    let mut before = b'/';
+    for &byte in path {
+        let is_folded = byte.is_ascii_uppercase() || matches!(byte, b':' | b'+' | b' ' | 0x80..);
+        if is_folded || (byte == b'/' && before == b'.') {
+            return false;
+        }
+        before = byte;
+    }
+    before != b'.' && (before != b'/' || path == b"/")
+}
+
+fn trimmed(segment: &str) -> &str {
+    let is_blank = char::is_whitespace;
+    let colon = segment.char_indices().skip(1).find(|(_, c)| *c == ':').map_or(segment.len(), |(at, _)| at);
+    let name = segment.get(..colon).unwrap_or(segment);
+    name.trim_end_matches(|c| c == '.' || is_blank(c)).trim_start_matches(is_blank)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::domain::decide::selection::path::canonical;
+
+    fn folded(path: &str) -> String {
+        let canonical = canonical(path.as_bytes()).unwrap().into_owned();
+        String::from_utf8(fold(&canonical).into_owned()).unwrap()
+    }
+
+    #[test]
+    fn spellings_have_one_form() {
+        for (path, want) in [
+            ("/", "/"),
+            ("/admin", "/admin"),
+            ("/Admin", "/admin"),
+            ("/ADMIN/Users", "/admin/users"),
+            ("/admin/", "/admin"),
+            ("/admin.", "/admin"),
+            ("/admin...", "/admin"),
+            ("/admin%20", "/admin"),
+            ("/admin%20.%20", "/admin"),
+            ("/admin%C2%A0", "/admin"),
+            ("/admin%E3%80%80", "/admin"),
+            ("/%20admin", "/admin"),
+            ("/admin+", "/admin"),
+            ("/admin::$DATA", "/admin"),
+            ("/admin:$I30:$INDEX_ALLOCATION/x", "/admin/x"),
+            ("/admin.%20:x", "/admin"),
+            ("/admin./x", "/admin/x"),
+            ("/admin%20/x.", "/admin/x"),
+            ("/admin/...", "/admin"),
+            ("/.../admin", "/admin"),
+            ("/%20/admin", "/admin"),
+            ("/...", "/"),
+            ("/a%20b", "/a b"),
+            ("/a.b/.c", "/a.b/.c"),
+            ("/a+b", "/a b"),
+            ("/a%2Bb", "/a b"),
+            ("/a%C2%A0b", "/a b"),
+            ("/%EF%BC%A1dmin", "/admin"),
+            ("/admin%EF%BC%8E", "/admin"),
+            ("/admin%EF%BC%8Fx", "/admin/x"),
+            ("/admin%EF%BC%BCx", "/admin/x"),
+            ("/admin%EF%BC%9Bx", "/admin"),
+            ("/admin%EF%BC%9Fx", "/admin"),
+            ("/ad%C2%ADmin", "/admin"),
+            ("/admin%E2%80%8B", "/admin"),
+            ("/admin%E2%80%8B.", "/admin"),
+            ("/%EF%BB%BFadmin", "/admin"),
+            ("/%E2%80%8B/admin", "/admin"),
+            ("/adm%C4%B0n", "/admin"),
+            ("/admI%CC%87n", "/admin"),
+            ("/cafe%CC%81", "/caf\u{e9}"),
+            ("/%F0%9D%90%9Admin", "/admin"),
+            ("/:id", "/:id"),
+            ("/caf%C3%89", "/caf\u{e9}"),
+            ("/%C5%BFecret", "/secret"),
+            ("/%E2%84%AAey", "/key"),
+            ("/a+%CC%87%C2%A8", "/a \u{308}"),
+            ("/a++b", "/a b"),
+            ("/a%20%C2%A0b", "/a b"),
+        ] {
+            assert_eq!(folded(path), want, "{path}");
+        }
+    }
+
+    #[test]
+    fn usual_paths_are_not_copied() {
+        for path in ["/", "/v1/payments/42", "/a.b/c_d-e~f", "/.well-known/x", "/a,b=c&d!e"] {
+            assert!(matches!(fold(path.as_bytes()), Cow::Borrowed(_)), "{path}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn folding_twice_is_folding_once(segments in prop::collection::vec("[aA.:+ i\u{df}\u{e9}\u{130}\u{131}\u{149}\u{3c2}\u{390}\u{307}\u{301}\u{ad}\u{200b}\u{2025}\u{ff0f}\u{ff1b}\u{ff21}\u{a8}]{1,6}", 0..4), slash in prop::bool::ANY) {
+            let path: String = segments.iter().map(|segment| format!("/{segment}")).collect();
+            let path = format!("{path}{}", if slash || path.is_empty() { "/" } else { "" });
+            let once = fold(path.as_bytes()).into_owned();
+            prop_assert_eq!(fold(&once).into_owned(), once.clone());
+            // A prefix of whole segments has a prefix of the form.
+            for (at, _) in path.match_indices('/').skip(1) {
+                let prefix = fold(&path.as_bytes()[..at]).into_owned();
+                prop_assert!(prefix == b"/" || once == prefix || once.starts_with(&[&prefix[..], b"/"].concat()));
+            }
+        }
+    }
+}

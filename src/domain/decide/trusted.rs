@@ -1,0 +1,211 @@
+//! A trust profile together with its revocation data: what a policy asks about a certificate.
+//!
+//! The two are kept apart because they change apart: a new CRL takes the place of the former one and leaves the profile,
+//! with everything that was built for path building, as it is.
+
+use std::sync::Arc;
+
+use crate::domain::decide::decision::Denial;
+use crate::domain::decide::reason::Reason;
+use crate::domain::decide::trust::{TrustProfile, Verified};
+use crate::domain::evidence::Links;
+use certgate_x509::certificate::Certificate;
+use certgate_x509::der::{self, Reader, tag};
+use certgate_x509::path::{Budget, Unvouched};
+use certgate_x509::revocation::crl::shortened;
+use certgate_x509::revocation::{
+    self, Crl, CrlNumber, CrlReason, Helpers, IssuingDistributionPoint, Reasons, RevocationData, RevocationMode,
+    RevocationPolicy, Subjects,
+};
+use certgate_x509::time::UnixTime;
+use certgate_x509::trace::{Trace, Verdict};
+
+/// A profile, and by what revocation is checked under it.
+#[derive(Debug)]
+pub struct Trusted {
+    name: Arc<str>,
+    profile: Arc<TrustProfile>,
+    policy: RevocationPolicy,
+    data: Arc<RevocationData>,
+}
+
+/// A CRL that a profile relies on, as metrics show it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CrlStatus {
+    /// The profile, as `namespace/name`.
+    pub profile: Arc<str>,
+    /// Who made it.
+    pub issuer: String,
+    /// Whether it stands by itself.
+    pub kind: CrlKind,
+    /// What part of its issuer's certificates it is about, in the words of RFC 5280; empty when it is about all.
+    pub scope: String,
+    /// The identifier of the key that signed it, in hexadecimal digits, as far as it names one.
+    pub key: Option<String>,
+    /// Its CRLNumber.
+    pub number: Option<CrlNumber>,
+    /// How many certificates it lists.
+    pub entries: usize,
+    /// When it was made.
+    pub this_update: UnixTime,
+    /// When the next one is there at the latest.
+    pub next_update: Option<UnixTime>,
+    /// By what the profile checks: how old the CRL may be, and what follows when it is older.
+    pub policy: RevocationPolicy,
+}
+
+/// Whether a CRL stands by itself.
+#[derive(Copy, Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum CrlKind {
+    /// It does.
+    Complete,
+    /// It updates a complete one.
+    Delta,
+}
+
+impl CrlKind {
+    /// The kind in one word.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Complete => "complete",
+            Self::Delta => "delta",
+        }
+    }
+}
+
+/// The trust anchors of a profile, as metrics show them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AnchorsStatus {
+    /// The profile, as `namespace/name`.
+    pub profile: Arc<str>,
+    /// When the first of them ends.
+    pub first_expiry: UnixTime,
+}
+
+impl Trusted {
+    /// The profile `name`, with revocation checked by `policy` over `data`.
+    pub fn new(
+        name: Arc<str>,
+        profile: Arc<TrustProfile>,
+        policy: RevocationPolicy,
+        data: Arc<RevocationData>,
+    ) -> Self {
+        Self { name, profile, policy, data }
+    }
+
+    /// The profile.
+    pub fn profile(&self) -> &Arc<TrustProfile> {
+        &self.profile
+    }
+
+    /// The revocation data.
+    pub fn data(&self) -> &Arc<RevocationData> {
+        &self.data
+    }
+
+    /// What there is to know about each CRL.
+    pub fn crls(&self) -> impl Iterator<Item = CrlStatus> {
+        let status = |crl: &Arc<Crl>| CrlStatus {
+            profile: Arc::clone(&self.name),
+            issuer: shortened(crl.issuer().to_rfc4514()),
+            kind: if crl.base_number().is_some() { CrlKind::Delta } else { CrlKind::Complete },
+            key: crl.authority_key_identifier().and_then(key_identifier),
+            scope: crl.issuing_distribution_point().map(scope).unwrap_or_default(),
+            number: crl.number(),
+            entries: crl.len(),
+            this_update: crl.this_update(),
+            next_update: crl.next_update(),
+            policy: self.policy,
+        };
+        self.data.crls().iter().map(status)
+    }
+
+    /// What there is to know about its trust anchors; `None` when no chain is believed by one.
+    pub fn anchors(&self) -> Option<AnchorsStatus> {
+        let first_expiry = self.profile.first_anchor_expiry()?;
+        Some(AnchorsStatus { profile: Arc::clone(&self.name), first_expiry })
+    }
+
+    /// Decides whether `leaf` is believed at `now`, and not revoked. A path that is revoked or unknown is given up for
+    /// the next one. It costs what is left of `budget` at most.
+    ///
+    /// With [`Links::Signed`], `presented` is a chain in which each has been found to be signed by the next, and a path
+    /// counts only if it shows that all of it is one client's.
+    pub fn verify<T: Trace>(
+        &self,
+        budget: &Budget,
+        leaf: &Arc<Certificate>,
+        presented: &[Arc<Certificate>],
+        links: Links,
+        now: UnixTime,
+        trace: &mut T,
+    ) -> Result<Verified, Denial> {
+        let check_vouched = |path: &[Arc<Certificate>]| match links {
+            Links::Free => Ok(()),
+            Links::Signed => self.profile.check_vouched(presented, path),
+        };
+        let joined = |error: Unvouched| format!("the header is not one client's chain: {error}");
+        // Whoever has a stolen key could clear with it what it has signed.
+        let veto = self.profile.veto();
+        let mut fit: Option<Vec<Arc<Certificate>>> = None;
+        let verified = self.profile.verify_with(budget, leaf, presented, now, trace, |path, trace| {
+            check_vouched(path.certificates()).map_err(|error| Reason::ForwardedInvalid.reject(joined(error)))?;
+            if self.policy.mode == RevocationMode::NoCheck {
+                trace.step("revocation", Verdict::Note, || {
+                    "not checked: the profile has no `revocation`, or its mode is NoCheck".to_owned()
+                });
+                return Ok(None);
+            }
+            let presented = match veto.is_empty() {
+                true => presented,
+                false => fit.get_or_insert_with(|| {
+                    presented.iter().filter(|certificate| veto.of(certificate).is_none()).cloned().collect()
+                }),
+            };
+            let helpers = Helpers { pool: self.profile.signers(), presented };
+            let (data, policy) = (&self.data, &self.policy);
+            match revocation::check_path_within(budget, data, policy, path.certificates(), helpers, now, trace) {
+                Ok(outcome) => Ok(outcome.valid_until),
+                Err(failure) => Err(Reason::from(failure.status.kind()).reject(failure.to_string())),
+            }
+        })?;
+        // A peer has no path that could show it.
+        match check_vouched(verified.path()) {
+            Ok(()) => Ok(verified),
+            Err(error) => {
+                let detail = joined(error);
+                trace.step("evidence", Verdict::Fail, || format!("{}: {detail}", Reason::ForwardedInvalid));
+                Err(Denial::new(Reason::ForwardedInvalid, detail))
+            }
+        }
+    }
+}
+
+/// The scope of a CRL in words that are the same for the next CRL of that scope.
+fn scope(point: &IssuingDistributionPoint) -> String {
+    let subjects = match point.subjects() {
+        Subjects::All => None,
+        Subjects::EndEntities => Some("onlyContainsUserCerts".to_owned()),
+        Subjects::Cas => Some("onlyContainsCACerts".to_owned()),
+        Subjects::Attributes => Some("onlyContainsAttributeCerts".to_owned()),
+    };
+    let reasons = (point.reasons() != Reasons::ALL).then(|| {
+        // Those that the set can name: concern() answers for the others by whether there are any.
+        let named = [1, 2, 3, 4, 5, 6, 9, 10].into_iter().filter_map(CrlReason::from_code);
+        let named: Vec<_> = named.filter(|reason| point.reasons().concern(Some(*reason))).collect();
+        let named: Vec<_> = named.iter().map(ToString::to_string).collect();
+        format!("onlySomeReasons {}", named.join(" "))
+    });
+    let indirect = point.is_indirect().then(|| "indirectCRL".to_owned());
+    let words: Vec<_> = point.point_names().chain([subjects, reasons, indirect].into_iter().flatten()).collect();
+    shortened(words.join(", "))
+}
+
+/// keyIdentifier of an authorityKeyIdentifier (RFC 5280 section 4.2.1.1).
+fn key_identifier(value: &[u8]) -> Option<String> {
+    let mut fields = Reader::new(der::exactly(value, tag::SEQUENCE).ok()?.content);
+    // An empty one names no key.
+    let octets = fields.optional(tag::context(0)).ok()?.filter(|field| !field.content.is_empty())?.content;
+    // RFC 5280 and RFC 7093 make 20 octets of a key; what is longer is cut.
+    Some(octets.iter().take(20).map(|octet| format!("{octet:02x}")).collect())
+}

@@ -1,0 +1,13 @@
+//! From what an operator wrote to what decides.
+//!
+//! - [`compile`]: each kind compiled, or all its errors at once with their fields;
+//! - [`lint`]: what is legal and doubtful;
+//! - [`freshness`]: how current CRLs are, and which of them are to be warned of;
+//! - [`duration`]: durations as Go and Kubernetes write them.
+//!
+//! Not owned here: whether what an object refers to exists; that is the wing `store`.
+
+pub mod compile;
+pub mod duration;
+pub mod freshness;
+pub mod lint;
