@@ -16,7 +16,7 @@ use std::sync::Arc;
 use thiserror::Error;
 
 pub use self::once::{check_cluster, explain_by_cluster};
-use self::policies::{LoadError, Loaded};
+use self::policies::{LoadError, Loaded, Refusal};
 use crate::admin::{Admin, Explain, NoAnswer};
 use crate::config::{PolicySource, ServeConfig};
 use crate::domain::decide::Snapshot;
@@ -122,7 +122,8 @@ async fn run(
     // that callers of a replica that restarts turn to another one instead of being denied.
     let grpc = bind(&config.listen)?;
     let explains = admin_port.addresses().iter().all(|address| config.explain.serves_on(*address));
-    let explain = explains.then(|| explainer(&authorizer, metrics));
+    let refusal = Arc::new(Refusal::default());
+    let explain = explains.then(|| explainer(&authorizer, metrics, &refusal));
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),
         listen = grpc.shown(),
@@ -152,9 +153,9 @@ async fn run(
                     return Ok(());
                 }
             };
-            policies::take_over(&first, &authorizer, metrics);
+            policies::take_over(&first, &authorizer, metrics, &refusal);
             drop(first);
-            policies::watch(loader, authorizer.clone(), metrics.clone())?;
+            policies::watch(loader, authorizer.clone(), metrics.clone(), refusal)?;
         }
         PolicySource::Cluster(options) => {
             let feed = match &config.admission {
@@ -171,7 +172,7 @@ async fn run(
             tokio::select! {
                 first = first => first.map_err(io::Error::other)??,
                 signal = signals.next() => {
-                    tracing::info!(signal, "stopped before the cluster had told everything");
+                    tracing::info!(signal, "stopped before the initial lists were complete");
                     departure.depart().await;
                     return Ok(());
                 }
@@ -227,26 +228,33 @@ fn bind(address: &ListenAddress) -> Result<Bound, ServeError> {
 }
 
 /// Explains by what the server decides by at that moment.
-fn explainer(authorizer: &Arc<Authorizer<Snapshot>>, metrics: &Arc<Metrics>) -> Explain {
-    let (authorizer, metrics) = (authorizer.clone(), metrics.clone());
+fn explainer(authorizer: &Arc<Authorizer<Snapshot>>, metrics: &Arc<Metrics>, refusal: &Arc<Refusal>) -> Explain {
+    let (authorizer, metrics, refusal) = (authorizer.clone(), metrics.clone(), refusal.clone());
     Arc::new(move |question| {
         let question = serde_json::from_slice(question).map_err(|error| NoAnswer::BadQuestion(error.to_string()))?;
         let snapshot =
             authorizer.current().ok_or_else(|| NoAnswer::NotReady("the policies are not loaded yet".to_owned()))?;
         let mut explanation = explain::explain(&question, &snapshot, system_clock())
             .map_err(|error| NoAnswer::BadQuestion(error.to_string()))?;
-        explanation.warnings.extend(refused_edit(metrics.load_errors()));
+        explanation.warnings.extend(refused_edit(metrics.load_errors(), refusal.why()));
         Ok(serde_json::to_vec_pretty(&explanation).expect("an explanation is plain text"))
     })
 }
 
-/// What an explanation says while the last edit is not what decides.
-fn refused_edit(errors: i64) -> Option<String> {
+/// What an explanation says while the last edit is not what decides. `directory` says what is wrong with the directory
+/// as a whole, of which `certgate check` knows nothing: it has never seen what was there before.
+fn refused_edit(errors: i64, directory: Option<String>) -> Option<String> {
     let found = match errors {
         ..=0 => return None,
         1 => "1 error".to_owned(),
         errors => format!("{errors} errors"),
     };
+    if let Some(why) = directory {
+        return Some(format!(
+            "the last edit of the policies was refused, and the server keeps deciding by the policies before it: \
+             {why}. Put the policies back, or mount the volume again"
+        ));
+    }
     Some(format!(
         "the last edit of the policies was refused, with {found}: those before it decide. The log and `certgate check` \
          name every error."

@@ -64,14 +64,16 @@ struct Cli {
 enum Command {
     /// Answer Envoy's authorization requests by the policies of a directory or a Kubernetes cluster.
     Serve(Box<ServeArgs>),
-    /// Read policies and print everything that is wrong with them. Exit code 0: nothing is, 1: something is.
+    /// Read policies and print everything that is wrong with them. Exit code 0: nothing is, 1: something is, 2: they
+    /// cannot be found, or nothing was given to check.
     Check(CheckArgs),
     /// Show how one request is decided, step by step. Exit code 0: it passes, 1: it is denied, 2: there is
     /// no answer.
     Explain(ExplainArgs),
     /// Show a certificate in words, and every name that a policy can mean it by.
     Inspect(InspectArgs),
-    /// Check one certificate against anchors, CRLs and OCSP responses. Exit code 0: it is valid, 1: it is not.
+    /// Check one certificate against anchors, CRLs and OCSP responses. Exit code 0: it is valid, 1: it is not, 2: wrong
+    /// usage, or a file that cannot be read.
     Verify(VerifyArgs),
     /// Ask a live server whether it is ready. Exit code 0: it is, 1: it is not.
     Health(HealthArgs),

@@ -37,8 +37,8 @@ pub enum TelemetryError {
     /// The filter does not parse.
     #[error("the log filter {0:?} is not valid: {1}")]
     Filter(String, tracing_subscriber::filter::ParseError),
-    /// The filter has a word that is neither a level nor `target=level`. It would be taken for a target, and all others
-    /// would be silent.
+    /// The filter has a directive that is neither a level nor `target=level`. It would be taken for a target, and all
+    /// others would be silent.
     #[error("the log filter {0:?} is not valid: {1:?} is not a level; want one of {levels}, or target=level", levels = LEVELS.join(", "))]
     Level(String, String),
     /// Another subscriber is installed already.
@@ -58,7 +58,7 @@ pub struct LogGuard {
 
 /// Sends all log lines to standard error from now on. Lines that are dropped are counted in `dropped`.
 pub fn init(format: LogFormat, filter: &str, dropped: Arc<AtomicU64>) -> Result<LogGuard, TelemetryError> {
-    if let Some(word) = stray_word(filter) {
+    if let Some(word) = stray_directive(filter) {
         return Err(TelemetryError::Level(filter.to_owned(), word.to_owned()));
     }
     // An empty filter has a meaning of its own.
@@ -78,11 +78,22 @@ pub fn init(format: LogFormat, filter: &str, dropped: Arc<AtomicU64>) -> Result<
 /// The levels of a filter, from silence to everything.
 const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
 
-/// The first word of `filter` that is no level and says no level of anything.
-fn stray_word(filter: &str) -> Option<&str> {
+/// The first directive of `filter` that is no level and gives no target a level. Those of spans are left to the
+/// library, but for a level that is missing at their end. A filter of nothing but commas is stray as a whole.
+fn stray_directive(filter: &str) -> Option<&str> {
     let is_level = |word: &str| LEVELS.iter().any(|level| level.eq_ignore_ascii_case(word));
-    let is_stray = |word: &&str| !word.is_empty() && !word.contains(['=', '[', ']', '{', '}']) && !is_level(word);
-    filter.split(',').map(str::trim).find(is_stray)
+    let is_number = |word: &str| matches!(word.as_bytes(), [b'0'..=b'5']);
+    let is_stray = |directive: &&str| match directive.rsplit_once('=') {
+        _ if directive.is_empty() => false,
+        Some((target, level)) if !directive.contains(['[', ']', '{', '}', '"']) => {
+            target.is_empty() || target.contains('=') || !(is_level(level) || is_number(level))
+        }
+        Some((_, level)) => level.is_empty(),
+        None => !directive.contains(['[', ']', '{', '}', '"']) && !is_level(directive),
+    };
+    let mut directives = filter.split(',').map(str::trim);
+    let is_blank = !filter.is_empty() && directives.clone().all(str::is_empty);
+    if is_blank { Some(filter) } else { directives.find(is_stray) }
 }
 
 impl Drop for LogGuard {
@@ -205,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn a_word_of_the_filter_is_a_level() {
+    fn each_directive_of_the_filter_has_a_level() {
         for (filter, stray) in [
             ("info", None),
             ("WARN", None),
@@ -217,8 +228,20 @@ mod tests {
             ("info,verbose", Some("verbose")),
             ("certgate", Some("certgate")),
             ("certgate=debug,inf", Some("inf")),
+            ("bogus=", Some("bogus=")),
+            ("info,certgate=", Some("certgate=")),
+            ("=info", Some("=info")),
+            ("certgate=loud", Some("certgate=loud")),
+            ("certgate=debug=info", Some("certgate=debug=info")),
+            ("certgate=3", None),
+            ("certgate[span]", None),
+            ("certgate[span{field=1}]=debug", None),
+            ("certgate[span]=", Some("certgate[span]=")),
+            (",", Some(",")),
+            (" ", Some(" ")),
+            ("info,", None),
         ] {
-            assert_eq!(stray_word(filter), stray, "{filter:?}");
+            assert_eq!(stray_directive(filter), stray, "{filter:?}");
         }
     }
 

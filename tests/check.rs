@@ -31,6 +31,10 @@ struct World {
 
 impl World {
     fn new() -> Self {
+        Self::by(POLICIES)
+    }
+
+    fn by(policies: &str) -> Self {
         let key = KeyPair::generate().unwrap();
         let mut root = CertificateParams::default();
         root.distinguished_name.push(DnType::CommonName, "Partner CA");
@@ -40,7 +44,7 @@ impl World {
         let pem = root.self_signed(&key).unwrap().pem();
         let directory = tempfile::tempdir().unwrap();
         fs::write(directory.path().join("roots.pem"), pem).unwrap();
-        fs::write(directory.path().join("policies.yaml"), POLICIES).unwrap();
+        fs::write(directory.path().join("policies.yaml"), policies).unwrap();
         let loaded = policies::load(directory.path()).unwrap();
         assert!(loaded.first.problems.is_empty(), "{:?}", loaded.first.problems);
         let authorizer = Authorizer::new(Arc::new(Metrics::new()), || UnixTime::from_secs(NOW), 0);
@@ -247,4 +251,65 @@ fn certificate_text(encoded: &str) -> String {
         });
     }
     String::from_utf8(out).unwrap().split_whitespace().collect()
+}
+
+/// A policy that wants the proxy's name in XFCC is explained with it, and explain says that it is assumed.
+#[test]
+fn evidence_by_a_named_proxy_can_be_explained() {
+    let wanting = |section: &str| World::by(&POLICIES.replacen("  mapping:\n", &format!("{section}  mapping:\n"), 1));
+    let by = "  evidence: [{xfcc: {element: 2, by: \"spiffe://example.com/gateway\"}}]\n";
+    let world = wanting(by);
+    let pem = world.client("Contoso");
+    let explanation = world.explain(&pem, "/v1/payments");
+    assert!(explanation.passes(), "{explanation:#?}");
+    let [assumed] = &explanation.warnings[..] else { panic!("{:?}", explanation.warnings) };
+    let words = "assumed to come in it as element 2 from the right, with By=spiffe://example.com/gateway, because";
+    assert!(assumed.contains(words) && assumed.contains("--header"), "{assumed}");
+    let given = Question {
+        host: Some("api.example.com".into()),
+        path: Some("/v1".into()),
+        headers: vec![HeaderLine {
+            name: "X-Forwarded-Client-Cert".into(),
+            value: "By=spiffe://example.com/other".into(),
+        }],
+        certificate: Some(pem.clone()),
+        ..Question::default()
+    };
+    let explanation = explain(&given, &world.authorizer.current().unwrap(), UnixTime::from_secs(NOW)).unwrap();
+    assert_eq!(explanation.decision.reason.unwrap().code, "FORWARDED_INVALID", "what is given counts");
+    assert!(explanation.warnings.is_empty(), "{:?}", explanation.warnings);
+    let explanation = wanting("").explain(&pem, "/v1/payments");
+    assert!(explanation.warnings.is_empty(), "nothing is assumed of source.certificate: {:?}", explanation.warnings);
+}
+
+/// A header that the user has not given is not spoken of where no policy would have read it.
+#[test]
+fn without_a_policy_no_header_is_made_up() {
+    let world = World::new();
+    let explanation = world.explain(&world.client("Contoso"), "/v2");
+    assert_eq!(explanation.decision.reason.as_ref().unwrap().code, "NO_POLICY");
+    let text = serde_json::to_string(&explanation).unwrap();
+    assert!(!text.contains("x-forwarded-client-cert"), "{text}");
+    let evidence = "  evidence: [{header: {format: Nginx}}]\n";
+    let world = World::by(&POLICIES.replacen("  mapping:\n", &format!("{evidence}  mapping:\n"), 1));
+    let explanation = world.explain(&world.client("Contoso"), "/v1");
+    assert_eq!(explanation.decision.reason.as_ref().unwrap().code, "CERT_REQUIRED");
+    let told: Vec<&str> = explanation.steps.iter().map(|step| step.detail.as_str()).collect();
+    assert!(!told.iter().any(|step| step.contains("x-forwarded-client-cert")), "{told:#?}");
+}
+
+#[test]
+fn another_spelling_that_a_policy_would_take_is_told() {
+    let world = World::new();
+    let told = |path: &str| {
+        let explanation = world.explain("", path);
+        assert_eq!(explanation.decision.reason.unwrap().code, "NO_POLICY", "{path}");
+        let steps = explanation.steps.into_iter().map(|step| step.detail);
+        steps.filter(|step| step.starts_with("another spelling")).collect::<Vec<_>>()
+    };
+    for path in ["/V1/payments", "/v1./payments", "/%20v1"] {
+        let words = "would be selected by policy payments/payments-api (host api.example.com, paths below /v1)";
+        assert!(matches!(&told(path)[..], [step] if step.contains(words)), "{path}: {:?}", told(path));
+    }
+    assert_eq!(told("/v2/payments"), [""; 0]);
 }

@@ -30,6 +30,8 @@ fn a_command_line_that_makes_no_sense_is_a_usage_error() {
         &["serve", "--policies", "x", "--drain-delay", "soon"],
         &["serve", "--policies", "x", "--log", "warning"],
         &["serve", "--policies", "x", "--log", "info,certgate=loud"],
+        &["serve", "--policies", "x", "--log", "bogus="],
+        &["serve", "--policies", "x", "--log", ","],
         &["serve", "--policies", "x", "--tls-cert", "a"],
         &["serve", "--policies", "x", "--tls-key", "a"],
         &["serve", "--policies", "x", "--tls-client-ca", "a"],
@@ -64,6 +66,8 @@ fn a_command_line_that_makes_no_sense_is_a_usage_error() {
         &["explain", "--policies", "/does/not/exist", "--host", "a"],
         &["explain", "--kubernetes", "--policies", "x", "--host", "a"],
         &["explain", "--policies", "x", "--namespace", "a"],
+        &["explain", "--policies", "."],
+        &["explain", "--policies", ".", "--path", "/v1"],
         &["explain", "--policies", "x", "a.pem", "--certificate", "b.pem"],
         &["check"],
         &["check", "/does/not/exist"],
@@ -94,6 +98,32 @@ fn both_places_of_policies_are_named_where_none_is_given() {
         let output = certgate(args);
         assert_eq!(output.status.code(), Some(2), "{args:?}");
         assert!(err(&output).contains("--policies <DIR>") && err(&output).contains(other), "{}", err(&output));
+    }
+}
+
+#[test]
+fn what_is_wrong_with_a_command_line_is_named() {
+    for (args, words) in [
+        (&["serve", "--policies", "x", "--log", "info,bogus="][..], "\"bogus=\" is not a level"),
+        (&["explain", "--policies", "."], "--host is needed"),
+        (&["explain", "--policies", ".", "--path", "/v1"], "--host is needed"),
+    ] {
+        let output = certgate(args);
+        assert_eq!(output.status.code(), Some(2), "{args:?}");
+        assert!(err(&output).contains(words), "{args:?}: {}", err(&output));
+    }
+    let directory = tempfile::tempdir().unwrap();
+    let output = certgate(&["explain", "--policies", directory.path().to_str().unwrap(), "--policy", "a/b"]);
+    assert!(out(&output).contains("NO_POLICY"), "a TCP connection by the route's policy: {}", err(&output));
+}
+
+#[test]
+fn exit_codes_are_in_the_help() {
+    for args in [["check", "--help"], ["check", "-h"], ["verify", "--help"], ["explain", "--help"]] {
+        let output = certgate(&args);
+        let help = out(&output).split_whitespace().collect::<Vec<_>>().join(" ");
+        let codes = ["Exit code 0: ", " 1: ", " 2: "];
+        assert!(codes.iter().all(|code| help.contains(code)), "{args:?}: {help}");
     }
 }
 
@@ -155,7 +185,7 @@ fn serve_names_the_tls_file_that_it_cannot_use_and_ends() {
         ("tls.crt", "absent.key", "tls.crt", "empty", "absent.key: No such file"),
         ("tls.crt", "other.key", "tls.crt", "empty", "the private key does not belong to the certificate"),
         ("tls.crt", "tls.key", "empty", "tls.crt", "tls.crt: line 1: "),
-        ("tls.crt", "tls.key", "tls.crt", "empty", "empty: there is no name in it"),
+        ("tls.crt", "tls.key", "tls.crt", "empty", "empty: the file lists no allowed caller"),
         ("tls.crt", "tls.key", "tls.key", "absent.list", "absent.list: No such file"),
     ] {
         let files = [path(certificate), path(key), path(authorities), path(callers)];
@@ -267,8 +297,21 @@ fn check_reads_standard_input() {
     let output = check(&["-"], "kind: [\n");
     assert!(out(&output).starts_with("standard input:"), "{}", out(&output));
     let output = check(&["-"], "");
-    let want = "certgate: cannot read standard input: it is empty\n";
+    let want = "certgate: there is nothing to check: standard input is empty\n";
     assert_eq!((output.status.code(), err(&output)), (Some(2), want), "what prints policies may have failed");
+    fs::write(directory.path().join("empty.yaml"), " \n").unwrap();
+    let output = check(&["empty.yaml"], "");
+    let want = "certgate: there is nothing to check: empty.yaml is empty\n";
+    assert_eq!((output.status.code(), err(&output)), (Some(2), want), "a file is judged like standard input");
+    assert_eq!(check(&["empty.yaml", "-"], "").status.code(), Some(2), "both are empty");
+    for (args, name) in [
+        (["policy.yaml", "empty.yaml", "--sources=skip"], "empty.yaml"),
+        (["policy.yaml", "-", "--sources=skip"], "standard input"),
+    ] {
+        let text = out(&check(&args, "")).to_owned();
+        assert!(text.contains(&format!("{name}: warning: the file is empty\n")), "{args:?}: {text}");
+        assert!(!text.contains("nothing to check"), "{args:?}: {text}");
+    }
     let hostile = "\u{1b}[2J.pem";
     for output in [
         check(&[hostile], ""),
@@ -430,6 +473,31 @@ fn a_live_server_explains_like_the_directory_does() {
         .unwrap();
     assert!(out(&chosen).contains("NO_POLICY"), "the command line beats the environment: {}", err(&chosen));
     assert_eq!(serving.terminate(), Some(0));
+}
+
+/// A directory that is emptied or taken away is refused by the server alone: `check` sees nothing wrong with it.
+#[test]
+fn the_loss_of_all_policies_is_explained() {
+    let directory = tempfile::tempdir().unwrap();
+    let policies = directory.path().join("policies");
+    fs::create_dir(&policies).unwrap();
+    let map = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: c}\n";
+    fs::write(policies.join("a.yaml"), map).unwrap();
+    let mut serving = Serving::start(&policies);
+    let rejected = "edit rejected: the policies cannot be read; still deciding by the policies of this generation";
+    let mut explained = |edit: &dyn Fn()| {
+        edit();
+        assert_eq!(serving.until(rejected)["generation"], 1);
+        let output = certgate(&["explain", "--server", &serving.admin, "--host", "a", "--output", "json"]);
+        let json: serde_json::Value = serde_json::from_str(out(&output)).unwrap();
+        json["warnings"][0].as_str().unwrap().to_owned()
+    };
+    let emptied = explained(&|| fs::remove_file(policies.join("a.yaml")).unwrap());
+    let lost = explained(&|| fs::remove_dir(&policies).unwrap());
+    for (told, why) in [(emptied, "no longer holds a single object"), (lost, "cannot read the policy directory")] {
+        assert!(told.contains(why) && told.contains("the server keeps deciding by the policies before it"), "{told}");
+        assert!(told.contains("Put the policies back") && !told.contains("certgate check"), "{told}");
+    }
 }
 
 #[test]

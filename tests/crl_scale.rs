@@ -5,19 +5,16 @@
 mod bars;
 use certgate_testing::der;
 use certgate_testing::status;
-use certgate_x509::find_path;
+use certgate_x509::{
+    Certificate, Crl, Name, NoTrace, PathParameters, Pool, Rejection, RevocationData, RevocationPolicy, Sha256,
+    SignaturePolicy, SignerCandidates, check_revocation, find_path,
+};
 
 use std::hint::black_box;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bars::Bars;
-use certgate_x509::Certificate;
-use certgate_x509::Name;
-use certgate_x509::NoTrace;
-use certgate_x509::Sha256;
-use certgate_x509::{Crl, RevocationData, RevocationPolicy, SignerCandidates, check_revocation};
-use certgate_x509::{PathParameters, Pool, Rejection, SignaturePolicy};
 
 use der::{Draft, Key, NOW};
 use status::*;

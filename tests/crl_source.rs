@@ -15,9 +15,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use certgate::file::loader::{Loader, Outcome};
 use certgate::metrics::Metrics;
-use certgate_x509::Name;
-use certgate_x509::SignaturePolicy;
-use certgate_x509::{Crl, CrlReader};
+use certgate_x509::{Crl, CrlReader, Name, SignaturePolicy};
 
 use der::{Draft, Key, implicit, seq};
 use status::*;

@@ -6,7 +6,7 @@
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test may panic and print")]
 
 use certgate_testing::der;
-use certgate_x509::verify_signature;
+use certgate_x509::{Budget, Certificate, NoTrace, PublicKey, SignaturePolicy, UnixTime, verify_signature};
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -21,11 +21,6 @@ use certgate::domain::decide::reason::Reason;
 use certgate::domain::decide::trust::{TrustParameters, TrustProfile};
 use certgate::domain::request::{Headers, Http, Request};
 use certgate::domain::store::Index;
-use certgate_x509::Budget;
-use certgate_x509::Certificate;
-use certgate_x509::NoTrace;
-use certgate_x509::UnixTime;
-use certgate_x509::{PublicKey, SignaturePolicy};
 use serde_json::json;
 
 use der::{Draft, Key, NOW, dns, ext};

@@ -25,10 +25,7 @@ use certgate::file::check::check;
 use certgate::inspect::names::{PolicyName, mapping_yaml, name_yaml};
 use certgate::inspect::{Inspection, inspect, render};
 use certgate::terminal::{Terminal, json};
-use certgate_x509::Certificate;
-use certgate_x509::GeneralName;
-use certgate_x509::Name;
-use certgate_x509::encoding::container::Form;
+use certgate_x509::{Certificate, GeneralName, Name, encoding::container::Form};
 use serde_json::Value;
 use x509_parser::extensions::{GeneralName as OtherName, ParsedExtension};
 use x509_parser::prelude::{FromDer as _, X509Certificate};
@@ -603,6 +600,7 @@ fn the_page_is_laid_out_for_people() {
         "  SID         S-1-5-21-1-2-3-1105",
         "  uri: \"spiffe://corp.example/ns/a\"",
         "  userPrincipalName: \"m\\u00FCller\\U0001F600@corp.example\"   # weak",
+        "  issuerSerial: {issuer: \"CN=Root,DC=corp,DC=example\", serialNumber: \"10e8bd03000000000032\"}   # weak",
         "  strong  X509:<I>DC=example,DC=corp,CN=Root<SR>32000000000003bde810",
         "  weak    X509:<RFC822>Ann.M@corp.example",
         "apiVersion: certgate.dev/v1alpha1",

@@ -10,8 +10,7 @@ use certgate::domain::request::{Http, NoHeaders, Request};
 use certgate::file::check::check;
 use certgate::file::loader::{Loader, Outcome};
 use certgate::file::report::Class;
-use certgate_x509::NoTrace;
-use certgate_x509::UnixTime;
+use certgate_x509::{NoTrace, UnixTime};
 
 /// A document whose spec starts on line 5.
 fn document(kind: &str, name: &str, spec: &str) -> String {

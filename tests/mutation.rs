@@ -12,8 +12,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use certgate::domain::evidence::{ChainSource, EvidenceRule, HeaderFormat, gather};
 use certgate::domain::request::{Headers, Request};
-use certgate_x509::Sha256;
-use certgate_x509::encoding::bundle;
+use certgate_x509::{Sha256, encoding::bundle};
 use rcgen::{CertificateParams, DnType, Issuer, KeyPair, PKCS_ED25519, SanType};
 use rustls::pki_types::PrivatePkcs8KeyDer;
 

@@ -4,13 +4,11 @@
 #![allow(clippy::unwrap_used, reason = "a test may panic and print")]
 
 use certgate_testing::der as support;
-use certgate_x509::find_path;
+use certgate_x509::{LeafRule, NoTrace, PathParameters, PolicyParameters, Pool, UsageRule, find_path};
 
 use std::collections::BTreeSet;
 use std::sync::OnceLock;
 
-use certgate_x509::NoTrace;
-use certgate_x509::{LeafRule, PathParameters, PolicyParameters, Pool, UsageRule};
 use proptest::prelude::*;
 use support::{Draft, Key, NOW, ext};
 

@@ -19,8 +19,7 @@ use certgate::domain::store::{CrlFile, Index};
 use certgate::file::check::check;
 use certgate::file::loader::{Loader, Outcome};
 use certgate::file::source;
-use certgate_x509::Certificate;
-use certgate_x509::{Recorder, Trace};
+use certgate_x509::{Certificate, Recorder, Trace};
 use serde_json::{Value, json};
 
 use der::{Draft, Key, NOW};

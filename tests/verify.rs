@@ -128,6 +128,61 @@ fn what_cannot_be_read_is_a_usage_error() {
     }
 }
 
+/// Whoever calls `verify` has written arguments and no trust profile.
+#[test]
+fn advice_is_given_in_arguments() {
+    let files = Files::new();
+    let anchor = "--trust-anchor root.pem";
+    for (words, advice) in [
+        (format!("{anchor} leaf.pem"), "missing CA certificates with --intermediate"),
+        (format!("{anchor} --minimum-ecdsa-curve p384 chain.pem"), "--minimum-ecdsa-curve"),
+        (format!("{anchor} --usage server chain.pem"), "another --usage"),
+        (format!("{anchor} --revocation required chain.pem"), "with --crl"),
+        (format!("{anchor} --crl clear.pem --max-age 50m chain.pem"), "older than --max-age"),
+    ] {
+        let output = files.verify(&words);
+        let page = String::from_utf8(output.stdout).unwrap();
+        let page = page.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert_eq!(output.status.code(), Some(1), "{words}\n{page}");
+        assert!(page.contains(advice) && !page.contains('`') && !page.contains("profile"), "{words}\n{page}");
+    }
+}
+
+/// The first certificate counts as the client's. Where it is the CA of another one, that is the advice.
+#[test]
+fn a_bundle_with_its_ca_first_is_told_of() {
+    let files = Files::new();
+    let read = |name: &str| std::fs::read_to_string(files.path(name)).unwrap();
+    files.write("reversed.pem", read("root.pem") + &read("ca.pem") + &read("leaf.pem"));
+    let output = files.verify("--trust-anchor root.pem reversed.pem --output json");
+    assert_eq!(output.status.code(), Some(1));
+    let answer: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let action = answer["reason"]["action"].as_str().unwrap();
+    let want = "Put the client's certificate first in reversed.pem and its CA certificates after it: the first one, \
+                CN=Root, is that of a CA, and CN=client looks like the client's.";
+    assert_eq!(action, want);
+    // A CA's certificate alone is no bundle in the wrong order, nor is a leaf with others.
+    for words in ["--trust-anchor root.pem ca.pem", "--trust-anchor root.pem --usage server chain.pem"] {
+        let output = files.verify(words);
+        assert_eq!(output.status.code(), Some(1), "{words}");
+        assert!(!String::from_utf8(output.stdout).unwrap().contains("certificate first"), "{words}");
+    }
+    let policies = "apiVersion: certgate.dev/v1alpha1\nkind: TrustProfile\nmetadata: {name: t}\nspec: {trustAnchors: \
+                    [{file: root.pem}]}\n---\napiVersion: certgate.dev/v1alpha1\nkind: CertificatePolicy\nmetadata: \
+                    {name: p}\nspec: {match: [{hosts: [a.example]}], trustRef: {name: t}}\n";
+    files.write("policies.yaml", policies);
+    let explain = |host: &str| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_certgate"));
+        let at = NOW.to_string();
+        command.args(["explain", "--policies", ".", "--at", &at, "--host", host, "reversed.pem", "--output", "json"]);
+        let answer: Value =
+            serde_json::from_slice(&command.current_dir(files.folder.path()).output().unwrap().stdout).unwrap();
+        answer["decision"]["reason"]["action"].as_str().unwrap().to_owned()
+    };
+    assert_eq!(explain("a.example"), want);
+    assert!(explain("b.example").starts_with("Add a CertificatePolicy"), "no policy has looked at it");
+}
+
 /// Who gives a client's certificate as an anchor is refused; and who wants it so is told of it.
 #[test]
 fn anchors_that_are_no_ca_and_what_is_odd_about_anchors() {

@@ -11,7 +11,7 @@ use tokio::sync::oneshot;
 
 use super::policies::{AFTER_PANIC, LOGGED_PROBLEMS};
 use crate::domain::decide::Snapshot;
-use crate::domain::store::Problem;
+use crate::domain::store::{Problem, Severity};
 use crate::envoy::service::Authorizer;
 use crate::kubernetes::cluster::{AdmissionFeed, ClusterError, ClusterOptions, Update, run};
 use crate::kubernetes::departure::Departure;
@@ -69,7 +69,7 @@ pub fn follow(
                     tracing::error!(
                         place = panic.place,
                         panic = panic.message,
-                        "panic while following the cluster; the policies before go on"
+                        "panic while following the cluster; still deciding by the last policies"
                     );
                 }
             }
@@ -104,7 +104,15 @@ fn take_over(
     metrics.degraded(degraded);
     metrics.loaded(Load::Applied { problems: problems.len() });
     let Some(snapshot) = snapshot else {
-        tracing::info!(problems = problems.len(), "the policies decide as before");
+        let generation = authorizer.current().map(|snapshot| snapshot.generation());
+        match problems.iter().filter(|problem| problem.severity == Severity::Error).count() {
+            0 => tracing::info!(generation, "no decision changes; still deciding by the policies of this generation"),
+            errors => tracing::warn!(
+                generation,
+                errors,
+                "objects are in error, and no decision changes; still deciding by the policies of this generation"
+            ),
+        }
         told.tell(&problems);
         return None;
     };

@@ -6,7 +6,7 @@
 
 use std::io;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
@@ -96,20 +96,25 @@ pub fn load(path: &Path) -> Result<Loaded, LoadError> {
 ///
 /// A panic while reading or compiling must not end the watching unnoticed: it counts as a refused reading, and after a
 /// pause the directory is read afresh.
-pub fn watch(loader: Loader, authorizer: Arc<Authorizer<Snapshot>>, metrics: Arc<Metrics>) -> io::Result<()> {
+pub fn watch(
+    loader: Loader,
+    authorizer: Arc<Authorizer<Snapshot>>,
+    metrics: Arc<Metrics>,
+    refusal: Arc<Refusal>,
+) -> io::Result<()> {
     thread::Builder::new().name("policies".to_owned()).spawn(move || {
         // On Linux this concerns the calling thread alone. Where it is refused, decisions are a little slower meanwhile.
         let _ = rustix::process::nice(NICENESS);
         let path = loader.path().to_owned();
         let mut source = Source::new(loader, WatchOptions::default());
         loop {
-            let ended = panics::guarded(|| source.run(|reload| take_over(&reload, &authorizer, &metrics)));
+            let ended = panics::guarded(|| source.run(|reload| take_over(&reload, &authorizer, &metrics, &refusal)));
             if let Err(panic) = ended {
                 metrics.loaded(Load::Refused { errors: 1 });
                 tracing::error!(
                     place = panic.place,
                     panic = panic.message,
-                    "panic while reading the policies; those before go on"
+                    "panic while reading the policies; still deciding by the last ones"
                 );
             }
             thread::sleep(AFTER_PANIC);
@@ -123,12 +128,29 @@ pub fn watch(loader: Loader, authorizer: Arc<Authorizer<Snapshot>>, metrics: Arc
     Ok(())
 }
 
+/// Why the whole directory was refused at the last reading, when it was: for explanations that are asked for meanwhile.
+#[derive(Debug, Default)]
+pub struct Refusal(Mutex<Option<String>>);
+
+impl Refusal {
+    fn set(&self, why: Option<String>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = why;
+    }
+
+    /// The reason, in words.
+    pub fn why(&self) -> Option<String> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
 /// Takes one reading over: what it publishes decides from now on.
-pub fn take_over(reload: &Reload, authorizer: &Authorizer<Snapshot>, metrics: &Metrics) {
+pub fn take_over(reload: &Reload, authorizer: &Authorizer<Snapshot>, metrics: &Metrics, refusal: &Refusal) {
     let problems = &*reload.problems;
+    let generation = authorizer.current().map(|snapshot| snapshot.generation());
     metrics.degraded(reload.degraded.iter().cloned());
     match &reload.outcome {
         Outcome::Published(snapshot) => {
+            refusal.set(None);
             let former = authorizer.publish(snapshot.clone());
             let counts = snapshot.counts();
             metrics.loaded(Load::Applied { problems: problems.len() });
@@ -152,12 +174,29 @@ pub fn take_over(reload: &Reload, authorizer: &Authorizer<Snapshot>, metrics: &M
         }
         Outcome::Unchanged => {
             metrics.loaded(Load::Applied { problems: problems.len() });
-            tracing::info!(problems = problems.len(), "the policies can be read, and decide as before");
+            refusal.set(None);
+            match problems.iter().filter(|problem| problem.class == Class::Invalid).count() {
+                0 => {
+                    tracing::info!(generation, "no decision changes; still deciding by the policies of this generation")
+                }
+                errors => tracing::warn!(
+                    generation,
+                    errors,
+                    "edit not applied, or without effect: there are errors; still deciding by the policies of this \
+                     generation"
+                ),
+            }
             log_problems(problems);
         }
         Outcome::Refused => {
             metrics.loaded(Load::Refused { errors: problems.len() });
-            tracing::error!(errors = problems.len(), "the policies cannot be read; those before go on");
+            refusal
+                .set(problems.first().filter(|problem| problem.file.is_empty()).map(|problem| problem.message.clone()));
+            tracing::error!(
+                generation,
+                errors = problems.len(),
+                "edit rejected: the policies cannot be read; still deciding by the policies of this generation"
+            );
             log_problems(problems);
         }
         Outcome::Busy => {}
@@ -207,7 +246,7 @@ mod tests {
         let loaded = load(directory.path()).unwrap();
         let metrics = Arc::new(Metrics::new());
         let authorizer = authorizer(&metrics);
-        take_over(&loaded.first, &authorizer, &metrics);
+        take_over(&loaded.first, &authorizer, &metrics, &Refusal::default());
         assert!(authorizer.current().is_some());
         assert!(metrics.render().contains("certgate_policy_load_errors 0"));
     }
@@ -227,10 +266,11 @@ mod tests {
         let mut loaded = load(directory.path()).unwrap();
         let metrics = Arc::new(Metrics::new());
         let authorizer = authorizer(&metrics);
-        take_over(&loaded.first, &authorizer, &metrics);
+        let refusal = Refusal::default();
+        take_over(&loaded.first, &authorizer, &metrics, &refusal);
         drop(loaded.first);
         std::fs::write(directory.path().join("a.yaml"), "a: [").unwrap();
-        take_over(&loaded.loader.reload(), &authorizer, &metrics);
+        take_over(&loaded.loader.reload(), &authorizer, &metrics, &refusal);
         assert!(Arc::ptr_eq(&authorizer.current().unwrap(), &loaded.snapshot));
         let text = metrics.render();
         assert!(

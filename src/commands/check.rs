@@ -1,7 +1,7 @@
 //! `certgate check`: the flags, what is read, and printing. What is found is [`crate::file::check`]'s.
 
 use std::fs::File;
-use std::io::{self, Read, Write as _};
+use std::io::{self, BufRead as _, Read, Write as _};
 use std::os::fd::{AsRawFd as _, OwnedFd};
 use std::path::{Path, PathBuf};
 
@@ -18,8 +18,11 @@ use crate::terminal::{self, Paint, Terminal};
 /// The longest standard input: as much as a very large directory holds.
 const MAX_INPUT: u64 = 256 << 20;
 
+/// How standard input is called in reports.
+const STANDARD_INPUT: &str = "standard input";
+
 /// Read policies and print everything that is wrong with them. Exit code 0: nothing is, 1: something is, 2: they cannot be
-/// found.
+/// found, or nothing was given to check.
 #[derive(Debug, Args)]
 pub struct CheckArgs {
     /// Directories of policies and files, together one set; `-` reads standard input.
@@ -76,7 +79,9 @@ pub fn run(args: &CheckArgs, typed: bool) -> Exit {
             Ok(input) => input,
             Err(error) => return complain(&error, Exit::Usage),
         };
-        check::check_all(&input.paths, options)
+        let mut found = check::check_all(&input.paths, options);
+        found.note_empty(&input.empty);
+        found
     };
     let report = match args.output {
         Output::Text => {
@@ -94,6 +99,8 @@ pub fn run(args: &CheckArgs, typed: bool) -> Exit {
 /// The paths, with standard input as a file in memory.
 struct Input {
     paths: Vec<check::Named>,
+    /// How those are called that are files and hold nothing.
+    empty: Vec<String>,
     /// Kept open: its path leads through the descriptor.
     _memory: Option<OwnedFd>,
 }
@@ -102,20 +109,52 @@ impl Input {
     fn of(paths: &[PathBuf]) -> Result<Self, String> {
         let mut memory = None;
         let mut named = Vec::with_capacity(paths.len());
+        let mut empty = Vec::new();
         for path in paths {
             if path.as_os_str() != "-" {
                 // A directory that cannot be read is told by the check; a path that is not there is a slip of the hand.
                 std::fs::metadata(path).map_err(|error| format!("cannot read {}: {error}", path.display()))?;
+                if holds_nothing(path) {
+                    empty.push(path.display().to_string());
+                }
                 named.push(check::Named { path: path.clone(), shown: None });
             } else if memory.is_none() {
                 let file = standard_input().map_err(|error| format!("cannot read standard input: {error}"))?;
                 let path = format!("/proc/self/fd/{}", file.as_raw_fd());
-                named.push(check::Named { path: Path::new(&path).to_owned(), shown: Some("standard input") });
+                if holds_nothing(Path::new(&path)) {
+                    empty.push(STANDARD_INPUT.to_owned());
+                }
+                named.push(check::Named { path: Path::new(&path).to_owned(), shown: Some(STANDARD_INPUT) });
                 memory = Some(file);
             }
         }
-        Ok(Self { paths: named, _memory: memory })
+        // What was to make the policies has failed, perhaps: nothing is not a set without errors.
+        if !named.is_empty() && empty.len() == named.len() {
+            return Err(format!("there is nothing to check: {} is empty", empty.join(", ")));
+        }
+        Ok(Self { paths: named, empty, _memory: memory })
     }
+}
+
+/// Whether a path is that of a file with nothing but white space in it. One that cannot be read is for the check to
+/// report, and a pipe can be read only once.
+fn holds_nothing(path: &Path) -> bool {
+    let is_file = std::fs::metadata(path).is_ok_and(|metadata| metadata.is_file());
+    let blank = |file: File| {
+        let mut reader = io::BufReader::new(file);
+        loop {
+            let chunk = reader.fill_buf()?;
+            if chunk.is_empty() {
+                return Ok(true);
+            }
+            if !chunk.trim_ascii().is_empty() {
+                return Ok::<_, io::Error>(false);
+            }
+            let read = chunk.len();
+            reader.consume(read);
+        }
+    };
+    is_file && File::open(path).and_then(blank).unwrap_or(false)
 }
 
 /// Standard input, so that it can be read as often as any file: places of problems are looked up afterwards.
@@ -125,10 +164,6 @@ fn standard_input() -> io::Result<OwnedFd> {
     let copied = io::copy(&mut io::stdin().lock().take(MAX_INPUT + 1), &mut file)?;
     if copied > MAX_INPUT {
         return Err(io::Error::other(format!("more than {MAX_INPUT} bytes")));
-    }
-    // What was to print the policies has failed, perhaps: nothing is not a set without errors.
-    if copied == 0 {
-        return Err(io::Error::other("it is empty"));
     }
     file.flush()?;
     Ok(file.into())

@@ -11,6 +11,7 @@ use super::Output;
 use super::input::{self, CertificateArgs, InputError};
 use crate::app;
 use crate::cli::{Exit, complain, print};
+use crate::domain::decide::reason::Reason;
 use crate::explain::{self, HeaderLine, Length, Question, to_pem};
 use crate::kubernetes::store::Scope;
 use crate::terminal::{self, Terminal};
@@ -36,7 +37,8 @@ pub struct ExplainArgs {
     /// Certificates that the client sends along, in any of these forms.
     #[arg(long, value_name = "FILE")]
     chain: Option<PathBuf>,
-    /// The request's host. Without host, path and method, a TCP connection is decided.
+    /// The request's host; needed unless --policy names the policy. Without host, path and method, a TCP connection is
+    /// decided.
     #[arg(long)]
     host: Option<String>,
     /// The request's path, with its query [default: /].
@@ -115,11 +117,17 @@ pub fn run(args: &ExplainArgs, matches: &ArgMatches) -> Exit {
         Ok(decider) => decider,
         Err(error) => return complain(error, Exit::Usage),
     };
+    // No policy could be selected, whatever the policies are.
+    if args.host.is_none() && args.policy.is_none() {
+        let problem = "--host is needed to select a policy; for a TCP connection give the route's policy with --policy";
+        return complain(problem, Exit::Usage);
+    }
     let read = |path: Option<&Path>| path.map(presented).transpose();
     let (certificate, chain) = match (read(args.certificate.path()), read(args.chain.as_deref())) {
-        (Ok(certificate), Ok(chain)) => (certificate, chain),
+        (Ok(certificate), Ok(chain)) => (certificate, chain.map(|(chain, _)| chain)),
         (Err(error), _) | (_, Err(error)) => return complain(&error, Exit::Usage),
     };
+    let (certificate, order) = certificate.map_or((None, None), |(certificate, order)| (Some(certificate), order));
     let question = Question {
         policy: args.policy.clone(),
         host: args.host.clone(),
@@ -136,11 +144,16 @@ pub fn run(args: &ExplainArgs, matches: &ArgMatches) -> Exit {
         Decider::Directory(policies) => app::explain_by_directory(policies, &question, &mut io::stderr().lock()),
         Decider::Cluster(scope) => app::explain_by_cluster(&scope, &question, &mut io::stderr().lock()),
     };
-    let explanation = match explanation {
+    let mut explanation = match explanation {
         Ok(explanation) => explanation,
         // 1 says that the request is denied, and nobody has said so.
         Err(error) => return complain(&error.to_string(), Exit::Usage),
     };
+    if let (Some(order), Some(reason)) = (order, &mut explanation.decision.reason)
+        && is_about_the_certificate(&reason.code)
+    {
+        reason.action = order;
+    }
     let page = match args.output {
         Output::Json => terminal::json(&explanation),
         Output::Text => {
@@ -155,17 +168,32 @@ pub fn run(args: &ExplainArgs, matches: &ArgMatches) -> Exit {
     }
 }
 
-/// The certificates of a file as a proxy would forward them. A broken one is sent as it is, for the core to refuse.
-fn presented(path: &Path) -> Result<String, String> {
+/// Whether a denial comes from what the client sent, and not from the policies alone.
+fn is_about_the_certificate(code: &str) -> bool {
+    let of_policies = [
+        Reason::NoPolicy,
+        Reason::PolicyInvalid,
+        Reason::PathAmbiguous,
+        Reason::TrustUnavailable,
+        Reason::CertRequired,
+        Reason::ForwardedInvalid,
+        Reason::Internal,
+    ];
+    !of_policies.iter().any(|reason| reason.code() == code)
+}
+
+/// The certificates of a file as a proxy would forward them, and what to do about their order, where that is wrong. A
+/// broken one is sent as it is, for the core to refuse.
+fn presented(path: &Path) -> Result<(String, Option<String>), String> {
     match input::certificates(path) {
-        Ok(found) => Ok(to_pem(&found.certificates)),
+        Ok(found) => Ok((to_pem(&found.certificates), input::order_problem(path, &found))),
         Err(InputError::WrongFile(problem)) => Err(problem),
         Err(InputError::Malformed { content, problem }) => {
             let _ = writeln!(io::stderr(), "certgate: {problem}");
             match String::from_utf8(content.to_vec()) {
-                Ok(text) if text.contains("-----BEGIN CERTIFICATE-----") => Ok(text),
+                Ok(text) if text.contains("-----BEGIN CERTIFICATE-----") => Ok((text, None)),
                 // No proxy would have sent it. The file as it is stands for it, which is no certificate.
-                _ => Ok(to_pem(&[content])),
+                _ => Ok((to_pem(&[content]), None)),
             }
         }
     }

@@ -10,10 +10,10 @@ use std::path::{Path, PathBuf};
 use bytes::Bytes;
 use clap::Args;
 
-use certgate_x509::Certificate;
-use certgate_x509::UnixTime;
-use certgate_x509::encoding::bundle::MAX_TEXT;
-use certgate_x509::{encoding::container, encoding::container::Form, encoding::container::Found};
+use certgate_x509::{
+    Certificate, UnixTime, encoding::bundle::MAX_TEXT, encoding::container, encoding::container::Form,
+    encoding::container::Found,
+};
 
 // The certificate, the same argument in `verify`, `explain` and `inspect`. No doc comment: it would become that of the
 // command.
@@ -83,9 +83,29 @@ pub fn certificates(path: &Path) -> Result<Found, InputError> {
 
 /// Puts the first certificate that issued no other one first, where the order means nothing.
 fn leaf_first(mut found: Found) -> Found {
-    if found.form != Form::Pkcs7 {
-        return found;
+    if found.form == Form::Pkcs7
+        && let Some((at, _)) = leaf(&found)
+    {
+        found.certificates[..=at].rotate_right(1);
     }
+    found
+}
+
+/// What to do about a file whose first certificate, which counts as the client's, issued one behind it.
+pub fn order_problem(path: &Path, found: &Found) -> Option<String> {
+    let (_, leaf) = leaf(found).filter(|(at, _)| *at > 0)?;
+    let first = Certificate::from_der(found.certificates.first()?.clone()).ok()?;
+    Some(format!(
+        "Put the client's certificate first in {} and its CA certificates after it: the first one, {}, is that of a \
+         CA, and {} looks like the client's.",
+        path.display(),
+        first.subject(),
+        leaf.subject()
+    ))
+}
+
+/// The first certificate that issued no other one, with its place.
+fn leaf(found: &Found) -> Option<(usize, Certificate)> {
     let parsed: Vec<_> = found.certificates.iter().map(|der| Certificate::from_der(der.clone()).ok()).collect();
     let issuers: std::collections::HashSet<_> = parsed
         .iter()
@@ -96,10 +116,8 @@ fn leaf_first(mut found: Found) -> Found {
     let is_leaf = |certificate: &Option<Certificate>| {
         certificate.as_ref().is_some_and(|certificate| !issuers.contains(certificate.subject().canonical()))
     };
-    if let Some(at) = parsed.iter().position(is_leaf) {
-        found.certificates[..=at].rotate_right(1);
-    }
-    found
+    let at = parsed.iter().position(is_leaf)?;
+    Some((at, parsed.into_iter().nth(at)??))
 }
 
 /// Certificates of a file that no question is about: anything wrong with it is wrong usage.

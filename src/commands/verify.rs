@@ -4,6 +4,7 @@
 
 mod answer;
 pub mod batch;
+mod words;
 
 use std::fs;
 use std::io::{self, BufRead, Write};
@@ -25,21 +26,12 @@ use crate::domain::decide::trust::{check_anchor, lint_anchor};
 use crate::domain::policy::duration::GoDuration;
 use crate::file;
 use crate::terminal::{self, Terminal, plain};
-use certgate_x509::Certificate;
-use certgate_x509::Oid;
-use certgate_x509::Sha1;
-use certgate_x509::Sha256;
-use certgate_x509::UnixTime;
-use certgate_x509::ocsp::OcspResponse;
 use certgate_x509::{
-    ANY_POLICY, DEFAULT_MAX_PATH_LENGTH, KeyPurpose, LeafRule, PathParameters, PolicyParameters, Pool,
-    SignatureAlgorithm, SignatureAlgorithms, SignaturePolicy, UsageRule,
+    ANY_POLICY, Certificate, Crl, DEFAULT_MAX_PATH_LENGTH, Freshness, KeyPurpose, LeafRule, MaxAge, Oid, OnUnknown,
+    PathParameters, PolicyParameters, Pool, Recorder, RevocationData, RevocationMode, RevocationPolicy,
+    RevocationScope, Sha1, Sha256, SignatureAlgorithm, SignatureAlgorithms, SignaturePolicy, Trace as _, UnixTime,
+    UsageRule, Verdict, Verification, VerificationFailure, ocsp::OcspResponse,
 };
-use certgate_x509::{
-    Crl, Freshness, MaxAge, OnUnknown, RevocationData, RevocationMode, RevocationPolicy, RevocationScope,
-};
-use certgate_x509::{Recorder, Trace as _, Verdict};
-use certgate_x509::{Verification, VerificationFailure};
 
 /// The longest case that is read: room for a CRL of the greatest length in base64.
 const MAX_LINE: usize = 512 * 1024 * 1024;
@@ -47,7 +39,8 @@ const MAX_LINE: usize = 512 * 1024 * 1024;
 /// The most findings about anchors that are printed: a root programme's bundle has some hundred.
 const MAX_FINDINGS: usize = 32;
 
-/// Check one certificate against anchors, CRLs and OCSP responses, without any policy. Exit code 0: valid, 1: invalid.
+/// Check one certificate against anchors, CRLs and OCSP responses, without any policy. Exit code 0: valid, 1: invalid,
+/// 2: wrong usage, or a file that cannot be read.
 #[derive(Debug, Args)]
 pub struct VerifyArgs {
     /// Read one JSON case a line from standard input and answer one line each, in order; no other flag counts.
@@ -246,7 +239,7 @@ fn run_one(args: &VerifyArgs, mut output: impl Write, mut errors: impl Write) ->
     };
     let answer = match presented {
         Presented::Malformed { sha256, problem } => Answered::malformed(sha256, &problem, now),
-        Presented::Certificates(certificates) => {
+        Presented::Certificates { certificates, order } => {
             let mut certificates = certificates.into_iter();
             let Some(leaf) = certificates.next() else { return Ok(Exit::Usage) };
             let question = question(args, leaf, certificates.collect(), others);
@@ -264,6 +257,9 @@ fn run_one(args: &VerifyArgs, mut output: impl Write, mut errors: impl Write) ->
             }
             let mut answered = Answered::of(&question, &outcome, &steps, now);
             answered.anchor_findings = findings;
+            if let (Some(reason), Some(order)) = (&mut answered.reason, order) {
+                reason.action = order;
+            }
             answered
         }
     };
@@ -283,7 +279,8 @@ fn anchor_findings(question: &Verification, now: UnixTime) -> Vec<String> {
     let mut findings: Vec<String> = Vec::new();
     for anchor in question.pool.anchors() {
         let found = lint_anchor(anchor, now, &question.path);
-        findings.extend(found.iter().map(|finding| format!("anchor {}: {finding}", anchor.subject())));
+        findings
+            .extend(found.iter().map(|finding| format!("anchor {}: {}", anchor.subject(), words::finding(finding))));
     }
     let more = findings.len().saturating_sub(MAX_FINDINGS);
     findings.truncate(MAX_FINDINGS);
@@ -295,8 +292,8 @@ fn anchor_findings(question: &Verification, now: UnixTime) -> Vec<String> {
 
 /// The certificate in question.
 enum Presented {
-    /// It and its chain.
-    Certificates(Vec<Arc<Certificate>>),
+    /// It and its chain, and what to do about their order, where that is wrong.
+    Certificates { certificates: Vec<Arc<Certificate>>, order: Option<String> },
     /// It is none.
     Malformed { sha256: Option<Sha256>, problem: String },
 }
@@ -318,7 +315,7 @@ fn presented(args: &VerifyArgs) -> Result<Presented, String> {
             }
         }
     }
-    Ok(Presented::Certificates(certificates))
+    Ok(Presented::Certificates { certificates, order: input::order_problem(path, &found) })
 }
 
 /// What the files beside the certificate hold.

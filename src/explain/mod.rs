@@ -20,14 +20,11 @@ pub use render::{Length, PAINTED, render};
 
 use crate::domain::decide::Snapshot;
 use crate::domain::decide::decision::{Decision, Effect, Reveal};
+use crate::domain::evidence::xfcc::{HEADER as XFCC, MAX_ELEMENTS};
+use crate::domain::evidence::{EvidenceRule, EvidenceSource};
 use crate::domain::request::{Headers, Http, Request};
 use crate::envoy::response::{Passage, REASON_HEADER, mode_word, source_word};
-use certgate_x509::Sha256;
-use certgate_x509::UnixTime;
-use certgate_x509::{Recorder, Verdict};
-
-/// The header in which a proxy forwards a client's certificate to the next one.
-const XFCC: &str = "x-forwarded-client-cert";
+use certgate_x509::{Recorder, Sha256, UnixTime, Verdict};
 
 /// Characters of the compared values that an explanation tells; the steps have their own limit.
 const MAX_DETAIL: usize = 8192;
@@ -295,7 +292,7 @@ pub fn explain(question: &Question, snapshot: &Snapshot, now: UnixTime) -> Resul
         None => now,
     };
     let presented = Presented::of(question)?;
-    let headers = HeaderLines(&question.headers, presented.xfcc(question));
+    let given = HeaderLines(&question.headers, None);
     let (host, path, method) = (&question.host, &question.path, &question.method);
     let or = |text: &Option<String>, other: &str| text.clone().unwrap_or_else(|| other.to_owned());
     let http = (host.is_some() || path.is_some() || method.is_some())
@@ -308,16 +305,21 @@ pub fn explain(question: &Question, snapshot: &Snapshot, now: UnixTime) -> Resul
             path: path.as_bytes(),
         }),
         peer_certificate: presented.leaf.as_bytes(),
-        headers: &headers,
+        headers: &given,
         source_address: question.source_address,
     };
+    let made = presented.xfcc(question, snapshot.evidence_of(&request));
+    let headers = HeaderLines(&question.headers, made.as_ref().map(|made| made.value.as_str()));
+    let request = Request { headers: &headers, ..request };
     let mut recorder = Recorder::default();
     let decision = snapshot.decide(&request, at, &mut recorder);
+    let read = decision.presented().is_some_and(|presented| presented.source == EvidenceSource::Xfcc);
+    let assumed = made.and_then(|made| made.assumed).filter(|_| read);
     let (host, path, method) = http.map_or((None, None, None), |(h, p, m)| (Some(h), Some(p), Some(m)));
     Ok(Explanation {
         at: at.to_string(),
         generation: snapshot.generation(),
-        warnings: Vec::new(),
+        warnings: assumed.into_iter().collect(),
         request: Asked {
             policy: question.policy.clone(),
             host,
@@ -423,13 +425,42 @@ impl Presented {
         })
     }
 
-    /// What a proxy with `SANITIZE_SET` and `cert` and `chain` details would forward, unless the question says otherwise:
-    /// so that policies that take their evidence from there can be explained too.
-    fn xfcc(&self, question: &Question) -> Option<String> {
+    /// What a proxy with `cert` and `chain` details would forward, unless the question says otherwise: so that policies
+    /// with these `rules` of evidence can be explained too. Without a rule that reads the header there is none.
+    fn xfcc(&self, question: &Question, rules: &[EvidenceRule]) -> Option<MadeHeader> {
         let given = question.headers.iter().any(|line| line.name.eq_ignore_ascii_case(XFCC));
         let sha256 = self.sha256.filter(|_| !given)?;
-        Some(format!("Hash={sha256};Cert=\"{}\";Chain=\"{}\"", self.leaf, self.chain))
+        let wanted = rules.iter().find_map(|rule| match rule {
+            EvidenceRule::Xfcc { element, by } => Some((element.get(), by.as_deref())),
+            EvidenceRule::PeerCertificate { .. } | EvidenceRule::Header { .. } => None,
+        });
+        let reads = |rule: &EvidenceRule| matches!(rule, EvidenceRule::PeerCertificate { .. });
+        let (element, by) = wanted.or_else(|| rules.iter().any(reads).then_some((1, None)))?;
+        // The text form cannot carry a value with its separators.
+        let by = by.filter(|by| !by.contains([',', ';', '"']));
+        let own = by.map(|by| format!("By={by};")).unwrap_or_default();
+        let later = ",By=".repeat(element.saturating_sub(1).min(MAX_ELEMENTS));
+        let value = format!("{own}Hash={sha256};Cert=\"{}\";Chain=\"{}\"{later}", self.leaf, self.chain);
+        let place = (element > 1).then(|| format!("as element {element} from the right"));
+        let by = by.map(|by| format!("with By={by}"));
+        let assumed: Vec<String> = place.into_iter().chain(by).collect();
+        let assumed = (!assumed.is_empty()).then(|| {
+            format!(
+                "no {XFCC} was given: the certificate is assumed to come in it {}, because the policy's evidence asks \
+                 for that. Pass what your proxy sends with --header",
+                assumed.join(", ")
+            )
+        });
+        Some(MadeHeader { value, assumed })
     }
+}
+
+/// The XFCC header that the question's certificates stand for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct MadeHeader {
+    value: String,
+    /// What is said of it where it holds more than the certificates.
+    assumed: Option<String>,
 }
 
 /// Percent-encodes everything but RFC 3986's unreserved characters.
@@ -446,12 +477,12 @@ fn url_encode(text: &str) -> String {
 }
 
 /// The question's headers, and the one that the proxy adds.
-struct HeaderLines<'q>(&'q [HeaderLine], Option<String>);
+struct HeaderLines<'q>(&'q [HeaderLine], Option<&'q str>);
 
 impl Headers for HeaderLines<'_> {
     fn lines<'h>(&'h self, name: &str, out: &mut Vec<&'h [u8]>) {
         out.extend(self.0.iter().filter(|line| line.name.eq_ignore_ascii_case(name)).map(|line| line.value.as_bytes()));
-        if let Some(xfcc) = self.1.as_ref().filter(|_| name == XFCC) {
+        if let Some(xfcc) = self.1.filter(|_| name == XFCC) {
             out.push(xfcc.as_bytes());
         }
     }

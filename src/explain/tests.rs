@@ -16,7 +16,9 @@ fn certificate(name: &str) -> rcgen::Certificate {
 /// The question's request under `rule`: the evidence that a policy finds.
 fn found(question: &Question, rule: EvidenceRule) -> Option<crate::domain::evidence::Evidence> {
     let presented = Presented::of(question).unwrap();
-    let headers = HeaderLines(&question.headers, presented.xfcc(question));
+    let rules = [rule];
+    let made = presented.xfcc(question, &rules);
+    let headers = HeaderLines(&question.headers, made.as_ref().map(|made| made.value.as_str()));
     let request = Request {
         named_policy: None,
         http: None,
@@ -24,7 +26,7 @@ fn found(question: &Question, rule: EvidenceRule) -> Option<crate::domain::evide
         headers: &headers,
         source_address: None,
     };
-    gather(&[rule], &request).unwrap()
+    gather(&rules, &request).unwrap()
 }
 
 #[test]
@@ -44,8 +46,39 @@ fn certificates_are_presented_as_envoy_presents_them() {
 
     let own = Question { headers: vec![line("X-Forwarded-Client-Cert", "Hash=00")], ..question };
     let presented = Presented::of(&own).unwrap();
-    assert_eq!(presented.xfcc(&own), None, "a header that is given is not added to");
+    assert_eq!(presented.xfcc(&own, &[rule.clone()]), None, "a header that is given is not added to");
     assert!(found(&Question::default(), rule).is_none());
+}
+
+#[test]
+fn the_made_header_is_what_the_evidence_asks_for() {
+    let leaf = certificate("leaf");
+    let question = Question { certificate: Some(leaf.pem()), ..Question::default() };
+    let presented = Presented::of(&question).unwrap();
+    let xfcc = |element: usize, by: Option<&str>| EvidenceRule::Xfcc {
+        element: NonZeroUsize::new(element).unwrap(),
+        by: by.map(str::to_owned),
+    };
+    for (element, by, assumed) in [
+        (1, None, None),
+        (1, Some("spiffe://a/gw"), Some("with By=spiffe://a/gw,")),
+        (3, None, Some("as element 3 from the right,")),
+        (2, Some("spiffe://a/gw"), Some("as element 2 from the right, with By=spiffe://a/gw,")),
+    ] {
+        let rule = xfcc(element, by);
+        let evidence = found(&question, rule.clone()).unwrap();
+        assert_eq!(evidence.leaf, leaf.der().to_vec(), "{rule}");
+        let told = presented.xfcc(&question, &[rule.clone()]).unwrap().assumed;
+        assert_eq!(told.is_some(), assumed.is_some(), "{rule}: {told:?}");
+        assert!(assumed.is_none_or(|words| told.unwrap().contains(words)), "{rule}");
+    }
+    let header = EvidenceRule::Header {
+        format: crate::domain::evidence::HeaderFormat::Nginx,
+        name: "ssl-client-cert".to_owned(),
+        chain_name: None,
+    };
+    assert_eq!(presented.xfcc(&question, &[header]), None, "a header that nobody reads is not made");
+    assert_eq!(presented.xfcc(&question, &[]), None);
 }
 
 #[test]

@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use serde_json::{Value as Json, json};
 
@@ -118,6 +119,20 @@ pub fn check_all(paths: &[Named], options: CheckOptions) -> Check {
 }
 
 impl Check {
+    /// Adds a warning for each of the files, by the names under which they are known, that hold nothing.
+    pub fn note_empty(&mut self, files: &[String]) {
+        let problem = |file: &String| {
+            let message = "the file is empty".to_owned();
+            let (at, object, field) = (None, None, String::new());
+            (
+                file.clone(),
+                Problem { file: Arc::from(file.as_str()), at, object, field, message, class: Class::Warning },
+            )
+        };
+        self.problems.extend(files.iter().map(problem));
+        self.problems.sort_by(|(a, _), (b, _)| a.cmp(b));
+    }
+
     /// How many problems are errors.
     pub fn errors(&self) -> usize {
         self.count(&[Class::Unreadable, Class::Invalid])
@@ -196,20 +211,26 @@ impl Check {
         };
         match self.refusing() {
             0 => {}
-            1 => {
-                out.push_str("1 error refuses the whole edit: a server goes on with what it has, and does not start\n")
-            }
+            1 => out.push_str(
+                "1 error refuses the whole edit: a running server keeps its last policies; a new one does not start\n",
+            ),
             n => {
                 _ = writeln!(
                     out,
-                    "{n} errors refuse the whole edit: a server goes on with what it has, and does not start"
+                    "{n} errors refuse the whole edit: a running server keeps its last policies; \
+                     a new one does not start"
                 )
             }
         }
         match self.denying() {
             0 => {}
-            1 => out.push_str("1 object is in error: what depends on it is denied until it is mended\n"),
-            n => _ = writeln!(out, "{n} objects are in error: what depends on them is denied until they are mended"),
+            1 => out.push_str("1 object is in error: requests that depend on it are denied until it is fixed\n"),
+            n => {
+                _ = writeln!(
+                    out,
+                    "{n} objects are in error: requests that depend on them are denied until they are fixed"
+                )
+            }
         }
         out
     }
@@ -304,7 +325,7 @@ mod tests {
             found.to_text(),
             "cannot read the policy directory \"/nowhere/policies\": No such file or directory (os error 2)\n\
              1 error: 0 objects in 0 files\n\
-             1 error refuses the whole edit: a server goes on with what it has, and does not start\n"
+             1 error refuses the whole edit: a running server keeps its last policies; a new one does not start\n"
         );
         assert_eq!(found.to_json()["problems"][0]["file"], "/nowhere/policies");
         assert_eq!(found.exit_code(), 1);
@@ -425,7 +446,7 @@ mod tests {
         let found = check(dir.path());
         let text = found.to_text();
         assert!(found.errors() > 1 && found.refusing() == 0, "{text}");
-        let last = "1 object is in error: what depends on it is denied until it is mended";
+        let last = "1 object is in error: requests that depend on it are denied until it is fixed";
         assert_eq!(text.lines().last(), Some(last), "{text}");
     }
 

@@ -28,8 +28,7 @@ use super::split::SplitError;
 use crate::domain::api::{Kind, ObjectId};
 use crate::domain::decide::Snapshot;
 use crate::domain::store::{AbsentSources, Index};
-use certgate_x509::UnixTime;
-use certgate_x509::encoding::bundle::MAX_CRL_TEXT;
+use certgate_x509::{UnixTime, encoding::bundle::MAX_CRL_TEXT};
 
 /// How often a directory that changes while it is read is read again before [`PATIENCE`] counts.
 const MIN_ATTEMPTS: u32 = 2;
@@ -343,8 +342,8 @@ impl Loader {
             // A volume that is gone, a checkout under way, a script that failed: nobody takes every policy away like that.
             self.is_current = false;
             let message = format!(
-                "{:?} no longer holds a single object, as when a volume is not mounted: the policies before go on. To take \
-                 all of them away, restart certgate over it as it is",
+                "{:?} no longer holds a single object, which is more likely an accident (a volume that is not mounted) \
+                 than an edit. To remove all policies, restart certgate with the directory as it is",
                 self.path()
             );
             return (Outcome::Refused, Some(Arc::from([whole_file("", message)])));

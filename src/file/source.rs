@@ -14,9 +14,7 @@ use bytes::Bytes;
 
 use super::scan::Stamp;
 use crate::domain::store::CrlFile;
-use certgate_x509::CrlReader;
-use certgate_x509::Sha256;
-use certgate_x509::{encoding::bundle::MAX_CRL_TEXT, encoding::bundle::MAX_TEXT};
+use certgate_x509::{CrlReader, Sha256, encoding::bundle::MAX_CRL_TEXT, encoding::bundle::MAX_TEXT};
 
 /// Octets that are read at once.
 const PIECE: usize = 64 << 10;

@@ -12,9 +12,7 @@ use x509_parser::objects::oid_registry;
 
 use super::directory::sid_of;
 use super::{NamedOid, hexadecimal};
-use certgate_x509::Oid;
-use certgate_x509::UPN;
-use certgate_x509::{der, der::DerError, der::Reader, der::tag};
+use certgate_x509::{Oid, UPN, der, der::DerError, der::Reader, der::tag};
 
 /// The most entries of a list that are described.
 const MAX_LISTED: usize = 16;

@@ -7,10 +7,7 @@
 use aws_lc_rs::digest;
 use serde::Serialize;
 
-use certgate_x509::Certificate;
-use certgate_x509::GeneralName;
-use certgate_x509::Name;
-use certgate_x509::{der, der::DerError, der::Reader, der::tag};
+use certgate_x509::{Certificate, GeneralName, Name, der, der::DerError, der::Reader, der::tag};
 
 use super::Strength;
 

@@ -23,12 +23,7 @@ use crate::domain::decide::reason::Reason;
 use crate::explain::ExplainedReason;
 use crate::panics;
 use crate::terminal::clipped;
-use certgate_x509::PublicKey;
-use certgate_x509::Sha256;
-use certgate_x509::UnixTime;
-use certgate_x509::der::Reader;
-use certgate_x509::encoding::container::Form;
-use certgate_x509::{Certificate, Version};
+use certgate_x509::{Certificate, PublicKey, Sha256, UnixTime, Version, der::Reader, encoding::container::Form};
 use directory::AltSecurityIdentity;
 use names::PolicyName;
 

@@ -15,9 +15,7 @@ use crate::domain::decide::identity::header_value_problem;
 use crate::domain::decide::mapping::key::{Form, Forms, keys_of};
 use crate::domain::policy::compile::certificate_mapping;
 use crate::domain::policy::lint;
-use certgate_x509::AttributeType;
-use certgate_x509::Certificate;
-use certgate_x509::GeneralName;
+use certgate_x509::{AttributeType, Certificate, GeneralName};
 
 use super::{MAX_NAMES, Strength, hexadecimal};
 
@@ -82,14 +80,24 @@ pub fn policy_names(certificate: &Certificate) -> (Vec<PolicyName>, usize) {
     }
     let proved = |(form, spec): (Form, CertificateName)| PolicyName {
         field: form.name(),
-        strength: match lint::certificate_name(&Field::root("certificate"), form).is_empty() {
-            true => Strength::Strong,
-            false => Strength::Weak,
-        },
+        strength: strength(form, &spec),
         problem: problem(certificate, &spec),
         certificate: spec,
     };
     (named.into_iter().map(proved).collect(), omitted)
+}
+
+/// An issuer's name alone does not say which CA issued the certificate, unless a trust profile holds exactly one key of
+/// it.
+fn strength(form: Form, name: &CertificateName) -> Strength {
+    let is_unpinned = name
+        .issuer_serial
+        .as_ref()
+        .is_some_and(|name| name.issuer_sha256.is_none() && name.issuer_public_key_sha256.is_none());
+    match is_unpinned || !lint::certificate_name(&Field::root("certificate"), form).is_empty() {
+        true => Strength::Weak,
+        false => Strength::Strong,
+    }
 }
 
 /// Why a mapping with this name would not mean the certificate.

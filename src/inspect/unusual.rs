@@ -5,13 +5,9 @@
 use super::directory::sids;
 use super::{CertificateReport, describe};
 use crate::terminal::clipped;
-use certgate_x509::Name;
-use certgate_x509::Oid;
-use certgate_x509::PublicKey;
-use certgate_x509::SignaturePolicy;
-use certgate_x509::UnixTime;
-use certgate_x509::{Certificate, Version, extension_id};
-use certgate_x509::{GeneralName, UPN};
+use certgate_x509::{
+    Certificate, GeneralName, Name, Oid, PublicKey, SignaturePolicy, UPN, UnixTime, Version, extension_id,
+};
 
 const DAY: i64 = 86_400;
 

@@ -205,7 +205,7 @@ impl Cluster {
                 said = Instant::now();
                 let store = self.store.borrow();
                 let waiting: Vec<_> = store.waiting_for().into_iter().take(10).map(ToString::to_string).collect();
-                tracing::warn!(waiting_for = waiting.join(", "), "not ready: the cluster has not told everything yet");
+                tracing::warn!(waiting_for = waiting.join(", "), "not ready: the initial lists are incomplete");
             }
         }
     }

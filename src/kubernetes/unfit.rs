@@ -107,7 +107,7 @@ fn object(
 fn note(errors: &mut Vec<FieldError>, error: FieldError) {
     match errors.len() {
         ..MAX_ERRORS => errors.push(error),
-        MAX_ERRORS => errors.push(FieldError::new("spec", "there are more errors than are told")),
+        MAX_ERRORS => errors.push(FieldError::new("spec", "further errors omitted")),
         _ => {}
     }
 }

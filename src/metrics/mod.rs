@@ -251,8 +251,7 @@ mod tests {
     use super::*;
     use crate::domain::decide::reason::Reason;
     use crate::domain::decide::trusted::CrlKind;
-    use certgate_x509::UnixTime;
-    use certgate_x509::{Freshness, MaxAge, RevocationPolicy};
+    use certgate_x509::{Freshness, MaxAge, RevocationPolicy, UnixTime};
 
     fn line<'t>(text: &'t str, start: &str) -> &'t str {
         text.lines().find(|line| line.starts_with(start)).unwrap_or_else(|| panic!("no {start} in\n{text}"))

@@ -23,9 +23,7 @@ use rustls::{
 use thiserror::Error;
 
 use super::identity::provider;
-use certgate_x509::Certificate;
-use certgate_x509::GeneralName;
-use certgate_x509::{encoding::bundle, encoding::bundle::BundleError};
+use certgate_x509::{Certificate, GeneralName, encoding::bundle, encoding::bundle::BundleError};
 
 /// A name of a caller: a subjectAltName.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -109,7 +107,7 @@ pub enum CallersError {
         source: CallerNameError,
     },
     /// It names nobody.
-    #[error("there is no name in it; nobody could ask")]
+    #[error("the file lists no allowed caller, so every caller would be rejected")]
     Nobody,
 }
 

@@ -12,10 +12,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
 use thiserror::Error;
 
-use certgate_x509::Sha256;
-use certgate_x509::UnixTime;
-use certgate_x509::{Certificate, CertificateError};
-use certgate_x509::{encoding::bundle, encoding::bundle::BundleError};
+use certgate_x509::{Certificate, CertificateError, Sha256, UnixTime, encoding::bundle, encoding::bundle::BundleError};
 
 /// The longest text with a key that is read. A key of RSA with 16,384 bits has 13 KB.
 pub const MAX_KEY_TEXT: usize = 64 * 1024;

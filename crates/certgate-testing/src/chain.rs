@@ -1,12 +1,7 @@
 //! A chain of root, intermediate and leaf to change one thing in.
 
-use certgate_x509::find_path;
+use certgate_x509::{Certificate, ErrorKind, LeafRule, NoTrace, PathParameters, Pool, find_path};
 use std::sync::Arc;
-
-use certgate_x509::Certificate;
-use certgate_x509::ErrorKind;
-use certgate_x509::NoTrace;
-use certgate_x509::{LeafRule, PathParameters, Pool};
 
 use crate::der::{Draft, Extension, Key, NOW, bits, dns, ext, oid, seq, tag, tlv, uri};
 

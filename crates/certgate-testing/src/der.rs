@@ -9,12 +9,8 @@ use aws_lc_rs::encoding::AsDer as _;
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::rsa::{KeyPair as RsaKeyPair, KeySize};
 use aws_lc_rs::signature::{self as lc, EcdsaKeyPair, Ed25519KeyPair, KeyPair as _};
-use certgate_x509::Certificate;
-use certgate_x509::Name;
-use certgate_x509::Oid;
-use certgate_x509::UnixTime;
-use certgate_x509::der;
 pub use certgate_x509::der::tag;
+use certgate_x509::{Certificate, Name, Oid, UnixTime, der};
 
 /// The middle of every draft's validity period.
 pub const NOW: UnixTime = UnixTime::from_secs(1_800_000_000);

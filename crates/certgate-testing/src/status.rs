@@ -1,9 +1,7 @@
 //! CRLs and OCSP responses made by hand, octet by octet, so that any one thing in them can be wrong.
 
 use aws_lc_rs::digest;
-use certgate_x509::Certificate;
-use certgate_x509::UnixTime;
-use certgate_x509::{der, der::Reader, der::tag};
+use certgate_x509::{Certificate, UnixTime, der, der::Reader, der::tag};
 
 use super::der::{Extension, Key, NOW, bits, context, implicit, int, name, oid, seq, time, tlv, yes};
 

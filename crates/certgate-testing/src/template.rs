@@ -3,8 +3,7 @@
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair, KeyPair};
 
-use certgate_x509::Certificate;
-use certgate_x509::UnixTime;
+use certgate_x509::{Certificate, UnixTime};
 
 /// When the tests decide: within the dates of every certificate that does not say otherwise.
 pub const NOW: UnixTime = UnixTime::from_secs(1_795_321_800);

@@ -10,7 +10,7 @@
 )]
 
 use certgate_testing::der as support;
-use certgate_x509::find_path;
+use certgate_x509::{Certificate, NoTrace, PathParameters, Pool, find_path};
 
 /// As in the service.
 #[global_allocator]
@@ -20,9 +20,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use aws_lc_rs::signature as lc;
-use certgate_x509::Certificate;
-use certgate_x509::NoTrace;
-use certgate_x509::{PathParameters, Pool};
 use rustls_pki_types::{CertificateDer, UnixTime};
 use support::{Draft, Key, NOW, ext};
 

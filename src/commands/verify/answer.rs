@@ -4,15 +4,12 @@ use std::sync::Arc;
 
 use serde_json::json;
 
+use super::words;
 use crate::domain::decide::reason::Reason;
 use crate::explain::{ExplainedReason, ExplainedStep, StepResult, explained_step};
 use crate::inspect::hexadecimal;
 use crate::terminal::{Page, Paint, Terminal};
-use certgate_x509::Certificate;
-use certgate_x509::Recorder;
-use certgate_x509::Sha256;
-use certgate_x509::UnixTime;
-use certgate_x509::{Verification, VerificationFailure, Verified};
+use certgate_x509::{Certificate, Recorder, Sha256, UnixTime, Verification, VerificationFailure, Verified};
 
 /// What is painted.
 pub(super) const PAINTED: &[(&str, Paint)] = &[
@@ -49,7 +46,7 @@ impl Answered {
             Err(invalid) => &invalid.path,
         };
         let valid = outcome.as_ref().ok();
-        let reason = |invalid: &VerificationFailure| ExplainedReason::new(Reason::from(invalid.kind), &invalid.detail);
+        let reason = |invalid: &VerificationFailure| words::explained(Reason::from(invalid.kind), &invalid.detail);
         Self {
             at: now,
             reason: outcome.as_ref().err().map(reason),
@@ -66,7 +63,7 @@ impl Answered {
     pub(super) fn malformed(sha256: Option<Sha256>, problem: &str, now: UnixTime) -> Self {
         Self {
             at: now,
-            reason: Some(ExplainedReason::new(Reason::CertMalformed, problem)),
+            reason: Some(words::explained(Reason::CertMalformed, problem)),
             certificate: json!({"sha256": sha256.map(|sha256| sha256.to_string())}),
             valid_until: None,
             certificate_policies: Vec::new(),

@@ -1,7 +1,6 @@
 //! The answer to one case of a suite, as `certgate verify --batch` prints it. Cases are [`certgate_x509::batch`]'s.
 
-use certgate_x509::UnixTime;
-use certgate_x509::{batch, batch::Failure};
+use certgate_x509::{UnixTime, batch, batch::Failure};
 use serde::Serialize;
 use serde_json::Value;
 

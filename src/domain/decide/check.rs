@@ -20,11 +20,7 @@ use crate::domain::decide::trust::{Believed, Verified};
 use crate::domain::decide::trusted::Trusted;
 use crate::domain::evidence::{self, ChainSource, Evidence, EvidenceRule, EvidenceSource, Links};
 use crate::domain::request::Request;
-use certgate_x509::Budget;
-use certgate_x509::Certificate;
-use certgate_x509::Sha256;
-use certgate_x509::UnixTime;
-use certgate_x509::{NoTrace, Trace, Verdict};
+use certgate_x509::{Budget, Certificate, NoTrace, Sha256, Trace, UnixTime, Verdict};
 
 impl Snapshot {
     /// Decides one request, from nothing but the request and the time.

@@ -8,8 +8,7 @@ use std::sync::Arc;
 use crate::domain::decide::identity::Identity;
 use crate::domain::decide::reason::Reason;
 use crate::domain::evidence::EvidenceSource;
-use certgate_x509::Sha256;
-use certgate_x509::{Spent, ValidPolicies};
+use certgate_x509::{Sha256, Spent, ValidPolicies};
 
 /// What was decided about one request, by which policy, on which certificate.
 #[derive(Clone, Debug)]

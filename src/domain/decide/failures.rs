@@ -21,8 +21,7 @@ use crate::domain::decide::decision::Denial;
 use crate::domain::decide::reason::Reason;
 use crate::domain::decide::trust::ProfileId;
 use crate::domain::evidence::Links;
-use certgate_x509::Sha256;
-use certgate_x509::UnixTime;
+use certgate_x509::{Sha256, UnixTime};
 
 /// Seconds for which a failure is remembered: long enough that a flood of one question costs one answer in thousands,
 /// short enough that nobody notices.

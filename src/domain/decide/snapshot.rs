@@ -7,6 +7,9 @@ use crate::domain::decide::compiled::{CompiledPolicy, DEFAULT_GROUPS_HEADER, DEF
 use crate::domain::decide::mapping::table::MappingTable;
 use crate::domain::decide::selection::{Candidate, Conflict, Selection};
 use crate::domain::decide::trusted::{AnchorsStatus, CrlStatus, Trusted};
+use crate::domain::evidence::EvidenceRule;
+use crate::domain::request::Request;
+use certgate_x509::NoTrace;
 
 /// Everything that decisions need, immutable; shared by the requests in flight.
 #[derive(Clone, Debug)]
@@ -172,6 +175,14 @@ impl Snapshot {
     /// The policies in the order that breaks ties.
     pub fn policies(&self) -> &[Policy] {
         &self.policies
+    }
+
+    /// Where the policy that `request` selects looks for the certificate; nowhere when no policy is selected, or none
+    /// that looks.
+    pub fn evidence_of(&self, request: &Request<'_>) -> &[EvidenceRule] {
+        let selected = self.selection.select(request, &mut NoTrace).ok().and_then(|at| self.policies.get(at));
+        let looking = selected.filter(|policy| matches!(policy.state, PolicyState::Ready(_)));
+        looking.and_then(|policy| policy.compiled.body.as_ref()).map(|body| &*body.evidence).unwrap_or_default()
     }
 
     /// How many objects the snapshot decides by.

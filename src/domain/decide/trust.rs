@@ -6,7 +6,11 @@
 
 mod issuers;
 
-use certgate_x509::{check_links, check_validity, check_vouched, find_path_within};
+use certgate_x509::{
+    BrokenLink, Budget, Certificate, KeyOrigin, PathParameters, Pool, PublicKey, Rejection, Sha256, Subtree, Trace,
+    UnixTime, Unvouched, ValidPath, ValidPolicies, Verdict, Version, check_links, check_validity, check_vouched,
+    find_path_within, public_key_names,
+};
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -17,15 +21,6 @@ use thiserror::Error;
 
 use crate::domain::decide::decision::Denial;
 use crate::domain::decide::reason::Reason;
-use certgate_x509::PublicKey;
-use certgate_x509::Sha256;
-use certgate_x509::Subtree;
-use certgate_x509::UnixTime;
-use certgate_x509::{
-    BrokenLink, Budget, KeyOrigin, PathParameters, Pool, Rejection, Unvouched, ValidPath, ValidPolicies,
-};
-use certgate_x509::{Certificate, Version, public_key_names};
-use certgate_x509::{Trace, Verdict};
 
 /// The stage that steps of this module carry.
 const STAGE: &str = "trust";
@@ -568,9 +563,7 @@ mod tests {
     use std::sync::Arc;
 
     use certgate_testing::template::{self, CN, NOW, Template};
-    use certgate_x509::Certificate;
-    use certgate_x509::NoTrace;
-    use certgate_x509::Sha256;
+    use certgate_x509::{Certificate, NoTrace, Sha256};
 
     use super::*;
 

@@ -3,23 +3,17 @@
 //! The two are kept apart because they change apart: a new CRL takes the place of the former one and leaves the profile,
 //! with everything that was built for path building, as it is.
 
-use certgate_x509::check_revocation_within;
+use certgate_x509::{
+    Budget, Certificate, Crl, CrlNumber, CrlReason, CrlSubjects, IssuingDistributionPoint, ReasonFlags, RevocationData,
+    RevocationMode, RevocationPolicy, SignerCandidates, Trace, UnixTime, Unvouched, Verdict, check_revocation_within,
+    der, der::Reader, der::tag, shortened,
+};
 use std::sync::Arc;
 
 use crate::domain::decide::decision::Denial;
 use crate::domain::decide::reason::Reason;
 use crate::domain::decide::trust::{TrustProfile, Verified};
 use crate::domain::evidence::Links;
-use certgate_x509::Certificate;
-use certgate_x509::UnixTime;
-use certgate_x509::shortened;
-use certgate_x509::{Budget, Unvouched};
-use certgate_x509::{
-    Crl, CrlNumber, CrlReason, CrlSubjects, IssuingDistributionPoint, ReasonFlags, RevocationData, RevocationMode,
-    RevocationPolicy, SignerCandidates,
-};
-use certgate_x509::{Trace, Verdict};
-use certgate_x509::{der, der::Reader, der::tag};
 
 /// A profile, and by what revocation is checked under it.
 #[derive(Debug)]

@@ -19,9 +19,9 @@ use bytes::Bytes;
 use thiserror::Error;
 
 use crate::domain::evidence::limits::{MAX_CHAIN, MAX_HEADER};
-use certgate_x509::Certificate;
-use certgate_x509::{encoding::base64, encoding::base64::Base64Error};
-use certgate_x509::{encoding::pem, encoding::pem::PemError};
+use certgate_x509::{
+    Certificate, encoding::base64, encoding::base64::Base64Error, encoding::pem, encoding::pem::PemError,
+};
 
 /// Why a header is not in its proxy's format. Certificates count from 1.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]

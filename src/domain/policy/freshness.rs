@@ -6,8 +6,7 @@
 use std::fmt;
 
 use crate::domain::decide::trusted::{CrlKind, CrlStatus};
-use certgate_x509::UnixTime;
-use certgate_x509::{Expiry, FreshnessLimit, OnUnknown};
+use certgate_x509::{Expiry, FreshnessLimit, OnUnknown, UnixTime};
 
 const DAY: i64 = 24 * 3600;
 

@@ -7,7 +7,7 @@ mod mapping;
 
 use std::sync::Arc;
 
-pub use mapping::{Trait, Traits, repeatable, traits};
+pub use mapping::{REVERSED, Trait, Traits, repeatable, traits, weak_issuers};
 
 use crate::domain::api::{
     CertificatePolicySpec, FieldError, ModeSpec, OnUnknownSpec, RevocationModeSpec, TrustModeSpec, TrustProfileSpec,
@@ -21,10 +21,7 @@ use crate::domain::decide::trust::lint_anchor;
 use crate::domain::decide::trusted::CrlStatus;
 use crate::domain::policy::compile::{CertificateSource, CompiledProfile};
 use crate::domain::policy::freshness::concerning;
-use certgate_x509::Certificate;
-use certgate_x509::PathParameters;
-use certgate_x509::UnixTime;
-use certgate_x509::looks_reversed;
+use certgate_x509::{Certificate, PathParameters, UnixTime, looks_reversed};
 
 /// How long before an anchor's end it is warned of: 30 days.
 pub const EXPIRES_SOON: i64 = 30 * 24 * 3600;
@@ -60,8 +57,7 @@ pub fn policy(spec: &CertificatePolicySpec, compiled: &CompiledPolicy) -> Vec<Fi
         let field = field.child("certificate");
         report.warnings.extend(certificate_name(&field, form));
         if distinguished_name(form, &entry.key.bytes).is_some_and(looks_reversed) {
-            let message = "the distinguished name looks reversed: write the most specific part first";
-            report.warning(&field.child(form.name()), message);
+            report.warning(&field.child(form.name()), REVERSED);
         }
     }
     let rules = section.child("rules");

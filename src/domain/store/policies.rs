@@ -14,6 +14,7 @@ use crate::domain::decide::compiled::CompiledPolicy;
 use crate::domain::decide::mapping::rules::Mapping;
 use crate::domain::decide::mapping::store::{MappingStore, twin_error};
 use crate::domain::decide::selection::Conflict;
+use crate::domain::decide::trust::TrustProfile;
 use crate::domain::decide::{Policy, PolicyState, Snapshot};
 use crate::domain::policy::compile::certificate_policy;
 use crate::domain::policy::lint;
@@ -158,16 +159,27 @@ impl Policies {
         })
     }
 
-    /// What is known about each policy.
-    pub fn reports(&self, mappings: &MappingStore) -> Vec<PolicyReport> {
+    /// What is known about each policy. `trust` gives a trust profile to policies of a namespace, where it works.
+    pub fn reports(
+        &self,
+        mappings: &MappingStore,
+        trust: impl Fn(&(String, String), &str) -> Option<Arc<TrustProfile>>,
+    ) -> Vec<PolicyReport> {
         let joined: BTreeMap<&ObjectId, &Joined> = self.joined.iter().map(|(id, found)| (id, found)).collect();
         let conflicts: BTreeMap<&ObjectId, &FieldError> =
             self.conflicts.iter().map(|(id, error)| (id, error)).collect();
         let report = |(id, stored, _): (ObjectId, &Stored, Vec<_>)| {
             let selector = stored.selector();
+            let mut warnings = stored.compiled.report.warnings.clone();
+            if let Some(body) = &stored.compiled.body
+                && let Some(mapping) = &body.mapping
+                && let Some(profile) = trust(&body.trust, &id.namespace)
+            {
+                warnings.extend(lint::weak_issuers(mapping, &profile));
+            }
             PolicyReport {
                 errors: stored.compiled.report.errors.clone(),
-                warnings: stored.compiled.report.warnings.clone(),
+                warnings,
                 unresolved: joined
                     .get(&id)
                     .map(|found| found.errors.iter().chain(&found.notes).cloned().collect())

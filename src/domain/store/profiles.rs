@@ -18,10 +18,10 @@ use crate::domain::policy::compile::{
     CertificateSource, CompiledProfile, CompiledRevocation, SourceRef, trust_profile,
 };
 use crate::domain::policy::lint;
-use certgate_x509::Certificate;
-use certgate_x509::UnixTime;
-use certgate_x509::{Crl, RevocationData, RevocationMode, RevocationPolicy};
-use certgate_x509::{DEFAULT_MAX_PATH_LENGTH, KeyPurpose, PathParameters, SignaturePolicy, UsageRule};
+use certgate_x509::{
+    Certificate, Crl, DEFAULT_MAX_PATH_LENGTH, KeyPurpose, PathParameters, RevocationData, RevocationMode,
+    RevocationPolicy, SignaturePolicy, UnixTime, UsageRule,
+};
 
 /// What a reference to a profile comes to.
 #[derive(Debug)]
@@ -361,7 +361,9 @@ impl Built {
         let field = revocation.child("crls").to_string();
         let problem = |message: String| FieldError::new(field.clone(), message);
         let unsigned = offered.unverified(&signatures).map(|crl| {
-            problem(format!("{crl} is not signed by an anchor or intermediate of this profile: it hardly counts"))
+            problem(format!(
+                "{crl} is not signed by an anchor or intermediate of this profile: it will probably be ignored"
+            ))
         });
         let unsigned = unsigned.collect();
         let (data, refused) = so_far.heard(|spki| profile.hears(spki)).updated(offered, &signatures);

@@ -80,7 +80,8 @@ impl Index {
 
     /// The policies, as of the last [`Index::publish`].
     pub fn policy_reports(&self) -> Vec<PolicyReport> {
-        self.policies.reports(&self.mappings)
+        let trust = |trust: &(String, String), user: &str| self.profiles.trust(trust, user, &self.namespaces);
+        self.policies.reports(&self.mappings, trust)
     }
 
     /// The CertificateMapping objects of which there is something to tell.

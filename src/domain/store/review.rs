@@ -109,6 +109,7 @@ fn policy(view: &View, meta: &ObjectMeta, spec: &CertificatePolicySpec) -> Verdi
     if let Some(mapping) = &body.mapping {
         one_to_one(view, meta, mapping, &mut verdict);
         if let Some(profile) = view.profile(&body.trust, &meta.namespace) {
+            verdict.warnings.extend(lint::weak_issuers(mapping, profile));
             verdict.warnings.extend(lint::repeatable(mapping, profile));
         }
     }

@@ -11,9 +11,7 @@ use bytes::Bytes;
 use super::objects::{Found, Objects};
 use crate::domain::api::{Kind, LabelSelector, NamespacesFrom, ObjectId};
 use crate::domain::policy::compile::{BundleName, CertificateSource, Reading, SourceRef, Usable, pem_certificates};
-use certgate_x509::Certificate;
-use certgate_x509::Sha256;
-use certgate_x509::{Crl, CrlReader};
+use certgate_x509::{Certificate, Crl, CrlReader, Sha256};
 
 /// What a source holds, parsed.
 pub type Parsed<T> = Arc<[Arc<T>]>;

@@ -11,8 +11,7 @@ use crate::domain::api::{ObjectMeta, Origin};
 use crate::domain::decide::reason::Reason;
 use crate::domain::request::{Http, NoHeaders, Request};
 use certgate_testing::template::{Key, NOW, San, Template, pem, url_encoded_pem};
-use certgate_x509::NoTrace;
-use certgate_x509::UnixTime;
+use certgate_x509::{NoTrace, UnixTime};
 
 fn meta(name: &str, document: u32) -> ObjectMeta {
     ObjectMeta {

@@ -18,8 +18,7 @@ use crate::domain::decide::selection::{Candidate, Conflict, Route, Selection};
 use crate::domain::decide::trust::TrustProfile;
 use crate::domain::policy::compile::{CertificateSource, SourceRef};
 use crate::domain::policy::lint;
-use certgate_x509::Certificate;
-use certgate_x509::UnixTime;
+use certgate_x509::{Certificate, UnixTime};
 
 /// The store as of one publication.
 #[derive(Clone, Debug)]
@@ -195,7 +194,9 @@ impl Index {
         }
         for (id, mapping, trust) in self.policies.mappings() {
             if let Some(profile) = self.profiles.trust(trust, &id.namespace, &self.namespaces) {
-                out.add(id, Severity::Warning, lint::repeatable(mapping, &profile));
+                let mut warnings = lint::weak_issuers(mapping, &profile);
+                warnings.extend(lint::repeatable(mapping, &profile));
+                out.add(id, Severity::Warning, warnings);
             }
         }
         out.sorted()

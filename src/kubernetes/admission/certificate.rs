@@ -15,9 +15,7 @@ use rcgen::{
 };
 
 use crate::tls::identity::Identity;
-use certgate_x509::GeneralName;
-use certgate_x509::UnixTime;
-use certgate_x509::encoding::bundle;
+use certgate_x509::{GeneralName, UnixTime, encoding::bundle};
 
 /// The keys of the Secret.
 const CERTIFICATE: &str = "tls.crt";

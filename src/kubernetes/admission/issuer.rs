@@ -26,8 +26,7 @@ use crate::tls::accept::Acceptor;
 use crate::tls::health::ServerHealth;
 use crate::tls::identity::Identity;
 use crate::tls::server::TlsServer;
-use certgate_x509::Sha256;
-use certgate_x509::UnixTime;
+use certgate_x509::{Sha256, UnixTime};
 
 /// How often it is looked whether there is something to do.
 const TICK: Duration = Duration::from_secs(5);

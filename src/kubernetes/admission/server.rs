@@ -177,7 +177,7 @@ impl Webhook {
         };
         // Until here nothing has been asked but to wait.
         if place.is_some_and(|place| !place.serve()) {
-            return text(StatusCode::SERVICE_UNAVAILABLE, "others needed the connection\n");
+            return text(StatusCode::SERVICE_UNAVAILABLE, "connection evicted: limit reached\n");
         }
         let response = self.answer(&body).await;
         if let Some(place) = place {

@@ -11,8 +11,7 @@ use crate::domain::decide::trusted::{self, CrlKind};
 use crate::domain::policy::freshness::{Standing, concerning};
 use crate::domain::policy::lint::Trait;
 use crate::domain::store::{MappingReport, PolicyReport, ProfileReport};
-use certgate_x509::FreshnessLimit;
-use certgate_x509::UnixTime;
+use certgate_x509::{FreshnessLimit, UnixTime};
 
 /// The longest message; the definitions allow 32,768 characters.
 const MAX_MESSAGE: usize = 30_000;

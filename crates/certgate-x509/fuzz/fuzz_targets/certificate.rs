@@ -2,13 +2,10 @@
 //! reads the same.
 #![no_main]
 
-use certgate_x509::{verify_signature};
+use certgate_x509::{verify_signature, Certificate, Sha256, PublicKey, SignaturePolicy};
 use certgate_testing::der;
 mod limit;
 
-use certgate_x509::Certificate;
-use certgate_x509::Sha256;
-use certgate_x509::{PublicKey, SignaturePolicy};
 use der::{bits, context, seq, tag, tlv, yes};
 use libfuzzer_sys::fuzz_target;
 use x509_parser::prelude::{FromDer as _, X509Certificate};

@@ -4,18 +4,13 @@
 //! and no constraint that is added lets a name through that was refused without it.
 #![no_main]
 
-use certgate_x509::{find_path};
+use certgate_x509::{find_path, Certificate, GeneralName, Subtree, PathParameters, Pool, UsageRule, NoTrace};
 use certgate_testing::der;
 mod limit;
 mod program;
 
 use std::sync::{Arc, LazyLock};
 
-use certgate_x509::Certificate;
-use certgate_x509::GeneralName;
-use certgate_x509::Subtree;
-use certgate_x509::{PathParameters, Pool, UsageRule};
-use certgate_x509::NoTrace;
 use der::{Draft, Key, NOW, context, directory, dns, email, ext, implicit, ip, name, other, upn, uri};
 use libfuzzer_sys::fuzz_target;
 use program::Program;

@@ -5,9 +5,7 @@ mod limit;
 
 use std::sync::Arc;
 
-use certgate_x509::SignaturePolicy;
-use certgate_x509::{CrlError, CrlParser};
-use certgate_x509::{Crl, RevocationData};
+use certgate_x509::{SignaturePolicy, CrlError, CrlParser, Crl, RevocationData};
 use libfuzzer_sys::fuzz_target;
 
 /// A P-256 key that signed nothing.

@@ -3,8 +3,7 @@
 
 mod limit;
 
-use certgate_x509::Certificate;
-use certgate_x509::Name;
+use certgate_x509::{Certificate, Name};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|input: &[u8]| limit::within_limit(|| run(input)));

@@ -8,8 +8,7 @@ mod limit;
 
 use std::sync::LazyLock;
 
-use certgate_x509::Certificate;
-use certgate_x509::{ocsp, ocsp::Nonce, ocsp::OcspPolicy, ocsp::OcspResponse};
+use certgate_x509::{Certificate, ocsp::{self, Nonce, OcspPolicy, OcspResponse}};
 use libfuzzer_sys::fuzz_target;
 
 static ISSUER: LazyLock<Certificate> =

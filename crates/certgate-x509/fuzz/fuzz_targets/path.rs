@@ -6,7 +6,7 @@
 //! small graphs what holds must be accepted.
 #![no_main]
 
-use certgate_x509::{find_path};
+use certgate_x509::{find_path, Certificate, DEFAULT_MAX_PATH_LENGTH, PathParameters, PolicyParameters, Pool, NoTrace};
 use certgate_testing::der;
 mod limit;
 mod program;
@@ -14,9 +14,6 @@ mod program;
 use std::collections::HashMap;
 use std::sync::{Arc, LazyLock};
 
-use certgate_x509::Certificate;
-use certgate_x509::{DEFAULT_MAX_PATH_LENGTH, PathParameters, PolicyParameters, Pool};
-use certgate_x509::NoTrace;
 use der::{Draft, Key, NOW, dns, ext};
 use libfuzzer_sys::fuzz_target;
 use program::Program;

@@ -7,8 +7,7 @@ use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use certgate_x509::{encoding::bundle, encoding::pem, encoding::percent};
-use certgate_x509::{Crl, CrlReader};
+use certgate_x509::{encoding::bundle, encoding::pem, encoding::percent, Crl, CrlReader};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|text: &[u8]| limit::within_limit(|| run(text)));

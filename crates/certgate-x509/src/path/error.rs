@@ -57,7 +57,7 @@ pub enum PathError {
         now: UnixTime,
     },
     /// No candidate has the issuer's name.
-    #[error("no certificate at hand has its issuer's name ({0})")]
+    #[error("issuer not found: {0}")]
     UnknownIssuer(String),
     /// RFC 5280 6.1.4 (k): not a CA.
     #[error("not a CA: basicConstraints is absent or has no cA")]

@@ -2,14 +2,10 @@
 
 use std::sync::Arc;
 
-use certgate_x509::Certificate;
-use certgate_x509::ErrorKind;
-use certgate_x509::NoTrace;
-use certgate_x509::Verification;
 use certgate_x509::{
-    Crl, Freshness, MaxAge, OnUnknown, RevocationData, RevocationMode, RevocationPolicy, RevocationScope,
+    Certificate, Crl, ErrorKind, Freshness, KeyPurpose, MaxAge, NoTrace, OnUnknown, PathParameters, Pool,
+    RevocationData, RevocationMode, RevocationPolicy, RevocationScope, SignaturePolicy, UsageRule, Verification,
 };
-use certgate_x509::{KeyPurpose, PathParameters, Pool, SignaturePolicy, UsageRule};
 
 use crate::der::NOW;
 use crate::scene::Inputs;

@@ -1,7 +1,6 @@
 //! Properties: a random valid chain with one certificate tampered with is refused, and for what was done to it.
 
-use certgate_x509::ErrorKind;
-use certgate_x509::{der::Reader, der::exactly};
+use certgate_x509::{ErrorKind, der::Reader, der::exactly};
 use proptest::prelude::*;
 
 use crate::der::{Draft, NOW, directory, dns, email, ext, ip, name, seq, tag, time, uri};

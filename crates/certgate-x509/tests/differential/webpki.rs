@@ -3,15 +3,12 @@
 //! Where the two differ for one change, the change is listed with the reason. A listed difference that is none any
 //! more fails the test; so does one that is not listed. With two changes at once, only listed ones may differ.
 
-use certgate_x509::find_path;
+use certgate_x509::{Certificate, KeyPurpose, NoTrace, PathParameters, Pool, UsageRule, find_path};
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::chain::{Chain, bmp_name, critical_access, critical_names, rsa_spki};
 use crate::support::{self, Key, NOW, context, directory, dns, email, ext, int, ip, name, oid, seq, tlv, upn, uri};
-use certgate_x509::Certificate;
-use certgate_x509::NoTrace;
-use certgate_x509::{KeyPurpose, PathParameters, Pool, UsageRule};
 use rustls_pki_types::{CertificateDer, UnixTime};
 
 /// A change to the good chain.

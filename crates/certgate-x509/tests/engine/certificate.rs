@@ -4,10 +4,7 @@
 
 use certgate_testing::der as support;
 
-use certgate_x509::GeneralName;
-use certgate_x509::Sha256;
-use certgate_x509::der::tag;
-use certgate_x509::{Certificate, CertificateError};
+use certgate_x509::{Certificate, CertificateError, GeneralName, Sha256, der::tag};
 use support::{Draft, Key, NOW, bits, context, dns, email, ext, implicit, int, ip, name, oid, seq, tlv, upn, uri, yes};
 
 fn draft(key: &Key) -> Draft {

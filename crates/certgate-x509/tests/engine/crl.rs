@@ -4,11 +4,7 @@ use certgate_testing::der;
 use certgate_testing::status;
 
 use aws_lc_rs::signature as lc;
-use certgate_x509::Name;
-use certgate_x509::SignaturePolicy;
-use certgate_x509::{Crl, CrlReason};
-use certgate_x509::{CrlError, CrlParser};
-use certgate_x509::{der::Reader, der::tag};
+use certgate_x509::{Crl, CrlError, CrlParser, CrlReason, Name, SignaturePolicy, der::Reader, der::tag};
 
 use der::{Key, NOW, context, implicit, int, name, oid, seq, tlv, uri};
 use status::*;

@@ -8,20 +8,14 @@
 
 use certgate_testing::chain;
 use certgate_testing::der as support;
-use certgate_x509::find_path;
+use certgate_x509::{
+    Certificate, ErrorKind, KeyPurpose, LeafRule, NoTrace, PathParameters, Pool, RolloverRule, Sha1,
+    SignatureAlgorithm, SignatureError, SignaturePolicy, UsageRule, der, der::Reader, der::tag, find_path,
+};
 
 use std::sync::Arc;
 
 use aws_lc_rs::signature as lc;
-use certgate_x509::Certificate;
-use certgate_x509::ErrorKind;
-use certgate_x509::NoTrace;
-use certgate_x509::Sha1;
-use certgate_x509::{
-    KeyPurpose, LeafRule, PathParameters, Pool, RolloverRule, SignatureAlgorithm, SignatureError, SignaturePolicy,
-    UsageRule,
-};
-use certgate_x509::{der, der::Reader, der::tag};
 use chain::{Chain, DAY, any_leaf, bmp_name, critical_access, critical_names, rsa_spki};
 use support::{
     Extension, Key, NOW, bits, context, directory, dns, email, ext, implicit, int, ip, name, oid, other, seq, tlv, upn,

@@ -3,15 +3,14 @@
 #![allow(clippy::unwrap_used, clippy::print_stdout, clippy::print_stderr, reason = "a test may panic and print")]
 
 use certgate_testing::der as support;
-use certgate_x509::find_path;
+use certgate_x509::{
+    Certificate, ErrorKind, NoTrace, PathError, PathFailure, PathParameters, Pool, Rejection, RolloverRule, ValidPath,
+    find_path,
+};
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use certgate_x509::Certificate;
-use certgate_x509::ErrorKind;
-use certgate_x509::NoTrace;
-use certgate_x509::{PathError, PathFailure, PathParameters, Pool, Rejection, RolloverRule, ValidPath};
 use support::{Draft, Key, NOW, dns, email, ext, uri};
 
 /// A search over hostile certificates takes at most 20 ms; without optimization it may take longer.

@@ -14,8 +14,7 @@ use std::time::{Instant, SystemTime};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use certgate_x509::UnixTime;
-use certgate_x509::batch;
+use certgate_x509::{UnixTime, batch};
 use serde_json::{Value, json};
 use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::{FromDer as _, X509Certificate};

@@ -5,18 +5,15 @@
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test may panic and print")]
 
 use certgate_testing::suites;
-use certgate_x509::find_path;
+use certgate_x509::{
+    Certificate, LeafRule, NoTrace, Oid, PathParameters, PolicyParameters, Pool, UnixTime, UsageRule, find_path,
+};
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use certgate_x509::Certificate;
-use certgate_x509::NoTrace;
-use certgate_x509::Oid;
-use certgate_x509::UnixTime;
-use certgate_x509::{LeafRule, PathParameters, PolicyParameters, Pool, UsageRule};
 use serde_json::Value;
 
 fn certificates(case: &Value, field: &str) -> Result<Vec<Arc<Certificate>>, String> {

@@ -4,8 +4,7 @@
 
 use certgate_testing::suites;
 
-use certgate_x509::UnixTime;
-use certgate_x509::{batch, batch::Failure};
+use certgate_x509::{UnixTime, batch, batch::Failure};
 use serde_json::{Value, json};
 
 /// Nothing depends on it: every case has its own time, or takes the response's.

@@ -13,8 +13,7 @@ use super::{Claims, Holder, STAGE, Unmapped, fail};
 use crate::domain::api::Precedence;
 use crate::domain::decide::identity::Identity;
 use crate::domain::decide::reason::Reason;
-use certgate_x509::Certificate;
-use certgate_x509::{Trace, Verdict};
+use certgate_x509::{Certificate, Trace, Verdict};
 
 /// The identity under a policy's mapping section, if it has one.
 pub fn identify_by_key<T: Trace>(

@@ -8,8 +8,7 @@ use std::sync::Arc;
 
 use super::key::IssuerPin;
 use crate::domain::decide::trust::{IssuerKey, TrustProfile};
-use certgate_x509::Certificate;
-use certgate_x509::Sha256;
+use certgate_x509::{Certificate, Sha256};
 
 /// The issuer of a certificate, as path validation found it.
 #[derive(Copy, Clone, Debug)]

@@ -6,10 +6,7 @@
 use std::borrow::Cow;
 
 use crate::domain::decide::matcher::fold_case;
-use certgate_x509::Certificate;
-use certgate_x509::GeneralName;
-use certgate_x509::Name;
-use certgate_x509::Sha256;
+use certgate_x509::{Certificate, GeneralName, Name, Sha256};
 
 /// A way to name a certificate.
 #[derive(Copy, Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -15,10 +15,7 @@ use std::sync::Arc;
 use crate::domain::api::{Case, LabelSelector, MappingState, Precedence, RuleAction, Values};
 use crate::domain::decide::identity::Identity;
 use crate::domain::decide::matcher::{Pattern, PatternError};
-use certgate_x509::Certificate;
-use certgate_x509::{AttributeType, AttributeValue};
-use certgate_x509::{GeneralName, SMTP_UTF8_MAILBOX, UPN};
-use certgate_x509::{Trace, Verdict};
+use certgate_x509::{AttributeType, AttributeValue, Certificate, GeneralName, SMTP_UTF8_MAILBOX, Trace, UPN, Verdict};
 use spelling::normal;
 
 /// The mapping section of a policy, compiled.

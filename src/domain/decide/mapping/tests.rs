@@ -11,8 +11,7 @@ use crate::domain::decide::mapping::store::MappingStore;
 use crate::domain::decide::trust::{TrustParameters, TrustProfile};
 use crate::domain::policy::compile::{certificate_mapping, mapping_section};
 use certgate_testing::template::{C, CN, Key, O, OU, San, Template, Text, name, pem};
-use certgate_x509::Sha256;
-use certgate_x509::{NoTrace, Recorder};
+use certgate_x509::{NoTrace, Recorder, Sha256};
 
 const NAMESPACE: &str = "payments";
 

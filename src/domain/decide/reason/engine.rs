@@ -1,7 +1,6 @@
 //! The reason code of what the engine reports: the one place where its errors get one.
 
-use certgate_x509::ErrorKind;
-use certgate_x509::Rejection;
+use certgate_x509::{ErrorKind, Rejection};
 
 use super::Reason;
 

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use super::{Selection, quoted};
+use super::paths::{Choice, Reach};
+use super::spelling::fold;
+use super::{Level, Selection, quoted};
 use certgate_x509::{Trace, Verdict};
 
 /// How many policies or hosts are named.
@@ -34,9 +36,34 @@ impl Selection {
             let more = told.saturating_sub(SHOWN);
             trace.step("select", Verdict::Note, || format!("{more} more routes of this host do not fit"));
         }
+        if let Some((level, reach, choice)) = self.respelt_match(host, path, method) {
+            trace.step("select", Verdict::Note, || {
+                format!(
+                    "another spelling of the path would be selected by policy {} (host {level}, {reach}): paths that \
+                     differ in case, or in dots, blanks or a slash at the end, are different paths",
+                    self.name_of(choice.policy)
+                )
+            });
+        }
         if told == 0 {
             trace.step("select", Verdict::Note, || self.hosts_in_words());
         }
+    }
+
+    /// The best route that takes the path and the method once spellings of paths are folded.
+    fn respelt_match<'a>(
+        &'a self,
+        host: &'a str,
+        path: &[u8],
+        method: &[u8],
+    ) -> Option<(Level<'a>, Reach<'a>, &'a Choice)> {
+        let form = fold(path);
+        self.levels(host).find_map(|(level, paths)| {
+            let mut all = paths.all().into_iter();
+            let (choice, reach) =
+                all.find(|(choice, reach)| !reach.covers(path) && reach.covers_form(&form) && choice.takes(method))?;
+            Some((level, reach, choice))
+        })
     }
 
     fn hosts_in_words(&self) -> String {

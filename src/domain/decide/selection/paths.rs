@@ -217,7 +217,8 @@ fn taking<'a>(choices: &'a [Choice], method: &'a [u8]) -> impl Iterator<Item = &
 }
 
 impl Choice {
-    fn takes(&self, method: &[u8]) -> bool {
+    /// Whether the choice names the method, or any.
+    pub fn takes(&self, method: &[u8]) -> bool {
         self.methods.is_empty() || self.methods.iter().any(|named| named.as_bytes() == method)
     }
 
@@ -250,6 +251,18 @@ impl Reach<'_> {
             }),
             Self::Any => Some(Rank::Any),
             Self::Unreadable => None,
+        }
+    }
+
+    /// Whether the pattern, in its form, covers the form of a path.
+    pub fn covers_form(&self, form: &[u8]) -> bool {
+        match self {
+            Self::Exact(exact) => *fold(exact) == *form,
+            Self::Below(prefix) => {
+                let prefix = fold(prefix);
+                Reach::Below(&prefix).covers(form)
+            }
+            Self::Any | Self::Unreadable => true,
         }
     }
 

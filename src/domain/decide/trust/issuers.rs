@@ -3,8 +3,7 @@
 use std::sync::Arc;
 
 use super::{TrustMode, TrustProfile};
-use certgate_x509::Certificate;
-use certgate_x509::Name;
+use certgate_x509::{Certificate, Name};
 
 /// What a profile itself knows about the key of an issuer, going by the issuer's name.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]

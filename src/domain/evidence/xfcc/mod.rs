@@ -37,11 +37,9 @@ use bytes::Bytes;
 use thiserror::Error;
 
 use crate::domain::evidence::limits::MAX_CHAIN;
-use certgate_x509::Certificate;
-use certgate_x509::GeneralName;
-use certgate_x509::Sha256;
-use certgate_x509::encoding::excerpt::excerpt;
-use certgate_x509::{encoding::pem, encoding::pem::PemError};
+use certgate_x509::{
+    Certificate, GeneralName, Sha256, encoding::excerpt::excerpt, encoding::pem, encoding::pem::PemError,
+};
 
 /// The header's name.
 pub const HEADER: &str = "x-forwarded-client-cert";

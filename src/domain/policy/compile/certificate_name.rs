@@ -5,10 +5,7 @@ use super::{Field, MAX_TEXT, Report};
 use crate::domain::api::{CertificateName, IssuerSerial};
 use crate::domain::decide::mapping::key::{IssuerPin, NameKey};
 use crate::domain::decide::selection::host::{self, HostPattern};
-use certgate_x509::Certificate;
-use certgate_x509::Name;
-use certgate_x509::Sha256;
-use certgate_x509::encoding::bundle;
+use certgate_x509::{Certificate, Name, Sha256, encoding::bundle};
 
 /// The longest key of a certificate's name.
 pub const MAX_KEY: usize = 32 * 1024;

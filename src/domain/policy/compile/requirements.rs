@@ -12,9 +12,9 @@ use crate::domain::api::{
     CertificatePoliciesSpec, EcdsaCurveSpec, ExplicitPolicySpec, ExtendedKeyUsageSpec, PermissionSpec,
     RequirementsSpec, SignatureAlgorithmSpec, WeakCryptographySpec,
 };
-use certgate_x509::Oid;
-use certgate_x509::Sha1;
-use certgate_x509::{ANY_POLICY, PolicyParameters, SignatureAlgorithm, SignatureAlgorithms, SignaturePolicy};
+use certgate_x509::{
+    ANY_POLICY, Oid, PolicyParameters, Sha1, SignatureAlgorithm, SignatureAlgorithms, SignaturePolicy,
+};
 
 /// The smallest RSA modulus, in bits (NIST SP 800-57 part 1, table 2: less gives under 112 bits of security).
 pub const MINIMUM_RSA_BITS: i64 = 2048;

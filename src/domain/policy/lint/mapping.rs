@@ -7,8 +7,11 @@ use crate::domain::api::{FieldError, MappingState, Values};
 use crate::domain::decide::mapping::key::{Form, distinguished_name, pin};
 use crate::domain::decide::mapping::rules::{Mapping, Source};
 use crate::domain::decide::trust::TrustProfile;
-use certgate_x509::Subtree;
-use certgate_x509::looks_reversed;
+use certgate_x509::{Subtree, looks_reversed};
+
+/// What is said of a distinguished name that seems to be written in the order of a certificate, wherever it stands.
+pub const REVERSED: &str = "the distinguished name looks reversed: write the most specific part first, as in \
+                            CN=acme,O=Acme,C=DE; `openssl x509 -subject -nameopt RFC2253` prints it so";
 
 /// What is to be told of a mapping that compiles.
 #[derive(Copy, Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -68,12 +71,7 @@ impl Traits {
              issuer's name, so the certificate is denied with WEAK_MAPPING; list the issuing CA's certificate in \
              intermediates, or give issuerPublicKeySha256",
         );
-        add(
-            Trait::Reversed,
-            "spec.certificate",
-            "the distinguished name looks reversed: write the most specific part first, as in CN=acme,O=Acme,C=DE; \
-             `openssl x509 -subject -nameopt RFC2253` prints it so",
-        );
+        add(Trait::Reversed, "spec.certificate", REVERSED);
         out
     }
 }
@@ -116,6 +114,26 @@ fn is_weak(form: Form, key: &[u8], profile: &TrustProfile) -> bool {
         1 => false,
         _ => true,
     }
+}
+
+/// The entries of a policy whose `issuerSerial` names an issuer of which the policy's trust profile knows no more than
+/// the name: their certificates are denied.
+pub fn weak_issuers(mapping: &Mapping, profile: &TrustProfile) -> Vec<FieldError> {
+    let mut report = Report::default();
+    let root = Field::root("spec");
+    let section = root.child("mapping");
+    let list = section.child("oneToOne");
+    for entry in mapping.one_to_one.entries().iter().filter(|entry| entry.is_enabled()) {
+        if is_weak(entry.key.form, &entry.key.bytes, profile) {
+            let message = "weak: the policy's trust profile does not hold exactly one key under the issuer's name, so \
+                           the certificate is denied with WEAK_MAPPING; list the issuing CA's certificate in \
+                           intermediates, or give issuerPublicKeySha256";
+            let field = list.at(entry.index);
+            let field = field.child("certificate");
+            report.warning(&field.child(entry.key.form.name()), message);
+        }
+    }
+    report.warnings
 }
 
 /// The rules that allow by an attribute which a CA of the profile may give in addition to the one that it is bound to: a CA

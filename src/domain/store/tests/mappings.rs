@@ -204,6 +204,55 @@ fn an_issuer_that_no_key_is_known_of_is_told() {
     assert_eq!(told(&index, Trait::WeakIssuer), [""; 0], "an authority without a name may be the one");
 }
 
+/// The same of entries of a policy: in `check`, in the webhook and in the policy's status.
+#[test]
+fn an_entry_whose_issuer_no_key_is_known_of_is_told() {
+    let entry = |issuer: &str, serial: &str, pin: Option<&str>, state: &str| {
+        let pin = pin.map(|pin| pin.repeat(64));
+        json!({
+            "certificate": {"issuerSerial": {"issuer": issuer, "serialNumber": serial, "issuerPublicKeySha256": pin}},
+            "identity": {"user": "u"},
+            "state": state,
+        })
+    };
+    let entries = json!([
+        entry("CN=Acme CA,O=Acme", "1", None, "Enabled"),
+        entry("CN=Nobody,O=Acme", "2", None, "Enabled"),
+        entry("CN=Nobody,O=Acme", "3", Some("a"), "Enabled"),
+        entry("CN=Nobody,O=Acme", "4", None, "Disabled"),
+        {"certificate": {"sha256": "b".repeat(64)}, "identity": {"user": "u"}},
+    ]);
+    let object = policy("p", json!({"trustRef": {"name": "t"}, "mapping": {"oneToOne": entries}}));
+    let mut index = index([object.clone()]);
+    let weak = |told: Vec<String>| told.into_iter().filter(|line| line.contains("weak: ")).collect::<Vec<_>>();
+    let field = "spec.mapping.oneToOne[1].certificate.issuerSerial: weak: ";
+    let checked = weak(warnings(&index));
+    assert!(
+        matches!(&checked[..], [line] if line.starts_with(&format!("CertificatePolicy ns/p: {field}"))),
+        "{checked:#?}"
+    );
+    let status = index.policy_reports().remove(0).warnings;
+    let status = weak(status.iter().map(ToString::to_string).collect());
+    assert!(matches!(&status[..], [line] if line.starts_with(field)), "{status:#?}");
+    let verdict = crate::domain::store::review::review(&index.view(), &object, NOW);
+    let reviewed = weak(verdict.warnings.iter().map(ToString::to_string).collect());
+    assert_eq!(reviewed, status);
+    index.apply(profile(json!({"trustAnchors": [{"configMap": {"name": "absent"}}]})));
+    index.publish();
+    assert_eq!(weak(warnings(&index)), [""; 0], "without a profile nothing is known");
+}
+
+/// A distinguished name that looks reversed is told in the same words wherever it stands.
+#[test]
+fn reversed_names_are_told_in_one_text() {
+    let subject = json!({"certificate": {"subject": "C=DE,O=Acme,CN=a"}, "identity": {"user": "u"}});
+    let index = index([mapping("m", "x", subject.clone()), selecting("p", "x", json!({"oneToOne": [subject]}))]);
+    let told: Vec<String> = warnings(&index).into_iter().filter(|line| line.contains("looks reversed")).collect();
+    let texts: std::collections::BTreeSet<&str> =
+        told.iter().filter_map(|line| Some(line.split_once(": the ")?.1)).collect();
+    assert_eq!((told.len(), texts.len()), (2, 1), "{told:#?}");
+}
+
 /// A CA for names below `O=Partner`, in PEM.
 fn constrained_ca() -> String {
     let mut base = rcgen::DistinguishedName::new();

@@ -323,6 +323,15 @@ async fn two_identities_for_one_certificate_are_refused_where_one_policy_selects
 }
 
 #[tokio::test]
+async fn an_entry_whose_issuer_nobody_knows_is_warned_of() {
+    let name = json!({"issuerSerial": {"issuer": "CN=CA,O=A", "serialNumber": "1"}});
+    let entries = json!({"oneToOne": [{"certificate": name, "identity": {"user": "u"}}]});
+    let response = World::new(&[profile("p", json!({}))]).created(&policy(json!({"mapping": entries}))).await;
+    assert_eq!(response["allowed"], true, "{response}");
+    assert!(warned(&response, "spec.mapping.oneToOne[0].certificate.issuerSerial: weak: "), "{response}");
+}
+
+#[tokio::test]
 async fn a_mapping_that_does_nothing_is_warned_of() {
     let selecting = policy(json!({"mapping": {
         "selector": {"matchLabels": {"api": "x"}},

@@ -202,7 +202,7 @@ fn signer(
     policy: &OcspPolicy,
     now: UnixTime,
 ) -> Result<Responder, String> {
-    let mut problem = "no certificate at hand is the responder's".to_owned();
+    let mut problem = "the responder's certificate was not found".to_owned();
     if is_named(response, issuer) {
         match verify(response, issuer, policy) {
             Ok(()) => return Ok(Responder::Issuer),

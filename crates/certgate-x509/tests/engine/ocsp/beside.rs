@@ -2,13 +2,10 @@
 
 use std::sync::Arc;
 
-use certgate_x509::ErrorKind;
-use certgate_x509::NoTrace;
-use certgate_x509::UnixTime;
-use certgate_x509::Verification;
-use certgate_x509::ocsp::OcspResponse;
-use certgate_x509::{Crl, RevocationData, RevocationPolicy, RevocationScope};
-use certgate_x509::{PathParameters, Pool, UsageRule};
+use certgate_x509::{
+    Crl, ErrorKind, NoTrace, PathParameters, Pool, RevocationData, RevocationPolicy, RevocationScope, UnixTime,
+    UsageRule, Verification, ocsp::OcspResponse,
+};
 
 use super::world::*;
 use certgate_testing::der::NOW;

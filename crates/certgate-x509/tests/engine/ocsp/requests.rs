@@ -1,6 +1,6 @@
 //! Requests.
 
-use certgate_x509::{ocsp, ocsp::CertIdHash};
+use certgate_x509::ocsp::{self, CertIdHash};
 
 use super::world::*;
 use certgate_testing::der;

@@ -1,9 +1,9 @@
 //! Answers of the CA and of delegates.
 
-use certgate_x509::Sha1;
-use certgate_x509::SignaturePolicy;
-use certgate_x509::{BadStatus, MaxAge};
-use certgate_x509::{ocsp, ocsp::Authority, ocsp::Nonce, ocsp::OcspResponse, ocsp::Responder};
+use certgate_x509::{
+    BadStatus, MaxAge, Sha1, SignaturePolicy,
+    ocsp::{self, Authority, Nonce, OcspResponse, Responder},
+};
 
 use super::world::*;
 use certgate_testing::der;
@@ -15,8 +15,16 @@ fn answers_of_the_ca() {
     let rows: &[Row] = &[
         ("good", |_| (), "good"),
         ("by key", |w| w.draft.responder = by_key(&w.ca), "good"),
-        ("by another key", |w| w.draft.responder = by_key(&w.leaf), "StatusUnknown no certificate at hand"),
-        ("by another name", |w| w.draft.responder = by_name(&w.leaf), "StatusUnknown no certificate at hand"),
+        (
+            "by another key",
+            |w| w.draft.responder = by_key(&w.leaf),
+            "StatusUnknown the responder's certificate was not found",
+        ),
+        (
+            "by another name",
+            |w| w.draft.responder = by_name(&w.leaf),
+            "StatusUnknown the responder's certificate was not found",
+        ),
         ("version encoded", |w| w.draft.version = context(0, int(0)), "good"),
         ("version 2", |w| w.draft.version = context(0, int(1)), "MALFORMED version"),
         ("forged", |w| w.draft.forged = true, "not signed by the CA"),
@@ -207,7 +215,7 @@ fn answers_of_a_delegate() {
                 w.draft.certificates = vec![w.leaf.der().to_vec()];
                 w.draft.responder = by_name(&w.delegate.sign(&w.ca_key));
             },
-            "no certificate at hand",
+            "the responder's certificate was not found",
         ),
         (
             "beside what is no certificate",

@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use certgate_x509::Certificate;
-use certgate_x509::UnixTime;
-use certgate_x509::{Freshness, MaxAge};
-use certgate_x509::{ocsp, ocsp::Nonce, ocsp::OcspPolicy, ocsp::OcspResponse};
+use certgate_x509::{
+    Certificate, Freshness, MaxAge, UnixTime,
+    ocsp::{self, Nonce, OcspPolicy, OcspResponse},
+};
 
 use certgate_testing::der;
 use certgate_testing::der::{Draft, Key, NOW, ext};

@@ -2,13 +2,10 @@
 
 use std::sync::Arc;
 
-use certgate_x509::Certificate;
-use certgate_x509::ErrorKind;
-use certgate_x509::NoTrace;
 use certgate_x509::{
-    Crl, OnUnknown, RevocationData, RevocationPolicy, RevocationScope, SignerCandidates, check_revocation,
+    Certificate, Crl, ErrorKind, NoTrace, OnUnknown, Pool, RevocationData, RevocationPolicy, RevocationScope,
+    SignaturePolicy, SignerCandidates, check_revocation,
 };
-use certgate_x509::{Pool, SignaturePolicy};
 
 use super::world::*;
 use certgate_testing::der::{self, Draft, Key, ext, uri};

@@ -3,8 +3,7 @@
 use std::sync::Arc;
 
 use aws_lc_rs::signature as lc;
-use certgate_x509::Certificate;
-use certgate_x509::{OnUnknown, RevocationScope};
+use certgate_x509::{Certificate, OnUnknown, RevocationScope};
 
 use super::world::*;
 use certgate_testing::der::{Draft, Key, NOW, ext, name, uri};

@@ -2,12 +2,10 @@
 
 use std::sync::Arc;
 
-use certgate_x509::Certificate;
-use certgate_x509::ErrorKind;
-use certgate_x509::NoTrace;
-use certgate_x509::{Crl, Freshness, MaxAge, RevocationData, RevocationPolicy};
-use certgate_x509::{LeafRule, PathParameters, Pool, UsageRule};
-use certgate_x509::{Verification, Verified};
+use certgate_x509::{
+    Certificate, Crl, ErrorKind, Freshness, LeafRule, MaxAge, NoTrace, PathParameters, Pool, RevocationData,
+    RevocationPolicy, UsageRule, Verification, Verified,
+};
 
 use certgate_testing::der::{Draft, Key, NOW};
 use certgate_testing::status::*;
