@@ -545,7 +545,7 @@ fn hostile_certificates_are_described_within_bounds() {
             let at = random.below(der.len());
             der[at] = match random.below(3) {
                 0 => der[at] ^ (1 << random.below(8)),
-                1 => random.next() as u8,
+                1 => random.number() as u8,
                 _ => [0, 0x30, 0x80, 0xff, 0x1b, 0x7f][random.below(6)],
             };
         }
