@@ -12,7 +12,7 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use certgate::domain::api::{Object, ObjectMeta};
 use certgate::domain::decide::reason::Reason;
-use certgate::domain::decide::trusted::Trusted;
+use certgate::domain::decide::resolved_profile::ResolvedProfile;
 use certgate::domain::decide::{PolicyState, Snapshot};
 use certgate::domain::request::{Http, NoHeaders, Request};
 use certgate::domain::store::{CrlFile, Index};
@@ -141,7 +141,7 @@ fn problems(index: &Index) -> Vec<String> {
     problems.iter().flat_map(line).collect()
 }
 
-fn trusted(snapshot: &Snapshot) -> Arc<Trusted> {
+fn trusted(snapshot: &Snapshot) -> Arc<ResolvedProfile> {
     match snapshot.policies()[0].state() {
         PolicyState::Ready(trusted) => Arc::clone(trusted),
         other => panic!("{other:?}"),
@@ -241,9 +241,9 @@ fn an_edited_crl_decides_at_the_next_publication() {
     assert_eq!(pki.reason(&after), REVOKED);
     assert_eq!(pki.reason(&before), Ok(()), "requests in flight keep their snapshot");
     let (before, after) = (trusted(&before), trusted(&after));
-    assert!(Arc::ptr_eq(before.profile(), after.profile()), "nothing else is built anew");
+    assert!(Arc::ptr_eq(before.verifier(), after.verifier()), "nothing else is built anew");
     let root =
-        |trusted: &Trusted| trusted.data().crls().iter().find(|crl| crl.issuer().to_string() == "CN=Root").cloned();
+        |trusted: &ResolvedProfile| trusted.data().crls().iter().find(|crl| crl.issuer().to_string() == "CN=Root").cloned();
     assert!(Arc::ptr_eq(&root(&before).unwrap(), &root(&after).unwrap()), "the other CRL is not parsed again");
 }
 

@@ -10,7 +10,7 @@ use clap::{Args, ValueEnum};
 use super::Output;
 use super::explain::scope;
 use crate::app;
-use crate::cli::{Exit, complain, print};
+use super::exit::{Exit, complain, print};
 use crate::domain::store::AbsentSources;
 use crate::file::check::{self, CheckOptions, Warnings};
 use crate::terminal::{self, Paint, Terminal};

@@ -6,7 +6,7 @@ use clap::Args;
 
 use super::Output;
 use super::input::{self, CertificateArgs, InputError, parse_time};
-use crate::cli::Exit;
+use super::exit::Exit;
 use crate::envoy::service::system_clock;
 use crate::inspect::{self, Inspection};
 use crate::terminal::{self, Terminal};
