@@ -17,7 +17,7 @@ use certgate::domain::decide::{PolicyState, Snapshot};
 use certgate::domain::request::{Http, NoHeaders, Request};
 use certgate::domain::store::{CrlFile, Index};
 use certgate::file::check::check;
-use certgate::file::loader::{Loader, Outcome};
+use certgate::file::loader::{Loader, ReloadOutcome};
 use certgate::file::source;
 use certgate_x509::{Certificate, Recorder, Trace};
 use serde_json::{Value, json};
@@ -243,7 +243,7 @@ fn an_edited_crl_decides_at_the_next_publication() {
     let (before, after) = (trusted(&before), trusted(&after));
     assert!(Arc::ptr_eq(before.verifier(), after.verifier()), "nothing else is built anew");
     let root =
-        |trusted: &ResolvedProfile| trusted.data().crls().iter().find(|crl| crl.issuer().to_string() == "CN=Root").cloned();
+        |trusted: &ResolvedProfile| trusted.revocation_data().crls().iter().find(|crl| crl.issuer().to_string() == "CN=Root").cloned();
     assert!(Arc::ptr_eq(&root(&before).unwrap(), &root(&after).unwrap()), "the other CRL is not parsed again");
 }
 
@@ -257,14 +257,14 @@ fn a_crl_is_parsed_once_whatever_else_is_edited() {
     assert!(Arc::ptr_eq(&first, &second), "a policy was added");
     index.apply(pki.profile(offline(json!({"maxAge": "12h"}))));
     let third = trusted(&index.publish().unwrap());
-    for (left, right) in first.data().crls().iter().zip(third.data().crls()) {
+    for (left, right) in first.revocation_data().crls().iter().zip(third.revocation_data().crls()) {
         assert!(Arc::ptr_eq(left, right), "the profile was edited");
     }
     index.set_crl_file("moved.crl", crl_file(by_ca().der(&pki.ca)));
     index.apply(pki.profile(offline(json!({"crls": [{"file": "moved.crl"}, {"file": "root.crl"}]}))));
     let fourth = trusted(&index.publish().unwrap());
-    for crl in fourth.data().crls() {
-        assert!(first.data().crls().iter().any(|known| Arc::ptr_eq(known, crl)), "its file was renamed");
+    for crl in fourth.revocation_data().crls() {
+        assert!(first.revocation_data().crls().iter().any(|known| Arc::ptr_eq(known, crl)), "its file was renamed");
     }
 }
 
@@ -276,8 +276,8 @@ fn an_inline_crl_is_parsed_once_whatever_else_of_its_profile_is_edited() {
     let first = trusted(&index.publish().unwrap());
     index.apply(pki.profile(offline(json!({"crls": crls, "maxAge": "12h"}))));
     let second = trusted(&index.publish().unwrap());
-    assert_eq!(second.data().crls().len(), 2);
-    for (left, right) in first.data().crls().iter().zip(second.data().crls()) {
+    assert_eq!(second.revocation_data().crls().len(), 2);
+    for (left, right) in first.revocation_data().crls().iter().zip(second.revocation_data().crls()) {
         assert!(Arc::ptr_eq(left, right));
     }
 }
@@ -503,7 +503,7 @@ fn a_der_file_in_the_policy_directory_is_followed() {
     write("root.crl", &by_root().der(&pki.root));
     let mut loader = Loader::new(dir.path());
     let mut next = || match loader.reload().outcome {
-        Outcome::Published(snapshot) => snapshot,
+        ReloadOutcome::Published(snapshot) => snapshot,
         other => panic!("{other:?}"),
     };
     assert_eq!(pki.reason(&next()), Err(Reason::TrustUnavailable), "a file that is missing at the start denies");
@@ -515,7 +515,7 @@ fn a_der_file_in_the_policy_directory_is_followed() {
     write("ca.crl", &by_ca().with(number(11)).lists(LEAF_SERIAL, None).der(&pki.ca));
     assert_eq!(pki.reason(&next()), REVOKED);
     std::fs::remove_file(dir.path().join("ca.crl")).unwrap();
-    assert!(matches!(loader.reload().outcome, Outcome::Unchanged), "the last good content stays");
+    assert!(matches!(loader.reload().outcome, ReloadOutcome::Unchanged), "the last good content stays");
 }
 
 #[test]
@@ -601,7 +601,7 @@ fn a_file_that_is_named_again_is_read_again() {
         ("{mode: Offline, crls: [{file: ca.crl}]}", REVOKED),
     ] {
         write("policies.yaml", text(revocation).as_bytes());
-        let Outcome::Published(snapshot) = loader.reload().outcome else { panic!("{revocation}") };
+        let ReloadOutcome::Published(snapshot) = loader.reload().outcome else { panic!("{revocation}") };
         assert_eq!(pki.reason(&snapshot), want, "{revocation}");
     }
 }

@@ -12,15 +12,15 @@ const DAY: i64 = 24 * 3600;
 
 /// How a CRL stands at some time. Ordered from what needs nobody to what needs somebody most.
 #[derive(Copy, Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum CrlState {
+pub enum CrlFreshness {
     /// It counts.
     Current,
     /// It counts, and not for much longer.
-    ExpiresSoon,
+    EndsSoon,
     /// thisUpdate lies ahead: it does not count yet.
     NotYetValid,
     /// It does not count any more.
-    Expired,
+    Ended,
 }
 
 impl CrlStatus {
@@ -48,15 +48,15 @@ impl CrlStatus {
     }
 
     /// How it stands at `now`.
-    pub fn state_at(&self, now: UnixTime) -> CrlState {
+    pub fn freshness_at(&self, now: UnixTime) -> CrlFreshness {
         if now > self.counts_until() {
-            CrlState::Expired
+            CrlFreshness::Ended
         } else if now < self.counts_from() {
-            CrlState::NotYetValid
+            CrlFreshness::NotYetValid
         } else if now >= self.warned_from() {
-            CrlState::ExpiresSoon
+            CrlFreshness::EndsSoon
         } else {
-            CrlState::Current
+            CrlFreshness::Current
         }
     }
 
@@ -81,24 +81,24 @@ impl CrlStatus {
                 "certificates that it does not list pass unchecked (onUnknown: Allow)"
             }
         };
-        match self.state_at(now) {
-            CrlState::Current => None,
-            CrlState::ExpiresSoon => Some(format!("{self} ends at {at}, by {limit}: then {effect}")),
-            CrlState::NotYetValid => Some(format!("{self} does not count before its thisUpdate")),
-            CrlState::Expired => Some(format!("{self} ended at {at}, by {limit}: {effect}")),
+        match self.freshness_at(now) {
+            CrlFreshness::Current => None,
+            CrlFreshness::EndsSoon => Some(format!("{self} ends at {at}, by {limit}: then {effect}")),
+            CrlFreshness::NotYetValid => Some(format!("{self} does not count before its thisUpdate")),
+            CrlFreshness::Ended => Some(format!("{self} ended at {at}, by {limit}: {effect}")),
         }
     }
 }
 
 /// The CRLs that need somebody at `now`, the worst first. One that another of its place outlives needs nobody: the
 /// other one decides.
-pub fn concerning(crls: &[CrlStatus], now: UnixTime) -> Vec<(&CrlStatus, CrlState)> {
+pub fn concerning(crls: &[CrlStatus], now: UnixTime) -> Vec<(&CrlStatus, CrlFreshness)> {
     let is_outlived =
         |crl: &CrlStatus| crls.iter().any(|other| other.has_place_of(crl) && other.counts_until() > crl.counts_until());
-    let standing = crls.iter().map(|crl| (crl, crl.state_at(now)));
+    let freshness = crls.iter().map(|crl| (crl, crl.freshness_at(now)));
     let mut found: Vec<_> =
-        standing.filter(|(crl, standing)| *standing != CrlState::Current && !is_outlived(crl)).collect();
-    found.sort_by_key(|(crl, standing)| (crl.kind, std::cmp::Reverse(*standing), crl.counts_until()));
+        freshness.filter(|(crl, freshness)| *freshness != CrlFreshness::Current && !is_outlived(crl)).collect();
+    found.sort_by_key(|(crl, freshness)| (crl.kind, std::cmp::Reverse(*freshness), crl.counts_until()));
     found
 }
 
@@ -163,28 +163,28 @@ mod tests {
     fn the_end_of_a_list_is_warned_of_ahead_and_told_once_it_is_there() {
         let by_next = |age, next| crl(age, Some(next), MaxAge::NextUpdate);
         let rows = [
-            ("a week, a day and a second left", by_next(6 * DAY - 1, DAY + 1), CrlState::Current),
-            ("a week, a day left", by_next(6 * DAY, DAY), CrlState::ExpiresSoon),
-            ("a day, renewed twice in it", by_next(12 * HOUR, 12 * HOUR), CrlState::Current),
-            ("a day, six hours left", by_next(18 * HOUR, 6 * HOUR), CrlState::ExpiresSoon),
-            ("a year, 36 days left", by_next(329 * DAY, 36 * DAY), CrlState::ExpiresSoon),
-            ("the last second", by_next(DAY, 0), CrlState::ExpiresSoon),
-            ("a second too late", by_next(DAY, -1), CrlState::Expired),
-            ("not yet", by_next(-1, DAY), CrlState::NotYetValid),
-            ("older than maxAge", crl(HOUR + 1, Some(DAY), MaxAge::Seconds(HOUR)), CrlState::Expired),
-            ("nearly as old", crl(50 * 60, Some(DAY), MaxAge::Seconds(HOUR)), CrlState::ExpiresSoon),
-            ("no nextUpdate, a week old", crl(7 * DAY + 1, None, MaxAge::NextUpdate), CrlState::Expired),
+            ("a week, a day and a second left", by_next(6 * DAY - 1, DAY + 1), CrlFreshness::Current),
+            ("a week, a day left", by_next(6 * DAY, DAY), CrlFreshness::EndsSoon),
+            ("a day, renewed twice in it", by_next(12 * HOUR, 12 * HOUR), CrlFreshness::Current),
+            ("a day, six hours left", by_next(18 * HOUR, 6 * HOUR), CrlFreshness::EndsSoon),
+            ("a year, 36 days left", by_next(329 * DAY, 36 * DAY), CrlFreshness::EndsSoon),
+            ("the last second", by_next(DAY, 0), CrlFreshness::EndsSoon),
+            ("a second too late", by_next(DAY, -1), CrlFreshness::Ended),
+            ("not yet", by_next(-1, DAY), CrlFreshness::NotYetValid),
+            ("older than maxAge", crl(HOUR + 1, Some(DAY), MaxAge::Seconds(HOUR)), CrlFreshness::Ended),
+            ("nearly as old", crl(50 * 60, Some(DAY), MaxAge::Seconds(HOUR)), CrlFreshness::EndsSoon),
+            ("no nextUpdate, a week old", crl(7 * DAY + 1, None, MaxAge::NextUpdate), CrlFreshness::Ended),
         ];
         for (name, crl, want) in rows {
-            assert_eq!(crl.state_at(NOW), want, "{name}");
-            assert_eq!(crl.concern(NOW).is_some(), want != CrlState::Current, "{name}");
+            assert_eq!(crl.freshness_at(NOW), want, "{name}");
+            assert_eq!(crl.concern(NOW).is_some(), want != CrlFreshness::Current, "{name}");
         }
         let skewed = |skew| {
             let mut crl = by_next(DAY, -100);
             crl.policy.freshness.clock_skew = skew;
-            crl.state_at(NOW)
+            crl.freshness_at(NOW)
         };
-        assert_eq!((skewed(99), skewed(100)), (CrlState::Expired, CrlState::ExpiresSoon), "clocks may differ");
+        assert_eq!((skewed(99), skewed(100)), (CrlFreshness::Ended, CrlFreshness::EndsSoon), "clocks may differ");
     }
 
     #[test]
@@ -211,7 +211,7 @@ mod tests {
         let mut turns = Vec::new();
         let mut now = NOW;
         while let Some(turn) = list.next_turn(now) {
-            assert_ne!(list.state_at(turn), list.state_at(turn.minus(1)), "{turn}");
+            assert_ne!(list.freshness_at(turn), list.freshness_at(turn.minus(1)), "{turn}");
             turns.push(turn.since(NOW));
             now = turn;
         }

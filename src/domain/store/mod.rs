@@ -25,14 +25,14 @@ use crate::domain::api::{FieldError, Kind, Object, ObjectId};
 use crate::domain::decide::Snapshot;
 use crate::domain::decide::mapping::store::{Change, MappingStore, twin_error};
 use crate::domain::policy::compile::certificate_mapping;
-pub use policies::KnownPolicy;
+pub use policies::PolicyView;
 use policies::Policies;
 use profiles::Profiles;
 pub use profiles::ReferenceError;
 pub use report::{MappingReport, PolicyReport, ProfileReport};
 pub use sources::{AbsentSources, CrlFile, WantedFiles};
 use sources::{Bundle, Namespaces, Sources};
-use view::ViewParts;
+use view::ViewContent;
 pub use view::{Rivals, View};
 
 /// The mutable store behind the snapshots.
@@ -46,7 +46,7 @@ pub struct Index {
     stale: Stale,
     published: Option<Arc<Snapshot>>,
     /// What [`Index::view`] gave, while it holds.
-    known: Option<Arc<ViewParts>>,
+    known: Option<Arc<ViewContent>>,
 }
 
 /// What has been edited since the last publication.

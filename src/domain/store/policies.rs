@@ -53,7 +53,7 @@ pub struct MappingSelection<'a> {
 
 /// A policy in a [`super::View`].
 #[derive(Clone, Debug)]
-pub struct KnownPolicy {
+pub struct PolicyView {
     /// `namespace/name`.
     pub name: Arc<str>,
     /// When it was created, where that is known.
@@ -201,10 +201,10 @@ impl Policies {
     }
 
     /// The policies by namespace. One that shares its name with another is among them: it will decide again.
-    pub fn known(&self) -> BTreeMap<String, Vec<KnownPolicy>> {
-        let mut out: BTreeMap<String, Vec<KnownPolicy>> = BTreeMap::new();
+    pub fn known(&self) -> BTreeMap<String, Vec<PolicyView>> {
+        let mut out: BTreeMap<String, Vec<PolicyView>> = BTreeMap::new();
         for (id, stored, _) in self.objects.iter(Kind::CertificatePolicy) {
-            let known = KnownPolicy {
+            let known = PolicyView {
                 name: Arc::clone(&stored.name),
                 created: stored.created,
                 compiled: Arc::clone(&stored.compiled),

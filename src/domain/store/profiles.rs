@@ -53,7 +53,7 @@ struct StoredProfile {
 
 /// A trust profile in a [`super::View`].
 #[derive(Debug)]
-pub struct KnownProfile {
+pub struct ProfileView {
     /// The namespaces whose policies may refer to it.
     pub allowed: AllowedNamespaces,
     /// The resolved profile, or why no policy can use it.
@@ -184,7 +184,7 @@ impl Profiles {
     }
 
     /// The profiles by namespace and name.
-    pub fn known(&self) -> BTreeMap<(String, String), KnownProfile> {
+    pub fn known(&self) -> BTreeMap<(String, String), ProfileView> {
         let known = |(id, stored, twins): (ObjectId, &StoredProfile, Vec<_>)| {
             let profile = || format!("{}/{}", id.namespace, id.name);
             let resolved = match (&stored.compiled, &stored.resolution) {
@@ -199,7 +199,7 @@ impl Profiles {
                 }
             };
             let allowed = stored.spec.allowed_namespaces.clone();
-            ((id.namespace, id.name), KnownProfile { allowed, resolved })
+            ((id.namespace, id.name), ProfileView { allowed, resolved })
         };
         self.objects.iter(Kind::TrustProfile).map(known).collect()
     }

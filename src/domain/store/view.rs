@@ -6,8 +6,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::policies::{KnownPolicy, older};
-use super::profiles::{KnownProfile, ReferenceError};
+use super::policies::{PolicyView, older};
+use super::profiles::{ProfileView, ReferenceError};
 use super::sources::{Namespaces, ReadSource, read_source};
 use super::{Index, Problem, Problems, Severity};
 use crate::domain::api::{Field, ObjectMeta};
@@ -22,17 +22,17 @@ use certgate_x509::{Certificate, UnixTime};
 /// The store as of one publication.
 #[derive(Clone, Debug)]
 pub struct View {
-    known: Arc<ViewParts>,
+    known: Arc<ViewContent>,
     mappings: MappingTable,
 }
 
 /// All but the mappings.
 #[derive(Debug, Default)]
-pub(super) struct ViewParts {
+pub(super) struct ViewContent {
     /// By namespace and name.
-    pub profiles: BTreeMap<(String, String), KnownProfile>,
+    pub profiles: BTreeMap<(String, String), ProfileView>,
     /// By namespace.
-    pub policies: BTreeMap<String, Vec<KnownPolicy>>,
+    pub policies: BTreeMap<String, Vec<PolicyView>>,
     pub namespaces: Namespaces,
     pub sources: BTreeMap<ReadSource, Content<Certificate>>,
 }
@@ -73,7 +73,7 @@ impl View {
     }
 
     /// The policies of a namespace.
-    pub fn policies(&self, namespace: &str) -> &[KnownPolicy] {
+    pub fn policies(&self, namespace: &str) -> &[PolicyView] {
         self.known.policies.get(namespace).map(Vec::as_slice).unwrap_or_default()
     }
 
@@ -101,7 +101,7 @@ impl View {
 
     /// The policies that refer to a trust profile, as `namespace/name`.
     pub fn users(&self, namespace: &str, name: &str) -> Vec<Arc<str>> {
-        let uses = |policy: &&KnownPolicy| {
+        let uses = |policy: &&PolicyView| {
             let body = policy.compiled.body.as_ref();
             body.is_some_and(|body| body.trust.0 == namespace && body.trust.1 == name)
         };
@@ -128,7 +128,7 @@ impl Index {
         let (profiles, policies) = (&self.profiles, &self.policies);
         let (namespaces, sources) = (&self.namespaces, &self.sources);
         let known = self.known.get_or_insert_with(|| {
-            Arc::new(ViewParts {
+            Arc::new(ViewContent {
                 profiles: profiles.known(),
                 policies: policies.known(),
                 namespaces: namespaces.clone(),
