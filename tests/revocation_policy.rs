@@ -242,8 +242,9 @@ fn an_edited_crl_decides_at_the_next_publication() {
     assert_eq!(pki.reason(&before), Ok(()), "requests in flight keep their snapshot");
     let (before, after) = (trusted(&before), trusted(&after));
     assert!(Arc::ptr_eq(before.verifier(), after.verifier()), "nothing else is built anew");
-    let root =
-        |trusted: &ResolvedProfile| trusted.revocation_data().crls().iter().find(|crl| crl.issuer().to_string() == "CN=Root").cloned();
+    let root = |trusted: &ResolvedProfile| {
+        trusted.revocation_data().crls().iter().find(|crl| crl.issuer().to_string() == "CN=Root").cloned()
+    };
     assert!(Arc::ptr_eq(&root(&before).unwrap(), &root(&after).unwrap()), "the other CRL is not parsed again");
 }
 

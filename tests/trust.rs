@@ -13,7 +13,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use certgate::domain::decide::reason::Reason;
-use certgate::domain::decide::verifier::{TrustedBy, TrustMode, VerifierParameters, CertificateVerifier, lint_anchor};
+use certgate::domain::decide::verifier::{CertificateVerifier, TrustMode, TrustedBy, VerifierParameters, lint_anchor};
 use certgate_x509::{Budget, Certificate, NoTrace, Oid, PathParameters, Recorder, Sha256, Verdict, der};
 use chain::{Chain, DAY, rsa_spki};
 use support::{Draft, Key, NOW, dns, ext, name, oid, seq, tag, tlv};
@@ -123,7 +123,8 @@ fn a_key_that_cannot_be_compared_is_refused_where_keys_are() {
         let found = profile.verify(&leaf, &[], NOW, &mut NoTrace);
         assert_eq!(found.map(drop).map_err(|denial| denial.reason), want);
     }
-    let chain = VerifierParameters { disallowed_keys: HashSet::from([Sha256::of(b"x")]), ..VerifierParameters::default() };
+    let chain =
+        VerifierParameters { disallowed_keys: HashSet::from([Sha256::of(b"x")]), ..VerifierParameters::default() };
     let denial = CertificateVerifier::new(chain).verify(&leaf, &[], NOW, &mut NoTrace).unwrap_err();
     assert_eq!(denial.reason, Reason::CertUntrusted, "no path has such a key");
 }
@@ -160,7 +161,8 @@ fn what_was_verified_is_told() {
     chain.ica.set(ext::policies(&["1.2.3"]));
     chain.leaf.set(ext::policies(&["1.2.3"]));
     let [leaf, ica, root] = chain.signed();
-    let profile = CertificateVerifier::new(VerifierParameters { anchors: vec![root.clone()], ..VerifierParameters::default() });
+    let profile =
+        CertificateVerifier::new(VerifierParameters { anchors: vec![root.clone()], ..VerifierParameters::default() });
     let mut recorder = Recorder::default();
     let presented = [Arc::clone(&root), Arc::clone(&leaf), Arc::clone(&ica)];
     let verified = profile.verify(&leaf, &presented, NOW, &mut recorder).unwrap();
@@ -191,7 +193,8 @@ fn the_policies_that_a_path_is_valid_for() {
             chain.leaf.set(ext::policies(listed));
         }
         let [leaf, ica, root] = chain.signed();
-        let profile = CertificateVerifier::new(VerifierParameters { anchors: vec![root], ..VerifierParameters::default() });
+        let profile =
+            CertificateVerifier::new(VerifierParameters { anchors: vec![root], ..VerifierParameters::default() });
         let mut recorder = Recorder::default();
         let verified = profile.verify(&leaf, &[ica], NOW, &mut recorder).unwrap();
         assert_eq!(verified.policies().names(), names);

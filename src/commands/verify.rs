@@ -19,8 +19,8 @@ use answer::{Answered, PAINTED};
 use batch::Answer;
 
 use super::Output;
-use super::input::{self, CertificateArgs, InputError, parse_time};
 use super::exit::Exit;
+use super::input::{self, CertificateArgs, InputError, parse_time};
 use crate::domain::decide::reason::Reason;
 use crate::domain::decide::verifier::{check_anchor, lint_anchor};
 use crate::domain::policy::duration::GoDuration;

@@ -22,9 +22,9 @@ pub mod identity;
 pub mod mapping;
 pub mod matcher;
 pub mod reason;
+pub mod resolved_profile;
 pub mod selection;
 pub mod snapshot;
 pub mod verifier;
-pub mod resolved_profile;
 
 pub use snapshot::{Counts, Policy, PolicyState, Snapshot};

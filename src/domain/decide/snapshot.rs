@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use crate::domain::decide::compiled::{CompiledPolicy, DEFAULT_GROUPS_HEADER, DEFAULT_USER_HEADER};
 use crate::domain::decide::mapping::table::MappingTable;
-use crate::domain::decide::selection::{Candidate, Conflict, Selection};
 use crate::domain::decide::resolved_profile::{AnchorsStatus, CrlStatus, ResolvedProfile};
+use crate::domain::decide::selection::{Candidate, Conflict, Selection};
 use crate::domain::evidence::EvidenceRule;
 use crate::domain::request::Request;
 use certgate_x509::NoTrace;

@@ -94,8 +94,10 @@ impl Policies {
         }
         let compiled = Arc::new(certificate_policy(meta, &spec));
         let name = format!("{}/{}", id.namespace, id.name).into();
-        self.objects
-            .insert(id, StoredPolicy { spec, unread: meta.unread.clone(), created: meta.creation_timestamp, name, compiled });
+        self.objects.insert(
+            id,
+            StoredPolicy { spec, unread: meta.unread.clone(), created: meta.creation_timestamp, name, compiled },
+        );
         true
     }
 

@@ -76,7 +76,8 @@ impl Profiles {
             return false;
         }
         let (compiled, report) = trust_profile(meta, &spec);
-        self.objects.insert(id, StoredProfile { spec, unread: meta.unread.clone(), compiled, report, resolution: None });
+        self.objects
+            .insert(id, StoredProfile { spec, unread: meta.unread.clone(), compiled, report, resolution: None });
         true
     }
 

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use super::{Index, Severity};
 use crate::domain::api::{FieldError, ObjectId};
-use crate::domain::decide::verifier::CertificateVerifier;
 use crate::domain::decide::resolved_profile::CrlStatus;
+use crate::domain::decide::verifier::CertificateVerifier;
 use crate::domain::policy::lint::Traits;
 
 /// What is known about a trust profile.

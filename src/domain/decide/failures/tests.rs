@@ -1,7 +1,7 @@
 //! What is remembered, for how long, and how much of it.
 
 use super::*;
-use crate::domain::decide::verifier::{VerifierParameters, CertificateVerifier};
+use crate::domain::decide::verifier::{CertificateVerifier, VerifierParameters};
 
 const NOW: UnixTime = UnixTime::from_secs(1_800_000_000);
 const FAR: UnixTime = UnixTime::from_secs(i64::MAX);

@@ -8,7 +8,7 @@ use super::*;
 use crate::domain::api::ObjectMeta;
 use crate::domain::api::{Field, Report};
 use crate::domain::decide::mapping::store::MappingStore;
-use crate::domain::decide::verifier::{VerifierParameters, CertificateVerifier};
+use crate::domain::decide::verifier::{CertificateVerifier, VerifierParameters};
 use crate::domain::policy::compile::{certificate_mapping, mapping_section};
 use certgate_testing::template::{C, CN, Key, O, OU, San, Template, Text, name, pem};
 use certgate_x509::{NoTrace, Recorder, Sha256};

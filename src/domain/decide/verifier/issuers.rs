@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{TrustMode, CertificateVerifier};
+use super::{CertificateVerifier, TrustMode};
 use certgate_x509::{Certificate, Name};
 
 /// What a profile itself knows about the key of an issuer, going by the issuer's name.
