@@ -1,7 +1,7 @@
-//! Tells of CRLs that end, at the moment when they do.
+//! Logs CRLs that end, at the moment when they do.
 //!
-//! Nothing is read and nothing is published then, so nobody else would say it: the first sign would be clients that are
-//! denied. Each list is told of once when its end is near and once when it has come, and never by a request.
+//! Nothing is read and nothing is published then, so nothing else would report it: the first sign would be clients that
+//! are denied. Each CRL is logged once when its end is near and once when it has ended, and never by a request.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -19,38 +19,38 @@ const TICK: Duration = Duration::from_secs(1);
 pub async fn watch(authorizer: Arc<Authorizer>, clock: fn() -> UnixTime) {
     let mut tick = tokio::time::interval(TICK);
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    let (mut told, mut crls, mut generation) = (LoggedFreshness::default(), Vec::new(), None);
+    let (mut logged, mut crls, mut generation) = (LoggedFreshness::default(), Vec::new(), None);
     loop {
         tick.tick().await;
-        // The snapshot is held for a moment only: whoever replaces it waits to free it.
+        // The snapshot is held for a moment only: the thread that replaces it waits to free it.
         if let Some(snapshot) = authorizer.current().filter(|snapshot| generation != Some(snapshot.generation())) {
             generation = Some(snapshot.generation());
             crls = snapshot.crls();
         }
-        for (crl, concern) in told.news(&crls, clock()) {
+        for (crl, concern) in logged.news(&crls, clock()) {
             let profile = &*crl.profile;
             tracing::warn!(profile, issuer = crl.issuer, kind = crl.kind.word(), scope = crl.scope, "{concern}");
         }
     }
 }
 
-/// What the log has been told.
+/// The states that are in the log.
 #[derive(Default)]
 struct LoggedFreshness(BTreeMap<String, CrlFreshness>);
 
 impl LoggedFreshness {
-    /// The lists of which something is to be told at `now` that has not been told yet.
+    /// The CRLs to log at `now` that are not in the log yet.
     fn news<'c>(&mut self, crls: &'c [CrlStatus], now: UnixTime) -> Vec<(&'c CrlStatus, String)> {
         let mut news = Vec::new();
-        let mut standings = BTreeMap::new();
-        for (crl, standing) in concerning(crls, now) {
+        let mut states = BTreeMap::new();
+        for (crl, state) in concerning(crls, now) {
             let list = format!("{} {crl} {} {:?}", crl.profile, crl.scope, crl.key);
-            if self.0.get(&list).is_none_or(|told| *told < standing) {
+            if self.0.get(&list).is_none_or(|logged| *logged < state) {
                 news.extend(crl.concern(now).map(|concern| (crl, concern)));
             }
-            standings.insert(list, standing);
+            states.insert(list, state);
         }
-        self.0 = standings;
+        self.0 = states;
         news
     }
 }

@@ -23,8 +23,8 @@ use crate::panics;
 /// How often a directory that is being written all the time is read at the start before that counts as an error.
 const FIRST_ATTEMPTS: u32 = 20;
 
-/// How far the priority of the directory's thread is lowered: all the way. While 20,000 requests a second run, rebuilding a
-/// large policy costs their 99.9th percentile 0.6 ms so, and 10 ms otherwise.
+/// How far the priority of the directory's thread is lowered: all the way. While 20,000 requests a second run,
+/// rebuilding a large policy costs their 99.9th percentile 0.6 ms so, and 10 ms otherwise.
 pub const NICENESS: i32 = 19;
 
 /// The pause after a panic, which the next reading may well meet again.
@@ -33,7 +33,7 @@ pub const AFTER_PANIC: Duration = Duration::from_secs(5);
 /// How many problems of one reading the log names; `certgate check` names all.
 pub const LOGGED_PROBLEMS: usize = 100;
 
-/// How long a request may keep the snapshot before the current one alive until nobody waits for it any more. Decisions
+/// How long a request may keep the former snapshot alive before this thread stops waiting for it. Decisions
 /// take microseconds, an explanation little more.
 const RETIREMENT: Duration = Duration::from_secs(2);
 
@@ -103,7 +103,8 @@ pub fn watch(
     refusal: Arc<Refusal>,
 ) -> io::Result<()> {
     thread::Builder::new().name("policies".to_owned()).spawn(move || {
-        // On Linux this concerns the calling thread alone. Where it is refused, decisions are a little slower meanwhile.
+        // On Linux this concerns the calling thread alone. Where it is refused, decisions are a little slower
+        // meanwhile.
         let _ = rustix::process::nice(NICENESS);
         let path = loader.path().to_owned();
         let mut source = Source::new(loader, WatchOptions::default());

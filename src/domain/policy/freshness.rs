@@ -1,7 +1,8 @@
-//! How long the CRLs of a profile still count, in words for whoever has to replace them.
+//! How long the CRLs of a profile stay valid, and the warnings for the operator who replaces them.
 //!
-//! Owned here: when a CRL is out of date under its profile's policy, from when that is worth a warning, and what follows
-//! from it. Whether a certificate is denied for it is decided by [`certgate_x509::check`], by the same [`Expiry`].
+//! Owned here: when a CRL is out of date under its profile's policy, from when that is worth a warning, and what
+//! follows from it. Whether a certificate is denied for it is decided by [`certgate_x509::check`], by the same
+//! [`Expiry`].
 
 use std::fmt;
 
@@ -10,7 +11,7 @@ use certgate_x509::{Expiry, FreshnessLimit, OnUnknown, UnixTime};
 
 const DAY: i64 = 24 * 3600;
 
-/// How a CRL stands at some time. Ordered from what needs nobody to what needs somebody most.
+/// The state of a CRL at some time, ordered by how urgently an operator must act.
 #[derive(Copy, Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum CrlFreshness {
     /// It counts.
@@ -34,8 +35,8 @@ impl CrlStatus {
         self.expiry().at.plus(self.policy.freshness.clock_skew)
     }
 
-    /// From when the end is worth a warning: a day ahead, or a tenth of its life where that is longer, but never more than
-    /// a quarter of it, so that a list that is replaced in time is not warned of.
+    /// From when the end is worth a warning: a day ahead, or a tenth of its life where that is longer, but never more
+    /// than a quarter of it, so that a list that is replaced in time is not warned of.
     fn warned_from(&self) -> UnixTime {
         let until = self.counts_until();
         let life = until.since(self.this_update);
@@ -47,7 +48,7 @@ impl CrlStatus {
         self.this_update.minus(self.policy.freshness.clock_skew)
     }
 
-    /// How it stands at `now`.
+    /// Its state at `now`.
     pub fn freshness_at(&self, now: UnixTime) -> CrlFreshness {
         if now > self.counts_until() {
             CrlFreshness::Ended
@@ -60,7 +61,7 @@ impl CrlStatus {
         }
     }
 
-    /// The first time after `now` at which it stands otherwise than before; `None` once it has ended.
+    /// The first time after `now` at which its state changes; `None` once it has ended.
     pub fn next_turn(&self, now: UnixTime) -> Option<UnixTime> {
         let turns = [self.counts_from(), self.warned_from(), self.counts_until().plus(1)];
         turns.into_iter().filter(|turn| *turn > now).min()
@@ -90,8 +91,8 @@ impl CrlStatus {
     }
 }
 
-/// The CRLs that need somebody at `now`, the worst first. One that another of its place outlives needs nobody: the
-/// other one decides.
+/// The CRLs that an operator must act on at `now`, the worst first. A CRL is left out when another one for the same
+/// place is valid for longer: the other one decides.
 pub fn concerning(crls: &[CrlStatus], now: UnixTime) -> Vec<(&CrlStatus, CrlFreshness)> {
     let is_outlived =
         |crl: &CrlStatus| crls.iter().any(|other| other.has_place_of(crl) && other.counts_until() > crl.counts_until());
@@ -103,7 +104,7 @@ pub fn concerning(crls: &[CrlStatus], now: UnixTime) -> Vec<(&CrlStatus, CrlFres
 }
 
 impl CrlStatus {
-    /// Whether it stands in the place of `other`: one would be replaced by the other.
+    /// Whether both are for the same place, so that one replaces the other.
     fn has_place_of(&self, other: &Self) -> bool {
         self.profile == other.profile
             && self.issuer == other.issuer

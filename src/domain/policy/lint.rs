@@ -7,7 +7,7 @@ mod mapping;
 
 use std::sync::Arc;
 
-pub use mapping::{REVERSED, Trait, Traits, repeatable, traits, weak_issuers};
+pub use mapping::{REVERSED, MappingFinding, MappingFindings, repeatable, findings, weak_issuers};
 
 use crate::domain::api::{
     CertificatePolicySpec, FieldError, ModeSpec, OnUnknownSpec, RevocationModeSpec, TrustModeSpec, TrustProfileSpec,
@@ -119,7 +119,8 @@ pub fn certificate_name(field: &Field<'_>, form: Form) -> Vec<FieldError> {
     report.warnings
 }
 
-/// What is doubtful about a trust profile at `now`. `content` gives the certificates of a source as far as they are known.
+/// What is doubtful about a trust profile at `now`. `content` gives the certificates of a source as far as they are
+/// known.
 pub fn profile(
     spec: &TrustProfileSpec,
     compiled: &CompiledProfile,

@@ -18,7 +18,7 @@ impl<T> Default for Objects<T> {
 
 /// What a name stands for.
 #[derive(Debug)]
-pub enum Found<'a, T> {
+pub enum Lookup<'a, T> {
     /// Nothing.
     None,
     /// One object.
@@ -50,13 +50,13 @@ impl<T> Objects<T> {
     }
 
     /// The object that `namespace` and `name` stand for.
-    pub fn find(&self, namespace: &str, name: &str) -> Found<'_, T> {
-        let Some(origins) = self.by_name.get(&(namespace.to_owned(), name.to_owned())) else { return Found::None };
+    pub fn find(&self, namespace: &str, name: &str) -> Lookup<'_, T> {
+        let Some(origins) = self.by_name.get(&(namespace.to_owned(), name.to_owned())) else { return Lookup::None };
         let mut objects = origins.values();
         match (objects.next(), objects.next()) {
-            (Some(only), None) => Found::One(only),
-            (None, _) => Found::None,
-            _ => Found::Twins,
+            (Some(only), None) => Lookup::One(only),
+            (None, _) => Lookup::None,
+            _ => Lookup::Twins,
         }
     }
 

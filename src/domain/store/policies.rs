@@ -12,7 +12,8 @@ use crate::domain::api::Field;
 use crate::domain::api::{CertificatePolicySpec, FieldError, Kind, LabelSelector, MappingState, ObjectId, ObjectMeta};
 use crate::domain::decide::compiled::CompiledPolicy;
 use crate::domain::decide::mapping::rules::Mapping;
-use crate::domain::decide::mapping::store::{MappingStore, twin_error};
+use crate::domain::api::duplicate_error;
+use crate::domain::decide::mapping::store::MappingStore;
 use crate::domain::decide::selection::Conflict;
 use crate::domain::decide::verifier::CertificateVerifier;
 use crate::domain::decide::{Policy, PolicyState, Snapshot};
@@ -117,7 +118,7 @@ impl Policies {
         for (id, stored, twins) in list {
             let mut found = Joined::default();
             if !twins.is_empty() {
-                found.errors.push(twin_error(twins.into_iter()));
+                found.errors.push(duplicate_error(twins.into_iter()));
             }
             let state = state(&id, stored, profiles, namespaces, mappings, &mut found);
             out.push(Policy::new(&stored.name, &id.namespace, Arc::clone(&stored.compiled), state));

@@ -24,15 +24,15 @@ fn a_question_is_all_of_it() {
     let (one, two) = (profile(), profile());
     let parts = [Bytes::from_static(b"ab"), Bytes::from_static(b"c")];
     let other = [Bytes::from_static(b"a"), Bytes::from_static(b"bc")];
-    let asked = Asked { profile: one, leaf: leaf(1), chain: &parts, links: Links::Free };
+    let asked = VerificationKey { profile: one, leaf: leaf(1), chain: &parts, links: Links::Free };
     failures.remember(&asked, NOW, FAR, WORTH, &denial("why"));
     assert_eq!(failures.recall(&asked, NOW), Some(denial("why")));
     for (what, other) in [
-        ("profile", Asked { profile: two, ..asked }),
-        ("leaf", Asked { leaf: leaf(2), ..asked }),
-        ("chain", Asked { chain: &other, ..asked }),
-        ("fewer", Asked { chain: &parts[..1], ..asked }),
-        ("links", Asked { links: Links::Signed, ..asked }),
+        ("profile", VerificationKey { profile: two, ..asked }),
+        ("leaf", VerificationKey { leaf: leaf(2), ..asked }),
+        ("chain", VerificationKey { chain: &other, ..asked }),
+        ("fewer", VerificationKey { chain: &parts[..1], ..asked }),
+        ("links", VerificationKey { links: Links::Signed, ..asked }),
     ] {
         assert_eq!(failures.recall(&other, NOW), None, "{what}");
     }
@@ -41,7 +41,7 @@ fn a_question_is_all_of_it() {
 
 #[test]
 fn nothing_is_remembered_for_long() {
-    let asked = Asked { profile: profile(), leaf: leaf(1), chain: &[], links: Links::Free };
+    let asked = VerificationKey { profile: profile(), leaf: leaf(1), chain: &[], links: Links::Free };
     for (until, last) in [(FAR, LIFETIME), (NOW.plus(2), 2), (NOW, 0)] {
         let failures = Failures::default();
         failures.remember(&asked, NOW, until, WORTH, &denial(""));
@@ -54,7 +54,7 @@ fn nothing_is_remembered_for_long() {
 #[test]
 fn cheap_failures_and_long_texts_are_not_worth_it() {
     let failures = Failures::default();
-    let asked = Asked { profile: profile(), leaf: leaf(1), chain: &[], links: Links::Free };
+    let asked = VerificationKey { profile: profile(), leaf: leaf(1), chain: &[], links: Links::Free };
     failures.remember(&asked, NOW, FAR, WORTH - 1, &denial(""));
     failures.remember(&asked, NOW, FAR, WORTH, &denial(&"x".repeat(MAX_DETAIL + 1)));
     assert!(failures.is_empty() && failures.recall(&asked, NOW).is_none());
@@ -71,7 +71,7 @@ fn cheap_failures_and_long_texts_are_not_worth_it() {
 fn the_table_is_bounded_and_the_newest_stay() {
     let failures = Failures::default();
     let profile = profile();
-    let asked = |n| Asked { profile, leaf: leaf(n), chain: &[], links: Links::Free };
+    let asked = |n| VerificationKey { profile, leaf: leaf(n), chain: &[], links: Links::Free };
     let most = SHARDS * PER_SHARD;
     for n in 0..most * 4 {
         failures.remember(&asked(n), NOW, FAR, WORTH, &denial(""));

@@ -1,7 +1,9 @@
-//! The CertificateMapping objects as the index edits them, and what is to be told about them.
+//! The CertificateMapping objects as the index edits them, and what is wrong with them.
 //!
-//! Owned here: which record an object has, its twins, and which mappings share a name of a certificate. What the records
-//! are is [`super::table`]'s.
+//! Owned here: which record an object has, objects of the same name, and which mappings share the name of a
+//! certificate. [`super::table`] owns the records.
+
+mod stored;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::BuildHasher;
@@ -11,11 +13,14 @@ use hashbrown::HashTable;
 
 use super::interner::Interner;
 use super::key::{self, Form, Forms, NameKey};
-use super::table::{Attributes, Entry, Group, MappingTable, Record, Status, key_hash};
-use crate::domain::api::{FieldError, Kind, LabelSelector, MappingState, ObjectId, ObjectMeta, Origin};
+use super::table::{Attributes, Group, MappingTable, Record, MappingStatus, key_hash};
+use crate::domain::api::{
+    FieldError, Kind, LabelSelector, MappingState, ObjectId, ObjectMeta, Origin, duplicate_error,
+};
 use crate::domain::decide::identity::Identity;
 use crate::domain::decide::mapping::compiled::CompiledMapping;
 use certgate_x509::Sha256;
+pub use stored::{Contradiction, StoredMapping};
 
 /// The most mappings of one name that one of them is compared with.
 const MAX_RIVALS: usize = 16;
@@ -35,11 +40,11 @@ pub struct MappingStore {
     errors: BTreeMap<u32, Vec<FieldError>>,
     /// The mappings that share their name with another object.
     twins: BTreeSet<u32>,
-    /// The mappings that name a certificate which nobody can tell.
+    /// The mappings that name a certificate that cannot be read.
     unreadable: BTreeSet<u32>,
     /// The mappings whose name is that of another one too, but for the pin of an issuer.
     rivals: BTreeSet<u32>,
-    /// The keys of the certificates that stand in mappings.
+    /// The keys of inline certificates.
     public_keys: BTreeMap<u32, Sha256>,
 }
 
@@ -86,10 +91,10 @@ impl MappingStore {
             uid_len: uid.map_or(0, |uid| short(uid.len()).saturating_add(1)),
             form,
             status: match (errors.is_empty(), state) {
-                (true, MappingState::Enabled) => Status::Enabled,
-                (true, MappingState::Disabled) => Status::Disabled,
-                (false, MappingState::Enabled) => Status::Invalid,
-                (false, MappingState::Disabled) => Status::InvalidDisabled,
+                (true, MappingState::Enabled) => MappingStatus::Enabled,
+                (true, MappingState::Disabled) => MappingStatus::Disabled,
+                (false, MappingState::Enabled) => MappingStatus::Invalid,
+                (false, MappingState::Disabled) => MappingStatus::InvalidDisabled,
             },
         };
         if let Some(at) = former
@@ -120,22 +125,22 @@ impl MappingStore {
     }
 
     /// The mappings that compile.
-    pub fn working(&self) -> impl Iterator<Item = Stored<'_>> {
-        let compiles = |stored: &Stored<'_>| matches!(stored.record.status, Status::Enabled | Status::Disabled);
+    pub fn working(&self) -> impl Iterator<Item = StoredMapping<'_>> {
+        let compiles = |stored: &StoredMapping<'_>| matches!(stored.record.status, MappingStatus::Enabled | MappingStatus::Disabled);
         self.ids.iter().filter_map(|at| self.stored(*at)).filter(compiles)
     }
 
-    /// The mappings that contradict another one which some policy selects as well; `policies` gives those of a namespace
-    /// that select any. Where very many mappings share a name, not all are found.
+    /// The mappings that contradict another one which some policy selects as well; `policies` gives those of a
+    /// namespace that select any. Where very many mappings share a name, not all are found.
     pub fn contradictions<'p>(
         &self,
         policies: &impl Fn(&str) -> &'p [(Arc<str>, &'p LabelSelector)],
     ) -> Vec<Contradiction> {
-        let pair = |own: Stored<'_>, other: Stored<'_>| {
+        let pair = |own: StoredMapping<'_>, other: StoredMapping<'_>| {
             let both =
                 |selector: &LabelSelector| selector.selects(&own.group.labels) && selector.selects(&other.group.labels);
             let among = policies(&own.group.namespace);
-            let (policy, _) = among.iter().find(|(_, selector)| both(selector)).filter(|_| own.rivals(&other))?;
+            let (policy, _) = among.iter().find(|(_, selector)| both(selector)).filter(|_| own.contradicts(&other))?;
             Some(Contradiction { id: own.id(), other: other.record.name().to_owned(), policy: Arc::clone(policy) })
         };
         let mut out = Vec::new();
@@ -165,7 +170,7 @@ impl MappingStore {
             let mut errors = self.errors.get(&at).cloned().unwrap_or_default();
             if self.twins.contains(&at) {
                 let others = self.same_name(&id.namespace, &id.name).filter(|other| *other != at);
-                errors.push(twin_error(others.filter_map(|other| self.id(other)).map(|id| id.origin)));
+                errors.push(duplicate_error(others.filter_map(|other| self.id(other)).map(|id| id.origin)));
             }
             Some((id, errors))
         })
@@ -178,20 +183,20 @@ impl MappingStore {
         uses.fold(0, usize::saturating_add)
     }
 
-    /// Whether any mapping names a certificate which nobody can tell.
+    /// Whether any mapping names a certificate that cannot be read.
     pub fn has_unreadable(&self) -> bool {
         !self.unreadable.is_empty()
     }
 
-    /// The mappings selected by `selector` that name a certificate which nobody can tell, sorted, and whether they are
+    /// The mappings selected by `selector` that name a certificate that cannot be read, sorted, and whether they are
     /// meant to be in force.
     pub fn unreadable(&self, namespace: &str, selector: &LabelSelector) -> BTreeMap<ObjectId, MappingState> {
         let selected = |at: &u32| {
             let record = self.table.records.get(*at).and_then(Option::as_ref)?;
             let group = self.groups.get(record.group)?;
             let state = match record.status {
-                Status::Enabled | Status::Invalid => MappingState::Enabled,
-                Status::Disabled | Status::InvalidDisabled => MappingState::Disabled,
+                MappingStatus::Enabled | MappingStatus::Invalid => MappingState::Enabled,
+                MappingStatus::Disabled | MappingStatus::InvalidDisabled => MappingState::Disabled,
             };
             let selected = group.namespace == namespace && selector.selects(&group.labels);
             selected.then(|| self.id(*at).map(|id| (id, state)))?
@@ -199,15 +204,15 @@ impl MappingStore {
         self.unreadable.iter().filter_map(selected).collect()
     }
 
-    fn stored(&self, at: u32) -> Option<Stored<'_>> {
+    fn stored(&self, at: u32) -> Option<StoredMapping<'_>> {
         let record = self.table.records.get(at)?.as_ref()?;
         let (group, attributes) = (self.groups.get(record.group)?, self.attributes.get(record.attributes)?);
-        Some(Stored { record, group, attributes, file: self.files.get(record.file)? })
+        Some(StoredMapping { record, group, attributes, file: self.files.get(record.file)? })
     }
 
     /// The records of `namespace` that are found by `key` in `form`.
     fn named<'a>(&'a self, namespace: &'a str, form: Form, key: &'a [u8]) -> impl Iterator<Item = u32> + use<'a> {
-        let same = move |stored: Stored<'_>| {
+        let same = move |stored: StoredMapping<'_>| {
             stored.record.form == Some(form) && stored.group.namespace == namespace && stored.record.lookup() == key
         };
         let found = self.table.keys.iter_hash(key_hash(&self.table.hasher, namespace, form, key)).copied();
@@ -229,11 +234,11 @@ impl MappingStore {
         selector: &'a LabelSelector,
         key: &'a NameKey,
         identity: &'a Identity,
-    ) -> impl Iterator<Item = Stored<'a>> {
+    ) -> impl Iterator<Item = StoredMapping<'a>> {
         let NameKey { form, bytes } = key;
         let found = self.named(namespace, *form, key::lookup(*form, bytes)).filter_map(|at| self.stored(at));
         found.filter(move |stored| {
-            stored.record.status == Status::Enabled
+            stored.record.status == MappingStatus::Enabled
                 && selector.selects(&stored.group.labels)
                 && key::may_coincide(*form, stored.record.key(), bytes)
                 && !stored.entry().stands_for(identity)
@@ -364,8 +369,8 @@ impl MappingStore {
                 && compiles
             {
                 record.status = match record.status {
-                    Status::Invalid => Status::Enabled,
-                    Status::InvalidDisabled => Status::Disabled,
+                    MappingStatus::Invalid => MappingStatus::Enabled,
+                    MappingStatus::InvalidDisabled => MappingStatus::Disabled,
                     other => other,
                 };
             }
@@ -409,93 +414,9 @@ impl MappingStore {
     }
 }
 
-/// A stored mapping.
-#[derive(Copy, Clone, Debug)]
-pub struct Stored<'a> {
-    record: &'a Record,
-    group: &'a Group,
-    attributes: &'a Attributes,
-    file: &'a Arc<str>,
-}
-
-impl<'a> Stored<'a> {
-    /// The object.
-    pub fn id(&self) -> ObjectId {
-        ObjectId {
-            kind: Kind::CertificateMapping,
-            namespace: self.group.namespace.clone(),
-            name: self.record.name().to_owned(),
-            origin: Origin { file: Arc::clone(self.file), document: self.record.document },
-        }
-    }
-
-    /// The object's namespace.
-    pub fn namespace(&self) -> &'a str {
-        &self.group.namespace
-    }
-
-    /// The object's labels; equal ones of one namespace are one value.
-    pub fn labels(&self) -> &'a BTreeMap<String, String> {
-        &self.group.labels
-    }
-
-    /// The form and the key of the name.
-    pub fn name(&self) -> Option<(Form, &'a [u8])> {
-        Some((self.record.form?, self.record.key()))
-    }
-
-    /// Whether it is meant to be in force.
-    pub fn state(&self) -> MappingState {
-        match self.record.status {
-            Status::Enabled | Status::Invalid => MappingState::Enabled,
-            Status::Disabled | Status::InvalidDisabled => MappingState::Disabled,
-        }
-    }
-
-    fn entry(&self) -> Entry<'a> {
-        Entry { record: self.record, group: self.group, attributes: self.attributes }
-    }
-
-    /// Whether both, whose names are of one certificate as far as their forms tell, give it identities that differ.
-    fn rivals(&self, other: &Self) -> bool {
-        let in_force = |stored: &Self| stored.record.status == Status::Enabled;
-        let coincide = match (self.record.form, other.record.form) {
-            (Some(form), Some(other_form)) if form == other_form => {
-                key::may_coincide(form, self.record.key(), other.record.key())
-            }
-            _ => true,
-        };
-        in_force(self) && in_force(other) && coincide && !self.entry().agrees_with(&other.entry())
-    }
-}
-
-/// Two mappings that give one certificate different identities under one policy.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Contradiction {
-    /// The one that it is told of.
-    pub id: ObjectId,
-    /// The other's name, in the same namespace.
-    pub other: String,
-    /// The policy that selects both, as `namespace/name`.
-    pub policy: Arc<str>,
-}
-
-fn as_twin(status: Status) -> Status {
+fn as_twin(status: MappingStatus) -> MappingStatus {
     match status {
-        Status::Enabled | Status::Invalid => Status::Invalid,
-        Status::Disabled | Status::InvalidDisabled => Status::InvalidDisabled,
+        MappingStatus::Enabled | MappingStatus::Invalid => MappingStatus::Invalid,
+        MappingStatus::Disabled | MappingStatus::InvalidDisabled => MappingStatus::InvalidDisabled,
     }
-}
-
-/// The error of an object that shares its name with others of its kind.
-pub fn twin_error(others: impl Iterator<Item = Origin>) -> FieldError {
-    let mut places: Vec<String> = others
-        .map(|origin| match &*origin.file {
-            "" => "the cluster".to_owned(),
-            file => file.to_owned(),
-        })
-        .collect();
-    places.sort();
-    places.dedup();
-    FieldError::new("metadata.name", format!("another object of this kind has the same name, in {}", places.join(", ")))
 }
