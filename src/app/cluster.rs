@@ -10,7 +10,7 @@ use std::thread;
 
 use tokio::sync::oneshot;
 
-use super::policies::{AFTER_PANIC, LOGGED_PROBLEMS};
+use super::policies::{MAX_LOGGED_PROBLEMS, RESTART_PAUSE};
 use crate::domain::decide::Snapshot;
 use crate::domain::store::{Problem, Severity};
 use crate::envoy::service::Authorizer;
@@ -74,7 +74,7 @@ pub fn follow(
                     );
                 }
             }
-            thread::sleep(AFTER_PANIC);
+            thread::sleep(RESTART_PAUSE);
         }
     })?;
     Ok(loaded)
@@ -88,7 +88,7 @@ impl LoggedProblems {
     fn log_new(&mut self, problems: &[Problem]) {
         let lines = problems.iter().flat_map(|problem| problem.errors.iter().map(move |error| (problem, error)));
         let now: BTreeSet<String> =
-            lines.take(LOGGED_PROBLEMS).map(|(problem, error)| format!("{}: {error}", problem.id)).collect();
+            lines.take(MAX_LOGGED_PROBLEMS).map(|(problem, error)| format!("{}: {error}", problem.id)).collect();
         now.difference(&self.0).for_each(|line| tracing::warn!("{line}"));
         self.0 = now;
     }

@@ -13,11 +13,11 @@ use crate::envoy::service::Authorizer;
 use certgate_x509::UnixTime;
 
 /// How often it is looked.
-const TICK: Duration = Duration::from_secs(1);
+const CHECK_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Looks after the CRLs of what decides, by `clock`, for as long as the process lives.
 pub async fn watch(authorizer: Arc<Authorizer>, clock: fn() -> UnixTime) {
-    let mut tick = tokio::time::interval(TICK);
+    let mut tick = tokio::time::interval(CHECK_INTERVAL);
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let (mut logged, mut crls, mut generation) = (LoggedFreshness::default(), Vec::new(), None);
     loop {

@@ -10,7 +10,7 @@ use super::{Policy, PolicyState, Snapshot};
 use crate::domain::api::CertificateRequirement;
 use crate::domain::decide::compiled::{HeaderNames, PolicyBody, Statuses};
 use crate::domain::decide::decision::{Decision, Denial, Grant, Mode, Presented};
-use crate::domain::decide::failures::{VerificationKey, Failures};
+use crate::domain::decide::failures::{Failures, VerificationKey};
 use crate::domain::decide::identity::Identity;
 use crate::domain::decide::mapping::issuer::PathIssuer;
 use crate::domain::decide::mapping::table::MappingTable;

@@ -25,20 +25,21 @@ use certgate_x509::{Sha256, UnixTime};
 
 /// Seconds for which a failure is remembered: long enough that a flood of one question costs one answer in thousands,
 /// short enough to go unnoticed.
-const LIFETIME: i64 = 5;
+const FAILURE_LIFETIME: i64 = 5;
 
 /// Microseconds by the cost model that a failure must have cost to be remembered: a signature. What is cheaper is as
 /// quickly found again.
-const WORTH: u32 = 20;
+const MIN_COST: u32 = 20;
 
 /// Octets of the text of a denial; longer ones are not remembered, and the engine makes none.
-const MAX_DETAIL: usize = 8 * 1024;
+const MAX_DETAIL_BYTES: usize = 8 * 1024;
 
 /// Parts of the table, each with a lock of its own. A lock is held for a look at one part.
 const SHARDS: usize = 16;
 
-/// Failures in one part. With [`MAX_DETAIL`] the whole table holds 4 MiB at most, and half of one as failures are.
-const PER_SHARD: usize = 32;
+/// Failures in one part. With [`MAX_DETAIL_BYTES`] the whole table holds 4 MiB at most, and half of one as failures
+/// are.
+const MAX_FAILURES_PER_SHARD: usize = 32;
 
 /// Identifies one verification.
 #[derive(Copy, Clone, Debug)]
@@ -117,8 +118,15 @@ impl Failures {
     }
 
     /// Remembers a denial that cost `microseconds`, for a short time and no longer than until `until`.
-    pub fn remember(&self, asked: &VerificationKey<'_>, now: UnixTime, until: UnixTime, microseconds: u32, denial: &Denial) {
-        if microseconds < WORTH || denial.detail.len() > MAX_DETAIL {
+    pub fn remember(
+        &self,
+        asked: &VerificationKey<'_>,
+        now: UnixTime,
+        until: UnixTime,
+        microseconds: u32,
+        denial: &Denial,
+    ) {
+        if microseconds < MIN_COST || denial.detail.len() > MAX_DETAIL_BYTES {
             return;
         }
         let failure = Failure {
@@ -126,7 +134,7 @@ impl Failures {
             leaf: asked.leaf,
             rest: asked.rest(),
             from: now,
-            until: until.min(now.plus(LIFETIME)),
+            until: until.min(now.plus(FAILURE_LIFETIME)),
             reason: denial.reason,
             detail: denial.detail.as_str().into(),
         };
@@ -136,7 +144,7 @@ impl Failures {
         let place = shard
             .iter()
             .position(|known| known.is_same(&failure) || !known.holds(now))
-            .or_else(|| (shard.len() >= PER_SHARD).then_some(0));
+            .or_else(|| (shard.len() >= MAX_FAILURES_PER_SHARD).then_some(0));
         if let Some(place) = place {
             shard.remove(place);
         }

@@ -40,7 +40,7 @@ impl Index {
             for entry in entries.iter().filter(|entry| entry.is_enabled()) {
                 let others =
                     self.mappings.against(&selection.id.namespace, selection.selector, &entry.key, &entry.identity);
-                for other in others.take(MAX_RIVALS) {
+                for other in others.take(MAX_REPORTED_RIVALS) {
                     let id = other.id();
                     let message = text(&format!("CertificateMapping {}", id.name), "this");
                     let error = FieldError::new(list.at(entry.index).to_string(), message);
@@ -84,4 +84,4 @@ impl Index {
 }
 
 /// The most mappings that one entry of a policy is reported with.
-const MAX_RIVALS: usize = 16;
+const MAX_REPORTED_RIVALS: usize = 16;

@@ -21,9 +21,9 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use crate::domain::api::duplicate_error;
 use crate::domain::api::{FieldError, Kind, Object, ObjectId};
 use crate::domain::decide::Snapshot;
-use crate::domain::api::duplicate_error;
 use crate::domain::decide::mapping::store::{Change, MappingStore};
 use crate::domain::policy::compile::certificate_mapping;
 use policies::Policies;
@@ -32,7 +32,7 @@ use profiles::Profiles;
 pub use profiles::ReferenceError;
 pub use report::{MappingReport, PolicyReport, ProfileReport};
 pub use sources::{AbsentSources, CrlFile, WantedFiles};
-use sources::{TrustBundle, Namespaces, Sources};
+use sources::{Namespaces, Sources, TrustBundle};
 use view::ViewContent;
 pub use view::{RouteConflicts, View};
 

@@ -9,8 +9,8 @@ use thiserror::Error;
 use super::objects::{Lookup, Objects};
 use super::sources::{Namespaces, SourceKey, Sources, WantedFiles, read_source};
 use super::{Problems, ProfileReport, Severity};
-use crate::domain::api::{AllowedNamespaces, FieldError, Kind, ObjectId, ObjectMeta, Report, TrustProfileSpec};
 use crate::domain::api::duplicate_error;
+use crate::domain::api::{AllowedNamespaces, FieldError, Kind, ObjectId, ObjectMeta, Report, TrustProfileSpec};
 use crate::domain::decide::resolved_profile::ResolvedProfile;
 use crate::domain::decide::verifier::CertificateVerifier;
 use crate::domain::policy::compile::{

@@ -20,13 +20,13 @@ use crate::domain::store::{PolicyView, ReferenceError, RouteConflicts, View};
 use certgate_x509::UnixTime;
 
 /// The most one-to-one entries that are compared with mappings: as many as a policy may have.
-const MAX_COMPARED: usize = crate::domain::policy::compile::MAX_ONE_TO_ONE;
+const MAX_COMPARED_ENTRIES: usize = crate::domain::policy::compile::MAX_ONE_TO_ONE;
 
 /// The most policies that one warning names.
-const MAX_NAMED: usize = 8;
+const MAX_NAMED_POLICIES: usize = 8;
 
 /// The most mappings of one certificate that a new one is compared with, for each policy.
-const MAX_RIVALS: usize = 100;
+const MAX_COMPARED_MAPPINGS: usize = 100;
 
 /// The result of a review.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -131,10 +131,10 @@ pub fn profile_deletion(view: &View, namespace: &str, name: &str) -> Vec<FieldEr
     vec![FieldError::new("metadata.name", message)]
 }
 
-/// Names in a row, at most [`MAX_NAMED`].
+/// Names in a row, at most [`MAX_NAMED_POLICIES`].
 fn named(names: &[String]) -> String {
-    let shown: Vec<&str> = names.iter().take(MAX_NAMED).map(String::as_str).collect();
-    match names.len().saturating_sub(MAX_NAMED) {
+    let shown: Vec<&str> = names.iter().take(MAX_NAMED_POLICIES).map(String::as_str).collect();
+    match names.len().saturating_sub(MAX_NAMED_POLICIES) {
         0 => shown.join(", "),
         more => format!("{} and {more} more", shown.join(", ")),
     }
@@ -146,11 +146,11 @@ fn one_to_one(view: &View, meta: &ObjectMeta, mapping: &Mapping, verdict: &mut R
     let root = Field::root("spec");
     let section = root.child("mapping");
     let list = section.child("oneToOne");
-    for entry in mapping.one_to_one.entries().iter().take(MAX_COMPARED) {
+    for entry in mapping.one_to_one.entries().iter().take(MAX_COMPARED_ENTRIES) {
         let field = list.at(entry.index);
         let NameKey { form, bytes } = &entry.key;
         let others = view.mappings().find(&meta.namespace, selector, *form, lookup(*form, bytes));
-        for found in others.filter(|found| found.may_be(bytes)).take(MAX_RIVALS) {
+        for found in others.filter(|found| found.may_be(bytes)).take(MAX_COMPARED_MAPPINGS) {
             compare(&field, entry.state, &entry.identity, &found, "this policy", verdict);
         }
     }
@@ -179,12 +179,14 @@ fn mapping(view: &View, meta: &ObjectMeta, spec: &CertificateMappingSpec) -> Rev
         let who = format!("policy {}", policy.name);
         let key = lookup(form, &bytes);
         let others = view.mappings().find(&meta.namespace, selector, form, key);
-        for found in others.filter(|found| found.name() != meta.name && found.may_be(&bytes)).take(MAX_RIVALS) {
+        for found in
+            others.filter(|found| found.name() != meta.name && found.may_be(&bytes)).take(MAX_COMPARED_MAPPINGS)
+        {
             compare(&field, state, &identity, &found, &who, &mut verdict);
         }
         if let Some(public_key) = public_key {
             let others = view.mappings().find(&meta.namespace, selector, Form::PublicKeySha256, public_key.as_bytes());
-            for found in others.filter(|found| found.name() != meta.name).take(MAX_RIVALS) {
+            for found in others.filter(|found| found.name() != meta.name).take(MAX_COMPARED_MAPPINGS) {
                 compare(&field, state, &identity, &found, &who, &mut verdict);
             }
         }

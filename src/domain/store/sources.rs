@@ -11,7 +11,8 @@ use bytes::Bytes;
 use super::objects::{Lookup, Objects};
 use crate::domain::api::{Kind, LabelSelector, NamespacesFrom, ObjectId};
 use crate::domain::policy::compile::{
-    BundleName, CertificateSource, Content, ProfileSources, CertificateFilter, SourceRef, SourceState, UsableCertificates, pem_certificates,
+    BundleName, CertificateFilter, CertificateSource, Content, ProfileSources, SourceRef, SourceState,
+    UsableCertificates, pem_certificates,
 };
 use certgate_x509::{Certificate, Crl, CrlReader, Sha256};
 

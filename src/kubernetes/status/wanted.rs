@@ -208,8 +208,12 @@ pub fn mapping(report: &MappingReport, generation: i64) -> Value {
     let MappingReport { errors, conflicts, findings } = report;
     let has = |one| findings.contains(one);
     let ready = match (errors.as_slice(), conflicts.as_slice()) {
-        ([], []) if has(MappingFinding::NotSelected) => condition("Ready", False, "NotSelected", lines(&findings.warnings())),
-        ([], []) if has(MappingFinding::WeakIssuer) => condition("Ready", False, "WeakIssuer", lines(&findings.warnings())),
+        ([], []) if has(MappingFinding::NotSelected) => {
+            condition("Ready", False, "NotSelected", lines(&findings.warnings()))
+        }
+        ([], []) if has(MappingFinding::WeakIssuer) => {
+            condition("Ready", False, "WeakIssuer", lines(&findings.warnings()))
+        }
         ([], []) if has(MappingFinding::Disabled) => {
             condition("Ready", True, "Disabled", "certificates are denied by this object with ACCOUNT_DISABLED")
         }
@@ -426,7 +430,8 @@ mod tests {
 
     #[test]
     fn a_mapping_is_ready_when_it_maps_or_denies_somebody() {
-        let findings = |list: &[MappingFinding]| list.iter().copied().fold(MappingFindings::default(), MappingFindings::with);
+        let findings =
+            |list: &[MappingFinding]| list.iter().copied().fold(MappingFindings::default(), MappingFindings::with);
         let status_of = |list: &[MappingFinding], conflicts: &[FieldError]| {
             let report = MappingReport { errors: vec![], conflicts: conflicts.to_vec(), findings: findings(list) };
             mapping(&report, 1)

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use super::key::{Form, keys_of};
 use super::rules::{self, Folds, Mapping};
-use super::table::{MappingTable, MappingStatus};
+use super::table::{MappingStatus, MappingTable};
 use super::{Claims, MappingEntry, STAGE, Unmapped, fail};
 use crate::domain::api::Precedence;
 use crate::domain::decide::identity::Identity;

@@ -27,7 +27,7 @@ use certgate_x509::{Certificate, GeneralName, Trace, Verdict};
 use issuer::{Binding, PathIssuer};
 use key::{Form, IssuerPin, keys_of, reversed_keys_of};
 use rules::{Folds, Mapping, OneToOneEntry, RuleOutcome};
-use table::{Entry, MappingTable, MappingStatus};
+use table::{Entry, MappingStatus, MappingTable};
 
 /// Why a certificate has no identity.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -147,7 +147,13 @@ struct Claims<'a> {
 
 impl<'a> Claims<'a> {
     /// Adds what names the certificate by `form`, and says whether it does: an issuer's name may mean another CA.
-    fn consider<T: Trace>(&mut self, holder: MappingEntry<'a>, form: Form, issuer: PathIssuer<'_>, trace: &mut T) -> bool {
+    fn consider<T: Trace>(
+        &mut self,
+        holder: MappingEntry<'a>,
+        form: Form,
+        issuer: PathIssuer<'_>,
+        trace: &mut T,
+    ) -> bool {
         let binding = if form == Form::IssuerSerial { issuer.binding(holder.pin()) } else { Binding::Bound };
         match binding {
             Binding::Bound => self.add(holder, trace),

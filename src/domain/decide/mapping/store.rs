@@ -13,7 +13,7 @@ use hashbrown::HashTable;
 
 use super::interner::Interner;
 use super::key::{self, Form, Forms, NameKey};
-use super::table::{Attributes, Group, MappingTable, Record, MappingStatus, key_hash};
+use super::table::{Attributes, Group, MappingStatus, MappingTable, Record, key_hash};
 use crate::domain::api::{
     FieldError, Kind, LabelSelector, MappingState, ObjectId, ObjectMeta, Origin, duplicate_error,
 };
@@ -23,7 +23,7 @@ use certgate_x509::Sha256;
 pub use stored::{Contradiction, StoredMapping};
 
 /// The most mappings of one name that one of them is compared with.
-const MAX_RIVALS: usize = 16;
+const MAX_COMPARED_MAPPINGS: usize = 16;
 
 /// The mappings as the index edits them.
 #[derive(Debug, Default)]
@@ -126,7 +126,9 @@ impl MappingStore {
 
     /// The mappings that compile.
     pub fn working(&self) -> impl Iterator<Item = StoredMapping<'_>> {
-        let compiles = |stored: &StoredMapping<'_>| matches!(stored.record.status, MappingStatus::Enabled | MappingStatus::Disabled);
+        let compiles = |stored: &StoredMapping<'_>| {
+            matches!(stored.record.status, MappingStatus::Enabled | MappingStatus::Disabled)
+        };
         self.ids.iter().filter_map(|at| self.stored(*at)).filter(compiles)
     }
 
@@ -146,7 +148,7 @@ impl MappingStore {
         let mut out = Vec::new();
         for at in &self.rivals {
             let Some(own) = self.stored(*at) else { continue };
-            let others = self.of_same_name(*at).take(MAX_RIVALS).filter_map(|other| self.stored(other));
+            let others = self.of_same_name(*at).take(MAX_COMPARED_MAPPINGS).filter_map(|other| self.stored(other));
             out.extend(others.filter_map(|other| pair(own, other)).min_by(|left, right| left.other.cmp(&right.other)));
         }
         if self.forms.get(Form::PublicKeySha256 as usize).is_none_or(|count| *count == 0) {
@@ -154,7 +156,8 @@ impl MappingStore {
         }
         for (at, sha256) in &self.public_keys {
             let Some(own) = self.stored(*at) else { continue };
-            let named = self.named(&own.group.namespace, Form::PublicKeySha256, sha256.as_bytes()).take(MAX_RIVALS);
+            let named =
+                self.named(&own.group.namespace, Form::PublicKeySha256, sha256.as_bytes()).take(MAX_COMPARED_MAPPINGS);
             for other in named.filter_map(|other| self.stored(other)) {
                 out.extend([pair(own, other), pair(other, own)].into_iter().flatten());
             }

@@ -32,7 +32,10 @@ pub use policy::{certificate_policy, unreadable_match};
 pub use requirements::{MAXIMUM_RSA_BITS, MINIMUM_RSA_BITS, Requirements, WEAKEST_RSA_BITS};
 pub use resolve::{Content, NOT_READ, ProfileSources, Resolution, SourceState};
 pub use revocation::CompiledRevocation;
-pub use source::{BundleName, CertificateSource, CertificateFilter, Role, SourceRef, UsableCertificates, certificates as pem_certificates};
+pub use source::{
+    BundleName, CertificateFilter, CertificateSource, Role, SourceRef, UsableCertificates,
+    certificates as pem_certificates,
+};
 pub use trust::{CompiledProfile, trust_profile};
 
 /// The most trust sources in one list. A union of more is better kept in one bundle.

@@ -13,10 +13,10 @@ use certgate_x509::{Certificate, encoding::bundle};
 
 /// The longest name of a signer: a host name of 253 octets, a slash, and a path (Kubernetes' limit for
 /// CertificateSigningRequests is 571).
-const MAX_SIGNER: usize = 571;
+const MAX_SIGNER_NAME: usize = 571;
 
 /// The longest path of a file.
-const MAX_FILE: usize = 4096;
+const MAX_FILE_PATH: usize = 4096;
 
 /// The most bad certificates of one text that are reported one by one.
 const MAX_REPORTED: usize = 16;
@@ -166,7 +166,7 @@ fn bundle_name(field: &Field<'_>, spec: &BundleRef, report: &mut Report) -> Opti
             // As the API server takes them: a domain, a slash, and a path.
             let parts = signer.split_once('/');
             let sound = parts.is_some_and(|(domain, path)| domain.contains('.') && !path.is_empty());
-            if !sound || signer.len() > MAX_SIGNER || !signer.bytes().all(is_signer_byte) {
+            if !sound || signer.len() > MAX_SIGNER_NAME || !signer.bytes().all(is_signer_byte) {
                 let message = format_args!("{} is not the name of a signer: want domain/path", shown(signer));
                 report.error(&field.child("signerName"), message);
             }
@@ -188,7 +188,7 @@ const fn is_signer_byte(byte: u8) -> bool {
 }
 
 pub(super) fn file_ref<T>(field: &Field<'_>, path: &str, report: &mut Report) -> SourceRef<T> {
-    if path.is_empty() || path.len() > MAX_FILE || path.chars().any(char::is_control) {
+    if path.is_empty() || path.len() > MAX_FILE_PATH || path.chars().any(char::is_control) {
         report.error(field, format_args!("{} is not the path of a file", shown(path)));
     }
     SourceRef::File(path.to_owned())

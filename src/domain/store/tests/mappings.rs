@@ -153,7 +153,11 @@ fn a_mapping_that_no_policy_selects_is_told() {
     let findings: Vec<_> = reports
         .iter()
         .map(|(id, report)| {
-            (id.name.as_str(), report.findings.contains(MappingFinding::NotSelected), report.findings.contains(MappingFinding::Disabled))
+            (
+                id.name.as_str(),
+                report.findings.contains(MappingFinding::NotSelected),
+                report.findings.contains(MappingFinding::Disabled),
+            )
         })
         .collect();
     assert_eq!(findings, [("lost", true, false), ("off", true, true)]);

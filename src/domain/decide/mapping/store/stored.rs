@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::domain::api::{Kind, MappingState, ObjectId, Origin};
 use crate::domain::decide::mapping::key::{self, Form};
-use crate::domain::decide::mapping::table::{Attributes, Entry, Group, Record, MappingStatus};
+use crate::domain::decide::mapping::table::{Attributes, Entry, Group, MappingStatus, Record};
 
 /// A stored mapping.
 #[derive(Copy, Clone, Debug)]
