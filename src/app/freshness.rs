@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::domain::decide::resolved_profile::CrlStatus;
-use crate::domain::policy::freshness::{CrlFreshness, concerning};
+use crate::domain::policy::freshness::{CrlFreshness, expiring};
 use crate::envoy::service::Authorizer;
 use certgate_x509::UnixTime;
 
@@ -27,9 +27,9 @@ pub async fn watch(authorizer: Arc<Authorizer>, clock: fn() -> UnixTime) {
             generation = Some(snapshot.generation());
             crls = snapshot.crls();
         }
-        for (crl, concern) in logged.news(&crls, clock()) {
+        for (crl, warning) in logged.news(&crls, clock()) {
             let profile = &*crl.profile;
-            tracing::warn!(profile, issuer = crl.issuer, kind = crl.kind.word(), scope = crl.scope, "{concern}");
+            tracing::warn!(profile, issuer = crl.issuer, kind = crl.kind.word(), scope = crl.scope, "{warning}");
         }
     }
 }
@@ -43,10 +43,10 @@ impl LoggedFreshness {
     fn news<'c>(&mut self, crls: &'c [CrlStatus], now: UnixTime) -> Vec<(&'c CrlStatus, String)> {
         let mut news = Vec::new();
         let mut states = BTreeMap::new();
-        for (crl, state) in concerning(crls, now) {
+        for (crl, state) in expiring(crls, now) {
             let list = format!("{} {crl} {} {:?}", crl.profile, crl.scope, crl.key);
             if self.0.get(&list).is_none_or(|logged| *logged < state) {
-                news.extend(crl.concern(now).map(|concern| (crl, concern)));
+                news.extend(crl.expiry_warning(now).map(|warning| (crl, warning)));
             }
             states.insert(list, state);
         }
@@ -83,7 +83,7 @@ mod tests {
         let mut said = Vec::new();
         for now in 0..3000 {
             let news = told.news(&lists, UnixTime::from_secs(now));
-            said.extend(news.into_iter().map(|(crl, concern)| (now, crl.profile.to_string(), concern)));
+            said.extend(news.into_iter().map(|(crl, warning)| (now, crl.profile.to_string(), warning)));
         }
         let when: Vec<_> = said.iter().map(|(now, profile, _)| (*now, profile.as_str())).collect();
         // Clocks may differ by 300 seconds; the last quarter of 1300 begins at 975.

@@ -476,13 +476,8 @@ fn rows() -> Vec<Row> {
         "maps the same certificate to another identity",
     );
     add(Mapping, Schema, &mapping("uri: \"spiffe://exаmple.org/a\""), "spec.certificate.uri: Invalid value");
-    add(Mapping, Hook, &mapping("dns: \"аpple.example\""), "is not ASCII: write it as it stands in the certificate");
-    add(
-        Mapping,
-        Hook,
-        &mapping("email: \"аdmin@example.com\""),
-        "is not ASCII: write it as it stands in the certificate",
-    );
+    add(Mapping, Hook, &mapping("dns: \"аpple.example\""), "is not ASCII: write it as in the certificate");
+    add(Mapping, Hook, &mapping("email: \"аdmin@example.com\""), "is not ASCII: write it as in the certificate");
     rows
 }
 

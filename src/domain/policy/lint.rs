@@ -20,7 +20,7 @@ use crate::domain::decide::mapping::rules::unreachable;
 use crate::domain::decide::resolved_profile::CrlStatus;
 use crate::domain::decide::verifier::lint_anchor;
 use crate::domain::policy::compile::{CertificateSource, CompiledProfile};
-use crate::domain::policy::freshness::concerning;
+use crate::domain::policy::freshness::expiring;
 use certgate_x509::{Certificate, PathParameters, UnixTime, looks_reversed};
 
 /// How long before an anchor's end it is warned of: 30 days.
@@ -108,7 +108,7 @@ pub fn certificate_name(field: &Field<'_>, form: Form) -> Vec<FieldError> {
     match form {
         Form::UserPrincipalName | Form::Dns | Form::Email | Form::Subject => {
             let message = format_args!(
-                "{} is a weak name: any CA that the trust profile believes can issue another certificate with it; prefer \
+                "{} is a weak name: any CA that the trust profile trusts can issue another certificate with it; prefer \
                  sha256, issuerSerial or publicKeySha256, or narrow issuingAuthorities",
                 form.name()
             );
@@ -164,8 +164,8 @@ pub fn crls(crls: &[CrlStatus], now: UnixTime) -> Vec<FieldError> {
     let root = Field::root("spec");
     let revocation = root.child("revocation");
     let field = revocation.child("crls");
-    for (crl, _) in concerning(crls, now).into_iter().take(MAX_REPORTED_CRLS) {
-        report.warning(&field, crl.concern(now).unwrap_or_default());
+    for (crl, _) in expiring(crls, now).into_iter().take(MAX_REPORTED_CRLS) {
+        report.warning(&field, crl.expiry_warning(now).unwrap_or_default());
     }
     report.warnings
 }

@@ -198,8 +198,8 @@ impl Index {
         for (id, severity, error) in self.contradictions() {
             out.add(id, severity, [error]);
         }
-        for (id, twins) in self.sources.twins().into_iter().chain(self.namespaces.twins()) {
-            out.add(id, Severity::Error, [duplicate_error(twins.into_iter())]);
+        for (id, duplicates) in self.sources.duplicates().into_iter().chain(self.namespaces.duplicates()) {
+            out.add(id, Severity::Error, [duplicate_error(duplicates.into_iter())]);
         }
         out.sorted()
     }

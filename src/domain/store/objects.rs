@@ -1,4 +1,4 @@
-//! Stored objects of one kind by namespace and name, with twins kept apart by origin.
+//! Stored objects of one kind by namespace and name, with duplicates kept apart by origin.
 
 use std::collections::BTreeMap;
 
@@ -24,7 +24,7 @@ pub enum Lookup<'a, T> {
     /// One object.
     One(&'a T),
     /// Several, and so none that can be relied on.
-    Twins,
+    Duplicates,
 }
 
 impl<T> Objects<T> {
@@ -56,17 +56,17 @@ impl<T> Objects<T> {
         match (objects.next(), objects.next()) {
             (Some(only), None) => Lookup::One(only),
             (None, _) => Lookup::None,
-            _ => Lookup::Twins,
+            _ => Lookup::Duplicates,
         }
     }
 
-    /// Every object by namespace, name and origin, with the origins of its twins.
+    /// Every object by namespace, name and origin, with the origins of its duplicates.
     pub fn iter(&self, kind: Kind) -> impl Iterator<Item = (ObjectId, &T, Vec<Origin>)> {
         self.by_name.iter().flat_map(move |((namespace, name), origins)| {
             origins.iter().map(move |(origin, object)| {
                 let (namespace, name, origin) = (namespace.clone(), name.clone(), origin.clone());
-                let twins = origins.keys().filter(|other| **other != origin).cloned().collect();
-                (ObjectId { kind, namespace, name, origin }, object, twins)
+                let duplicates = origins.keys().filter(|other| **other != origin).cloned().collect();
+                (ObjectId { kind, namespace, name, origin }, object, duplicates)
             })
         })
     }

@@ -134,7 +134,7 @@ impl Profiles {
         let profile = format!("{namespace}/{name}");
         let stored = match self.objects.find(namespace, name) {
             Lookup::None => return Err(ReferenceError::NotFound(profile)),
-            Lookup::Twins => return Err(ReferenceError::Duplicate(profile)),
+            Lookup::Duplicates => return Err(ReferenceError::Duplicate(profile)),
             Lookup::One(stored) => stored,
         };
         let Some(compiled) = &stored.compiled else { return Err(ReferenceError::Invalid(profile)) };
@@ -159,20 +159,20 @@ impl Profiles {
     pub fn dns_constrained(&self, (namespace, name): &(String, String)) -> Option<String> {
         match self.objects.find(namespace, name) {
             Lookup::One(stored) => stored.dns_constrained(),
-            Lookup::None | Lookup::Twins => None,
+            Lookup::None | Lookup::Duplicates => None,
         }
     }
 
     /// What is known about each profile.
     pub fn reports(&self) -> Vec<ProfileReport> {
-        let report = |(id, stored, twins): (ObjectId, &StoredProfile, Vec<_>)| {
-            let twin = (!twins.is_empty()).then(|| duplicate_error(twins.into_iter()));
+        let report = |(id, stored, duplicates): (ObjectId, &StoredProfile, Vec<_>)| {
+            let duplicate = (!duplicates.is_empty()).then(|| duplicate_error(duplicates.into_iter()));
             let resolution = stored.resolution.as_ref();
             let resolved = stored.resolved();
             let inline_skipped = stored.compiled.iter().flat_map(|compiled| &compiled.skipped);
             let skipped = inline_skipped.chain(resolution.into_iter().flat_map(|resolution| &resolution.skipped));
             ProfileReport {
-                errors: stored.report.errors.iter().cloned().chain(twin).collect(),
+                errors: stored.report.errors.iter().cloned().chain(duplicate).collect(),
                 warnings: stored.all_warnings().cloned().collect(),
                 skipped: skipped.cloned().collect(),
                 unresolved: resolution.map(|resolution| resolution.errors.clone()).unwrap_or_default(),
@@ -186,10 +186,10 @@ impl Profiles {
 
     /// The profiles by namespace and name.
     pub fn known(&self) -> BTreeMap<(String, String), ProfileView> {
-        let known = |(id, stored, twins): (ObjectId, &StoredProfile, Vec<_>)| {
+        let known = |(id, stored, duplicates): (ObjectId, &StoredProfile, Vec<_>)| {
             let profile = || format!("{}/{}", id.namespace, id.name);
             let resolved = match (&stored.compiled, &stored.resolution) {
-                _ if !twins.is_empty() => Err(ReferenceError::Duplicate(profile())),
+                _ if !duplicates.is_empty() => Err(ReferenceError::Duplicate(profile())),
                 (None, _) => Err(ReferenceError::Invalid(profile())),
                 (Some(_), resolution) => {
                     let resolved = resolution.as_ref().map_or(Err(NOT_READ), Resolution::profile);
@@ -222,9 +222,9 @@ impl Profiles {
 
     /// What is wrong with the profiles.
     pub fn problems(&self, out: &mut Problems) {
-        for (id, stored, twins) in self.objects.iter(Kind::TrustProfile) {
-            let twin = (!twins.is_empty()).then(|| duplicate_error(twins.into_iter()));
-            let own = stored.report.errors.iter().cloned().chain(twin);
+        for (id, stored, duplicates) in self.objects.iter(Kind::TrustProfile) {
+            let duplicate = (!duplicates.is_empty()).then(|| duplicate_error(duplicates.into_iter()));
+            let own = stored.report.errors.iter().cloned().chain(duplicate);
             let unresolved = stored.resolution.iter().flat_map(|resolution| resolution.errors.iter().cloned());
             out.add(id.clone(), Severity::Error, own.chain(unresolved));
             out.add(id, Severity::Warning, stored.all_warnings().cloned());

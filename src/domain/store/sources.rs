@@ -275,11 +275,11 @@ impl Sources {
     }
 
     /// The objects that share their name with another.
-    pub fn twins(&self) -> Vec<(ObjectId, Vec<crate::domain::api::Origin>)> {
-        let config_maps = self.config_maps.iter(Kind::ConfigMap).map(|(id, _, twins)| (id, twins));
-        let secrets = self.secrets.iter(Kind::Secret).map(|(id, _, twins)| (id, twins));
-        let bundles = self.bundles.iter(Kind::ClusterTrustBundle).map(|(id, _, twins)| (id, twins));
-        config_maps.chain(secrets).chain(bundles).filter(|(_, twins)| !twins.is_empty()).collect()
+    pub fn duplicates(&self) -> Vec<(ObjectId, Vec<crate::domain::api::Origin>)> {
+        let config_maps = self.config_maps.iter(Kind::ConfigMap).map(|(id, _, duplicates)| (id, duplicates));
+        let secrets = self.secrets.iter(Kind::Secret).map(|(id, _, duplicates)| (id, duplicates));
+        let bundles = self.bundles.iter(Kind::ClusterTrustBundle).map(|(id, _, duplicates)| (id, duplicates));
+        config_maps.chain(secrets).chain(bundles).filter(|(_, duplicates)| !duplicates.is_empty()).collect()
     }
 
     /// Reads every wanted source of certificates and of CRLs again whose content has changed, and forgets the others.
@@ -345,7 +345,7 @@ impl Sources {
                 let objects = if *kind == Kind::Secret { &self.secrets } else { &self.config_maps };
                 match objects.find(namespace, name) {
                     Lookup::None => Err(self.unknown(*kind, namespace, name)),
-                    Lookup::Twins => Err(format!("there is more than one {kind} {namespace}/{name}")),
+                    Lookup::Duplicates => Err(format!("there is more than one {kind} {namespace}/{name}")),
                     Lookup::One(data) => {
                         let content = data.get(data_key).cloned();
                         content.ok_or_else(|| format!("{kind} {namespace}/{name} has no key {data_key:?}"))
@@ -355,7 +355,7 @@ impl Sources {
             SourceKey::Bundle(BundleName::Signer(signer, labels)) => self.bundles_of(signer, labels),
             SourceKey::Bundle(BundleName::Name(name)) => match self.bundles.find("", name) {
                 Lookup::None => Err(self.unknown(Kind::ClusterTrustBundle, "", name)),
-                Lookup::Twins => Err(format!("there is more than one ClusterTrustBundle {name}")),
+                Lookup::Duplicates => Err(format!("there is more than one ClusterTrustBundle {name}")),
                 Lookup::One(bundle) => Ok(bundle.content.clone()),
             },
             SourceKey::File(path) => self.certificate_files.get(path).cloned().unwrap_or_else(|| Err(not_read(path))),
@@ -366,11 +366,11 @@ impl Sources {
     fn bundles_of(&self, signer: &str, labels: &LabelSelector) -> Result<Bytes, String> {
         let meant = |bundle: &TrustBundle| bundle.signer_name == signer && labels.selects(&bundle.labels);
         let mut content = Vec::new();
-        for (id, bundle, twins) in self.bundles.iter(Kind::ClusterTrustBundle) {
+        for (id, bundle, duplicates) in self.bundles.iter(Kind::ClusterTrustBundle) {
             if !meant(bundle) {
                 continue;
             }
-            if !twins.is_empty() {
+            if !duplicates.is_empty() {
                 return Err(format!("there is more than one ClusterTrustBundle {}", id.name));
             }
             content.extend_from_slice(&bundle.content);
@@ -458,8 +458,11 @@ impl Namespaces {
     }
 
     /// The namespaces that share their name with another.
-    pub fn twins(&self) -> impl Iterator<Item = (ObjectId, Vec<crate::domain::api::Origin>)> {
-        self.objects.iter(Kind::Namespace).map(|(id, _, twins)| (id, twins)).filter(|(_, twins)| !twins.is_empty())
+    pub fn duplicates(&self) -> impl Iterator<Item = (ObjectId, Vec<crate::domain::api::Origin>)> {
+        self.objects
+            .iter(Kind::Namespace)
+            .map(|(id, _, duplicates)| (id, duplicates))
+            .filter(|(_, duplicates)| !duplicates.is_empty())
     }
 
     /// Whether a profile of `profile` may be used from `user`.
@@ -470,7 +473,7 @@ impl Namespaces {
             NamespacesFrom::Selector => {
                 let mut labels = match self.objects.find("", user) {
                     Lookup::One(labels) => labels.clone(),
-                    Lookup::None | Lookup::Twins => BTreeMap::new(),
+                    Lookup::None | Lookup::Duplicates => BTreeMap::new(),
                 };
                 // Kubernetes gives this label to every namespace, and nobody can take it away.
                 labels.insert("kubernetes.io/metadata.name".to_owned(), user.to_owned());

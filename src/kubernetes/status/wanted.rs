@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::types::{AnchorStatus, ConditionStatus, CrlStatus};
 use crate::domain::api::FieldError;
 use crate::domain::decide::resolved_profile::{self, CrlKind};
-use crate::domain::policy::freshness::{CrlFreshness, concerning};
+use crate::domain::policy::freshness::{CrlFreshness, expiring};
 use crate::domain::policy::lint::MappingFinding;
 use crate::domain::store::{MappingReport, PolicyReport, ProfileReport};
 use certgate_x509::{FreshnessLimit, UnixTime};
@@ -90,14 +90,14 @@ fn fresh(crls: &[resolved_profile::CrlStatus], now: UnixTime) -> ConditionConten
     if crls.is_empty() {
         return condition("RevocationFresh", Unknown, "NotChecked", "the profile checks revocation by no CRL");
     }
-    let concerning = concerning(crls, now);
+    let expiring = expiring(crls, now);
     let mut message = String::new();
-    for (crl, _) in concerning.iter().take(MAX_CRLS) {
-        let line = crl.concern(now).unwrap_or_default();
+    for (crl, _) in expiring.iter().take(MAX_CRLS) {
+        let line = crl.expiry_warning(now).unwrap_or_default();
         message.push_str(if message.is_empty() { "" } else { "\n" });
         message.push_str(&line);
     }
-    match concerning.first() {
+    match expiring.first() {
         None => condition("RevocationFresh", True, "Current", "every CRL is current"),
         Some((crl, CrlFreshness::Ended)) if crl.kind == CrlKind::Delta => {
             condition("RevocationFresh", True, "DeltaEnded", message)

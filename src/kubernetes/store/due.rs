@@ -81,7 +81,7 @@ impl Wanted {
     /// Notes when the status of a profile changes by itself next.
     fn note_turn(&mut self) {
         let crls = self.profiles.values().flat_map(|report| &report.crls);
-        self.turn = crls.filter_map(|crl| crl.next_turn(self.now)).min();
+        self.turn = crls.filter_map(|crl| crl.next_change(self.now)).min();
     }
 
     /// Something was published.

@@ -23,7 +23,7 @@ pub fn identify_by_key<T: Trace>(
     certificate: &Certificate,
     trace: &mut T,
 ) -> Result<Arc<Identity>, Unmapped> {
-    let unmapped = "the certificate is believed for its key alone, and no mapping names it by publicKeySha256 or sha256: \
+    let unmapped = "the certificate is trusted for its key alone, and no mapping names it by publicKeySha256 or sha256: \
                   other names in it are its holder's word";
     let Some(mapping) = mapping else { return fail(trace, Reason::NoMapping, unmapped.to_owned()) };
     if mapping.precedence == Precedence::DenyFirst

@@ -86,7 +86,7 @@ pub enum XfccError {
         want: &'static str,
     },
     /// A key that may occur only once occurs twice in an element.
-    #[error("byte {at}: {key} stands twice in one element")]
+    #[error("byte {at}: {key} occurs twice in one element")]
     Duplicate {
         /// Where the second one is.
         at: usize,

@@ -142,7 +142,7 @@ fn path_match(field: &Field<'_>, spec: &PathMatch, report: &mut Report) -> Optio
         return None;
     }
     if text.contains('*') {
-        let message = format!("{}: `*` stands for itself here; a prefix covers all below it", shown(text));
+        let message = format!("{}: `*` is no wildcard here; a prefix covers all below it", shown(text));
         report.warning(&field, message);
     }
     report.take(&field, compile(text).map_err(|error| format!("{}: {error}", shown(text))))

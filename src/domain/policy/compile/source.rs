@@ -236,7 +236,7 @@ pub fn certificates(pem: &Bytes, filter: CertificateFilter) -> Result<UsableCert
         found.skipped.push(format!("{more} more certificates cannot be used"));
     }
     for problem in &mut found.skipped {
-        problem.push_str("; it does not count, the others do (onBadCertificate: Skip)");
+        problem.push_str("; it is skipped, the others are used (onBadCertificate: Skip)");
     }
     Ok(found)
 }

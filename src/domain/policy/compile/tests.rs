@@ -105,11 +105,11 @@ fn a_star_in_a_path_is_doubted() {
     assert_eq!(report.errors, []);
     let paths: Vec<&str> = report.warnings.iter().map(|warning| warning.path.as_str()).collect();
     assert_eq!(paths, ["spec.match[1].paths[0].prefix", "spec.match[1].paths[1].exact"]);
-    assert!(report.warnings[0].message.contains("`*` stands for itself"), "{report:?}");
+    assert!(report.warnings[0].message.contains("`*` is no wildcard"), "{report:?}");
 }
 
 #[test]
-fn warnings_name_what_was_hardly_meant() {
+fn warnings_name_what_was_probably_not_meant() {
     let rows: Vec<(Value, &[&str])> = vec![
         (json!({}), &["spec.trustAnchors"]),
         (json!({"mode": "Peer", "trustAnchors": [{"file": "a"}]}), &["spec.trustAnchors", "spec.trustedPeers"]),

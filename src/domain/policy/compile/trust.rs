@@ -136,7 +136,7 @@ fn peers(
                 keys.extend(report.take(&field.at(at).child("publicKeySha256"), key));
             }
             Some(_) => {
-                let message = "a publicKeySha256 stands alone: give it, or a place that holds certificates";
+                let message = "want either publicKeySha256 or a place that holds certificates";
                 report.error(&field.at(at), message);
             }
             None => places.push((at, source)),

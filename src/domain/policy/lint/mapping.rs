@@ -58,10 +58,10 @@ impl MappingFindings {
         };
         let not_selected = match self.contains(MappingFinding::Disabled) {
             true => {
-                "no CertificatePolicy of this namespace selects the mapping: nobody is denied by it, and its certificate may \
-                 be allowed all the same"
+                "no CertificatePolicy of this namespace selects the mapping: it denies nothing, and its certificate may still \
+                 be allowed"
             }
-            false => "no CertificatePolicy of this namespace selects the mapping: nobody is mapped by it",
+            false => "no CertificatePolicy of this namespace selects the mapping: it maps nothing",
         };
         add(MappingFinding::NotSelected, "metadata.labels", not_selected);
         add(

@@ -146,9 +146,9 @@ fn a_mapping_that_no_policy_selects_is_told() {
     };
     assert_eq!(about("a"), [""; 0]);
     assert_eq!(about("broken"), [""; 0], "a policy that does not compile selects all the same");
-    let nobody = "metadata.labels: no CertificatePolicy of this namespace selects the mapping: nobody is ";
-    assert!(about("lost")[0].ends_with(&format!("{nobody}mapped by it")), "{told:#?}");
-    assert!(about("off")[0].contains(&format!("{nobody}denied by it, and its certificate may")), "{told:#?}");
+    let unselected = "metadata.labels: no CertificatePolicy of this namespace selects the mapping: it ";
+    assert!(about("lost")[0].ends_with(&format!("{unselected}maps nothing")), "{told:#?}");
+    assert!(about("off")[0].contains(&format!("{unselected}denies nothing, and its certificate may")), "{told:#?}");
     let reports = index.mapping_reports();
     let findings: Vec<_> = reports
         .iter()

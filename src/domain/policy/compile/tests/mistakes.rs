@@ -248,7 +248,7 @@ fn each_mistake_has_its_field_and_message() {
             T,
             json!({"trustedPeers": [{"file": "a"}, {"publicKeySha256": hash, "file": "a"}]}),
             "spec.trustedPeers[1]",
-            "a publicKeySha256 stands alone",
+            "want either publicKeySha256 or a place",
         ),
         (T, json!({"requirements": {"minimumRsaBits": 1024}}), "spec.requirements.minimumRsaBits", "want 2048"),
         (T, json!({"requirements": {"maxPathLength": -1}}), "spec.requirements.maxPathLength", "out of range"),
