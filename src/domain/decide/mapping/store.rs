@@ -1,9 +1,7 @@
-//! The CertificateMapping objects as the index edits them, and what is wrong with them.
+//! The CertificateMapping objects as the index edits them, and what is to be told about them.
 //!
-//! Owned here: which record an object has, objects of the same name, and which mappings share the name of a
-//! certificate. [`super::table`] owns the records.
-
-mod stored;
+//! Owned here: which record an object has, its twins, and which mappings share a name of a certificate. What the records
+//! are is [`super::table`]'s.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::BuildHasher;
@@ -13,17 +11,16 @@ use hashbrown::HashTable;
 
 use super::interner::Interner;
 use super::key::{self, Form, Forms, NameKey};
-use super::table::{Attributes, Group, MappingStatus, MappingTable, Record, key_hash};
+use super::table::{Attributes, Entry, Group, MappingTable, Record, Status, key_hash};
 use crate::domain::api::{
     FieldError, Kind, LabelSelector, MappingState, ObjectId, ObjectMeta, Origin, duplicate_error,
 };
 use crate::domain::decide::identity::Identity;
 use crate::domain::decide::mapping::compiled::CompiledMapping;
 use certgate_x509::Sha256;
-pub use stored::{Contradiction, StoredMapping};
 
 /// The most mappings of one name that one of them is compared with.
-const MAX_COMPARED_MAPPINGS: usize = 16;
+const MAX_RIVALS: usize = 16;
 
 /// The mappings as the index edits them.
 #[derive(Debug, Default)]
@@ -40,11 +37,11 @@ pub struct MappingStore {
     errors: BTreeMap<u32, Vec<FieldError>>,
     /// The mappings that share their name with another object.
     twins: BTreeSet<u32>,
-    /// The mappings that name a certificate that cannot be read.
+    /// The mappings that name a certificate which nobody can tell.
     unreadable: BTreeSet<u32>,
     /// The mappings whose name is that of another one too, but for the pin of an issuer.
     rivals: BTreeSet<u32>,
-    /// The keys of inline certificates.
+    /// The keys of the certificates that stand in mappings.
     public_keys: BTreeMap<u32, Sha256>,
 }
 
@@ -91,10 +88,10 @@ impl MappingStore {
             uid_len: uid.map_or(0, |uid| short(uid.len()).saturating_add(1)),
             form,
             status: match (errors.is_empty(), state) {
-                (true, MappingState::Enabled) => MappingStatus::Enabled,
-                (true, MappingState::Disabled) => MappingStatus::Disabled,
-                (false, MappingState::Enabled) => MappingStatus::Invalid,
-                (false, MappingState::Disabled) => MappingStatus::InvalidDisabled,
+                (true, MappingState::Enabled) => Status::Enabled,
+                (true, MappingState::Disabled) => Status::Disabled,
+                (false, MappingState::Enabled) => Status::Invalid,
+                (false, MappingState::Disabled) => Status::InvalidDisabled,
             },
         };
         if let Some(at) = former
@@ -125,30 +122,28 @@ impl MappingStore {
     }
 
     /// The mappings that compile.
-    pub fn working(&self) -> impl Iterator<Item = StoredMapping<'_>> {
-        let compiles = |stored: &StoredMapping<'_>| {
-            matches!(stored.record.status, MappingStatus::Enabled | MappingStatus::Disabled)
-        };
+    pub fn working(&self) -> impl Iterator<Item = Stored<'_>> {
+        let compiles = |stored: &Stored<'_>| matches!(stored.record.status, Status::Enabled | Status::Disabled);
         self.ids.iter().filter_map(|at| self.stored(*at)).filter(compiles)
     }
 
-    /// The mappings that contradict another one which some policy selects as well; `policies` gives those of a
-    /// namespace that select any. Where very many mappings share a name, not all are found.
+    /// The mappings that contradict another one which some policy selects as well; `policies` gives those of a namespace
+    /// that select any. Where very many mappings share a name, not all are found.
     pub fn contradictions<'p>(
         &self,
         policies: &impl Fn(&str) -> &'p [(Arc<str>, &'p LabelSelector)],
     ) -> Vec<Contradiction> {
-        let pair = |own: StoredMapping<'_>, other: StoredMapping<'_>| {
+        let pair = |own: Stored<'_>, other: Stored<'_>| {
             let both =
                 |selector: &LabelSelector| selector.selects(&own.group.labels) && selector.selects(&other.group.labels);
             let among = policies(&own.group.namespace);
-            let (policy, _) = among.iter().find(|(_, selector)| both(selector)).filter(|_| own.contradicts(&other))?;
+            let (policy, _) = among.iter().find(|(_, selector)| both(selector)).filter(|_| own.rivals(&other))?;
             Some(Contradiction { id: own.id(), other: other.record.name().to_owned(), policy: Arc::clone(policy) })
         };
         let mut out = Vec::new();
         for at in &self.rivals {
             let Some(own) = self.stored(*at) else { continue };
-            let others = self.of_same_name(*at).take(MAX_COMPARED_MAPPINGS).filter_map(|other| self.stored(other));
+            let others = self.of_same_name(*at).take(MAX_RIVALS).filter_map(|other| self.stored(other));
             out.extend(others.filter_map(|other| pair(own, other)).min_by(|left, right| left.other.cmp(&right.other)));
         }
         if self.forms.get(Form::PublicKeySha256 as usize).is_none_or(|count| *count == 0) {
@@ -156,8 +151,7 @@ impl MappingStore {
         }
         for (at, sha256) in &self.public_keys {
             let Some(own) = self.stored(*at) else { continue };
-            let named =
-                self.named(&own.group.namespace, Form::PublicKeySha256, sha256.as_bytes()).take(MAX_COMPARED_MAPPINGS);
+            let named = self.named(&own.group.namespace, Form::PublicKeySha256, sha256.as_bytes()).take(MAX_RIVALS);
             for other in named.filter_map(|other| self.stored(other)) {
                 out.extend([pair(own, other), pair(other, own)].into_iter().flatten());
             }
@@ -186,20 +180,20 @@ impl MappingStore {
         uses.fold(0, usize::saturating_add)
     }
 
-    /// Whether any mapping names a certificate that cannot be read.
+    /// Whether any mapping names a certificate which nobody can tell.
     pub fn has_unreadable(&self) -> bool {
         !self.unreadable.is_empty()
     }
 
-    /// The mappings selected by `selector` that name a certificate that cannot be read, sorted, and whether they are
+    /// The mappings selected by `selector` that name a certificate which nobody can tell, sorted, and whether they are
     /// meant to be in force.
     pub fn unreadable(&self, namespace: &str, selector: &LabelSelector) -> BTreeMap<ObjectId, MappingState> {
         let selected = |at: &u32| {
             let record = self.table.records.get(*at).and_then(Option::as_ref)?;
             let group = self.groups.get(record.group)?;
             let state = match record.status {
-                MappingStatus::Enabled | MappingStatus::Invalid => MappingState::Enabled,
-                MappingStatus::Disabled | MappingStatus::InvalidDisabled => MappingState::Disabled,
+                Status::Enabled | Status::Invalid => MappingState::Enabled,
+                Status::Disabled | Status::InvalidDisabled => MappingState::Disabled,
             };
             let selected = group.namespace == namespace && selector.selects(&group.labels);
             selected.then(|| self.id(*at).map(|id| (id, state)))?
@@ -207,15 +201,15 @@ impl MappingStore {
         self.unreadable.iter().filter_map(selected).collect()
     }
 
-    fn stored(&self, at: u32) -> Option<StoredMapping<'_>> {
+    fn stored(&self, at: u32) -> Option<Stored<'_>> {
         let record = self.table.records.get(at)?.as_ref()?;
         let (group, attributes) = (self.groups.get(record.group)?, self.attributes.get(record.attributes)?);
-        Some(StoredMapping { record, group, attributes, file: self.files.get(record.file)? })
+        Some(Stored { record, group, attributes, file: self.files.get(record.file)? })
     }
 
     /// The records of `namespace` that are found by `key` in `form`.
     fn named<'a>(&'a self, namespace: &'a str, form: Form, key: &'a [u8]) -> impl Iterator<Item = u32> + use<'a> {
-        let same = move |stored: StoredMapping<'_>| {
+        let same = move |stored: Stored<'_>| {
             stored.record.form == Some(form) && stored.group.namespace == namespace && stored.record.lookup() == key
         };
         let found = self.table.keys.iter_hash(key_hash(&self.table.hasher, namespace, form, key)).copied();
@@ -237,11 +231,11 @@ impl MappingStore {
         selector: &'a LabelSelector,
         key: &'a NameKey,
         identity: &'a Identity,
-    ) -> impl Iterator<Item = StoredMapping<'a>> {
+    ) -> impl Iterator<Item = Stored<'a>> {
         let NameKey { form, bytes } = key;
         let found = self.named(namespace, *form, key::lookup(*form, bytes)).filter_map(|at| self.stored(at));
         found.filter(move |stored| {
-            stored.record.status == MappingStatus::Enabled
+            stored.record.status == Status::Enabled
                 && selector.selects(&stored.group.labels)
                 && key::may_coincide(*form, stored.record.key(), bytes)
                 && !stored.entry().stands_for(identity)
@@ -372,8 +366,8 @@ impl MappingStore {
                 && compiles
             {
                 record.status = match record.status {
-                    MappingStatus::Invalid => MappingStatus::Enabled,
-                    MappingStatus::InvalidDisabled => MappingStatus::Disabled,
+                    Status::Invalid => Status::Enabled,
+                    Status::InvalidDisabled => Status::Disabled,
                     other => other,
                 };
             }
@@ -417,9 +411,80 @@ impl MappingStore {
     }
 }
 
-fn as_twin(status: MappingStatus) -> MappingStatus {
+/// A stored mapping.
+#[derive(Copy, Clone, Debug)]
+pub struct Stored<'a> {
+    record: &'a Record,
+    group: &'a Group,
+    attributes: &'a Attributes,
+    file: &'a Arc<str>,
+}
+
+impl<'a> Stored<'a> {
+    /// The object.
+    pub fn id(&self) -> ObjectId {
+        ObjectId {
+            kind: Kind::CertificateMapping,
+            namespace: self.group.namespace.clone(),
+            name: self.record.name().to_owned(),
+            origin: Origin { file: Arc::clone(self.file), document: self.record.document },
+        }
+    }
+
+    /// The object's namespace.
+    pub fn namespace(&self) -> &'a str {
+        &self.group.namespace
+    }
+
+    /// The object's labels; equal ones of one namespace are one value.
+    pub fn labels(&self) -> &'a BTreeMap<String, String> {
+        &self.group.labels
+    }
+
+    /// The form and the key of the name.
+    pub fn name(&self) -> Option<(Form, &'a [u8])> {
+        Some((self.record.form?, self.record.key()))
+    }
+
+    /// Whether it is meant to be in force.
+    pub fn state(&self) -> MappingState {
+        match self.record.status {
+            Status::Enabled | Status::Invalid => MappingState::Enabled,
+            Status::Disabled | Status::InvalidDisabled => MappingState::Disabled,
+        }
+    }
+
+    fn entry(&self) -> Entry<'a> {
+        Entry { record: self.record, group: self.group, attributes: self.attributes }
+    }
+
+    /// Whether both, whose names are of one certificate as far as their forms tell, give it identities that differ.
+    fn rivals(&self, other: &Self) -> bool {
+        let in_force = |stored: &Self| stored.record.status == Status::Enabled;
+        let coincide = match (self.record.form, other.record.form) {
+            (Some(form), Some(other_form)) if form == other_form => {
+                key::may_coincide(form, self.record.key(), other.record.key())
+            }
+            _ => true,
+        };
+        in_force(self) && in_force(other) && coincide && !self.entry().agrees_with(&other.entry())
+    }
+}
+
+/// Two mappings that give one certificate different identities under one policy.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Contradiction {
+    /// The one that it is told of.
+    pub id: ObjectId,
+    /// The other's name, in the same namespace.
+    pub other: String,
+    /// The policy that selects both, as `namespace/name`.
+    pub policy: Arc<str>,
+}
+
+fn as_twin(status: Status) -> Status {
     match status {
-        MappingStatus::Enabled | MappingStatus::Invalid => MappingStatus::Invalid,
-        MappingStatus::Disabled | MappingStatus::InvalidDisabled => MappingStatus::InvalidDisabled,
+        Status::Enabled | Status::Invalid => Status::Invalid,
+        Status::Disabled | Status::InvalidDisabled => Status::InvalidDisabled,
     }
 }

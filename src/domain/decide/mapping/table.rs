@@ -1,8 +1,8 @@
 //! The CertificateMapping objects, 100,000 and more of them, in compact form.
 //!
 //! A mapping is one record of 40 bytes and one allocation with its texts; labels, groups and extra attributes are
-//! interned. A [`MappingTable`] is what a snapshot keeps, and shares everything that has not changed; [`super::store`]
-//! edits it. Which mappings a policy means is asked at look-up, by namespace and labels.
+//! interned. A [`MappingTable`] is what a snapshot keeps, and shares everything that has not changed; [`super::store`] edits
+//! it. Which mappings a policy means is asked at look-up, by namespace and labels.
 
 use std::collections::BTreeMap;
 use std::hash::BuildHasher;
@@ -31,7 +31,7 @@ pub struct Attributes {
     pub(super) extra: BTreeMap<String, Vec<String>>,
 }
 
-/// One mapping. `texts` holds its texts one after the other: key, user, uid, and the object's name.
+/// One mapping. Its texts stand one after the other in `texts`: key, user, uid, and the object's name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Record {
     pub(super) texts: Box<[u8]>,
@@ -44,12 +44,12 @@ pub(super) struct Record {
     /// One more than the uid's length; 0 without a uid.
     pub(super) uid_len: u16,
     pub(super) form: Option<Form>,
-    pub(super) status: MappingStatus,
+    pub(super) status: Status,
 }
 
 /// What a mapping does to its certificate.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
-pub enum MappingStatus {
+pub enum Status {
     /// It gives the certificate its identity.
     Enabled,
     /// It denies the certificate.
@@ -132,7 +132,7 @@ impl<'a> Entry<'a> {
     }
 
     /// What the mapping does.
-    pub fn status(&self) -> MappingStatus {
+    pub fn status(&self) -> Status {
         self.record.status
     }
 
@@ -183,8 +183,8 @@ impl MappingTable {
         self.len == 0
     }
 
-    /// The mappings of `namespace` that `selector` selects and that name a certificate by `key` in `form`: the key
-    /// without the pin of an issuer, which stays to be compared ([`Entry::pin`]).
+    /// The mappings of `namespace` that `selector` selects and that name a certificate by `key` in `form`: the key without
+    /// the pin of an issuer, which stays to be compared ([`Entry::pin`]).
     pub fn find<'a, 'k>(
         &'a self,
         namespace: &'k str,
