@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use super::key::{Form, keys_of};
 use super::rules::{self, Folds, Mapping};
-use super::table::{Status, MappingTable};
+use super::table::{MappingTable, Status};
 use super::{Claims, MappingEntry, STAGE, Unmapped, fail};
 use crate::domain::api::Precedence;
 use crate::domain::decide::identity::Identity;

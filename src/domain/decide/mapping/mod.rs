@@ -27,7 +27,7 @@ use certgate_x509::{Certificate, GeneralName, Trace, Verdict};
 use issuer::{Binding, PathIssuer};
 use key::{Form, IssuerPin, keys_of, reversed_keys_of};
 use rules::{Folds, Mapping, OneToOneEntry, RuleOutcome};
-use table::{Entry, Status, MappingTable};
+use table::{Entry, MappingTable, Status};
 
 /// Why a certificate has no identity.
 #[derive(Clone, Debug, PartialEq, Eq)]
