@@ -1,9 +1,17 @@
 //! From what an operator wrote to what decides: every kind compiled, or all its errors at once with their fields.
 //!
-//! The file source, the watch, admission, `check` and `explain` all end here, so they cannot disagree. One object is
-//! looked at by itself: whether what it refers to exists is the index's business. Where an object does not compile, the
-//! parts that still can be read are kept, because an invalid policy denies the requests that it selects and an invalid
-//! mapping the certificate that it names.
+//! The file source, the watch, admission, `check` and `explain` all end here, so they cannot disagree. Compiling looks at
+//! one object by itself. Where an object does not compile, the parts that still can be read are kept, because an invalid
+//! policy denies the requests that it selects and an invalid mapping the certificate that it names.
+//!
+//! A trust profile has one step more, since its certificates and CRLs come from elsewhere:
+//!
+//! 1. [`TrustProfileSpec`](crate::domain::api::TrustProfileSpec), as written;
+//! 2. [`CompiledProfile`], checked, with its sources named ([`trust_profile`]);
+//! 3. [`ResolvedProfile`](crate::domain::decide::resolved_profile::ResolvedProfile), its sources joined
+//!    ([`CompiledProfile::resolve`]), ready to verify certificates.
+//!
+//! Not owned here: whether what an object refers to exists, and reading sources; both are the wing `store`'s.
 
 mod certificate_name;
 mod evidence;
