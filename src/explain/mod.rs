@@ -337,7 +337,7 @@ pub fn explain(question: &Question, snapshot: &Snapshot, now: UnixTime) -> Resul
 }
 
 /// A step as answers hold it.
-pub fn explained_step(step: &certgate_x509::Step) -> ExplainedStep {
+pub fn explained_step(step: &certgate_x509::TraceStep) -> ExplainedStep {
     let result = match step.verdict {
         Verdict::Pass => StepResult::Pass,
         Verdict::Fail => StepResult::Fail,

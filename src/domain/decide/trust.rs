@@ -9,7 +9,7 @@ mod issuers;
 use certgate_x509::{
     BrokenLink, Budget, Certificate, KeyOrigin, PathParameters, Pool, PublicKey, Rejection, Sha256, Subtree, Trace,
     UnixTime, Unvouched, ValidPath, ValidPolicies, Verdict, Version, check_links, check_validity, check_vouched,
-    find_path_within, public_key_names,
+    find_path_within, public_key_fingerprints,
 };
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -112,7 +112,7 @@ impl Veto {
     /// Whether a key is refused, given as a DER SubjectPublicKeyInfo.
     fn holds_key(&self, spki: &[u8]) -> bool {
         !self.keys.is_empty()
-            && public_key_names(spki).is_none_or(|names| names.iter().any(|name| self.keys.contains(name)))
+            && public_key_fingerprints(spki).is_none_or(|names| names.iter().any(|name| self.keys.contains(name)))
     }
 
     /// What of a certificate is refused, in words; `None` when nothing is.
@@ -126,7 +126,7 @@ impl Veto {
         if self.keys.is_empty() {
             return None;
         }
-        match certificate.public_key_names() {
+        match certificate.public_key_fingerprints() {
             Some(names) => names
                 .iter()
                 .any(|name| self.keys.contains(name))
@@ -358,7 +358,7 @@ impl TrustProfile {
     ) -> Result<Verified, Denial> {
         // What is the matter with a key that cannot be compared, path validation tells better.
         if !self.veto.is_empty()
-            && leaf.public_key_names().is_some()
+            && leaf.public_key_fingerprints().is_some()
             && let Some(problem) = self.veto.of(leaf)
         {
             return self.deny_disallowed(leaf, &problem, now, trace);

@@ -366,7 +366,7 @@ impl Built {
             ))
         });
         let unsigned = unsigned.collect();
-        let (data, refused) = so_far.heard(|spki| profile.hears(spki)).updated(offered, &signatures);
+        let (data, refused) = so_far.retain_signers(|spki| profile.hears(spki)).updated(offered, &signatures);
         let name = format!("{}/{}", id.namespace, id.name).into();
         Self {
             certificates,
