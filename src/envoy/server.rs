@@ -54,7 +54,7 @@ const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(30);
 const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Connections at once, if the process may open that many files: those of 256 proxies with 16 threads each, where callers
-/// must have a certificate. Elsewhere anybody may open them, and each takes some 20 KiB: those of 32 proxies.
+/// must have a certificate. Elsewhere anybody may open them, and each takes some 30 KiB: those of 32 proxies.
 const MAX_CONNECTIONS: usize = 4096;
 const MAX_ANONYMOUS: usize = 512;
 
@@ -185,6 +185,7 @@ async fn serve_within<D: Decide>(
 async fn accept(listeners: &Listeners, workers: &[Worker], connections: &Places) {
     let mut refused: Option<Instant> = None;
     loop {
+        connections.few_leave().await;
         let accepted = match listeners.accept().await {
             Ok((stream, _)) => prepare(stream),
             Err(error) => Err(error),
@@ -368,10 +369,13 @@ impl<D: Decide> Port<D> {
             Ok(Err(error)) => tracing::debug!(%error, "a connection ended early"),
             Err(why) => {
                 metrics.connection_evicted();
-                if outbox.is_light() {
+                if let Some(_lingers) = outbox.linger() {
                     // A proxy sends no more calls on it then, and loses none.
                     connection.as_mut().graceful_shutdown();
-                    let _ = tokio::time::timeout(GRACE, run(connection.as_mut(), &outbox)).await;
+                    tokio::select! {
+                        _ = tokio::time::timeout(GRACE, run(connection.as_mut(), &outbox)) => {}
+                        () = outbox.overflows() => {}
+                    }
                 }
                 tracing::debug!(why, "a connection was closed");
             }
