@@ -1,8 +1,10 @@
 //! Verifies a client certificate with the CRLs of its CAs:
 //!
 //! ```text
-//! cargo run -p certgate-x509 --example verify -- CHAIN.pem ROOTS.pem CRLS.pem TIME
-//! cd crates/certgate-x509/examples/data && cargo run --example verify -- client.pem root.pem crls.pem 2026-06-16T12:00:00Z
+//! cargo run --example verify -- CHAIN.pem ROOTS.pem CRLS.pem TIME
+//!
+//! cd examples/data
+//! cargo run --example verify -- client.pem root.pem crls.pem 2026-06-16T12:00:00Z
 //! ```
 //!
 //! `CHAIN.pem` holds the client's certificate first, then its intermediates. The steps of the search are printed.

@@ -137,10 +137,10 @@ pub use path::{
 pub use revocation::crl::CrlParser;
 pub use revocation::ocsp;
 pub use revocation::{
-    BadStatus, Crl, CrlError, CrlNumber, CrlReader, CrlReason, CrlSourceError, CrlSubjects, RevocationEntry, Expiry, Freshness,
+    BadStatus, Crl, CrlError, CrlNumber, CrlReader, CrlReason, CrlSourceError, CrlSubjects, Expiry, Freshness,
     FreshnessLimit, IdpError, IssuingDistributionPoint, MAX_AGE_WITHOUT_NEXT_UPDATE, MaxAge, OnUnknown, ReasonFlags,
-    RevocationData, RevocationFailure, RevocationMode, RevocationOutcome, RevocationPolicy, RevocationScope, Rollback,
-    RollbackReason, SignerCandidates, check_revocation, check_revocation_within,
+    RevocationData, RevocationEntry, RevocationFailure, RevocationMode, RevocationOutcome, RevocationPolicy,
+    RevocationScope, Rollback, RollbackReason, SignerCandidates, check_revocation, check_revocation_within,
 };
 pub use time::UnixTime;
 pub use trace::{NoTrace, Recorder, Trace, TraceStep, Verdict};

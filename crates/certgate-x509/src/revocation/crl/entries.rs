@@ -8,7 +8,7 @@ use crate::der::{self, DerError, Reader, Tlv, tag};
 use crate::general_name::GeneralNameError;
 use crate::name::Name;
 use crate::revocation::reason::CrlReason;
-use crate::revocation::serials::{Duplicate, RevocationEntry, Records, Serials, magnitude};
+use crate::revocation::serials::{Duplicate, Records, RevocationEntry, Serials, magnitude};
 use crate::time::UnixTime;
 
 use super::{CrlError, Extension, Version, at};

@@ -14,7 +14,7 @@ use crate::oid::Oid;
 use crate::path::signature::{self, PublicKey, Sha1, SignatureError, SignaturePolicy};
 use crate::path::{self, KeyOrigin};
 use crate::revocation::serials::magnitude;
-use crate::revocation::{BadStatus, RevocationEntry, Freshness, MAX_AGE_WITHOUT_NEXT_UPDATE, MaxAge};
+use crate::revocation::{BadStatus, Freshness, MAX_AGE_WITHOUT_NEXT_UPDATE, MaxAge, RevocationEntry};
 use crate::time::UnixTime;
 
 use super::cert_id::{CertIdHash, IssuerHashes, key_octets};
