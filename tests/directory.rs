@@ -11,7 +11,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use certgate::domain::decide::Snapshot;
-use certgate::file::loader::{Loader, Outcome, Reload};
+use certgate::file::loader::{Loader, Reload, ReloadOutcome};
 use certgate::file::watch::{Notice, Source, Stopper, WatchOptions};
 use tempfile::TempDir;
 
@@ -61,20 +61,20 @@ impl Directory {
     /// Reloads, which must give a new snapshot; gives how many chunks were parsed.
     fn published(&mut self) -> usize {
         let reload = self.loader.reload();
-        assert!(matches!(reload.outcome, Outcome::Published(_)), "{reload:?}");
+        assert!(matches!(reload.outcome, ReloadOutcome::Published(_)), "{reload:?}");
         reload.parsed
     }
 
     /// Reloads, which must be refused; gives the problems.
     fn refused(&mut self) -> Vec<String> {
         let reload = self.loader.reload();
-        assert!(matches!(reload.outcome, Outcome::Refused), "{reload:?}");
+        assert!(matches!(reload.outcome, ReloadOutcome::Refused), "{reload:?}");
         reload.problems.iter().map(ToString::to_string).collect()
     }
 
     fn unchanged(&mut self) -> usize {
         let reload = self.loader.reload();
-        assert!(matches!(reload.outcome, Outcome::Unchanged), "{reload:?}");
+        assert!(matches!(reload.outcome, ReloadOutcome::Unchanged), "{reload:?}");
         reload.parsed
     }
 }
@@ -171,10 +171,10 @@ fn a_directory_that_is_suddenly_empty_is_refused() {
     // What a new process finds empty, it takes as it is, unless it is told otherwise.
     fs::remove_file(d.dir.path().join("a.yaml")).unwrap();
     let mut afresh = Loader::new(d.dir.path());
-    assert!(matches!(afresh.reload().outcome, Outcome::Published(_)));
+    assert!(matches!(afresh.reload().outcome, ReloadOutcome::Published(_)));
     let mut successor = Loader::new(d.dir.path());
     successor.expect_objects();
-    assert!(matches!(successor.reload().outcome, Outcome::Refused));
+    assert!(matches!(successor.reload().outcome, ReloadOutcome::Refused));
 }
 
 #[test]
@@ -306,7 +306,7 @@ impl Running {
     /// Waits for a snapshot that holds this many mappings.
     fn until(&self, mappings: usize) -> Arc<Snapshot> {
         loop {
-            if let Outcome::Published(snapshot) = self.next().outcome
+            if let ReloadOutcome::Published(snapshot) = self.next().outcome
                 && snapshot.counts().mappings == mappings
             {
                 return snapshot;
@@ -317,7 +317,7 @@ impl Running {
     fn until_refused(&self) -> Reload {
         loop {
             let reload = self.next();
-            if matches!(reload.outcome, Outcome::Refused) {
+            if matches!(reload.outcome, ReloadOutcome::Refused) {
                 return reload;
             }
         }
@@ -382,7 +382,7 @@ fn broken_yaml_is_reported_once_and_its_end_too() {
         let other = running.until_refused();
         assert_ne!(refused.problems, other.problems);
         fs::remove_file(dir.path().join("b.yaml")).unwrap();
-        assert!(matches!(running.next().outcome, Outcome::Unchanged));
+        assert!(matches!(running.next().outcome, ReloadOutcome::Unchanged));
     });
 }
 
@@ -403,7 +403,7 @@ fn the_swap_of_a_mounted_config_map_is_noticed_and_whole() {
             );
             fs::remove_dir_all(dir.path().join(format!("..{}", version - 1))).unwrap();
             loop {
-                if let Outcome::Published(snapshot) = running.next().outcome {
+                if let ReloadOutcome::Published(snapshot) = running.next().outcome {
                     let mappings = snapshot.counts().mappings;
                     assert_eq!(mappings % 2, 0, "files of one swap were published apart");
                     if mappings == 2 * (version + 1) {
@@ -519,6 +519,6 @@ fn a_file_that_is_being_written_is_not_read_by_halves() {
         std::thread::park_timeout(Duration::from_millis(10));
     }
     drop(file);
-    let Outcome::Published(snapshot) = running.next().outcome else { panic!("refused") };
+    let ReloadOutcome::Published(snapshot) = running.next().outcome else { panic!("refused") };
     assert_eq!(snapshot.counts().mappings, 10);
 }

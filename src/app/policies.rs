@@ -14,7 +14,7 @@ use thiserror::Error;
 
 use crate::domain::decide::Snapshot;
 use crate::envoy::service::Authorizer;
-use crate::file::loader::{Loader, Outcome, Reload};
+use crate::file::loader::{Loader, Reload, ReloadOutcome};
 use crate::file::report::{Class, Problem};
 use crate::file::watch::{Source, WatchOptions};
 use crate::metrics::{Load, Metrics};
@@ -80,13 +80,13 @@ pub fn load(path: &Path) -> Result<Loaded, LoadError> {
     for _ in 0..FIRST_ATTEMPTS {
         let first = loader.reload();
         match &first.outcome {
-            Outcome::Published(snapshot) => {
+            ReloadOutcome::Published(snapshot) => {
                 let snapshot = snapshot.clone();
                 return Ok(Loaded { loader, first, snapshot });
             }
-            Outcome::Refused => return Err(LoadError::Unreadable(first.problems)),
+            ReloadOutcome::Refused => return Err(LoadError::Unreadable(first.problems)),
             // Nothing has been published before, so something is new once the files are whole.
-            Outcome::Busy | Outcome::Unchanged => {}
+            ReloadOutcome::Busy | ReloadOutcome::Unchanged => {}
         }
     }
     Err(LoadError::Busy)
@@ -149,7 +149,7 @@ pub fn take_over(reload: &Reload, authorizer: &Authorizer<Snapshot>, metrics: &M
     let generation = authorizer.current().map(|snapshot| snapshot.generation());
     metrics.degraded(reload.degraded.iter().cloned());
     match &reload.outcome {
-        Outcome::Published(snapshot) => {
+        ReloadOutcome::Published(snapshot) => {
             refusal.set(None);
             let former = authorizer.publish(snapshot.clone());
             let counts = snapshot.counts();
@@ -172,7 +172,7 @@ pub fn take_over(reload: &Reload, authorizer: &Authorizer<Snapshot>, metrics: &M
             log_problems(problems);
             former.into_iter().for_each(retire);
         }
-        Outcome::Unchanged => {
+        ReloadOutcome::Unchanged => {
             metrics.loaded(Load::Applied { problems: problems.len() });
             refusal.set(None);
             match problems.iter().filter(|problem| problem.class == Class::Invalid).count() {
@@ -188,7 +188,7 @@ pub fn take_over(reload: &Reload, authorizer: &Authorizer<Snapshot>, metrics: &M
             }
             log_problems(problems);
         }
-        Outcome::Refused => {
+        ReloadOutcome::Refused => {
             metrics.loaded(Load::Refused { errors: problems.len() });
             refusal
                 .set(problems.first().filter(|problem| problem.file.is_empty()).map(|problem| problem.message.clone()));
@@ -199,7 +199,7 @@ pub fn take_over(reload: &Reload, authorizer: &Authorizer<Snapshot>, metrics: &M
             );
             log_problems(problems);
         }
-        Outcome::Busy => {}
+        ReloadOutcome::Busy => {}
     }
 }
 

@@ -46,7 +46,7 @@ fn certificates_are_presented_as_envoy_presents_them() {
 
     let own = Question { headers: vec![line("X-Forwarded-Client-Cert", "Hash=00")], ..question };
     let presented = Presented::of(&own).unwrap();
-    assert_eq!(presented.xfcc(&own, &[rule.clone()]), None, "a header that is given is not added to");
+    assert_eq!(presented.xfcc(&own, std::slice::from_ref(&rule)), None, "a header that is given is not added to");
     assert!(found(&Question::default(), rule).is_none());
 }
 
@@ -71,7 +71,7 @@ fn the_made_header_is_what_the_evidence_asks_for() {
         let rule = xfcc(element, by);
         let evidence = found(&question, rule.clone()).unwrap();
         assert_eq!(evidence.leaf, leaf.der().to_vec(), "{rule}");
-        let told = presented.xfcc(&question, &[rule.clone()]).unwrap().assumed;
+        let told = presented.xfcc(&question, std::slice::from_ref(&rule)).unwrap().assumed;
         assert_eq!(told.is_some(), assumed.is_some(), "{rule}: {told:?}");
         assert!(assumed.is_none_or(|words| told.unwrap().contains(words)), "{rule}");
     }

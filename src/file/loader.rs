@@ -52,7 +52,7 @@ const MAX_PROBLEMS: usize = 1000;
 
 /// What came of a reload.
 #[derive(Clone, Debug)]
-pub enum Outcome {
+pub enum ReloadOutcome {
     /// A new snapshot.
     Published(Arc<Snapshot>),
     /// All is readable, and nothing that a decision could depend on has changed.
@@ -78,7 +78,7 @@ pub struct Totals {
 #[derive(Clone, Debug)]
 pub struct Reload {
     /// What came of it.
-    pub outcome: Outcome,
+    pub outcome: ReloadOutcome,
     /// What is wrong: when refused, what is unreadable; else what does not compile, and warnings. At most 1000.
     pub problems: Arc<[Problem]>,
     /// The trust profiles, as `namespace/name`, that are degraded.
@@ -248,13 +248,13 @@ impl Loader {
         let reload = self.reload();
         let mut problems = reload.problems.to_vec();
         match reload.outcome {
-            Outcome::Published(_) | Outcome::Unchanged => {}
-            Outcome::Refused => {
+            ReloadOutcome::Published(_) | ReloadOutcome::Unchanged => {}
+            ReloadOutcome::Refused => {
                 self.read_sources();
                 self.index.publish();
                 problems.extend(self.placed(self.index.problems()));
             }
-            Outcome::Busy => {
+            ReloadOutcome::Busy => {
                 let message = format!("the files in {} change all the time", self.root);
                 problems.push(whole_file("", message));
             }
@@ -294,7 +294,7 @@ impl Loader {
         Reload { outcome, problems, degraded, totals: self.totals(), parsed: self.parsed, elapsed: start.elapsed() }
     }
 
-    fn bring_up_to_date(&mut self, start: Instant) -> (Outcome, Option<Arc<[Problem]>>) {
+    fn bring_up_to_date(&mut self, start: Instant) -> (ReloadOutcome, Option<Arc<[Problem]>>) {
         let mut attempts = 0;
         let listing = loop {
             let listing = match self.root.list() {
@@ -303,7 +303,7 @@ impl Loader {
                     self.is_current = false;
                     let message = format!("cannot read the policy directory {}: {error}", self.root);
                     let problem = whole_file("", message);
-                    return (Outcome::Refused, Some(Arc::from([problem])));
+                    return (ReloadOutcome::Refused, Some(Arc::from([problem])));
                 }
             };
             attempts += 1;
@@ -326,7 +326,7 @@ impl Loader {
             }
             if attempts >= MIN_ATTEMPTS && start.elapsed() > PATIENCE {
                 if whole == Whole::Torn || !listing.is_before_swaps() {
-                    return (Outcome::Busy, None);
+                    return (ReloadOutcome::Busy, None);
                 }
                 break listing;
             }
@@ -335,7 +335,7 @@ impl Loader {
         let unreadable = self.unreadable(&listing);
         if !unreadable.is_empty() {
             self.is_current = false;
-            return (Outcome::Refused, Some(Arc::from(unreadable)));
+            return (ReloadOutcome::Refused, Some(Arc::from(unreadable)));
         }
         let has_objects = self.has_objects();
         if self.had_objects && !has_objects {
@@ -346,13 +346,13 @@ impl Loader {
                  than an edit. To remove all policies, restart certgate with the directory as it is",
                 self.path()
             );
-            return (Outcome::Refused, Some(Arc::from([whole_file("", message)])));
+            return (ReloadOutcome::Refused, Some(Arc::from([whole_file("", message)])));
         }
         self.had_objects = has_objects;
         self.read_sources();
-        let outcome = self.index.publish().map_or(Outcome::Unchanged, Outcome::Published);
+        let outcome = self.index.publish().map_or(ReloadOutcome::Unchanged, ReloadOutcome::Published);
         // Problems can change although no decision does: a profile that no policy uses is mended.
-        let is_idle = self.is_current && matches!(outcome, Outcome::Unchanged);
+        let is_idle = self.is_current && matches!(outcome, ReloadOutcome::Unchanged);
         self.is_current = true;
         if !is_idle {
             self.degraded = self.index.degraded().into();

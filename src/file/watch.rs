@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 use notify::event::{AccessKind, AccessMode, ModifyKind};
 use notify::{Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher};
 
-use super::loader::{Loader, Outcome, Reload};
+use super::loader::{Loader, Reload, ReloadOutcome};
 use super::report::Problem;
 
 /// How long after the last event of an edit the directory is read.
@@ -115,15 +115,15 @@ impl Source {
     /// thread and may take its time.
     pub fn run(mut self, mut on_reload: impl FnMut(Reload)) {
         let mut watches = Watches::new(&self.shared, self.options.notice);
-        let mut told = Told { refused: false, problems: None };
+        let mut told = LastReload { refused: false, problems: None };
         let mut rounds = 0;
         // Watches first: a change after them is an event, a change before them is seen by the reload.
         watches.arm(&self.loader);
         loop {
             self.loader.set_calm(if watches.complete { Duration::ZERO } else { QUIET });
             let reload = self.loader.reload();
-            let busy = matches!(reload.outcome, Outcome::Busy);
-            let idle = matches!(reload.outcome, Outcome::Unchanged).then_some(reload.elapsed).unwrap_or_default();
+            let busy = matches!(reload.outcome, ReloadOutcome::Busy);
+            let idle = matches!(reload.outcome, ReloadOutcome::Unchanged).then_some(reload.elapsed).unwrap_or_default();
             if told.is_news(&reload) {
                 on_reload(reload);
             }
@@ -146,23 +146,23 @@ impl Source {
 }
 
 /// What `on_reload` knows.
-struct Told {
+struct LastReload {
     refused: bool,
     problems: Option<Arc<[Problem]>>,
 }
 
-impl Told {
+impl LastReload {
     fn is_news(&mut self, reload: &Reload) -> bool {
         let refused = match &reload.outcome {
-            Outcome::Busy => return false,
-            Outcome::Refused => true,
-            Outcome::Published(_) | Outcome::Unchanged => false,
+            ReloadOutcome::Busy => return false,
+            ReloadOutcome::Refused => true,
+            ReloadOutcome::Published(_) | ReloadOutcome::Unchanged => false,
         };
         // What the first reload, before the watching, found is not news.
         let problems = self.problems.replace(Arc::clone(&reload.problems));
         let differ = problems.is_some_and(|problems| problems != reload.problems);
         let turned = std::mem::replace(&mut self.refused, refused) != refused;
-        turned || differ || matches!(reload.outcome, Outcome::Published(_))
+        turned || differ || matches!(reload.outcome, ReloadOutcome::Published(_))
     }
 }
 

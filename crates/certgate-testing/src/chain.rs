@@ -18,6 +18,12 @@ pub struct Chain {
     pub parameters: PathParameters,
 }
 
+impl Default for Chain {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl Chain {
     /// A chain that is valid at [`NOW`] for a TLS client.
     pub fn new() -> Self {

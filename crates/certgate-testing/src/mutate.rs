@@ -5,7 +5,7 @@ pub struct Random(pub u64);
 
 impl Random {
     /// Any number.
-    pub fn next(&mut self) -> u64 {
+    pub fn number(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -15,7 +15,7 @@ impl Random {
 
     /// A number below `bound`, or 0.
     pub fn below(&mut self, bound: usize) -> usize {
-        self.next().checked_rem(bound as u64).unwrap_or(0) as usize
+        self.number().checked_rem(bound as u64).unwrap_or(0) as usize
     }
 
     /// A span of `text`, mostly short.
@@ -68,7 +68,7 @@ pub fn mutate(original: &[u8], random: &mut Random) -> Vec<u8> {
         let at = span.start;
         match random.below(9) {
             0 if at < text.len() => text[at] ^= 1 << random.below(8),
-            1 if at < text.len() => text[at] = random.next() as u8,
+            1 if at < text.len() => text[at] = random.number() as u8,
             2 if at < text.len() => text[at] ^= 0x20,
             3 => drop(text.splice(at..at, TOKENS[random.below(TOKENS.len())].iter().copied())),
             4 => drop(text.splice(span, TOKENS[random.below(TOKENS.len())].iter().copied())),

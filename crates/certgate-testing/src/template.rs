@@ -11,6 +11,12 @@ pub const NOW: UnixTime = UnixTime::from_secs(1_795_321_800);
 /// A P-256 key.
 pub struct Key(EcdsaKeyPair);
 
+impl Default for Key {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl Key {
     pub fn new() -> Self {
         Self(EcdsaKeyPair::generate(&ECDSA_P256_SHA256_ASN1_SIGNING).unwrap())

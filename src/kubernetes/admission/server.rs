@@ -19,7 +19,7 @@ use tokio::net::TcpStream;
 use tokio::sync::{Semaphore, watch};
 use tokio_rustls::server::TlsStream;
 
-use super::metrics::{AdmissionMetrics, Outcome};
+use super::metrics::{AdmissionMetrics, ReviewOutcome};
 use super::review::{Answer, Reviewer};
 use crate::listeners::Listeners;
 use crate::places::{Place, Places};
@@ -201,7 +201,7 @@ impl Webhook {
     }
 
     fn malformed(&self, status: StatusCode, problem: &str) -> Response<Full<Bytes>> {
-        self.metrics.reviewed(None, Outcome::Malformed, Duration::ZERO);
+        self.metrics.reviewed(None, ReviewOutcome::Malformed, Duration::ZERO);
         text(status, &format!("{problem}\n"))
     }
 }

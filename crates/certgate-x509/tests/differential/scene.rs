@@ -106,7 +106,7 @@ impl Scene {
             }
         });
         let key = |number: usize| KeyId { algorithm: algorithms[number], number };
-        let style = random.next() % 4;
+        let style = random.number() % 4;
         let depth = if plain { 0 } else { random.below(3) };
         let (root_key, ica_key, leaf_key) = (key(0), key(1), key(2));
         let upper_keys: Vec<KeyId> = (0..depth).map(|at| key(3 + at)).collect();
@@ -281,7 +281,7 @@ pub fn crl(issuer: &[u8], key: KeyId) -> CrlDraft {
 /// Content octets of a serial number: 1 to 20, positive, minimal.
 fn serial(random: &mut Random) -> Vec<u8> {
     let length = 2 + random.below(19);
-    let mut octets: Vec<u8> = (0..length).map(|_| random.next().to_le_bytes()[0]).collect();
+    let mut octets: Vec<u8> = (0..length).map(|_| random.number().to_le_bytes()[0]).collect();
     octets[0] = octets[0] & 0x7f | 1;
     octets
 }
@@ -330,6 +330,6 @@ fn adorn(upper: &mut [Draft], ica: &mut Draft, leaf: &mut Draft, random: &mut Ra
         leaf.set(ext::policies(&["1.2.3.1"]));
     }
     if random.below(3) == 0 {
-        leaf.set(ext::subject_key(&[random.next().to_le_bytes()[0]; 20]));
+        leaf.set(ext::subject_key(&[random.number().to_le_bytes()[0]; 20]));
     }
 }

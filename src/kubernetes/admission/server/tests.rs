@@ -8,7 +8,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio_rustls::{TlsConnector, client::TlsStream};
 
-use super::super::certificate::{self, Data, Step, Terms};
+use super::super::certificate::{self, Data, RotationStep, Terms};
 use super::*;
 use crate::kubernetes::store::Scope;
 use crate::tls::health::{self, TlsHealth};
@@ -28,7 +28,7 @@ async fn start() -> Running {
     let terms = Terms { hosts: vec!["127.0.0.1".to_owned()], lifetime: Duration::from_secs(3600) };
     let since = std::time::UNIX_EPOCH.elapsed().unwrap().as_secs();
     let now = UnixTime::from_secs(i64::try_from(since).unwrap());
-    let data = certificate::take(Step::Begin, Data::new(), &terms, now).unwrap();
+    let data = certificate::take(RotationStep::Begin, Data::new(), &terms, now).unwrap();
     let health = Arc::new(TlsHealth::default());
     let server = TlsServer::new(&certificate::identity(&data).unwrap(), ALPN, health.server("admission"));
     let mut roots = RootCertStore::empty();
