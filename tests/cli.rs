@@ -504,7 +504,7 @@ fn the_loss_of_all_policies_is_explained() {
 #[test]
 fn an_edit_that_changes_no_decision_is_logged_as_one() {
     let map = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: c}\n";
-    let wrong = "---\napiVersion: certgate.dev/v1alpha1\nkind: CertificateMapping\nmetadata: {name: m, namespace: n}\n\
+    let wrong = "---\napiVersion: certgate.dev/v1alpha1\nkind: CertificateMapping\nmetadata: {name: m, namespace: payments}\n\
                  spec: {certificate: {dns: '*.a'}, identity: {user: u}}\n";
     for (objects, level, want) in [
         (map.to_owned(), "INFO", "no decision changes; still deciding by the policies of this generation"),
