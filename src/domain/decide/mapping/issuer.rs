@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use super::key::IssuerPin;
-use crate::domain::decide::trust::{IssuerKey, TrustProfile};
+use crate::domain::decide::verifier::{CertificateVerifier, IssuerKey};
 use certgate_x509::{Certificate, Sha256};
 
 /// The issuer of a certificate, as path validation found it.
@@ -15,7 +15,7 @@ use certgate_x509::{Certificate, Sha256};
 pub struct PathIssuer<'a> {
     certificate: Option<&'a Arc<Certificate>>,
     presented: &'a [Arc<Certificate>],
-    profile: &'a TrustProfile,
+    profile: &'a CertificateVerifier,
 }
 
 /// What an issuer's name in a mapping comes to.
@@ -34,7 +34,11 @@ pub enum Binding {
 
 impl<'a> PathIssuer<'a> {
     /// The issuer on `path`, a path that `profile` has validated; `presented` is what came along with the certificate.
-    pub fn new(path: &'a [Arc<Certificate>], presented: &'a [Arc<Certificate>], profile: &'a TrustProfile) -> Self {
+    pub fn new(
+        path: &'a [Arc<Certificate>],
+        presented: &'a [Arc<Certificate>],
+        profile: &'a CertificateVerifier,
+    ) -> Self {
         Self { certificate: path.get(1), presented, profile }
     }
 

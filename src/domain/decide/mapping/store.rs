@@ -121,11 +121,6 @@ impl MappingStore {
         }
     }
 
-    /// The identifiers of all mappings.
-    pub fn ids(&self) -> impl Iterator<Item = ObjectId> {
-        self.ids.iter().filter_map(|at| self.id(*at))
-    }
-
     /// The mappings that compile.
     pub fn working(&self) -> impl Iterator<Item = Stored<'_>> {
         let compiles = |stored: &Stored<'_>| matches!(stored.record.head.status, Status::Enabled | Status::Disabled);
