@@ -206,7 +206,7 @@ fn a_denial_tells_when_why_and_by_which_crl() {
     let date = NOW.minus(30 * DAY).to_string();
     for want in [&*format!("revoked at {date} for keyCompromise"), "CRL of [CN=CA] number 10"] {
         assert!(detail.contains(want), "{detail}");
-        let told = |step: &&certgate_x509::Step| step.stage == "revocation" && step.detail.contains(want);
+        let told = |step: &&certgate_x509::TraceStep| step.stage == "revocation" && step.detail.contains(want);
         assert!(trace.steps().iter().any(|step| told(&step)), "{:#?}", trace.steps());
     }
 }

@@ -248,7 +248,7 @@ fn run_one(args: &VerifyArgs, mut output: impl Write, mut errors: impl Write) ->
                 writeln!(errors, "certgate: warning: {}", plain(finding))?;
             }
             let mut steps = Recorder::default();
-            let outcome = question.answer(now, &mut steps);
+            let outcome = question.verify(now, &mut steps);
             match &outcome {
                 Ok(valid) => steps.step("verify", Verdict::Pass, || format!("valid until {}", valid.valid_until)),
                 Err(VerificationFailure { kind, detail, .. }) => {

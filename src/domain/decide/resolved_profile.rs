@@ -6,7 +6,7 @@
 use certgate_x509::{
     Budget, Certificate, Crl, CrlNumber, CrlReason, CrlSubjects, IssuingDistributionPoint, ReasonFlags, RevocationData,
     RevocationMode, RevocationPolicy, SignerCandidates, Trace, UnixTime, Unvouched, Verdict, check_revocation_within,
-    der, der::Reader, der::tag, shortened,
+    der, der::Reader, der::tag, encoding::excerpt::shortened,
 };
 use std::sync::Arc;
 

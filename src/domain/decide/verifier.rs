@@ -317,7 +317,7 @@ impl CertificateVerifier {
     ) -> Result<Verified, Denial> {
         // Path validation reports a key that cannot be compared more precisely.
         if !self.disallowed.is_empty()
-            && leaf.public_key_names().is_some()
+            && leaf.public_key_fingerprints().is_some()
             && let Some(problem) = self.disallowed.of(leaf)
         {
             return self.deny_disallowed(leaf, &problem, now, trace);

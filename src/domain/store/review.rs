@@ -13,7 +13,7 @@ use crate::domain::decide::identity::Identity;
 use crate::domain::decide::mapping::compiled::CompiledMapping;
 use crate::domain::decide::mapping::key::{Form, NameKey, lookup, may_coincide};
 use crate::domain::decide::mapping::rules::Mapping;
-use crate::domain::decide::mapping::table::{Entry, Status};
+use crate::domain::decide::mapping::table::{Entry, MappingStatus};
 use crate::domain::policy::compile::{certificate_mapping, certificate_policy, trust_profile};
 use crate::domain::policy::lint;
 use crate::domain::store::{PolicyView, ReferenceError, RouteConflicts, View};
@@ -210,10 +210,10 @@ fn compare(
     verdict: &mut ReviewFindings,
 ) {
     let other_state = match found.status() {
-        Status::Enabled => MappingState::Enabled,
-        Status::Disabled | Status::InvalidDisabled => MappingState::Disabled,
+        MappingStatus::Enabled => MappingState::Enabled,
+        MappingStatus::Disabled | MappingStatus::InvalidDisabled => MappingState::Disabled,
         // Its own status reports it, and it denies.
-        Status::Invalid => return,
+        MappingStatus::Invalid => return,
     };
     let other = format!("CertificateMapping {}", found.name());
     take(contradiction(field, &other, other_state, state, found.stands_for(identity), who), verdict);

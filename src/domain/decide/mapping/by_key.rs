@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use super::key::{Form, keys_of};
 use super::rules::{self, Folds, Mapping};
-use super::table::{MappingTable, Status};
+use super::table::{MappingStatus, MappingTable};
 use super::{Claims, MappingEntry, STAGE, Unmapped, fail};
 use crate::domain::api::Precedence;
 use crate::domain::decide::identity::Identity;
@@ -56,7 +56,7 @@ pub fn identify_by_key<T: Trace>(
 /// Adds what names the certificate by `form`, if that is more than its holder's word or refuses.
 fn consider<'a, T: Trace>(claims: &mut Claims<'a>, holder: MappingEntry<'a>, form: Form, trace: &mut T) {
     let binds = matches!(form, Form::Sha256 | Form::PublicKeySha256);
-    if binds || holder.status() != Status::Enabled {
+    if binds || holder.status() != MappingStatus::Enabled {
         claims.add(holder, trace);
     } else {
         trace.step(STAGE, Verdict::Skip, || format!("{holder}: its holder's word"));

@@ -51,7 +51,7 @@ impl<'a> PathIssuer<'a> {
         match pin {
             Some(IssuerPin::PublicKey(sha256)) if sha256 == key => Binding::Bound,
             // The same key in another encoding is the same CA; not every key can be compared.
-            Some(IssuerPin::PublicKey(sha256)) => match issuer.public_key_names() {
+            Some(IssuerPin::PublicKey(sha256)) => match issuer.public_key_fingerprints() {
                 Some(names) if names.contains(&sha256) => Binding::Bound,
                 Some(_) => Binding::Other,
                 None => Binding::Unproven,
@@ -81,7 +81,7 @@ impl<'a> PathIssuer<'a> {
         if pinned.subject() != issuer.subject() {
             return Binding::Other;
         }
-        match (pinned.public_key_names(), issuer.public_key_names()) {
+        match (pinned.public_key_fingerprints(), issuer.public_key_fingerprints()) {
             _ if pinned.public_key() == issuer.public_key() => Binding::Bound,
             (Some(pinned), Some(issuer)) if pinned.iter().any(|name| issuer.contains(name)) => Binding::Bound,
             (Some(_), Some(_)) => Binding::Other,

@@ -10,6 +10,7 @@ mod interner;
 pub mod issuer;
 pub mod key;
 mod paged;
+mod records;
 pub mod rules;
 pub mod store;
 pub mod table;
@@ -27,7 +28,7 @@ use certgate_x509::{Certificate, GeneralName, Trace, Verdict};
 use issuer::{Binding, PathIssuer};
 use key::{Form, IssuerPin, keys_of, reversed_keys_of};
 use rules::{Folds, Mapping, OneToOneEntry, RuleOutcome};
-use table::{Entry, MappingTable, Status};
+use table::{Entry, MappingStatus, MappingTable};
 
 /// Why a certificate has no identity.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -92,11 +93,11 @@ impl MappingEntry<'_> {
         }
     }
 
-    fn status(&self) -> Status {
+    fn status(&self) -> MappingStatus {
         match self {
             Self::OneToOne(entry) => match entry.state {
-                MappingState::Enabled => Status::Enabled,
-                MappingState::Disabled => Status::Disabled,
+                MappingState::Enabled => MappingStatus::Enabled,
+                MappingState::Disabled => MappingStatus::Disabled,
             },
             Self::Object(object, _) => object.status(),
         }
@@ -158,7 +159,7 @@ impl<'a> Claims<'a> {
         match binding {
             Binding::Bound => self.add(holder, trace),
             // Neither proves more than a name, and the client chooses which certificates of a CA it presents.
-            Binding::Unproven if holder.status() != Status::Enabled => self.add(holder, trace),
+            Binding::Unproven if holder.status() != MappingStatus::Enabled => self.add(holder, trace),
             Binding::Other | Binding::Unproven => {
                 let why = match binding {
                     Binding::Other => "means another CA of that name",
@@ -168,7 +169,7 @@ impl<'a> Claims<'a> {
                 return false;
             }
             // A mapping that denies does so for whatever CA has the name.
-            Binding::Weak(_) if holder.status() != Status::Enabled => self.add(holder, trace),
+            Binding::Weak(_) if holder.status() != MappingStatus::Enabled => self.add(holder, trace),
             Binding::Weak(why) => {
                 trace.step(STAGE, Verdict::Note, || format!("WEAK: {holder}: {why}"));
                 self.weak.push((holder, why));
@@ -179,14 +180,14 @@ impl<'a> Claims<'a> {
 
     fn add<T: Trace>(&mut self, holder: MappingEntry<'a>, trace: &mut T) {
         trace.step(STAGE, Verdict::Note, || match holder.status() {
-            Status::Enabled => format!("{holder}: user {:?}", holder.user()),
-            Status::Disabled => format!("{holder}: disabled"),
-            Status::Invalid | Status::InvalidDisabled => format!("{holder}: does not compile"),
+            MappingStatus::Enabled => format!("{holder}: user {:?}", holder.user()),
+            MappingStatus::Disabled => format!("{holder}: disabled"),
+            MappingStatus::Invalid | MappingStatus::InvalidDisabled => format!("{holder}: does not compile"),
         });
         match holder.status() {
-            Status::Disabled | Status::InvalidDisabled => _ = self.disabled.get_or_insert(holder),
-            Status::Invalid => _ = self.invalid.get_or_insert(holder),
-            Status::Enabled => {
+            MappingStatus::Disabled | MappingStatus::InvalidDisabled => _ = self.disabled.get_or_insert(holder),
+            MappingStatus::Invalid => _ = self.invalid.get_or_insert(holder),
+            MappingStatus::Enabled => {
                 let first = self.first.get_or_insert(holder);
                 if !first.agrees_with(&holder) {
                     self.rival.get_or_insert(holder);

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use certgate_x509::{Certificate, Sha256, public_key_names};
+use certgate_x509::{Certificate, Sha256, public_key_fingerprints};
 
 /// The certificates and keys that are refused.
 #[derive(Debug, Default)]
@@ -25,7 +25,7 @@ impl Disallowed {
     /// Whether a key is refused, given as a DER SubjectPublicKeyInfo.
     pub(super) fn holds_key(&self, spki: &[u8]) -> bool {
         !self.keys.is_empty()
-            && public_key_names(spki).is_none_or(|names| names.iter().any(|name| self.keys.contains(name)))
+            && public_key_fingerprints(spki).is_none_or(|names| names.iter().any(|name| self.keys.contains(name)))
     }
 
     /// What of a certificate is refused, in words; `None` when nothing is.
@@ -39,7 +39,7 @@ impl Disallowed {
         if self.keys.is_empty() {
             return None;
         }
-        match certificate.public_key_names() {
+        match certificate.public_key_fingerprints() {
             Some(names) => names
                 .iter()
                 .any(|name| self.keys.contains(name))

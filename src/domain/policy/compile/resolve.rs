@@ -194,7 +194,8 @@ impl CompiledProfile {
             ))
         });
         let unsigned = unsigned.collect();
-        let (data, rolled_back) = used.heard(|spki| verifier.accepts_crl_key(spki)).updated(offered, &signatures);
+        let (data, rolled_back) =
+            used.retain_signers(|spki| verifier.accepts_crl_key(spki)).updated(offered, &signatures);
         let name = format!("{}/{}", id.namespace, id.name).into();
         Joined {
             certificates,
