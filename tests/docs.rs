@@ -317,7 +317,8 @@ fn paths_in_the_architecture_exist() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let page = fs::read_to_string(root.join("docs/architecture.md")).unwrap();
     let is_path = |text: &&str| ["src/", "crates/", "tests/", "docs/"].iter().any(|folder| text.starts_with(folder));
-    let named: Vec<&str> = page.split(['`', ' ', '\n']).filter(is_path).map(|path| path.trim_end_matches(',')).collect();
+    let named: Vec<&str> =
+        page.split(['`', ' ', '\n']).filter(is_path).map(|path| path.trim_end_matches(',')).collect();
     assert!(named.len() > 60, "the page names files: {named:?}");
     let lost: Vec<_> = named.into_iter().filter(|path| !root.join(path).exists()).collect();
     assert!(lost.is_empty(), "docs/architecture.md names files that do not exist: {lost:#?}");

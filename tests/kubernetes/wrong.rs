@@ -542,12 +542,7 @@ fn rows() -> Vec<Row> {
     );
     add(Mapping, Rule, &mapping("uri: \"spiffe://exаmple.org/a\""), ": not a URI: want a scheme, a colon");
     add(Mapping, Hook, &mapping("dns: \"аpple.example\""), "is not ASCII: write it as in the certificate");
-    add(
-        Mapping,
-        Hook,
-        &mapping("email: \"аdmin@example.com\""),
-        "is not ASCII: write it as in the certificate",
-    );
+    add(Mapping, Hook, &mapping("email: \"аdmin@example.com\""), "is not ASCII: write it as in the certificate");
     rows
 }
 
