@@ -101,7 +101,7 @@ struct ServeArgs {
     lease: (String, String),
     /// Whether this process takes part in writing the status of objects.
     #[arg(long, value_name = "WHETHER", env = "CERTGATE_STATUS", default_value = "leader")]
-    status: Status,
+    status: StatusMode,
     /// Where Envoy connects (gRPC; plaintext HTTP/2 unless there is --tls-cert). A name, here and for the other ports,
     /// stands for all its addresses.
     #[arg(long, value_name = "ADDRESS", env = "CERTGATE_LISTEN", default_value = "127.0.0.1:9090")]

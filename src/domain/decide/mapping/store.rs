@@ -15,9 +15,7 @@ use super::interner::Interner;
 use super::key::{self, Form, Forms, NameKey};
 use super::records::{Head, Record};
 use super::table::{Attributes, Group, MappingStatus, MappingTable, Shape, key_hash};
-use crate::domain::api::{
-    FieldError, Kind, LabelSelector, MappingState, ObjectId, ObjectMeta, Origin, duplicate_error,
-};
+use crate::domain::api::{FieldError, LabelSelector, MappingState, ObjectId, ObjectMeta, Origin, duplicate_error};
 use crate::domain::decide::identity::Identity;
 use crate::domain::decide::mapping::compiled::CompiledMapping;
 use certgate_x509::Sha256;
