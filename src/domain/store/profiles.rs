@@ -367,7 +367,7 @@ impl Built {
         });
         let unsigned = unsigned.collect();
         let (data, refused) = so_far.heard(|spki| profile.hears(spki)).updated(offered, &signatures);
-        let name = format!("{}/{}", id.namespace, id.name).into();
+        let name = id.namespaced_name().to_string().into();
         Self {
             certificates,
             crls,

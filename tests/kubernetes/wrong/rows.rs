@@ -1,0 +1,461 @@
+//! The wrong objects, who refuses each, and the words of the refusal.
+
+use certgate::domain::api::Kind;
+use certgate::domain::api::Kind::{CertificateMapping as Mapping, CertificatePolicy as Policy, TrustProfile as Trust};
+
+use super::By::{Reading, Rule, Schema, Webhook as Hook};
+use super::{By, Row};
+use crate::support::pki::Pki;
+use crate::support::policies::indent;
+
+const SHA: &str = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff";
+
+pub fn rows() -> Vec<Row> {
+    let mut rows = Vec::new();
+    let mut add = |kind: Kind, by: By, spec: &str, words: &'static str| rows.push((kind, by, spec.to_owned(), words));
+
+    // Trust profiles.
+    add(Trust, Schema, "{mode: Perhaps}", "spec.mode: Unsupported value: \"Perhaps\"");
+    add(Trust, Schema, "{anchors: []}", "unknown field \"spec.anchors\"");
+    add(Trust, Reading, r#"{"mode": "Chain", "mode": "Peer"}"#, "duplicate field \"spec.mode\"");
+    add(
+        Trust,
+        Rule,
+        "{trustAnchors: [{}]}",
+        "spec.trustAnchors[0]: Invalid value: want exactly one of configMap, secret",
+    );
+    add(
+        Trust,
+        Rule,
+        "{trustAnchors: [{configMap: {name: a}, secret: {name: b}}]}",
+        "spec.trustAnchors[0]: Invalid value: want exactly one of",
+    );
+    add(
+        Trust,
+        Schema,
+        "{trustAnchors: [{configMap: {name: Roots}}]}",
+        "spec.trustAnchors[0].configMap.name: Invalid value",
+    );
+    add(Trust, Schema, "{trustAnchors: [{configMap: {}}]}", "spec.trustAnchors[0].configMap.name: Required value");
+    add(
+        Trust,
+        Schema,
+        "{trustAnchors: [{inline: \"-----BEGIN PRIVATE KEY-----\"}]}",
+        "spec.trustAnchors[0].inline: Invalid value",
+    );
+    add(Trust, Schema, "{trustAnchors: [{inline: \"\"}]}", "spec.trustAnchors[0].inline: Invalid value");
+    add(Trust, Schema, "{issuingAuthorities: []}", "spec.issuingAuthorities: Invalid value: 0");
+    add(
+        Trust,
+        Rule,
+        "{issuingAuthorities: [{sha256: abc}]}",
+        "spec.issuingAuthorities[0].sha256: Invalid value: \"abc\": not a SHA-256: want 64 hexadecimal digits",
+    );
+    add(Trust, Rule, &format!("{{disallowed: [{{sha256: \"{SHA}00\"}}]}}"), "want 64 hexadecimal digits");
+    add(Trust, Schema, "{disallowed: [abc]}", "spec.disallowed[0]: Invalid value: \"string\"");
+    add(
+        Trust,
+        Schema,
+        "{requirements: {minimumRsaBits: many}}",
+        "spec.requirements.minimumRsaBits: Invalid value: \"string\"",
+    );
+    add(Trust, Schema, "{requirements: {maxPathLength: -1}}", "spec.requirements.maxPathLength: Invalid value: -1");
+    add(
+        Trust,
+        Rule,
+        "{allowedNamespaces: {from: Selector}}",
+        "spec.allowedNamespaces: Invalid value: selector is given with",
+    );
+    add(
+        Trust,
+        Rule,
+        "{allowedNamespaces: {selector: {matchLabels: {a: b}}}}",
+        "spec.allowedNamespaces: Invalid value: selector is given with",
+    );
+    add(
+        Trust,
+        Schema,
+        &format!("{{disallowed: [{}]}}", format!("{{sha256: \"{SHA}\"}},").repeat(10_001)),
+        "spec.disallowed: Too many: 10001",
+    );
+    add(Trust, Hook, "{revocation: {mode: Offline, maxAge: 0s}}", "spec.revocation.maxAge: ");
+    add(Trust, Hook, "{revocation: {mode: Offline, clockSkew: 48h}}", "spec.revocation.clockSkew: ");
+    let inline = |pem: &str| format!("\n  trustAnchors:\n  - inline: |\n{}", indent(pem, 6));
+    let begin = "-----BEGIN CERTIFICATE-----";
+    add(
+        Trust,
+        Hook,
+        &inline(&format!("{begin}\nnonsense!\n-----END CERTIFICATE-----")),
+        "spec.trustAnchors[0].inline: ",
+    );
+    add(
+        Trust,
+        Hook,
+        &inline(&format!("{begin}\nMAMBAf8=\n-----END CERTIFICATE-----")),
+        "spec.trustAnchors[0].inline: certificate 1 (line 1): ",
+    );
+    add(Trust, Hook, &inline(begin), "spec.trustAnchors[0].inline: ");
+    let client = Pki::new().client("acme");
+    let key_behind = format!("{}{}", client.pem(), client.key_pem());
+    add(Trust, Hook, &inline(&key_behind), "spec.trustAnchors[0].inline: ");
+
+    add(
+        Trust,
+        Rule,
+        "{requirements: {minimumRsaBits: 1024}}",
+        "spec.requirements: Invalid value: minimumRsaBits below 2048 needs weakCryptography: [AcceptRsaBelow2048]",
+    );
+    add(Trust, Schema, "{requirements: {minimumRsaBits: 512}}", "spec.requirements.minimumRsaBits: Invalid value: 512");
+    add(
+        Trust,
+        Rule,
+        "{requirements: {minimumRsaBits: 4096, weakCryptography: [AcceptRsaBelow2048]}}",
+        "spec.requirements: Invalid value: weakCryptography AcceptRsaBelow2048 needs minimumRsaBits",
+    );
+    add(
+        Trust,
+        Rule,
+        "{requirements: {weakCryptography: [AcceptRsaBelow2048]}}",
+        "spec.requirements: Invalid value: weakCryptography AcceptRsaBelow2048 needs minimumRsaBits",
+    );
+    add(
+        Trust,
+        Schema,
+        "{requirements: {weakCryptography: [AcceptMd5]}}",
+        "spec.requirements.weakCryptography[0]: Unsupported value: \"AcceptMd5\"",
+    );
+    add(
+        Trust,
+        Schema,
+        "{requirements: {weakCryptography: [AcceptSha1Signatures, AcceptSha1Signatures]}}",
+        "spec.requirements.weakCryptography[1]: Duplicate value: \"AcceptSha1Signatures\"",
+    );
+    add(
+        Trust,
+        Rule,
+        "{requirements: {allowedSignatureAlgorithms: [EcdsaSha1]}}",
+        "spec.requirements: Invalid value: a signature algorithm with SHA-1 needs weakCryptography",
+    );
+    add(
+        Trust,
+        Rule,
+        "{requirements: {allowedSignatureAlgorithms: [Ed25519], weakCryptography: [AcceptSha1Signatures]}}",
+        "spec.requirements: Invalid value: weakCryptography has AcceptSha1Signatures, but",
+    );
+    add(
+        Trust,
+        Schema,
+        "{requirements: {allowedSignatureAlgorithms: []}}",
+        "spec.requirements.allowedSignatureAlgorithms: Invalid value: 0",
+    );
+    add(
+        Trust,
+        Schema,
+        "{requirements: {minimumEcdsaCurve: P-384}}",
+        "spec.requirements.minimumEcdsaCurve: Unsupported value: \"P-384\"",
+    );
+    add(
+        Trust,
+        Schema,
+        "{requirements: {certificatePolicies: {explicitPolicy: true}}}",
+        "spec.requirements.certificatePolicies.explicitPolicy: Invalid value: \"boolean\"",
+    );
+    add(
+        Trust,
+        Schema,
+        "{requirements: {certificatePolicies: {initialPolicySet: []}}}",
+        "spec.requirements.certificatePolicies.initialPolicySet: Invalid value: 0",
+    );
+    add(
+        Trust,
+        Schema,
+        "{requirements: {certificatePolicies: {initialPolicySet: [gold]}}}",
+        "spec.requirements.certificatePolicies.initialPolicySet[0]: Invalid value: \"gold\"",
+    );
+    add(
+        Trust,
+        Rule,
+        "{requirements: {certificatePolicies: {initialPolicySet: [2.5.29.32.0]}}}",
+        "spec.requirements.certificatePolicies.initialPolicySet: Invalid value: anyPolicy makes every policy",
+    );
+    add(Trust, Schema, "{revocation: {}}", "spec.revocation.mode: Required value");
+    add(Trust, Schema, "{revocation: {mode: Online}}", "spec.revocation.mode: Unsupported value: \"Online\"");
+    add(
+        Trust,
+        Schema,
+        "{revocation: {mode: Offline, onUnknown: Ignore}}",
+        "spec.revocation.onUnknown: Unsupported value: \"Ignore\"",
+    );
+    add(
+        Trust,
+        Schema,
+        "{revocation: {mode: Offline, scope: Root}}",
+        "spec.revocation.scope: Unsupported value: \"Root\"",
+    );
+    add(
+        Trust,
+        Schema,
+        "{revocation: {mode: Offline, maxAge: 24}}",
+        "spec.revocation.maxAge: Invalid value: \"integer\"",
+    );
+    add(
+        Trust,
+        Rule,
+        "{revocation: {mode: Offline, crls: [{}]}}",
+        "spec.revocation.crls[0]: Invalid value: want exactly one of configMap",
+    );
+    add(
+        Trust,
+        Rule,
+        "{revocation: {mode: Offline, crls: [{file: a, secret: {name: b}}]}}",
+        "spec.revocation.crls[0]: Invalid value: want exactly one of configMap",
+    );
+    add(
+        Trust,
+        Schema,
+        "{revocation: {mode: Offline, crls: [{inline: \"-----BEGIN CERTIFICATE-----\"}]}}",
+        "spec.revocation.crls[0].inline: Invalid value",
+    );
+    add(
+        Trust,
+        Schema,
+        "{revocation: {mode: Offline, crls: [{url: \"http://crl.example/ca.crl\"}]}}",
+        "unknown field \"spec.revocation.crls[0].url\"",
+    );
+
+    // Policies.
+    let policy = |rest: &str| format!("{{trustRef: {{name: p}}, {rest}}}");
+    let rule = |rest: &str| policy(&format!("mapping: {{rules: [{{name: r, action: Deny, {rest}}}]}}"));
+    add(Policy, Schema, "{}", "spec.trustRef: Required value");
+    let host = |text: &str| policy(&format!("match: [{{hosts: [\"{text}\"]}}]"));
+    let port = ": a host has no scheme and no port here: the request's port is ignored";
+    add(Policy, Rule, &host("api.example.com:8443"), port);
+    add(Policy, Rule, &host("https://api.example.com"), port);
+    add(Policy, Rule, &host("[::1]:443"), port);
+    add(
+        Policy,
+        Rule,
+        &host("api.example.com/v1"),
+        "spec.match[0].hosts[0]: Invalid value: \"api.example.com/v1\": a host has no path here",
+    );
+    add(Policy, Rule, &host("a b"), "spec.match[0].hosts[0]: Invalid value: \"a b\": a host is ASCII without blanks");
+    add(Policy, Rule, &host("аpple.example"), ": a host is ASCII without blanks: write other names");
+    let wildcard = ": `*` must be the whole first label, as in `*.example.com`";
+    for text in ["*admin.example", "a.*.example", "*.*.example", "a*", "**"] {
+        add(Policy, Rule, &host(text), wildcard);
+    }
+    add(Policy, Schema, &host("a..b"), "spec.match[0].hosts[0]: Invalid value: \"a..b\"");
+    add(Policy, Schema, &host("*.a@b"), "spec.match[0].hosts[0]: Invalid value: \"*.a@b\"");
+    add(Policy, Schema, &host("[::1"), "spec.match[0].hosts[0]: Invalid value: \"[::1\"");
+    add(Policy, Schema, &host(""), "spec.match[0].hosts[0]: Invalid value: \"\"");
+    add(Policy, Schema, &policy("match: [{hosts: [a, a]}]"), "spec.match[0].hosts[1]: Duplicate value");
+    add(
+        Policy,
+        Rule,
+        &policy("match: [{paths: [{}]}]"),
+        "spec.match[0].paths[0]: Invalid value: want exactly one of exact, prefix",
+    );
+    add(
+        Policy,
+        Rule,
+        &policy("match: [{paths: [{prefix: v1}]}]"),
+        "spec.match[0].paths[0].prefix: Invalid value: \"v1\": a path begins with `/`",
+    );
+    add(
+        Policy,
+        Schema,
+        &policy("match: [{paths: [{prefix: /v1, case: Insensitive}]}]"),
+        "spec.match[0].paths[0].case: Unsupported value: \"Insensitive\"",
+    );
+    add(Policy, Schema, &policy("match: [{methods: [\"GET POST\"]}]"), "spec.match[0].methods[0]: Invalid value");
+    add(Policy, Schema, &policy("evidence: []"), "spec.evidence: Invalid value: 0");
+    add(
+        Policy,
+        Rule,
+        &policy("evidence: [{}]"),
+        "spec.evidence[0]: Invalid value: want exactly one of peerCertificate",
+    );
+    add(Policy, Schema, &policy("evidence: [{xfcc: {element: 0}}]"), "spec.evidence[0].xfcc.element: Invalid value: 0");
+    add(
+        Policy,
+        Rule,
+        &policy("evidence: [{header: {format: HAProxy}}]"),
+        "spec.evidence[0].header: Invalid value: format HAProxy",
+    );
+    add(Policy, Rule, &policy("evidence: [{header: {format: Nginx, chainName: c}}]"), "chainName goes with");
+    add(Policy, Rule, &policy("mapping: {}"), "spec.mapping: Invalid value: nothing is mapped");
+    add(
+        Policy,
+        Rule,
+        &policy("mapping: {oneToOne: [{certificate: {uri: \"a:b\", dns: a}, identity: {user: u}}]}"),
+        "spec.mapping.oneToOne[0].certificate: Invalid value",
+    );
+    add(
+        Policy,
+        Rule,
+        &policy("mapping: {rules: [{name: r, action: Allow, where: [{field: DNS, value: a}]}]}"),
+        "spec.mapping.rules[0]: Invalid value: a rule that allows needs an identity",
+    );
+    add(Policy, Schema, &rule("where: []"), "spec.mapping.rules[0].where: Invalid value: 0");
+    add(
+        Policy,
+        Rule,
+        &rule("where: [{field: Subject, value: a}]"),
+        "spec.mapping.rules[0].where[0]: Invalid value: the fields Subject and Issuer",
+    );
+    add(
+        Policy,
+        Rule,
+        &rule("where: [{field: DNS, attribute: CN, value: a}]"),
+        "spec.mapping.rules[0].where[0]: Invalid value: the fields",
+    );
+    let many = "{name: r, action: Deny, where: [{field: DNS, value: a}]},".repeat(10_000);
+    add(
+        Policy,
+        Schema,
+        &policy(&format!("mapping: {{rules: [{many}]}}")),
+        "spec.mapping.rules: Too many: 10000: must have at most 1000 items",
+    );
+    add(
+        Policy,
+        Schema,
+        &rule(&format!("where: [{{field: DNS, value: {}}}]", "a".repeat(1 << 20))),
+        "spec.mapping.rules[0].where[0].value: Too long: may not be more than 2048",
+    );
+    add(
+        Policy,
+        Schema,
+        &policy("response: {denial: {status: 200}}"),
+        "spec.response.denial.status: Invalid value: 200",
+    );
+    add(
+        Policy,
+        Schema,
+        &policy("response: {headers: {user: \"x user\"}}"),
+        "spec.response.headers.user: Invalid value",
+    );
+    add(
+        Policy,
+        Reading,
+        r#"{"trustRef": {"name": "p"}, "trustRef": {"name": "q"}}"#,
+        "duplicate field \"spec.trustRef\"",
+    );
+    add(
+        Policy,
+        Hook,
+        &rule("where: [{field: DNS, value: 'a\\b'}]"),
+        "spec.mapping.rules[0].where[0].value: the escape `\\b` does not exist",
+    );
+    add(
+        Policy,
+        Hook,
+        &rule("where: [{field: Subject, attribute: NOPE, value: a}]"),
+        "spec.mapping.rules[0].where[0].attribute: ",
+    );
+    add(
+        Policy,
+        Hook,
+        &rule("where: [{field: DNS, value: a.}]"),
+        "spec.mapping.rules[0].where[0].value: \"a.\": write DNS names without the last dot",
+    );
+    add(Policy, Hook, &policy("match: [{paths: [{prefix: /a/../b}]}]"), "spec.match[0].paths[0].prefix: ");
+    add(
+        Policy,
+        Hook,
+        &policy("match: [{methods: [get]}]"),
+        "spec.match[0].methods[0]: \"get\": methods are case-sensitive: write GET",
+    );
+    let twice = format!(
+        "{{certificate: {{sha256: \"{SHA}\"}}, identity: {{user: u}}}}, {{certificate: {{sha256: \"{SHA}\"}}, identity: {{user: v}}}}"
+    );
+    add(
+        Policy,
+        Hook,
+        &policy(&format!("mapping: {{oneToOne: [{twice}]}}")),
+        "spec.mapping.oneToOne[1].certificate: the same certificate as oneToOne[0]",
+    );
+    add(Policy, Hook, "{trustRef: {name: private, namespace: ELSEWHERE}}", "does not allow policies of namespace");
+
+    // Mappings.
+    let mapping = |name: &str| format!("{{certificate: {{{name}}}, identity: {{user: u}}}}");
+    let identity = |rest: &str| format!("{{certificate: {{uri: \"a:b\"}}, identity: {{{rest}}}}}");
+    add(Mapping, Schema, "{identity: {user: u}}", "spec.certificate: Required value");
+    add(Mapping, Rule, &mapping(""), "spec.certificate: Invalid value: want exactly one of sha256");
+    add(Mapping, Schema, &mapping("sha256: 0, dns: a"), "spec.certificate.sha256: Invalid value: \"integer\"");
+    add(
+        Mapping,
+        Rule,
+        &mapping(&format!("sha256: \"{SHA}\", dns: a")),
+        "spec.certificate: Invalid value: want exactly one of",
+    );
+    add(
+        Mapping,
+        Rule,
+        &mapping(&format!("sha256: \"{}\"", &SHA[..63])),
+        ": not a SHA-256: want 64 hexadecimal digits, colons allowed between bytes",
+    );
+    add(
+        Mapping,
+        Reading,
+        r#"{"certificate": {"uri": "a:b", "uri": "a:c"}, "identity": {"user": "u"}}"#,
+        "duplicate field \"spec.certificate.uri\"",
+    );
+    add(Mapping, Schema, &identity("user: \"\""), "spec.identity.user: Invalid value");
+    add(Mapping, Schema, &identity("user: \"a\\nb\""), "spec.identity.user: Invalid value");
+    add(Mapping, Schema, &identity("user: u, groups: [\"a,b\"]"), "spec.identity.groups[0]: Invalid value");
+    add(Mapping, Schema, &identity("user: u, groups: a"), "spec.identity.groups: Invalid value: \"string\"");
+    add(Mapping, Schema, &identity("user: u, extra: {k: []}"), "spec.identity.extra.k: Invalid value: 0");
+    add(Mapping, Schema, &identity(&format!("user: {}", "u".repeat(1 << 20))), "spec.identity.user: Too long");
+    add(
+        Mapping,
+        Schema,
+        &mapping("issuerSerial: {issuer: \"CN=a\"}"),
+        "spec.certificate.issuerSerial.serialNumber: Required value",
+    );
+    add(
+        Mapping,
+        Schema,
+        &mapping("issuerSerial: {issuer: \"CN=a\", serialNumber: xyz}"),
+        "spec.certificate.issuerSerial.serialNumber: Invalid value",
+    );
+    add(Mapping, Schema, &mapping("uri: nonsense"), "spec.certificate.uri: Invalid value");
+    add(
+        Mapping,
+        Schema,
+        "{certificate: {uri: \"a:b\"}, identity: {user: u}, state: Gone}",
+        "spec.state: Unsupported value: \"Gone\"",
+    );
+    add(Mapping, Hook, &mapping("dns: \"*.a\""), "spec.certificate.dns: a mapping names one host");
+    add(Mapping, Hook, &mapping("email: \"a@\""), "spec.certificate.email: \"a@\" is not an e-mail address");
+    add(Mapping, Hook, &mapping("subject: \"CN\""), "spec.certificate.subject: ");
+    add(
+        Mapping,
+        Hook,
+        &mapping("issuerSerial: {issuer: \"nonsense\", serialNumber: ab}"),
+        "spec.certificate.issuerSerial.issuer: ",
+    );
+    add(
+        Mapping,
+        Hook,
+        &mapping("issuerSerial: {issuer: \"CN=a\", serialNumber: \"00\"}"),
+        "spec.certificate.issuerSerial.serialNumber: \"00\" is not a serial number",
+    );
+    let two =
+        format!("\n  identity: {{user: u}}\n  certificate:\n    inline: |\n{}", indent(&client.pem().repeat(2), 6));
+    add(Mapping, Hook, &two, "spec.certificate.inline: 2 certificates: want exactly one");
+    add(
+        Mapping,
+        Hook,
+        "{certificate: {uri: \"taken:a\"}, identity: {user: other}}",
+        "maps the same certificate to another identity",
+    );
+    add(Mapping, Schema, &mapping("uri: \"spiffe://exаmple.org/a\""), "spec.certificate.uri: Invalid value");
+    add(Mapping, Hook, &mapping("dns: \"аpple.example\""), "is not ASCII: write it as it stands in the certificate");
+    add(
+        Mapping,
+        Hook,
+        &mapping("email: \"аdmin@example.com\""),
+        "is not ASCII: write it as it stands in the certificate",
+    );
+    rows
+}
