@@ -20,15 +20,16 @@ use crate::commands::health::{self, HealthArgs};
 use crate::commands::inspect::{self, InspectArgs};
 use crate::commands::verify::{self, VerifyArgs};
 use crate::config::{AdmissionConfig, ExplainEndpoint, PolicySource, ServeConfig, default_workers, replica_name};
+use crate::domain::api::NamespacedName;
 use crate::domain::decide::reason;
 use crate::domain::policy::duration::GoDuration;
-use crate::kubernetes::admission::certificate::Terms;
+use crate::kubernetes::admission::certificate::CertificateOptions;
 use crate::kubernetes::admission::issuer::IssuerOptions;
 use crate::kubernetes::cluster::{ClusterOptions, StatusWriting};
 use crate::kubernetes::crd;
+use crate::kubernetes::lease::LeaseOptions;
+use crate::kubernetes::scope::Scope;
 use crate::kubernetes::selector::{Label, PolicySelector};
-use crate::kubernetes::status::lease::LeaseOptions;
-use crate::kubernetes::store::Scope;
 use crate::listeners::ListenAddress;
 use crate::reference::reference_page;
 use crate::telemetry::{LogFormat, TelemetryError};
@@ -97,8 +98,8 @@ struct ServeArgs {
     )]
     policy_selector: Vec<Label>,
     /// The Lease whose holder writes the status of objects.
-    #[arg(long, value_name = "NAMESPACE/NAME", env = "CERTGATE_LEASE", default_value = "default/certgate", value_parser = parse_lease)]
-    lease: (String, String),
+    #[arg(long, value_name = "NAMESPACE/NAME", env = "CERTGATE_LEASE", default_value = "default/certgate")]
+    lease: NamespacedName,
     /// Whether this process takes part in writing the status of objects.
     #[arg(long, value_name = "WHETHER", env = "CERTGATE_STATUS", default_value = "leader")]
     status: StatusMode,
@@ -121,9 +122,9 @@ struct ServeArgs {
     #[arg(long, value_name = "FILE", env = "CERTGATE_ADMISSION_KEY", requires = "admission_certificate")]
     admission_key: Option<PathBuf>,
     /// The Secret in which certgate keeps a certificate for the admission webhook that it makes and renews itself.
-    #[arg(long, value_name = "NAMESPACE/NAME", env = "CERTGATE_ADMISSION_SECRET", value_parser = parse_lease,
+    #[arg(long, value_name = "NAMESPACE/NAME", env = "CERTGATE_ADMISSION_SECRET",
         requires_all = ["admission_listen", "admission_hosts"], conflicts_with = "admission_certificate")]
-    admission_secret: Option<(String, String)>,
+    admission_secret: Option<NamespacedName>,
     /// The ValidatingWebhookConfiguration that is to believe it.
     #[arg(long, value_name = "NAME", env = "CERTGATE_ADMISSION_CONFIGURATION", requires = "admission_secret")]
     admission_configuration: Option<String>,
@@ -207,15 +208,6 @@ enum StatusMode {
     Off,
 }
 
-fn parse_lease(text: &str) -> Result<(String, String), String> {
-    match text.split_once('/') {
-        Some((namespace, name)) if !namespace.is_empty() && !name.is_empty() && !name.contains('/') => {
-            Ok((namespace.to_owned(), name.to_owned()))
-        }
-        _ => Err("want NAMESPACE/NAME".to_owned()),
-    }
-}
-
 /// Runs the command line in `args`, the program's name first.
 pub fn run(args: impl IntoIterator<Item = std::ffi::OsString>) -> Exit {
     let parsed = Cli::command().try_get_matches_from(args);
@@ -258,14 +250,12 @@ fn serve(args: ServeArgs) -> Exit {
         Err(error) => return complain(&format!("--policy-selector: {error}"), Exit::Usage),
     };
     let holder = replica_name();
-    let (namespace, name) = args.lease;
-    let lease = LeaseOptions { namespace, name, holder };
-    let issuer = args.admission_secret.map(|(namespace, secret)| {
+    let lease = LeaseOptions { lease: args.lease, holder };
+    let issuer = args.admission_secret.map(|secret| {
         Box::new(IssuerOptions {
-            namespace,
             secret,
             configuration: args.admission_configuration,
-            terms: Terms { hosts: args.admission_hosts, lifetime: args.admission_lifetime.0 },
+            terms: CertificateOptions { hosts: args.admission_hosts, lifetime: args.admission_lifetime.0 },
             lease: lease.clone(),
         })
     });

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::kubernetes::cluster::ClusterOptions;
-use crate::kubernetes::store::Scope;
+use crate::kubernetes::scope::Scope;
 use crate::listeners::ListenAddress;
 use crate::telemetry::LogFormat;
 use crate::tls::files::TlsFiles;

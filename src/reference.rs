@@ -15,7 +15,7 @@ pub fn reference_page() -> String {
          All kinds: `apiVersion: certgate.dev/v1alpha1`, namespaced. `[]` marks the entries of a list, `{}` the values of a \
          map. Unknown fields are errors.\n",
     );
-    for kind in [Kind::TrustProfile, Kind::CertificatePolicy, Kind::CertificateMapping] {
+    for kind in Kind::OWN {
         let Some(schema) = kind.schema() else { continue };
         let _ = writeln!(page, "\n## {}\n\n{}\n", kind.name(), text(schema, "description"));
         page.push_str("| field | type | default | meaning |\n|---|---|---|---|\n");

@@ -17,8 +17,8 @@ use crate::kubernetes::admission::review::Reviewer;
 use crate::kubernetes::admission::server::{ALPN, Webhook};
 use crate::kubernetes::admission::sources;
 use crate::kubernetes::cluster::AdmissionFeed;
+use crate::kubernetes::scope::Scope;
 use crate::kubernetes::selector::PolicySelector;
-use crate::kubernetes::store::Scope;
 use crate::listeners::Bound;
 use crate::tls::accept::Acceptor;
 use crate::tls::health::TlsHealth;
@@ -35,7 +35,7 @@ pub fn start(
 ) -> Result<AdmissionFeed, FollowError> {
     let (views, view) = watch::channel(None);
     let (served, tls) = watch::channel(None);
-    let (asker, questions) = sources::channel();
+    let (source_client, questions) = sources::channel();
     let health = health.server("admission");
     let feed = match &config.files {
         Some(files) => {
@@ -45,7 +45,7 @@ pub fn start(
         }
         None => AdmissionFeed { views, served: Some(ServedCertificate::new(served.clone(), health)), questions },
     };
-    let webhook = Webhook::new(Reviewer::new(view, scope, selector, system_clock).asking(asker), metrics);
+    let webhook = Webhook::new(Reviewer::new(view, scope, selector, system_clock).asking(source_client), metrics);
     spawn(bound, webhook, served, tls)?;
     Ok(feed)
 }

@@ -11,7 +11,7 @@ use crate::file::check::{Check, CheckOptions, Place};
 use crate::file::loader::Totals;
 use crate::file::report::{self, Class};
 use crate::kubernetes::read::{self, ClusterContent, ReadError};
-use crate::kubernetes::store::Scope;
+use crate::kubernetes::scope::Scope;
 
 /// Everything that is wrong with the objects of a cluster.
 pub fn check_cluster(scope: &Scope, options: CheckOptions) -> Result<Check, ReadError> {

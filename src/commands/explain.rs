@@ -13,7 +13,7 @@ use super::input::{self, CertificateArgs, InputError};
 use crate::app;
 use crate::domain::decide::reason::Reason;
 use crate::explain::{self, HeaderLine, Length, Question, to_pem};
-use crate::kubernetes::store::Scope;
+use crate::kubernetes::scope::Scope;
 use crate::terminal::{self, Terminal};
 
 /// Show how one request is decided, step by step. Exit code 0: it passes, 1: it is denied, 2: there is no answer.

@@ -314,7 +314,7 @@ impl FileState {
             self.next_document = document.wrapping_add(1);
             object.meta_mut().origin = Origin { file: Arc::clone(file), document };
             let meta = object.meta();
-            let name = format!("{}/{}", meta.namespace, meta.name).into_boxed_str();
+            let name = meta.namespaced_name().to_string().into_boxed_str();
             objects.push((ObjectKey { kind: object.kind(), document, name }, at.line));
             index.apply(object);
         }

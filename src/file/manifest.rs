@@ -19,11 +19,8 @@ use super::report::shown;
 use super::schema::{Fault, Schema, advice, distance, locate};
 use super::yaml::{self, Document, Extent, Mark, Node, Parsed, Value};
 use crate::domain::api::Report as FieldErrors;
-use crate::domain::api::{CertificatePolicySpec, DEFAULT_NAMESPACE, FieldError, Kind, Object, ObjectMeta};
+use crate::domain::api::{CertificatePolicySpec, DEFAULT_NAMESPACE, FieldError, GROUP, Kind, Object, ObjectMeta};
 use crate::domain::policy::compile::{certificate_policy, unreadable_match};
-
-/// The API group of certgate's kinds.
-const GROUP: &str = "certgate.dev";
 
 /// The name in [`GROUP`]. Who writes it in a group means ours.
 const NAME: &str = "certgate";
@@ -166,9 +163,6 @@ enum Class {
     Unclear(&'static str, String),
 }
 
-/// The kinds of [`GROUP`].
-const OWN_KINDS: [Kind; 3] = [Kind::TrustProfile, Kind::CertificatePolicy, Kind::CertificateMapping];
-
 /// Whether a document of this `apiVersion` is certain to be somebody else's: the group is a domain name, as those of
 /// all custom resources are, and not nearly ours.
 fn is_of_others(api_version: &str) -> bool {
@@ -212,7 +206,7 @@ fn classify(root: &Node<'_>) -> Class {
     }
     // To pass over a strict policy would leave its requests to a wider one, so its kind, or a list that might hold it,
     // is another's only when the group is certain to be.
-    let is_own = OWN_KINDS.into_iter().any(|own| [Some(kind), item_kind].contains(&Some(own.name())));
+    let is_own = Kind::OWN.into_iter().any(|own| [Some(kind), item_kind].contains(&Some(own.name())));
     if is_own && group != GROUP && !is_of_others(api_version) {
         let hint = format!("unknown group {}; did you mean `{}`?", shown(group), Kind::CertificatePolicy.api_version());
         return Class::Unclear("apiVersion", hint);
@@ -227,7 +221,7 @@ fn classify(root: &Node<'_>) -> Class {
         let message = format!("unknown version {}; want {}", shown(version), Kind::CertificatePolicy.api_version());
         return Class::Unclear("apiVersion", message);
     }
-    let known = OWN_KINDS.map(Kind::name);
+    let known = Kind::OWN.map(Kind::name);
     Class::Unclear("kind", format!("unknown kind {}; {}", shown(kind), advice(kind, known.into_iter(), "want one of")))
 }
 

@@ -8,11 +8,16 @@ use std::fmt;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderValue, Method, Request, StatusCode, header};
+use http::{HeaderValue, Request, StatusCode, header};
 use http_body_util::{BodyExt, Limited};
-use kube::Client;
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use kube::api::{ListParams, WatchParams};
 use kube::client::Body;
+use kube::core::Request as Resource;
+use kube::core::request::Error as RequestError;
+use kube::{Client, Resource as _};
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use thiserror::Error;
 
 use crate::domain::api::Kind;
@@ -50,6 +55,9 @@ pub enum ApiError {
     /// Its answer cannot be read.
     #[error("unreadable answer: {0}")]
     Unreadable(String),
+    /// The request cannot be built.
+    #[error("{0}")]
+    InvalidRequest(String),
 }
 
 impl ApiError {
@@ -64,8 +72,8 @@ impl ApiError {
         matches!(self, Self::Refused { code: 400 | 403 | 422, message, .. } if message.contains("sendInitialEvents"))
     }
 
-    /// Whether the server gave an answer that will not change by asking again soon: the object is not there, or not ours
-    /// to see.
+    /// Whether the server gave an answer that will not change by asking again soon: the object is not there, or not
+    /// ours to see.
     pub fn is_definite(&self) -> bool {
         matches!(self, Self::Refused { code: 403 | 404, .. })
     }
@@ -80,8 +88,8 @@ impl ApiError {
         matches!(self, Self::Refused { code: 409, .. })
     }
 
-    /// Whether the server is filling the cache that it watches from, as after its start. Asking costs it nothing then; the
-    /// pause that it names grows with the time that this takes, to 30 s.
+    /// Whether the server is filling the cache that it watches from, as after its start. Asking costs it nothing then;
+    /// the pause that it names grows with the time that this takes, to 30 s.
     pub fn is_loading(&self) -> bool {
         matches!(self, Self::Refused { code: 429, message, .. } if message.contains("(re)initializing"))
     }
@@ -105,7 +113,7 @@ impl ApiError {
             Self::Refused { .. } => "refused",
             Self::Unreachable(_) => "unreachable",
             Self::Late(_) => "late",
-            Self::Unreadable(_) => "unreadable",
+            Self::Unreadable(_) | Self::InvalidRequest(_) => "unreadable",
         }
     }
 }
@@ -164,16 +172,43 @@ impl Target {
         collection_path(self.kind, self.namespace.as_deref())
     }
 
-    /// The query that picks the one object, the signer's, or those with the labels, with a `&` behind it.
-    fn query(&self) -> String {
+    /// The field selector and the label selector.
+    fn selectors(&self) -> (Option<String>, Option<String>) {
         match (&self.name, &self.signer, &self.labels) {
-            // Names need no escapes in a query, apart from the colons of trust bundles, which are legal there.
-            (Some(name), ..) => format!("fieldSelector=metadata.name%3D{name}&"),
-            (None, Some(signer), _) => format!("fieldSelector=spec.signerName%3D{}&", escape(signer)),
-            (None, None, Some(labels)) => format!("labelSelector={}&", escape(labels)),
-            (None, None, None) => String::new(),
+            (Some(name), ..) => (Some(format!("metadata.name={name}")), None),
+            (None, Some(signer), _) => (Some(format!("spec.signerName={signer}")), None),
+            (None, None, labels) => (None, labels.clone()),
         }
     }
+
+    fn watch_request(&self, from: WatchStart<'_>, timeout: Duration) -> Result<Request<Vec<u8>>, RequestError> {
+        let (field_selector, label_selector) = self.selectors();
+        let params = WatchParams { field_selector, label_selector, ..watch_params(timeout) };
+        let (params, version) = match from {
+            // Without a version the list is a consistent read.
+            WatchStart::Everything => (params.initial_events(), ""),
+            WatchStart::Version(version) => (params, version),
+        };
+        Resource::new(self.path()).watch(&params, version).map(unencoded)
+    }
+
+    fn list_request(&self, limit: u32, continued: Option<&str>) -> Result<Request<Vec<u8>>, RequestError> {
+        let (field_selector, label_selector) = self.selectors();
+        let continue_token = continued.map(str::to_owned);
+        let limit = Some(limit);
+        let params = ListParams { field_selector, label_selector, limit, continue_token, ..ListParams::default() };
+        Resource::new(self.path()).list(&params)
+    }
+}
+
+fn watch_params(timeout: Duration) -> WatchParams {
+    WatchParams::default().timeout(u32::try_from(timeout.as_secs()).unwrap_or(u32::MAX))
+}
+
+/// Asks for a stream without compression: a compressor holds events back until its buffer is full.
+fn unencoded(mut request: Request<Vec<u8>>) -> Request<Vec<u8>> {
+    request.headers_mut().insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+    request
 }
 
 impl fmt::Display for Target {
@@ -194,32 +229,19 @@ impl fmt::Display for Target {
     }
 }
 
-/// The plural of a kind, as it stands in paths.
-pub const fn plural(kind: Kind) -> &'static str {
-    match kind {
-        Kind::TrustProfile => "trustprofiles",
-        Kind::CertificatePolicy => "certificatepolicies",
-        Kind::CertificateMapping => "certificatemappings",
-        Kind::ConfigMap => "configmaps",
-        Kind::Secret => "secrets",
-        Kind::ClusterTrustBundle => "clustertrustbundles",
-        Kind::Namespace => "namespaces",
-    }
-}
-
 /// The path of a collection.
 pub fn collection_path(kind: Kind, namespace: Option<&str>) -> String {
     let version = kind.api_version();
     let root = if version.contains('/') { "apis" } else { "api" };
     match namespace.filter(|_| kind.is_namespaced()) {
-        Some(namespace) => format!("/{root}/{version}/namespaces/{namespace}/{}", plural(kind)),
-        None => format!("/{root}/{version}/{}", plural(kind)),
+        Some(namespace) => format!("/{root}/{version}/namespaces/{namespace}/{}", kind.plural()),
+        None => format!("/{root}/{version}/{}", kind.plural()),
     }
 }
 
-/// Where a watch begins.
+/// The start of a watch.
 #[derive(Clone, Debug)]
-pub enum Begin<'a> {
+pub enum WatchStart<'a> {
     /// With everything that there is, then what changes.
     Everything,
     /// After this version.
@@ -239,8 +261,8 @@ impl fmt::Debug for Api {
 }
 
 impl Api {
-    /// The API server that a kubeconfig names (`KUBECONFIG`, `~/.kube/config`), or the one of the cluster that the process
-    /// runs in.
+    /// The API server that a kubeconfig names (`KUBECONFIG`, `~/.kube/config`), or the one of the cluster that the
+    /// process runs in.
     pub async fn connect() -> Result<Self, ApiError> {
         let unreachable = |error: &dyn fmt::Display| ApiError::Unreachable(error.to_string());
         let mut config = kube::Config::infer().await.map_err(|error| unreachable(&error))?;
@@ -253,59 +275,39 @@ impl Api {
     }
 
     /// Begins a watch. The answer's body is one JSON event a line.
-    pub async fn watch(&self, target: &Target, from: Begin<'_>, lasting: Duration) -> Result<Body, ApiError> {
-        let begin = match from {
-            Begin::Everything => "sendInitialEvents=true&resourceVersionMatch=NotOlderThan".to_owned(),
-            Begin::Version(version) => format!("resourceVersion={version}"),
-        };
-        let uri = format!(
-            "{}?{}watch=true&allowWatchBookmarks=true&timeoutSeconds={}&{begin}",
-            target.path(),
-            target.query(),
-            lasting.as_secs()
-        );
-        let request = Request::get(uri).body(Body::empty()).map_err(unreadable)?;
-        self.send(request).await
+    pub async fn watch(&self, target: &Target, from: WatchStart<'_>, timeout: Duration) -> Result<Body, ApiError> {
+        self.send(target.watch_request(from, timeout).map_err(invalid)?).await
     }
 
     /// Begins a watch of one custom resource definition, by its metadata alone. The definition as it is comes first.
-    pub async fn watch_definition(&self, name: &str, lasting: Duration) -> Result<Body, ApiError> {
-        let uri = format!(
-            "/apis/apiextensions.k8s.io/v1/customresourcedefinitions?fieldSelector=metadata.name%3D{name}&watch=true&timeoutSeconds={}",
-            lasting.as_secs()
-        );
-        let metadata = HeaderValue::from_static("application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1");
-        let request = Request::get(uri).header(header::ACCEPT, metadata).body(Body::empty()).map_err(unreadable)?;
-        self.send(request).await
+    pub async fn watch_definition(&self, name: &str, timeout: Duration) -> Result<Body, ApiError> {
+        let definitions = Resource::new(CustomResourceDefinition::url_path(&(), None));
+        let params = watch_params(timeout).fields(&format!("metadata.name={name}")).disable_bookmarks();
+        self.send(definitions.watch_metadata(&params, "").map(unencoded).map_err(invalid)?).await
     }
 
     /// One page of a list.
-    pub async fn list(&self, target: &Target, limit: usize, continued: Option<&str>) -> Result<Bytes, ApiError> {
-        let continued = continued.map(|token| format!("&continue={}", escape(token))).unwrap_or_default();
-        let uri = format!("{}?{}limit={limit}{continued}", target.path(), target.query());
-        let request = Request::get(uri).body(Body::empty()).map_err(unreadable)?;
-        read(self.send(request).await?).await
+    pub async fn list(&self, target: &Target, limit: u32, continued: Option<&str>) -> Result<Bytes, ApiError> {
+        self.call(target.list_request(limit, continued)).await
     }
 
-    /// Asks for `path` and reads the whole answer.
-    pub async fn call(
+    /// Sends a request and reads the whole answer.
+    pub async fn call(&self, request: Result<Request<Vec<u8>>, RequestError>) -> Result<Bytes, ApiError> {
+        read(self.send(request.map_err(invalid)?).await?).await
+    }
+
+    /// Sends a request and decodes the answer.
+    pub async fn call_json<T: DeserializeOwned>(
         &self,
-        method: Method,
-        path: &str,
-        content_type: &'static str,
-        body: Vec<u8>,
-    ) -> Result<Bytes, ApiError> {
-        let request = Request::builder()
-            .method(method)
-            .uri(path)
-            .header(header::CONTENT_TYPE, HeaderValue::from_static(content_type))
-            .body(Body::from(body))
-            .map_err(unreadable)?;
-        read(self.send(request).await?).await
+        request: Result<Request<Vec<u8>>, RequestError>,
+    ) -> Result<T, ApiError> {
+        let answer = self.call(request).await?;
+        serde_json::from_slice(&answer).map_err(|error| ApiError::Unreadable(error.to_string()))
     }
 
     /// Sends a request; an answer that is no success becomes an error.
-    async fn send(&self, mut request: Request<Body>) -> Result<Body, ApiError> {
+    async fn send(&self, request: Request<Vec<u8>>) -> Result<Body, ApiError> {
+        let mut request = request.map(Body::from);
         let json = HeaderValue::from_static("application/json");
         request.headers_mut().entry(header::ACCEPT).or_insert(json);
         let sent = tokio::time::timeout(ANSWER_DEADLINE, self.client.send(request)).await;
@@ -344,8 +346,8 @@ async fn read(body: Body) -> Result<Bytes, ApiError> {
     Ok(read.map_err(|error| ApiError::Unreachable(chain(&*error)))?.to_bytes())
 }
 
-fn unreadable(error: impl fmt::Display) -> ApiError {
-    ApiError::Unreadable(error.to_string())
+fn invalid(error: RequestError) -> ApiError {
+    ApiError::InvalidRequest(chain(&error))
 }
 
 fn transport(error: kube::Error) -> ApiError {
@@ -367,19 +369,6 @@ pub fn chain(error: &(dyn std::error::Error + 'static)) -> String {
     text
 }
 
-/// A text with everything escaped that is special in a query.
-fn escape(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b'~') {
-            out.push(char::from(byte));
-        } else {
-            out.push_str(&format!("%{byte:02X}"));
-        }
-    }
-    out
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -398,8 +387,29 @@ mod tests {
         }
         let labels = Some("example.com/team=a,tier=front".to_owned());
         let labelled = Target { labels, ..Target::all(Kind::CertificatePolicy, Some("a")) };
-        assert_eq!(labelled.query(), "labelSelector=example.com%2Fteam%3Da%2Ctier%3Dfront&");
+        let query = |target: &Target| target.list_request(500, None).unwrap().uri().query().unwrap().to_owned();
+        assert_eq!(query(&labelled), "&limit=500&labelSelector=example.com%2Fteam%3Da%2Ctier%3Dfront");
+        let signer = Some("example.com/mesh".to_owned());
+        let signed = Target { signer, ..Target::all(Kind::ClusterTrustBundle, None) };
+        assert_eq!(query(&signed), "&limit=500&fieldSelector=spec.signerName%3Dexample.com%2Fmesh");
         assert_eq!(labelled.to_string(), "CertificatePolicy with labels example.com/team=a,tier=front of namespace a");
+    }
+
+    /// A compressor would hold events back until its buffer is full.
+    #[test]
+    fn a_watch_asks_for_no_compression() {
+        let target = Target { name: Some("roots".to_owned()), ..Target::all(Kind::Secret, Some("a")) };
+        for (from, asked) in [
+            (WatchStart::Everything, "sendInitialEvents=true&resourceVersionMatch=NotOlderThan&resourceVersion="),
+            (WatchStart::Version("7"), "resourceVersion=7"),
+        ] {
+            let request = target.watch_request(from, Duration::from_secs(240)).unwrap();
+            assert_eq!(request.headers()[header::ACCEPT_ENCODING], "identity");
+            let want = format!(
+                "&watch=true&timeoutSeconds=240&fieldSelector=metadata.name%3Droots&allowWatchBookmarks=true&{asked}"
+            );
+            assert_eq!(request.uri().query(), Some(&*want));
+        }
     }
 
     #[test]

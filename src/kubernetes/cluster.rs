@@ -15,35 +15,32 @@ use thiserror::Error;
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::{AbortHandle, JoinSet, LocalSet};
 
-use super::admission::issuer::{IssuerOptions, ServedCertificate, keep_certificate, show_certificate};
-use super::admission::sources::{Questions, answer};
+use super::admission::issuer::{IssuerOptions, ServedCertificate, manage_certificate, serve_certificate};
+use super::admission::sources::{SourceQueries, answer};
 use super::api::{Api, ApiError, Target};
-use super::definitions::{DEFINED, follow_definition};
+use super::definitions::follow_definition;
 use super::follow::follow;
 use super::health::Health;
+use super::lease::{LeaseDeadline, LeaseOptions, now, run_election};
+use super::scope::{FILES_ARE_NOT_READ, Scope};
 use super::selector::PolicySelector;
 use super::shutdown::ClusterShutdown;
-use super::status::lease::LeaseOptions;
-use super::status::writer::{LeaseDeadline, claim, now, write_status};
-use super::store::{GRACE, Scope, SetEventHandler, Store};
+use super::status_writer::write_status;
+use super::store::{SOURCE_GRACE_PERIOD, SetEventHandler, Store};
 use crate::domain::api::Kind;
 use crate::domain::decide::Snapshot;
 use crate::domain::store::{Problem, View, WantedFiles};
 
 /// How long changes are collected before they are published together. Far below what anybody waits for, and enough for
 /// the objects of one `kubectl apply`.
-const GATHER: Duration = Duration::from_millis(10);
+const PUBLISH_DEBOUNCE: Duration = Duration::from_millis(10);
 
 /// How long a list that is told again may hold back what else has changed. Decisions go on by the snapshot before.
-const PATIENCE: Duration = Duration::from_secs(5);
+const RELIST_MAX_WAIT: Duration = Duration::from_secs(5);
 
 /// How often ages are reported and the log says what is waited for.
-const TICK: Duration = Duration::from_secs(1);
-const WAITING_LOGGED: Duration = Duration::from_secs(10);
-
-/// What a source that is a file comes to.
-pub(super) const FILES_ARE_NOT_READ: &str =
-    "files are not read in a cluster: use configMap, secret, clusterTrustBundle or inline";
+const REPORT_PERIOD: Duration = Duration::from_secs(1);
+const NOT_READY_LOG_INTERVAL: Duration = Duration::from_secs(10);
 
 /// Why a cluster cannot be followed at all.
 #[derive(Debug, Error)]
@@ -77,7 +74,7 @@ pub struct AdmissionFeed {
     /// Where the certificate is served that certgate keeps itself.
     pub served: Option<ServedCertificate>,
     /// What reviews ask about the cluster.
-    pub questions: Questions,
+    pub questions: SourceQueries,
 }
 
 /// Whether this process takes part in writing status.
@@ -102,8 +99,8 @@ pub struct Update {
     pub took: Duration,
 }
 
-/// Follows a cluster on the calling thread and calls `publish` with every snapshot and every change of problems, for ever;
-/// also after `shutdown`, which only ends the writing of status.
+/// Follows a cluster on the calling thread and calls `publish` with every snapshot and every change of problems, for
+/// ever; also after `shutdown`, which only ends the writing of status.
 ///
 /// The first snapshot comes when all objects have been told once. What fails after that is tried again.
 pub fn run(
@@ -130,7 +127,7 @@ pub fn run(
             None => shutdown.done(),
             Some(lease) => {
                 let (api, lease, held) = (api.clone(), lease.clone(), held.clone());
-                tasks.spawn_local(claim(api, lease, held, shutdown.clone()));
+                tasks.spawn_local(run_election(api, lease, held, shutdown.clone()));
             }
         }
         if let StatusWriting::Leased(_) = &options.status {
@@ -142,10 +139,10 @@ pub fn run(
         if let (Some(issuer), Some(served)) = (&options.issuer, admission.and_then(|feed| feed.served.clone())) {
             let (watching, kept) = ((api.clone(), (**issuer).clone()), (api.clone(), (**issuer).clone()));
             tasks.spawn_local(async move {
-                show_certificate(watching.0, watching.1, served).await;
+                serve_certificate(watching.0, watching.1, served).await;
             });
             tasks.spawn_local(async move {
-                keep_certificate(kept.0, kept.1, held, now).await;
+                manage_certificate(kept.0, kept.1, held, now).await;
             });
         }
         if let Some(feed) = admission {
@@ -154,9 +151,9 @@ pub fn run(
                 answer(api, questions).await;
             });
         }
-        let (list_anew, definitions) = mpsc::unbounded_channel();
-        for kind in DEFINED {
-            tasks.spawn_local(follow_definition(api.clone(), kind, list_anew.clone()));
+        let (relist, definitions) = mpsc::unbounded_channel();
+        for kind in Kind::OWN {
+            tasks.spawn_local(follow_definition(api.clone(), kind, relist.clone()));
         }
         let views = admission.map(|feed| feed.views.clone());
         Cluster { api, store, notify, tasks, views, definitions, followers: BTreeMap::new(), problems: Vec::new() }
@@ -181,13 +178,13 @@ struct Cluster {
 impl Cluster {
     async fn run(mut self, publish: &mut dyn FnMut(Update)) -> Result<std::convert::Infallible, ClusterError> {
         self.follow_what_is_wanted();
-        let mut tick = tokio::time::interval(TICK);
+        let mut tick = tokio::time::interval(REPORT_PERIOD);
         let (mut published, mut said) = (false, Instant::now());
         loop {
             tokio::select! {
-                () = self.notify.notified() => tokio::time::sleep(GATHER).await,
+                () = self.notify.notified() => tokio::time::sleep(PUBLISH_DEBOUNCE).await,
                 _ = tick.tick() => self.store.borrow().report_ages(),
-                Some(kind) = self.definitions.recv() => self.begin_anew(kind),
+                Some(kind) = self.definitions.recv() => self.relist_kind(kind),
                 Some(ended) = self.tasks.join_next() => {
                     // Followers end when they are told to, or by a panic: then what was told may be half done, and the
                     // caller begins anew.
@@ -199,9 +196,9 @@ impl Cluster {
             if self.store.borrow_mut().take_references_changed() {
                 self.follow_what_is_wanted();
             }
-            if self.store.borrow().is_due(Instant::now(), PATIENCE, GRACE) {
+            if self.store.borrow().is_due(Instant::now(), RELIST_MAX_WAIT, SOURCE_GRACE_PERIOD) {
                 published |= self.publish(publish);
-            } else if !published && said.elapsed() > WAITING_LOGGED {
+            } else if !published && said.elapsed() > NOT_READY_LOG_INTERVAL {
                 said = Instant::now();
                 let store = self.store.borrow();
                 let waiting: Vec<_> = store.waiting_for().into_iter().take(10).map(ToString::to_string).collect();
@@ -254,7 +251,7 @@ impl Cluster {
         }
         if added {
             // Its end is looked at like any other task's: what waited for the lists waits no longer.
-            self.tasks.spawn_local(tokio::time::sleep(GRACE));
+            self.tasks.spawn_local(tokio::time::sleep(SOURCE_GRACE_PERIOD));
         }
     }
 
@@ -272,7 +269,7 @@ impl Cluster {
     }
 
     /// Lists the objects of a kind anew. What is known of them goes on deciding until the new list is there.
-    fn begin_anew(&mut self, kind: Kind) {
+    fn relist_kind(&mut self, kind: Kind) {
         let of_kind: Vec<Target> = self.followers.keys().filter(|target| target.kind == kind).cloned().collect();
         for target in of_kind {
             self.begin(target);

@@ -1,9 +1,9 @@
 //! Notices when the definitions of the three kinds change, so that their objects are listed anew.
 //!
 //! An API server serves a watch by the definition that was there when the watch began, for minutes after the definition
-//! has changed: a field that only the new definition knows is cut out of what that watch tells, without a word. A policy
-//! that a new field narrows would go on deciding without it. So the definitions are watched as well, their metadata only,
-//! and a change of one makes the followers of its kind begin anew, by the definition that holds then.
+//! has changed: a field that only the new definition knows is cut out of what that watch tells, without a word. A
+//! policy that a new field narrows would go on deciding without it. So the definitions are watched as well, their
+//! metadata only, and a change of one makes the followers of its kind begin anew, by the definition that holds then.
 
 use std::time::Duration;
 
@@ -11,25 +11,22 @@ use http_body_util::BodyExt;
 use serde::Deserialize;
 use tokio::sync::mpsc::UnboundedSender;
 
-use super::api::{Api, ApiError, plural};
+use super::api::{Api, ApiError};
 use super::follow::Lines;
-use crate::domain::api::Kind;
+use crate::domain::api::{GROUP, Kind};
 
-/// The kinds that are defined by custom resources.
-pub const DEFINED: [Kind; 3] = [Kind::TrustProfile, Kind::CertificatePolicy, Kind::CertificateMapping];
-
-/// How long after a change the objects are listed anew: as soon as the server that told of it serves the new definition, and
-/// once more when others, behind the same address, certainly do.
-const LIST_AGAIN: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(30)];
+/// How long after a change the objects are listed anew: as soon as the server that told of it serves the new
+/// definition, and once more when others, behind the same address, certainly do.
+const RELIST_DELAYS: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(30)];
 
 /// How long the server keeps a watch open, and how long it may be silent.
-const WATCH_LASTS: Duration = Duration::from_secs(240);
-const SILENCE: Duration = Duration::from_secs(300);
+const WATCH_TIMEOUT: Duration = Duration::from_secs(240);
+const WATCH_IDLE_TIMEOUT: Duration = Duration::from_secs(300);
 
 /// The pause after a watch that ended by itself, after one that failed, and the longest that a server may ask for.
-const PAUSE: Duration = Duration::from_millis(200);
-const PAUSE_AFTER_FAILURE: Duration = Duration::from_secs(5);
-const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+const REWATCH_DELAY: Duration = Duration::from_millis(200);
+const FAILURE_BACKOFF: Duration = Duration::from_secs(5);
+const MAX_RETRY_AFTER: Duration = Duration::from_secs(30);
 
 #[derive(Deserialize)]
 struct Event {
@@ -54,13 +51,13 @@ struct Metadata {
 
 /// Watches the definition of `kind` for ever, and says when its objects must be listed anew. Without the permission to
 /// watch definitions it says so once and goes on trying.
-pub async fn follow_definition(api: Api, kind: Kind, list_anew: UnboundedSender<Kind>) {
+pub async fn follow_definition(api: Api, kind: Kind, relist: UnboundedSender<Kind>) {
     let mut known = None;
     let mut said = None;
     loop {
-        let error = watch(&api, kind, &mut known, &list_anew).await;
+        let error = watch(&api, kind, &mut known, &relist).await;
         let pause = match error {
-            None => PAUSE,
+            None => REWATCH_DELAY,
             Some(error) => {
                 if said != Some(error.class()) {
                     said = Some(error.class());
@@ -70,7 +67,7 @@ pub async fn follow_definition(api: Api, kind: Kind, list_anew: UnboundedSender<
                          has ended"
                     );
                 }
-                error.retry_after().unwrap_or(PAUSE_AFTER_FAILURE).min(LONGEST_PAUSE)
+                error.retry_after().unwrap_or(FAILURE_BACKOFF).min(MAX_RETRY_AFTER)
             }
         };
         tokio::time::sleep(pause).await;
@@ -82,16 +79,16 @@ async fn watch(
     api: &Api,
     kind: Kind,
     known: &mut Option<Metadata>,
-    list_anew: &UnboundedSender<Kind>,
+    relist: &UnboundedSender<Kind>,
 ) -> Option<ApiError> {
-    let mut body = match api.watch_definition(&format!("{}.certgate.dev", plural(kind)), WATCH_LASTS).await {
+    let mut body = match api.watch_definition(&format!("{}.{GROUP}", kind.plural()), WATCH_TIMEOUT).await {
         Ok(body) => body,
         Err(error) => return Some(error),
     };
     let mut lines = Lines::default();
     loop {
-        let frame = match tokio::time::timeout(SILENCE, body.frame()).await {
-            Err(_) => return Some(ApiError::Late(SILENCE)),
+        let frame = match tokio::time::timeout(WATCH_IDLE_TIMEOUT, body.frame()).await {
+            Err(_) => return Some(ApiError::Late(WATCH_IDLE_TIMEOUT)),
             // Connections end in many ways; all that matters is that the next one begins with the definition as it is.
             Ok(None | Some(Err(_))) => return None,
             Ok(Some(Ok(frame))) => frame,
@@ -112,7 +109,7 @@ async fn watch(
             match known.replace(now.clone()) {
                 Some(former) if former != now => {
                     tracing::info!(%kind, generation = now.generation, "the definition has changed");
-                    list_soon(kind, list_anew.clone());
+                    schedule_relists(kind, relist.clone());
                 }
                 _ => {}
             }
@@ -121,14 +118,14 @@ async fn watch(
 }
 
 /// Asks for lists now and then; must run where local tasks can be spawned.
-fn list_soon(kind: Kind, list_anew: UnboundedSender<Kind>) {
+fn schedule_relists(kind: Kind, relist: UnboundedSender<Kind>) {
     tokio::task::spawn_local(async move {
         let mut passed = Duration::ZERO;
-        for after in LIST_AGAIN {
+        for after in RELIST_DELAYS {
             tokio::time::sleep(after.saturating_sub(passed)).await;
             passed = after;
             // Nobody listens any more when the cluster is followed no longer.
-            let _ = list_anew.send(kind);
+            let _ = relist.send(kind);
         }
     });
 }

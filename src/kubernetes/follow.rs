@@ -1,67 +1,70 @@
 //! Follows one set of objects for as long as the process lives: list, watch, and again.
 //!
 //! Owns versions, fall-backs and pauses. It begins with a streaming list (a watch that first tells everything there is)
-//! and falls back to a paged list where the server has none. A connection that ends, for whatever reason, goes on from the
-//! last version; when that version is too old, from the beginning. Nothing is kept of the objects: whoever listens does.
+//! and falls back to a paged list where the server has none. A connection that ends, for whatever reason, goes on from
+//! the last version; when that version is too old, from the beginning. Nothing is kept of the objects: whoever listens
+//! does.
 
 use std::time::Duration;
 
 use http_body_util::BodyExt;
 use kube::client::Body;
 
-use super::api::{Api, ApiError, Begin, Target};
+use super::api::{Api, ApiError, Target, WatchStart};
 use super::wire::{self, Event, Received};
+use crate::domain::api::NamespacedName;
 
 /// How long the server keeps a watch open. It ends the watch by itself then, and a new one shows that credentials and
 /// permissions still hold.
-const WATCH_LASTS: Duration = Duration::from_secs(240);
+const WATCH_TIMEOUT: Duration = Duration::from_secs(240);
 
-/// How long a watch may be silent. The server sends a bookmark every minute; without one for this long the connection is
-/// taken for dead, as when a middlebox forgot it.
-const SILENCE: Duration = Duration::from_secs(150);
+/// How long a watch may be silent. The server sends a bookmark every minute; without one for this long the connection
+/// is taken for dead, as when a middlebox forgot it.
+const WATCH_IDLE_TIMEOUT: Duration = Duration::from_secs(150);
 
 /// The longest line: etcd takes objects of 1.5 MiB, JSON may escape.
-const MAX_LINE: usize = 16 * 1024 * 1024;
+const MAX_EVENT_LEN: usize = 16 * 1024 * 1024;
 
 /// Objects in a page of a list.
-pub(super) const PAGE: usize = 500;
+pub(super) const PAGE_SIZE: u32 = 500;
 
 /// The first pause after a failure, doubled each time up to the longest. Missed edits must be live within 10 s of the
 /// server's return.
-const FIRST_PAUSE: Duration = Duration::from_millis(200);
-const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+const INITIAL_BACKOFF: Duration = Duration::from_millis(200);
+const MAX_BACKOFF: Duration = Duration::from_secs(2);
 
-/// The pause while the server fills the cache that it watches from. It refuses at once then, so that asking costs nothing.
-const LOADING_PAUSE: Duration = Duration::from_millis(500);
+/// The pause while the server fills the cache that it watches from. It refuses at once then, so that asking costs
+/// nothing.
+const CACHE_LOADING_BACKOFF: Duration = Duration::from_millis(500);
 
 /// The longest pause that the server may ask for.
-const LONGEST_WAIT: Duration = Duration::from_secs(30);
+const MAX_RETRY_AFTER: Duration = Duration::from_secs(30);
 
-/// What listens to a follower. Calls come in the order of events, from one task.
-pub trait Listener {
-    /// Everything there is follows, until [`Listener::listed`]. An earlier list that did not come to its end is void.
+/// Receives what a follower reads. Calls come in the order of events, from one task.
+pub trait EventHandler {
+    /// A list begins; [`EventHandler::listed`] ends it. An earlier list that was not completed is void.
     fn listing(&mut self);
-    /// Everything that there is has been told; what was not is gone.
+    /// The list is complete; objects not in it were deleted.
     fn listed(&mut self);
-    /// An object is there, new or changed.
+    /// An object was added or modified.
     fn changed(&mut self, received: Box<Received>);
-    /// An object is gone.
-    fn deleted(&mut self, key: &wire::Key);
-    /// The server was heard just now: what has been told is what there is.
+    /// An object was deleted.
+    fn deleted(&mut self, key: &NamespacedName);
+    /// The server has just sent data: the handler has seen every event until now.
     fn heard(&mut self);
-    /// Something failed; it will be tried again after `pause`.
+    /// A list or watch failed; the follower retries after `pause`.
     fn failed(&mut self, error: &ApiError, pause: Duration);
 }
 
 /// How a session with the server ended, when it did not fail.
-enum Ended {
+enum SessionEnd {
     /// The server ended it.
     ByServer,
 }
 
 /// How the beginning is asked for.
 #[derive(Copy, Clone, PartialEq, Eq)]
-enum Listing {
+enum ListMode {
     /// By a watch.
     Streamed,
     /// Page by page.
@@ -69,40 +72,40 @@ enum Listing {
 }
 
 /// Follows `target`. Never returns; drop it to end it.
-pub async fn follow(api: &Api, target: &Target, listener: &mut impl Listener) -> ! {
-    let mut follower = Follower { api, target, version: None, listing: Listing::Streamed };
-    let mut pause = FIRST_PAUSE;
+pub async fn follow(api: &Api, target: &Target, handler: &mut impl EventHandler) -> ! {
+    let mut follower = Follower { api, target, version: None, listing: ListMode::Streamed };
+    let mut pause = INITIAL_BACKOFF;
     loop {
         let began = tokio::time::Instant::now();
-        let error = match follower.session(listener).await {
-            Ok(Ended::ByServer) if began.elapsed() > FIRST_PAUSE => {
-                pause = FIRST_PAUSE;
+        let error = match follower.session(handler).await {
+            Ok(SessionEnd::ByServer) if began.elapsed() > INITIAL_BACKOFF => {
+                pause = INITIAL_BACKOFF;
                 continue;
             }
-            Ok(Ended::ByServer) => ApiError::Unreachable("the server ended the watch at once".to_owned()),
+            Ok(SessionEnd::ByServer) => ApiError::Unreachable("the server ended the watch at once".to_owned()),
             Err(error) => error,
         };
         if error.is_gone() && follower.version.take().is_some() {
             tracing::info!(%target, "the watch is too far behind and begins anew");
             continue;
         }
-        if error.refuses_streaming_lists() && follower.listing == Listing::Streamed {
+        if error.refuses_streaming_lists() && follower.listing == ListMode::Streamed {
             tracing::info!(%target, "the server has no streaming lists; it is asked for pages");
-            follower.listing = Listing::Paged;
+            follower.listing = ListMode::Paged;
             continue;
         }
         // A session that lasted was no failure in a row.
-        if began.elapsed() > SILENCE {
-            pause = FIRST_PAUSE;
+        if began.elapsed() > WATCH_IDLE_TIMEOUT {
+            pause = INITIAL_BACKOFF;
         }
         let wait = match error.retry_after() {
-            _ if error.is_loading() => jittered(LOADING_PAUSE),
-            Some(after) => after.min(LONGEST_WAIT),
+            _ if error.is_loading() => jittered(CACHE_LOADING_BACKOFF),
+            Some(after) => after.min(MAX_RETRY_AFTER),
             None => jittered(pause),
         };
-        listener.failed(&error, wait);
+        handler.failed(&error, wait);
         tokio::time::sleep(wait).await;
-        pause = (pause * 2).min(LONGEST_PAUSE);
+        pause = (pause * 2).min(MAX_BACKOFF);
     }
 }
 
@@ -116,37 +119,37 @@ struct Follower<'a> {
     api: &'a Api,
     target: &'a Target,
     version: Option<String>,
-    listing: Listing,
+    listing: ListMode,
 }
 
 impl Follower<'_> {
-    async fn session(&mut self, listener: &mut impl Listener) -> Result<Ended, ApiError> {
-        if self.version.is_none() && self.listing == Listing::Paged {
-            self.pages(listener).await?;
+    async fn session(&mut self, handler: &mut impl EventHandler) -> Result<SessionEnd, ApiError> {
+        if self.version.is_none() && self.listing == ListMode::Paged {
+            self.pages(handler).await?;
         }
-        let from = self.version.as_deref().map_or(Begin::Everything, Begin::Version);
-        let begins = matches!(from, Begin::Everything);
-        let body = self.api.watch(self.target, from, WATCH_LASTS).await?;
+        let from = self.version.as_deref().map_or(WatchStart::Everything, WatchStart::Version);
+        let begins = matches!(from, WatchStart::Everything);
+        let body = self.api.watch(self.target, from, WATCH_TIMEOUT).await?;
         if begins {
-            listener.listing();
+            handler.listing();
         }
-        self.stream(body, begins, listener).await
+        self.stream(body, begins, handler).await
     }
 
-    async fn pages(&mut self, listener: &mut impl Listener) -> Result<(), ApiError> {
-        listener.listing();
+    async fn pages(&mut self, handler: &mut impl EventHandler) -> Result<(), ApiError> {
+        handler.listing();
         let mut continued: Option<String> = None;
         loop {
-            let text = self.api.list(self.target, PAGE, continued.as_deref()).await?;
+            let text = self.api.list(self.target, PAGE_SIZE, continued.as_deref()).await?;
             let page = wire::page(self.target, &text)?;
             for received in page.objects {
-                listener.changed(Box::new(received));
+                handler.changed(Box::new(received));
             }
             continued = page.continued;
             if continued.is_none() {
                 self.version = Some(page.version);
-                listener.listed();
-                listener.heard();
+                handler.listed();
+                handler.heard();
                 return Ok(());
             }
         }
@@ -156,13 +159,15 @@ impl Follower<'_> {
         &mut self,
         mut body: Body,
         mut listing: bool,
-        listener: &mut impl Listener,
-    ) -> Result<Ended, ApiError> {
+        handler: &mut impl EventHandler,
+    ) -> Result<SessionEnd, ApiError> {
         let mut lines = Lines::default();
         loop {
-            let frame = tokio::time::timeout(SILENCE, body.frame()).await.map_err(|_| ApiError::Late(SILENCE))?;
+            let frame = tokio::time::timeout(WATCH_IDLE_TIMEOUT, body.frame())
+                .await
+                .map_err(|_| ApiError::Late(WATCH_IDLE_TIMEOUT))?;
             let frame = match frame {
-                None => return Ok(Ended::ByServer),
+                None => return Ok(SessionEnd::ByServer),
                 Some(Ok(frame)) => frame,
                 // Proxies and old servers end a watch without the last chunk.
                 Some(Err(error)) => return Err(ApiError::Unreachable(super::api::chain(&error))),
@@ -172,12 +177,12 @@ impl Follower<'_> {
             while let Some(line) = lines.next() {
                 let (event, version) = wire::event(self.target, line)?;
                 match event {
-                    Event::Changed(received) => listener.changed(received),
-                    Event::Deleted(key) => listener.deleted(&key),
+                    Event::Changed(received) => handler.changed(received),
+                    Event::Deleted(key) => handler.deleted(&key),
                     Event::Bookmark => {}
                     Event::InitialEventsEnd => {
                         listing = false;
-                        listener.listed();
+                        handler.listed();
                     }
                 }
                 // In a list that is not at its end, versions are those of the objects and say nothing about the whole.
@@ -186,7 +191,7 @@ impl Follower<'_> {
                 }
             }
             if !listing {
-                listener.heard();
+                handler.heard();
             }
         }
     }
@@ -210,8 +215,8 @@ impl Lines {
             self.searched -= self.read;
             self.read = 0;
         }
-        if self.buffer.len() + data.len() > MAX_LINE {
-            return Err(ApiError::Unreadable(format!("a line of more than {MAX_LINE} bytes")));
+        if self.buffer.len() + data.len() > MAX_EVENT_LEN {
+            return Err(ApiError::Unreadable(format!("a line of more than {MAX_EVENT_LEN} bytes")));
         }
         self.buffer.extend_from_slice(data);
         Ok(())
@@ -256,7 +261,7 @@ mod tests {
     #[test]
     fn a_line_without_end_is_refused() {
         let mut lines = Lines::default();
-        let chunk = vec![b'x'; MAX_LINE / 2 + 1];
+        let chunk = vec![b'x'; MAX_EVENT_LEN / 2 + 1];
         lines.push(&chunk).unwrap();
         assert!(lines.push(&chunk).is_err());
     }

@@ -1,7 +1,8 @@
 //! Reads a cluster once, for whoever wants to know what its policies come to and goes away again.
 //!
-//! Owns the order: the three kinds, then the sources that trust profiles name. What is not there, or not ours to read, is
-//! told by the profile that names it, in the words of the server that follows the cluster. Nothing is watched or written.
+//! Owns the order: the three kinds, then the sources that trust profiles name. What is not there, or not ours to read,
+//! is told by the profile that names it, in the words of the server that follows the cluster. Nothing is watched or
+//! written.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -9,9 +10,8 @@ use std::sync::Arc;
 use thiserror::Error;
 
 use super::api::{Api, ApiError, Target};
-use super::cluster::FILES_ARE_NOT_READ;
-use super::follow::PAGE;
-use super::store::{Scope, sources_of};
+use super::follow::PAGE_SIZE;
+use super::scope::{FILES_ARE_NOT_READ, Scope, sources_of};
 use super::wire;
 use crate::domain::api::{Kind, Object};
 use crate::domain::decide::Snapshot;
@@ -105,7 +105,7 @@ async fn read_from(api: &Api, scope: &Scope, absent: AbsentSources) -> Result<Cl
 async fn list(api: &Api, target: &Target, mut take: impl FnMut(Object)) -> Result<(), ApiError> {
     let mut continued: Option<String> = None;
     loop {
-        let text = api.list(target, PAGE, continued.as_deref()).await?;
+        let text = api.list(target, PAGE_SIZE, continued.as_deref()).await?;
         let page = wire::page(target, &text)?;
         page.objects.into_iter().for_each(|received| take(received.object));
         continued = page.continued;

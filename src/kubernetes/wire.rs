@@ -16,36 +16,27 @@ use serde_json::value::RawValue;
 
 use super::api::{ApiError, StatusAnswer, Target};
 use super::unfit;
-use crate::domain::api::{FieldError, Kind, Object, ObjectMeta, Origin};
+use crate::domain::api::{FieldError, Kind, NamespacedName, Object, ObjectMeta, Origin};
 use certgate_x509::UnixTime;
 
-/// What a watch tells.
+/// A watch event.
 #[derive(Debug)]
 pub enum Event {
-    /// An object is there, new or changed.
+    /// An object was added or modified.
     Changed(Box<Received>),
-    /// An object is gone.
-    Deleted(Key),
+    /// An object was deleted.
+    Deleted(NamespacedName),
     /// Nothing but a later version.
     Bookmark,
-    /// Everything that there was has been told.
+    /// The initial list is complete.
     InitialEventsEnd,
-}
-
-/// An object's place within its kind.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Key {
-    /// The namespace; empty for kinds without.
-    pub namespace: Box<str>,
-    /// The name.
-    pub name: Box<str>,
 }
 
 /// An object as it was received.
 #[derive(Debug)]
 pub struct Received {
     /// Where it belongs.
-    pub key: Key,
+    pub key: NamespacedName,
     /// Counts the versions of its spec.
     pub generation: i64,
     /// Tells this object from a later one of the same name.
@@ -235,12 +226,13 @@ fn spec<T: DeserializeOwned>(kind: Kind, raw: Option<&RawValue>, errors: &mut Ve
     serde_json::from_value(fitted).map_err(unreadable)
 }
 
-fn key(kind: Kind, meta: &WireMeta) -> Key {
+fn key(kind: Kind, meta: &WireMeta) -> NamespacedName {
     let namespace = if kind.is_namespaced() { meta.namespace.as_str() } else { "" };
-    Key { namespace: namespace.into(), name: meta.name.as_str().into() }
+    NamespacedName::new(namespace, &meta.name)
 }
 
-/// Base64 values. One that is none can only come from a broken server; it is taken as empty and so holds no certificate.
+/// Base64 values. One that is none can only come from a broken server; it is taken as empty and so holds no
+/// certificate.
 fn decoded(data: Option<BTreeMap<String, String>>) -> BTreeMap<String, Bytes> {
     let decode = |text: String| STANDARD.decode(text).map(Bytes::from).unwrap_or_default();
     data.unwrap_or_default().into_iter().map(|(key, text)| (key, decode(text))).collect()

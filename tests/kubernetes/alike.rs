@@ -1,5 +1,5 @@
-//! One and the same wherever the objects lie: what a cluster holds decides as it would from a directory, and is told with the
-//! same words.
+//! One and the same wherever the objects lie: what a cluster holds decides as it would from a directory, and is told
+//! with the same words.
 
 use std::process::Command;
 use std::sync::Arc;

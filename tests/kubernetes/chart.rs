@@ -209,7 +209,8 @@ fn pods_fit_the_restricted_level_and_services_leave_the_test_s_pod_alone() {
         for (probe, path) in [("startupProbe", "/livez"), ("livenessProbe", "/livez"), ("readinessProbe", "/readyz")] {
             assert_eq!(container[probe]["httpGet"]["path"], path);
         }
-        // The pod of the test is none of those that the Services and the Deployment select, and the NetworkPolicy lets it in.
+        // The pod of the test is none of those that the Services and the Deployment select, and the NetworkPolicy lets
+        // it in.
         let labels = test["metadata"]["labels"].as_object().unwrap();
         let selects =
             |selector: &Value| selector.as_object().unwrap().iter().all(|(key, value)| labels.get(key) == Some(value));

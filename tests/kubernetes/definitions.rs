@@ -1,4 +1,5 @@
-//! The definitions: the real server takes them, fills in defaults and knows short names. What they refuse is in `wrong`.
+//! The definitions: the real server takes them, fills in defaults and knows short names. What they refuse is in
+//! `wrong`.
 
 use std::sync::Arc;
 

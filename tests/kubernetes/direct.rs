@@ -1,5 +1,5 @@
-//! The API server and its etcd without kubectl: for edits at a pace that one process an edit cannot keep, and for objects
-//! in numbers.
+//! The API server and its etcd without kubectl: for edits at a pace that one process an edit cannot keep, and for
+//! objects in numbers.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -161,7 +161,8 @@ impl Etcd {
     }
 }
 
-/// A `CertificateMapping` as it is stored: of generation `generation`, with or without the status that certgate gives it.
+/// A `CertificateMapping` as it is stored: of generation `generation`, with or without the status that certgate gives
+/// it.
 pub fn stored_mapping(namespace: &str, name: &str, sha256: &str, user: &str, generation: i64, told: Told) -> Value {
     let condition = |kind: &str, reason: &str, message: &str| {
         json!({"type": kind, "status": "True", "observedGeneration": generation, "reason": reason, "message": message,

@@ -53,7 +53,8 @@ fn decisions_outlive_the_api_server() {
         assert!(follower.is_ready().await);
         let failed = "certgate_kubernetes_watch_errors_total{kind=\"CertificatePolicy\",error=\"unreachable\"}";
         assert!(follower.metric(failed).await.is_some_and(|count| count > 0.0));
-        // The log says it once for each watch (three kinds, their definitions, a ConfigMap), whatever is tried meanwhile.
+        // The log says it once for each watch (three kinds, their definitions, a ConfigMap), whatever is tried
+        // meanwhile.
         let log = follower.log();
         let said: Vec<_> = log.lines().skip(said).collect();
         assert!(said.iter().any(|line| line.contains("cannot watch")), "{said:#?}");

@@ -65,7 +65,8 @@ fn crls_of_config_maps_and_secrets_are_followed_and_told() {
         }
         times.sort_unstable();
         println!("10 changed CRLs in a ConfigMap, after kubectl had returned: {times:?}");
-        // The cluster is followed at low priority: on a machine that is busy with something else, one or the other waits.
+        // The cluster is followed at low priority: on a machine that is busy with something else, one or the other
+        // waits.
         assert!(times[times.len() / 2] < SOON, "{times:?}");
         put(&cluster, &namespace, "secret", &pki.root.stale_crl(2));
         let took = asker.until(&denied("REVOCATION_STALE"), &host, &client, PATIENCE).await;

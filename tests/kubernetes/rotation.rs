@@ -1,5 +1,5 @@
-//! The webhook's certificate while several replicas answer: all are believed by one `caBundle`, and a leader may go in the
-//! midst of a rotation.
+//! The webhook's certificate while several replicas answer: all are believed by one `caBundle`, and a leader may go in
+//! the midst of a rotation.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};

@@ -45,7 +45,8 @@ const PLURAL: &str = "certificatemappings";
 /// Reviews of the admission webhook.
 const REVIEWS: usize = 300;
 
-/// How often each of the clients asks while the API server is away. They leave the processors to it when it starts again.
+/// How often each of the clients asks while the API server is away. They leave the processors to it when it starts
+/// again.
 const BEAT: Duration = Duration::from_millis(20);
 
 /// How long the API server is away, in seconds.
@@ -162,8 +163,8 @@ async fn served_by_watch(cluster: &Cluster) -> Duration {
     began.elapsed()
 }
 
-/// Reads all mappings as certgate does, to the end of the list, and gives how long that took and the count of octets. The
-/// API server may end the watch before, as certgate's; then it is begun anew.
+/// Reads all mappings as certgate does, to the end of the list, and gives how long that took and the count of octets.
+/// The API server may end the watch before, as certgate's; then it is begun anew.
 async fn read_everything(cluster: &Cluster) -> (Duration, usize) {
     let query = "watch=true&sendInitialEvents=true&resourceVersionMatch=NotOlderThan&allowWatchBookmarks=true";
     let path = format!("{}?{query}&timeoutSeconds=60", collection(PLURAL, NAMESPACE));
@@ -198,8 +199,8 @@ fn percentile(times: &mut [Duration], part: usize) -> Duration {
     times[(times.len() * part / 100).min(times.len() - 1)]
 }
 
-/// One edit after the other: of a mapping and of a policy in turn. The time is from the API server's answer to Envoy's first
-/// one that differs, and that of the status from the same moment.
+/// One edit after the other: of a mapping and of a policy in turn. The time is from the API server's answer to Envoy's
+/// first one that differs, and that of the status from the same moment.
 async fn edits(cluster: &Cluster, connection: &mut Connection, bars: &mut Bars) {
     let direct = Direct::connect(cluster).await;
     let (mapping, ruled) = (path(PLURAL, NAMESPACE, &name(0)), path("certificatepolicies", NAMESPACE, "ruled"));
@@ -292,9 +293,9 @@ struct Round {
     decisions: Vec<Duration>,
 }
 
-/// Thousands of edits, twice. First the cluster has every processor and sends them in their time, and each is live soon. Then
-/// certgate has one processor to itself and the cluster the others, because in earnest a cluster's API server has machines of
-/// its own: decisions are compared with those of the same rounds without edits.
+/// Thousands of edits, twice. First the cluster has every processor and sends them in their time, and each is live
+/// soon. Then certgate has one processor to itself and the cluster the others, because in earnest a cluster's API
+/// server has machines of its own: decisions are compared with those of the same rounds without edits.
 async fn burst(cluster: &Cluster, follower: &mut Follower, clients: &Arc<[Identity]>, bars: &mut Bars) {
     let mut whole = round(cluster, follower, clients, Doing::Edits, "first").await;
     println!("{BURST} edits sent in {:.1?}; live: p50 {:.1?}", whole.took, percentile(&mut whole.lags, 50));
@@ -345,8 +346,8 @@ enum Doing {
     Nothing,
 }
 
-/// Edits every client's mapping to a user that begins with `prefix`, evenly over the burst's time, or finds it so, and asks
-/// about each until it is live. Decisions about one client are timed all the while.
+/// Edits every client's mapping to a user that begins with `prefix`, evenly over the burst's time, or finds it so, and
+/// asks about each until it is live. Decisions about one client are timed all the while.
 async fn round(
     cluster: &Cluster,
     follower: &Follower,
@@ -427,7 +428,8 @@ fn time_decisions(
 
 /// The API server goes away under load and comes back; edits made in between are live soon. With its own start it first
 /// reads every object from etcd, at some ten thousand a second, and answers no watch until then: nobody can see an edit
-/// sooner but by reading objects one by one, or in pages that take it as long again. So time runs from its first answer.
+/// sooner but by reading objects one by one, or in pages that take it as long again. So time runs from its first
+/// answer.
 async fn outage(cluster: &mut Cluster, edge: &Edge, pki: &Pki, clients: &[Identity], bars: &mut Bars) {
     let seconds = std::env::var(OUTAGE).map_or(OUTAGE_DEFAULT, |text| text.parse().unwrap());
     let connect = |n: usize| edge.client(pki, &clients[n]);
@@ -436,8 +438,8 @@ async fn outage(cluster: &mut Cluster, edge: &Edge, pki: &Pki, clients: &[Identi
     cluster.stop_api();
     let away = Instant::now();
     tokio::time::sleep(Duration::from_secs(seconds)).await;
-    // Somebody else's API server, say: edits are in etcd that certgate has not been told of. They are of the first mapping
-    // that a list tells, and of the last, which becomes another client's.
+    // Somebody else's API server, say: edits are in etcd that certgate has not been told of. They are of the first
+    // mapping that a list tells, and of the last, which becomes another client's.
     let late = pki.client("late");
     let edit = |n: usize, client: &Identity, user: &str| {
         stored_mapping(NAMESPACE, &name(n), &client.sha256(), user, 1_000_000, Told::Ready)

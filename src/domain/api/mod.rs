@@ -17,7 +17,10 @@ use serde::{Deserialize, Serialize};
 
 pub use field::{Field, Report};
 pub use mapping::{CertificateMappingSpec, CertificateName, IdentitySpec, IssuerSerial, MappingState};
-pub use object::{DEFAULT_NAMESPACE, Kind, Object, ObjectId, ObjectMeta, Origin, duplicate_error};
+pub use object::{
+    DEFAULT_NAMESPACE, GROUP, Kind, NamespacedName, NotNamespacedName, Object, ObjectId, ObjectMeta, Origin, VERSION,
+    duplicate_error,
+};
 pub use policy::{
     Case, CertificatePolicySpec, CertificateRequirement, ChainFrom, DenialSpec, EvidenceSpec, HeaderEvidence,
     HeaderFormat, MappingSpec, ModeSpec, OneToOne, PathCase, PathMatch, PeerCertificateEvidence, Precedence,

@@ -2,15 +2,23 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::str::FromStr;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use thiserror::Error;
 
 use super::{CertificateMappingSpec, CertificatePolicySpec, FieldError, TrustProfileSpec};
 use certgate_x509::UnixTime;
 
 /// The namespace of an object that names none.
 pub const DEFAULT_NAMESPACE: &str = "default";
+
+/// The API group of certgate's own kinds.
+pub const GROUP: &str = "certgate.dev";
+
+/// The version of certgate's own kinds.
+pub const VERSION: &str = "v1alpha1";
 
 /// The kinds of objects that the core knows.
 #[derive(Copy, Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -42,6 +50,27 @@ impl Kind {
         Self::ClusterTrustBundle,
         Self::Namespace,
     ];
+
+    /// certgate's own kinds: the custom resources of [`GROUP`].
+    pub const OWN: [Self; 3] = [Self::TrustProfile, Self::CertificatePolicy, Self::CertificateMapping];
+
+    /// Whether this is one of [`Kind::OWN`].
+    pub const fn is_own(self) -> bool {
+        matches!(self, Self::TrustProfile | Self::CertificatePolicy | Self::CertificateMapping)
+    }
+
+    /// The plural, as it stands in paths of the API server.
+    pub const fn plural(self) -> &'static str {
+        match self {
+            Self::TrustProfile => "trustprofiles",
+            Self::CertificatePolicy => "certificatepolicies",
+            Self::CertificateMapping => "certificatemappings",
+            Self::ConfigMap => "configmaps",
+            Self::Secret => "secrets",
+            Self::ClusterTrustBundle => "clustertrustbundles",
+            Self::Namespace => "namespaces",
+        }
+    }
 
     /// The kind as it stands in YAML.
     pub const fn name(self) -> &'static str {
@@ -117,7 +146,53 @@ pub struct ObjectMeta {
     pub unread: Vec<FieldError>,
 }
 
+/// The namespace and name of an object. Its text form is `namespace/name`, or `name` for kinds without namespaces.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct NamespacedName {
+    /// The namespace; empty for kinds without one.
+    pub namespace: Box<str>,
+    /// The name.
+    pub name: Box<str>,
+}
+
+impl NamespacedName {
+    /// The name of an object in `namespace`.
+    pub fn new(namespace: &str, name: &str) -> Self {
+        Self { namespace: namespace.into(), name: name.into() }
+    }
+}
+
+impl fmt::Display for NamespacedName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.namespace.is_empty() { f.write_str(&self.name) } else { write!(f, "{}/{}", self.namespace, self.name) }
+    }
+}
+
+/// Why a text is no [`NamespacedName`].
+#[derive(Copy, Clone, Debug, PartialEq, Eq, Error)]
+#[error("want NAMESPACE/NAME")]
+pub struct NotNamespacedName;
+
+/// Reads `namespace/name`; both parts are required.
+impl FromStr for NamespacedName {
+    type Err = NotNamespacedName;
+
+    fn from_str(text: &str) -> Result<Self, NotNamespacedName> {
+        match text.split_once('/') {
+            Some((namespace, name)) if !namespace.is_empty() && !name.is_empty() && !name.contains('/') => {
+                Ok(Self::new(namespace, name))
+            }
+            _ => Err(NotNamespacedName),
+        }
+    }
+}
+
 impl ObjectMeta {
+    /// Namespace and name.
+    pub fn namespaced_name(&self) -> NamespacedName {
+        NamespacedName::new(&self.namespace, &self.name)
+    }
+
     /// What tells an object of `kind` with this metadata from others.
     pub fn id(&self, kind: Kind) -> ObjectId {
         ObjectId { kind, namespace: self.namespace.clone(), name: self.name.clone(), origin: self.origin.clone() }
@@ -137,14 +212,17 @@ pub struct ObjectId {
     pub origin: Origin,
 }
 
+impl ObjectId {
+    /// Namespace and name.
+    pub fn namespaced_name(&self) -> NamespacedName {
+        NamespacedName::new(&self.namespace, &self.name)
+    }
+}
+
 /// `Kind namespace/name`, or `Kind name` for kinds without namespaces.
 impl fmt::Display for ObjectId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.namespace.is_empty() {
-            write!(f, "{} {}", self.kind, self.name)
-        } else {
-            write!(f, "{} {}/{}", self.kind, self.namespace, self.name)
-        }
+        write!(f, "{} {}", self.kind, self.namespaced_name())
     }
 }
 
@@ -204,5 +282,28 @@ impl Object {
     /// What tells this object from others.
     pub fn id(&self) -> ObjectId {
         self.meta().id(self.kind())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_with_namespaces_are_read_as_they_are_written() {
+        let name = NamespacedName::new("payments", "partners");
+        assert_eq!((name.to_string().as_str(), "payments/partners".parse()), ("payments/partners", Ok(name)));
+        assert_eq!(NamespacedName::new("", "roots").to_string(), "roots");
+        for wrong in ["", "a", "/a", "a/", "a/b/c", "/"] {
+            assert_eq!(wrong.parse::<NamespacedName>(), Err(NotNamespacedName), "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn own_kinds_are_those_of_the_group() {
+        for kind in Kind::ALL {
+            let is_of_group = kind.api_version() == format!("{GROUP}/{VERSION}");
+            assert_eq!((kind.is_own(), Kind::OWN.contains(&kind)), (is_of_group, is_of_group), "{kind}");
+        }
     }
 }

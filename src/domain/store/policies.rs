@@ -94,7 +94,7 @@ impl Policies {
             return false;
         }
         let compiled = Arc::new(certificate_policy(meta, &spec));
-        let name = format!("{}/{}", id.namespace, id.name).into();
+        let name = id.namespaced_name().to_string().into();
         self.objects.insert(
             id,
             StoredPolicy { spec, unread: meta.unread.clone(), created: meta.creation_timestamp, name, compiled },
@@ -134,7 +134,7 @@ impl Policies {
             let (loser, _) = self.joined.get(conflict.loser)?;
             // That there are two of one name is an error of its own.
             let is_other = |(id, _): &&(ObjectId, _)| (&id.namespace, &id.name) != (&loser.namespace, &loser.name);
-            let winner = |(id, _): &(ObjectId, _)| format!("{}/{}", id.namespace, id.name);
+            let winner = |(id, _): &(ObjectId, _)| id.namespaced_name().to_string();
             let winners = conflict.winners.iter().filter_map(|at| self.joined.get(*at));
             let winners: Vec<_> = winners.filter(is_other).map(winner).collect();
             if winners.is_empty() {

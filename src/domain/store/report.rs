@@ -76,7 +76,7 @@ impl Index {
     pub fn degraded(&self) -> Vec<Arc<str>> {
         let reports = self.profiles.reports();
         let degraded = reports.iter().filter(|report| report.is_degraded());
-        degraded.map(|report| format!("{}/{}", report.id.namespace, report.id.name).into()).collect()
+        degraded.map(|report| report.id.namespaced_name().to_string().into()).collect()
     }
 
     /// The policies, as of the last [`Index::publish`].

@@ -79,7 +79,7 @@ impl View {
 
     /// Who decides in place of whom once a policy of this name has these routes.
     pub fn rivals(&self, meta: &ObjectMeta, routes: &[Route]) -> RouteConflicts {
-        let name = format!("{}/{}", meta.namespace, meta.name);
+        let name = meta.namespaced_name().to_string();
         let known = self.known.policies.values().flatten().filter(|policy| *policy.name != *name);
         let known = known.map(|policy| (policy.created, &*policy.name, policy.compiled.routes.as_slice()));
         let mut all: Vec<_> = known.chain([(meta.creation_timestamp, &*name, routes)]).collect();

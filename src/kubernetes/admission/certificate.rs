@@ -1,8 +1,9 @@
 //! The webhook's certificate where certgate makes it itself: what stands in the Secret, and what is to be done with it.
 //!
-//! Each certificate comes with an authority of its own, whose key is forgotten at once: nobody can issue another one, and
-//! nothing but the server's key has to be kept. A renewal is announced first: the new authority goes into the `caBundle`
-//! beside the one in use, and only when the API server has had time to learn it does the new certificate take over.
+//! Each certificate comes with an authority of its own, whose key is forgotten at once: nobody can issue another one,
+//! and nothing but the server's key has to be kept. A renewal is announced first: the new authority goes into the
+//! `caBundle` beside the one in use, and only when the API server has had time to learn it does the new certificate
+//! take over.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -27,21 +28,21 @@ const NEXT_KEY: &str = "next.key";
 const NEXT_AUTHORITY: &str = "next-ca.crt";
 
 /// How far clocks may differ.
-const BACKDATED: i64 = 300;
+const CLOCK_SKEW_SECS: i64 = 300;
 
 /// The data of the Secret.
 pub type Data = BTreeMap<String, Bytes>;
 
 /// Under which names the webhook is called, and how long a certificate lives.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Terms {
+pub struct CertificateOptions {
     /// DNS names or addresses.
     pub hosts: Vec<String>,
     /// How long a certificate is valid. It is renewed when a third of that is left.
     pub lifetime: Duration,
 }
 
-impl Terms {
+impl CertificateOptions {
     fn lifetime_secs(&self) -> i64 {
         i64::try_from(self.lifetime.as_secs()).unwrap_or(i64::MAX)
     }
@@ -61,7 +62,7 @@ pub enum RotationStep {
 }
 
 /// What is to be done. `is_known` says that the API server has had time to learn the next authority.
-pub fn plan(data: &Data, terms: &Terms, is_known: bool, now: UnixTime) -> RotationStep {
+pub fn plan(data: &Data, terms: &CertificateOptions, is_known: bool, now: UnixTime) -> RotationStep {
     let usable = |identity: &Identity| identity.not_after() > now && covers(identity, &terms.hosts);
     let Some(current) = identity(data).filter(usable).filter(|_| !authorities(data).is_empty()) else {
         return RotationStep::Begin;
@@ -76,11 +77,16 @@ pub fn plan(data: &Data, terms: &Terms, is_known: bool, now: UnixTime) -> Rotati
 }
 
 /// The data after a step.
-pub fn take(step: RotationStep, mut data: Data, terms: &Terms, now: UnixTime) -> Result<Data, rcgen::Error> {
+pub fn take(
+    step: RotationStep,
+    mut data: Data,
+    terms: &CertificateOptions,
+    now: UnixTime,
+) -> Result<Data, rcgen::Error> {
     match step {
         RotationStep::Keep => {}
         RotationStep::Begin => {
-            let made = Made::new(terms, now)?;
+            let made = IssuedCertificate::new(terms, now)?;
             let former = first_authority(&data);
             data.clear();
             data.insert(CERTIFICATE.to_owned(), made.certificate.into());
@@ -88,7 +94,7 @@ pub fn take(step: RotationStep, mut data: Data, terms: &Terms, now: UnixTime) ->
             data.insert(AUTHORITIES.to_owned(), [made.authority, former].concat().into());
         }
         RotationStep::Announce => {
-            let made = Made::new(terms, now)?;
+            let made = IssuedCertificate::new(terms, now)?;
             data.insert(NEXT_CERTIFICATE.to_owned(), made.certificate.into());
             data.insert(NEXT_KEY.to_owned(), made.key.into());
             data.insert(NEXT_AUTHORITY.to_owned(), made.authority.into());
@@ -150,14 +156,14 @@ fn covers(identity: &Identity, hosts: &[String]) -> bool {
 }
 
 /// A certificate with its key and authority, in PEM.
-struct Made {
+struct IssuedCertificate {
     certificate: String,
     key: String,
     authority: String,
 }
 
-impl Made {
-    fn new(terms: &Terms, now: UnixTime) -> Result<Self, rcgen::Error> {
+impl IssuedCertificate {
+    fn new(terms: &CertificateOptions, now: UnixTime) -> Result<Self, rcgen::Error> {
         let until = now.plus(terms.lifetime_secs());
         let mut authority = params(&format!("certgate admission CA {now}"), now, until);
         authority.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
@@ -186,7 +192,7 @@ fn params(name: &str, now: UnixTime, until: UnixTime) -> CertificateParams {
     params.distinguished_name.push(DnType::CommonName, name);
     let epoch = rcgen::date_time_ymd(1970, 1, 1);
     let at = |time: UnixTime| epoch + Duration::from_secs(u64::try_from(time.as_secs()).unwrap_or_default());
-    params.not_before = at(now.minus(BACKDATED));
+    params.not_before = at(now.minus(CLOCK_SKEW_SECS));
     params.not_after = at(until);
     params
 }
@@ -197,8 +203,8 @@ mod tests {
 
     const DAY: i64 = 24 * 3600;
 
-    fn terms() -> Terms {
-        Terms {
+    fn terms() -> CertificateOptions {
+        CertificateOptions {
             hosts: vec!["certgate.system.svc".to_owned(), "127.0.0.1".to_owned()],
             lifetime: Duration::from_secs(90 * 86_400),
         }
@@ -246,7 +252,7 @@ mod tests {
     fn what_nobody_could_believe_is_replaced_at_once() {
         let (terms, start) = (terms(), now());
         let good = take(RotationStep::Begin, Data::new(), &terms, start).unwrap();
-        let other = Terms { hosts: vec!["other.svc".to_owned()], ..terms.clone() };
+        let other = CertificateOptions { hosts: vec!["other.svc".to_owned()], ..terms.clone() };
         let broken = |key: &str, value: &'static [u8]| {
             let mut data = good.clone();
             data.insert(key.to_owned(), Bytes::from_static(value));

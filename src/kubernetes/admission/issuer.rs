@@ -11,17 +11,20 @@ use std::time::{Duration, Instant};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use http::Method;
+use k8s_openapi::api::admissionregistration::v1::ValidatingWebhookConfiguration;
+use kube::Resource as _;
+use kube::api::{GetParams, Patch, PatchParams, PostParams};
+use kube::core::Request;
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
 use super::super::api::{Api, ApiError, Target};
-use super::super::follow::{Listener, follow};
-use super::super::status::lease::LeaseOptions;
-use super::super::wire::{self, Key, Received};
-use super::certificate::{self, Data, RotationStep, Terms};
+use super::super::follow::{EventHandler, follow};
+use super::super::lease::LeaseOptions;
+use super::super::wire::{self, Received};
+use super::certificate::{self, CertificateOptions, Data, RotationStep};
 use super::server::ALPN;
-use crate::domain::api::{Kind, Object};
+use crate::domain::api::{Kind, NamespacedName, Object};
 use crate::tls::accept::Acceptor;
 use crate::tls::health::ServerHealth;
 use crate::tls::identity::Identity;
@@ -29,16 +32,16 @@ use crate::tls::server::TlsServer;
 use certgate_x509::{Sha256, UnixTime};
 
 /// How often it is looked whether there is something to do.
-const TICK: Duration = Duration::from_secs(5);
+const CHECK_PERIOD: Duration = Duration::from_secs(5);
 
 /// How often it is looked whether the lease is held.
-const HELD_POLL: Duration = Duration::from_millis(200);
+const LEASE_POLL_PERIOD: Duration = Duration::from_millis(200);
 
 /// How long API servers may take to learn new authorities. They watch their webhook configurations, so it is a second.
-const PROPAGATION: Duration = Duration::from_secs(30);
+const CA_PROPAGATION_DELAY: Duration = Duration::from_secs(30);
 
 /// How often one failure is logged.
-const LOG_AGAIN: Duration = Duration::from_secs(60);
+const LOG_INTERVAL: Duration = Duration::from_secs(60);
 
 /// Who owns the fields (server-side bookkeeping).
 const FIELD_MANAGER: &str = "certgate-admission";
@@ -46,25 +49,23 @@ const FIELD_MANAGER: &str = "certgate-admission";
 /// Where the certificate lies, and who has to believe it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct IssuerOptions {
-    /// The Secret's namespace.
-    pub namespace: String,
-    /// The Secret's name.
-    pub secret: String,
+    /// The Secret.
+    pub secret: NamespacedName,
     /// The name of the ValidatingWebhookConfiguration whose `caBundle`s are kept; `None` when somebody else does.
     pub configuration: Option<String>,
     /// What stands in the certificate.
-    pub terms: Terms,
+    pub terms: CertificateOptions,
     /// Whose holder makes the certificate.
     pub lease: LeaseOptions,
 }
 
 impl IssuerOptions {
     fn tick(&self) -> Duration {
-        TICK.min(self.terms.lifetime / 20)
+        CHECK_PERIOD.min(self.terms.lifetime / 20)
     }
 
     fn propagation(&self) -> Duration {
-        PROPAGATION.min(self.terms.lifetime / 6)
+        CA_PROPAGATION_DELAY.min(self.terms.lifetime / 6)
     }
 }
 
@@ -100,25 +101,25 @@ impl ServedCertificate {
 }
 
 /// Shows what stands in the Secret, now and whenever it changes. Never returns.
-pub async fn show_certificate(api: Api, options: IssuerOptions, served: ServedCertificate) -> ! {
+pub async fn serve_certificate(api: Api, options: IssuerOptions, served: ServedCertificate) -> ! {
     let target = target(&options);
-    let mut watcher =
-        Watcher { served, last: None, failed: None, secret: format!("{}/{}", options.namespace, options.secret) };
+    let mut watcher = SecretEventHandler { served, last: None, failed: None, secret: options.secret.clone() };
     follow(&api, &target, &mut watcher).await
 }
 
 fn target(options: &IssuerOptions) -> Target {
-    Target { name: Some(options.secret.clone()), ..Target::all(Kind::Secret, Some(&options.namespace)) }
+    let NamespacedName { namespace, name } = &options.secret;
+    Target { name: Some(name.to_string()), ..Target::all(Kind::Secret, Some(namespace)) }
 }
 
-struct Watcher {
+struct SecretEventHandler {
     served: ServedCertificate,
     last: Option<Sha256>,
     failed: Option<Instant>,
-    secret: String,
+    secret: NamespacedName,
 }
 
-impl Listener for Watcher {
+impl EventHandler for SecretEventHandler {
     fn listing(&mut self) {}
 
     fn listed(&mut self) {}
@@ -134,15 +135,15 @@ impl Listener for Watcher {
             }
             None if data.is_empty() => {}
             None => tracing::warn!(
-                secret = self.secret,
+                secret = %self.secret,
                 "the Secret holds no certificate with its key; what was served before stays"
             ),
         }
     }
 
-    fn deleted(&mut self, _: &Key) {
+    fn deleted(&mut self, _: &NamespacedName) {
         tracing::warn!(
-            secret = self.secret,
+            secret = %self.secret,
             "the Secret of the admission webhook is gone; what was served before stays"
         );
     }
@@ -152,24 +153,24 @@ impl Listener for Watcher {
     }
 
     fn failed(&mut self, error: &ApiError, _: Duration) {
-        if self.failed.is_none_or(|at| at.elapsed() > LOG_AGAIN) {
+        if self.failed.is_none_or(|at| at.elapsed() > LOG_INTERVAL) {
             self.failed = Some(Instant::now());
-            tracing::warn!(secret = self.secret, "cannot watch the Secret of the admission webhook: {error}");
+            tracing::warn!(secret = %self.secret, "cannot watch the Secret of the admission webhook: {error}");
         }
     }
 }
 
 /// Makes and renews the certificate for as long as the lease is held. Never returns.
-pub async fn keep_certificate(
+pub async fn manage_certificate(
     api: Api,
     options: IssuerOptions,
     held: Rc<Cell<Option<Instant>>>,
     clock: fn() -> UnixTime,
 ) -> ! {
-    let keeper = Keeper { api, options, known: RefCell::default(), clock };
+    let keeper = CertificateManager { api, options, known: RefCell::default(), clock };
     let (mut failed, mut looked): (Option<Instant>, Option<Instant>) = (None, None);
     loop {
-        tokio::time::sleep(HELD_POLL).await;
+        tokio::time::sleep(LEASE_POLL_PERIOD).await;
         if held.get().is_none_or(|until| Instant::now() >= until) {
             looked = None;
             keeper.known.take();
@@ -184,7 +185,7 @@ pub async fn keep_certificate(
             // Another replica was faster; the next look sees what it did.
             Err(error) if error.is_conflict() => {}
             Err(error) => {
-                if failed.is_none_or(|at| at.elapsed() > LOG_AGAIN) {
+                if failed.is_none_or(|at| at.elapsed() > LOG_INTERVAL) {
                     failed = Some(Instant::now());
                     tracing::warn!("cannot keep the certificate of the admission webhook: {error}");
                 }
@@ -193,7 +194,7 @@ pub async fn keep_certificate(
     }
 }
 
-struct Keeper {
+struct CertificateManager {
     api: Api,
     options: IssuerOptions,
     /// The next authority that the webhook configuration holds, and since when.
@@ -201,12 +202,12 @@ struct Keeper {
     clock: fn() -> UnixTime,
 }
 
-impl Keeper {
+impl CertificateManager {
     async fn look(&self) -> Result<(), ApiError> {
         let now = (self.clock)();
-        let collection = target(&self.options).path();
-        let path = format!("{collection}/{}", self.options.secret);
-        let present = match self.api.call(Method::GET, &path, "application/json", Vec::new()).await {
+        let secrets = Request::new(target(&self.options).path());
+        let name = &*self.options.secret.name;
+        let present = match self.api.call(secrets.get(name, &GetParams::default())).await {
             Ok(text) => Some(text),
             Err(error) if error.is_not_found() => None,
             Err(error) => return Err(error),
@@ -225,15 +226,16 @@ impl Keeper {
         if step != RotationStep::Keep {
             let next = certificate::take(step, data.clone(), &self.options.terms, now)
                 .map_err(|error| ApiError::Unreadable(format!("no certificate can be made: {error}")))?;
-            let secret = self.secret(&data, &next, version.as_deref()).to_string().into_bytes();
-            match version {
+            let secret = self.secret(&data, &next, version.as_deref());
+            let request = match version {
                 // What else stands in it, such as Helm's labels, is not ours.
-                Some(_) => self.api.call(Method::PATCH, &path, "application/merge-patch+json", secret).await?,
-                None => self.api.call(Method::POST, &collection, "application/json", secret).await?,
+                Some(_) => secrets.patch(name, &PatchParams::default(), &Patch::Merge(&secret)),
+                None => secrets.create(&PostParams::default(), secret.to_string().into_bytes()),
             };
+            self.api.call(request).await?;
             data = next;
             tracing::info!(
-                secret = path,
+                secret = %self.options.secret,
                 "{}",
                 match step {
                     RotationStep::Announce => "the next certificate of the admission webhook is announced",
@@ -253,12 +255,13 @@ impl Keeper {
         Ok(())
     }
 
-    /// The Secret with `next` in place of `former`; of the `version` that was read, so that nobody else's work is undone.
+    /// The Secret with `next` in place of `former`; of the `version` that was read, so that nobody else's work is
+    /// undone.
     fn secret(&self, former: &Data, next: &Data, version: Option<&str>) -> Value {
         let gone = former.keys().filter(|key| !next.contains_key(*key)).map(|key| (key.clone(), Value::Null));
         let kept = next.iter().map(|(key, value)| (key.clone(), Value::from(STANDARD.encode(value))));
         let data: serde_json::Map<_, _> = gone.chain(kept).collect();
-        let mut metadata = json!({"name": self.options.secret, "namespace": self.options.namespace});
+        let mut metadata = json!({"name": self.options.secret.name, "namespace": self.options.secret.namespace});
         if let Some(version) = version {
             metadata["resourceVersion"] = version.into();
         }
@@ -267,9 +270,8 @@ impl Keeper {
 
     /// Writes the authorities into the webhooks that have others.
     async fn tell(&self, configuration: &str, authorities: &[u8]) -> Result<(), ApiError> {
-        let path = format!("/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations/{configuration}");
-        let text = self.api.call(Method::GET, &path, "application/json", Vec::new()).await?;
-        let present: Value = serde_json::from_slice(&text).map_err(|error| ApiError::Unreadable(error.to_string()))?;
+        let configurations = Request::new(ValidatingWebhookConfiguration::url_path(&(), None));
+        let present: Value = self.api.call_json(configurations.get(configuration, &GetParams::default())).await?;
         let wanted = STANDARD.encode(authorities);
         let webhooks = present["webhooks"].as_array().map(Vec::as_slice).unwrap_or_default();
         let outdated: Vec<Value> = webhooks
@@ -284,10 +286,8 @@ impl Keeper {
             "metadata": {"resourceVersion": present["metadata"]["resourceVersion"]},
             "webhooks": outdated,
         });
-        let path = format!("{path}?fieldManager={FIELD_MANAGER}");
-        self.api
-            .call(Method::PATCH, &path, "application/strategic-merge-patch+json", patch.to_string().into_bytes())
-            .await?;
+        let params = PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
+        self.api.call(configurations.patch(configuration, &params, &Patch::Strategic(&patch))).await?;
         tracing::info!(configuration, "the webhook configuration has the authorities of the admission webhook");
         Ok(())
     }

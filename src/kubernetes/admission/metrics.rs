@@ -54,7 +54,6 @@ impl Default for AdmissionMetrics {
     /// All counters at zero: Prometheus sees no increase in a counter that appears with the first event.
     fn default() -> Self {
         let bounds = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0];
-        let judged = [Kind::TrustProfile, Kind::CertificatePolicy, Kind::CertificateMapping];
         let outcomes = [
             ReviewOutcome::Allowed,
             ReviewOutcome::Warned,
@@ -62,7 +61,7 @@ impl Default for AdmissionMetrics {
             ReviewOutcome::NotReady,
             ReviewOutcome::Failed,
         ];
-        let of_kind = judged.into_iter().flat_map(|kind| outcomes.map(|outcome| ((Some(kind), outcome), 0)));
+        let of_kind = Kind::OWN.into_iter().flat_map(|kind| outcomes.map(|outcome| ((Some(kind), outcome), 0)));
         let reviews = of_kind.chain([((None, ReviewOutcome::Malformed), 0)]).collect();
         Self { reviews: Mutex::new(reviews), duration: Histogram::new(bounds) }
     }

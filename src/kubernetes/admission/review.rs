@@ -1,8 +1,8 @@
 //! From an `AdmissionReview` to its answer.
 //!
-//! Owns which reviews are judged at all, and how a verdict is worded. Only what changes a spec can be refused: an object
-//! that is wrong already must still take a status, lose its finalizers and go. The deletion of a trust profile that is in use
-//! is warned of, and never refused.
+//! Owns which reviews are judged at all, and how a verdict is worded. Only what changes a spec can be refused: an
+//! object that is wrong already must still take a status, lose its finalizers and go. The deletion of a trust profile
+//! that is in use is warned of, and never refused.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -14,39 +14,35 @@ use thiserror::Error;
 use tokio::sync::watch;
 
 use super::super::api::ApiError;
-use super::super::cluster::FILES_ARE_NOT_READ;
+use super::super::scope::{FILES_ARE_NOT_READ, Scope};
 use super::super::selector::PolicySelector;
-use super::super::store::Scope;
 use super::super::wire;
 use super::metrics::ReviewOutcome;
-use super::sources::Asker;
+use super::sources::SourceClient;
 use super::wire::{API_VERSION, CauseOut, DetailsOut, RequestIn, ResponseOut, ReviewIn, ReviewOut, StatusOut};
-use crate::domain::api::{FieldError, Kind, Object, PeerSource, TrustSource};
+use crate::domain::api::{FieldError, GROUP, Kind, Object, PeerSource, TrustSource, VERSION};
 use crate::domain::store::View;
 use crate::domain::store::review::{ReviewFindings, profile_deletion, review};
 use crate::panics;
 use certgate_x509::UnixTime;
 
-/// The group of the kinds.
-const GROUP: &str = "certgate.dev";
-
 /// How long a refusal or a warning for the sake of other objects waits for them: one that was written just before, in the same
 /// `kubectl apply`, may not have been seen yet.
-const SETTLING: Duration = Duration::from_millis(400);
+const SETTLE_TIMEOUT: Duration = Duration::from_millis(400);
 
 /// The pause before a source is asked for again that was not there.
-const ASK_AGAIN: Duration = Duration::from_millis(100);
+const SOURCE_RETRY_PERIOD: Duration = Duration::from_millis(100);
 
 /// The most causes of one refusal, and the longest message in bytes.
 const MAX_CAUSES: usize = 200;
-const MAX_MESSAGE: usize = 30_000;
+const MAX_MESSAGE_BYTES: usize = 30_000;
 
 /// The most warnings, and how long one may be; the API server cuts what is longer (KEP-1693).
 const MAX_WARNINGS: usize = 15;
-const MAX_WARNING: usize = 250;
+const MAX_WARNING_BYTES: usize = 250;
 
-/// Values of an object that is judged. Ten thousand entries in each list of a profile are some 80,000; the shortest values take
-/// two octets in a review, and hundreds once they are read.
+/// Values of an object that is judged. Ten thousand entries in each list of a profile are some 80,000; the shortest
+/// values take two octets in a review, and hundreds once they are read.
 const MAX_VALUES: usize = 300_000;
 
 /// Why a request is no review that can be answered.
@@ -60,7 +56,7 @@ pub enum Malformed {
     Other(String),
     /// It asks for something that is not judged here.
     #[error("{0}")]
-    Unasked(String),
+    Unsupported(String),
     /// The object cannot be read.
     #[error("the object cannot be read: {0}")]
     Object(ApiError),
@@ -85,34 +81,34 @@ pub struct Reviewer {
     selector: Option<PolicySelector>,
     clock: fn() -> UnixTime,
     /// Where it is asked what there is of the sources of a profile.
-    asker: Option<Asker>,
+    source_client: Option<SourceClient>,
 }
 
 impl Reviewer {
-    /// A reviewer over the views of a cluster that is followed within `scope`, its policies by `selector`; `None` as long
-    /// as there is none.
+    /// A reviewer over the views of a cluster that is followed within `scope`, its policies by `selector`; `None` as
+    /// long as there is none.
     pub fn new(
         view: watch::Receiver<Option<Arc<View>>>,
         scope: Scope,
         selector: Option<PolicySelector>,
         clock: fn() -> UnixTime,
     ) -> Self {
-        Self { view, scope, selector, clock, asker: None }
+        Self { view, scope, selector, clock, source_client: None }
     }
 
     /// The same, which asks the cluster for the sources of trust profiles.
     #[must_use]
-    pub fn asking(self, asker: Asker) -> Self {
-        Self { asker: Some(asker), ..self }
+    pub fn asking(self, source_client: SourceClient) -> Self {
+        Self { source_client: Some(source_client), ..self }
     }
 
     /// Answers one review.
     pub async fn answer(&self, body: &[u8]) -> Result<Answer, Malformed> {
-        let asked = match panics::guarded(|| Asked::read(body)) {
+        let asked = match panics::guarded(|| ReviewRequest::read(body)) {
             Ok(asked) => asked?,
             Err(panic) => {
                 tracing::error!(place = panic.place, panic = panic.message, "panic while reading an admission review");
-                return Err(Malformed::Unasked("certgate failed on this review".to_owned()));
+                return Err(Malformed::Unsupported("certgate failed on this review".to_owned()));
             }
         };
         let (kind, outcome, response) = match &asked.spec {
@@ -134,7 +130,7 @@ impl Reviewer {
 
     async fn judge<'a>(
         &self,
-        asked: &'a Asked,
+        asked: &'a ReviewRequest,
         object: &Object,
         only_labels: bool,
     ) -> (ReviewOutcome, ResponseOut<'a>) {
@@ -157,7 +153,7 @@ impl Reviewer {
                 }
             };
             // Refused or warned of only for the sake of others: they may be on their way.
-            let left = SETTLING.saturating_sub(began.elapsed());
+            let left = SETTLE_TIMEOUT.saturating_sub(began.elapsed());
             let is_about_others = !verdict.contradictions.is_empty() || verdict.is_pending;
             let may_pass_yet = verdict.errors.is_empty() && is_about_others && !only_labels;
             if may_pass_yet
@@ -167,7 +163,7 @@ impl Reviewer {
                 continue;
             }
             if verdict.is_good() && !only_labels {
-                verdict.warnings.extend(self.unreadable_sources(object, began + SETTLING).await);
+                verdict.warnings.extend(self.unreadable_sources(object, began + SETTLE_TIMEOUT).await);
             }
             return self.settle(asked, verdict, only_labels);
         }
@@ -175,20 +171,22 @@ impl Reviewer {
 
     /// What is not there of the sources of a profile. It may be on its way, so it is asked for until the time is over.
     async fn unreadable_sources(&self, object: &Object, until: Instant) -> Vec<FieldError> {
-        let (Some(asker), Object::TrustProfile { meta, spec }) = (&self.asker, object) else { return Vec::new() };
+        let (Some(source_client), Object::TrustProfile { meta, spec }) = (&self.source_client, object) else {
+            return Vec::new();
+        };
         loop {
             let left = until.saturating_duration_since(Instant::now());
-            let problems = asker.problems(&meta.namespace, spec, left.max(ASK_AGAIN)).await;
-            if problems.is_empty() || until.saturating_duration_since(Instant::now()) < ASK_AGAIN {
+            let problems = source_client.problems(&meta.namespace, spec, left.max(SOURCE_RETRY_PERIOD)).await;
+            if problems.is_empty() || until.saturating_duration_since(Instant::now()) < SOURCE_RETRY_PERIOD {
                 return problems;
             }
-            tokio::time::sleep(ASK_AGAIN).await;
+            tokio::time::sleep(SOURCE_RETRY_PERIOD).await;
         }
     }
 
     fn settle<'a>(
         &self,
-        asked: &'a Asked,
+        asked: &'a ReviewRequest,
         mut verdict: ReviewFindings,
         only_labels: bool,
     ) -> (ReviewOutcome, ResponseOut<'a>) {
@@ -219,7 +217,7 @@ impl Reviewer {
 }
 
 /// What a review asks.
-struct Asked {
+struct ReviewRequest {
     uid: String,
     kind: Kind,
     name: String,
@@ -236,23 +234,22 @@ enum Spec {
     Written { object: Box<Object>, only_labels: bool },
 }
 
-impl Asked {
+impl ReviewRequest {
     fn read(body: &[u8]) -> Result<Self, Malformed> {
         let review: ReviewIn<'_> = serde_json::from_slice(body)?;
         if review.api_version != API_VERSION || review.kind != "AdmissionReview" {
             return Err(Malformed::Other(format!("{} {}", short(&review.api_version), short(&review.kind))));
         }
-        let request = review.request.ok_or_else(|| Malformed::Unasked("the review has no request".to_owned()))?;
-        let kinds = [Kind::TrustProfile, Kind::CertificatePolicy, Kind::CertificateMapping];
-        let kind = kinds.into_iter().find(|kind| is_of(&request, *kind)).ok_or_else(|| {
-            Malformed::Unasked(format!(
+        let request = review.request.ok_or_else(|| Malformed::Unsupported("the review has no request".to_owned()))?;
+        let kind = Kind::OWN.into_iter().find(|kind| is_of(&request, *kind)).ok_or_else(|| {
+            Malformed::Unsupported(format!(
                 "{} of {} is not judged here",
                 short(&request.kind.kind),
                 short(&request.kind.group)
             ))
         })?;
         if !request.sub_resource.is_empty() {
-            return Err(Malformed::Unasked(format!(
+            return Err(Malformed::Unsupported(format!(
                 "sub-resource {} is not judged here",
                 short(&request.sub_resource)
             )));
@@ -264,11 +261,11 @@ impl Asked {
                 let RequestIn { uid, name, namespace, .. } = request;
                 return Ok(Self { uid, kind, name, namespace, spec: Spec::Deleted });
             }
-            other => return Err(Malformed::Unasked(format!("operation {} is not judged here", short(other)))),
+            other => return Err(Malformed::Unsupported(format!("operation {} is not judged here", short(other)))),
         };
-        let raw = request.object.ok_or_else(|| Malformed::Unasked("the review has no object".to_owned()))?;
+        let raw = request.object.ok_or_else(|| Malformed::Unsupported("the review has no object".to_owned()))?;
         if values(raw.get()) > MAX_VALUES {
-            return Err(Malformed::Unasked(format!("the object has more than {MAX_VALUES} values")));
+            return Err(Malformed::Unsupported(format!("the object has more than {MAX_VALUES} values")));
         }
         let changed = match request.old_object.filter(|_| update) {
             Some(old) => Changed::between(old, raw)?,
@@ -292,9 +289,7 @@ impl Asked {
 }
 
 fn is_of(request: &RequestIn<'_>, kind: Kind) -> bool {
-    request.kind.group == GROUP
-        && request.kind.kind == kind.name()
-        && kind.api_version().strip_prefix(GROUP).and_then(|rest| rest.strip_prefix('/')) == Some(&request.kind.version)
+    request.kind.group == GROUP && request.kind.version == VERSION && request.kind.kind == kind.name()
 }
 
 /// What an update changes, as far as it matters here.
@@ -332,7 +327,7 @@ impl Changed {
 }
 
 /// A warning for each source of a profile that is a file: it works in a directory only.
-fn files(asked: &Asked) -> Vec<FieldError> {
+fn files(asked: &ReviewRequest) -> Vec<FieldError> {
     let Spec::Written { object, .. } = &asked.spec else { return Vec::new() };
     let Object::TrustProfile { spec, .. } = object.as_ref() else { return Vec::new() };
     let peers: Vec<TrustSource> = spec.trusted_peers.iter().map(PeerSource::source).collect();
@@ -366,11 +361,11 @@ fn internal(message: String) -> StatusOut {
     StatusOut { status: "Failure", code: 500, reason: "InternalError", message, details: None }
 }
 
-fn invalid(asked: &Asked, verdict: &ReviewFindings) -> StatusOut {
+fn invalid(asked: &ReviewRequest, verdict: &ReviewFindings) -> StatusOut {
     let (mut causes, mut message) = (Vec::new(), String::new());
     let mut left_out = 0_usize;
     for FieldError { path, message: problem } in verdict.wrong() {
-        if causes.len() == MAX_CAUSES || message.len() + path.len() + problem.len() > MAX_MESSAGE {
+        if causes.len() == MAX_CAUSES || message.len() + path.len() + problem.len() > MAX_MESSAGE_BYTES {
             left_out += 1;
             continue;
         }
@@ -403,13 +398,13 @@ fn warnings(found: &[FieldError]) -> Vec<String> {
     out
 }
 
-/// At most [`MAX_WARNING`] bytes, without characters that a header could not carry.
+/// At most [`MAX_WARNING_BYTES`] bytes, without characters that a header could not carry.
 fn cut(text: String) -> String {
     let plain: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
-    if plain.len() <= MAX_WARNING {
+    if plain.len() <= MAX_WARNING_BYTES {
         return plain;
     }
-    let end = (0..MAX_WARNING - 3).rev().find(|at| plain.is_char_boundary(*at)).unwrap_or(0);
+    let end = (0..MAX_WARNING_BYTES - 3).rev().find(|at| plain.is_char_boundary(*at)).unwrap_or(0);
     format!("{}…", &plain[..end])
 }
 

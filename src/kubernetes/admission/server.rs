@@ -1,7 +1,7 @@
 //! The HTTPS server that the API server asks.
 //!
-//! Owns the bounds: connections, the bytes that wait to be judged, and how long anything may take. Nothing that cannot be
-//! judged is answered with success, so with `failurePolicy: Fail` it is not admitted.
+//! Owns the bounds: connections, the bytes that wait to be judged, and how long anything may take. Nothing that cannot
+//! be judged is answered with success, so with `failurePolicy: Fail` it is not admitted.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -28,31 +28,34 @@ use crate::tls::stream::Secured;
 /// Where reviews are taken.
 pub const PATH: &str = "/validate";
 
-/// The protocol that is offered (RFC 7301): each API server keeps a few connections, so one request at a time is enough.
+/// The protocol that is offered (RFC 7301): each API server keeps a few connections, so one request at a time is
+/// enough.
 pub const ALPN: &[&[u8]] = &[b"http/1.1"];
 
 /// The most connections; there are few API servers.
 const MAX_CONNECTIONS: usize = 256;
 
-/// The longest review: the object and its former version, of 3 MiB at most each (what an API server takes in one request),
-/// in JSON.
-const MAX_BODY: usize = 8 * 1024 * 1024;
+/// The longest review: the object and its former version, of 3 MiB at most each (what an API server takes in one
+/// request), in JSON.
+const MAX_REVIEW_BYTES: usize = 8 * 1024 * 1024;
 
 /// The most KiB of large reviews that are read or judged at a time.
 const MAX_BUFFERED_KIB: usize = 24 * 1024;
 
-/// Reviews of so many bytes at most are small: all connections together may hold one each, and none waits for large ones.
-const SMALL: usize = 64 * 1024;
+/// Reviews of so many bytes at most are small: all connections together may hold one each, and none waits for large
+/// ones.
+const SMALL_REVIEW: usize = 64 * 1024;
 
-/// The longest head of a request, and what is read of a body at a time. The stack would take 400 KiB on each connection.
-const MAX_HEAD: usize = 16 << 10;
+/// The longest head of a request, and what is read of a body at a time. The stack would take 400 KiB on each
+/// connection.
+const MAX_HEADER_BYTES: usize = 16 << 10;
 
 /// How long the body of a review may take. API servers have it whole when they begin to send. What takes longer keeps
 /// others from sending theirs.
 const BODY_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// How long the next request of a connection, and a whole exchange may take; a handshake has its own deadline. API servers wait for 10 s by
-/// default, and close connections that nothing goes over for 90 s, which they should do first.
+/// How long the next request of a connection, and a whole exchange may take; a handshake has its own deadline. API
+/// servers wait for 10 s by default, and close connections that nothing goes over for 90 s, which they should do first.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(120);
 const EXCHANGE_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -73,7 +76,8 @@ impl Webhook {
         Self { reviewer, metrics, buffered: Arc::new(Semaphore::new(MAX_BUFFERED_KIB)) }
     }
 
-    /// Serves on `listeners` for as long as the process lives. As long as there is no certificate, connections are closed.
+    /// Serves on `listeners` for as long as the process lives. As long as there is no certificate, connections are
+    /// closed.
     pub async fn serve(
         self,
         listeners: impl Into<Listeners>,
@@ -118,7 +122,7 @@ impl Webhook {
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(HEADER_TIMEOUT)
-            .max_buf_size(MAX_HEAD)
+            .max_buf_size(MAX_HEADER_BYTES)
             .serve_connection(TokioIo::new(stream), service);
         // How a connection ends concerns nobody: a review without an answer is not admitted.
         if let Err(error) = connection.await {
@@ -155,14 +159,14 @@ impl Webhook {
         let Some(length) = content_length(request.headers()) else {
             return self.malformed(StatusCode::LENGTH_REQUIRED, "want Content-Length");
         };
-        if length > MAX_BODY {
+        if length > MAX_REVIEW_BYTES {
             return self.malformed(StatusCode::PAYLOAD_TOO_LARGE, "the review is too long");
         }
         // Whoever has asked something has waited less long than who has not.
         if let Some(place) = place {
             place.asks();
         }
-        let _share = match length > SMALL {
+        let _share = match length > SMALL_REVIEW {
             true => {
                 let share = u32::try_from(length.div_ceil(1024)).unwrap_or(u32::MAX);
                 Some(self.buffered.acquire_many(share).await.expect("the semaphore is never closed"))

@@ -1,7 +1,8 @@
 //! Whether what a trust profile takes its certificates and CRLs from is there, asked while the profile is reviewed.
 //!
-//! certgate follows a source only from when a stored profile names it, so at that time nothing is known of it. It is asked
-//! for once, as it will be followed, by the thread that talks to the API server. What comes of it is a warning at most.
+//! certgate follows a source only from when a stored profile names it, so at that time nothing is known of it. It is
+//! asked for once, as it will be followed, by the thread that talks to the API server. What comes of it is a warning at
+//! most.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -15,17 +16,17 @@ use super::super::wire;
 use crate::domain::api::{FieldError, Kind, Object, PeerSource, TrustProfileSpec, TrustSource};
 
 /// The most objects that are asked for in one review.
-const MAX_ASKED: usize = 32;
+const MAX_SOURCES: usize = 32;
 
 /// The most questions that wait, and that are before the API server at a time.
-const MAX_WAITING: usize = 256;
+const MAX_PENDING_QUERIES: usize = 256;
 
 /// How long the API server may take for one answer; nobody waits for it that long.
-const DEADLINE: Duration = Duration::from_secs(5);
+const QUERY_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// What there is of an object.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Found {
+pub enum SourceState {
     /// The object, with the keys of its data.
     Present(Vec<String>),
     /// There is none.
@@ -36,57 +37,57 @@ pub enum Found {
 
 /// A question for the API server.
 #[derive(Debug)]
-pub struct Question {
+pub struct SourceQuery {
     target: Target,
-    answer: oneshot::Sender<Found>,
+    answer: oneshot::Sender<SourceState>,
 }
 
 /// Where reviews ask.
 #[derive(Clone, Debug)]
-pub struct Asker(mpsc::Sender<Question>);
+pub struct SourceClient(mpsc::Sender<SourceQuery>);
 
 /// Where their questions come out. Held by whoever answers them now.
-pub type Questions = Arc<Mutex<mpsc::Receiver<Question>>>;
+pub type SourceQueries = Arc<Mutex<mpsc::Receiver<SourceQuery>>>;
 
 /// Both ends.
-pub fn channel() -> (Asker, Questions) {
-    let (sender, receiver) = mpsc::channel(MAX_WAITING);
-    (Asker(sender), Arc::new(Mutex::new(receiver)))
+pub fn channel() -> (SourceClient, SourceQueries) {
+    let (sender, receiver) = mpsc::channel(MAX_PENDING_QUERIES);
+    (SourceClient(sender), Arc::new(Mutex::new(receiver)))
 }
 
 /// Answers questions. Never returns.
-pub async fn answer(api: Api, questions: Questions) {
+pub async fn answer(api: Api, questions: SourceQueries) {
     let mut questions = questions.lock().await;
     let mut tasks = JoinSet::new();
-    while let Some(Question { target, answer }) = questions.recv().await {
+    while let Some(SourceQuery { target, answer }) = questions.recv().await {
         while tasks.try_join_next().is_some() {}
-        if tasks.len() >= MAX_WAITING {
+        if tasks.len() >= MAX_PENDING_QUERIES {
             continue;
         }
         let api = api.clone();
         tasks.spawn_local(async move {
             // Without an answer there is no warning.
-            if let Ok(Ok(found)) = tokio::time::timeout(DEADLINE, look(&api, &target)).await {
+            if let Ok(Ok(found)) = tokio::time::timeout(QUERY_TIMEOUT, look(&api, &target)).await {
                 let _ = answer.send(found);
             }
         });
     }
 }
 
-async fn look(api: &Api, target: &Target) -> Result<Found, ApiError> {
+async fn look(api: &Api, target: &Target) -> Result<SourceState, ApiError> {
     match api.list(target, 1, None).await {
         Ok(text) => {
             let page = wire::page(target, &text)?;
             Ok(match page.objects.into_iter().next().map(|received| received.object) {
                 Some(Object::ConfigMap { data, .. } | Object::Secret { data, .. }) => {
-                    Found::Present(data.into_keys().collect())
+                    SourceState::Present(data.into_keys().collect())
                 }
-                Some(_) => Found::Present(Vec::new()),
-                None => Found::Missing,
+                Some(_) => SourceState::Present(Vec::new()),
+                None => SourceState::Missing,
             })
         }
-        Err(error) if error.class() == "forbidden" => Ok(Found::Forbidden),
-        Err(error) if error.is_not_found() => Ok(Found::Missing),
+        Err(error) if error.class() == "forbidden" => Ok(SourceState::Forbidden),
+        Err(error) if error.is_not_found() => Ok(SourceState::Missing),
         Err(error) => Err(error),
     }
 }
@@ -131,16 +132,16 @@ fn wanted(namespace: &str, spec: &TrustProfileSpec) -> Vec<Wanted> {
     wanted
 }
 
-impl Asker {
+impl SourceClient {
     /// What of a profile's sources is not there, has not the key, or may not be read; told within `patience`.
     pub async fn problems(&self, namespace: &str, spec: &TrustProfileSpec, patience: Duration) -> Vec<FieldError> {
         let wanted = wanted(namespace, spec);
         let until = tokio::time::Instant::now() + patience;
         let mut asked = BTreeMap::new();
         for (_, target, _) in &wanted {
-            if asked.len() < MAX_ASKED && !asked.contains_key(target) {
+            if asked.len() < MAX_SOURCES && !asked.contains_key(target) {
                 let (answer, found) = oneshot::channel();
-                if self.0.try_send(Question { target: target.clone(), answer }).is_ok() {
+                if self.0.try_send(SourceQuery { target: target.clone(), answer }).is_ok() {
                     asked.insert(target.clone(), found);
                 }
             }
@@ -157,31 +158,31 @@ impl Asker {
     }
 }
 
-fn problem(target: &Target, key: &Option<String>, found: &Found) -> Option<String> {
+fn problem(target: &Target, key: &Option<String>, found: &SourceState) -> Option<String> {
     let then = "requests are denied with TRUST_UNAVAILABLE until that changes, unless its last good content is known";
     match (found, key) {
-        (Found::Missing, _) => Some(format!("{target} does not exist; {then}")),
-        (Found::Forbidden, _) => Some(format!(
+        (SourceState::Missing, _) => Some(format!("{target} does not exist; {then}")),
+        (SourceState::Forbidden, _) => Some(format!(
             "{target} may not be read by certgate: the API server forbids it (Helm: trustSources); {then}"
         )),
-        (Found::Present(keys), Some(key)) if !keys.contains(key) => {
+        (SourceState::Present(keys), Some(key)) if !keys.contains(key) => {
             Some(format!("{target} has no key {key:?}; {then}"))
         }
-        (Found::Present(_), _) => None,
+        (SourceState::Present(_), _) => None,
     }
 }
 
 /// Answers of a cluster that holds `objects` and forbids `forbidden`, for tests without one.
 #[cfg(test)]
-pub async fn answer_from(questions: Questions, objects: &[(&str, &[&str])], forbidden: &[&str]) {
+pub async fn answer_from(questions: SourceQueries, objects: &[(&str, &[&str])], forbidden: &[&str]) {
     let mut questions = questions.lock().await;
-    while let Some(Question { target, answer }) = questions.recv().await {
+    while let Some(SourceQuery { target, answer }) = questions.recv().await {
         let name = target.to_string();
         let keys = objects.iter().find(|(object, _)| *object == name);
         let _ = answer.send(match keys {
-            _ if forbidden.contains(&&*name) => Found::Forbidden,
-            Some((_, keys)) => Found::Present(keys.iter().map(|key| (*key).to_owned()).collect()),
-            None => Found::Missing,
+            _ if forbidden.contains(&&*name) => SourceState::Forbidden,
+            Some((_, keys)) => SourceState::Present(keys.iter().map(|key| (*key).to_owned()).collect()),
+            None => SourceState::Missing,
         });
     }
 }

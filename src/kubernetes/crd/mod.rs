@@ -13,47 +13,20 @@ use serde_json::{Map, Value, json};
 
 use super::status::{CertificateMappingStatus, CertificatePolicyStatus, TrustProfileStatus};
 use super::yaml::to_yaml;
-use crate::domain::api::{Kind, schema_of};
+use crate::domain::api::{GROUP, Kind, VERSION, schema_of};
 
-/// The API group of the three kinds.
-pub const GROUP: &str = "certgate.dev";
-
-/// The version of the three kinds.
-pub const VERSION: &str = "v1alpha1";
-
-/// How one of the kinds is called in a cluster.
-#[derive(Copy, Clone, Debug, PartialEq, Eq)]
-pub struct Names {
-    /// The kind.
-    pub kind: Kind,
-    /// The plural, as it stands in paths.
-    pub plural: &'static str,
-    /// The singular.
-    pub singular: &'static str,
-    /// The short name.
-    pub short: &'static str,
+/// The short name of a kind, for `kubectl get`.
+const fn short_name(kind: Kind) -> &'static str {
+    match kind {
+        Kind::TrustProfile => "trust",
+        Kind::CertificatePolicy => "certpol",
+        _ => "certmap",
+    }
 }
 
-/// The three kinds.
-pub const KINDS: [Names; 3] = [
-    Names { kind: Kind::TrustProfile, plural: "trustprofiles", singular: "trustprofile", short: "trust" },
-    Names {
-        kind: Kind::CertificatePolicy,
-        plural: "certificatepolicies",
-        singular: "certificatepolicy",
-        short: "certpol",
-    },
-    Names {
-        kind: Kind::CertificateMapping,
-        plural: "certificatemappings",
-        singular: "certificatemapping",
-        short: "certmap",
-    },
-];
-
-/// The definitions of all three kinds, in the order of [`KINDS`].
+/// The definitions of all three kinds, in the order of [`Kind::OWN`].
 pub fn definitions() -> Vec<Value> {
-    KINDS.iter().map(definition).collect()
+    Kind::OWN.into_iter().map(definition).collect()
 }
 
 /// The definitions as YAML documents.
@@ -62,37 +35,37 @@ pub fn yaml() -> String {
 }
 
 /// The name of the file that holds the definition of a kind.
-pub fn file_name(names: &Names) -> String {
-    format!("{GROUP}_{}.yaml", names.plural)
+pub fn file_name(kind: Kind) -> String {
+    format!("{GROUP}_{}.yaml", kind.plural())
 }
 
 /// The definition of one kind.
-pub fn definition(names: &Names) -> Value {
+pub fn definition(kind: Kind) -> Value {
     let mut version = json!({
         "name": VERSION,
         "served": true,
         "storage": true,
         "subresources": {"status": {}},
-        "additionalPrinterColumns": columns(names.kind),
+        "additionalPrinterColumns": columns(kind),
     });
-    let selectable = selectable_fields(names.kind);
+    let selectable = selectable_fields(kind);
     if selectable != json!([]) {
         version["selectableFields"] = selectable;
     }
-    version["schema"] = json!({"openAPIV3Schema": schema(names.kind)});
+    version["schema"] = json!({"openAPIV3Schema": schema(kind)});
     json!({
         "apiVersion": "apiextensions.k8s.io/v1",
         "kind": "CustomResourceDefinition",
-        "metadata": {"name": format!("{}.{GROUP}", names.plural)},
+        "metadata": {"name": format!("{}.{GROUP}", kind.plural())},
         "spec": {
             "group": GROUP,
             "scope": "Namespaced",
             "names": {
-                "kind": names.kind.name(),
-                "listKind": format!("{}List", names.kind.name()),
-                "plural": names.plural,
-                "singular": names.singular,
-                "shortNames": [names.short],
+                "kind": kind.name(),
+                "listKind": format!("{}List", kind.name()),
+                "plural": kind.plural(),
+                "singular": kind.name().to_ascii_lowercase(),
+                "shortNames": [short_name(kind)],
                 "categories": ["certgate"],
             },
             "versions": [version],
@@ -117,7 +90,7 @@ fn schema(kind: Kind) -> Value {
         "type": "object",
         "required": ["spec"],
         "properties": {
-            "apiVersion": {"type": "string", "description": "The group and version of the kind: certgate.dev/v1alpha1."},
+            "apiVersion": {"type": "string", "description": format!("The group and version of the kind: {GROUP}/{VERSION}.")},
             "kind": {"type": "string", "description": format!("The kind: {}.", kind.name())},
             "metadata": {"type": "object"},
             "spec": spec,

@@ -1,12 +1,9 @@
-//! What certgate tells about objects, in their status.
+//! The status of certgate's own kinds: its types, and the conditions that an object should have ([`wanted`]).
 //!
-//! Owns the words of the conditions ([`wanted`]), who writes them ([`lease`]) and how ([`writer`]): one replica, by
-//! server-side apply, only what differs from what is there, and never faster than the API server should bear.
+//! Pure: [`super::status_writer`] writes it, on the replica that leads ([`super::lease`]).
 
-pub mod lease;
 mod types;
 pub mod wanted;
-pub mod writer;
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 

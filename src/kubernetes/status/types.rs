@@ -49,8 +49,8 @@ pub struct CrlStatus {
     /// When the next one is there at the latest. Absent: it does not say.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next_update: Option<String>,
-    /// When it is out of date: by its nextUpdate, or by the profile's maxAge where that comes first; 168h after thisUpdate
-    /// where there is neither.
+    /// When it is out of date: by its nextUpdate, or by the profile's maxAge where that comes first; 168h after
+    /// thisUpdate where there is neither.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ends_at: Option<String>,
     /// How many certificates it lists.
@@ -76,8 +76,8 @@ pub struct CertificatePolicyStatus {
     /// The generation that the status is about.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
-    /// Accepted: the policy makes sense. ResolvedRefs: its trust profile exists, permits it and works. Conflicted: another
-    /// policy decides everything that this one matches. Ready: certgate decides by this generation.
+    /// Accepted: the policy makes sense. ResolvedRefs: its trust profile exists, permits it and works. Conflicted:
+    /// another policy decides everything that this one matches. Ready: certgate decides by this generation.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub conditions: Vec<Condition>,
     /// How many CertificateMapping objects the policy selects.
@@ -92,8 +92,8 @@ pub struct CertificateMappingStatus {
     /// The generation that the status is about.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
-    /// Accepted: the mapping makes sense. Ready: certgate decides by this generation, and some policy selects it. Conflicted,
-    /// only where it is so: another mapping or entry gives the certificate another identity.
+    /// Accepted: the mapping makes sense. Ready: certgate decides by this generation, and some policy selects it.
+    /// Conflicted, only where it is so: another mapping or entry gives the certificate another identity.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub conditions: Vec<Condition>,
 }

@@ -1,7 +1,7 @@
 //! The status that an object should have, from what the core knows about it.
 //!
-//! Owns the types, reasons and messages of the conditions. `Accepted`: the object makes sense by itself. `ResolvedRefs`:
-//! what it refers to is there and readable. `Ready`: requests are decided by this generation of it.
+//! Owns the types, reasons and messages of the conditions. `Accepted`: the object makes sense by itself.
+//! `ResolvedRefs`: what it refers to is there and readable. `Ready`: requests are decided by this generation of it.
 
 use serde_json::{Value, json};
 
@@ -201,8 +201,8 @@ pub fn policy(report: &PolicyReport, generation: i64) -> Value {
     status
 }
 
-/// The status of a mapping. The condition `Conflicted` is there only where it is true: of 100,000 mappings nearly all have
-/// no use for it.
+/// The status of a mapping. The condition `Conflicted` is there only where it is true: of 100,000 mappings nearly all
+/// have no use for it.
 pub fn mapping(report: &MappingReport, generation: i64) -> Value {
     use ConditionStatus::{False, True};
     let MappingReport { errors, conflicts, findings } = report;

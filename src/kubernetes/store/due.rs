@@ -5,16 +5,16 @@ use std::collections::{BinaryHeap, HashMap};
 
 use serde_json::Value;
 
-use super::{Key, Set, Store};
-use crate::domain::api::{Kind, ObjectId};
+use super::{Set, Store};
+use crate::domain::api::{Kind, NamespacedName};
 use crate::domain::policy::lint::MappingFindings;
 use crate::domain::store::{MappingReport, PolicyReport, ProfileReport};
-use crate::kubernetes::status::{digest, wanted, writer};
+use crate::kubernetes::status::{digest, wanted};
 use certgate_x509::UnixTime;
 
 /// How long a status that was written and yet is another is left alone. Whoever wrote it has read it; writing back and
 /// forth would help nobody.
-const DISPUTE: u32 = 60;
+const CONFLICT_BACKOFF_SECS: u32 = 60;
 
 /// A status to be written.
 #[derive(Clone, Debug)]
@@ -22,7 +22,7 @@ pub struct Due {
     /// The object's kind.
     pub kind: Kind,
     /// The object.
-    pub key: Key,
+    pub key: NamespacedName,
     /// The generation that the status is about.
     pub generation: i64,
     /// What it should say, without times.
@@ -38,12 +38,12 @@ pub struct Wanted {
     stale: bool,
     /// Whether anything may differ from what it should be.
     look: bool,
-    profiles: HashMap<Key, ProfileReport>,
-    policies: HashMap<Key, PolicyReport>,
+    profiles: HashMap<NamespacedName, ProfileReport>,
+    policies: HashMap<NamespacedName, PolicyReport>,
     /// The mappings that something is wrong with.
-    mappings: HashMap<Key, MappingReport>,
+    mappings: HashMap<NamespacedName, MappingReport>,
     /// What else there is to tell of mappings, where there is.
-    findings: HashMap<Key, MappingFindings>,
+    findings: HashMap<NamespacedName, MappingFindings>,
     /// Digests of the status of mappings that nothing is wrong with, by generation and what else there is to tell.
     sound: HashMap<(i64, MappingFindings), u64>,
     /// The time as of which a status is told.
@@ -95,7 +95,7 @@ impl Wanted {
     }
 
     /// What the status of an object should say; `None` while the core has not seen it.
-    fn of(&self, kind: Kind, key: &Key, generation: i64) -> Option<Value> {
+    fn of(&self, kind: Kind, key: &NamespacedName, generation: i64) -> Option<Value> {
         match kind {
             Kind::TrustProfile => Some(wanted::profile(self.profiles.get(key)?, generation, self.now)),
             Kind::CertificatePolicy => Some(wanted::policy(self.policies.get(key)?, generation)),
@@ -107,7 +107,7 @@ impl Wanted {
         }
     }
 
-    fn digest_of(&mut self, kind: Kind, key: &Key, generation: i64) -> Option<u64> {
+    fn digest_of(&mut self, kind: Kind, key: &NamespacedName, generation: i64) -> Option<u64> {
         if kind == Kind::CertificateMapping && !self.mappings.contains_key(key) {
             let findings = self.findings.get(key).copied().unwrap_or_default();
             let sound = MappingReport { findings, ..MappingReport::default() };
@@ -118,31 +118,30 @@ impl Wanted {
     }
 }
 
-fn key(id: &ObjectId) -> Key {
-    Key { namespace: id.namespace.as_str().into(), name: id.name.as_str().into() }
-}
-
 impl Store {
     /// Looks at every status again when it is next asked what is due.
     pub fn look_at_status_again(&mut self) {
         self.wanted.look_again();
     }
 
-    /// At most `most` objects whose status is not what it should be at `now`: profiles and policies before mappings, and
-    /// those that changed last before others.
+    /// At most `most` objects whose status is not what it should be at `now`: profiles and policies before mappings,
+    /// and those that changed last before others.
     pub fn due(&mut self, most: usize, now: UnixTime) -> Vec<Due> {
         if !self.published || self.dirty.is_some() {
             return Vec::new();
         }
         self.wanted.tick(now);
         if std::mem::take(&mut self.wanted.stale) {
-            self.wanted.profiles = self.index.profile_reports().into_iter().map(|r| (key(&r.id), r)).collect();
-            self.wanted.policies = self.index.policy_reports().into_iter().map(|r| (key(&r.id), r)).collect();
+            self.wanted.profiles =
+                self.index.profile_reports().into_iter().map(|r| (r.id.namespaced_name(), r)).collect();
+            self.wanted.policies =
+                self.index.policy_reports().into_iter().map(|r| (r.id.namespaced_name(), r)).collect();
             let reports = self.index.mapping_reports();
             let is_sound = |report: &MappingReport| report.errors.is_empty() && report.conflicts.is_empty();
             let (sound, unsound): (Vec<_>, Vec<_>) = reports.into_iter().partition(|(_, report)| is_sound(report));
-            self.wanted.findings = sound.into_iter().map(|(id, report)| (key(&id), report.findings)).collect();
-            self.wanted.mappings = unsound.into_iter().map(|(id, report)| (key(&id), report)).collect();
+            self.wanted.findings =
+                sound.into_iter().map(|(id, report)| (id.namespaced_name(), report.findings)).collect();
+            self.wanted.mappings = unsound.into_iter().map(|(id, report)| (id.namespaced_name(), report)).collect();
             self.wanted.look = true;
             self.wanted.note_turn();
         }
@@ -152,9 +151,10 @@ impl Store {
         let now = self.seconds();
         let Self { sets, wanted, .. } = self;
         // The `most` best so far, the worst of them on top.
-        let mut best: BinaryHeap<Reverse<(bool, u32, Kind, &Key, i64, u64)>> = BinaryHeap::with_capacity(most + 1);
+        let mut best: BinaryHeap<Reverse<(bool, u32, Kind, &NamespacedName, i64, u64)>> =
+            BinaryHeap::with_capacity(most + 1);
         let mut found = 0_usize;
-        let ours = sets.iter().filter(|(target, _)| writer::KINDS.contains(&target.kind));
+        let ours = sets.iter().filter(|(target, _)| target.kind.is_own());
         for (kind, key, known) in ours
             .flat_map(|(target, Set { objects, .. })| objects.iter().map(move |(key, known)| (target.kind, key, known)))
         {
@@ -162,7 +162,7 @@ impl Store {
             if digest == known.status {
                 continue;
             }
-            if digest == known.written && now.saturating_sub(known.written_at) < DISPUTE {
+            if digest == known.written && now.saturating_sub(known.written_at) < CONFLICT_BACKOFF_SECS {
                 // Its event is on the way, or somebody disagrees; then it is looked at again in a minute.
                 continue;
             }
@@ -205,7 +205,7 @@ impl Store {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::api::Origin;
+    use crate::domain::api::{ObjectId, Origin};
     use crate::domain::decide::resolved_profile::{CrlKind, CrlStatus};
     use certgate_x509::RevocationPolicy;
 
@@ -242,7 +242,7 @@ mod tests {
             crls: vec![crl],
         };
         let mut wanted = Wanted::default();
-        wanted.profiles.insert(key(&report.id), report);
+        wanted.profiles.insert(report.id.namespaced_name(), report);
         wanted.tick(at(1000));
         wanted.note_turn();
         let mut looks = Vec::new();

@@ -1,7 +1,7 @@
 //! What is known of the cluster, and the index that it feeds.
 //!
-//! Owns which objects exist, which list they were told in, and which trust sources have to be watched. Objects themselves
-//! go straight into the core's index; here a hundred thousand of them are a name and a few numbers each.
+//! Owns which objects exist, which list they were told in, and which trust sources have to be watched. Objects
+//! themselves go straight into the core's index; here a hundred thousand of them are a name and a few numbers each.
 
 mod due;
 #[cfg(test)]
@@ -20,57 +20,21 @@ use tokio::sync::Notify;
 
 use self::due::Wanted;
 use super::api::{ApiError, Target};
-use super::follow::Listener;
+use super::follow::EventHandler;
 use super::health::Health;
+use super::scope::{Scope, sources_of};
 use super::selector::PolicySelector;
 use super::status;
-use super::wire::{Key, Received};
-use crate::domain::api::{Kind, NamespacesFrom, Object, ObjectId, Origin, PeerSource, TrustProfileSpec, TrustSource};
+use super::wire::Received;
+use crate::domain::api::{Kind, NamespacedName, Object, ObjectId, Origin};
 use crate::domain::store::Index;
 
-/// How long what has changed waits for the first list of a source that it names. A ConfigMap that comes with its profile is
-/// not missing.
-pub const GRACE: Duration = Duration::from_millis(300);
+/// How long what has changed waits for the first list of a source that it names. A ConfigMap that comes with its
+/// profile is not missing.
+pub const SOURCE_GRACE_PERIOD: Duration = Duration::from_millis(300);
 
-/// How often one watch's unchanging failure is logged.
-const LOG_AGAIN: Duration = Duration::from_secs(60);
-
-/// Which namespaces are followed.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Scope {
-    /// All of them.
-    Cluster,
-    /// These.
-    Namespaces(BTreeSet<String>),
-}
-
-impl Scope {
-    /// The sets of objects that are followed from the start; of the policies, those that `selector` selects.
-    pub fn targets(&self, selector: Option<&PolicySelector>) -> Vec<Target> {
-        let kinds = [Kind::TrustProfile, Kind::CertificatePolicy, Kind::CertificateMapping];
-        let target = |kind: Kind, namespace: Option<&str>| Target {
-            labels: selector.filter(|_| kind == Kind::CertificatePolicy).map(ToString::to_string),
-            ..Target::all(kind, namespace)
-        };
-        match self {
-            Self::Cluster => kinds.map(|kind| target(kind, None)).to_vec(),
-            Self::Namespaces(names) => {
-                names.iter().flat_map(|name| kinds.map(|kind| target(kind, Some(name)))).collect()
-            }
-        }
-    }
-
-    /// The namespaces themselves, for their labels.
-    fn namespaces(&self) -> Vec<Target> {
-        match self {
-            Self::Cluster => vec![Target::all(Kind::Namespace, None)],
-            Self::Namespaces(names) => {
-                let one = |name: &String| Target { name: Some(name.clone()), ..Target::all(Kind::Namespace, None) };
-                names.iter().map(one).collect()
-            }
-        }
-    }
-}
+/// The interval between log lines about an unchanging failure of one watch.
+const LOG_INTERVAL: Duration = Duration::from_secs(60);
 
 /// How far a set of objects is known.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
@@ -91,7 +55,7 @@ enum Progress {
 #[derive(Debug)]
 struct Set {
     progress: Progress,
-    objects: HashMap<Key, TrackedObject>,
+    objects: HashMap<NamespacedName, TrackedObject>,
     /// Counts the lists.
     epoch: u32,
     heard: u64,
@@ -125,7 +89,7 @@ pub struct Store {
     selector: Option<PolicySelector>,
     sets: BTreeMap<Target, Set>,
     /// The sources of each trust profile, and whether it asks for labels of namespaces.
-    references: BTreeMap<Key, BTreeSet<Target>>,
+    references: BTreeMap<NamespacedName, BTreeSet<Target>>,
     references_changed: bool,
     wanted: Wanted,
     /// Since when something has changed that is not published.
@@ -189,7 +153,7 @@ impl Store {
     }
 
     /// Whether any set holds the object: a trust bundle may be followed by its name and by its signer.
-    fn knows(&self, kind: Kind, key: &Key) -> bool {
+    fn knows(&self, kind: Kind, key: &NamespacedName) -> bool {
         self.sets.iter().any(|(target, set)| target.kind == kind && set.objects.contains_key(key))
     }
 
@@ -290,14 +254,14 @@ impl Store {
         self.notify.notify_one();
     }
 
-    fn delete(&mut self, target: &Target, key: &Key) {
+    fn delete(&mut self, target: &Target, key: &NamespacedName) {
         let Some(set) = self.sets.get_mut(target) else { return };
         if set.objects.remove(key).is_some() {
             self.gone(target.kind, key);
         }
     }
 
-    fn gone(&mut self, kind: Kind, key: &Key) {
+    fn gone(&mut self, kind: Kind, key: &NamespacedName) {
         if self.knows(kind, key) {
             return;
         }
@@ -310,12 +274,12 @@ impl Store {
     }
 }
 
-fn id(kind: Kind, key: &Key) -> ObjectId {
+fn id(kind: Kind, key: &NamespacedName) -> ObjectId {
     ObjectId { kind, namespace: key.namespace.to_string(), name: key.name.to_string(), origin: Origin::default() }
 }
 
-/// What tells a version of an object that matters from another. The API server counts generations for our kinds only; for
-/// the others the content itself does.
+/// What tells a version of an object that matters from another. The API server counts generations for our kinds only;
+/// for the others the content itself does.
 fn content(uid: &str, generation: i64, spec: u64, object: &Object) -> u64 {
     let mut hasher = DefaultHasher::new();
     uid.hash(&mut hasher);
@@ -329,45 +293,7 @@ fn content(uid: &str, generation: i64, spec: u64, object: &Object) -> u64 {
     hasher.finish()
 }
 
-/// What has to be read for a trust profile.
-pub(super) fn sources_of(scope: &Scope, namespace: &str, spec: &TrustProfileSpec) -> BTreeSet<Target> {
-    let peers: Vec<TrustSource> = spec.trusted_peers.iter().map(PeerSource::source).collect();
-    let lists = [&spec.trust_anchors, &spec.intermediates, &peers];
-    let named = |kind: Kind, name: &str| Target {
-        kind,
-        namespace: kind.is_namespaced().then(|| namespace.to_owned()),
-        name: Some(name.to_owned()),
-        ..Target::all(kind, None)
-    };
-    let signed =
-        |signer: &String| Target { signer: Some(signer.clone()), ..Target::all(Kind::ClusterTrustBundle, None) };
-    let mut targets = BTreeSet::new();
-    for source in lists.into_iter().flatten() {
-        targets.extend(source.config_map.iter().map(|key| named(Kind::ConfigMap, &key.name)));
-        targets.extend(source.secret.iter().map(|key| named(Kind::Secret, &key.name)));
-        if let Some(bundle) = &source.cluster_trust_bundle {
-            targets.extend(bundle.name.iter().map(|name| named(Kind::ClusterTrustBundle, name)));
-            targets.extend(bundle.signer_name.iter().map(signed));
-        }
-    }
-    for source in spec.revocation.iter().flat_map(|revocation| &revocation.crls) {
-        targets.extend(source.config_map.iter().map(|key| named(Kind::ConfigMap, &key.name)));
-        targets.extend(source.secret.iter().map(|key| named(Kind::Secret, &key.name)));
-    }
-    // A name that no object can have would only spoil the request.
-    targets.retain(|target| target.name.as_deref().is_none_or(is_name));
-    if spec.allowed_namespaces.from == NamespacesFrom::Selector {
-        targets.extend(scope.namespaces());
-    }
-    targets
-}
-
-fn is_name(name: &str) -> bool {
-    let allowed = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'-' | b'.' | b':');
-    !name.is_empty() && name.len() <= 253 && name.bytes().all(allowed)
-}
-
-/// Hears about one set and tells the store.
+/// Applies the watch events of one target to the store.
 #[derive(Debug)]
 pub struct SetEventHandler {
     /// The store.
@@ -384,7 +310,7 @@ impl SetEventHandler {
     }
 }
 
-impl Listener for SetEventHandler {
+impl EventHandler for SetEventHandler {
     fn listing(&mut self) {
         self.with_set(|set| {
             set.epoch = set.epoch.wrapping_add(1);
@@ -406,7 +332,8 @@ impl Listener for SetEventHandler {
             tracing::info!(watch = %self.target, "watched again");
         }
         let epoch = set.epoch;
-        let gone: Vec<Key> = set.objects.extract_if(|_, known| known.epoch != epoch).map(|(key, _)| key).collect();
+        let gone: Vec<NamespacedName> =
+            set.objects.extract_if(|_, known| known.epoch != epoch).map(|(key, _)| key).collect();
         for key in &gone {
             store.gone(self.target.kind, key);
         }
@@ -418,7 +345,7 @@ impl Listener for SetEventHandler {
         self.store.borrow_mut().change(&self.target, *received);
     }
 
-    fn deleted(&mut self, key: &Key) {
+    fn deleted(&mut self, key: &NamespacedName) {
         self.store.borrow_mut().delete(&self.target, key);
     }
 
@@ -437,9 +364,9 @@ impl Listener for SetEventHandler {
         store.health.failed(self.target.kind, error.class());
         let notify = store.notify.clone();
         let Some(set) = store.sets.get_mut(&self.target) else { return };
-        // The three kinds are waited for: without them there is nothing to decide by. A source that is not there, or not
-        // ours to read, is a fact that its profile reports.
-        let ours = matches!(self.target.kind, Kind::TrustProfile | Kind::CertificatePolicy | Kind::CertificateMapping);
+        // The three kinds are waited for: without them there is nothing to decide by. A source that is not there, or
+        // not ours to read, is a fact that its profile reports.
+        let ours = self.target.kind.is_own();
         if !ours && error.is_definite() && matches!(set.progress, Progress::Waiting | Progress::First) {
             set.progress = Progress::Denied;
             notify.notify_one();
@@ -450,7 +377,7 @@ impl Listener for SetEventHandler {
         }
         let Some(set) = store.sets.get_mut(&self.target) else { return };
         let class = error.class();
-        let logged = set.failure.is_some_and(|(former, at)| former == class && at.elapsed() < LOG_AGAIN);
+        let logged = set.failure.is_some_and(|(former, at)| former == class && at.elapsed() < LOG_INTERVAL);
         if logged {
             return;
         }

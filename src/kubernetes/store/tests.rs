@@ -5,7 +5,7 @@ use std::cell::RefCell;
 use serde_json::json;
 
 use super::*;
-use crate::domain::api::{ObjectMeta, Origin};
+use crate::domain::api::{ObjectMeta, Origin, TrustProfileSpec};
 
 /// A source that is forbidden is told from one that is missing, for as long as something names it.
 #[test]

@@ -8,9 +8,9 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio_rustls::{TlsConnector, client::TlsStream};
 
-use super::super::certificate::{self, Data, RotationStep, Terms};
+use super::super::certificate::{self, CertificateOptions, Data, RotationStep};
 use super::*;
-use crate::kubernetes::store::Scope;
+use crate::kubernetes::scope::Scope;
 use crate::tls::health::{self, TlsHealth};
 use crate::tls::server::TlsServer;
 use certgate_x509::UnixTime;
@@ -25,7 +25,7 @@ struct Running {
 }
 
 async fn start() -> Running {
-    let terms = Terms { hosts: vec!["127.0.0.1".to_owned()], lifetime: Duration::from_secs(3600) };
+    let terms = CertificateOptions { hosts: vec!["127.0.0.1".to_owned()], lifetime: Duration::from_secs(3600) };
     let since = std::time::UNIX_EPOCH.elapsed().unwrap().as_secs();
     let now = UnixTime::from_secs(i64::try_from(since).unwrap());
     let data = certificate::take(RotationStep::Begin, Data::new(), &terms, now).unwrap();
@@ -128,12 +128,12 @@ async fn large_reviews_that_do_not_end_keep_no_small_one_out_and_large_ones_not_
     let running = start().await;
     let mut held = Vec::new();
     for _ in 0..3 {
-        held.push(running.begin(MAX_BODY).await);
+        held.push(running.begin(MAX_REVIEW_BYTES).await);
     }
-    let answer = tokio::time::timeout(SOON, running.review(SMALL)).await.expect("a small review does not wait");
+    let answer = tokio::time::timeout(SOON, running.review(SMALL_REVIEW)).await.expect("a small review does not wait");
     assert_eq!(answer, OK);
     // The API server waits for 5 s, as the chart asks it to.
-    let answer = tokio::time::timeout(Duration::from_secs(4), running.review(MAX_BODY / 2)).await;
+    let answer = tokio::time::timeout(Duration::from_secs(4), running.review(MAX_REVIEW_BYTES / 2)).await;
     assert_eq!(answer.expect("a large one waits until they are given up"), OK);
 }
 
@@ -156,7 +156,7 @@ async fn a_connection_takes_one_review_after_another() {
 async fn a_head_without_an_end_is_refused_before_it_is_long() {
     let running = start().await;
     let mut stream = running.connect().await;
-    let head = format!("POST {PATH} HTTP/1.1\r\nX: {}", "x".repeat(2 * MAX_HEAD));
+    let head = format!("POST {PATH} HTTP/1.1\r\nX: {}", "x".repeat(2 * MAX_HEADER_BYTES));
     stream.write_all(head.as_bytes()).await.unwrap();
     let mut answer = vec![0; 12];
     tokio::time::timeout(SOON, stream.read_exact(&mut answer)).await.expect("nobody waits for its end").unwrap();

@@ -1,41 +1,37 @@
 //! Writes status where it differs from what it should be.
 //!
 //! Owns the pace. What is due is found by comparing digests, the three kinds' own objects before the many mappings and
-//! fresh edits before old ones; so a burst that touches a hundred thousand objects is written over many minutes, while an
-//! edit made meanwhile has its status in a second. Each write looks at the object first, leaves one alone that has moved
-//! on, and is void when somebody else is faster: so a leader that has just lost its lease undoes nothing.
+//! fresh edits before old ones; so a burst that touches a hundred thousand objects is written over many minutes, while
+//! an edit made meanwhile has its status in a second. Each write looks at the object first, leaves one alone that has
+//! moved on, and is void when somebody else is faster: so a leader that has just lost its lease undoes nothing.
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
-use http::Method;
+use kube::api::{GetParams, Patch, PatchParams};
+use kube::core::Request;
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
-use super::super::api::{Api, ApiError, collection_path};
-use super::super::health::Health;
-use super::super::store::{Due, Store};
-use super::lease::{Claim, DURATION, LOOK, LeaseOptions, RENEWAL};
-use super::{digest, wanted};
-use crate::domain::api::Kind;
-use crate::kubernetes::shutdown::ClusterShutdown;
-use certgate_x509::UnixTime;
+use super::api::{Api, ApiError, collection_path};
+use super::health::Health;
+use super::lease::{LeaseDeadline, now};
+use super::status::{digest, wanted};
+use super::store::{Due, Store};
 
 /// Who owns the fields of a status (server-side apply).
 const FIELD_MANAGER: &str = "certgate";
 
-/// How often it is looked what is due, and how many objects are written then at most: 80 a second, with two requests each.
-const TICK: Duration = Duration::from_millis(250);
-const BATCH: usize = 20;
+/// How often it is looked what is due, and how many objects are written then at most: 80 a second, with two requests
+/// each.
+const WRITE_PERIOD: Duration = Duration::from_millis(250);
+const WRITE_BATCH: usize = 20;
 
 /// The pause after the API server could not be reached or asked for patience, doubled up to the longest.
-const FIRST_PAUSE: Duration = Duration::from_secs(1);
-const LONGEST_PAUSE: Duration = Duration::from_secs(30);
-
-/// Until when the lease is held; `None` when it is not.
-pub type LeaseDeadline = Rc<Cell<Option<Instant>>>;
+const INITIAL_BACKOFF: Duration = Duration::from_secs(1);
+const MAX_BACKOFF: Duration = Duration::from_secs(30);
 
 /// How a write ended.
 enum WriteOutcome {
@@ -51,9 +47,9 @@ enum WriteOutcome {
 
 /// Writes status for as long as the lease is held. Never returns.
 pub async fn write_status(api: Api, store: Rc<RefCell<Store>>, health: Arc<Health>, held: LeaseDeadline) -> ! {
-    let mut tick = tokio::time::interval(TICK);
+    let mut tick = tokio::time::interval(WRITE_PERIOD);
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    let mut pause = FIRST_PAUSE;
+    let mut pause = INITIAL_BACKOFF;
     let mut leading = false;
     loop {
         tick.tick().await;
@@ -67,7 +63,7 @@ pub async fn write_status(api: Api, store: Rc<RefCell<Store>>, health: Arc<Healt
         if !leads {
             continue;
         }
-        let due = store.borrow_mut().due(BATCH, now());
+        let due = store.borrow_mut().due(WRITE_BATCH, now());
         if due.is_empty() {
             continue;
         }
@@ -102,61 +98,24 @@ pub async fn write_status(api: Api, store: Rc<RefCell<Store>>, health: Arc<Healt
             }
         }
         match failed {
-            None => pause = FIRST_PAUSE,
+            None => pause = INITIAL_BACKOFF,
             Some((error, due)) => {
-                let wait = error.retry_after().unwrap_or(pause).min(LONGEST_PAUSE);
-                let object = format_args!("{} {}/{}", due.kind, due.key.namespace, due.key.name);
+                let wait = error.retry_after().unwrap_or(pause).min(MAX_BACKOFF);
+                let object = format_args!("{} {}", due.kind, due.key);
                 tracing::warn!(%object, "cannot write status: {error}");
                 store.borrow_mut().look_at_status_again();
                 tokio::time::sleep(wait).await;
-                pause = (pause * 2).min(LONGEST_PAUSE);
+                pause = (pause * 2).min(MAX_BACKOFF);
             }
         }
     }
-}
-
-/// Keeps the claim, and tells until when it holds.
-pub async fn claim(api: Api, lease: LeaseOptions, held: LeaseDeadline, shutdown: ClusterShutdown) {
-    let mut claim = Claim::new(lease.clone());
-    let mut failing = false;
-    loop {
-        let began = Instant::now();
-        match claim.renew(&api, now()).await {
-            Ok(()) => {
-                failing = false;
-                held.set(claim.holds().then(|| began + DURATION));
-            }
-            Err(error) => {
-                if !std::mem::replace(&mut failing, true) {
-                    let lease = format_args!("{}/{}", lease.namespace, lease.name);
-                    tracing::warn!(%lease, "cannot hold the lease: {error}");
-                }
-            }
-        }
-        let pause = if claim.holds() { RENEWAL } else { LOOK };
-        tokio::select! {
-            () = tokio::time::sleep(pause) => {}
-            () = shutdown.requested() => break,
-        }
-    }
-    held.set(None);
-    if let Err(error) = claim.release(&api, now()).await {
-        tracing::warn!("cannot give the lease for writing status back; it runs out by itself: {error}");
-    }
-    shutdown.done();
-}
-
-/// The system's clock.
-pub fn now() -> UnixTime {
-    let elapsed = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    UnixTime::from_secs(i64::try_from(elapsed.as_secs()).unwrap_or(i64::MAX))
 }
 
 async fn write(api: &Api, due: &Due) -> Result<WriteOutcome, ApiError> {
     let Due { kind, key, generation, status, .. } = due;
-    let path = format!("{}/{}", collection_path(*kind, Some(&key.namespace)), key.name);
-    let present = match api.call(Method::GET, &path, "application/json", Vec::new()).await {
-        Ok(text) => serde_json::from_slice::<Value>(&text).map_err(|error| ApiError::Unreadable(error.to_string()))?,
+    let objects = Request::new(collection_path(*kind, Some(&key.namespace)));
+    let present: Value = match api.call_json(objects.get(&key.name, &GetParams::default())).await {
+        Ok(present) => present,
         Err(error) if error.is_not_found() => return Ok(WriteOutcome::Superseded),
         Err(error) => return Err(error),
     };
@@ -179,15 +138,11 @@ async fn write(api: &Api, due: &Due) -> Result<WriteOutcome, ApiError> {
         },
         "status": wanted::timed(status.clone(), &former, &now().to_string()),
     });
-    let path = format!("{path}/status?fieldManager={FIELD_MANAGER}&force=true");
-    let body = applied.to_string().into_bytes();
-    match api.call(Method::PATCH, &path, "application/apply-patch+yaml", body).await {
+    let params = PatchParams::apply(FIELD_MANAGER).force();
+    match api.call(objects.patch_subresource("status", &key.name, &params, &Patch::Apply(&applied))).await {
         Ok(_) => Ok(WriteOutcome::Written),
         Err(error) if error.is_not_found() => Ok(WriteOutcome::Superseded),
         Err(error) if error.is_conflict() => Ok(WriteOutcome::Overtaken),
         Err(error) => Err(error),
     }
 }
-
-/// The kinds whose status is written.
-pub const KINDS: [Kind; 3] = [Kind::TrustProfile, Kind::CertificatePolicy, Kind::CertificateMapping];
