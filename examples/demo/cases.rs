@@ -4,8 +4,8 @@ use std::fs;
 use std::time::{Duration, Instant};
 
 use crate::stage::Stage;
-use crate::support::client::{Call, Reply};
-use crate::support::pki::Identity;
+use certgate_harness::client::{Call, Reply};
+use certgate_harness::pki::Identity;
 use crate::table::{Seen, Table};
 
 const PAYMENTS: &str = "/v1/payments/42";

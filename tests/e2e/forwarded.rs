@@ -2,15 +2,15 @@
 
 use base64::Engine as _;
 
-use crate::support::client::{Call, Client};
-use crate::support::envoy::Envoy;
-use crate::support::envoy_config::{
+use certgate_harness::client::{Call, Client};
+use certgate_harness::envoy::Envoy;
+use certgate_harness::envoy_config::{
     ClientCertificates, Cluster, Config, Details, Format, ForwardClientCert, Listener, PeerCertificate, RawHeaders,
     Route, UpstreamTls,
 };
-use crate::support::pki::{Authority, Identity, Leaf, Pki};
-use crate::support::policies::{documents, indent, policy, trust};
-use crate::support::world::{Outcome, PLAINTEXT, Rows, Want, World};
+use certgate_harness::pki::{Authority, Identity, Leaf, Pki};
+use certgate_harness::policies::{documents, indent, policy, trust};
+use certgate_harness::world::{Outcome, PLAINTEXT, Rows, Want, World};
 use crate::with_envoy;
 
 const XFCC: &str = "x-forwarded-client-cert";

@@ -3,12 +3,12 @@
 use std::fs;
 use std::path::Path;
 
-use crate::support::certgate::Certgate;
-use crate::support::client::{Call, Client};
-use crate::support::envoy::Envoy;
-use crate::support::pki::{Leaf, Pki};
-use crate::support::policies::{PolicyDirectory, indent};
-use crate::support::ports::PortLease;
+use certgate_harness::certgate::Certgate;
+use certgate_harness::client::{Call, Client};
+use certgate_harness::envoy::Envoy;
+use certgate_harness::pki::{Leaf, Pki};
+use certgate_harness::policies::{PolicyDirectory, indent};
+use certgate_harness::ports::PortLease;
 use crate::with_envoy;
 
 fn example(name: &str) -> String {

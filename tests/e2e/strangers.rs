@@ -11,12 +11,12 @@ use serde_json::json;
 use tonic::transport::Channel;
 
 use crate::run;
-use crate::support::certgate::Certgate;
-use crate::support::client::admin_post;
-use crate::support::pki::{Authority, Leaf, Pki};
-use crate::support::policies::{PolicyDirectory, documents, policy, trust};
-use crate::support::raw::{Answers, Raw};
-use crate::support::wait::{PATIENCE, until};
+use certgate_harness::certgate::Certgate;
+use certgate_harness::client::admin_post;
+use certgate_harness::pki::{Authority, Leaf, Pki};
+use certgate_harness::policies::{PolicyDirectory, documents, policy, trust};
+use certgate_harness::raw::{Answers, Raw};
+use certgate_harness::wait::{PATIENCE, until};
 
 /// KiB of memory that strangers may have, above what an idle certgate has.
 const ROOM: u64 = 64 << 10;

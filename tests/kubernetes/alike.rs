@@ -10,10 +10,10 @@ use crate::certgate::{Answer, Asker, Follower};
 use crate::chart::condition;
 use crate::cluster::Cluster;
 use crate::edits::{allow, policy, profile, roots};
-use crate::support::certgate::{Certgate, binary};
-use crate::support::pki::Pki;
-use crate::support::policies::PolicyDirectory;
-use crate::support::wait::{PATIENCE, until};
+use certgate_harness::certgate::{Certgate, binary};
+use certgate_harness::pki::Pki;
+use certgate_harness::policies::PolicyDirectory;
+use certgate_harness::wait::{PATIENCE, until};
 use crate::with_cluster;
 
 /// A policy with two errors that the definitions cannot tell.

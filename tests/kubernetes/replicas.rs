@@ -8,9 +8,9 @@ use crate::chart::ready;
 use crate::cluster::Cluster;
 use crate::direct::{Etcd, Told, stored_mapping};
 use crate::edits::{allow, policy, profile, roots};
-use crate::support::pki::Pki;
-use crate::support::process::Signal;
-use crate::support::wait::{PATIENCE, until};
+use certgate_harness::pki::Pki;
+use certgate_harness::process::Signal;
+use certgate_harness::wait::{PATIENCE, until};
 use crate::with_cluster;
 
 /// A follower of one namespace that writes status there.

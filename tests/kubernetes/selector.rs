@@ -6,8 +6,8 @@ use crate::certgate::{Answer, Follower};
 use crate::chart::ready;
 use crate::cluster::Cluster;
 use crate::edits::{allow, policy, profile, roots};
-use crate::support::pki::Pki;
-use crate::support::wait::{PATIENCE, until};
+use certgate_harness::pki::Pki;
+use certgate_harness::wait::{PATIENCE, until};
 use crate::with_cluster;
 
 #[test]

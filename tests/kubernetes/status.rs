@@ -9,8 +9,8 @@ use crate::certgate::Follower;
 use crate::chart::{STATUS, condition, ready};
 use crate::cluster::Cluster;
 use crate::edits::{allow, policy, profile, roots};
-use crate::support::pki::Pki;
-use crate::support::wait::{PATIENCE, until};
+use certgate_harness::pki::Pki;
+use certgate_harness::wait::{PATIENCE, until};
 use crate::waits::Waits;
 use crate::with_cluster;
 

@@ -13,8 +13,8 @@ use certgate::kubernetes::api::collection_path;
 
 use crate::admission::{Webhook, named, words};
 use crate::cluster::Cluster;
-use crate::support::pki::Pki;
-use crate::support::policies::indent;
+use certgate_harness::pki::Pki;
+use certgate_harness::policies::indent;
 use crate::with_cluster;
 
 /// Who refuses.

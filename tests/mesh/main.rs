@@ -14,9 +14,6 @@ mod certgate;
 #[path = "../kubernetes/cluster.rs"]
 #[allow(dead_code, reason = "these tests use a part of it")]
 mod cluster;
-#[path = "../support/mod.rs"]
-#[allow(dead_code, reason = "these tests use a part of the harness")]
-mod support;
 #[path = "../kubernetes/waits.rs"]
 #[allow(dead_code, reason = "how long the edits here took is not judged")]
 mod waits;

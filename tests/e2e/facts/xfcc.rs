@@ -1,10 +1,10 @@
 //! `x-forwarded-client-cert`.
 
 use super::Bench;
-use crate::support::client::Call;
-use crate::support::envoy_config::{Details, Format, ForwardClientCert, Listener};
-use crate::support::pki::{Leaf, Pki};
-use crate::support::stand_in::StandIn;
+use certgate_harness::client::Call;
+use certgate_harness::envoy_config::{Details, Format, ForwardClientCert, Listener};
+use certgate_harness::pki::{Leaf, Pki};
+use certgate_harness::stand_in::StandIn;
 use crate::with_envoy;
 
 const XFCC: &str = "x-forwarded-client-cert";

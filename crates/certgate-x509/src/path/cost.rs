@@ -67,7 +67,7 @@ impl PublicKey<'_> {
     }
 
     /// About how many microseconds one verification of a message of `octets` takes on a current core; what budgets
-    /// count. `tests/flood.rs` prints the true figures beside these.
+    /// count. `tests/figures/flood.rs` prints the true figures beside these.
     pub fn cost(&self, octets: usize) -> u32 {
         let arithmetic = match self.kind() {
             KeyKind::Rsa(bits) => rsa(bits, self.exponent()),

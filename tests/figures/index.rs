@@ -1,5 +1,5 @@
 //! What 100,000 mappings cost. A measurement, not a check of behaviour: run it in release with
-//! `cargo test --release --test mapping_scale -- --ignored --nocapture`.
+//! `cargo test --release --test figures -- --ignored index:: --nocapture`.
 
 use std::time::{Duration, Instant};
 

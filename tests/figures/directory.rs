@@ -6,9 +6,7 @@
 
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test may panic, and says what it measured")]
 
-#[path = "support/bars.rs"]
-#[allow(dead_code, reason = "ratios are measured elsewhere")]
-mod bars;
+use certgate_testing::bars;
 
 use std::fs::{self, File};
 use std::io::{BufWriter, Write};
@@ -124,7 +122,7 @@ fn in_own_process(test: &str, files: usize) {
         return measure(files);
     }
     let status = Command::new(std::env::current_exe().unwrap())
-        .args(["--ignored", "--exact", test, "--nocapture", "--test-threads=1"])
+        .args(["--ignored", "--exact", &format!("directory::{test}"), "--nocapture", "--test-threads=1"])
         .env(LAYOUT, test)
         .status()
         .unwrap();
