@@ -19,7 +19,6 @@ pub use self::once::{check_cluster, explain_by_cluster};
 use self::policies::{LoadError, Loaded, Refusal};
 use crate::admin::{Admin, Explain, NoAnswer};
 use crate::config::{PolicySource, ServeConfig};
-use crate::domain::decide::Snapshot;
 use crate::domain::decide::failures::Failures;
 use crate::envoy::server::{self, Ended, ServerOptions, Transport};
 use crate::envoy::service::{Authorizer, system_clock};
@@ -114,7 +113,7 @@ async fn run(
         );
     }
     let lifecycle = Lifecycle::new();
-    let authorizer = Authorizer::<Snapshot>::new(metrics.clone(), system_clock, config.denials_per_second);
+    let authorizer = Authorizer::new(metrics.clone(), system_clock, config.denials_per_second);
     let authorizer = Arc::new(authorizer.remembering(failures));
 
     let admin_port = bind(&config.admin_listen)?;
@@ -228,7 +227,7 @@ fn bind(address: &ListenAddress) -> Result<Bound, ServeError> {
 }
 
 /// Explains by what the server decides by at that moment.
-fn explainer(authorizer: &Arc<Authorizer<Snapshot>>, metrics: &Arc<Metrics>, refusal: &Arc<Refusal>) -> Explain {
+fn explainer(authorizer: &Arc<Authorizer>, metrics: &Arc<Metrics>, refusal: &Arc<Refusal>) -> Explain {
     let (authorizer, metrics, refusal) = (authorizer.clone(), metrics.clone(), refusal.clone());
     Arc::new(move |question| {
         let question = serde_json::from_slice(question).map_err(|error| NoAnswer::BadQuestion(error.to_string()))?;

@@ -1,13 +1,12 @@
 //! The command line.
 //!
-//! Owns the flags, their environment variables, and the exit codes. Flags are taken as they come and then checked into the
-//! types of [`crate::config`]; the work is done in [`crate::app`]. Results go to standard output, errors to standard
-//! error.
+//! Owns the flags of `serve` and their environment variables, and which command runs. Flags are taken as they come and
+//! then checked into the types of [`crate::config`]; [`crate::app`] does the work. The other commands and the exit codes
+//! are in [`crate::commands`].
 
-use std::io::{self, Write};
+use std::io;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
-use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::parser::ValueSource;
@@ -15,6 +14,7 @@ use clap::{ArgGroup, Args, CommandFactory, FromArgMatches, Parser, Subcommand, V
 
 use crate::app::{self, ServeError};
 use crate::commands::check::{self, CheckArgs};
+use crate::commands::exit::{Exit, complain, print};
 use crate::commands::explain::{self, ExplainArgs};
 use crate::commands::health::{self, HealthArgs};
 use crate::commands::inspect::{self, InspectArgs};
@@ -34,23 +34,6 @@ use crate::reference::reference_page;
 use crate::telemetry::{LogFormat, TelemetryError};
 use crate::tls::clients::CallerName;
 use crate::tls::files::{ClientFiles, TlsFiles};
-
-/// How the process ends.
-#[derive(Copy, Clone, Debug, PartialEq, Eq)]
-pub enum Exit {
-    /// Allowed, or valid, or done.
-    Success = 0,
-    /// Denied, or invalid, or failed.
-    Failure = 1,
-    /// The command line does not make sense, or what `explain` needs for an answer cannot be had.
-    Usage = 2,
-}
-
-impl From<Exit> for ExitCode {
-    fn from(exit: Exit) -> Self {
-        Self::from(exit as u8)
-    }
-}
 
 /// Decides for Envoy which client certificate may do what, and as whom.
 #[derive(Debug, Parser)]
@@ -341,19 +324,4 @@ fn admission(args: &ServeArgs) -> Result<Option<AdmissionConfig>, &'static str> 
         return Err("--admission-lifetime: want 30s at least");
     }
     Ok(Some(AdmissionConfig { listen, files }))
-}
-
-/// Writes a result. A reader that has had enough, such as `head`, is no failure.
-pub(crate) fn print(text: &str) -> Exit {
-    match io::stdout().lock().write_all(text.as_bytes()) {
-        Ok(()) => Exit::Success,
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Exit::Success,
-        Err(error) => complain(&format!("cannot write: {error}"), Exit::Failure),
-    }
-}
-
-/// Writes what is wrong, and gives `exit` back.
-pub(crate) fn complain(error: &str, exit: Exit) -> Exit {
-    let _ = writeln!(io::stderr(), "certgate: {}", crate::terminal::plain_lines(error));
-    exit
 }

@@ -30,7 +30,7 @@ const NICENESS: i32 = 10;
 /// afresh. Decisions go on by the last snapshot meanwhile.
 pub fn follow(
     options: ClusterOptions,
-    authorizer: Arc<Authorizer<Snapshot>>,
+    authorizer: Arc<Authorizer>,
     metrics: Arc<Metrics>,
     health: Arc<Health>,
     admission: Option<AdmissionFeed>,
@@ -96,7 +96,7 @@ impl LoggedProblems {
 /// Decides by an update from now on, and gives back what decided before.
 fn take_over(
     update: Update,
-    authorizer: &Authorizer<Snapshot>,
+    authorizer: &Authorizer,
     metrics: &Metrics,
     told: &mut LoggedProblems,
 ) -> Option<Arc<Snapshot>> {

@@ -7,8 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::domain::decide::Snapshot;
-use crate::domain::decide::trusted::CrlStatus;
+use crate::domain::decide::resolved_profile::CrlStatus;
 use crate::domain::policy::freshness::{CrlFreshness, concerning};
 use crate::envoy::service::Authorizer;
 use certgate_x509::UnixTime;
@@ -17,7 +16,7 @@ use certgate_x509::UnixTime;
 const TICK: Duration = Duration::from_secs(1);
 
 /// Looks after the CRLs of what decides, by `clock`, for as long as the process lives.
-pub async fn watch(authorizer: Arc<Authorizer<Snapshot>>, clock: fn() -> UnixTime) {
+pub async fn watch(authorizer: Arc<Authorizer>, clock: fn() -> UnixTime) {
     let mut tick = tokio::time::interval(TICK);
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let (mut told, mut crls, mut generation) = (LoggedFreshness::default(), Vec::new(), None);
@@ -59,7 +58,7 @@ impl LoggedFreshness {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::decide::trusted::CrlKind;
+    use crate::domain::decide::resolved_profile::CrlKind;
     use certgate_x509::RevocationPolicy;
 
     fn crl(profile: &str, this_update: i64, next_update: i64) -> CrlStatus {

@@ -98,7 +98,7 @@ pub fn load(path: &Path) -> Result<Loaded, LoadError> {
 /// pause the directory is read afresh.
 pub fn watch(
     loader: Loader,
-    authorizer: Arc<Authorizer<Snapshot>>,
+    authorizer: Arc<Authorizer>,
     metrics: Arc<Metrics>,
     refusal: Arc<Refusal>,
 ) -> io::Result<()> {
@@ -144,7 +144,7 @@ impl Refusal {
 }
 
 /// Takes one reading over: what it publishes decides from now on.
-pub fn take_over(reload: &Reload, authorizer: &Authorizer<Snapshot>, metrics: &Metrics, refusal: &Refusal) {
+pub fn take_over(reload: &Reload, authorizer: &Authorizer, metrics: &Metrics, refusal: &Refusal) {
     let problems = &*reload.problems;
     let generation = authorizer.current().map(|snapshot| snapshot.generation());
     metrics.degraded(reload.degraded.iter().cloned());
@@ -236,7 +236,7 @@ mod tests {
     use super::*;
     use crate::envoy::service::system_clock;
 
-    fn authorizer(metrics: &Arc<Metrics>) -> Authorizer<Snapshot> {
+    fn authorizer(metrics: &Arc<Metrics>) -> Authorizer {
         Authorizer::new(metrics.clone(), system_clock, 0)
     }
 

@@ -8,9 +8,9 @@ use std::path::{Path, PathBuf};
 use clap::{Args, ValueEnum};
 
 use super::Output;
+use super::exit::{Exit, complain, print};
 use super::explain::scope;
 use crate::app;
-use crate::cli::{Exit, complain, print};
 use crate::domain::store::AbsentSources;
 use crate::file::check::{self, CheckOptions, Warnings};
 use crate::terminal::{self, Paint, Terminal};

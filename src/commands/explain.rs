@@ -8,9 +8,9 @@ use clap::parser::ValueSource;
 use clap::{ArgGroup, ArgMatches, Args};
 
 use super::Output;
+use super::exit::{Exit, complain, print};
 use super::input::{self, CertificateArgs, InputError};
 use crate::app;
-use crate::cli::{Exit, complain, print};
 use crate::domain::decide::reason::Reason;
 use crate::explain::{self, HeaderLine, Length, Question, to_pem};
 use crate::kubernetes::store::Scope;

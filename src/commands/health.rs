@@ -19,7 +19,7 @@ use tokio::net::TcpStream;
 use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::{HealthCheckRequest, HealthCheckResponse};
 
-use crate::cli::Exit;
+use super::exit::Exit;
 use crate::domain::policy::duration::GoDuration;
 
 /// How long one attempt may take.

@@ -5,8 +5,8 @@ use std::io::Write;
 use clap::Args;
 
 use super::Output;
+use super::exit::Exit;
 use super::input::{self, CertificateArgs, InputError, parse_time};
-use crate::cli::Exit;
 use crate::envoy::service::system_clock;
 use crate::inspect::{self, Inspection};
 use crate::terminal::{self, Terminal};

@@ -19,10 +19,10 @@ use answer::{Answered, PAINTED};
 use batch::Answer;
 
 use super::Output;
+use super::exit::Exit;
 use super::input::{self, CertificateArgs, InputError, parse_time};
-use crate::cli::Exit;
 use crate::domain::decide::reason::Reason;
-use crate::domain::decide::trust::{check_anchor, lint_anchor};
+use crate::domain::decide::verifier::{check_anchor, lint_anchor};
 use crate::domain::policy::duration::GoDuration;
 use crate::file;
 use crate::terminal::{self, Terminal, plain};
@@ -248,7 +248,7 @@ fn run_one(args: &VerifyArgs, mut output: impl Write, mut errors: impl Write) ->
                 writeln!(errors, "certgate: warning: {}", plain(finding))?;
             }
             let mut steps = Recorder::default();
-            let outcome = question.answer(now, &mut steps);
+            let outcome = question.verify(now, &mut steps);
             match &outcome {
                 Ok(valid) => steps.step("verify", Verdict::Pass, || format!("valid until {}", valid.valid_until)),
                 Err(VerificationFailure { kind, detail, .. }) => {

@@ -22,7 +22,7 @@ use tower::{Service, ServiceExt};
 use super::answer::{self, GrpcBody};
 use super::grpc::{self, Receiving, Unreceived};
 use super::server::SERVICE;
-use super::service::{Authorizer, Decide};
+use super::service::Authorizer;
 use super::unread::{Open, Outbox};
 use crate::envoy::proto;
 use crate::lifecycle::{Lifecycle, Phase};
@@ -61,15 +61,15 @@ struct Other {
 }
 
 /// The methods that are served.
-pub(super) struct Routes<D> {
-    pub authorizer: Arc<Authorizer<D>>,
+pub(super) struct Routes {
+    pub authorizer: Arc<Authorizer>,
     receiving: Receiving,
     others: [Arc<Other>; 4],
 }
 
-impl<D: Decide> Routes<D> {
+impl Routes {
     /// Must be called within a runtime, where a task keeps the reported health in step with the process.
-    pub fn new(authorizer: Arc<Authorizer<D>>, lifecycle: &Lifecycle, receiving: Receiving) -> Self {
+    pub fn new(authorizer: Arc<Authorizer>, lifecycle: &Lifecycle, receiving: Receiving) -> Self {
         let (reporter, health) = health_reporter();
         tokio::spawn(report_health(reporter, lifecycle.clone()));
         let reflection = || {
@@ -103,7 +103,7 @@ impl<D: Decide> Routes<D> {
     ) -> Option<Response<GrpcBody>> {
         // The generic stack takes 8 KiB for a message that does not come.
         let body = match other.is_unary {
-            true => match grpc::receive(body, &self.receiving).await {
+            true => match grpc::receive(body, &self.receiving, &open).await {
                 Ok(message) => tonic::body::Body::new(Full::new(grpc::framed(&message))),
                 Err(Unreceived::NotOneMessage { .. } | Unreceived::Compressed | Unreceived::TooLarge) => {
                     return Some(answer::malformed());
@@ -127,8 +127,8 @@ impl<D: Decide> Routes<D> {
 }
 
 /// One connection's caller.
-pub(super) struct Caller<D> {
-    pub routes: Arc<Routes<D>>,
+pub(super) struct Caller {
+    pub routes: Arc<Routes>,
     pub seat: Seat,
     pub outbox: Arc<Outbox>,
 }
@@ -146,7 +146,7 @@ impl Drop for Seat {
     }
 }
 
-impl<D: Decide> Caller<D> {
+impl Caller {
     /// Answers one call. What its future holds is held by each call that waits, so it begins with nothing but the body.
     pub fn call(self: Arc<Self>, request: Request<Incoming>) -> Answering {
         let open = self.outbox.begin();
@@ -174,7 +174,7 @@ impl<D: Decide> Caller<D> {
     async fn check(&self, body: Incoming, open: Open) -> Response<GrpcBody> {
         let authorizer = &self.routes.authorizer;
         let _in_flight = authorizer.metrics().request_in_flight();
-        let reply = match grpc::receive(body, &self.routes.receiving).await {
+        let reply = match grpc::receive(body, &self.routes.receiving, &open).await {
             Ok(message) => {
                 let reply = authorizer.check(&message);
                 // A connection that has lost its place just now is closed with its answer or without.

@@ -9,9 +9,11 @@ mod remote;
 mod render;
 
 use std::fmt::Write as _;
+use std::iter;
 use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 use thiserror::Error;
 
 pub use pem::{PemError, to_pem};
@@ -337,7 +339,7 @@ pub fn explain(question: &Question, snapshot: &Snapshot, now: UnixTime) -> Resul
 }
 
 /// A step as answers hold it.
-pub fn explained_step(step: &certgate_x509::Step) -> ExplainedStep {
+pub fn explained_step(step: &certgate_x509::TraceStep) -> ExplainedStep {
     let result = match step.verdict {
         Verdict::Pass => StepResult::Pass,
         Verdict::Fail => StepResult::Fail,
@@ -404,6 +406,8 @@ struct Presented {
     leaf: String,
     /// URL-encoded PEM of leaf and chain.
     chain: String,
+    /// The PEM of each certificate.
+    blocks: Vec<String>,
     sha256: Option<Sha256>,
     count: usize,
 }
@@ -422,6 +426,7 @@ impl Presented {
             sha256: leaf.and_then(|block| block.der.as_deref()).map(Sha256::of),
             chain: all.iter().map(|block| url_encode(&block.text)).collect(),
             count: all.len(),
+            blocks: all.into_iter().map(|block| block.text).collect(),
         })
     }
 
@@ -436,14 +441,16 @@ impl Presented {
         });
         let reads = |rule: &EvidenceRule| matches!(rule, EvidenceRule::PeerCertificate { .. });
         let (element, by) = wanted.or_else(|| rules.iter().any(reads).then_some((1, None)))?;
-        // The text form cannot carry a value with its separators.
-        let by = by.filter(|by| !by.contains([',', ';', '"']));
-        let own = by.map(|by| format!("By={by};")).unwrap_or_default();
-        let later = ",By=".repeat(element.saturating_sub(1).min(MAX_ELEMENTS));
-        let value = format!("{own}Hash={sha256};Cert=\"{}\";Chain=\"{}\"{later}", self.leaf, self.chain);
+        let later = element.saturating_sub(1).min(MAX_ELEMENTS);
+        let odd = by.filter(|by| by.contains([',', ';', '"']) || !by.bytes().all(|octet| octet.is_ascii_graphic()));
+        let value = match odd {
+            Some(by) => self.json(sha256, by, later),
+            None => self.text(sha256, by, later),
+        };
         let place = (element > 1).then(|| format!("as element {element} from the right"));
+        let form = odd.map(|_| "in the JSON form, since the text form cannot carry this By".to_owned());
         let by = by.map(|by| format!("with By={by}"));
-        let assumed: Vec<String> = place.into_iter().chain(by).collect();
+        let assumed: Vec<String> = place.into_iter().chain(by).chain(form).collect();
         let assumed = (!assumed.is_empty()).then(|| {
             format!(
                 "no {XFCC} was given: the certificate is assumed to come in it {}, because the policy's evidence asks \
@@ -452,6 +459,20 @@ impl Presented {
             )
         });
         Some(MadeHeader { value, assumed })
+    }
+
+    /// The header in the text form, with `later` elements of further proxies.
+    fn text(&self, sha256: Sha256, by: Option<&str>, later: usize) -> String {
+        let own = by.map(|by| format!("By={by};")).unwrap_or_default();
+        let later = ",By=".repeat(later);
+        format!("{own}Hash={sha256};Cert=\"{}\";Chain=\"{}\"{later}", self.leaf, self.chain)
+    }
+
+    /// The same in the JSON form.
+    fn json(&self, sha256: Sha256, by: &str, later: usize) -> String {
+        let own = json!({"by": [by], "hash": sha256.to_string(), "cert": self.blocks.first(), "chain": self.blocks});
+        let elements: Vec<_> = iter::once(own).chain(iter::repeat_n(json!({"by": [""]}), later)).collect();
+        json!(elements).to_string()
     }
 }
 

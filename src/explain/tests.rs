@@ -64,6 +64,9 @@ fn the_made_header_is_what_the_evidence_asks_for() {
         (1, Some("spiffe://a/gw"), Some("with By=spiffe://a/gw,")),
         (3, None, Some("as element 3 from the right,")),
         (2, Some("spiffe://a/gw"), Some("as element 2 from the right, with By=spiffe://a/gw,")),
+        (1, Some("spiffe://a/b,c;d"), Some("with By=spiffe://a/b,c;d, in the JSON form, since the text form cannot")),
+        (3, Some("spiffe://a/\"b\\"), Some("in the JSON form,")),
+        (2, Some("spiffe://a/b\u{e9}"), Some("in the JSON form,")),
     ] {
         let rule = xfcc(element, by);
         let evidence = found(&question, rule.clone()).unwrap();

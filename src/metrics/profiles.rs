@@ -11,7 +11,7 @@ use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::gauge::ConstGauge;
 
 use super::millis_now;
-use crate::domain::decide::trusted::{AnchorsStatus, CrlKind, CrlStatus};
+use crate::domain::decide::resolved_profile::{AnchorsStatus, CrlKind, CrlStatus};
 
 /// What all profiles rely on.
 #[derive(Default)]

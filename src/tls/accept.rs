@@ -12,10 +12,10 @@ use std::time::{Duration, Instant};
 use rustls::{CertificateError, Error as TlsError};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::TlsAcceptor;
-use tokio_rustls::server::TlsStream;
 
 use super::clients::NotAllowed;
 use super::server::TlsServer;
+use super::stream::{Bounded, Secured};
 use crate::places::Places;
 use crate::telemetry::clean;
 
@@ -124,13 +124,13 @@ impl Acceptor {
 
     /// Does the handshake of a connection that was accepted from `peer`. `None`: it failed, was counted, and the connection
     /// is closed.
-    pub async fn accept<S>(&self, stream: S, peer: Option<SocketAddr>) -> Option<TlsStream<S>>
+    pub async fn accept<S>(&self, stream: S, peer: Option<SocketAddr>) -> Option<Secured<S>>
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
         // None of them is ever served, so that there is always one that gives way.
         let place = self.under_way.admit()?;
-        let handshake = TlsAcceptor::from(self.server.config()).accept(stream);
+        let handshake = TlsAcceptor::from(self.server.config()).accept(Bounded::new(stream));
         let ended = tokio::select! {
             ended = tokio::time::timeout(self.deadline, handshake) => ended,
             () = place.lost() => {
@@ -141,7 +141,7 @@ impl Acceptor {
         match ended {
             Ok(Ok(stream)) => {
                 self.server.health().handshake(HandshakeOutcome::Completed);
-                Some(stream)
+                Some(Secured::new(stream))
             }
             Ok(Err(error)) => {
                 let outcome = HandshakeOutcome::of(&error);

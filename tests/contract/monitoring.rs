@@ -181,10 +181,9 @@ fn promtool() -> Option<PathBuf> {
 #[test]
 fn alerts_fire_when_they_should() {
     let Some(promtool) = promtool() else { return };
-    for args in [
-        ["check", "rules", "charts/certgate/files/alerts.yaml"],
-        ["test", "rules", "tests/data/alerts_test.yaml"],
-    ] {
+    for args in
+        [["check", "rules", "charts/certgate/files/alerts.yaml"], ["test", "rules", "tests/data/alerts_test.yaml"]]
+    {
         let done = Command::new(&promtool).args(args).current_dir(root()).output().unwrap();
         let said = format!("{}{}", String::from_utf8_lossy(&done.stdout), String::from_utf8_lossy(&done.stderr));
         assert!(done.status.success(), "promtool {args:?}:\n{said}");

@@ -82,15 +82,24 @@ fn the_tests_are_all_run_and_judge_no_figures() {
 #[test]
 fn the_figures_are_measured() {
     let commands = commands("figures");
-    for (target, module) in
-        [("figures", "directory::"), ("figures", "crl::"), ("figures", "crl_serve::"), ("kubernetes", "scale::")]
-    {
+    for (target, module) in [
+        ("figures", "directory::"),
+        ("figures", "index::"),
+        ("figures", "crl::"),
+        ("figures", "crl_serve::"),
+        ("kubernetes", "scale::"),
+    ] {
         let target = format!("--test {target} ");
         let is_measured = |line: &String| {
             let has_module = line.split(' ').any(|word| word == module);
             line.contains(&target) && has_module && line.contains("--ignored") && line.contains("measure")
         };
         assert!(commands.iter().any(is_measured), "{target}{module} is not measured: {commands:#?}");
+    }
+    // Their optimized builds hold other bars than those that all tests run with.
+    for words in ["--test figures -- flood:: ", "--test e2e -- --test-threads=1 --nocapture strangers::"] {
+        let is_measured = |line: &String| line.contains(words) && line.contains("--profile measure");
+        assert!(commands.iter().any(is_measured), "{words} is not measured: {commands:#?}");
     }
 }
 

@@ -1,11 +1,11 @@
 //! What upstream and client are told.
 
+use crate::with_envoy;
 use certgate_harness::client::{Call, Client};
 use certgate_harness::envoy_config::{FailureMode, Listener, RawHeaders, Route};
 use certgate_harness::pki::{Leaf, Pki};
 use certgate_harness::policies::{documents, indent, mapping, policy, trust};
 use certgate_harness::world::{MTLS, PLAINTEXT, World};
-use crate::with_envoy;
 
 fn profile(pki: &Pki) -> String {
     trust("clients", &[pki.root.pem()], &format!("intermediates:\n- inline: |\n{}", indent(&pki.issuing.pem(), 4)))

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::with_envoy;
 use certgate_harness::certgate::Certgate;
 use certgate_harness::client::{Call, Client};
 use certgate_harness::envoy::Envoy;
@@ -13,7 +14,6 @@ use certgate_harness::process::Signal;
 use certgate_harness::upstream::Upstream;
 use certgate_harness::wait::{PATIENCE, until};
 use certgate_harness::world::{MTLS, World};
-use crate::with_envoy;
 
 fn policies(pki: &Pki) -> String {
     let known = format!("intermediates:\n- inline: |\n{}", indent(&pki.issuing.pem(), 4));

@@ -2,6 +2,7 @@
 
 use base64::Engine as _;
 
+use crate::with_envoy;
 use certgate_harness::client::{Call, Client};
 use certgate_harness::envoy::Envoy;
 use certgate_harness::envoy_config::{
@@ -11,7 +12,6 @@ use certgate_harness::envoy_config::{
 use certgate_harness::pki::{Authority, Identity, Leaf, Pki};
 use certgate_harness::policies::{documents, indent, policy, trust};
 use certgate_harness::world::{Outcome, PLAINTEXT, Rows, Want, World};
-use crate::with_envoy;
 
 const XFCC: &str = "x-forwarded-client-cert";
 

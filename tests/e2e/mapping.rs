@@ -2,10 +2,10 @@
 
 use rcgen::DnType;
 
+use crate::with_envoy;
 use certgate_harness::pki::{Authority, Identity, Leaf, Pki};
 use certgate_harness::policies::{documents, indent, mapping, policy, trust};
 use certgate_harness::world::{Rows, Want, World};
-use crate::with_envoy;
 
 fn profile(pki: &Pki) -> String {
     trust("clients", &[pki.root.pem()], &format!("intermediates:\n- inline: |\n{}", indent(&pki.issuing.pem(), 4)))

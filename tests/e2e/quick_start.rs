@@ -10,10 +10,10 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+use crate::with_envoy;
 use certgate_harness::certgate;
 use certgate_harness::ports::PortLease;
 use certgate_harness::process::Process;
-use crate::with_envoy;
 
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 

@@ -4,6 +4,7 @@ use std::fs;
 use std::os::unix::fs::symlink;
 use std::time::{Duration, Instant};
 
+use crate::with_envoy;
 use certgate_harness::certgate::Certgate;
 use certgate_harness::client::Call;
 use certgate_harness::load::{Load, Sample, Seen};
@@ -12,7 +13,6 @@ use certgate_harness::policies::{PolicyDirectory, documents, indent, mapping, po
 use certgate_harness::process::Process;
 use certgate_harness::wait::{PATIENCE, until};
 use certgate_harness::world::World;
-use crate::with_envoy;
 
 /// An edit is live within this time.
 const LIVE: Duration = Duration::from_secs(1);

@@ -1,11 +1,11 @@
 //! Which policy decides a request.
 
+use crate::with_envoy;
 use certgate_harness::client::Call;
 use certgate_harness::envoy_config::{Listener, Paths, Route};
 use certgate_harness::pki::{Identity, Pki};
 use certgate_harness::policies::{documents, indent, policy, trust};
 use certgate_harness::world::{MTLS, Rows, World};
-use crate::with_envoy;
 
 fn profile(pki: &Pki) -> String {
     trust("clients", &[pki.root.pem()], &format!("intermediates:\n- inline: |\n{}", indent(&pki.issuing.pem(), 4)))

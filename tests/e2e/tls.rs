@@ -13,6 +13,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
+use crate::with_envoy;
 use certgate_harness::certgate::Certgate;
 use certgate_harness::client::{Call, Client, Reply};
 use certgate_harness::envoy::Envoy;
@@ -21,7 +22,6 @@ use certgate_harness::pki::{Authority, Identity, Leaf, Pki};
 use certgate_harness::policies::{PolicyDirectory, documents, indent, policy, trust};
 use certgate_harness::upstream::Upstream;
 use certgate_harness::wait::{PATIENCE, until};
-use crate::with_envoy;
 
 /// The name in certgate's certificate.
 const NAME: &str = "certgate.mesh.test";

@@ -5,13 +5,13 @@ use std::time::Duration;
 
 use rcgen::{BasicConstraints, ExtendedKeyUsagePurpose, GeneralSubtree, IsCa, NameConstraints};
 
+use crate::with_envoy;
 use certgate_harness::client::Call;
 use certgate_harness::envoy_config::Resumption;
 use certgate_harness::pki::{Authority, Identity, Leaf, Pki};
 use certgate_harness::policies::{documents, indent, policy, trust};
 use certgate_harness::wait::{PATIENCE, until};
 use certgate_harness::world::{MTLS, Rows, World};
-use crate::with_envoy;
 
 /// A policy for all paths below `/NAME`, over the profile of the same name; every valid certificate is its subject.
 fn by_path(name: &str) -> String {

@@ -3,9 +3,9 @@
 
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test may panic, and says what it measured")]
 
+use certgate_harness::ports;
 use certgate_testing::bars;
 use certgate_testing::der;
-use certgate_harness::ports;
 use certgate_testing::status;
 
 use std::fs;

@@ -11,12 +11,12 @@ use certgate::envoy::proto::auth::{self, check_response::HttpResponse};
 use tempfile::TempDir;
 use tonic::transport::Channel;
 
+use crate::waits::Waits;
 use certgate_harness::client::admin_get;
 use certgate_harness::pki::Identity;
 use certgate_harness::ports::PortLease;
 use certgate_harness::process::{Process, Signal};
 use certgate_harness::wait::{PATIENCE, until};
-use crate::waits::Waits;
 
 /// certgate over a cluster.
 pub struct Follower {

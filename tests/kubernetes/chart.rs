@@ -8,9 +8,9 @@ use serde_json::Value;
 use crate::certgate::{Answer, Follower};
 use crate::cluster::{Cluster, parts};
 use crate::edits::{allow, policy, profile, roots};
+use crate::with_own_cluster;
 use certgate_harness::pki::Pki;
 use certgate_harness::wait::{PATIENCE, until};
-use crate::with_own_cluster;
 
 pub const CHART: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/charts/certgate");
 

@@ -6,9 +6,9 @@ use std::time::{Duration, Instant};
 use crate::certgate::{Answer, Follower};
 use crate::cluster::Cluster;
 use crate::edits::{allow, policy, profile, roots};
+use crate::{with_cluster, with_own_cluster};
 use certgate_harness::pki::Pki;
 use certgate_harness::wait::{PATIENCE, until};
-use crate::{with_cluster, with_own_cluster};
 
 /// How soon missed edits must decide once the API server is back.
 const AFTER_RETURN: Duration = Duration::from_secs(10);

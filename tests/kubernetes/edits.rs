@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use crate::certgate::{Answer, Follower};
 use crate::cluster::Cluster;
+use crate::with_cluster;
 use certgate_harness::pki::Pki;
 use certgate_harness::policies::indent;
 use certgate_harness::wait::{PATIENCE, until};
-use crate::with_cluster;
 
 /// How soon most edits must decide.
 pub const SOON: Duration = Duration::from_secs(1);

@@ -8,8 +8,8 @@ use serde_json::Value;
 
 use crate::cluster::Cluster;
 use crate::edits::{allow, policy, profile, roots};
-use certgate_harness::pki::Pki;
 use crate::with_cluster;
+use certgate_harness::pki::Pki;
 
 fn certgate(kubeconfig: &Path, args: &[&str]) -> Output {
     let mut command = Command::new(certgate_harness::certgate::binary());

@@ -4,9 +4,9 @@ use crate::certgate::{Answer, Follower};
 use crate::chart::condition;
 use crate::cluster::Cluster;
 use crate::edits::{allow, policy, profile, roots};
+use crate::with_own_cluster;
 use certgate_harness::pki::Pki;
 use certgate_harness::wait::{PATIENCE, until};
-use crate::with_own_cluster;
 
 const DEFINITION: &str = "certificatepolicies.certgate.dev";
 

@@ -1,6 +1,6 @@
 //! What the tests of this workspace share. Not part of any program.
 
-#![allow(missing_docs, clippy::unwrap_used, clippy::print_stdout, reason = "only tests use it")]
+#![allow(missing_docs, clippy::print_stdout, clippy::unwrap_used, reason = "only tests use it")]
 
 pub mod bars;
 pub mod chain;

@@ -16,8 +16,8 @@ use crate::domain::decide::mapping::issuer::PathIssuer;
 use crate::domain::decide::mapping::table::MappingTable;
 use crate::domain::decide::mapping::{Unmapped, identify, identify_by_key, subject_identity};
 use crate::domain::decide::reason::Reason;
-use crate::domain::decide::trust::{Believed, Verified};
-use crate::domain::decide::trusted::Trusted;
+use crate::domain::decide::resolved_profile::ResolvedProfile;
+use crate::domain::decide::verifier::{TrustedBy, Verified};
 use crate::domain::evidence::{self, ChainSource, Evidence, EvidenceRule, EvidenceSource, Links};
 use crate::domain::request::Request;
 use certgate_x509::{Budget, Certificate, NoTrace, Sha256, Trace, UnixTime, Verdict};
@@ -95,7 +95,7 @@ impl Statuses {
 struct Check<'a> {
     policy: &'a Policy,
     body: &'a PolicyBody,
-    profile: &'a Trusted,
+    profile: &'a ResolvedProfile,
     mappings: &'a MappingTable,
     request: &'a Request<'a>,
     now: UnixTime,
@@ -109,10 +109,10 @@ impl Check<'_> {
         let leaf = self.parse(&evidence, presented, trace)?;
         let (verified, chain) = self.verify(&leaf, &evidence, trace)?;
         let (mapping, namespace) = (self.body.mapping.as_ref(), &self.policy.namespace);
-        let identity = match (mapping, verified.believed()) {
-            (_, Believed::PeerKey) => identify_by_key(mapping, namespace, self.mappings, &leaf, trace),
+        let identity = match (mapping, verified.trusted_by()) {
+            (_, TrustedBy::PeerKey) => identify_by_key(mapping, namespace, self.mappings, &leaf, trace),
             (Some(mapping), _) => {
-                let issuer = PathIssuer::new(verified.path(), &chain, self.profile.profile());
+                let issuer = PathIssuer::new(verified.path(), &chain, self.profile.verifier());
                 identify(mapping, namespace, self.mappings, &leaf, issuer, trace)
             }
             (None, _) => subject_identity(&leaf, trace),
@@ -133,7 +133,7 @@ impl Check<'_> {
         evidence: &Evidence,
         trace: &mut T,
     ) -> Result<(Verified, Vec<Arc<Certificate>>), Denial> {
-        let profile = self.profile.profile().id();
+        let profile = self.profile.verifier().id();
         let asked = Asked { profile, leaf: leaf.sha256(), chain: &evidence.chain, links: evidence.links };
         if let Some(denial) = self.failures.and_then(|failures| failures.recall(&asked, self.now)) {
             return Err(denial);
@@ -154,7 +154,7 @@ impl Check<'_> {
         let chain = chain(evidence, trace);
         if evidence.links == Links::Signed && !chain.is_empty() {
             let whole: Vec<_> = std::iter::once(leaf).chain(&chain).collect();
-            if let Err(error) = self.profile.profile().check_links(&whole, self.budget) {
+            if let Err(error) = self.profile.verifier().check_links(&whole, self.budget) {
                 let detail = format!("the header is not one client's chain: {error}");
                 return Err(fail("evidence", Reason::ForwardedInvalid, detail, trace));
             }

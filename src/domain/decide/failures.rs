@@ -3,7 +3,7 @@
 //! Owned here: a bounded table, and what makes two questions the same one. What is remembered is a denial and never a
 //! grant; and of denials those alone that follow from the certificates, the profile and nothing else: not from the time of
 //! day as far as it can change while they are remembered, not from revocation, not from a budget that others use. Whoever
-//! asks decides that ([`Budget::fails_until`]). A profile that is compiled again has another [`ProfileId`], so nothing
+//! asks decides that ([`Budget::fails_until`]). A profile that is compiled again has another [`VerifierId`], so nothing
 //! outlives an edit.
 //!
 //! The key is the whole question, by SHA-256: a client that could make two questions with one key could have another client
@@ -19,7 +19,7 @@ use bytes::Bytes;
 
 use crate::domain::decide::decision::Denial;
 use crate::domain::decide::reason::Reason;
-use crate::domain::decide::trust::ProfileId;
+use crate::domain::decide::verifier::VerifierId;
 use crate::domain::evidence::Links;
 use certgate_x509::{Sha256, UnixTime};
 
@@ -44,7 +44,7 @@ const PER_SHARD: usize = 32;
 #[derive(Copy, Clone, Debug)]
 pub struct Asked<'a> {
     /// The profile that was asked.
-    pub profile: ProfileId,
+    pub profile: VerifierId,
     /// SHA-256 of the leaf.
     pub leaf: Sha256,
     /// The DER of what came along, in its order.
@@ -78,7 +78,7 @@ pub struct Failures {
 /// One failure, and when it holds.
 #[derive(Debug)]
 struct Failure {
-    profile: ProfileId,
+    profile: VerifierId,
     leaf: Sha256,
     rest: Sha256,
     from: UnixTime,

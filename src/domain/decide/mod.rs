@@ -3,7 +3,7 @@
 //! - [`snapshot`]: what decisions read, and where a decision begins;
 //! - [`check`]: the order of the steps of one decision;
 //! - [`selection`]: which policy decides a request, by route, host, path and method;
-//! - [`trust`], [`trusted`]: trust profiles, and those joined with revocation data;
+//! - [`verifier`], [`resolved_profile`]: verifying certificates under a trust profile, without and with revocation;
 //! - [`mapping`]: from a verified certificate to an identity;
 //! - [`failures`]: verdicts on strangers' certificates that are remembered for seconds;
 //! - [`compiled`]: policies in the form that is made of what an operator wrote;
@@ -22,9 +22,9 @@ pub mod identity;
 pub mod mapping;
 pub mod matcher;
 pub mod reason;
+pub mod resolved_profile;
 pub mod selection;
 pub mod snapshot;
-pub mod trust;
-pub mod trusted;
+pub mod verifier;
 
 pub use snapshot::{Counts, Policy, PolicyState, Snapshot};

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use crate::domain::decide::compiled::{CompiledPolicy, DEFAULT_GROUPS_HEADER, DEFAULT_USER_HEADER};
 use crate::domain::decide::mapping::table::MappingTable;
+use crate::domain::decide::resolved_profile::{AnchorsStatus, CrlStatus, ResolvedProfile};
 use crate::domain::decide::selection::{Candidate, Conflict, Selection};
-use crate::domain::decide::trusted::{AnchorsStatus, CrlStatus, Trusted};
 use crate::domain::evidence::EvidenceRule;
 use crate::domain::request::Request;
 use certgate_x509::NoTrace;
@@ -34,7 +34,7 @@ pub struct Policy {
 #[derive(Debug)]
 pub enum PolicyState {
     /// It can, with this profile.
-    Ready(Arc<Trusted>),
+    Ready(Arc<ResolvedProfile>),
     /// Its trust profile is missing, or has never been readable.
     Unavailable(String),
     /// It is in error; here is the first thing that is wrong.
@@ -138,8 +138,8 @@ impl Snapshot {
     }
 
     /// The profiles that policies decide by, each once.
-    fn profiles(&self) -> impl Iterator<Item = &Arc<Trusted>> {
-        fn ready(policy: &Policy) -> Option<&Arc<Trusted>> {
+    fn profiles(&self) -> impl Iterator<Item = &Arc<ResolvedProfile>> {
+        fn ready(policy: &Policy) -> Option<&Arc<ResolvedProfile>> {
             match &policy.state {
                 PolicyState::Ready(trusted) => Some(trusted),
                 PolicyState::Unavailable(_) | PolicyState::Invalid(_) => None,

@@ -26,7 +26,7 @@ use certgate_x509::{encoding::pem, encoding::pem::PemError};
 use certificate_header::HeaderCertError;
 use client_cert::ClientCertError;
 pub use elsewhere::{carried, not_named};
-pub use limits::{MAX_CERTIFICATE, MAX_CHAIN, MAX_HEADER};
+pub use limits::{MAX_CHAIN, MAX_FORWARDED_CERTIFICATE, MAX_HEADER};
 use xfcc::XfccError;
 
 /// Where a forwarded certificate was found.

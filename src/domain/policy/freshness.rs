@@ -5,7 +5,7 @@
 
 use std::fmt;
 
-use crate::domain::decide::trusted::{CrlKind, CrlStatus};
+use crate::domain::decide::resolved_profile::{CrlKind, CrlStatus};
 use certgate_x509::{Expiry, FreshnessLimit, OnUnknown, UnixTime};
 
 const DAY: i64 = 24 * 3600;

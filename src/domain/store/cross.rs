@@ -58,7 +58,7 @@ impl Index {
         let selections = self.policies.selections();
         let profiles: Vec<_> = selections
             .iter()
-            .map(|selection| self.profiles.trust(selection.trust?, &selection.id.namespace, &self.namespaces))
+            .map(|selection| self.profiles.verifier(selection.trust?, &selection.id.namespace, &self.namespaces))
             .collect();
         // Many mappings have the same labels, and those are one value.
         let mut by_labels: HashMap<usize, Vec<usize>> = HashMap::new();

@@ -16,7 +16,7 @@ mod view;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -26,12 +26,14 @@ use crate::domain::decide::Snapshot;
 use crate::domain::decide::mapping::store::{Change, MappingStore, twin_error};
 use crate::domain::policy::compile::certificate_mapping;
 use policies::Policies;
+pub use policies::PolicyView;
 use profiles::Profiles;
+pub use profiles::ReferenceError;
 pub use report::{MappingReport, PolicyReport, ProfileReport};
 pub use sources::{AbsentSources, CrlFile, WantedFiles};
 use sources::{Bundle, Namespaces, Sources};
 use view::ViewContent;
-pub use view::{PolicyView, Reference, Rivals, View};
+pub use view::{Rivals, View};
 
 /// The mutable store behind the snapshots.
 #[derive(Debug, Default)]
@@ -105,27 +107,6 @@ impl Index {
             Kind::TrustProfile => stale.trust |= self.profiles.delete(id),
             Kind::ConfigMap | Kind::Secret | Kind::ClusterTrustBundle => stale.trust |= self.sources.delete(id),
             Kind::Namespace => stale.policies |= self.namespaces.delete(id),
-        }
-    }
-
-    /// Makes `objects` the only ones of their kind, as after a relist.
-    pub fn reset(&mut self, kind: Kind, objects: impl IntoIterator<Item = Object>) {
-        let mut gone = self.ids(kind);
-        for object in objects.into_iter().filter(|object| object.kind() == kind) {
-            gone.remove(&object.id());
-            self.apply(object);
-        }
-        gone.iter().for_each(|id| self.delete(id));
-    }
-
-    /// The objects of a kind.
-    pub fn ids(&self, kind: Kind) -> BTreeSet<ObjectId> {
-        match kind {
-            Kind::CertificateMapping => self.mappings.ids().collect(),
-            Kind::CertificatePolicy => self.policies.ids().collect(),
-            Kind::TrustProfile => self.profiles.ids().collect(),
-            Kind::ConfigMap | Kind::Secret | Kind::ClusterTrustBundle => self.sources.ids(kind).into_iter().collect(),
-            Kind::Namespace => self.namespaces.ids().collect(),
         }
     }
 

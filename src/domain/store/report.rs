@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use super::{Index, Severity};
 use crate::domain::api::{FieldError, ObjectId};
-use crate::domain::decide::trust::TrustProfile;
-use crate::domain::decide::trusted::CrlStatus;
+use crate::domain::decide::resolved_profile::CrlStatus;
+use crate::domain::decide::verifier::CertificateVerifier;
 use crate::domain::policy::lint::Traits;
 
 /// What is known about a trust profile.
@@ -23,7 +23,7 @@ pub struct ProfileReport {
     /// The sources that cannot be read at present.
     pub unresolved: Vec<FieldError>,
     /// What validates by it; with `unresolved`, by the last good content of those sources. `None` when nothing does.
-    pub trust: Option<Arc<TrustProfile>>,
+    pub trust: Option<Arc<CertificateVerifier>>,
     /// The CRLs by which it checks.
     pub crls: Vec<CrlStatus>,
 }
@@ -80,7 +80,7 @@ impl Index {
 
     /// The policies, as of the last [`Index::publish`].
     pub fn policy_reports(&self) -> Vec<PolicyReport> {
-        let trust = |trust: &(String, String), user: &str| self.profiles.trust(trust, user, &self.namespaces);
+        let trust = |trust: &(String, String), user: &str| self.profiles.verifier(trust, user, &self.namespaces);
         self.policies.reports(&self.mappings, trust)
     }
 

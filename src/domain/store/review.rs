@@ -16,7 +16,7 @@ use crate::domain::decide::mapping::rules::Mapping;
 use crate::domain::decide::mapping::table::{Entry, Status};
 use crate::domain::policy::compile::{certificate_mapping, certificate_policy, trust_profile};
 use crate::domain::policy::lint;
-use crate::domain::store::{PolicyView, Reference, Rivals, View};
+use crate::domain::store::{PolicyView, ReferenceError, Rivals, View};
 use certgate_x509::UnixTime;
 
 /// The most one-to-one entries that are compared with mappings: as many as a policy may have.
@@ -79,7 +79,7 @@ fn policy(view: &View, meta: &ObjectMeta, spec: &CertificatePolicySpec) -> Verdi
     let mut linted = lint::policy(spec, &compiled);
     let trust = compiled.body.as_ref().map(|body| &body.trust);
     if let Some(constrained) = trust.and_then(|trust| view.dns_constrained(trust)) {
-        linted.extend(lint::common_names(&compiled, constrained));
+        linted.extend(lint::common_names(&compiled, &constrained));
     }
     let CompiledPolicy { body, routes, report: Report { errors, warnings }, .. } = compiled;
     let mut verdict = Verdict { errors, warnings, ..Verdict::default() };
@@ -97,10 +97,12 @@ fn policy(view: &View, meta: &ObjectMeta, spec: &CertificatePolicySpec) -> Verdi
         verdict.warnings.push(FieldError::new(match_field, message));
     }
     let field = root.child("trustRef");
-    match view.trust(&body.trust, &meta.namespace) {
-        Reference::Ready => {}
-        Reference::Forbidden(problem) => verdict.contradictions.push(FieldError::new(field.to_string(), problem)),
-        Reference::Pending(problem) => {
+    match view.resolve(&body.trust, &meta.namespace) {
+        Ok(_) => {}
+        Err(problem @ ReferenceError::Forbidden { .. }) => {
+            verdict.contradictions.push(FieldError::new(field.to_string(), problem.to_string()));
+        }
+        Err(problem) => {
             let message = format!("{problem}; requests are denied until that changes");
             verdict.warnings.push(FieldError::new(field.to_string(), message));
             verdict.is_pending = true;
@@ -108,7 +110,7 @@ fn policy(view: &View, meta: &ObjectMeta, spec: &CertificatePolicySpec) -> Verdi
     }
     if let Some(mapping) = &body.mapping {
         one_to_one(view, meta, mapping, &mut verdict);
-        if let Some(profile) = view.profile(&body.trust, &meta.namespace) {
+        if let Some(profile) = view.verifier(&body.trust, &meta.namespace) {
             verdict.warnings.extend(lint::weak_issuers(mapping, profile));
             verdict.warnings.extend(lint::repeatable(mapping, profile));
         }
@@ -165,7 +167,7 @@ fn mapping(view: &View, meta: &ObjectMeta, spec: &CertificateMappingSpec) -> Ver
     let selecting = || view.policies(&meta.namespace).iter().filter(selects);
     let profiles = selecting().map(|policy| {
         let body = policy.compiled.body.as_ref()?;
-        view.profile(&body.trust, &meta.namespace)
+        view.verifier(&body.trust, &meta.namespace)
     });
     verdict.warnings.extend(lint::traits(form, &bytes, state, profiles).warnings());
     let field = root.child("identity");

@@ -10,11 +10,10 @@ use bytes::Bytes;
 
 use super::objects::{Found, Objects};
 use crate::domain::api::{Kind, LabelSelector, NamespacesFrom, ObjectId};
-use crate::domain::policy::compile::{BundleName, CertificateSource, Reading, SourceRef, Usable, pem_certificates};
+use crate::domain::policy::compile::{
+    BundleName, CertificateSource, Content, ProfileSources, Reading, SourceRef, SourceState, Usable, pem_certificates,
+};
 use certgate_x509::{Certificate, Crl, CrlReader, Sha256};
-
-/// What a source holds, parsed.
-pub type Parsed<T> = Arc<[Arc<T>]>;
 
 /// What identifies a source.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -60,16 +59,16 @@ impl std::fmt::Display for SourceKey {
     }
 }
 
-/// What tells the content of a source from another.
+/// Identifies one content of a source.
 #[derive(Clone, Debug)]
-enum Mark {
-    /// The octets themselves, which are held anyway.
+enum Version {
+    /// The octets themselves, which the store keeps anyway.
     Octets(Bytes),
     /// Their digest.
     Digest(Sha256),
 }
 
-impl Mark {
+impl Version {
     fn is_same(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Octets(left), Self::Octets(right)) => same_bytes(left, right),
@@ -97,61 +96,57 @@ pub struct WantedFiles {
     pub crls: BTreeSet<String>,
 }
 
-/// A source as it was last read.
+/// A source that is read again when its content changes.
 #[derive(Debug)]
-pub struct SourceState<T> {
-    mark: Option<Mark>,
-    /// The last good content.
-    pub good: Option<Parsed<T>>,
-    /// Why the present content is not good.
-    pub error: Option<String>,
-    /// What is left out of the good content, and why.
-    pub skipped: Vec<String>,
+struct Cached<T> {
+    version: Option<Version>,
+    state: SourceState<T>,
 }
 
-impl<T> Default for SourceState<T> {
+impl<T> Default for Cached<T> {
     fn default() -> Self {
-        Self { mark: None, good: None, error: None, skipped: Vec::new() }
+        Self { version: None, state: SourceState::default() }
     }
 }
 
-impl<T> SourceState<T> {
-    /// The state of a source that is taken to hold nothing.
+impl<T> Cached<T> {
+    /// A source that is assumed to be empty.
     fn empty() -> Self {
-        Self { good: Some(Vec::new().into()), ..Self::default() }
+        Self { version: None, state: SourceState::empty() }
     }
 
-    /// Takes over what the source holds now. What has not changed keeps its place in memory, so that nothing built from
-    /// it is rebuilt.
+    /// Applies the present content of the source. Unchanged content keeps its address, so that nothing built from it is
+    /// rebuilt.
     fn read(
         &mut self,
-        mark: Result<Mark, String>,
+        version: Result<Version, String>,
         parse: impl FnOnce() -> Result<(Vec<Arc<T>>, Vec<String>), String>,
         same: impl Fn(&Arc<T>, &Arc<T>) -> bool,
     ) {
-        let mark = match mark {
-            Ok(mark) if self.mark.as_ref().is_some_and(|former| former.is_same(&mark)) => return,
-            Ok(mark) => mark,
+        let state = &mut self.state;
+        let version = match version {
+            Ok(version) if self.version.as_ref().is_some_and(|former| former.is_same(&version)) => return,
+            Ok(version) => version,
             Err(error) => {
-                self.error = Some(error);
-                self.mark = None;
+                state.error = Some(error);
+                self.version = None;
                 return;
             }
         };
         match parse() {
             Ok((parsed, skipped)) => {
-                self.error = None;
-                self.skipped = skipped;
-                let unchanged = |good: &Parsed<T>| {
+                state.error = None;
+                state.skipped = skipped;
+                let unchanged = |good: &Content<T>| {
                     good.len() == parsed.len() && good.iter().zip(&parsed).all(|(left, right)| same(left, right))
                 };
-                if !self.good.as_ref().is_some_and(unchanged) {
-                    self.good = Some(parsed.into());
+                if !state.good.as_ref().is_some_and(unchanged) {
+                    state.good = Some(parsed.into());
                 }
             }
-            Err(error) => self.error = Some(error),
+            Err(error) => state.error = Some(error),
         }
-        self.mark = Some(mark);
+        self.version = Some(version);
     }
 }
 
@@ -192,8 +187,8 @@ pub struct Sources {
     pending: BTreeSet<(Kind, String, String)>,
     certificate_files: BTreeMap<String, Result<Bytes, String>>,
     crl_files: BTreeMap<String, Result<CrlFile, String>>,
-    certificates: BTreeMap<ReadSource, SourceState<Certificate>>,
-    crls: BTreeMap<SourceKey, SourceState<Crl>>,
+    certificates: BTreeMap<ReadSource, Cached<Certificate>>,
+    crls: BTreeMap<SourceKey, Cached<Crl>>,
 }
 
 impl Sources {
@@ -278,15 +273,6 @@ impl Sources {
         }
     }
 
-    /// The identifiers of all objects of a kind.
-    pub fn ids(&self, kind: Kind) -> Vec<ObjectId> {
-        match kind {
-            Kind::ConfigMap => self.config_maps.iter(kind).map(|(id, _, _)| id).collect(),
-            Kind::Secret => self.secrets.iter(kind).map(|(id, _, _)| id).collect(),
-            _ => self.bundles.iter(kind).map(|(id, _, _)| id).collect(),
-        }
-    }
-
     /// The objects that share their name with another.
     pub fn twins(&self) -> Vec<(ObjectId, Vec<crate::domain::api::Origin>)> {
         let config_maps = self.config_maps.iter(Kind::ConfigMap).map(|(id, _, twins)| (id, twins));
@@ -301,35 +287,35 @@ impl Sources {
         self.crls.retain(|key, _| crls.contains(key));
         for (key, reading) in certificates {
             if self.is_assumed(key) {
-                self.certificates.insert((key.clone(), *reading), SourceState::empty());
+                self.certificates.insert((key.clone(), *reading), Cached::empty());
                 continue;
             }
             let content = self.content(key);
-            let mark = content.clone().map(Mark::Octets);
+            let version = content.clone().map(Version::Octets);
             let parse = || {
                 let Usable { certificates, skipped } = pem_certificates(&content?, *reading)?;
                 Ok((certificates, skipped))
             };
-            let state = self.certificates.entry((key.clone(), *reading)).or_default();
-            state.read(mark, parse, |left, right| left.is_same(right));
+            let cached = self.certificates.entry((key.clone(), *reading)).or_default();
+            cached.read(version, parse, |left, right| left.is_same(right));
         }
         for key in crls {
             if self.is_assumed(key) {
-                self.crls.insert(key.clone(), SourceState::empty());
+                self.crls.insert(key.clone(), Cached::empty());
                 continue;
             }
-            let mut state = self.crls.remove(key).unwrap_or_default();
+            let mut cached = self.crls.remove(key).unwrap_or_default();
             if let SourceKey::File(path) = key {
                 let file = self.crl_files.get(path).cloned().unwrap_or_else(|| Err(not_read(path)));
-                let mark = file.as_ref().map(|file| Mark::Digest(file.sha256)).map_err(Clone::clone);
-                state.read(mark, || Ok((file?.crls?, Vec::new())), Arc::ptr_eq);
+                let version = file.as_ref().map(|file| Version::Digest(file.sha256)).map_err(Clone::clone);
+                cached.read(version, || Ok((file?.crls?, Vec::new())), Arc::ptr_eq);
             } else {
                 let content = self.content(key);
-                let mark = content.clone().map(Mark::Octets);
+                let version = content.clone().map(Version::Octets);
                 let parse = || Ok((CrlReader::read(&content?).map_err(|error| error.to_string())?, Vec::new()));
-                state.read(mark, parse, Arc::ptr_eq);
+                cached.read(version, parse, Arc::ptr_eq);
             }
-            self.crls.insert(key.clone(), state);
+            self.crls.insert(key.clone(), cached);
         }
         let files: BTreeSet<&SourceKey> = certificates.iter().map(|(key, _)| key).collect();
         self.certificate_files.retain(|path, _| files.contains(&SourceKey::File(path.clone())));
@@ -338,17 +324,18 @@ impl Sources {
 
     /// The state of a source of certificates after [`Sources::refresh`].
     pub fn certificates(&self, source: &ReadSource) -> Option<&SourceState<Certificate>> {
-        self.certificates.get(source)
+        self.certificates.get(source).map(|cached| &cached.state)
     }
 
     /// The last good content of each source of certificates, after [`Sources::refresh`].
-    pub fn known(&self) -> BTreeMap<ReadSource, Parsed<Certificate>> {
-        self.certificates.iter().filter_map(|(source, state)| Some((source.clone(), state.good.clone()?))).collect()
+    pub fn known(&self) -> BTreeMap<ReadSource, Content<Certificate>> {
+        let good = |(source, cached): (&ReadSource, &Cached<_>)| Some((source.clone(), cached.state.good.clone()?));
+        self.certificates.iter().filter_map(good).collect()
     }
 
     /// The state of a source of CRLs after [`Sources::refresh`].
     pub fn crls(&self, key: &SourceKey) -> Option<&SourceState<Crl>> {
-        self.crls.get(key)
+        self.crls.get(key).map(|cached| &cached.state)
     }
 
     fn content(&self, key: &SourceKey) -> Result<Bytes, String> {
@@ -392,6 +379,34 @@ impl Sources {
             return Err(format!("there is no ClusterTrustBundle of signer {signer} with the labels"));
         }
         Ok(content.into())
+    }
+}
+
+/// The sources that a profile of one namespace refers to.
+#[derive(Copy, Clone, Debug)]
+pub struct SourcesOf<'a> {
+    sources: &'a Sources,
+    namespace: &'a str,
+}
+
+impl Sources {
+    /// The sources as a profile of `namespace` refers to them.
+    pub fn of<'a>(&'a self, namespace: &'a str) -> SourcesOf<'a> {
+        SourcesOf { sources: self, namespace }
+    }
+}
+
+impl ProfileSources for SourcesOf<'_> {
+    fn certificates(&self, source: &CertificateSource) -> Option<&SourceState<Certificate>> {
+        self.sources.certificates(&read_source(source, self.namespace)?)
+    }
+
+    fn crls(&self, source: &SourceRef<Crl>) -> Option<&SourceState<Crl>> {
+        self.sources.crls(&SourceKey::of(source, self.namespace)?)
+    }
+
+    fn is_assumed(&self, source: &SourceRef) -> bool {
+        SourceKey::of(source, self.namespace).is_some_and(|key| self.sources.is_assumed(&key))
     }
 }
 
@@ -439,11 +454,6 @@ impl Namespaces {
     /// Removes a namespace and says whether it was there.
     pub fn delete(&mut self, id: &ObjectId) -> bool {
         self.objects.remove(id)
-    }
-
-    /// The identifiers of all of them.
-    pub fn ids(&self) -> impl Iterator<Item = ObjectId> {
-        self.objects.iter(Kind::Namespace).map(|(id, _, _)| id)
     }
 
     /// The namespaces that share their name with another.

@@ -112,7 +112,7 @@ fn publishing_is_quiet_when_nothing_changed() {
 }
 
 #[test]
-fn a_reset_is_one_batch() {
+fn several_edits_are_one_publication() {
     let pki = pki();
     let m = |name: &str, user: &str| {
         mapping(name, "x", json!({"certificate": {"dns": "c.example"}, "identity": {"user": user}}))
@@ -123,16 +123,21 @@ fn a_reset_is_one_batch() {
         "p",
         json!({"match": [{"hosts": ["api"]}], "trustRef": {"name": "t"}, "mapping": {"selector": {}}}),
     ));
-    index.reset(Kind::CertificateMapping, [m("a", "old"), m("b", "old")]);
-    assert_eq!(decide(&index.publish().unwrap(), "api", &pki.client), Ok("old".to_owned()));
-    index.reset(Kind::CertificateMapping, [m("b", "old"), m("a", "old")]);
-    assert!(index.publish().is_none());
-    index.reset(Kind::CertificateMapping, [m("b", "new"), m("c", "new")]);
-    assert_eq!(decide(&index.publish().unwrap(), "api", &pki.client), Ok("new".to_owned()), "a is gone");
-    for kind in Kind::ALL {
-        index.reset(kind, []);
-        assert!(index.ids(kind).is_empty());
+    for object in [m("a", "old"), m("b", "old")] {
+        index.apply(object);
     }
+    assert_eq!(decide(&index.publish().unwrap(), "api", &pki.client), Ok("old".to_owned()));
+    for object in [m("b", "old"), m("a", "old")] {
+        index.apply(object);
+    }
+    assert!(index.publish().is_none(), "the same objects in another order");
+    for object in [m("b", "new"), m("c", "new")] {
+        index.apply(object);
+    }
+    index.delete(&m("a", "old").id());
+    assert_eq!(decide(&index.publish().unwrap(), "api", &pki.client), Ok("new".to_owned()), "a is gone");
+    index.delete(&m("b", "new").id());
+    index.delete(&policy("p", json!({"match": [], "trustRef": {"name": "t"}})).id());
     assert_eq!(decide(&index.publish().unwrap(), "api", &pki.client), Err(Reason::NoPolicy));
 }
 

@@ -17,13 +17,13 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::TcpStream;
 use tokio::sync::{Semaphore, watch};
-use tokio_rustls::server::TlsStream;
 
 use super::metrics::{AdmissionMetrics, ReviewOutcome};
 use super::review::{Answer, Reviewer};
 use crate::listeners::Listeners;
 use crate::places::{Place, Places};
 use crate::tls::accept::Acceptor;
+use crate::tls::stream::Secured;
 
 /// Where reviews are taken.
 pub const PATH: &str = "/validate";
@@ -110,7 +110,7 @@ impl Webhook {
         }
     }
 
-    async fn connection(self, stream: TlsStream<TcpStream>, place: &Place) {
+    async fn connection(self, stream: Secured<TcpStream>, place: &Place) {
         let service = service_fn(|request: Request<Incoming>| {
             let webhook = self.clone();
             async move { Ok::<_, Infallible>(webhook.call(request, Some(place)).await) }

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::types::{AnchorStatus, ConditionStatus, CrlStatus};
 use crate::domain::api::FieldError;
-use crate::domain::decide::trusted::{self, CrlKind};
+use crate::domain::decide::resolved_profile::{self, CrlKind};
 use crate::domain::policy::freshness::{CrlFreshness, concerning};
 use crate::domain::policy::lint::Trait;
 use crate::domain::store::{MappingReport, PolicyReport, ProfileReport};
@@ -85,7 +85,7 @@ fn accepted(errors: &[FieldError], warnings: &[FieldError]) -> ConditionContent 
 }
 
 /// Whether the CRLs of a profile still count: the condition by which an operator learns before the clients do.
-fn fresh(crls: &[trusted::CrlStatus], now: UnixTime) -> ConditionContent {
+fn fresh(crls: &[resolved_profile::CrlStatus], now: UnixTime) -> ConditionContent {
     use ConditionStatus::{False, True, Unknown};
     if crls.is_empty() {
         return condition("RevocationFresh", Unknown, "NotChecked", "the profile checks revocation by no CRL");
@@ -243,7 +243,7 @@ mod tests {
     use super::*;
     use crate::domain::api::Kind;
     use crate::domain::api::{ObjectId, Origin};
-    use crate::domain::decide::trust::{TrustParameters, TrustProfile};
+    use crate::domain::decide::verifier::{CertificateVerifier, VerifierParameters};
     use crate::domain::policy::lint::Traits;
     use certgate_x509::{Freshness, MaxAge, RevocationPolicy};
 
@@ -332,7 +332,7 @@ mod tests {
             warnings: skipped.clone(),
             skipped,
             unresolved: Vec::new(),
-            trust: Some(Arc::new(TrustProfile::new(TrustParameters::default()))),
+            trust: Some(Arc::new(CertificateVerifier::new(VerifierParameters::default()))),
             crls: Vec::new(),
         };
         let status = profile(&report, 1, UnixTime::from_secs(0));
@@ -343,10 +343,10 @@ mod tests {
 
     #[test]
     fn crls_are_told_and_those_that_are_due_come_first() {
-        let crl = |issuer: &str, next: Option<i64>| crate::domain::decide::trusted::CrlStatus {
+        let crl = |issuer: &str, next: Option<i64>| crate::domain::decide::resolved_profile::CrlStatus {
             profile: "n/x".into(),
             issuer: issuer.to_owned(),
-            kind: crate::domain::decide::trusted::CrlKind::Complete,
+            kind: crate::domain::decide::resolved_profile::CrlKind::Complete,
             scope: String::new(),
             key: None,
             number: None,
@@ -364,7 +364,7 @@ mod tests {
             warnings: Vec::new(),
             skipped: Vec::new(),
             unresolved: Vec::new(),
-            trust: Some(Arc::new(TrustProfile::new(TrustParameters::default()))),
+            trust: Some(Arc::new(CertificateVerifier::new(VerifierParameters::default()))),
             crls: vec![crl("CN=Never", None), crl("CN=Late", Some(9)), crl("CN=Soon", Some(5))],
         };
         let status = profile(&report, 1, UnixTime::from_secs(1));
@@ -393,7 +393,7 @@ mod tests {
 
     #[test]
     fn the_first_reason_is_the_worst() {
-        let crl = |kind, age: i64, next: i64, max_age| crate::domain::decide::trusted::CrlStatus {
+        let crl = |kind, age: i64, next: i64, max_age| crate::domain::decide::resolved_profile::CrlStatus {
             profile: "n/x".into(),
             issuer: format!("CN={age}"),
             kind,

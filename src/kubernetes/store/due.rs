@@ -206,7 +206,7 @@ impl Store {
 mod tests {
     use super::*;
     use crate::domain::api::Origin;
-    use crate::domain::decide::trusted::{CrlKind, CrlStatus};
+    use crate::domain::decide::resolved_profile::{CrlKind, CrlStatus};
     use certgate_x509::RevocationPolicy;
 
     /// Nothing is published when a CRL ends, and yet a status changes: it is looked at then, and only then.

@@ -1,6 +1,7 @@
 //! What a CheckResponse does.
 
 use super::Bench;
+use crate::with_envoy;
 use certgate_harness::client::{Call, Client};
 use certgate_harness::envoy_config::{FailureMode, Listener, Underscores};
 use certgate_harness::pki::Pki;
@@ -9,7 +10,6 @@ use certgate_harness::wire::{
     CheckResponse, DeniedResponse, HeaderValueOption, HttpResponse, HttpStatus, OVERWRITE_IF_EXISTS_OR_ADD,
     PERMISSION_DENIED, Status,
 };
-use crate::with_envoy;
 
 const USER: &str = "x-certgate-user";
 

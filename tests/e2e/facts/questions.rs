@@ -5,13 +5,13 @@ use std::time::Duration;
 use rcgen::ExtendedKeyUsagePurpose;
 
 use super::Bench;
+use crate::with_envoy;
 use certgate_harness::client::Call;
 use certgate_harness::envoy_config::{ClientCertificates, Listener, PeerCertificate, RawHeaders, Resumption, Route};
 use certgate_harness::pki::{Authority, Identity, Leaf, Pki};
 use certgate_harness::stand_in::StandIn;
 use certgate_harness::wait::{PATIENCE, until};
 use certgate_harness::wire::Peer;
-use crate::with_envoy;
 
 const SPIFFE: &str = "spiffe://lab.test/acme";
 

@@ -1,13 +1,13 @@
 //! What is remembered, for how long, and how much of it.
 
 use super::*;
-use crate::domain::decide::trust::{TrustParameters, TrustProfile};
+use crate::domain::decide::verifier::{CertificateVerifier, VerifierParameters};
 
 const NOW: UnixTime = UnixTime::from_secs(1_800_000_000);
 const FAR: UnixTime = UnixTime::from_secs(i64::MAX);
 
-fn profile() -> ProfileId {
-    TrustProfile::new(TrustParameters::default()).id()
+fn profile() -> VerifierId {
+    CertificateVerifier::new(VerifierParameters::default()).id()
 }
 
 fn leaf(n: usize) -> Sha256 {

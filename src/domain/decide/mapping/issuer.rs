@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use super::key::IssuerPin;
-use crate::domain::decide::trust::{IssuerKey, TrustProfile};
+use crate::domain::decide::verifier::{CertificateVerifier, IssuerKey};
 use certgate_x509::{Certificate, Sha256};
 
 /// The issuer of a certificate, as path validation found it.
@@ -15,7 +15,7 @@ use certgate_x509::{Certificate, Sha256};
 pub struct PathIssuer<'a> {
     certificate: Option<&'a Arc<Certificate>>,
     presented: &'a [Arc<Certificate>],
-    profile: &'a TrustProfile,
+    profile: &'a CertificateVerifier,
 }
 
 /// What an issuer's name in a mapping comes to.
@@ -34,7 +34,11 @@ pub enum Binding {
 
 impl<'a> PathIssuer<'a> {
     /// The issuer on `path`, a path that `profile` has validated; `presented` is what came along with the certificate.
-    pub fn new(path: &'a [Arc<Certificate>], presented: &'a [Arc<Certificate>], profile: &'a TrustProfile) -> Self {
+    pub fn new(
+        path: &'a [Arc<Certificate>],
+        presented: &'a [Arc<Certificate>],
+        profile: &'a CertificateVerifier,
+    ) -> Self {
         Self { certificate: path.get(1), presented, profile }
     }
 
@@ -47,7 +51,7 @@ impl<'a> PathIssuer<'a> {
         match pin {
             Some(IssuerPin::PublicKey(sha256)) if sha256 == key => Binding::Bound,
             // The same key in another encoding is the same CA; whether it is cannot always be told.
-            Some(IssuerPin::PublicKey(sha256)) => match issuer.public_key_names() {
+            Some(IssuerPin::PublicKey(sha256)) => match issuer.public_key_fingerprints() {
                 Some(names) if names.contains(&sha256) => Binding::Bound,
                 Some(_) => Binding::Other,
                 None => Binding::Unproven,
@@ -77,7 +81,7 @@ impl<'a> PathIssuer<'a> {
         if pinned.subject() != issuer.subject() {
             return Binding::Other;
         }
-        match (pinned.public_key_names(), issuer.public_key_names()) {
+        match (pinned.public_key_fingerprints(), issuer.public_key_fingerprints()) {
             _ if pinned.public_key() == issuer.public_key() => Binding::Bound,
             (Some(pinned), Some(issuer)) if pinned.iter().any(|name| issuer.contains(name)) => Binding::Bound,
             (Some(_), Some(_)) => Binding::Other,

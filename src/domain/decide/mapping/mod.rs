@@ -10,6 +10,7 @@ mod interner;
 pub mod issuer;
 pub mod key;
 mod paged;
+mod records;
 pub mod rules;
 pub mod store;
 pub mod table;

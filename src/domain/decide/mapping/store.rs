@@ -11,7 +11,8 @@ use hashbrown::HashTable;
 
 use super::interner::Interner;
 use super::key::{self, Form, Forms, NameKey};
-use super::table::{Attributes, Entry, Group, MappingTable, Record, Status, key_hash};
+use super::records::{Head, Record};
+use super::table::{Attributes, Entry, Group, MappingTable, Shape, Status, key_hash};
 use crate::domain::api::{FieldError, Kind, LabelSelector, MappingState, ObjectId, ObjectMeta, Origin};
 use crate::domain::decide::identity::Identity;
 use crate::domain::decide::mapping::compiled::CompiledMapping;
@@ -24,6 +25,7 @@ const MAX_RIVALS: usize = 16;
 #[derive(Debug, Default)]
 pub struct MappingStore {
     table: MappingTable,
+    shapes: Interner<Shape>,
     groups: Interner<Group>,
     attributes: Interner<Attributes>,
     files: Interner<Arc<str>>,
@@ -57,6 +59,7 @@ impl MappingStore {
     /// The mappings as they are now.
     pub fn table(&self) -> MappingTable {
         let mut table = self.table.clone();
+        table.shapes = self.shapes.values().clone();
         table.groups = self.groups.values().clone();
         table.attributes = self.attributes.values().clone();
         table
@@ -75,11 +78,9 @@ impl MappingStore {
         let uid = uid.as_deref();
         let (form, key) = key.map_or((None, Vec::new()), |NameKey { form, bytes }| (Some(form), bytes));
         let short = |len: usize| u16::try_from(len).expect("compile caps keys, users and uids well below 64 KiB");
-        let record = Record {
-            texts: [&key[..], user.as_bytes(), uid.unwrap_or_default().as_bytes(), name.as_bytes()].concat().into(),
-            group,
-            attributes,
-            file,
+        let texts = [&key[..], user.as_bytes(), uid.unwrap_or_default().as_bytes(), name.as_bytes()].concat();
+        let head = Head {
+            shape: self.shapes.acquire(Shape { group, attributes, file }),
             document: origin.document,
             key_len: short(key.len()),
             user_len: short(user.len()),
@@ -92,10 +93,11 @@ impl MappingStore {
                 (false, MappingState::Disabled) => Status::InvalidDisabled,
             },
         };
+        let record = Record { head, texts: &texts };
         if let Some(at) = former
-            && self.is_as(at, &record, &errors)
+            && self.is_as(at, record, &errors)
         {
-            self.release(&record);
+            self.release(head);
             return Change::Unchanged;
         }
         if let Some(at) = former {
@@ -119,14 +121,9 @@ impl MappingStore {
         }
     }
 
-    /// The identifiers of all mappings.
-    pub fn ids(&self) -> impl Iterator<Item = ObjectId> {
-        self.ids.iter().filter_map(|at| self.id(*at))
-    }
-
     /// The mappings that compile.
     pub fn working(&self) -> impl Iterator<Item = Stored<'_>> {
-        let compiles = |stored: &Stored<'_>| matches!(stored.record.status, Status::Enabled | Status::Disabled);
+        let compiles = |stored: &Stored<'_>| matches!(stored.record.head.status, Status::Enabled | Status::Disabled);
         self.ids.iter().filter_map(|at| self.stored(*at)).filter(compiles)
     }
 
@@ -192,28 +189,26 @@ impl MappingStore {
     /// meant to be in force.
     pub fn unreadable(&self, namespace: &str, selector: &LabelSelector) -> BTreeMap<ObjectId, MappingState> {
         let selected = |at: &u32| {
-            let record = self.table.records.get(*at).and_then(Option::as_ref)?;
-            let group = self.groups.get(record.group)?;
-            let state = match record.status {
-                Status::Enabled | Status::Invalid => MappingState::Enabled,
-                Status::Disabled | Status::InvalidDisabled => MappingState::Disabled,
-            };
-            let selected = group.namespace == namespace && selector.selects(&group.labels);
-            selected.then(|| self.id(*at).map(|id| (id, state)))?
+            let stored = self.stored(*at)?;
+            let selected = stored.group.namespace == namespace && selector.selects(&stored.group.labels);
+            selected.then(|| (stored.id(), stored.state()))
         };
         self.unreadable.iter().filter_map(selected).collect()
     }
 
     fn stored(&self, at: u32) -> Option<Stored<'_>> {
-        let record = self.table.records.get(at)?.as_ref()?;
-        let (group, attributes) = (self.groups.get(record.group)?, self.attributes.get(record.attributes)?);
-        Some(Stored { record, group, attributes, file: self.files.get(record.file)? })
+        let record = self.table.records.get(at)?;
+        let shape = self.shapes.get(record.head.shape)?;
+        let (group, attributes) = (self.groups.get(shape.group)?, self.attributes.get(shape.attributes)?);
+        Some(Stored { record, group, attributes, file: self.files.get(shape.file)? })
     }
 
     /// The records of `namespace` that are found by `key` in `form`.
     fn named<'a>(&'a self, namespace: &'a str, form: Form, key: &'a [u8]) -> impl Iterator<Item = u32> + use<'a> {
         let same = move |stored: Stored<'_>| {
-            stored.record.form == Some(form) && stored.group.namespace == namespace && stored.record.lookup() == key
+            stored.record.head.form == Some(form)
+                && stored.group.namespace == namespace
+                && stored.record.lookup() == key
         };
         let found = self.table.keys.iter_hash(key_hash(&self.table.hasher, namespace, form, key)).copied();
         found.filter(move |at| self.stored(*at).is_some_and(same))
@@ -221,7 +216,7 @@ impl MappingStore {
 
     /// The records with the name of the record at `at`, but for the pin of an issuer.
     fn of_same_name(&self, at: u32) -> impl Iterator<Item = u32> {
-        let own = self.stored(at).and_then(|own| Some((own, own.record.form?)));
+        let own = self.stored(at).and_then(|own| Some((own, own.record.head.form?)));
         let others = own
             .map(|(own, form)| self.named(&own.group.namespace, form, own.record.lookup()).filter(move |o| *o != at));
         others.into_iter().flatten()
@@ -238,7 +233,7 @@ impl MappingStore {
         let NameKey { form, bytes } = key;
         let found = self.named(namespace, *form, key::lookup(*form, bytes)).filter_map(|at| self.stored(at));
         found.filter(move |stored| {
-            stored.record.status == Status::Enabled
+            stored.record.head.status == Status::Enabled
                 && selector.selects(&stored.group.labels)
                 && key::may_coincide(*form, stored.record.key(), bytes)
                 && !stored.entry().stands_for(identity)
@@ -250,63 +245,53 @@ impl MappingStore {
     }
 
     fn same_name(&self, namespace: &str, name: &str) -> impl Iterator<Item = u32> {
-        self.ids.iter_hash(self.id_hash(namespace, name)).copied().filter(move |&at| {
-            self.table.records.get(at).and_then(Option::as_ref).is_some_and(|record| {
-                record.name() == name && self.groups.get(record.group).is_some_and(|group| group.namespace == namespace)
-            })
-        })
+        let is_it = move |stored: Stored<'_>| stored.record.name() == name && stored.group.namespace == namespace;
+        let found = self.ids.iter_hash(self.id_hash(namespace, name)).copied();
+        found.filter(move |&at| self.stored(at).is_some_and(is_it))
     }
 
     fn find(&self, namespace: &str, name: &str, origin: &Origin) -> Option<u32> {
-        self.same_name(namespace, name).find(|&at| {
-            self.table.records.get(at).and_then(Option::as_ref).is_some_and(|record| {
-                record.document == origin.document
-                    && self.files.get(record.file).is_some_and(|file| ***file == *origin.file)
-            })
-        })
+        let is_it =
+            |stored: Stored<'_>| stored.record.head.document == origin.document && **stored.file == *origin.file;
+        self.same_name(namespace, name).find(|&at| self.stored(at).is_some_and(is_it))
     }
 
     fn id(&self, at: u32) -> Option<ObjectId> {
-        let record = self.table.records.get(at)?.as_ref()?;
-        Some(ObjectId {
-            kind: Kind::CertificateMapping,
-            namespace: self.groups.get(record.group)?.namespace.clone(),
-            name: record.name().to_owned(),
-            origin: Origin { file: Arc::clone(self.files.get(record.file)?), document: record.document },
-        })
+        self.stored(at).map(|stored| stored.id())
     }
 
     /// Whether the record at `at` is `record`, but for its twins.
-    fn is_as(&self, at: u32, record: &Record, errors: &[FieldError]) -> bool {
-        let Some(Some(stored)) = self.table.records.get(at) else { return false };
-        let status = if self.twins.contains(&at) { as_twin(record.status) } else { record.status };
-        *stored == Record { status, ..record.clone() } && self.errors.get(&at).map_or(&[][..], Vec::as_slice) == errors
+    fn is_as(&self, at: u32, record: Record<'_>, errors: &[FieldError]) -> bool {
+        let Some(stored) = self.table.records.get(at) else { return false };
+        let status = record.head.status;
+        let status = if self.twins.contains(&at) { as_twin(status) } else { status };
+        let wanted = Record { head: Head { status, ..record.head }, ..record };
+        stored == wanted && self.errors.get(&at).map_or(&[][..], Vec::as_slice) == errors
     }
 
-    fn insert(&mut self, id_hash: u64, record: Record, errors: Vec<FieldError>) -> u32 {
-        let form = record.form;
+    fn insert(&mut self, id_hash: u64, record: Record<'_>, errors: Vec<FieldError>) -> u32 {
+        let form = record.head.form;
         let unreadable = form.is_none();
         let at = match self.free.pop() {
             Some(at) => {
-                if let Some(slot) = self.table.records.get_mut(at) {
-                    *slot = Some(record);
-                }
+                self.table.records.set(at, record);
                 at
             }
-            None => self.table.records.push(Some(record)),
+            None => self.table.records.push(record),
         };
-        let Self { table, groups, ids, .. } = self;
+        let Self { table, shapes, groups, ids, .. } = self;
         let MappingTable { records, keys, hasher, .. } = table;
         let stored = |at: u32| {
-            let record = records.get(at)?.as_ref()?;
-            Some((record, &*groups.get(record.group)?.namespace))
+            let record = records.get(at)?;
+            let shape = shapes.get(record.head.shape)?;
+            Some((record, &*groups.get(shape.group)?.namespace))
         };
         ids.insert_unique(id_hash, at, |&at| {
             stored(at).map_or(0, |(record, namespace)| hasher.hash_one((namespace, record.name())))
         });
         let by_key = |at: u32| {
             let (record, namespace) = stored(at)?;
-            Some(key_hash(hasher, namespace, record.form?, record.lookup()))
+            Some(key_hash(hasher, namespace, record.head.form?, record.lookup()))
         };
         if let Some(hash) = by_key(at) {
             Arc::make_mut(keys).insert_unique(hash, at, |&at| by_key(at).unwrap_or_default());
@@ -353,34 +338,31 @@ impl MappingStore {
         self.twins.remove(&at);
         self.unreadable.remove(&at);
         self.public_keys.remove(&at);
-        if let Some(record) = self.table.records.get_mut(at).and_then(Option::take) {
+        if let Some(head) = self.table.records.take(at) {
             self.table.len = self.table.len.saturating_sub(1);
-            if let Some(form) = record.form {
+            if let Some(form) = head.form {
                 self.count(form, |count| count.saturating_sub(1));
             }
-            self.release(&record);
+            self.release(head);
             self.free.push(at);
         }
         if let [only] = others[..]
             && self.twins.remove(&only)
         {
             let compiles = !self.errors.contains_key(&only);
-            if let Some(Some(record)) = self.table.records.get_mut(only)
-                && compiles
-            {
-                record.status = match record.status {
+            if compiles {
+                self.table.records.change_status(only, |status| match status {
                     Status::Invalid => Status::Enabled,
                     Status::InvalidDisabled => Status::Disabled,
                     other => other,
-                };
+                });
             }
         }
     }
 
     fn hashes(&self, at: u32) -> Option<(u64, Option<u64>)> {
-        let record = self.table.records.get(at)?.as_ref()?;
-        let group = self.groups.get(record.group)?;
-        let key = record.form.map(|form| key_hash(&self.table.hasher, &group.namespace, form, record.lookup()));
+        let Stored { record, group, .. } = self.stored(at)?;
+        let key = record.head.form.map(|form| key_hash(&self.table.hasher, &group.namespace, form, record.lookup()));
         Some((self.id_hash(&group.namespace, record.name()), key))
     }
 
@@ -393,9 +375,7 @@ impl MappingStore {
         }
         for at in all {
             self.twins.insert(at);
-            if let Some(Some(record)) = self.table.records.get_mut(at) {
-                record.status = as_twin(record.status);
-            }
+            self.table.records.change_status(at, as_twin);
         }
     }
 
@@ -407,17 +387,19 @@ impl MappingStore {
         self.table.forms = Form::ALL.into_iter().filter(used).fold(Forms::default(), Forms::with);
     }
 
-    fn release(&mut self, record: &Record) {
-        self.groups.release(record.group);
-        self.attributes.release(record.attributes);
-        self.files.release(record.file);
+    fn release(&mut self, head: Head) {
+        let Some(Shape { group, attributes, file }) = self.shapes.get(head.shape).map(|shape| **shape) else { return };
+        self.shapes.release(head.shape);
+        self.groups.release(group);
+        self.attributes.release(attributes);
+        self.files.release(file);
     }
 }
 
 /// A stored mapping.
 #[derive(Copy, Clone, Debug)]
 pub struct Stored<'a> {
-    record: &'a Record,
+    record: Record<'a>,
     group: &'a Group,
     attributes: &'a Attributes,
     file: &'a Arc<str>,
@@ -430,7 +412,7 @@ impl<'a> Stored<'a> {
             kind: Kind::CertificateMapping,
             namespace: self.group.namespace.clone(),
             name: self.record.name().to_owned(),
-            origin: Origin { file: Arc::clone(self.file), document: self.record.document },
+            origin: Origin { file: Arc::clone(self.file), document: self.record.head.document },
         }
     }
 
@@ -446,12 +428,12 @@ impl<'a> Stored<'a> {
 
     /// The form and the key of the name.
     pub fn name(&self) -> Option<(Form, &'a [u8])> {
-        Some((self.record.form?, self.record.key()))
+        Some((self.record.head.form?, self.record.key()))
     }
 
     /// Whether it is meant to be in force.
     pub fn state(&self) -> MappingState {
-        match self.record.status {
+        match self.record.head.status {
             Status::Enabled | Status::Invalid => MappingState::Enabled,
             Status::Disabled | Status::InvalidDisabled => MappingState::Disabled,
         }
@@ -463,8 +445,8 @@ impl<'a> Stored<'a> {
 
     /// Whether both, whose names are of one certificate as far as their forms tell, give it identities that differ.
     fn rivals(&self, other: &Self) -> bool {
-        let in_force = |stored: &Self| stored.record.status == Status::Enabled;
-        let coincide = match (self.record.form, other.record.form) {
+        let in_force = |stored: &Self| stored.record.head.status == Status::Enabled;
+        let coincide = match (self.record.head.form, other.record.head.form) {
             (Some(form), Some(other_form)) if form == other_form => {
                 key::may_coincide(form, self.record.key(), other.record.key())
             }

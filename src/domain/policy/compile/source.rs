@@ -8,7 +8,7 @@ use bytes::Bytes;
 use super::metadata::{check_name, shown};
 use super::{Field, FieldError, MAX_SOURCES, Report};
 use crate::domain::api::{BundleRef, KeyRef, Kind, LabelSelector, OnBadCertificateSpec, TrustSource};
-use crate::domain::decide::trust::check_anchor;
+use crate::domain::decide::verifier::check_anchor;
 use certgate_x509::{Certificate, encoding::bundle};
 
 /// The longest name of a signer: a host name of 253 octets, a slash, and a path (Kubernetes' limit for

@@ -99,6 +99,17 @@ fn each_mistake_has_its_field_and_message() {
         ),
         (P, matched(json!({"hosts": ["a.example", "b.example:443"]})), "spec.match[1].hosts[1]", "has no port"),
         (P, matched(json!({"hosts": ["a.*.example"]})), "spec.match[1].hosts[0]", "whole first label"),
+        (P, matched(json!({"hosts": ["a..b"]})), "spec.match[1].hosts[0]", "\"a..b\": not a host name: want labels of"),
+        (P, matched(json!({"hosts": [""]})), "spec.match[1].hosts[0]", "not a host name: want labels of"),
+        (
+            P,
+            matched(json!({"hosts": ["*.a@b"]})),
+            "spec.match[1].hosts[0]",
+            "\"*.a@b\": a host has no scheme, path or user",
+        ),
+        (P, matched(json!({"hosts": ["[::1"]})), "spec.match[1].hosts[0]", "or an IPv6 address in brackets"),
+        (P, matched(json!({"hosts": ["[1.2.3.4]"]})), "spec.match[1].hosts[0]", "or an IPv6 address in brackets"),
+        (P, matched(json!({"hosts": ["a".repeat(64)]})), "spec.match[1].hosts[0]", "at most 63 characters each"),
         (
             P,
             matched(json!({"paths": [{"prefix": "/a"}, {"exact": "a"}]})),

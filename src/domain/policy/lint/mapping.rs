@@ -6,7 +6,7 @@ use crate::domain::api::{Field, Report};
 use crate::domain::api::{FieldError, MappingState, Values};
 use crate::domain::decide::mapping::key::{Form, distinguished_name, pin};
 use crate::domain::decide::mapping::rules::{Mapping, Source};
-use crate::domain::decide::trust::TrustProfile;
+use crate::domain::decide::verifier::CertificateVerifier;
 use certgate_x509::{Subtree, looks_reversed};
 
 /// What is said of a distinguished name that seems to be written in the order of a certificate, wherever it stands.
@@ -81,7 +81,7 @@ pub fn traits<'a>(
     form: Form,
     key: &[u8],
     state: MappingState,
-    profiles: impl IntoIterator<Item = Option<&'a TrustProfile>>,
+    profiles: impl IntoIterator<Item = Option<&'a CertificateVerifier>>,
 ) -> Traits {
     let mut traits = Traits::default();
     if state == MappingState::Disabled {
@@ -101,7 +101,7 @@ pub fn traits<'a>(
 }
 
 /// Whether the issuer in a name is sure to be known by no more than its name.
-fn is_weak(form: Form, key: &[u8], profile: &TrustProfile) -> bool {
+fn is_weak(form: Form, key: &[u8], profile: &CertificateVerifier) -> bool {
     let Some(issuer) = distinguished_name(form, key).filter(|_| form == Form::IssuerSerial) else { return false };
     if !profile.believes_chains() {
         return true;
@@ -118,7 +118,7 @@ fn is_weak(form: Form, key: &[u8], profile: &TrustProfile) -> bool {
 
 /// The entries of a policy whose `issuerSerial` names an issuer of which the policy's trust profile knows no more than
 /// the name: their certificates are denied.
-pub fn weak_issuers(mapping: &Mapping, profile: &TrustProfile) -> Vec<FieldError> {
+pub fn weak_issuers(mapping: &Mapping, profile: &CertificateVerifier) -> Vec<FieldError> {
     let mut report = Report::default();
     let root = Field::root("spec");
     let section = root.child("mapping");
@@ -138,7 +138,7 @@ pub fn weak_issuers(mapping: &Mapping, profile: &TrustProfile) -> Vec<FieldError
 
 /// The rules that allow by an attribute which a CA of the profile may give in addition to the one that it is bound to: a CA
 /// for names below `O=Partner` may certify `O=Partner,O=Contoso`.
-pub fn repeatable(mapping: &Mapping, profile: &TrustProfile) -> Vec<FieldError> {
+pub fn repeatable(mapping: &Mapping, profile: &CertificateVerifier) -> Vec<FieldError> {
     let mut report = Report::default();
     let root = Field::root("spec");
     let section = root.child("mapping");

@@ -6,20 +6,20 @@
 use certgate_x509::{
     Budget, Certificate, Crl, CrlNumber, CrlReason, CrlSubjects, IssuingDistributionPoint, ReasonFlags, RevocationData,
     RevocationMode, RevocationPolicy, SignerCandidates, Trace, UnixTime, Unvouched, Verdict, check_revocation_within,
-    der, der::Reader, der::tag, shortened,
+    der, der::Reader, der::tag, encoding::excerpt::shortened,
 };
 use std::sync::Arc;
 
 use crate::domain::decide::decision::Denial;
 use crate::domain::decide::reason::Reason;
-use crate::domain::decide::trust::{TrustProfile, Verified};
+use crate::domain::decide::verifier::{CertificateVerifier, Verified};
 use crate::domain::evidence::Links;
 
 /// A profile, and by what revocation is checked under it.
 #[derive(Debug)]
-pub struct Trusted {
+pub struct ResolvedProfile {
     name: Arc<str>,
-    profile: Arc<TrustProfile>,
+    verifier: Arc<CertificateVerifier>,
     policy: RevocationPolicy,
     data: Arc<RevocationData>,
 }
@@ -77,24 +77,29 @@ pub struct AnchorsStatus {
     pub first_expiry: UnixTime,
 }
 
-impl Trusted {
+impl ResolvedProfile {
     /// The profile `name`, with revocation checked by `policy` over `data`.
     pub fn new(
         name: Arc<str>,
-        profile: Arc<TrustProfile>,
+        verifier: Arc<CertificateVerifier>,
         policy: RevocationPolicy,
         data: Arc<RevocationData>,
     ) -> Self {
-        Self { name, profile, policy, data }
+        Self { name, verifier, policy, data }
     }
 
-    /// The profile.
-    pub fn profile(&self) -> &Arc<TrustProfile> {
-        &self.profile
+    /// What verifies certificates, revocation apart.
+    pub fn verifier(&self) -> &Arc<CertificateVerifier> {
+        &self.verifier
+    }
+
+    /// A CA with dNSName constraints among the anchors and intermediates, by its subject.
+    pub fn dns_constrained(&self) -> Option<String> {
+        self.verifier.dns_constrained().map(|authority| authority.subject().to_string())
     }
 
     /// The revocation data.
-    pub fn data(&self) -> &Arc<RevocationData> {
+    pub fn revocation_data(&self) -> &Arc<RevocationData> {
         &self.data
     }
 
@@ -117,7 +122,7 @@ impl Trusted {
 
     /// What there is to know about its trust anchors; `None` when no chain is believed by one.
     pub fn anchors(&self) -> Option<AnchorsStatus> {
-        let first_expiry = self.profile.first_anchor_expiry()?;
+        let first_expiry = self.verifier.first_anchor_expiry()?;
         Some(AnchorsStatus { profile: Arc::clone(&self.name), first_expiry })
     }
 
@@ -137,13 +142,13 @@ impl Trusted {
     ) -> Result<Verified, Denial> {
         let check_vouched = |path: &[Arc<Certificate>]| match links {
             Links::Free => Ok(()),
-            Links::Signed => self.profile.check_vouched(presented, path),
+            Links::Signed => self.verifier.check_vouched(presented, path),
         };
         let joined = |error: Unvouched| format!("the header is not one client's chain: {error}");
         // Whoever has a stolen key could clear with it what it has signed.
-        let veto = self.profile.veto();
+        let disallowed = self.verifier.disallowed();
         let mut fit: Option<Vec<Arc<Certificate>>> = None;
-        let verified = self.profile.verify_with(budget, leaf, presented, now, trace, |path, trace| {
+        let verified = self.verifier.verify_with(budget, leaf, presented, now, trace, |path, trace| {
             check_vouched(path.certificates()).map_err(|error| Reason::ForwardedInvalid.reject(joined(error)))?;
             if self.policy.mode == RevocationMode::NoCheck {
                 trace.step("revocation", Verdict::Note, || {
@@ -151,13 +156,13 @@ impl Trusted {
                 });
                 return Ok(None);
             }
-            let presented = match veto.is_empty() {
+            let presented = match disallowed.is_empty() {
                 true => presented,
                 false => fit.get_or_insert_with(|| {
-                    presented.iter().filter(|certificate| veto.of(certificate).is_none()).cloned().collect()
+                    presented.iter().filter(|certificate| disallowed.of(certificate).is_none()).cloned().collect()
                 }),
             };
-            let helpers = SignerCandidates { pool: self.profile.signers(), presented };
+            let helpers = SignerCandidates { pool: self.verifier.signers(), presented };
             let (data, policy) = (&self.data, &self.policy);
             match check_revocation_within(budget, data, policy, path.certificates(), helpers, now, trace) {
                 Ok(outcome) => Ok(outcome.valid_until),
