@@ -15,11 +15,11 @@ use certgate::domain::api::Kind;
 use crate::certgate::{Answer, Follower};
 use crate::cluster::Cluster;
 use crate::edits::{allow, policy, profile, roots};
-use crate::support::pki::Pki;
-use crate::support::policies::indent;
-use crate::support::ports::PortLease;
-use crate::support::wait::{PATIENCE, until};
 use crate::with_cluster;
+use certgate_harness::pki::Pki;
+use certgate_harness::policies::indent;
+use certgate_harness::ports::PortLease;
+use certgate_harness::wait::{PATIENCE, until};
 
 /// A webhook over one namespace.
 pub struct Webhook {

@@ -13,10 +13,10 @@ use crate::certgate::Follower;
 use crate::chart::{CHART, helm, must};
 use crate::cluster::Cluster;
 use crate::direct::{self, Direct};
-use crate::support::pki::{Authority, Leaf};
-use crate::support::ports::PortLease;
-use crate::support::wait::{PATIENCE, until};
 use crate::{with_cluster, with_own_cluster};
+use certgate_harness::pki::{Authority, Leaf};
+use certgate_harness::ports::PortLease;
+use certgate_harness::wait::{PATIENCE, until};
 
 use super::{Webhook, named, until_reviewed, words};
 
