@@ -18,7 +18,7 @@ use certgate_harness::pki::{Authority, Leaf};
 use certgate_harness::ports::PortLease;
 use certgate_harness::wait::{PATIENCE, until};
 
-use super::{Webhook, named, until_reviewed, words};
+use super::{Webhook, configuration, named, until_reviewed, words};
 
 #[test]
 fn the_certificate_is_renewed_while_reviews_go_on() {
