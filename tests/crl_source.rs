@@ -13,7 +13,7 @@ use std::process::Command;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use certgate::file::loader::{Loader, Outcome};
+use certgate::file::loader::{Loader, ReloadOutcome};
 use certgate::metrics::Metrics;
 use certgate_x509::{Crl, CrlReader, Name, SignaturePolicy};
 
@@ -80,7 +80,7 @@ fn directory() -> (tempfile::TempDir, Key, String) {
 /// The sizes of the CRLs that are in use after a reload that publishes them.
 fn sizes(loader: &mut Loader) -> Vec<usize> {
     match loader.reload().outcome {
-        Outcome::Published(snapshot) => snapshot.crls().iter().map(|crl| crl.entries).collect(),
+        ReloadOutcome::Published(snapshot) => snapshot.crls().iter().map(|crl| crl.entries).collect(),
         other => panic!("{other:?}"),
     }
 }
@@ -133,17 +133,20 @@ fn what_is_no_file_of_crls_is_told_and_the_last_good_ones_stay() {
     for (row, make, want) in rows {
         make();
         let reload = loader.reload();
-        assert!(matches!(reload.outcome, Outcome::Unchanged), "{row}: {:?}", reload.outcome);
+        assert!(matches!(reload.outcome, ReloadOutcome::Unchanged), "{row}: {:?}", reload.outcome);
         let told: Vec<&str> = reload.problems.iter().map(|problem| &*problem.message).collect();
         assert!(told.iter().any(|message| message.contains(want)), "{row}: {told:?}");
         assert!(!told.iter().any(|message| message.contains("c2Vj")), "{row} quotes a key: {told:?}");
         // It is told as long as it lasts, and taken for no other.
         let again = loader.reload();
-        assert!(matches!(again.outcome, Outcome::Unchanged) && *again.problems == *reload.problems, "{row}: {again:?}");
+        assert!(
+            matches!(again.outcome, ReloadOutcome::Unchanged) && *again.problems == *reload.problems,
+            "{row}: {again:?}"
+        );
     }
     file(&crl(1));
     let mended = loader.reload();
-    assert!(matches!(mended.outcome, Outcome::Unchanged) && mended.problems.is_empty(), "{mended:?}");
+    assert!(matches!(mended.outcome, ReloadOutcome::Unchanged) && mended.problems.is_empty(), "{mended:?}");
     file(&crl(2));
     assert_eq!(sizes(&mut loader), [2]);
 }
@@ -173,7 +176,9 @@ fn no_two_crls_share_their_series() {
     ];
     let text: String = drafts.iter().map(|draft| pem("X509 CRL", &draft.der(&key), 64)).collect();
     fs::write(dir.path().join("ca.crl"), text).unwrap();
-    let Outcome::Published(snapshot) = Loader::new(dir.path()).reload().outcome else { panic!("nothing to publish") };
+    let ReloadOutcome::Published(snapshot) = Loader::new(dir.path()).reload().outcome else {
+        panic!("nothing to publish")
+    };
     let metrics = Metrics::new();
     metrics.relies_on(snapshot.crls(), snapshot.anchors());
     let text = metrics.render();

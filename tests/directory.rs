@@ -11,8 +11,8 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use certgate::domain::decide::Snapshot;
-use certgate::file::loader::{Loader, Outcome, Reload};
-use certgate::file::watch::{Notice, Source, Stopper, WatchOptions};
+use certgate::file::loader::{Loader, Reload, ReloadOutcome};
+use certgate::file::watch::{PolicyWatcher, StopHandle, WatchMode, WatchOptions};
 use tempfile::TempDir;
 
 fn mapping(name: &str) -> String {
@@ -61,20 +61,20 @@ impl Directory {
     /// Reloads, which must give a new snapshot; gives how many chunks were parsed.
     fn published(&mut self) -> usize {
         let reload = self.loader.reload();
-        assert!(matches!(reload.outcome, Outcome::Published(_)), "{reload:?}");
+        assert!(matches!(reload.outcome, ReloadOutcome::Published(_)), "{reload:?}");
         reload.parsed
     }
 
     /// Reloads, which must be refused; gives the problems.
     fn refused(&mut self) -> Vec<String> {
         let reload = self.loader.reload();
-        assert!(matches!(reload.outcome, Outcome::Refused), "{reload:?}");
+        assert!(matches!(reload.outcome, ReloadOutcome::Refused), "{reload:?}");
         reload.problems.iter().map(ToString::to_string).collect()
     }
 
     fn unchanged(&mut self) -> usize {
         let reload = self.loader.reload();
-        assert!(matches!(reload.outcome, Outcome::Unchanged), "{reload:?}");
+        assert!(matches!(reload.outcome, ReloadOutcome::Unchanged), "{reload:?}");
         reload.parsed
     }
 }
@@ -171,10 +171,10 @@ fn a_directory_that_is_suddenly_empty_is_refused() {
     // What a new process finds empty, it takes as it is, unless it is told otherwise.
     fs::remove_file(d.dir.path().join("a.yaml")).unwrap();
     let mut afresh = Loader::new(d.dir.path());
-    assert!(matches!(afresh.reload().outcome, Outcome::Published(_)));
+    assert!(matches!(afresh.reload().outcome, ReloadOutcome::Published(_)));
     let mut successor = Loader::new(d.dir.path());
     successor.expect_objects();
-    assert!(matches!(successor.reload().outcome, Outcome::Refused));
+    assert!(matches!(successor.reload().outcome, ReloadOutcome::Refused));
 }
 
 #[test]
@@ -279,21 +279,21 @@ fn two_objects_of_one_name_are_both_errors_until_one_goes() {
 /// A source that runs until dropped.
 struct Running {
     reloads: Receiver<Reload>,
-    stopper: Stopper,
+    stopper: StopHandle,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Running {
-    fn start(path: &Path, notice: Notice) -> Self {
+    fn start(path: &Path, mode: WatchMode) -> Self {
         let mut loader = Loader::new(path);
         loader.reload();
-        let options = match notice {
+        let options = match mode {
             // So slow that a test that passes was told by an event.
-            Notice::Events => WatchOptions { notice, poll: Duration::from_secs(60), niceness: 0 },
-            Notice::Poll => WatchOptions { notice, poll: Duration::from_millis(20), niceness: 0 },
+            WatchMode::Events => WatchOptions { mode, poll: Duration::from_secs(60), niceness: 0 },
+            WatchMode::Poll => WatchOptions { mode, poll: Duration::from_millis(20), niceness: 0 },
         };
-        let source = Source::new(loader, options);
-        let stopper = source.stopper();
+        let source = PolicyWatcher::new(loader, options);
+        let stopper = source.stop_handle();
         let (sender, reloads) = mpsc::channel();
         let thread = source.spawn(move |reload| _ = sender.send(reload)).unwrap();
         Self { reloads, stopper, thread: Some(thread) }
@@ -306,7 +306,7 @@ impl Running {
     /// Waits for a snapshot that holds this many mappings.
     fn until(&self, mappings: usize) -> Arc<Snapshot> {
         loop {
-            if let Outcome::Published(snapshot) = self.next().outcome
+            if let ReloadOutcome::Published(snapshot) = self.next().outcome
                 && snapshot.counts().mappings == mappings
             {
                 return snapshot;
@@ -317,7 +317,7 @@ impl Running {
     fn until_refused(&self) -> Reload {
         loop {
             let reload = self.next();
-            if matches!(reload.outcome, Outcome::Refused) {
+            if matches!(reload.outcome, ReloadOutcome::Refused) {
                 return reload;
             }
         }
@@ -335,18 +335,18 @@ impl Drop for Running {
 }
 
 /// Runs `test` with events and with the poll alone.
-fn both(test: impl Fn(Notice)) {
-    test(Notice::Events);
-    test(Notice::Poll);
+fn both(test: impl Fn(WatchMode)) {
+    test(WatchMode::Events);
+    test(WatchMode::Poll);
 }
 
 #[test]
 fn edits_of_every_sort_are_noticed() {
-    both(|notice| {
+    both(|mode| {
         let dir = tempfile::tempdir().unwrap();
         let at = |name: &str| dir.path().join(name);
         fs::write(at("a.yaml"), mapping("a")).unwrap();
-        let running = Running::start(dir.path(), notice);
+        let running = Running::start(dir.path(), mode);
         // In place.
         fs::write(at("a.yaml"), mappings(&["a", "b"])).unwrap();
         running.until(2);
@@ -371,10 +371,10 @@ fn edits_of_every_sort_are_noticed() {
 
 #[test]
 fn broken_yaml_is_reported_once_and_its_end_too() {
-    both(|notice| {
+    both(|mode| {
         let dir = tempfile::tempdir().unwrap();
         fs::write(dir.path().join("a.yaml"), mapping("a")).unwrap();
-        let running = Running::start(dir.path(), notice);
+        let running = Running::start(dir.path(), mode);
         replace(&dir.path().join("b.yaml"), "a: b: c\n");
         let refused = running.until_refused();
         assert_eq!(&*refused.problems[0].file, "b.yaml");
@@ -382,16 +382,16 @@ fn broken_yaml_is_reported_once_and_its_end_too() {
         let other = running.until_refused();
         assert_ne!(refused.problems, other.problems);
         fs::remove_file(dir.path().join("b.yaml")).unwrap();
-        assert!(matches!(running.next().outcome, Outcome::Unchanged));
+        assert!(matches!(running.next().outcome, ReloadOutcome::Unchanged));
     });
 }
 
 #[test]
 fn the_swap_of_a_mounted_config_map_is_noticed_and_whole() {
-    both(|notice| {
+    both(|mode| {
         let dir = tempfile::tempdir().unwrap();
         mount(dir.path(), "0", &[("a.yaml", mapping("a")), ("b.yaml", mapping("b"))]);
-        let running = Running::start(dir.path(), notice);
+        let running = Running::start(dir.path(), mode);
         for version in 1..6 {
             let names: Vec<String> = (0..=version).map(|n| format!("m{n}")).collect();
             let names: Vec<&str> = names.iter().map(String::as_str).collect();
@@ -403,7 +403,7 @@ fn the_swap_of_a_mounted_config_map_is_noticed_and_whole() {
             );
             fs::remove_dir_all(dir.path().join(format!("..{}", version - 1))).unwrap();
             loop {
-                if let Outcome::Published(snapshot) = running.next().outcome {
+                if let ReloadOutcome::Published(snapshot) = running.next().outcome {
                     let mappings = snapshot.counts().mappings;
                     assert_eq!(mappings % 2, 0, "files of one swap were published apart");
                     if mappings == 2 * (version + 1) {
@@ -417,12 +417,12 @@ fn the_swap_of_a_mounted_config_map_is_noticed_and_whole() {
 
 #[test]
 fn a_directory_that_is_deleted_and_made_anew_is_noticed() {
-    both(|notice| {
+    both(|mode| {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("deep/policies");
         fs::create_dir_all(&path).unwrap();
         fs::write(path.join("a.yaml"), mapping("a")).unwrap();
-        let running = Running::start(&path, notice);
+        let running = Running::start(&path, mode);
         fs::rename(dir.path().join("deep"), dir.path().join("gone")).unwrap();
         running.until_refused();
         fs::create_dir_all(&path).unwrap();
@@ -455,7 +455,7 @@ fn a_directory_that_is_replaced_is_still_watched() {
         let file = live.join("team/a.yaml");
         fs::create_dir_all(live.join("team")).unwrap();
         fs::write(&file, mapping("m0")).unwrap();
-        let running = Running::start(&live, Notice::Events);
+        let running = Running::start(&live, WatchMode::Events);
         // Once this is noticed, events come.
         fs::write(&file, mappings(&["m0", "m1"])).unwrap();
         running.until(2);
@@ -475,7 +475,7 @@ fn a_directory_that_is_replaced_is_still_watched() {
 fn an_edit_is_live_within_a_second_under_constant_edits() {
     let dir = tempfile::tempdir().unwrap();
     fs::write(dir.path().join("a.yaml"), mapping("a")).unwrap();
-    let running = Running::start(dir.path(), Notice::Events);
+    let running = Running::start(dir.path(), WatchMode::Events);
     let noisy = dir.path().join("noise.yaml");
     let (stop, stopped) = mpsc::channel::<()>();
     let writer = std::thread::spawn(move || {
@@ -507,7 +507,7 @@ fn a_file_that_is_being_written_is_not_read_by_halves() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("a.yaml");
     fs::write(&path, mapping("a")).unwrap();
-    let running = Running::start(dir.path(), Notice::Events);
+    let running = Running::start(dir.path(), WatchMode::Events);
     // Once this is noticed, events come.
     replace(&path, &mappings(&["a", "b"]));
     running.until(2);
@@ -519,6 +519,6 @@ fn a_file_that_is_being_written_is_not_read_by_halves() {
         std::thread::park_timeout(Duration::from_millis(10));
     }
     drop(file);
-    let Outcome::Published(snapshot) = running.next().outcome else { panic!("refused") };
+    let ReloadOutcome::Published(snapshot) = running.next().outcome else { panic!("refused") };
     assert_eq!(snapshot.counts().mappings, 10);
 }

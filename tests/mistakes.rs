@@ -8,7 +8,7 @@ use certgate::domain::decide::Snapshot;
 use certgate::domain::decide::reason::Reason;
 use certgate::domain::request::{Http, NoHeaders, Request};
 use certgate::file::check::check;
-use certgate::file::loader::{Loader, Outcome};
+use certgate::file::loader::{Loader, ReloadOutcome};
 use certgate::file::report::Class;
 use certgate_x509::{NoTrace, UnixTime};
 
@@ -400,7 +400,7 @@ fn what_does_not_compile_denies_and_what_is_right_is_served() {
         }
         fs::write(dir.path().join(format!("{n:02}.yaml")), text).unwrap();
     }
-    let Outcome::Published(snapshot) = Loader::new(dir.path()).reload().outcome else {
+    let ReloadOutcome::Published(snapshot) = Loader::new(dir.path()).reload().outcome else {
         panic!("all of it can be read")
     };
     assert!(hosts.len() >= 10);
@@ -427,13 +427,13 @@ fn a_policy_whose_host_cannot_be_read_is_refused_and_opens_nothing() {
         let strict = policy("strict", "  match: [{hosts: [admin.test]}]\n").replace("Optional", "Required");
         write("strict.yaml", &strict);
         let mut loader = Loader::new(dir.path());
-        let Outcome::Published(before) = loader.reload().outcome else { panic!("all of it can be read") };
+        let ReloadOutcome::Published(before) = loader.reload().outcome else { panic!("all of it can be read") };
         assert_eq!(decided(&before, "admin.test"), Err(Reason::CertRequired));
         write("strict.yaml", &strict.replace("[admin.test]", &format!("[{host:?}]")));
         let reload = loader.reload();
-        assert!(matches!(reload.outcome, Outcome::Refused), "{host}: {:?}", reload.outcome);
+        assert!(matches!(reload.outcome, ReloadOutcome::Refused), "{host}: {:?}", reload.outcome);
         assert!(reload.problems.iter().any(|problem| problem.field == "spec.match[0].hosts[0]"), "{host}");
         let start = Loader::new(dir.path()).reload();
-        assert!(matches!(start.outcome, Outcome::Refused), "{host}: {:?}", start.outcome);
+        assert!(matches!(start.outcome, ReloadOutcome::Refused), "{host}: {:?}", start.outcome);
     }
 }

@@ -17,7 +17,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use certgate::domain::decide::Counts;
-use certgate::file::loader::{Loader, Outcome};
+use certgate::file::loader::{Loader, ReloadOutcome};
 use certgate::kubernetes::admission::metrics as admission;
 use certgate::kubernetes::health::{Exported, Health};
 use certgate::metrics::{Load, Metrics, failures};
@@ -219,7 +219,7 @@ fn since_drafts() -> i64 {
 
 /// The metrics `certgate_NAME{LABELS} VALUE` of the directory's policies, by name and labels.
 fn scraped(loader: &mut Loader) -> BTreeMap<String, i64> {
-    let Outcome::Published(snapshot) = loader.reload().outcome else { panic!("nothing new to publish") };
+    let ReloadOutcome::Published(snapshot) = loader.reload().outcome else { panic!("nothing new to publish") };
     let metrics = Metrics::new();
     metrics.relies_on(snapshot.crls(), snapshot.anchors());
     let text = metrics.render();

@@ -15,7 +15,7 @@ use certgate::envoy::proto::auth::attribute_context::{HttpRequest, Peer, Request
 use certgate::envoy::proto::auth::check_response::HttpResponse;
 use certgate::envoy::proto::auth::{AttributeContext, CheckRequest, CheckResponse};
 use certgate::envoy::service::Authorizer;
-use certgate::file::loader::{Loader, Outcome};
+use certgate::file::loader::{Loader, ReloadOutcome};
 use certgate::metrics::Metrics;
 use certgate_x509::UnixTime;
 use prost::Message;
@@ -110,7 +110,9 @@ fn is_the_original(message: &[u8], der: &[u8]) -> bool {
 fn no_mutated_request_is_allowed_unless_it_is_the_original_in_other_words() {
     let dir = tempfile::tempdir().expect("a directory");
     let (pem, der) = scene(dir.path());
-    let Outcome::Published(snapshot) = Loader::new(dir.path()).reload().outcome else { panic!("the policy compiles") };
+    let ReloadOutcome::Published(snapshot) = Loader::new(dir.path()).reload().outcome else {
+        panic!("the policy compiles")
+    };
     let now = || UnixTime::from_secs(1_800_000_000);
     let authorizer: Authorizer = Authorizer::new(Arc::new(Metrics::new()), now, 0);
     authorizer.publish(snapshot);

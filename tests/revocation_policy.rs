@@ -17,7 +17,7 @@ use certgate::domain::decide::{PolicyState, Snapshot};
 use certgate::domain::request::{Http, NoHeaders, Request};
 use certgate::domain::store::{CrlFile, Index};
 use certgate::file::check::check;
-use certgate::file::loader::{Loader, Outcome};
+use certgate::file::loader::{Loader, ReloadOutcome};
 use certgate::file::source;
 use certgate_x509::{Certificate, Recorder, Trace};
 use serde_json::{Value, json};
@@ -503,7 +503,7 @@ fn a_der_file_in_the_policy_directory_is_followed() {
     write("root.crl", &by_root().der(&pki.root));
     let mut loader = Loader::new(dir.path());
     let mut next = || match loader.reload().outcome {
-        Outcome::Published(snapshot) => snapshot,
+        ReloadOutcome::Published(snapshot) => snapshot,
         other => panic!("{other:?}"),
     };
     assert_eq!(pki.reason(&next()), Err(Reason::TrustUnavailable), "a file that is missing at the start denies");
@@ -515,7 +515,7 @@ fn a_der_file_in_the_policy_directory_is_followed() {
     write("ca.crl", &by_ca().with(number(11)).lists(LEAF_SERIAL, None).der(&pki.ca));
     assert_eq!(pki.reason(&next()), REVOKED);
     std::fs::remove_file(dir.path().join("ca.crl")).unwrap();
-    assert!(matches!(loader.reload().outcome, Outcome::Unchanged), "the last good content stays");
+    assert!(matches!(loader.reload().outcome, ReloadOutcome::Unchanged), "the last good content stays");
 }
 
 #[test]
@@ -601,7 +601,7 @@ fn a_file_that_is_named_again_is_read_again() {
         ("{mode: Offline, crls: [{file: ca.crl}]}", REVOKED),
     ] {
         write("policies.yaml", text(revocation).as_bytes());
-        let Outcome::Published(snapshot) = loader.reload().outcome else { panic!("{revocation}") };
+        let ReloadOutcome::Published(snapshot) = loader.reload().outcome else { panic!("{revocation}") };
         assert_eq!(pki.reason(&snapshot), want, "{revocation}");
     }
 }

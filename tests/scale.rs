@@ -17,7 +17,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use bars::Bars;
-use certgate::file::loader::{Loader, Outcome};
+use certgate::file::loader::{Loader, ReloadOutcome};
 
 const MAPPINGS: usize = 100_000;
 
@@ -82,14 +82,14 @@ fn measure(files: usize) {
     let (start, used) = (Instant::now(), processor());
     let first = loader.reload();
     let (load, load_used) = (start.elapsed(), processor() - used);
-    assert!(matches!(first.outcome, Outcome::Published(_)), "{:?} {:?}", first.outcome, first.problems.first());
+    assert!(matches!(first.outcome, ReloadOutcome::Published(_)), "{:?} {:?}", first.outcome, first.problems.first());
     assert_eq!(first.totals.objects, MAPPINGS + 2);
     let (rss, peak) = memory();
 
     let (start, used) = (Instant::now(), processor());
     let idle_outcome = loader.reload().outcome;
     let (idle, idle_used) = (start.elapsed(), processor() - used);
-    assert!(matches!(idle_outcome, Outcome::Unchanged), "{idle_outcome:?}");
+    assert!(matches!(idle_outcome, ReloadOutcome::Unchanged), "{idle_outcome:?}");
 
     let added = dir.path().join("mappings-0.yaml");
     let mut out = fs::OpenOptions::new().append(true).open(&added).unwrap();
@@ -98,7 +98,7 @@ fn measure(files: usize) {
     let (start, used) = (Instant::now(), processor());
     let second = loader.reload();
     let (add, add_used) = (start.elapsed(), processor() - used);
-    assert!(matches!(second.outcome, Outcome::Published(_)), "{:?}", second.outcome);
+    assert!(matches!(second.outcome, ReloadOutcome::Published(_)), "{:?}", second.outcome);
     assert_eq!(second.totals.objects, MAPPINGS + 3);
     assert_eq!(second.parsed, 1, "only the new document is parsed");
     let (rss_after, peak_after) = memory();

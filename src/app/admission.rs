@@ -8,8 +8,8 @@ use std::thread;
 
 use tokio::sync::watch;
 
+use crate::clock;
 use crate::config::AdmissionConfig;
-use crate::envoy::service::system_clock;
 use crate::kubernetes::admission::issuer::Shown;
 use crate::kubernetes::admission::metrics::AdmissionMetrics;
 pub use crate::kubernetes::admission::metrics::Exported;
@@ -44,7 +44,7 @@ pub fn start(
         }
         None => AdmissionFeed { views, shown: Some(Shown::new(shown.clone(), health)), questions },
     };
-    let webhook = Webhook::new(Reviewer::new(view, scope, selector, system_clock).asking(asker), metrics);
+    let webhook = Webhook::new(Reviewer::new(view, scope, selector, clock::now).asking(asker), metrics);
     spawn(bound, webhook, shown, tls)?;
     Ok(feed)
 }

@@ -14,9 +14,9 @@ use thiserror::Error;
 
 use crate::domain::decide::Snapshot;
 use crate::envoy::service::Authorizer;
-use crate::file::loader::{Loader, Outcome, Reload};
+use crate::file::loader::{Loader, Reload, ReloadOutcome};
 use crate::file::report::{Class, Problem};
-use crate::file::watch::{Source, WatchOptions};
+use crate::file::watch::{PolicyWatcher, WatchOptions};
 use crate::metrics::{Load, Metrics};
 use crate::panics;
 
@@ -80,13 +80,13 @@ pub fn load(path: &Path) -> Result<Loaded, LoadError> {
     for _ in 0..FIRST_ATTEMPTS {
         let first = loader.reload();
         match &first.outcome {
-            Outcome::Published(snapshot) => {
+            ReloadOutcome::Published(snapshot) => {
                 let snapshot = snapshot.clone();
                 return Ok(Loaded { loader, first, snapshot });
             }
-            Outcome::Refused => return Err(LoadError::Unreadable(first.problems)),
+            ReloadOutcome::Refused => return Err(LoadError::Unreadable(first.problems)),
             // Nothing has been published before, so something is new once the files are whole.
-            Outcome::Busy | Outcome::Unchanged => {}
+            ReloadOutcome::Busy | ReloadOutcome::Unchanged => {}
         }
     }
     Err(LoadError::Busy)
@@ -106,7 +106,7 @@ pub fn watch(
         // On Linux this concerns the calling thread alone. Where it is refused, decisions are a little slower meanwhile.
         let _ = rustix::process::nice(NICENESS);
         let path = loader.path().to_owned();
-        let mut source = Source::new(loader, WatchOptions::default());
+        let mut source = PolicyWatcher::new(loader, WatchOptions::default());
         loop {
             let ended = panics::guarded(|| source.run(|reload| take_over(&reload, &authorizer, &metrics, &refusal)));
             if let Err(panic) = ended {
@@ -122,7 +122,7 @@ pub fn watch(
             if authorizer.current().is_some_and(|snapshot| snapshot.counts().policies > 0) {
                 loader.expect_objects();
             }
-            source = Source::new(loader, WatchOptions::default());
+            source = PolicyWatcher::new(loader, WatchOptions::default());
         }
     })?;
     Ok(())
@@ -149,7 +149,7 @@ pub fn take_over(reload: &Reload, authorizer: &Authorizer<Snapshot>, metrics: &M
     let generation = authorizer.current().map(|snapshot| snapshot.generation());
     metrics.degraded(reload.degraded.iter().cloned());
     match &reload.outcome {
-        Outcome::Published(snapshot) => {
+        ReloadOutcome::Published(snapshot) => {
             refusal.set(None);
             let former = authorizer.publish(snapshot.clone());
             let counts = snapshot.counts();
@@ -172,7 +172,7 @@ pub fn take_over(reload: &Reload, authorizer: &Authorizer<Snapshot>, metrics: &M
             log_problems(problems);
             former.into_iter().for_each(retire);
         }
-        Outcome::Unchanged => {
+        ReloadOutcome::Unchanged => {
             metrics.loaded(Load::Applied { problems: problems.len() });
             refusal.set(None);
             match problems.iter().filter(|problem| problem.class == Class::Invalid).count() {
@@ -188,7 +188,7 @@ pub fn take_over(reload: &Reload, authorizer: &Authorizer<Snapshot>, metrics: &M
             }
             log_problems(problems);
         }
-        Outcome::Refused => {
+        ReloadOutcome::Refused => {
             metrics.loaded(Load::Refused { errors: problems.len() });
             refusal
                 .set(problems.first().filter(|problem| problem.file.is_empty()).map(|problem| problem.message.clone()));
@@ -199,7 +199,7 @@ pub fn take_over(reload: &Reload, authorizer: &Authorizer<Snapshot>, metrics: &M
             );
             log_problems(problems);
         }
-        Outcome::Busy => {}
+        ReloadOutcome::Busy => {}
     }
 }
 
@@ -234,10 +234,10 @@ fn retire(mut former: Arc<Snapshot>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::envoy::service::system_clock;
+    use crate::clock;
 
     fn authorizer(metrics: &Arc<Metrics>) -> Authorizer<Snapshot> {
-        Authorizer::new(metrics.clone(), system_clock, 0)
+        Authorizer::new(metrics.clone(), clock::now, 0)
     }
 
     #[test]

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Waker};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use hyper::rt::Executor;
 use hyper::server::conn::http2;
@@ -35,6 +35,7 @@ use super::unread::{MAX_UNREAD, Outbox, Unread, WRITE_DEADLINE};
 use crate::lifecycle::{Lifecycle, Phase};
 use crate::listeners::Listeners;
 use crate::places::{Place, Places};
+use crate::telemetry::limit::LogLimit;
 use crate::tls::accept::Acceptor;
 
 /// The service's name in gRPC, under which its health is reported besides the process's.
@@ -183,7 +184,7 @@ async fn serve_within<D: Decide>(
 
 /// Accepts for ever. One connection too many is closed at once: its proxy knows then, and may have a way elsewhere.
 async fn accept(listeners: &Listeners, workers: &[Worker], connections: &Places) {
-    let mut refused: Option<Instant> = None;
+    let refusals = LogLimit::every(LOG_AGAIN);
     loop {
         let accepted = match listeners.accept().await {
             Ok((stream, _)) => prepare(stream),
@@ -192,8 +193,7 @@ async fn accept(listeners: &Listeners, workers: &[Worker], connections: &Places)
         match accepted {
             Ok(stream) => {
                 let Some(place) = connections.admit() else {
-                    if refused.is_none_or(|at| at.elapsed() > LOG_AGAIN) {
-                        refused = Some(Instant::now());
+                    if refusals.admit().is_some() {
                         tracing::warn!(limit = connections.limit(), "all connections are in use; others are closed");
                     }
                     continue;

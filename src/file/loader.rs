@@ -14,7 +14,7 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime};
 
 use problems::{note_what_follows, whole_file};
 
@@ -25,10 +25,11 @@ use super::report::{Class, Problem};
 use super::scan::{Listed, Listing, Root, Stamp};
 use super::source::{self, SourceFiles};
 use super::split::SplitError;
+use crate::clock;
 use crate::domain::api::{Kind, ObjectId};
 use crate::domain::decide::Snapshot;
 use crate::domain::store::{AbsentSources, Index};
-use certgate_x509::{UnixTime, encoding::bundle::MAX_CRL_TEXT};
+use certgate_x509::encoding::bundle::MAX_CRL_TEXT;
 
 /// How often a directory that changes while it is read is read again before [`PATIENCE`] counts.
 const MIN_ATTEMPTS: u32 = 2;
@@ -52,7 +53,7 @@ const MAX_PROBLEMS: usize = 1000;
 
 /// What came of a reload.
 #[derive(Clone, Debug)]
-pub enum Outcome {
+pub enum ReloadOutcome {
     /// A new snapshot.
     Published(Arc<Snapshot>),
     /// All is readable, and nothing that a decision could depend on has changed.
@@ -78,7 +79,7 @@ pub struct Totals {
 #[derive(Clone, Debug)]
 pub struct Reload {
     /// What came of it.
-    pub outcome: Outcome,
+    pub outcome: ReloadOutcome,
     /// What is wrong: when refused, what is unreadable; else what does not compile, and warnings. At most 1000.
     pub problems: Arc<[Problem]>,
     /// The trust profiles, as `namespace/name`, that are degraded.
@@ -179,7 +180,7 @@ impl Loader {
 
     /// Sets how long a directory that has changed must stay as it is before what was read of it counts. Events tell when
     /// a writer is done, so it is zero unless there are none.
-    pub fn set_calm(&mut self, calm: Duration) {
+    pub fn set_settle_time(&mut self, calm: Duration) {
         self.calm = calm;
     }
 
@@ -248,21 +249,19 @@ impl Loader {
         let reload = self.reload();
         let mut problems = reload.problems.to_vec();
         match reload.outcome {
-            Outcome::Published(_) | Outcome::Unchanged => {}
-            Outcome::Refused => {
+            ReloadOutcome::Published(_) | ReloadOutcome::Unchanged => {}
+            ReloadOutcome::Refused => {
                 self.read_sources();
                 self.index.publish();
                 problems.extend(self.placed(self.index.problems()));
             }
-            Outcome::Busy => {
+            ReloadOutcome::Busy => {
                 let message = format!("the files in {} change all the time", self.root);
                 problems.push(whole_file("", message));
             }
         }
         // The clock is read here, at the edge: what expires soon depends on it.
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let now = UnixTime::from_secs(i64::try_from(now.as_secs()).unwrap_or(i64::MAX));
-        problems.extend(self.placed(self.index.lint(now)));
+        problems.extend(self.placed(self.index.lint(clock::now())));
         let is_whole = !problems.iter().any(|problem| problem.class == Class::Unreadable);
         let has_policies = self.objects().any(|id| id.kind == Kind::CertificatePolicy);
         note_what_follows(&mut problems);
@@ -294,7 +293,7 @@ impl Loader {
         Reload { outcome, problems, degraded, totals: self.totals(), parsed: self.parsed, elapsed: start.elapsed() }
     }
 
-    fn bring_up_to_date(&mut self, start: Instant) -> (Outcome, Option<Arc<[Problem]>>) {
+    fn bring_up_to_date(&mut self, start: Instant) -> (ReloadOutcome, Option<Arc<[Problem]>>) {
         let mut attempts = 0;
         let listing = loop {
             let listing = match self.root.list() {
@@ -303,7 +302,7 @@ impl Loader {
                     self.is_current = false;
                     let message = format!("cannot read the policy directory {}: {error}", self.root);
                     let problem = whole_file("", message);
-                    return (Outcome::Refused, Some(Arc::from([problem])));
+                    return (ReloadOutcome::Refused, Some(Arc::from([problem])));
                 }
             };
             attempts += 1;
@@ -326,7 +325,7 @@ impl Loader {
             }
             if attempts >= MIN_ATTEMPTS && start.elapsed() > PATIENCE {
                 if whole == Whole::Torn || !listing.is_before_swaps() {
-                    return (Outcome::Busy, None);
+                    return (ReloadOutcome::Busy, None);
                 }
                 break listing;
             }
@@ -335,7 +334,7 @@ impl Loader {
         let unreadable = self.unreadable(&listing);
         if !unreadable.is_empty() {
             self.is_current = false;
-            return (Outcome::Refused, Some(Arc::from(unreadable)));
+            return (ReloadOutcome::Refused, Some(Arc::from(unreadable)));
         }
         let has_objects = self.has_objects();
         if self.had_objects && !has_objects {
@@ -346,13 +345,13 @@ impl Loader {
                  than an edit. To remove all policies, restart certgate with the directory as it is",
                 self.path()
             );
-            return (Outcome::Refused, Some(Arc::from([whole_file("", message)])));
+            return (ReloadOutcome::Refused, Some(Arc::from([whole_file("", message)])));
         }
         self.had_objects = has_objects;
         self.read_sources();
-        let outcome = self.index.publish().map_or(Outcome::Unchanged, Outcome::Published);
+        let outcome = self.index.publish().map_or(ReloadOutcome::Unchanged, ReloadOutcome::Published);
         // Problems can change although no decision does: a profile that no policy uses is mended.
-        let is_idle = self.is_current && matches!(outcome, Outcome::Unchanged);
+        let is_idle = self.is_current && matches!(outcome, ReloadOutcome::Unchanged);
         self.is_current = true;
         if !is_idle {
             self.degraded = self.index.degraded().into();
