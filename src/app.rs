@@ -28,9 +28,9 @@ use crate::explain::{self, Explanation, Question, QuestionError, RemoteError};
 use crate::file::report::Class;
 use crate::kubernetes::admission::metrics::AdmissionMetrics;
 use crate::kubernetes::cluster::ClusterError;
-use crate::kubernetes::departure::Departure;
 use crate::kubernetes::health::{Exported, Health};
 use crate::kubernetes::read::ReadError;
+use crate::kubernetes::shutdown::ClusterShutdown;
 use crate::lifecycle::{Lifecycle, Phase, Signals};
 use crate::listeners::{Bound, ListenAddress};
 use crate::metrics::{Metrics, failures as remembered};
@@ -137,10 +137,10 @@ async fn run(
     let admin_port = admin_port.listen().map_err(|error| ServeError::Listen(config.admin_listen.clone(), error))?;
     tokio::spawn(admin.serve(admin_port));
 
-    let departure = Departure::default();
+    let shutdown = ClusterShutdown::default();
     match &config.policies {
         PolicySource::Directory(directory) => {
-            departure.done();
+            shutdown.done();
             let mut first = tokio::task::spawn_blocking({
                 let directory = directory.clone();
                 move || policies::load(&directory)
@@ -169,12 +169,12 @@ async fn run(
                 }
             };
             let (authorizer, metrics, health) = (authorizer.clone(), metrics.clone(), health.clone());
-            let first = cluster::follow(options.clone(), authorizer, metrics, health, feed, departure.clone())?;
+            let first = cluster::follow(options.clone(), authorizer, metrics, health, feed, shutdown.clone())?;
             tokio::select! {
                 first = first => first.map_err(io::Error::other)??,
                 signal = signals.next() => {
                     tracing::info!(signal, "stopped before the initial lists were complete");
-                    departure.depart().await;
+                    shutdown.shut_down().await;
                     return Ok(());
                 }
             }
@@ -193,7 +193,7 @@ async fn run(
     };
     tracing::info!(signal, "draining");
     lifecycle.advance(Phase::Draining);
-    let departed = tokio::spawn(async move { departure.depart().await });
+    let shut_down = tokio::spawn(async move { shutdown.shut_down().await });
     tokio::select! {
         () = tokio::time::sleep(config.drain_delay) => {}
         _ = signals.next() => {}
@@ -207,7 +207,7 @@ async fn run(
         },
         signal = signals.next() => tracing::warn!(signal, "stopped by a second signal"),
     }
-    let _ = departed.await;
+    let _ = shut_down.await;
     Ok(())
 }
 

@@ -29,3 +29,4 @@ pub mod telemetry;
 pub mod terminal;
 pub mod tls;
 pub mod watch;
+pub mod web;

@@ -16,16 +16,22 @@ use tokio::sync::Notify;
 /// The share of the places, as a divisor, that those may hold that were never served while others were.
 const STRANGERS: usize = 4;
 
+/// So many may have lost their places and not left yet before newcomers wait: what they hold is not free until then.
+const MAX_LEAVING: usize = 128;
+
 /// Places for so many at once.
 #[derive(Clone, Debug)]
 pub struct Places {
     limit: usize,
     state: Arc<Mutex<State>>,
+    left: Arc<Notify>,
 }
 
 #[derive(Debug, Default)]
 struct State {
     taken: usize,
+    /// Those that have lost their places and are there yet.
+    leaving: usize,
     /// Numbers those that begin to wait.
     next: u64,
     /// Those that wait and were never served, by when they began.
@@ -48,7 +54,7 @@ enum Use {
 impl Places {
     /// At most `limit` at once.
     pub fn new(limit: usize) -> Self {
-        Self { limit, state: Arc::default() }
+        Self { limit, state: Arc::default(), left: Arc::default() }
     }
 
     /// The most connections, which is `limit` unless the process may not open that many files: half of those are left to
@@ -64,12 +70,20 @@ impl Places {
         self.limit
     }
 
+    /// Waits while too many have lost their places and not left yet. For one at a time, who lets all others in.
+    pub async fn few_leave(&self) {
+        while self.state().leaving >= MAX_LEAVING {
+            self.left.notified().await;
+        }
+    }
+
     /// A place for one more, which waits at first. `None`: all others are being served.
     pub fn admit(&self) -> Option<Place> {
         let mut state = self.state();
         if state.taken >= self.limit {
             state.oldest(self.limit)?.notify_one();
             // Its place is the newcomer's; it leaves without giving one back.
+            state.leaving += 1;
         } else {
             state.taken += 1;
         }
@@ -181,6 +195,9 @@ impl Drop for Place {
         // One that lost its place has none to give back.
         if state.take(own) {
             state.taken -= 1;
+        } else {
+            state.leaving -= 1;
+            self.places.left.notify_one();
         }
     }
 }
@@ -228,6 +245,24 @@ mod tests {
         assert!([0, 4, 5, 6, 7].iter().all(|at: &usize| known[*at].serve()), "those who were served stay");
         assert!(strangers.iter().rev().take(3).all(Place::serve));
         assert!(places.admit().is_none(), "no place is counted twice");
+    }
+
+    #[tokio::test]
+    async fn newcomers_wait_for_those_who_leave() {
+        let places = Places::new(2);
+        let mut leaving: Vec<_> = (0..2 + MAX_LEAVING).map(|_| places.admit().unwrap()).collect();
+        let mut few = std::pin::pin!(places.few_leave());
+        tokio::select! {
+            biased;
+            () = few.as_mut() => panic!("{MAX_LEAVING} are there yet that have lost their places"),
+            () = tokio::task::yield_now() => {}
+        }
+        drop(leaving.remove(0));
+        few.await;
+        drop(leaving);
+        places.few_leave().await;
+        let state = places.state();
+        assert_eq!((state.leaving, state.taken), (0, 0));
     }
 
     #[tokio::test]

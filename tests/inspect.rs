@@ -20,7 +20,7 @@ use certgate::app::policies;
 use certgate::domain::api::ObjectMeta;
 use certgate::domain::decide::mapping::key::{Forms, keys_of};
 use certgate::domain::policy::compile::certificate_mapping;
-use certgate::explain::{Outcome, Question, explain, to_pem};
+use certgate::explain::{ExplainedOutcome, Question, explain, to_pem};
 use certgate::file::check::check;
 use certgate::inspect::names::{PolicyName, mapping_yaml, name_yaml};
 use certgate::inspect::{Inspection, inspect, render};
@@ -303,7 +303,7 @@ fn every_name_that_is_offered_lets_the_certificate_pass() {
             ..Question::default()
         };
         let explanation = explain(&question, &loaded.snapshot, NOW).unwrap();
-        assert_eq!(explanation.decision.outcome, Outcome::Allow, "{name:?}: {:#?}", explanation.steps);
+        assert_eq!(explanation.decision.outcome, ExplainedOutcome::Allow, "{name:?}: {:#?}", explanation.steps);
     }
 }
 

@@ -10,7 +10,7 @@ use tokio::sync::watch;
 
 use crate::clock;
 use crate::config::AdmissionConfig;
-use crate::kubernetes::admission::issuer::Shown;
+use crate::kubernetes::admission::issuer::ServedCertificate;
 use crate::kubernetes::admission::metrics::AdmissionMetrics;
 pub use crate::kubernetes::admission::metrics::Exported;
 use crate::kubernetes::admission::review::Reviewer;
@@ -33,26 +33,26 @@ pub fn start(
     health: &TlsHealth,
 ) -> Result<AdmissionFeed, FollowError> {
     let (views, view) = watch::channel(None);
-    let (shown, tls) = watch::channel(None);
+    let (served, tls) = watch::channel(None);
     let (asker, questions) = sources::channel();
     let health = health.server("admission");
     let feed = match &config.files {
         Some(files) => {
             let server = follow(files.clone(), ALPN, health, WatchOptions::default())?;
-            shown.send_replace(Some(Arc::new(Acceptor::new(server))));
-            AdmissionFeed { views, shown: None, questions }
+            served.send_replace(Some(Arc::new(Acceptor::new(server))));
+            AdmissionFeed { views, served: None, questions }
         }
-        None => AdmissionFeed { views, shown: Some(Shown::new(shown.clone(), health)), questions },
+        None => AdmissionFeed { views, served: Some(ServedCertificate::new(served.clone(), health)), questions },
     };
     let webhook = Webhook::new(Reviewer::new(view, scope, selector, clock::now).asking(asker), metrics);
-    spawn(bound, webhook, shown, tls)?;
+    spawn(bound, webhook, served, tls)?;
     Ok(feed)
 }
 
 fn spawn(
     bound: Bound,
     webhook: Webhook,
-    shown: watch::Sender<Option<Arc<Acceptor>>>,
+    served: watch::Sender<Option<Arc<Acceptor>>>,
     tls: watch::Receiver<Option<Arc<Acceptor>>>,
 ) -> io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -62,7 +62,7 @@ fn spawn(
     };
     thread::Builder::new().name("admission".to_owned()).spawn(move || {
         // The sender lives as long as the server: a certificate from files has no other owner.
-        let _shown = shown;
+        let _served = served;
         // A panic in a connection ends that connection; those in reviews are caught and answered.
         match runtime.block_on(webhook.serve(listener, tls)) {}
     })?;

@@ -14,8 +14,8 @@ use crate::domain::decide::Snapshot;
 use crate::domain::store::{Problem, Severity};
 use crate::envoy::service::Authorizer;
 use crate::kubernetes::cluster::{AdmissionFeed, ClusterError, ClusterOptions, Update, run};
-use crate::kubernetes::departure::Departure;
 use crate::kubernetes::health::Health;
+use crate::kubernetes::shutdown::ClusterShutdown;
 use crate::metrics::{Load, Metrics};
 use crate::panics;
 
@@ -34,15 +34,15 @@ pub fn follow(
     metrics: Arc<Metrics>,
     health: Arc<Health>,
     admission: Option<AdmissionFeed>,
-    departure: Departure,
+    shutdown: ClusterShutdown,
 ) -> io::Result<oneshot::Receiver<Result<(), ClusterError>>> {
     let (first, told) = oneshot::channel();
     let mut first = Some(first);
     thread::Builder::new().name("cluster".to_owned()).spawn(move || {
-        let (mut former, mut told) = (Vec::new(), Told::default());
+        let (mut former, mut told) = (Vec::new(), LoggedProblems::default());
         loop {
             let ended = panics::guarded(|| {
-                run(&options, &health, admission.as_ref(), &departure, &mut |update| {
+                run(&options, &health, admission.as_ref(), &shutdown, &mut |update| {
                     // Freed here once no request uses them any more, and not by the thread of the last such request.
                     former.retain(|snapshot| Arc::strong_count(snapshot) > 1);
                     former.extend(take_over(update, &authorizer, &metrics, &mut told));
@@ -81,9 +81,9 @@ pub fn follow(
 
 /// What the log has told of the cluster's problems: a few of them, each once while it lasts.
 #[derive(Default)]
-struct Told(BTreeSet<String>);
+struct LoggedProblems(BTreeSet<String>);
 
-impl Told {
+impl LoggedProblems {
     fn tell(&mut self, problems: &[Problem]) {
         let lines = problems.iter().flat_map(|problem| problem.errors.iter().map(move |error| (problem, error)));
         let now: BTreeSet<String> =
@@ -98,7 +98,7 @@ fn take_over(
     update: Update,
     authorizer: &Authorizer<Snapshot>,
     metrics: &Metrics,
-    told: &mut Told,
+    told: &mut LoggedProblems,
 ) -> Option<Arc<Snapshot>> {
     let Update { snapshot, problems, degraded, took } = update;
     metrics.degraded(degraded);

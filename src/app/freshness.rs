@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use crate::domain::decide::Snapshot;
 use crate::domain::decide::trusted::CrlStatus;
-use crate::domain::policy::freshness::{Standing, concerning};
+use crate::domain::policy::freshness::{CrlFreshness, concerning};
 use crate::envoy::service::Authorizer;
 use certgate_x509::UnixTime;
 
@@ -20,7 +20,7 @@ const TICK: Duration = Duration::from_secs(1);
 pub async fn watch(authorizer: Arc<Authorizer<Snapshot>>, clock: fn() -> UnixTime) {
     let mut tick = tokio::time::interval(TICK);
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    let (mut told, mut crls, mut generation) = (Told::default(), Vec::new(), None);
+    let (mut told, mut crls, mut generation) = (LoggedFreshness::default(), Vec::new(), None);
     loop {
         tick.tick().await;
         // The snapshot is held for a moment only: whoever replaces it waits to free it.
@@ -37,9 +37,9 @@ pub async fn watch(authorizer: Arc<Authorizer<Snapshot>>, clock: fn() -> UnixTim
 
 /// What the log has been told.
 #[derive(Default)]
-struct Told(BTreeMap<String, Standing>);
+struct LoggedFreshness(BTreeMap<String, CrlFreshness>);
 
-impl Told {
+impl LoggedFreshness {
     /// The lists of which something is to be told at `now` that has not been told yet.
     fn news<'c>(&mut self, crls: &'c [CrlStatus], now: UnixTime) -> Vec<(&'c CrlStatus, String)> {
         let mut news = Vec::new();
@@ -79,7 +79,7 @@ mod tests {
 
     #[test]
     fn a_list_is_told_of_when_it_nears_its_end_and_when_it_ends_and_no_more() {
-        let mut told = Told::default();
+        let mut told = LoggedFreshness::default();
         let lists = [crl("n/p", 0, 1000), crl("n/q", 0, 1000)];
         let mut said = Vec::new();
         for now in 0..3000 {

@@ -10,12 +10,12 @@ use crate::explain::{self, Explanation, Question};
 use crate::file::check::{Check, CheckOptions, Place};
 use crate::file::loader::Totals;
 use crate::file::report::{self, Class};
-use crate::kubernetes::read::{self, Held, ReadError};
+use crate::kubernetes::read::{self, ClusterContent, ReadError};
 use crate::kubernetes::store::Scope;
 
 /// Everything that is wrong with the objects of a cluster.
 pub fn check_cluster(scope: &Scope, options: CheckOptions) -> Result<Check, ReadError> {
-    let Held { index, objects, .. } = read::read(scope, options.sources)?;
+    let ClusterContent { index, objects, .. } = read::read(scope, options.sources)?;
     let found = index.problems().into_iter().chain(index.lint(clock::now()));
     let mut problems: Vec<_> = found.flat_map(told).map(|problem| (String::new(), problem)).collect();
     problems.sort_by(|(_, a), (_, b)| (&a.object, &a.field, a.class).cmp(&(&b.object, &b.field, b.class)));
@@ -55,7 +55,7 @@ pub fn explain_by_cluster(
     question: &Question,
     errors: &mut impl Write,
 ) -> Result<Explanation, ExplainError> {
-    let Held { index, snapshot, .. } = read::read(scope, AbsentSources::Reported)?;
+    let ClusterContent { index, snapshot, .. } = read::read(scope, AbsentSources::Reported)?;
     let count = index.problems().iter().filter(|problem| problem.severity == Severity::Error).count();
     if count > 0 {
         let objects = if count == 1 { "1 object is".to_owned() } else { format!("{count} objects are") };

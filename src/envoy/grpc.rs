@@ -15,6 +15,7 @@ use http_body_util::BodyExt;
 use hyper::body::Body;
 use thiserror::Error;
 
+use super::unread::Open;
 use crate::places::Places;
 
 /// The largest CheckRequest that is read: a client's padded chain makes 94 KB, Envoy's default limit of request headers
@@ -129,11 +130,11 @@ impl Default for Receiving {
 /// Receives the one message of a unary call within the deadline, holding no more of it than the budget allows while it is
 /// unfinished. What has come by the deadline, or when the call has to give way to others, is thrown away. What is too large or
 /// finds no room is read to its end and thrown away, so that the caller gets an answer and not a reset.
-pub async fn receive<B>(body: B, limits: &Receiving) -> Result<Bytes, Unreceived<B::Error>>
+pub async fn receive<B>(body: B, limits: &Receiving, call: &Open) -> Result<Bytes, Unreceived<B::Error>>
 where
     B: Body<Data = Bytes>,
 {
-    let mut whole = std::pin::pin!(receive_whole(body, &limits.budget));
+    let mut whole = std::pin::pin!(receive_whole(body, &limits.budget, call));
     // What came with the call takes no place.
     if let Poll::Ready(received) = poll_fn(|cx| Poll::Ready(whole.as_mut().poll(cx))).await {
         return received;
@@ -177,12 +178,12 @@ impl Receiving {
     }
 }
 
-async fn receive_whole<B>(body: B, budget: &Budget) -> Result<Bytes, Unreceived<B::Error>>
+async fn receive_whole<B>(body: B, budget: &Budget, call: &Open) -> Result<Bytes, Unreceived<B::Error>>
 where
     B: Body<Data = Bytes>,
 {
     let mut body = std::pin::pin!(body);
-    let mut whole = Whole::new(budget);
+    let mut whole = Whole::new(budget, call);
     while let Some(frame) = body.frame().await {
         if let Ok(data) = frame.map_err(Unreceived::Stream)?.into_data() {
             whole.add(data, body.is_end_stream());
@@ -194,6 +195,8 @@ where
 /// A body as it arrives. Nearly always it is one piece, which is then neither copied nor counted.
 struct Whole<'b> {
     budget: &'b Budget,
+    /// The call whose connection holds it.
+    call: &'b Open,
     /// What of the budget this body has.
     taken: usize,
     state: Held,
@@ -217,8 +220,8 @@ impl Drop for Whole<'_> {
 }
 
 impl<'b> Whole<'b> {
-    fn new(budget: &'b Budget) -> Self {
-        Self { budget, taken: 0, state: Held::Pieces(BytesMut::new()), received: 0 }
+    fn new(budget: &'b Budget, call: &'b Open) -> Self {
+        Self { budget, call, taken: 0, state: Held::Pieces(BytesMut::new()), received: 0 }
     }
 
     fn add(&mut self, data: Bytes, last: bool) {
@@ -240,6 +243,7 @@ impl<'b> Whole<'b> {
         if more > 0 {
             if self.budget.take(more) {
                 self.taken += more;
+                self.call.holds(more);
             } else {
                 self.state = Held::Nothing;
                 self.release();
@@ -248,7 +252,9 @@ impl<'b> Whole<'b> {
     }
 
     fn release(&mut self) {
-        self.budget.give_back(std::mem::take(&mut self.taken));
+        let taken = std::mem::take(&mut self.taken);
+        self.budget.give_back(taken);
+        self.call.gives_back(taken);
     }
 
     fn message<E>(mut self) -> Result<Bytes, Unreceived<E>> {
@@ -281,6 +287,7 @@ mod tests {
 
     use hyper::body::Frame;
 
+    use super::super::unread::Unread;
     use super::*;
 
     fn frame(message: &[u8]) -> Vec<u8> {
@@ -302,6 +309,13 @@ mod tests {
 
     fn receiving(deadline: Duration, budget: usize) -> Receiving {
         Receiving { deadline, budget: Arc::new(Budget::new(budget)), ..Receiving::default() }
+    }
+
+    /// Receives as a call of some connection.
+    async fn receive<B: Body<Data = Bytes>>(body: B, limits: &Receiving) -> Result<Bytes, Unreceived<B::Error>> {
+        let unread = Arc::new(Unread::new(usize::MAX, BODY_DEADLINE));
+        let call = Arc::new(unread.outbox()).begin();
+        super::receive(body, limits, &call).await
     }
 
     async fn receive_pieces(pieces: Vec<Vec<u8>>) -> Result<Bytes, Unreceived<Infallible>> {

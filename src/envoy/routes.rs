@@ -103,7 +103,7 @@ impl<D: Decide> Routes<D> {
     ) -> Option<Response<GrpcBody>> {
         // The generic stack takes 8 KiB for a message that does not come.
         let body = match other.is_unary {
-            true => match grpc::receive(body, &self.receiving).await {
+            true => match grpc::receive(body, &self.receiving, &open).await {
                 Ok(message) => tonic::body::Body::new(Full::new(grpc::framed(&message))),
                 Err(Unreceived::NotOneMessage { .. } | Unreceived::Compressed | Unreceived::TooLarge) => {
                     return Some(answer::malformed());
@@ -174,7 +174,7 @@ impl<D: Decide> Caller<D> {
     async fn check(&self, body: Incoming, open: Open) -> Response<GrpcBody> {
         let authorizer = &self.routes.authorizer;
         let _in_flight = authorizer.metrics().request_in_flight();
-        let reply = match grpc::receive(body, &self.routes.receiving).await {
+        let reply = match grpc::receive(body, &self.routes.receiving, &open).await {
             Ok(message) => {
                 let reply = authorizer.check(&message);
                 // A connection that has lost its place just now is closed with its answer or without.

@@ -37,6 +37,7 @@ use crate::listeners::Listeners;
 use crate::places::{Place, Places};
 use crate::telemetry::limit::LogLimit;
 use crate::tls::accept::Acceptor;
+use crate::web::server::ACCEPT_PAUSE;
 
 /// The service's name in gRPC, under which its health is reported besides the process's.
 pub const SERVICE: &str = "envoy.service.auth.v3.Authorization";
@@ -55,7 +56,7 @@ const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(30);
 const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Connections at once, if the process may open that many files: those of 256 proxies with 16 threads each, where callers
-/// must have a certificate. Elsewhere anybody may open them, and each takes some 20 KiB: those of 32 proxies.
+/// must have a certificate. Elsewhere anybody may open them, and each takes some 30 KiB: those of 32 proxies.
 const MAX_CONNECTIONS: usize = 4096;
 const MAX_ANONYMOUS: usize = 512;
 
@@ -67,9 +68,6 @@ const PREFACE_DEADLINE: Duration = Duration::from_secs(5);
 
 /// How often it is told that connections are refused.
 const LOG_AGAIN: Duration = Duration::from_secs(60);
-
-/// How long accepting pauses after an error such as too many open files.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// How the server runs.
 #[derive(Copy, Clone, Debug)]
@@ -186,6 +184,7 @@ async fn serve_within<D: Decide>(
 async fn accept(listeners: &Listeners, workers: &[Worker], connections: &Places) {
     let refusals = LogLimit::every(LOG_AGAIN);
     loop {
+        connections.few_leave().await;
         let accepted = match listeners.accept().await {
             Ok((stream, _)) => prepare(stream),
             Err(error) => Err(error),
@@ -368,10 +367,13 @@ impl<D: Decide> Port<D> {
             Ok(Err(error)) => tracing::debug!(%error, "a connection ended early"),
             Err(why) => {
                 metrics.connection_evicted();
-                if outbox.is_light() {
+                if let Some(_lingers) = outbox.linger() {
                     // A proxy sends no more calls on it then, and loses none.
                     connection.as_mut().graceful_shutdown();
-                    let _ = tokio::time::timeout(GRACE, run(connection.as_mut(), &outbox)).await;
+                    tokio::select! {
+                        _ = tokio::time::timeout(GRACE, run(connection.as_mut(), &outbox)) => {}
+                        () = outbox.overflows() => {}
+                    }
                 }
                 tracing::debug!(why, "a connection was closed");
             }

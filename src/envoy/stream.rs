@@ -23,6 +23,9 @@ const TURN: usize = 16 << 10;
 /// A turn is over, too, when so many streams have come in it: with indexed headers (RFC 7541) eleven octets open one.
 const STREAMS: usize = 32;
 
+/// What a connection keeps at most that was encrypted and cannot be sent.
+const MAX_UNSENT: usize = crate::tls::stream::MAX_UNSENT;
+
 /// Octets that are read at once while much is stuck: 150 streams at most.
 const PIECE: usize = 2 << 10;
 
@@ -31,8 +34,9 @@ const PIECE: usize = 2 << 10;
 pub struct Paced<S> {
     stream: S,
     outbox: Arc<Outbox>,
-    /// Whether a write waits.
+    /// Whether a write waits, and the octets since everything had been written.
     blocked: bool,
+    unsent: usize,
     /// Who wants to read meanwhile.
     reader: Option<Waker>,
     frames: Frames,
@@ -44,18 +48,22 @@ pub struct Paced<S> {
 impl<S> Paced<S> {
     /// Says to `outbox` when nothing can be written.
     pub fn new(stream: S, outbox: Arc<Outbox>) -> Self {
-        Self { stream, outbox, blocked: false, reader: None, frames: Frames::default(), turn: 0, left: TURN }
+        Self { stream, outbox, blocked: false, unsent: 0, reader: None, frames: Frames::default(), turn: 0, left: TURN }
     }
 
-    fn written<T>(&mut self, polled: Poll<T>) -> Poll<T> {
-        if self.blocked != polled.is_pending() {
-            self.blocked = polled.is_pending();
-            self.outbox.blocked(self.blocked);
-            if let Some(reader) = self.reader.take_if(|_| !self.blocked) {
-                reader.wake();
-            }
+    /// Some octets were taken, by the kernel or by TLS, or none can be.
+    fn wrote(&mut self, polled: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        match &polled {
+            Poll::Ready(Ok(octets)) => self.unsent = self.unsent.saturating_add(*octets),
+            Poll::Ready(Err(_)) => {}
+            Poll::Pending => self.waits(),
         }
         polled
+    }
+
+    fn waits(&mut self) {
+        self.blocked = true;
+        self.outbox.blocked(self.unsent.min(MAX_UNSENT));
     }
 }
 
@@ -74,14 +82,20 @@ impl<S: AsyncRead + Unpin> AsyncRead for Paced<S> {
             cx.waker().wake_by_ref();
             return Poll::Pending;
         }
-        let room = match self.outbox.is_pressed() {
-            true => buf.remaining().min(PIECE),
-            false => buf.remaining(),
+        let before = buf.filled().len();
+        // Only a short piece needs memory that was written to, which is all that an idle connection would do with its buffer.
+        let polled = if self.outbox.is_pressed() {
+            let room = buf.remaining().min(PIECE);
+            let mut piece = ReadBuf::new(buf.initialize_unfilled_to(room));
+            let polled = Pin::new(&mut self.stream).poll_read(cx, &mut piece);
+            let came = piece.filled().len();
+            buf.advance(came);
+            polled
+        } else {
+            Pin::new(&mut self.stream).poll_read(cx, buf)
         };
-        let mut piece = ReadBuf::new(buf.initialize_unfilled_to(room));
-        let polled = Pin::new(&mut self.stream).poll_read(cx, &mut piece);
+        let came = buf.filled().get(before..).unwrap_or_default();
         let tabled = self.frames.table.held();
-        let came = piece.filled();
         let (held, ended) = (self.frames.held, self.frames.ended);
         let streams = self.frames.feed(came);
         self.left = if streams < STREAMS { self.left.saturating_sub(came.len()) } else { 0 };
@@ -95,8 +109,6 @@ impl<S: AsyncRead + Unpin> AsyncRead for Paced<S> {
         if self.frames.held != held || (held > 0 && self.frames.ended != ended) {
             self.outbox.partial(self.frames.held, self.frames.ended != ended);
         }
-        let came = came.len();
-        buf.advance(came);
         polled
     }
 }
@@ -237,7 +249,7 @@ impl Frames {
 impl<S: AsyncWrite + Unpin> AsyncWrite for Paced<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         let polled = Pin::new(&mut self.stream).poll_write(cx, buf);
-        self.written(polled)
+        self.wrote(polled)
     }
 
     fn poll_write_vectored(
@@ -246,7 +258,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Paced<S> {
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let polled = Pin::new(&mut self.stream).poll_write_vectored(cx, bufs);
-        self.written(polled)
+        self.wrote(polled)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -255,7 +267,20 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Paced<S> {
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let polled = Pin::new(&mut self.stream).poll_flush(cx);
-        self.written(polled)
+        match polled {
+            Poll::Pending => self.waits(),
+            // What TLS has taken is written, too.
+            Poll::Ready(_) => {
+                self.unsent = 0;
+                if std::mem::take(&mut self.blocked) {
+                    self.outbox.flushed();
+                    if let Some(reader) = self.reader.take() {
+                        reader.wake();
+                    }
+                }
+            }
+        }
+        polled
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -4,9 +4,9 @@
 //! not read, has certgate keep it, and its stream. So each connection knows the answers that it has not written
 //! ([`Outbox`]); what is left of them when it can write no more is stuck, and what is stuck on all connections together is
 //! bounded ([`Unread`]): beyond that the connection with the most is closed. So is one on which an answer stays for too long.
-//! What has come of a frame or of a block of headers that has not ended counts as stuck, too, and so do the slots of streams
-//! that the HTTP/2 stack keeps for as long as a connection lives, once it has needed them, and what its table of headers may
-//! hold.
+//! Whatever else a caller can have certgate keep for him counts as stuck, too: what has come of a message, of a frame or of a
+//! block of headers that has not ended; what TLS has encrypted and cannot send; the slots of streams that the HTTP/2 stack
+//! keeps for as long as a connection lives, once it has needed them; what its table of headers may hold.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
@@ -38,6 +38,16 @@ const FREE_SLOTS: usize = 1024;
 /// Calls that a connection may have had open at once and still be closed in peace.
 const FEW: usize = 64;
 
+/// What those connections may hold, all together, that were closed and have a moment to end in peace: some forty that are
+/// idle. The others end at once.
+const MAX_LINGERING: usize = 4 << 20;
+
+/// What a connection holds that has no calls: the buffers and the state of the HTTP/2 stack.
+const CONNECTION: usize = 32 << 10;
+
+/// Streams that may come on a connection that ends in peace.
+const LATE: usize = 8;
+
 /// What is stuck on all connections of a port.
 #[derive(Debug)]
 pub struct Unread {
@@ -59,6 +69,8 @@ struct Stuck {
     outboxes: BTreeMap<u64, (Amount, Arc<Notify>)>,
     /// Those that have to close and have not begun to.
     closing: BTreeSet<u64>,
+    /// What those hold that end in peace.
+    lingering: usize,
 }
 
 /// How much is stuck: octets, and slots of streams.
@@ -134,6 +146,16 @@ impl Unread {
         self.pressed.store(stuck.total.beyond(FREE_SLOTS) > self.limit / 4, Ordering::Relaxed);
     }
 
+    /// Whether a connection that holds so much may end in peace. It must give that back.
+    fn lingers(&self, octets: usize) -> bool {
+        let lingering = &mut self.stuck().lingering;
+        let fits = lingering.saturating_add(octets) <= MAX_LINGERING;
+        if fits {
+            *lingering += octets;
+        }
+        fits
+    }
+
     fn stuck(&self) -> MutexGuard<'_, Stuck> {
         self.stuck.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -159,8 +181,11 @@ struct Answers {
     held: usize,
     /// What was told as stuck.
     told: Amount,
-    /// Since when nothing can be written.
+    /// Since when nothing can be written, and what was encrypted in vain.
     blocked: Option<Instant>,
+    unsent: usize,
+    /// What has come of messages that have not ended.
+    unfinished: usize,
     /// The octets of a frame that has not ended, and since when it has begun.
     partial: usize,
     partial_since: Option<Instant>,
@@ -172,11 +197,14 @@ struct Answers {
     most: usize,
     /// The connection closes, and counts no more.
     closes: bool,
+    /// What it may hold while it ends in peace.
+    lingers: Option<usize>,
 }
 
 impl Answers {
     fn stuck(&self) -> Amount {
-        Amount { octets: self.held.saturating_add(self.partial).saturating_add(self.tabled), slots: self.most }
+        let octets = [self.held, self.unsent, self.unfinished, self.partial, self.tabled];
+        Amount { octets: octets.into_iter().fold(0, usize::saturating_add), slots: self.most }
     }
 }
 
@@ -225,10 +253,26 @@ impl Outbox {
         Open(self.clone())
     }
 
-    /// Whether nothing waits and no call is open, or few ever were: then there is time to end it in peace.
-    pub fn is_light(&self) -> bool {
+    /// Whether nothing waits and no call is open, or few ever were.
+    fn is_light(&self) -> bool {
         let answers = self.answers();
-        (answers.open == 0 || answers.most <= FEW) && answers.held == 0 && answers.partial == 0
+        (answers.open == 0 || answers.most <= FEW) && answers.held == 0 && answers.unsent == 0 && answers.partial == 0
+    }
+
+    /// Whether there is time to end a connection in peace that closes: while it holds little, and those that do together.
+    /// Until what is returned is dropped, [`Self::overflows`] tells when it holds more.
+    pub fn linger(&self) -> Option<Linger<'_>> {
+        if !self.is_light() {
+            return None;
+        }
+        let mut answers = self.answers();
+        let late = Amount { octets: 0, slots: LATE };
+        let most = answers.stuck().beyond(0).saturating_add(late.beyond(0));
+        let held = most.saturating_add(CONNECTION);
+        self.unread.lingers(held).then(|| {
+            answers.lingers = Some(most);
+            Linger { unread: &self.unread, held }
+        })
     }
 
     /// An answer to write, of the call that is open until then.
@@ -249,6 +293,9 @@ impl Outbox {
         // Everything that has come was looked at.
         answers.arrived = 0;
         let held = answers.stuck();
+        if answers.lingers.is_some_and(|most| held.beyond(0) > most) {
+            self.close.notify_one();
+        }
         if held == answers.told || answers.closes {
             return;
         }
@@ -257,9 +304,17 @@ impl Outbox {
         self.unread.settle(self.number, held, &self.close);
     }
 
-    /// Says whether the connection can write.
-    pub fn blocked(&self, blocked: bool) {
-        self.answers().blocked = blocked.then(Instant::now);
+    /// Says that the connection cannot write, and what it may have encrypted since it could.
+    pub fn blocked(&self, unsent: usize) {
+        let mut answers = self.answers();
+        answers.blocked.get_or_insert_with(Instant::now);
+        answers.unsent = unsent;
+    }
+
+    /// Says that everything has been written.
+    pub fn flushed(&self) {
+        let mut answers = self.answers();
+        (answers.blocked, answers.unsent) = (None, 0);
     }
 
     /// Says how much has come of a frame that has not ended; it is another one than before if `begun`.
@@ -321,9 +376,37 @@ pub struct Answer {
     _call: Option<Open>,
 }
 
+/// What a connection that ends in peace may hold.
+#[derive(Debug)]
+pub struct Linger<'o> {
+    unread: &'o Unread,
+    held: usize,
+}
+
+impl Drop for Linger<'_> {
+    fn drop(&mut self) {
+        let mut stuck = self.unread.stuck();
+        stuck.lingering = stuck.lingering.saturating_sub(self.held);
+    }
+}
+
 /// A call that is open.
 #[derive(Debug)]
 pub struct Open(Arc<Outbox>);
+
+impl Open {
+    /// Says that so much more has come of its message.
+    pub fn holds(&self, octets: usize) {
+        let mut answers = self.0.answers();
+        answers.unfinished = answers.unfinished.saturating_add(octets);
+    }
+
+    /// Says that so much of it is kept no more.
+    pub fn gives_back(&self, octets: usize) {
+        let mut answers = self.0.answers();
+        answers.unfinished = answers.unfinished.saturating_sub(octets);
+    }
+}
 
 impl Drop for Open {
     fn drop(&mut self) {
@@ -366,134 +449,4 @@ impl Buf for Answer {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const FOREVER: Duration = Duration::from_secs(3600);
-
-    fn outbox(unread: &Arc<Unread>, answers: usize) -> (Arc<Outbox>, Vec<Answer>) {
-        let outbox = Arc::new(unread.outbox());
-        let answers = (0..answers).map(|_| outbox.put(Bytes::from_static(&[0; 100]), None)).collect();
-        outbox.settle();
-        (outbox, answers)
-    }
-
-    async fn is_closed(outbox: &Outbox) -> bool {
-        tokio::select! {
-            biased;
-            () = outbox.overflows() => true,
-            () = tokio::task::yield_now() => false,
-        }
-    }
-
-    #[tokio::test]
-    async fn the_connection_with_the_most_unread_answers_is_closed() {
-        let unread = Arc::new(Unread::new(10 * (STREAM + 100), FOREVER));
-        let (few, _kept) = outbox(&unread, 2);
-        let (most, mut answers) = outbox(&unread, 6);
-        let (some, _kept_too) = outbox(&unread, 2);
-        assert!(!is_closed(&few).await && !is_closed(&most).await && !is_closed(&some).await, "all that may be");
-        answers.truncate(5);
-        most.settle();
-        let (newcomer, _kept_as_well) = outbox(&unread, 1);
-        assert!(!is_closed(&most).await && !few.must_wait(), "what was written counts no more");
-        let (_last, _kept_at_last) = outbox(&unread, 1);
-        assert!(few.must_wait(), "nothing is read until it closes");
-        assert!(is_closed(&most).await && !is_closed(&few).await && !is_closed(&newcomer).await);
-        most.closes();
-        assert!(!few.must_wait());
-        drop((answers, most));
-        assert_eq!(unread.stuck().total.octets, 6 * (STREAM + 100));
-        drop((few, some, newcomer));
-    }
-
-    #[tokio::test]
-    async fn what_is_written_at_once_is_never_stuck() {
-        let unread = Arc::new(Unread::new(0, FOREVER));
-        let (outbox, _) = outbox(&unread, 0);
-        for _ in 0..100 {
-            drop(outbox.put(Bytes::from_static(b"answer"), Some(outbox.begin())));
-            outbox.settle();
-        }
-        assert!(!is_closed(&outbox).await);
-    }
-
-    #[tokio::test]
-    async fn an_answer_has_a_deadline() {
-        let unread = Arc::new(Unread::new(MAX_UNREAD, Duration::from_millis(8)));
-        let (outbox, answers) = outbox(&unread, 1);
-        outbox.overflows().await;
-        drop(answers);
-        outbox.blocked(true);
-        outbox.overflows().await;
-        outbox.blocked(false);
-        assert!(!is_closed(&outbox).await);
-        outbox.partial(1, true);
-        outbox.overflows().await;
-        outbox.partial(0, false);
-        assert!(!is_closed(&outbox).await);
-    }
-
-    #[tokio::test]
-    async fn slots_of_streams_count_for_as_long_as_the_connection_lives() {
-        let unread = Arc::new(Unread::new(10 * SLOT, FOREVER));
-        let (outbox, _) = outbox(&unread, 0);
-        outbox.arrived(FREE_SLOTS);
-        let calls: Vec<_> = (0..FREE_SLOTS).map(|_| outbox.begin()).collect();
-        outbox.arrived(10);
-        outbox.settle();
-        assert!(!is_closed(&outbox).await && !outbox.is_light());
-        drop(calls);
-        assert!(outbox.is_light());
-        outbox.arrived(FREE_SLOTS + 11);
-        outbox.settle();
-        assert!(is_closed(&outbox).await);
-    }
-
-    #[tokio::test]
-    async fn slots_of_many_connections_count_together() {
-        let unread = Arc::new(Unread::new(0, FOREVER));
-        let outboxes: Vec<_> = (0..FREE_SLOTS / FEW).map(|_| outbox(&unread, 0).0).collect();
-        for outbox in &outboxes {
-            outbox.arrived(FEW);
-            let calls: Vec<_> = (0..FEW).map(|_| outbox.begin()).collect();
-            assert!(outbox.is_light(), "calls of so few may end");
-            drop(calls);
-            outbox.settle();
-        }
-        let mut closed = 0;
-        for outbox in &outboxes {
-            closed += usize::from(is_closed(outbox).await);
-        }
-        assert_eq!(closed, 0);
-        let (one, _) = outbox(&unread, 0);
-        one.arrived(FEW + 1);
-        one.settle();
-        assert!(is_closed(&one).await);
-    }
-
-    #[tokio::test]
-    async fn what_a_table_of_headers_may_hold_counts() {
-        let unread = Arc::new(Unread::new(1000, FOREVER));
-        let (outbox, _) = outbox(&unread, 0);
-        outbox.tabled(1001);
-        outbox.tabled(1000);
-        outbox.settle();
-        assert!(!is_closed(&outbox).await);
-        outbox.tabled(1001);
-        outbox.settle();
-        assert!(is_closed(&outbox).await);
-    }
-
-    #[tokio::test]
-    async fn frames_that_do_not_end_count() {
-        let unread = Arc::new(Unread::new(1000, FOREVER));
-        let (outbox, _) = outbox(&unread, 0);
-        outbox.partial(1000, true);
-        outbox.settle();
-        assert!(!is_closed(&outbox).await);
-        outbox.partial(1001, false);
-        outbox.settle();
-        assert!(is_closed(&outbox).await);
-    }
-}
+mod tests;

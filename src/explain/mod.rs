@@ -163,7 +163,7 @@ pub struct ExplainedStep {
 
 /// Whether the request passes.
 #[derive(Copy, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Outcome {
+pub enum ExplainedOutcome {
     /// It passes.
     Allow,
     /// It passes although the policy denies it, because the policy is in mode Audit.
@@ -177,7 +177,7 @@ pub enum Outcome {
 #[serde(rename_all = "camelCase")]
 pub struct Decided {
     /// Whether the request passes.
-    pub outcome: Outcome,
+    pub outcome: ExplainedOutcome,
     /// The deciding policy.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub policy: Option<String>,
@@ -281,7 +281,7 @@ pub struct Answer {
 impl Explanation {
     /// Whether the request passes.
     pub fn passes(&self) -> bool {
-        self.decision.outcome != Outcome::Deny
+        self.decision.outcome != ExplainedOutcome::Deny
     }
 }
 
@@ -370,9 +370,9 @@ fn decided(decision: &Decision) -> Decided {
     let denial = decision.verdict().err();
     Decided {
         outcome: match (decision.verdict(), decision.effect()) {
-            (Ok(_), Effect::Pass(_)) => Outcome::Allow,
-            (Err(_), Effect::Pass(_)) => Outcome::AllowAudited,
-            (_, Effect::Refuse(_)) => Outcome::Deny,
+            (Ok(_), Effect::Pass(_)) => ExplainedOutcome::Allow,
+            (Err(_), Effect::Pass(_)) => ExplainedOutcome::AllowAudited,
+            (_, Effect::Refuse(_)) => ExplainedOutcome::Deny,
         },
         policy: decision.policy().map(str::to_owned),
         mode: mode_word(decision.mode()).to_owned(),

@@ -1,6 +1,6 @@
 //! An explanation for people: what was asked, what was compared in which order, what came of it and what to do.
 
-use super::{Explanation, Outcome, StepResult};
+use super::{ExplainedOutcome, Explanation, StepResult};
 use crate::terminal::{Page, Paint, Terminal};
 
 /// What is painted.
@@ -108,11 +108,11 @@ fn steps(page: &mut Page, explanation: &Explanation) {
 fn decision(page: &mut Page, explanation: &Explanation) {
     let decided = &explanation.decision;
     let words = match decided.outcome {
-        Outcome::Allow => "ALLOW".to_owned(),
-        Outcome::AllowAudited => {
+        ExplainedOutcome::Allow => "ALLOW".to_owned(),
+        ExplainedOutcome::AllowAudited => {
             format!("ALLOW, because the policy is in mode {}; enforced, it would be DENY", decided.mode)
         }
-        Outcome::Deny => "DENY".to_owned(),
+        ExplainedOutcome::Deny => "DENY".to_owned(),
     };
     let code = decided.reason.as_ref().map(|reason| match reason.iis.as_str() {
         "" => format!("  {}", reason.code),

@@ -113,7 +113,7 @@ pub struct Edit {
 }
 
 /// A chunk of a file that is read again.
-enum Step {
+enum ChunkStep {
     /// As before.
     Known(ChunkState),
     /// New, and still at hand.
@@ -243,12 +243,12 @@ impl FileState {
             let place = places.get_mut(&hash).and_then(Vec::pop).and_then(|at| old.get_mut(at));
             let moves = |known: &mut ChunkState| known.moves_to(chunk.line);
             steps.push(match place.and_then(|slot| slot.take_if(moves)) {
-                Some(known) => Step::Known(known),
+                Some(known) => ChunkStep::Known(known),
                 None if chunk.bytes.len() <= room => {
                     room -= chunk.bytes.len();
-                    Step::New { line: chunk.line, bytes: Box::from(chunk.bytes) }
+                    ChunkStep::New { line: chunk.line, bytes: Box::from(chunk.bytes) }
                 }
-                None => Step::Later,
+                None => ChunkStep::Later,
             });
             Ok(true)
         };
@@ -261,8 +261,8 @@ impl FileState {
         };
         if let Err(error) = read {
             self.chunks.extend(steps.into_iter().filter_map(|step| match step {
-                Step::Known(chunk) => Some(chunk),
-                Step::New { .. } | Step::Later => None,
+                ChunkStep::Known(chunk) => Some(chunk),
+                ChunkStep::New { .. } | ChunkStep::Later => None,
             }));
             return Err(error);
         }
@@ -272,7 +272,7 @@ impl FileState {
             edit.forgotten += 1;
         }
         // Read once more only when too much is new to be at hand. A file that changed meanwhile shows it in its stamp.
-        let mut again = if steps.iter().any(|step| matches!(step, Step::Later)) {
+        let mut again = if steps.iter().any(|step| matches!(step, ChunkStep::Later)) {
             file.rewind()?;
             Some(Chunks::new(BufReader::with_capacity(buffer, file), MAX_DOCUMENT))
         } else {
@@ -284,12 +284,12 @@ impl FileState {
                 None => None,
             };
             match step {
-                Step::Known(known) => self.chunks.push(known),
-                Step::New { line, bytes } => {
+                ChunkStep::Known(known) => self.chunks.push(known),
+                ChunkStep::New { line, bytes } => {
                     self.adopt(index, name, NewChunk::parse(&Chunk { line, bytes: &bytes }));
                     edit.parsed += 1;
                 }
-                Step::Later => {
+                ChunkStep::Later => {
                     if let Some(chunk) = chunk {
                         self.adopt(index, name, NewChunk::parse(&chunk));
                         edit.parsed += 1;

@@ -8,6 +8,7 @@
 use std::fmt::Write as _;
 
 use serde_json::{Map, Value as Json};
+use strsim::osa_distance;
 
 use super::report::shown;
 use super::scalar;
@@ -293,32 +294,13 @@ pub fn advice<'a>(got: &str, known: impl Iterator<Item = &'a str> + Clone, other
     let got = got.get(..got.len().min(64)).unwrap_or("").to_ascii_lowercase();
     let nearest = known
         .clone()
-        .map(|word| (distance(&got, &word.to_ascii_lowercase()), word))
+        .map(|word| (osa_distance(&got, &word.to_ascii_lowercase()), word))
         .filter(|(distance, word)| *distance <= (word.len() / 3).max(1) && *distance < word.len())
         .min();
     match nearest {
         Some((_, word)) => format!("did you mean `{word}`?"),
         None => format!("{otherwise} {}", known.collect::<Vec<_>>().join(", ")),
     }
-}
-
-/// The number of edits (insert, delete, replace, swap of neighbours) between two short texts, by bytes.
-pub fn distance(a: &str, b: &str) -> usize {
-    let (a, b) = (a.as_bytes(), b.as_bytes());
-    let mut before: Vec<usize> = Vec::new();
-    let mut above: Vec<usize> = (0..=b.len()).collect();
-    for (i, x) in a.iter().enumerate() {
-        let mut row = vec![i + 1];
-        for (j, y) in b.iter().enumerate() {
-            let mut cost = (above[j] + usize::from(x != y)).min(above[j + 1] + 1).min(row[j] + 1);
-            if i > 0 && j > 0 && *x == b[j - 1] && a[i - 1] == *y {
-                cost = cost.min(before[j - 1] + 1);
-            }
-            row.push(cost);
-        }
-        before = std::mem::replace(&mut above, row);
-    }
-    above[b.len()]
 }
 
 /// The place of the field at `path` below `root`, or of the nearest field above it that is there.

@@ -15,17 +15,17 @@ use thiserror::Error;
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::{AbortHandle, JoinSet, LocalSet};
 
-use super::admission::issuer::{IssuerOptions, Shown, keep_certificate, show_certificate};
+use super::admission::issuer::{IssuerOptions, ServedCertificate, keep_certificate, show_certificate};
 use super::admission::sources::{Questions, answer};
 use super::api::{Api, ApiError, Target};
 use super::definitions::{DEFINED, follow_definition};
-use super::departure::Departure;
 use super::follow::follow;
 use super::health::Health;
 use super::selector::PolicySelector;
+use super::shutdown::ClusterShutdown;
 use super::status::lease::LeaseOptions;
-use super::status::writer::{Held, claim, write_status};
-use super::store::{Ear, GRACE, Scope, Store};
+use super::status::writer::{LeaseDeadline, claim, write_status};
+use super::store::{GRACE, Scope, SetEventHandler, Store};
 use crate::domain::api::Kind;
 use crate::domain::decide::Snapshot;
 use crate::domain::store::{Problem, View, WantedFiles};
@@ -74,8 +74,8 @@ pub struct ClusterOptions {
 pub struct AdmissionFeed {
     /// What objects are judged by.
     pub views: watch::Sender<Option<Arc<View>>>,
-    /// Where the certificate is shown that certgate keeps itself.
-    pub shown: Option<Shown>,
+    /// Where the certificate is served that certgate keeps itself.
+    pub served: Option<ServedCertificate>,
     /// What reviews ask about the cluster.
     pub questions: Questions,
 }
@@ -103,14 +103,14 @@ pub struct Update {
 }
 
 /// Follows a cluster on the calling thread and calls `publish` with every snapshot and every change of problems, for ever;
-/// also after `departure`, which only ends the writing of status.
+/// also after `shutdown`, which only ends the writing of status.
 ///
 /// The first snapshot comes when all objects have been told once. What fails after that is tried again.
 pub fn run(
     options: &ClusterOptions,
     health: &Arc<Health>,
     admission: Option<&AdmissionFeed>,
-    departure: &Departure,
+    shutdown: &ClusterShutdown,
     publish: &mut dyn FnMut(Update),
 ) -> Result<std::convert::Infallible, ClusterError> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -121,16 +121,16 @@ pub fn run(
         let (scope, selector) = (options.scope.clone(), options.selector.clone());
         let store = Rc::new(RefCell::new(Store::new(scope, selector, notify.clone(), health.clone())));
         let mut tasks = JoinSet::new();
-        let held = Held::default();
+        let held = LeaseDeadline::default();
         let lease = match &options.status {
             StatusWriting::Leased(lease) => Some(lease),
             StatusWriting::Off => options.issuer.as_ref().map(|issuer| &issuer.lease),
         };
         match lease {
-            None => departure.done(),
+            None => shutdown.done(),
             Some(lease) => {
                 let (api, lease, held) = (api.clone(), lease.clone(), held.clone());
-                tasks.spawn_local(claim(api, lease, held, departure.clone()));
+                tasks.spawn_local(claim(api, lease, held, shutdown.clone()));
             }
         }
         if let StatusWriting::Leased(_) = &options.status {
@@ -139,10 +139,10 @@ pub fn run(
                 write_status(api, store, health, held).await;
             });
         }
-        if let (Some(issuer), Some(shown)) = (&options.issuer, admission.and_then(|feed| feed.shown.clone())) {
+        if let (Some(issuer), Some(served)) = (&options.issuer, admission.and_then(|feed| feed.served.clone())) {
             let (watching, kept) = ((api.clone(), (**issuer).clone()), (api.clone(), (**issuer).clone()));
             tasks.spawn_local(async move {
-                show_certificate(watching.0, watching.1, shown).await;
+                show_certificate(watching.0, watching.1, served).await;
             });
             tasks.spawn_local(async move {
                 keep_certificate(kept.0, kept.1, held, crate::clock::now).await;
@@ -260,10 +260,11 @@ impl Cluster {
 
     /// Lists and watches `target`.
     fn begin(&mut self, target: Target) {
-        let (api, mut ear) = (self.api.clone(), Ear { store: self.store.clone(), target: target.clone() });
+        let (api, mut handler) =
+            (self.api.clone(), SetEventHandler { store: self.store.clone(), target: target.clone() });
         let follower = self.tasks.spawn_local(async move {
-            let target = ear.target.clone();
-            follow(&api, &target, &mut ear).await;
+            let target = handler.target.clone();
+            follow(&api, &target, &mut handler).await;
         });
         if let Some(former) = self.followers.insert(target, follower) {
             former.abort();

@@ -40,7 +40,7 @@ pub enum ReadError {
 
 /// What a cluster holds.
 #[derive(Debug)]
-pub struct Held {
+pub struct ClusterContent {
     /// The objects, published once.
     pub index: Index,
     /// What they decide.
@@ -50,7 +50,7 @@ pub struct Held {
 }
 
 /// Reads the objects of `scope` and the sources that they name, with the account of the kubeconfig or of the pod.
-pub fn read(scope: &Scope, absent: AbsentSources) -> Result<Held, ReadError> {
+pub fn read(scope: &Scope, absent: AbsentSources) -> Result<ClusterContent, ReadError> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let api = Api::connect().await.map_err(ReadError::Configuration)?;
@@ -58,7 +58,7 @@ pub fn read(scope: &Scope, absent: AbsentSources) -> Result<Held, ReadError> {
     })
 }
 
-async fn read_from(api: &Api, scope: &Scope, absent: AbsentSources) -> Result<Held, ReadError> {
+async fn read_from(api: &Api, scope: &Scope, absent: AbsentSources) -> Result<ClusterContent, ReadError> {
     let mut index = Index::new();
     index.set_absent_sources(absent);
     let mut objects = 0;
@@ -98,7 +98,7 @@ async fn read_from(api: &Api, scope: &Scope, absent: AbsentSources) -> Result<He
     certificates.iter().for_each(|path| index.set_certificate_file(path, Err(FILES_ARE_NOT_READ.to_owned())));
     crls.iter().for_each(|path| index.set_crl_file(path, Err(FILES_ARE_NOT_READ.to_owned())));
     let snapshot = index.publish().expect("the first publication is a snapshot");
-    Ok(Held { index, snapshot, objects })
+    Ok(ClusterContent { index, snapshot, objects })
 }
 
 /// Every object of a set, page by page.

@@ -57,12 +57,12 @@ struct Values {
 
 /// A gauge that counts while the guard lives.
 #[derive(Debug)]
-pub struct Held {
+pub struct GaugeGuard {
     values: Arc<Values>,
     gauge: fn(&Values) -> &AtomicI64,
 }
 
-impl Drop for Held {
+impl Drop for GaugeGuard {
     fn drop(&mut self) {
         (self.gauge)(&self.values).fetch_sub(1, Ordering::Relaxed);
     }
@@ -131,12 +131,12 @@ impl Metrics {
     }
 
     /// Counts a request until the guard is dropped.
-    pub fn request_in_flight(&self) -> Held {
+    pub fn request_in_flight(&self) -> GaugeGuard {
         self.hold(|values| &values.in_flight)
     }
 
     /// Counts a connection until the guard is dropped.
-    pub fn connection_open(&self) -> Held {
+    pub fn connection_open(&self) -> GaugeGuard {
         self.hold(|values| &values.connections)
     }
 
@@ -145,9 +145,9 @@ impl Metrics {
         self.values.connections_evicted.fetch_add(1, Ordering::Relaxed);
     }
 
-    fn hold(&self, gauge: fn(&Values) -> &AtomicI64) -> Held {
+    fn hold(&self, gauge: fn(&Values) -> &AtomicI64) -> GaugeGuard {
         gauge(&self.values).fetch_add(1, Ordering::Relaxed);
-        Held { values: self.values.clone(), gauge }
+        GaugeGuard { values: self.values.clone(), gauge }
     }
 
     /// Counts a panic that was caught while deciding.

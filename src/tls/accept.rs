@@ -12,10 +12,10 @@ use std::time::Duration;
 use rustls::{CertificateError, Error as TlsError};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::TlsAcceptor;
-use tokio_rustls::server::TlsStream;
 
 use super::clients::NotAllowed;
 use super::server::TlsServer;
+use super::stream::{Bounded, Secured};
 use crate::places::Places;
 use crate::telemetry::clean;
 use crate::telemetry::limit::LogLimit;
@@ -36,7 +36,7 @@ const LOGGED_ERROR: usize = 1024;
 
 /// How a handshake ended.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
-pub enum Outcome {
+pub enum HandshakeOutcome {
     /// The connection serves.
     Completed,
     /// The client presented no certificate, and one is required.
@@ -59,7 +59,7 @@ pub enum Outcome {
     Failed,
 }
 
-impl Outcome {
+impl HandshakeOutcome {
     /// All of them.
     pub const ALL: [Self; 10] = [
         Self::Completed,
@@ -125,27 +125,27 @@ impl Acceptor {
 
     /// Does the handshake of a connection that was accepted from `peer`. `None`: it failed, was counted, and the connection
     /// is closed.
-    pub async fn accept<S>(&self, stream: S, peer: Option<SocketAddr>) -> Option<TlsStream<S>>
+    pub async fn accept<S>(&self, stream: S, peer: Option<SocketAddr>) -> Option<Secured<S>>
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
         // None of them is ever served, so that there is always one that gives way.
         let place = self.under_way.admit()?;
-        let handshake = TlsAcceptor::from(self.server.config()).accept(stream);
+        let handshake = TlsAcceptor::from(self.server.config()).accept(Bounded::new(stream));
         let ended = tokio::select! {
             ended = tokio::time::timeout(self.deadline, handshake) => ended,
             () = place.lost() => {
-                self.failed(Outcome::GaveWay, &"too many newer handshakes are under way", peer);
+                self.failed(HandshakeOutcome::GaveWay, &"too many newer handshakes are under way", peer);
                 return None;
             }
         };
         match ended {
             Ok(Ok(stream)) => {
-                self.server.health().handshake(Outcome::Completed);
-                Some(stream)
+                self.server.health().handshake(HandshakeOutcome::Completed);
+                Some(Secured::new(stream))
             }
             Ok(Err(error)) => {
-                let outcome = Outcome::of(&error);
+                let outcome = HandshakeOutcome::of(&error);
                 match not_allowed(&error) {
                     Some(error) => self.failed(outcome, error, peer),
                     None => self.failed(outcome, &error, peer),
@@ -153,18 +153,18 @@ impl Acceptor {
                 None
             }
             Err(late) => {
-                self.failed(Outcome::TimedOut, &late, peer);
+                self.failed(HandshakeOutcome::TimedOut, &late, peer);
                 None
             }
         }
     }
 
     #[cold]
-    fn failed(&self, outcome: Outcome, error: &dyn fmt::Display, peer: Option<SocketAddr>) {
+    fn failed(&self, outcome: HandshakeOutcome, error: &dyn fmt::Display, peer: Option<SocketAddr>) {
         self.server.health().handshake(outcome);
         let (server, peer) = (self.server.health().name(), peer.map(|peer| peer.to_string()));
         let error = clean(error.to_string().as_bytes(), LOGGED_ERROR);
-        if matches!(outcome, Outcome::Aborted | Outcome::GaveWay) {
+        if matches!(outcome, HandshakeOutcome::Aborted | HandshakeOutcome::GaveWay) {
             // Probes of load balancers end early all day, and whoever holds handshakes open does not choose the log's length.
             return tracing::debug!(server, ?outcome, peer, "a TLS handshake was given up: {error}");
         }

@@ -12,7 +12,7 @@ use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 
-use super::accept::Outcome;
+use super::accept::HandshakeOutcome;
 use crate::clock;
 use certgate_x509::UnixTime;
 
@@ -40,7 +40,7 @@ pub struct ServerHealth {
     applied: AtomicU64,
     refused: AtomicU64,
     stale: AtomicBool,
-    handshakes: [AtomicU64; Outcome::ALL.len()],
+    handshakes: [AtomicU64; HandshakeOutcome::ALL.len()],
 }
 
 impl ServerHealth {
@@ -51,7 +51,7 @@ impl ServerHealth {
             applied: AtomicU64::new(0),
             refused: AtomicU64::new(0),
             stale: AtomicBool::new(false),
-            handshakes: [const { AtomicU64::new(0) }; Outcome::ALL.len()],
+            handshakes: [const { AtomicU64::new(0) }; HandshakeOutcome::ALL.len()],
         }
     }
 
@@ -78,7 +78,7 @@ impl ServerHealth {
     }
 
     /// Counts a handshake.
-    pub(super) fn handshake(&self, outcome: Outcome) {
+    pub(super) fn handshake(&self, outcome: HandshakeOutcome) {
         self.handshakes[outcome as usize].fetch_add(1, Ordering::Relaxed);
     }
 
@@ -119,7 +119,7 @@ impl Collector for Exported {
         let mut handshakes =
             encoder.encode_descriptor("tls_handshakes", "TLS handshakes, by outcome", None, MetricType::Counter)?;
         for server in &servers {
-            for (outcome, count) in Outcome::ALL.iter().zip(&server.handshakes) {
+            for (outcome, count) in HandshakeOutcome::ALL.iter().zip(&server.handshakes) {
                 let outcome = format!("{outcome:?}");
                 let labels = [("server", server.name), ("outcome", outcome.as_str())];
                 ConstCounter::new(count.load(Ordering::Relaxed)).encode(handshakes.encode_family(&labels)?)?;

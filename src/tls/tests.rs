@@ -277,6 +277,12 @@ async fn handshakes_have_a_deadline_and_a_bound() {
     drop(gone);
     assert!(acceptor.accept(far, None).await.is_none());
     assert_eq!(handshakes(&health, "Aborted"), 1);
+    // The pieces of a message of 60,000 octets.
+    let (mut endless, far) = tokio::io::duplex(64 * 1024);
+    let piece = |start: &[u8]| [&[22, 3, 1, 0x40, 0][..], start, &vec![0; 0x4000 - start.len()]].concat();
+    endless.write_all(&[piece(&[1, 0, 0xea, 0x60]), piece(&[])].concat()).await.unwrap();
+    assert!(acceptor.accept(far, None).await.is_none());
+    assert_eq!((handshakes(&health, "Failed"), handshakes(&health, "TimedOut")), (1, 1));
     assert_eq!(handshakes(&health, "Completed"), 0);
 }
 

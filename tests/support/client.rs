@@ -144,7 +144,8 @@ async fn exchange(mut stream: impl AsyncRead + AsyncWrite + Unpin, bytes: &[u8])
     Raw { bytes: answer, broken: done.is_err() }
 }
 
-fn tls_config(
+/// Trusts this root, presents this certificate, and speaks this version inside.
+pub fn tls_config(
     server_root: &CertificateDer<'static>,
     identity: Option<&Identity>,
     version: Version,

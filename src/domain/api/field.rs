@@ -8,11 +8,11 @@ use super::FieldError;
 #[derive(Copy, Clone, Debug)]
 pub struct Field<'a> {
     parent: Option<&'a Field<'a>>,
-    step: Step<'a>,
+    step: FieldStep<'a>,
 }
 
 #[derive(Copy, Clone, Debug)]
-enum Step<'a> {
+enum FieldStep<'a> {
     Name(&'a str),
     Index(usize),
     Key(&'a str),
@@ -21,22 +21,22 @@ enum Step<'a> {
 impl<'a> Field<'a> {
     /// A field of the object itself.
     pub const fn root(name: &'a str) -> Self {
-        Self { parent: None, step: Step::Name(name) }
+        Self { parent: None, step: FieldStep::Name(name) }
     }
 
     /// The field `name` in this one.
     pub const fn child(&'a self, name: &'a str) -> Self {
-        Self { parent: Some(self), step: Step::Name(name) }
+        Self { parent: Some(self), step: FieldStep::Name(name) }
     }
 
     /// The element `index` of this list.
     pub const fn at(&'a self, index: usize) -> Self {
-        Self { parent: Some(self), step: Step::Index(index) }
+        Self { parent: Some(self), step: FieldStep::Index(index) }
     }
 
     /// The value of `key` in this map.
     pub const fn key(&'a self, key: &'a str) -> Self {
-        Self { parent: Some(self), step: Step::Key(key) }
+        Self { parent: Some(self), step: FieldStep::Key(key) }
     }
 }
 
@@ -48,10 +48,10 @@ impl fmt::Display for Field<'_> {
         }
         let dot = if self.parent.is_some() { "." } else { "" };
         match self.step {
-            Step::Name(name) => write!(f, "{dot}{name}"),
-            Step::Index(index) => write!(f, "[{index}]"),
-            Step::Key(key) if is_plain(key) => write!(f, "{dot}{key}"),
-            Step::Key(key) => write!(f, "[{key:?}]"),
+            FieldStep::Name(name) => write!(f, "{dot}{name}"),
+            FieldStep::Index(index) => write!(f, "[{index}]"),
+            FieldStep::Key(key) if is_plain(key) => write!(f, "{dot}{key}"),
+            FieldStep::Key(key) => write!(f, "[{key:?}]"),
         }
     }
 }

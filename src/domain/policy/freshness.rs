@@ -12,7 +12,7 @@ const DAY: i64 = 24 * 3600;
 
 /// How a CRL stands at some time. Ordered from what needs nobody to what needs somebody most.
 #[derive(Copy, Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Standing {
+pub enum CrlFreshness {
     /// It counts.
     Current,
     /// It counts, and not for much longer.
@@ -48,15 +48,15 @@ impl CrlStatus {
     }
 
     /// How it stands at `now`.
-    pub fn standing(&self, now: UnixTime) -> Standing {
+    pub fn freshness_at(&self, now: UnixTime) -> CrlFreshness {
         if now > self.counts_until() {
-            Standing::Ended
+            CrlFreshness::Ended
         } else if now < self.counts_from() {
-            Standing::NotYetValid
+            CrlFreshness::NotYetValid
         } else if now >= self.warned_from() {
-            Standing::EndsSoon
+            CrlFreshness::EndsSoon
         } else {
-            Standing::Current
+            CrlFreshness::Current
         }
     }
 
@@ -81,24 +81,24 @@ impl CrlStatus {
                 "certificates that it does not list pass unchecked (onUnknown: Allow)"
             }
         };
-        match self.standing(now) {
-            Standing::Current => None,
-            Standing::EndsSoon => Some(format!("{self} ends at {at}, by {limit}: then {effect}")),
-            Standing::NotYetValid => Some(format!("{self} does not count before its thisUpdate")),
-            Standing::Ended => Some(format!("{self} ended at {at}, by {limit}: {effect}")),
+        match self.freshness_at(now) {
+            CrlFreshness::Current => None,
+            CrlFreshness::EndsSoon => Some(format!("{self} ends at {at}, by {limit}: then {effect}")),
+            CrlFreshness::NotYetValid => Some(format!("{self} does not count before its thisUpdate")),
+            CrlFreshness::Ended => Some(format!("{self} ended at {at}, by {limit}: {effect}")),
         }
     }
 }
 
 /// The CRLs that need somebody at `now`, the worst first. One that another of its place outlives needs nobody: the
 /// other one decides.
-pub fn concerning(crls: &[CrlStatus], now: UnixTime) -> Vec<(&CrlStatus, Standing)> {
+pub fn concerning(crls: &[CrlStatus], now: UnixTime) -> Vec<(&CrlStatus, CrlFreshness)> {
     let is_outlived =
         |crl: &CrlStatus| crls.iter().any(|other| other.has_place_of(crl) && other.counts_until() > crl.counts_until());
-    let standing = crls.iter().map(|crl| (crl, crl.standing(now)));
+    let freshness = crls.iter().map(|crl| (crl, crl.freshness_at(now)));
     let mut found: Vec<_> =
-        standing.filter(|(crl, standing)| *standing != Standing::Current && !is_outlived(crl)).collect();
-    found.sort_by_key(|(crl, standing)| (crl.kind, std::cmp::Reverse(*standing), crl.counts_until()));
+        freshness.filter(|(crl, freshness)| *freshness != CrlFreshness::Current && !is_outlived(crl)).collect();
+    found.sort_by_key(|(crl, freshness)| (crl.kind, std::cmp::Reverse(*freshness), crl.counts_until()));
     found
 }
 
@@ -163,28 +163,28 @@ mod tests {
     fn the_end_of_a_list_is_warned_of_ahead_and_told_once_it_is_there() {
         let by_next = |age, next| crl(age, Some(next), MaxAge::NextUpdate);
         let rows = [
-            ("a week, a day and a second left", by_next(6 * DAY - 1, DAY + 1), Standing::Current),
-            ("a week, a day left", by_next(6 * DAY, DAY), Standing::EndsSoon),
-            ("a day, renewed twice in it", by_next(12 * HOUR, 12 * HOUR), Standing::Current),
-            ("a day, six hours left", by_next(18 * HOUR, 6 * HOUR), Standing::EndsSoon),
-            ("a year, 36 days left", by_next(329 * DAY, 36 * DAY), Standing::EndsSoon),
-            ("the last second", by_next(DAY, 0), Standing::EndsSoon),
-            ("a second too late", by_next(DAY, -1), Standing::Ended),
-            ("not yet", by_next(-1, DAY), Standing::NotYetValid),
-            ("older than maxAge", crl(HOUR + 1, Some(DAY), MaxAge::Seconds(HOUR)), Standing::Ended),
-            ("nearly as old", crl(50 * 60, Some(DAY), MaxAge::Seconds(HOUR)), Standing::EndsSoon),
-            ("no nextUpdate, a week old", crl(7 * DAY + 1, None, MaxAge::NextUpdate), Standing::Ended),
+            ("a week, a day and a second left", by_next(6 * DAY - 1, DAY + 1), CrlFreshness::Current),
+            ("a week, a day left", by_next(6 * DAY, DAY), CrlFreshness::EndsSoon),
+            ("a day, renewed twice in it", by_next(12 * HOUR, 12 * HOUR), CrlFreshness::Current),
+            ("a day, six hours left", by_next(18 * HOUR, 6 * HOUR), CrlFreshness::EndsSoon),
+            ("a year, 36 days left", by_next(329 * DAY, 36 * DAY), CrlFreshness::EndsSoon),
+            ("the last second", by_next(DAY, 0), CrlFreshness::EndsSoon),
+            ("a second too late", by_next(DAY, -1), CrlFreshness::Ended),
+            ("not yet", by_next(-1, DAY), CrlFreshness::NotYetValid),
+            ("older than maxAge", crl(HOUR + 1, Some(DAY), MaxAge::Seconds(HOUR)), CrlFreshness::Ended),
+            ("nearly as old", crl(50 * 60, Some(DAY), MaxAge::Seconds(HOUR)), CrlFreshness::EndsSoon),
+            ("no nextUpdate, a week old", crl(7 * DAY + 1, None, MaxAge::NextUpdate), CrlFreshness::Ended),
         ];
         for (name, crl, want) in rows {
-            assert_eq!(crl.standing(NOW), want, "{name}");
-            assert_eq!(crl.concern(NOW).is_some(), want != Standing::Current, "{name}");
+            assert_eq!(crl.freshness_at(NOW), want, "{name}");
+            assert_eq!(crl.concern(NOW).is_some(), want != CrlFreshness::Current, "{name}");
         }
         let skewed = |skew| {
             let mut crl = by_next(DAY, -100);
             crl.policy.freshness.clock_skew = skew;
-            crl.standing(NOW)
+            crl.freshness_at(NOW)
         };
-        assert_eq!((skewed(99), skewed(100)), (Standing::Ended, Standing::EndsSoon), "clocks may differ");
+        assert_eq!((skewed(99), skewed(100)), (CrlFreshness::Ended, CrlFreshness::EndsSoon), "clocks may differ");
     }
 
     #[test]
@@ -211,7 +211,7 @@ mod tests {
         let mut turns = Vec::new();
         let mut now = NOW;
         while let Some(turn) = list.next_turn(now) {
-            assert_ne!(list.standing(turn), list.standing(turn.minus(1)), "{turn}");
+            assert_ne!(list.freshness_at(turn), list.freshness_at(turn.minus(1)), "{turn}");
             turns.push(turn.since(NOW));
             now = turn;
         }

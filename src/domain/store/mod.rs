@@ -30,8 +30,8 @@ use profiles::Profiles;
 pub use report::{MappingReport, PolicyReport, ProfileReport};
 pub use sources::{AbsentSources, CrlFile, WantedFiles};
 use sources::{Bundle, Namespaces, Sources};
-use view::Known;
-pub use view::{KnownPolicy, Reference, Rivals, View};
+use view::ViewContent;
+pub use view::{PolicyView, Reference, Rivals, View};
 
 /// The mutable store behind the snapshots.
 #[derive(Debug, Default)]
@@ -44,7 +44,7 @@ pub struct Index {
     stale: Stale,
     published: Option<Arc<Snapshot>>,
     /// What [`Index::view`] gave, while it holds.
-    known: Option<Arc<Known>>,
+    known: Option<Arc<ViewContent>>,
 }
 
 /// What has been edited since the last publication.

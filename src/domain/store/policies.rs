@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::objects::Objects;
 use super::profiles::{Profiles, Trust, Unmet};
 use super::sources::Namespaces;
-use super::{KnownPolicy, PolicyReport, Problems, Severity};
+use super::{PolicyReport, PolicyView, Problems, Severity};
 use crate::domain::api::Field;
 use crate::domain::api::{CertificatePolicySpec, FieldError, Kind, LabelSelector, MappingState, ObjectId, ObjectMeta};
 use crate::domain::decide::compiled::CompiledPolicy;
@@ -193,10 +193,10 @@ impl Policies {
     }
 
     /// The policies by namespace. One that shares its name with another is among them: it will decide again.
-    pub fn known(&self) -> BTreeMap<String, Vec<KnownPolicy>> {
-        let mut out: BTreeMap<String, Vec<KnownPolicy>> = BTreeMap::new();
+    pub fn known(&self) -> BTreeMap<String, Vec<PolicyView>> {
+        let mut out: BTreeMap<String, Vec<PolicyView>> = BTreeMap::new();
         for (id, stored, _) in self.objects.iter(Kind::CertificatePolicy) {
-            let known = KnownPolicy {
+            let known = PolicyView {
                 name: Arc::clone(&stored.name),
                 created: stored.created,
                 compiled: Arc::clone(&stored.compiled),

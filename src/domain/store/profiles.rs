@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::objects::{Found, Objects};
 use super::sources::{Namespaces, Parsed, SourceKey, SourceState, Sources, WantedFiles, read_source};
-use super::view::KnownProfile;
+use super::view::ProfileView;
 use super::{Problems, ProfileReport, Severity};
 use crate::domain::api::{
     ExtendedKeyUsageSpec, FieldError, Kind, ObjectId, ObjectMeta, TrustModeSpec, TrustProfileSpec,
@@ -45,7 +45,7 @@ pub enum Unmet {
 
 /// How a profile stands by itself, whoever asks.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Standing {
+pub enum ProfileState {
     /// It works.
     Ready,
     /// It does not compile, or there is more than one of its name.
@@ -273,21 +273,21 @@ impl Profiles {
     }
 
     /// The profiles by namespace and name.
-    pub fn known(&self) -> BTreeMap<(String, String), KnownProfile> {
+    pub fn known(&self) -> BTreeMap<(String, String), ProfileView> {
         let known = |(id, stored, twins): (ObjectId, &Stored, Vec<_>)| {
-            let standing = match (&stored.compiled, &stored.built) {
-                (Some(_), Some(_)) if twins.is_empty() => Standing::Ready,
+            let state = match (&stored.compiled, &stored.built) {
+                (Some(_), Some(_)) if twins.is_empty() => ProfileState::Ready,
                 (Some(_), None) if twins.is_empty() => {
                     let problem = self.unresolved.get(&id).and_then(|unresolved| unresolved.unavailable.as_deref());
-                    Standing::Unavailable(problem.unwrap_or("its sources have not been read").to_owned())
+                    ProfileState::Unavailable(problem.unwrap_or("its sources have not been read").to_owned())
                 }
-                _ => Standing::Invalid,
+                _ => ProfileState::Invalid,
             };
             let allowed = stored.spec.allowed_namespaces.clone();
-            let built = stored.built.as_ref().filter(|_| standing == Standing::Ready);
+            let built = stored.built.as_ref().filter(|_| state == ProfileState::Ready);
             let trust = built.map(|built| Arc::clone(built.trusted.profile()));
             let dns_constrained = stored.dns_constrained();
-            ((id.namespace, id.name), KnownProfile { allowed, standing, trust, dns_constrained })
+            ((id.namespace, id.name), ProfileView { allowed, state, trust, dns_constrained })
         };
         self.objects.iter(Kind::TrustProfile).map(known).collect()
     }

@@ -16,7 +16,7 @@ use crate::domain::decide::mapping::rules::Mapping;
 use crate::domain::decide::mapping::table::{Entry, Status};
 use crate::domain::policy::compile::{certificate_mapping, certificate_policy, trust_profile};
 use crate::domain::policy::lint;
-use crate::domain::store::{KnownPolicy, Reference, Rivals, View};
+use crate::domain::store::{PolicyView, Reference, Rivals, View};
 use certgate_x509::UnixTime;
 
 /// The most one-to-one entries that are compared with mappings: as many as a policy may have.
@@ -161,7 +161,7 @@ fn mapping(view: &View, meta: &ObjectMeta, spec: &CertificateMappingSpec) -> Ver
     let root = Field::root("spec");
     verdict.warnings = lint::certificate_name(&root.child("certificate"), form);
     let selects =
-        |policy: &&KnownPolicy| policy.selector.as_ref().is_some_and(|selector| selector.selects(&meta.labels));
+        |policy: &&PolicyView| policy.selector.as_ref().is_some_and(|selector| selector.selects(&meta.labels));
     let selecting = || view.policies(&meta.namespace).iter().filter(selects);
     let profiles = selecting().map(|policy| {
         let body = policy.compiled.body.as_ref()?;

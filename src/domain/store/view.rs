@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::policies::older;
-use super::profiles::Standing;
+use super::profiles::ProfileState;
 use super::sources::{Namespaces, Parsed, ReadSource, read_source};
 use super::{Index, Problem, Problems, Severity};
 use crate::domain::api::Field;
@@ -23,26 +23,26 @@ use certgate_x509::{Certificate, UnixTime};
 /// The store as of one publication.
 #[derive(Clone, Debug)]
 pub struct View {
-    known: Arc<Known>,
+    known: Arc<ViewContent>,
     mappings: MappingTable,
 }
 
 /// All but the mappings.
 #[derive(Debug, Default)]
-pub(super) struct Known {
+pub(super) struct ViewContent {
     /// By namespace and name.
-    pub profiles: BTreeMap<(String, String), KnownProfile>,
+    pub profiles: BTreeMap<(String, String), ProfileView>,
     /// By namespace.
-    pub policies: BTreeMap<String, Vec<KnownPolicy>>,
+    pub policies: BTreeMap<String, Vec<PolicyView>>,
     pub namespaces: Namespaces,
     pub sources: BTreeMap<ReadSource, Parsed<Certificate>>,
 }
 
 /// A trust profile.
 #[derive(Debug)]
-pub(super) struct KnownProfile {
+pub(super) struct ProfileView {
     pub allowed: AllowedNamespaces,
-    pub standing: Standing,
+    pub state: ProfileState,
     /// What validates by it, when it works.
     pub trust: Option<Arc<TrustProfile>>,
     /// A CA with dNSName constraints that it lists, by its subject.
@@ -51,7 +51,7 @@ pub(super) struct KnownProfile {
 
 /// A policy.
 #[derive(Clone, Debug)]
-pub struct KnownPolicy {
+pub struct PolicyView {
     /// `namespace/name`.
     pub name: Arc<str>,
     /// When it was created, where that is known.
@@ -94,10 +94,10 @@ impl View {
                 "{who} does not allow policies of namespace {user} (allowedNamespaces)"
             ));
         }
-        match &profile.standing {
-            Standing::Ready => Reference::Ready,
-            Standing::Invalid => Reference::Pending(format!("{who} does not compile")),
-            Standing::Unavailable(problem) => Reference::Pending(format!("{who}: {problem}")),
+        match &profile.state {
+            ProfileState::Ready => Reference::Ready,
+            ProfileState::Invalid => Reference::Pending(format!("{who} does not compile")),
+            ProfileState::Unavailable(problem) => Reference::Pending(format!("{who}: {problem}")),
         }
     }
 
@@ -114,7 +114,7 @@ impl View {
     }
 
     /// The policies of a namespace.
-    pub fn policies(&self, namespace: &str) -> &[KnownPolicy] {
+    pub fn policies(&self, namespace: &str) -> &[PolicyView] {
         self.known.policies.get(namespace).map(Vec::as_slice).unwrap_or_default()
     }
 
@@ -142,7 +142,7 @@ impl View {
 
     /// The policies that refer to a trust profile, as `namespace/name`.
     pub fn users(&self, namespace: &str, name: &str) -> Vec<Arc<str>> {
-        let uses = |policy: &&KnownPolicy| {
+        let uses = |policy: &&PolicyView| {
             let body = policy.compiled.body.as_ref();
             body.is_some_and(|body| body.trust.0 == namespace && body.trust.1 == name)
         };
@@ -169,7 +169,7 @@ impl Index {
         let (profiles, policies) = (&self.profiles, &self.policies);
         let (namespaces, sources) = (&self.namespaces, &self.sources);
         let known = self.known.get_or_insert_with(|| {
-            Arc::new(Known {
+            Arc::new(ViewContent {
                 profiles: profiles.known(),
                 policies: policies.known(),
                 namespaces: namespaces.clone(),

@@ -49,7 +49,7 @@ impl Terms {
 
 /// What is to be done next.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
-pub enum Step {
+pub enum RotationStep {
     /// Nothing.
     Keep,
     /// Make a certificate that takes over at once: there is none that anybody could believe.
@@ -61,25 +61,25 @@ pub enum Step {
 }
 
 /// What is to be done. `is_known` says that the API server has had time to learn the next authority.
-pub fn plan(data: &Data, terms: &Terms, is_known: bool, now: UnixTime) -> Step {
+pub fn plan(data: &Data, terms: &Terms, is_known: bool, now: UnixTime) -> RotationStep {
     let usable = |identity: &Identity| identity.not_after() > now && covers(identity, &terms.hosts);
     let Some(current) = identity(data).filter(usable).filter(|_| !authorities(data).is_empty()) else {
-        return Step::Begin;
+        return RotationStep::Begin;
     };
     let next = read(data, NEXT_CERTIFICATE, NEXT_KEY).filter(usable).filter(|_| has_certificates(data, NEXT_AUTHORITY));
     match next {
-        Some(_) if is_known => Step::TakeOver,
-        Some(_) => Step::Keep,
-        None if current.not_after().since(now) < terms.lifetime_secs() / 3 => Step::Announce,
-        None => Step::Keep,
+        Some(_) if is_known => RotationStep::TakeOver,
+        Some(_) => RotationStep::Keep,
+        None if current.not_after().since(now) < terms.lifetime_secs() / 3 => RotationStep::Announce,
+        None => RotationStep::Keep,
     }
 }
 
 /// The data after a step.
-pub fn take(step: Step, mut data: Data, terms: &Terms, now: UnixTime) -> Result<Data, rcgen::Error> {
+pub fn take(step: RotationStep, mut data: Data, terms: &Terms, now: UnixTime) -> Result<Data, rcgen::Error> {
     match step {
-        Step::Keep => {}
-        Step::Begin => {
+        RotationStep::Keep => {}
+        RotationStep::Begin => {
             let made = Made::new(terms, now)?;
             let former = first_authority(&data);
             data.clear();
@@ -87,13 +87,13 @@ pub fn take(step: Step, mut data: Data, terms: &Terms, now: UnixTime) -> Result<
             data.insert(KEY.to_owned(), made.key.into());
             data.insert(AUTHORITIES.to_owned(), [made.authority, former].concat().into());
         }
-        Step::Announce => {
+        RotationStep::Announce => {
             let made = Made::new(terms, now)?;
             data.insert(NEXT_CERTIFICATE.to_owned(), made.certificate.into());
             data.insert(NEXT_KEY.to_owned(), made.key.into());
             data.insert(NEXT_AUTHORITY.to_owned(), made.authority.into());
         }
-        Step::TakeOver => {
+        RotationStep::TakeOver => {
             // Replicas that have not seen the change still show the former certificate.
             let former = first_authority(&data);
             let mut next = |key: &str| data.remove(key).unwrap_or_default();
@@ -106,7 +106,7 @@ pub fn take(step: Step, mut data: Data, terms: &Terms, now: UnixTime) -> Result<
     Ok(data)
 }
 
-/// What is to be shown to the API server.
+/// What is to be served to the API server.
 pub fn identity(data: &Data) -> Option<Identity> {
     read(data, CERTIFICATE, KEY)
 }
@@ -216,36 +216,36 @@ mod tests {
     fn a_certificate_is_made_announced_and_replaced() {
         let (terms, start) = (terms(), now());
         let empty = Data::new();
-        assert_eq!(plan(&empty, &terms, false, start), Step::Begin);
-        let first = take(Step::Begin, empty, &terms, start).unwrap();
-        assert_eq!(plan(&first, &terms, false, start), Step::Keep);
+        assert_eq!(plan(&empty, &terms, false, start), RotationStep::Begin);
+        let first = take(RotationStep::Begin, empty, &terms, start).unwrap();
+        assert_eq!(plan(&first, &terms, false, start), RotationStep::Keep);
         assert_eq!(blocks(&authorities(&first)), 1);
         assert_eq!(identity(&first).unwrap().not_after(), start.plus(90 * DAY));
 
         let due = start.plus(60 * DAY + 1);
-        assert_eq!(plan(&first, &terms, false, due.minus(60)), Step::Keep);
-        assert_eq!(plan(&first, &terms, false, due), Step::Announce);
-        let announced = take(Step::Announce, first.clone(), &terms, due).unwrap();
-        assert_eq!(announced.get(CERTIFICATE), first.get(CERTIFICATE), "the first one is shown still");
+        assert_eq!(plan(&first, &terms, false, due.minus(60)), RotationStep::Keep);
+        assert_eq!(plan(&first, &terms, false, due), RotationStep::Announce);
+        let announced = take(RotationStep::Announce, first.clone(), &terms, due).unwrap();
+        assert_eq!(announced.get(CERTIFICATE), first.get(CERTIFICATE), "the first one is served still");
         assert_eq!(blocks(&authorities(&announced)), 2);
-        assert_eq!(plan(&announced, &terms, false, due), Step::Keep, "the API server may not know it yet");
-        assert_eq!(plan(&announced, &terms, true, due), Step::TakeOver);
+        assert_eq!(plan(&announced, &terms, false, due), RotationStep::Keep, "the API server may not know it yet");
+        assert_eq!(plan(&announced, &terms, true, due), RotationStep::TakeOver);
 
-        let second = take(Step::TakeOver, announced.clone(), &terms, due).unwrap();
+        let second = take(RotationStep::TakeOver, announced.clone(), &terms, due).unwrap();
         assert_eq!(second.get(CERTIFICATE), announced.get(NEXT_CERTIFICATE));
         assert_eq!(second.len(), 3, "nothing of the announcement stays");
         assert_eq!(blocks(&authorities(&second)), 2, "the former authority stays for replicas that lag");
-        assert_eq!(plan(&second, &terms, true, due), Step::Keep);
+        assert_eq!(plan(&second, &terms, true, due), RotationStep::Keep);
         let later = due.plus(60 * DAY + 1);
-        let third = take(Step::Announce, second, &terms, later).unwrap();
-        let third = take(Step::TakeOver, third, &terms, later).unwrap();
+        let third = take(RotationStep::Announce, second, &terms, later).unwrap();
+        let third = take(RotationStep::TakeOver, third, &terms, later).unwrap();
         assert_eq!(blocks(&authorities(&third)), 2, "no more than two in rest");
     }
 
     #[test]
     fn what_nobody_could_believe_is_replaced_at_once() {
         let (terms, start) = (terms(), now());
-        let good = take(Step::Begin, Data::new(), &terms, start).unwrap();
+        let good = take(RotationStep::Begin, Data::new(), &terms, start).unwrap();
         let other = Terms { hosts: vec!["other.svc".to_owned()], ..terms.clone() };
         let broken = |key: &str, value: &'static [u8]| {
             let mut data = good.clone();
@@ -259,13 +259,13 @@ mod tests {
             ("no certificate", broken(CERTIFICATE, b"nonsense"), &terms, start),
             ("no authority", broken(AUTHORITIES, b""), &terms, start),
         ] {
-            assert_eq!(plan(&data, terms, true, at), Step::Begin, "{name}");
-            let made = take(Step::Begin, data, terms, at).unwrap();
-            assert_eq!(plan(&made, terms, true, at), Step::Keep, "{name}");
+            assert_eq!(plan(&data, terms, true, at), RotationStep::Begin, "{name}");
+            let made = take(RotationStep::Begin, data, terms, at).unwrap();
+            assert_eq!(plan(&made, terms, true, at), RotationStep::Keep, "{name}");
         }
-        let mut half = take(Step::Announce, good, &terms, start).unwrap();
+        let mut half = take(RotationStep::Announce, good, &terms, start).unwrap();
         half.insert(NEXT_KEY.to_owned(), Bytes::new());
-        assert_eq!(plan(&half, &terms, true, start), Step::Keep, "a broken announcement is no certificate");
-        assert_eq!(plan(&half, &terms, true, start.plus(61 * DAY)), Step::Announce);
+        assert_eq!(plan(&half, &terms, true, start), RotationStep::Keep, "a broken announcement is no certificate");
+        assert_eq!(plan(&half, &terms, true, start.plus(61 * DAY)), RotationStep::Announce);
     }
 }

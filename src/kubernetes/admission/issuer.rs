@@ -19,7 +19,7 @@ use super::super::api::{Api, ApiError, Target};
 use super::super::follow::{Listener, follow};
 use super::super::status::lease::LeaseOptions;
 use super::super::wire::{self, Key, Received};
-use super::certificate::{self, Data, Step, Terms};
+use super::certificate::{self, Data, RotationStep, Terms};
 use super::server::ALPN;
 use crate::domain::api::{Kind, Object};
 use crate::telemetry::limit::LogLimit;
@@ -69,14 +69,14 @@ impl IssuerOptions {
     }
 }
 
-/// Where the certificate is shown.
+/// Where the certificate is served.
 #[derive(Clone, Debug)]
-pub struct Shown {
+pub struct ServedCertificate {
     acceptor: watch::Sender<Option<Arc<Acceptor>>>,
     health: Arc<ServerHealth>,
 }
 
-impl Shown {
+impl ServedCertificate {
     /// Nothing yet.
     pub fn new(acceptor: watch::Sender<Option<Arc<Acceptor>>>, health: Arc<ServerHealth>) -> Self {
         Self { acceptor, health }
@@ -101,10 +101,10 @@ impl Shown {
 }
 
 /// Shows what stands in the Secret, now and whenever it changes. Never returns.
-pub async fn show_certificate(api: Api, options: IssuerOptions, shown: Shown) -> ! {
+pub async fn show_certificate(api: Api, options: IssuerOptions, served: ServedCertificate) -> ! {
     let target = target(&options);
     let mut watcher = Watcher {
-        shown,
+        served,
         last: None,
         failures: LogLimit::every(LOG_AGAIN),
         secret: format!("{}/{}", options.namespace, options.secret),
@@ -117,7 +117,7 @@ fn target(options: &IssuerOptions) -> Target {
 }
 
 struct Watcher {
-    shown: Shown,
+    served: ServedCertificate,
     last: Option<Sha256>,
     failures: LogLimit,
     secret: String,
@@ -134,13 +134,13 @@ impl Listener for Watcher {
             Some(identity) => {
                 let sha256 = identity.certificate().sha256();
                 if self.last.replace(sha256) != Some(sha256) {
-                    self.shown.show(&identity);
+                    self.served.show(&identity);
                 }
             }
             None if data.is_empty() => {}
             None => tracing::warn!(
                 secret = self.secret,
-                "the Secret holds no certificate with its key; what was shown before stays"
+                "the Secret holds no certificate with its key; what was served before stays"
             ),
         }
     }
@@ -148,7 +148,7 @@ impl Listener for Watcher {
     fn deleted(&mut self, _: &Key) {
         tracing::warn!(
             secret = self.secret,
-            "the Secret of the admission webhook is gone; what was shown before stays"
+            "the Secret of the admission webhook is gone; what was served before stays"
         );
     }
 
@@ -226,7 +226,7 @@ impl Keeper {
             _ => false,
         };
         let step = certificate::plan(&data, &self.options.terms, is_known, now);
-        if step != Step::Keep {
+        if step != RotationStep::Keep {
             let next = certificate::take(step, data.clone(), &self.options.terms, now)
                 .map_err(|error| ApiError::Unreadable(format!("no certificate can be made: {error}")))?;
             let secret = self.secret(&data, &next, version.as_deref()).to_string().into_bytes();
@@ -240,9 +240,9 @@ impl Keeper {
                 secret = path,
                 "{}",
                 match step {
-                    Step::Announce => "the next certificate of the admission webhook is announced",
-                    Step::TakeOver => "the next certificate of the admission webhook takes over",
-                    Step::Begin | Step::Keep => "a certificate was made for the admission webhook",
+                    RotationStep::Announce => "the next certificate of the admission webhook is announced",
+                    RotationStep::TakeOver => "the next certificate of the admission webhook takes over",
+                    RotationStep::Begin | RotationStep::Keep => "a certificate was made for the admission webhook",
                 }
             );
         }

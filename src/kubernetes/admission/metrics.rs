@@ -15,7 +15,7 @@ use crate::domain::api::Kind;
 
 /// What came of a review.
 #[derive(Copy, Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Outcome {
+pub enum ReviewOutcome {
     /// Nothing to say.
     Allowed,
     /// Allowed, with warnings.
@@ -30,7 +30,7 @@ pub enum Outcome {
     Failed,
 }
 
-impl Outcome {
+impl ReviewOutcome {
     const fn word(self) -> &'static str {
         match self {
             Self::Allowed => "allowed",
@@ -46,7 +46,7 @@ impl Outcome {
 /// The numbers of the webhook.
 #[derive(Debug)]
 pub struct AdmissionMetrics {
-    reviews: Mutex<BTreeMap<(Option<Kind>, Outcome), u64>>,
+    reviews: Mutex<BTreeMap<(Option<Kind>, ReviewOutcome), u64>>,
     duration: Histogram,
 }
 
@@ -55,16 +55,22 @@ impl Default for AdmissionMetrics {
     fn default() -> Self {
         let bounds = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0];
         let judged = [Kind::TrustProfile, Kind::CertificatePolicy, Kind::CertificateMapping];
-        let outcomes = [Outcome::Allowed, Outcome::Warned, Outcome::Refused, Outcome::NotReady, Outcome::Failed];
+        let outcomes = [
+            ReviewOutcome::Allowed,
+            ReviewOutcome::Warned,
+            ReviewOutcome::Refused,
+            ReviewOutcome::NotReady,
+            ReviewOutcome::Failed,
+        ];
         let of_kind = judged.into_iter().flat_map(|kind| outcomes.map(|outcome| ((Some(kind), outcome), 0)));
-        let reviews = of_kind.chain([((None, Outcome::Malformed), 0)]).collect();
+        let reviews = of_kind.chain([((None, ReviewOutcome::Malformed), 0)]).collect();
         Self { reviews: Mutex::new(reviews), duration: Histogram::new(bounds) }
     }
 }
 
 impl AdmissionMetrics {
     /// Counts a review.
-    pub fn reviewed(&self, kind: Option<Kind>, outcome: Outcome, took: Duration) {
+    pub fn reviewed(&self, kind: Option<Kind>, outcome: ReviewOutcome, took: Duration) {
         *self.reviews.lock().unwrap_or_else(PoisonError::into_inner).entry((kind, outcome)).or_default() += 1;
         self.duration.observe(took.as_secs_f64());
     }
@@ -112,7 +118,7 @@ mod tests {
             "{}",
             metrics.render()
         );
-        reviews.reviewed(Some(Kind::TrustProfile), Outcome::Failed, Duration::ZERO);
+        reviews.reviewed(Some(Kind::TrustProfile), ReviewOutcome::Failed, Duration::ZERO);
         assert!(
             has(r#"certgate_admission_reviews_total{kind="TrustProfile",result="failed"} 1"#),
             "{}",

@@ -18,7 +18,7 @@ use super::super::cluster::FILES_ARE_NOT_READ;
 use super::super::selector::PolicySelector;
 use super::super::store::Scope;
 use super::super::wire;
-use super::metrics::Outcome;
+use super::metrics::ReviewOutcome;
 use super::sources::Asker;
 use super::wire::{API_VERSION, CauseOut, DetailsOut, RequestIn, ResponseOut, ReviewIn, ReviewOut, StatusOut};
 use crate::domain::api::{FieldError, Kind, Object, PeerSource, TrustSource};
@@ -74,7 +74,7 @@ pub struct Answer {
     /// What was judged.
     pub kind: Option<Kind>,
     /// What came of it.
-    pub outcome: Outcome,
+    pub outcome: ReviewOutcome,
 }
 
 /// Judges reviews by the latest view.
@@ -116,11 +116,11 @@ impl Reviewer {
             }
         };
         let (kind, outcome, response) = match &asked.spec {
-            Spec::Unchanged => (asked.kind, Outcome::Allowed, allowed(&asked.uid, Vec::new())),
+            Spec::Unchanged => (asked.kind, ReviewOutcome::Allowed, allowed(&asked.uid, Vec::new())),
             Spec::Deleted => {
                 let view = self.view.borrow().clone();
                 let found = view.map(|view| profile_deletion(&view, &asked.namespace, &asked.name)).unwrap_or_default();
-                let outcome = if found.is_empty() { Outcome::Allowed } else { Outcome::Warned };
+                let outcome = if found.is_empty() { ReviewOutcome::Allowed } else { ReviewOutcome::Warned };
                 (asked.kind, outcome, allowed(&asked.uid, warnings(&found)))
             }
             Spec::Written { object, only_labels } => {
@@ -132,14 +132,19 @@ impl Reviewer {
         Ok(Answer { body: serde_json::to_vec(&review)?, kind: Some(kind), outcome })
     }
 
-    async fn judge<'a>(&self, asked: &'a Asked, object: &Object, only_labels: bool) -> (Outcome, ResponseOut<'a>) {
+    async fn judge<'a>(
+        &self,
+        asked: &'a Asked,
+        object: &Object,
+        only_labels: bool,
+    ) -> (ReviewOutcome, ResponseOut<'a>) {
         let began = Instant::now();
         let mut views = self.view.clone();
         loop {
             let current = views.borrow_and_update().clone();
             let Some(view) = current else {
                 let message = "certgate has not read the cluster yet; try again in a moment";
-                return (Outcome::NotReady, refused(&asked.uid, unavailable(message.to_owned())));
+                return (ReviewOutcome::NotReady, refused(&asked.uid, unavailable(message.to_owned())));
             };
             let now = (self.clock)();
             let judged = panics::guarded(|| review(&view, object, now));
@@ -148,7 +153,7 @@ impl Reviewer {
                 Err(panic) => {
                     tracing::error!(place = panic.place, panic = panic.message, "panic while reviewing an object");
                     let message = "certgate failed on this object (a defect: its log has the place); nothing is admitted unjudged";
-                    return (Outcome::Failed, refused(&asked.uid, internal(message.to_owned())));
+                    return (ReviewOutcome::Failed, refused(&asked.uid, internal(message.to_owned())));
                 }
             };
             // Refused or warned of only for the sake of others: they may be on their way.
@@ -181,14 +186,19 @@ impl Reviewer {
         }
     }
 
-    fn settle<'a>(&self, asked: &'a Asked, mut verdict: Verdict, only_labels: bool) -> (Outcome, ResponseOut<'a>) {
+    fn settle<'a>(
+        &self,
+        asked: &'a Asked,
+        mut verdict: Verdict,
+        only_labels: bool,
+    ) -> (ReviewOutcome, ResponseOut<'a>) {
         if only_labels {
             // The spec is as it was: nothing may hold this up, but what the labels cause should be known.
             let Verdict { errors, contradictions, .. } = std::mem::take(&mut verdict);
             verdict.warnings = errors.into_iter().chain(contradictions).collect();
         }
         if !verdict.is_good() {
-            return (Outcome::Refused, refused(&asked.uid, invalid(asked, &verdict)));
+            return (ReviewOutcome::Refused, refused(&asked.uid, invalid(asked, &verdict)));
         }
         verdict.warnings.extend(files(asked));
         let mut warnings = warnings(&verdict.warnings);
@@ -203,7 +213,7 @@ impl Reviewer {
         {
             warnings.push(format!("certgate follows the policies with labels {selector}: this one has no effect here"));
         }
-        let outcome = if warnings.is_empty() { Outcome::Allowed } else { Outcome::Warned };
+        let outcome = if warnings.is_empty() { ReviewOutcome::Allowed } else { ReviewOutcome::Warned };
         (outcome, allowed(&asked.uid, warnings))
     }
 }

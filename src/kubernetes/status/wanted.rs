@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::types::{AnchorStatus, ConditionStatus, CrlStatus};
 use crate::domain::api::FieldError;
 use crate::domain::decide::trusted::{self, CrlKind};
-use crate::domain::policy::freshness::{Standing, concerning};
+use crate::domain::policy::freshness::{CrlFreshness, concerning};
 use crate::domain::policy::lint::Trait;
 use crate::domain::store::{MappingReport, PolicyReport, ProfileReport};
 use certgate_x509::{FreshnessLimit, UnixTime};
@@ -24,23 +24,28 @@ const MAX_CRLS: usize = 64;
 
 /// A condition without its times.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Told {
+struct ConditionContent {
     kind: &'static str,
     status: ConditionStatus,
     reason: &'static str,
     message: String,
 }
 
-fn told(kind: &'static str, status: ConditionStatus, reason: &'static str, message: impl Into<String>) -> Told {
-    Told { kind, status, reason, message: message.into() }
+fn condition(
+    kind: &'static str,
+    status: ConditionStatus,
+    reason: &'static str,
+    message: impl Into<String>,
+) -> ConditionContent {
+    ConditionContent { kind, status, reason, message: message.into() }
 }
 
 /// A status, its conditions without times.
-fn status(generation: i64, conditions: Vec<Told>) -> Value {
-    let condition = |told: Told| {
+fn status(generation: i64, conditions: Vec<ConditionContent>) -> Value {
+    let condition = |condition: ConditionContent| {
         json!({
-            "type": told.kind, "status": told.status, "observedGeneration": generation,
-            "reason": told.reason, "message": told.message,
+            "type": condition.kind, "status": condition.status, "observedGeneration": generation,
+            "reason": condition.reason, "message": condition.message,
         })
     };
     json!({
@@ -70,20 +75,20 @@ fn lines<'a>(errors: impl IntoIterator<Item = &'a FieldError>) -> String {
     out
 }
 
-fn accepted(errors: &[FieldError], warnings: &[FieldError]) -> Told {
+fn accepted(errors: &[FieldError], warnings: &[FieldError]) -> ConditionContent {
     use ConditionStatus::{False, True};
     match (errors, warnings) {
-        ([], []) => told("Accepted", True, "Accepted", "valid"),
-        ([], warnings) => told("Accepted", True, "AcceptedWithWarnings", lines(warnings)),
-        (errors, _) => told("Accepted", False, "Invalid", lines(errors)),
+        ([], []) => condition("Accepted", True, "Accepted", "valid"),
+        ([], warnings) => condition("Accepted", True, "AcceptedWithWarnings", lines(warnings)),
+        (errors, _) => condition("Accepted", False, "Invalid", lines(errors)),
     }
 }
 
 /// Whether the CRLs of a profile still count: the condition by which an operator learns before the clients do.
-fn fresh(crls: &[trusted::CrlStatus], now: UnixTime) -> Told {
+fn fresh(crls: &[trusted::CrlStatus], now: UnixTime) -> ConditionContent {
     use ConditionStatus::{False, True, Unknown};
     if crls.is_empty() {
-        return told("RevocationFresh", Unknown, "NotChecked", "the profile checks revocation by no CRL");
+        return condition("RevocationFresh", Unknown, "NotChecked", "the profile checks revocation by no CRL");
     }
     let concerning = concerning(crls, now);
     let mut message = String::new();
@@ -93,16 +98,18 @@ fn fresh(crls: &[trusted::CrlStatus], now: UnixTime) -> Told {
         message.push_str(&line);
     }
     match concerning.first() {
-        None => told("RevocationFresh", True, "Current", "every CRL is current"),
-        Some((crl, Standing::Ended)) if crl.kind == CrlKind::Delta => {
-            told("RevocationFresh", True, "DeltaEnded", message)
+        None => condition("RevocationFresh", True, "Current", "every CRL is current"),
+        Some((crl, CrlFreshness::Ended)) if crl.kind == CrlKind::Delta => {
+            condition("RevocationFresh", True, "DeltaEnded", message)
         }
-        Some((crl, Standing::Ended)) if matches!(crl.expiry().by, FreshnessLimit::NextUpdate) => {
-            told("RevocationFresh", False, "Expired", message)
+        Some((crl, CrlFreshness::Ended)) if matches!(crl.expiry().by, FreshnessLimit::NextUpdate) => {
+            condition("RevocationFresh", False, "Expired", message)
         }
-        Some((_, Standing::Ended)) => told("RevocationFresh", False, "TooOld", message),
-        Some((_, Standing::NotYetValid)) => told("RevocationFresh", False, "NotYetValid", message),
-        Some((_, Standing::EndsSoon | Standing::Current)) => told("RevocationFresh", True, "EndsSoon", message),
+        Some((_, CrlFreshness::Ended)) => condition("RevocationFresh", False, "TooOld", message),
+        Some((_, CrlFreshness::NotYetValid)) => condition("RevocationFresh", False, "NotYetValid", message),
+        Some((_, CrlFreshness::EndsSoon | CrlFreshness::Current)) => {
+            condition("RevocationFresh", True, "EndsSoon", message)
+        }
     }
 }
 
@@ -111,27 +118,27 @@ pub fn profile(report: &ProfileReport, generation: i64, now: UnixTime) -> Value 
     use ConditionStatus::{False, True, Unknown};
     let ProfileReport { errors, warnings, skipped, unresolved, trust, crls, .. } = report;
     let resolved = match (errors.is_empty(), unresolved.is_empty()) {
-        (false, _) => told("ResolvedRefs", Unknown, "Invalid", "the profile is not valid"),
-        (true, true) => told("ResolvedRefs", True, "ResolvedRefs", "every source can be read"),
-        (true, false) => told("ResolvedRefs", False, "SourceUnavailable", lines(unresolved)),
+        (false, _) => condition("ResolvedRefs", Unknown, "Invalid", "the profile is not valid"),
+        (true, true) => condition("ResolvedRefs", True, "ResolvedRefs", "every source can be read"),
+        (true, false) => condition("ResolvedRefs", False, "SourceUnavailable", lines(unresolved)),
     };
     let ready = match (errors.is_empty(), trust) {
-        (false, _) => told("Ready", False, "Invalid", lines(errors)),
-        (true, None) => told("Ready", False, "SourceUnavailable", lines(unresolved)),
+        (false, _) => condition("Ready", False, "Invalid", lines(errors)),
+        (true, None) => condition("Ready", False, "SourceUnavailable", lines(unresolved)),
         (true, Some(_)) if unresolved.is_empty() && skipped.is_empty() => {
-            told("Ready", True, "Ready", "certificates are validated by this profile")
+            condition("Ready", True, "Ready", "certificates are validated by this profile")
         }
         (true, Some(_)) if unresolved.is_empty() => {
-            told("Ready", True, "Degraded", "certificates are validated without those that cannot be used")
+            condition("Ready", True, "Degraded", "certificates are validated without those that cannot be used")
         }
         (true, Some(_)) => {
-            told("Ready", True, "Degraded", "certificates are validated by the last good content of the sources")
+            condition("Ready", True, "Degraded", "certificates are validated by the last good content of the sources")
         }
     };
     let degraded = match (report.is_degraded(), unresolved.is_empty()) {
-        (true, false) => told("Degraded", True, "SourceUnavailable", lines(unresolved)),
-        (true, true) => told("Degraded", True, "CertificateSkipped", lines(skipped)),
-        (false, _) => told("Degraded", False, "AsWritten", "no source has been lost"),
+        (true, false) => condition("Degraded", True, "SourceUnavailable", lines(unresolved)),
+        (true, true) => condition("Degraded", True, "CertificateSkipped", lines(skipped)),
+        (false, _) => condition("Degraded", False, "AsWritten", "no source has been lost"),
     };
     let conditions = vec![accepted(errors, warnings), resolved, ready, degraded, fresh(crls, now)];
     let mut status = status(generation, conditions);
@@ -174,20 +181,20 @@ pub fn policy(report: &PolicyReport, generation: i64) -> Value {
     use ConditionStatus::{False, True};
     let PolicyReport { errors, warnings, unresolved, conflict, mappings, .. } = report;
     let resolved = match unresolved.is_empty() {
-        true => told("ResolvedRefs", True, "ResolvedRefs", "everything that the policy refers to is there"),
-        false => told("ResolvedRefs", False, "InvalidRef", lines(unresolved)),
+        true => condition("ResolvedRefs", True, "ResolvedRefs", "everything that the policy refers to is there"),
+        false => condition("ResolvedRefs", False, "InvalidRef", lines(unresolved)),
     };
     let conflicted = match conflict {
-        None => told("Conflicted", False, "NoConflict", "no other policy takes all of its requests"),
-        Some(error) => told("Conflicted", True, "Overruled", error.to_string()),
+        None => condition("Conflicted", False, "NoConflict", "no other policy takes all of its requests"),
+        Some(error) => condition("Conflicted", True, "Overruled", error.to_string()),
     };
     let ready = match (errors.is_empty(), unresolved.is_empty()) {
-        (false, _) => told("Ready", False, "Invalid", lines(errors)),
-        (true, false) => told("Ready", False, "InvalidRef", lines(unresolved)),
+        (false, _) => condition("Ready", False, "Invalid", lines(errors)),
+        (true, false) => condition("Ready", False, "InvalidRef", lines(unresolved)),
         (true, true) if conflict.is_some() => {
-            told("Ready", False, "Conflicted", "other policies decide all of its requests")
+            condition("Ready", False, "Conflicted", "other policies decide all of its requests")
         }
-        (true, true) => told("Ready", True, "Ready", "requests are decided by this policy"),
+        (true, true) => condition("Ready", True, "Ready", "requests are decided by this policy"),
     };
     let mut status = status(generation, vec![accepted(errors, warnings), resolved, ready, conflicted]);
     status["mappings"] = (*mappings).into();
@@ -201,18 +208,18 @@ pub fn mapping(report: &MappingReport, generation: i64) -> Value {
     let MappingReport { errors, conflicts, traits } = report;
     let has = |one| traits.contains(one);
     let ready = match (errors.as_slice(), conflicts.as_slice()) {
-        ([], []) if has(Trait::NotSelected) => told("Ready", False, "NotSelected", lines(&traits.warnings())),
-        ([], []) if has(Trait::WeakIssuer) => told("Ready", False, "WeakIssuer", lines(&traits.warnings())),
+        ([], []) if has(Trait::NotSelected) => condition("Ready", False, "NotSelected", lines(&traits.warnings())),
+        ([], []) if has(Trait::WeakIssuer) => condition("Ready", False, "WeakIssuer", lines(&traits.warnings())),
         ([], []) if has(Trait::Disabled) => {
-            told("Ready", True, "Disabled", "certificates are denied by this object with ACCOUNT_DISABLED")
+            condition("Ready", True, "Disabled", "certificates are denied by this object with ACCOUNT_DISABLED")
         }
-        ([], []) => told("Ready", True, "Ready", "certificates are mapped by this object"),
-        ([], conflicts) => told("Ready", False, "Conflicted", lines(conflicts)),
-        (errors, _) => told("Ready", False, "Invalid", lines(errors)),
+        ([], []) => condition("Ready", True, "Ready", "certificates are mapped by this object"),
+        ([], conflicts) => condition("Ready", False, "Conflicted", lines(conflicts)),
+        (errors, _) => condition("Ready", False, "Invalid", lines(errors)),
     };
     let mut conditions = vec![accepted(errors, &traits.warnings()), ready];
     if !conflicts.is_empty() {
-        conditions.push(told("Conflicted", True, "Contradicted", lines(conflicts)));
+        conditions.push(condition("Conflicted", True, "Contradicted", lines(conflicts)));
     }
     status(generation, conditions)
 }
@@ -412,15 +419,15 @@ mod tests {
             (vec![current, expired], ("False", "Expired")),
         ];
         for (crls, (status, reason)) in rows {
-            let told = fresh(&crls, UnixTime::from_secs(100_000));
-            assert_eq!((json!(told.status), told.reason), (json!(status), reason), "{}", told.message);
+            let condition = fresh(&crls, UnixTime::from_secs(100_000));
+            assert_eq!((json!(condition.status), condition.reason), (json!(status), reason), "{}", condition.message);
         }
     }
 
     #[test]
     fn a_mapping_is_ready_when_it_maps_or_denies_somebody() {
         let traits = |list: &[Trait]| list.iter().copied().fold(Traits::default(), Traits::with);
-        let told = |list: &[Trait], conflicts: &[FieldError]| {
+        let status_of = |list: &[Trait], conflicts: &[FieldError]| {
             let report = MappingReport { errors: vec![], conflicts: conflicts.to_vec(), traits: traits(list) };
             mapping(&report, 1)
         };
@@ -433,12 +440,12 @@ mod tests {
             (&[WeakIssuer], ("False", "WeakIssuer"), "AcceptedWithWarnings"),
             (&[Reversed], ("True", "Ready"), "AcceptedWithWarnings"),
         ] {
-            let status = told(list, &[]);
+            let status = status_of(list, &[]);
             assert_eq!(condition(&status, "Ready"), ready, "{list:?}");
             assert_eq!(condition(&status, "Accepted").1, accepted, "{list:?}");
         }
-        assert!(told(&[Disabled, NotSelected], &[]).to_string().contains("may be allowed all the same"));
-        let conflicted = told(&[], &[FieldError::new("spec.identity", "CertificateMapping b")]);
+        assert!(status_of(&[Disabled, NotSelected], &[]).to_string().contains("may be allowed all the same"));
+        let conflicted = status_of(&[], &[FieldError::new("spec.identity", "CertificateMapping b")]);
         assert_eq!(condition(&conflicted, "Ready"), ("False", "Conflicted"));
         assert_eq!(condition(&conflicted, "Conflicted"), ("True", "Contradicted"));
     }

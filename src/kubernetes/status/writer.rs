@@ -21,7 +21,7 @@ use super::lease::{Claim, DURATION, LOOK, LeaseOptions, RENEWAL};
 use super::{digest, wanted};
 use crate::clock::now;
 use crate::domain::api::Kind;
-use crate::kubernetes::departure::Departure;
+use crate::kubernetes::shutdown::ClusterShutdown;
 
 /// Who owns the fields of a status (server-side apply).
 const FIELD_MANAGER: &str = "certgate";
@@ -35,10 +35,10 @@ const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
 /// Until when the lease is held; `None` when it is not.
-pub type Held = Rc<Cell<Option<Instant>>>;
+pub type LeaseDeadline = Rc<Cell<Option<Instant>>>;
 
 /// How a write ended.
-enum Outcome {
+enum WriteOutcome {
     /// It says now what it should.
     Written,
     /// It did so before.
@@ -50,7 +50,7 @@ enum Outcome {
 }
 
 /// Writes status for as long as the lease is held. Never returns.
-pub async fn write_status(api: Api, store: Rc<RefCell<Store>>, health: Arc<Health>, held: Held) -> ! {
+pub async fn write_status(api: Api, store: Rc<RefCell<Store>>, health: Arc<Health>, held: LeaseDeadline) -> ! {
     let mut tick = tokio::time::interval(TICK);
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut pause = FIRST_PAUSE;
@@ -86,12 +86,12 @@ pub async fn write_status(api: Api, store: Rc<RefCell<Store>>, health: Arc<Healt
             match result {
                 Ok(outcome) => {
                     health.status_written(match outcome {
-                        Outcome::Written => "written",
-                        Outcome::Unchanged => "unchanged",
-                        Outcome::Superseded | Outcome::Overtaken => "superseded",
+                        WriteOutcome::Written => "written",
+                        WriteOutcome::Unchanged => "unchanged",
+                        WriteOutcome::Superseded | WriteOutcome::Overtaken => "superseded",
                     });
                     match outcome {
-                        Outcome::Overtaken => store.borrow_mut().look_at_status_again(),
+                        WriteOutcome::Overtaken => store.borrow_mut().look_at_status_again(),
                         _ => store.borrow_mut().note_written(&due),
                     }
                 }
@@ -116,7 +116,7 @@ pub async fn write_status(api: Api, store: Rc<RefCell<Store>>, health: Arc<Healt
 }
 
 /// Keeps the claim, and tells until when it holds.
-pub async fn claim(api: Api, lease: LeaseOptions, held: Held, departure: Departure) {
+pub async fn claim(api: Api, lease: LeaseOptions, held: LeaseDeadline, shutdown: ClusterShutdown) {
     let mut claim = Claim::new(lease.clone());
     let mut failing = false;
     loop {
@@ -136,30 +136,30 @@ pub async fn claim(api: Api, lease: LeaseOptions, held: Held, departure: Departu
         let pause = if claim.holds() { RENEWAL } else { LOOK };
         tokio::select! {
             () = tokio::time::sleep(pause) => {}
-            () = departure.asked() => break,
+            () = shutdown.requested() => break,
         }
     }
     held.set(None);
     if let Err(error) = claim.release(&api, now()).await {
         tracing::warn!("cannot give the lease for writing status back; it runs out by itself: {error}");
     }
-    departure.done();
+    shutdown.done();
 }
 
-async fn write(api: &Api, due: &Due) -> Result<Outcome, ApiError> {
+async fn write(api: &Api, due: &Due) -> Result<WriteOutcome, ApiError> {
     let Due { kind, key, generation, status, .. } = due;
     let path = format!("{}/{}", collection_path(*kind, Some(&key.namespace)), key.name);
     let present = match api.call(Method::GET, &path, "application/json", Vec::new()).await {
         Ok(text) => serde_json::from_slice::<Value>(&text).map_err(|error| ApiError::Unreadable(error.to_string()))?,
-        Err(error) if error.is_not_found() => return Ok(Outcome::Superseded),
+        Err(error) if error.is_not_found() => return Ok(WriteOutcome::Superseded),
         Err(error) => return Err(error),
     };
     if present.pointer("/metadata/generation").and_then(Value::as_i64) != Some(*generation) {
-        return Ok(Outcome::Superseded);
+        return Ok(WriteOutcome::Superseded);
     }
     let former = present.get("status").cloned().unwrap_or_default();
     if former.is_object() && digest(&former) == due.digest {
-        return Ok(Outcome::Unchanged);
+        return Ok(WriteOutcome::Unchanged);
     }
     let applied = json!({
         "apiVersion": kind.api_version(),
@@ -176,9 +176,9 @@ async fn write(api: &Api, due: &Due) -> Result<Outcome, ApiError> {
     let path = format!("{path}/status?fieldManager={FIELD_MANAGER}&force=true");
     let body = applied.to_string().into_bytes();
     match api.call(Method::PATCH, &path, "application/apply-patch+yaml", body).await {
-        Ok(_) => Ok(Outcome::Written),
-        Err(error) if error.is_not_found() => Ok(Outcome::Superseded),
-        Err(error) if error.is_conflict() => Ok(Outcome::Overtaken),
+        Ok(_) => Ok(WriteOutcome::Written),
+        Err(error) if error.is_not_found() => Ok(WriteOutcome::Superseded),
+        Err(error) if error.is_conflict() => Ok(WriteOutcome::Overtaken),
         Err(error) => Err(error),
     }
 }

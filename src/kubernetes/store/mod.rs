@@ -92,7 +92,7 @@ enum Progress {
 #[derive(Debug)]
 struct Set {
     progress: Progress,
-    objects: HashMap<Key, Known>,
+    objects: HashMap<Key, TrackedObject>,
     /// Counts the lists.
     epoch: u32,
     heard: u64,
@@ -104,7 +104,7 @@ struct Set {
 
 /// What is kept of an object.
 #[derive(Copy, Clone, Debug)]
-struct Known {
+struct TrackedObject {
     /// The list that told it last.
     epoch: u32,
     /// Identity, generation and labels: while these are the same, nothing that decides has changed.
@@ -272,7 +272,7 @@ impl Store {
         let read = |raw: &RawValue| serde_json::from_str(raw.get()).map_or(1, |status| status::digest(&status));
         let status = status.as_deref().map_or(0, read);
         let epoch = set.epoch;
-        let known = Known { epoch, content, generation, status, changed: now, written: 0, written_at: 0 };
+        let known = TrackedObject { epoch, content, generation, status, changed: now, written: 0, written_at: 0 };
         match set.objects.get_mut(&key) {
             Some(former) if former.content == content => {
                 former.epoch = epoch;
@@ -379,14 +379,14 @@ fn is_name(name: &str) -> bool {
 
 /// Hears about one set and tells the store.
 #[derive(Debug)]
-pub struct Ear {
+pub struct SetEventHandler {
     /// The store.
     pub store: Rc<std::cell::RefCell<Store>>,
     /// The set.
     pub target: Target,
 }
 
-impl Ear {
+impl SetEventHandler {
     fn with_set(&self, act: impl FnOnce(&mut Set)) {
         if let Some(set) = self.store.borrow_mut().sets.get_mut(&self.target) {
             act(set);
@@ -394,7 +394,7 @@ impl Ear {
     }
 }
 
-impl Listener for Ear {
+impl Listener for SetEventHandler {
     fn listing(&mut self) {
         self.with_set(|set| {
             set.epoch = set.epoch.wrapping_add(1);

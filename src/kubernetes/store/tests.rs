@@ -23,14 +23,14 @@ fn what_is_forbidden_is_told_and_forgotten() {
         let problems = store.index.problems();
         problems.iter().flat_map(|problem| &problem.errors).map(ToString::to_string).collect::<Vec<_>>().join("; ")
     };
-    let mut ear = Ear { store: store.clone(), target: target.clone() };
+    let mut handler = SetEventHandler { store: store.clone(), target: target.clone() };
     let refused = |code| ApiError::Refused { code, reason: String::new(), message: String::new(), retry_after: None };
     store.borrow_mut().add(&target);
-    ear.failed(&refused(403), Duration::ZERO);
+    handler.failed(&refused(403), Duration::ZERO);
     assert!(told().contains("Secret ns/roots may not be read"), "{}", told());
-    ear.failed(&refused(404), Duration::ZERO);
+    handler.failed(&refused(404), Duration::ZERO);
     assert!(told().contains("Secret ns/roots does not exist"), "{}", told());
-    ear.failed(&refused(403), Duration::ZERO);
+    handler.failed(&refused(403), Duration::ZERO);
     store.borrow_mut().remove(&target);
     assert!(told().contains("Secret ns/roots does not exist"), "{}", told());
 }
@@ -56,7 +56,7 @@ fn a_source_is_not_missing_before_its_first_list() {
     store.borrow_mut().index.apply(Object::TrustProfile { meta, spec: Box::new(spec) });
     store.borrow_mut().add(&target);
     let first = Instant::now();
-    let mut ear = Ear { store: store.clone(), target: target.clone() };
+    let mut handler = SetEventHandler { store: store.clone(), target: target.clone() };
     let due_after = |waited: Duration| store.borrow().is_due(Instant::now() + waited, hour, hour);
     assert!(!due_after(Duration::ZERO), "the list of its source is on its way");
     assert!(due_after(hour), "it is not waited for longer than that");
@@ -66,9 +66,9 @@ fn a_source_is_not_missing_before_its_first_list() {
     assert!(store.borrow().is_due(first + hour, hour, hour), "what the first one holds up waits since then");
     store.borrow_mut().remove(&other);
     assert!(told().contains("ConfigMap ns/roots has not been read yet"), "{}", told());
-    ear.listing();
+    handler.listing();
     assert!(!due_after(Duration::ZERO));
-    ear.listed();
+    handler.listed();
     assert!(due_after(Duration::ZERO), "what is known now is told");
     assert!(told().contains("ConfigMap ns/roots does not exist"), "{}", told());
 }

@@ -262,7 +262,7 @@ async fn what_is_on_its_way_is_waited_for() {
     let asked = tokio::spawn(async move { reviewer.answer(review.as_bytes()).await.unwrap() });
     tokio::task::yield_now().await;
     world.put(&[allowing("All")]);
-    assert_eq!(asked.await.unwrap().outcome, Outcome::Allowed);
+    assert_eq!(asked.await.unwrap().outcome, ReviewOutcome::Allowed);
 }
 
 #[tokio::test]
@@ -273,7 +273,7 @@ async fn a_profile_that_was_applied_just_before_its_policy_is_not_missed() {
     let asked = tokio::spawn(async move { reviewer.answer(review.as_bytes()).await.unwrap() });
     tokio::task::yield_now().await;
     world.put(&[profile("p", json!({}))]);
-    assert_eq!(asked.await.unwrap().outcome, Outcome::Allowed);
+    assert_eq!(asked.await.unwrap().outcome, ReviewOutcome::Allowed);
 }
 
 #[tokio::test]
@@ -446,7 +446,7 @@ async fn a_review_takes_no_longer_with_many_mappings() {
         let began = Instant::now();
         let answer = reviewer.answer(review.as_bytes()).await.unwrap();
         slowest = slowest.max(began.elapsed());
-        assert_eq!(answer.outcome, Outcome::Allowed);
+        assert_eq!(answer.outcome, ReviewOutcome::Allowed);
     }
     #[allow(clippy::print_stdout, reason = "the figure is what the test is for")]
     {
@@ -502,7 +502,7 @@ async fn the_deletion_of_a_profile_in_use_passes_with_a_warning() {
     let (_views, view) = watch::channel(None);
     let reviewer = Reviewer::new(view, Scope::Cluster, None, || NOW);
     let answer = reviewer.answer(deletion("p").to_string().as_bytes()).await.unwrap();
-    assert_eq!(answer.outcome, Outcome::Allowed);
+    assert_eq!(answer.outcome, ReviewOutcome::Allowed);
 }
 
 #[tokio::test]

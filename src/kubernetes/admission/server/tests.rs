@@ -8,7 +8,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio_rustls::{TlsConnector, client::TlsStream};
 
-use super::super::certificate::{self, Data, Step, Terms};
+use super::super::certificate::{self, Data, RotationStep, Terms};
 use super::*;
 use crate::kubernetes::store::Scope;
 use crate::tls::health::{self, TlsHealth};
@@ -28,7 +28,7 @@ async fn start() -> Running {
     let terms = Terms { hosts: vec!["127.0.0.1".to_owned()], lifetime: Duration::from_secs(3600) };
     let since = std::time::UNIX_EPOCH.elapsed().unwrap().as_secs();
     let now = UnixTime::from_secs(i64::try_from(since).unwrap());
-    let data = certificate::take(Step::Begin, Data::new(), &terms, now).unwrap();
+    let data = certificate::take(RotationStep::Begin, Data::new(), &terms, now).unwrap();
     let health = Arc::new(TlsHealth::default());
     let server = TlsServer::new(&certificate::identity(&data).unwrap(), ALPN, health.server("admission"));
     let mut roots = RootCertStore::empty();
@@ -156,7 +156,7 @@ async fn a_connection_takes_one_review_after_another() {
 async fn a_head_without_an_end_is_refused_before_it_is_long() {
     let running = start().await;
     let mut stream = running.connect().await;
-    let head = format!("POST {PATH} HTTP/1.1\r\nX: {}", "x".repeat(2 * MAX_HEAD));
+    let head = format!("POST {PATH} HTTP/1.1\r\nX: {}", "x".repeat(2 * crate::web::server::MAX_HEAD));
     stream.write_all(head.as_bytes()).await.unwrap();
     let mut answer = vec![0; 12];
     tokio::time::timeout(SOON, stream.read_exact(&mut answer)).await.expect("nobody waits for its end").unwrap();

@@ -13,31 +13,31 @@ const PATIENCE: Duration = Duration::from_secs(2);
 
 #[derive(Copy, Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Stage {
-    Staying,
-    Asked,
+    Running,
+    Requested,
     Done,
 }
 
-/// One departure; clones are the same one.
+/// One shutdown; clones are the same one.
 #[derive(Clone, Debug)]
-pub struct Departure(Arc<watch::Sender<Stage>>);
+pub struct ClusterShutdown(Arc<watch::Sender<Stage>>);
 
-impl Default for Departure {
+impl Default for ClusterShutdown {
     fn default() -> Self {
-        Self(Arc::new(watch::Sender::new(Stage::Staying)))
+        Self(Arc::new(watch::Sender::new(Stage::Running)))
     }
 }
 
-impl Departure {
+impl ClusterShutdown {
     /// Asks for it, and waits until it is done or has taken too long.
-    pub async fn depart(&self) {
-        self.advance(Stage::Asked);
+    pub async fn shut_down(&self) {
+        self.advance(Stage::Requested);
         let _ = tokio::time::timeout(PATIENCE, self.reached(Stage::Done)).await;
     }
 
     /// Waits until it is asked for.
-    pub async fn asked(&self) {
-        self.reached(Stage::Asked).await;
+    pub async fn requested(&self) {
+        self.reached(Stage::Requested).await;
     }
 
     /// Says that nothing is left to do.
@@ -65,16 +65,16 @@ mod tests {
 
     #[tokio::test]
     async fn it_is_done_when_the_one_who_was_asked_says_so() {
-        let departure = Departure::default();
-        let other = departure.clone();
+        let shutdown = ClusterShutdown::default();
+        let other = shutdown.clone();
         let leaving = tokio::spawn(async move {
-            other.asked().await;
+            other.requested().await;
             other.done();
         });
         let began = std::time::Instant::now();
-        departure.depart().await;
+        shutdown.shut_down().await;
         assert!(began.elapsed() < PATIENCE);
         leaving.await.unwrap();
-        departure.asked().await;
+        shutdown.requested().await;
     }
 }
