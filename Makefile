@@ -45,7 +45,7 @@ test-mesh: ## Play the examples in deploy/ on the real control planes; skipped u
 figures: figures-directory figures-crl figures-hostile figures-kubernetes ## Measure, and hold each figure to its bar.
 
 figures-directory: ## The figures with 100,000 mappings in a directory.
-	$(CARGO) test --locked --profile measure --test scale -- --ignored --test-threads=1 --nocapture
+	$(CARGO) test --locked --profile measure --test scale --test mapping_scale -- --ignored --test-threads=1 --nocapture
 
 figures-crl: ## The figures of a CRL of a million entries; a minute.
 	$(CARGO) test --locked --profile measure --test crl_scale --test crl_serve -- --ignored --test-threads=1 --nocapture

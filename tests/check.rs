@@ -8,7 +8,6 @@ use std::fs;
 use std::sync::Arc;
 
 use certgate::app::policies;
-use certgate::domain::decide::Snapshot;
 use certgate::envoy::proto::auth::attribute_context::{HttpRequest, Peer, Request};
 use certgate::envoy::proto::auth::check_response::HttpResponse;
 use certgate::envoy::proto::auth::{AttributeContext, CheckRequest, CheckResponse};
@@ -25,7 +24,7 @@ use rcgen::{
 const NOW: i64 = 1_780_272_000;
 
 struct World {
-    authorizer: Authorizer<Snapshot>,
+    authorizer: Authorizer,
     issuer: Issuer<'static, KeyPair>,
 }
 

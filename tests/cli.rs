@@ -500,6 +500,34 @@ fn the_loss_of_all_policies_is_explained() {
     }
 }
 
+/// Where an edit is taken back, that changes no decision; with errors left it does not read as good news.
+#[test]
+fn an_edit_that_changes_no_decision_is_logged_as_one() {
+    let map = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: c}\n";
+    let wrong = "---\napiVersion: certgate.dev/v1alpha1\nkind: CertificateMapping\nmetadata: {name: m, namespace: payments}\n\
+                 spec: {certificate: {dns: '*.a'}, identity: {user: u}}\n";
+    for (objects, level, want) in [
+        (map.to_owned(), "INFO", "no decision changes; still deciding by the policies of this generation"),
+        (
+            format!("{map}{wrong}"),
+            "WARN",
+            "edit not applied, or without effect: there are errors; still deciding by the policies of this generation",
+        ),
+    ] {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("a.yaml");
+        fs::write(&file, &objects).unwrap();
+        let mut serving = Serving::start(directory.path());
+        let broken = directory.path().join("b.yaml");
+        fs::write(&broken, "spec: [").unwrap();
+        serving.until("edit rejected: the policies cannot be read; still deciding by the policies of this generation");
+        fs::remove_file(&broken).unwrap();
+        let line = serving.until(want);
+        assert_eq!((&line["generation"], &line["level"]), (&1.into(), &level.into()), "{line}");
+        assert_eq!(serving.terminate(), Some(0));
+    }
+}
+
 #[test]
 fn health_is_asked_on_both_ports() {
     let directory = tempfile::tempdir().unwrap();

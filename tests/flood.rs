@@ -18,7 +18,7 @@ use certgate::domain::decide::Snapshot;
 use certgate::domain::decide::decision::Decision;
 use certgate::domain::decide::failures::Failures;
 use certgate::domain::decide::reason::Reason;
-use certgate::domain::decide::trust::{TrustParameters, TrustProfile};
+use certgate::domain::decide::verifier::{CertificateVerifier, VerifierParameters};
 use certgate::domain::request::{Headers, Http, Request};
 use certgate::domain::store::Index;
 use serde_json::json;
@@ -247,8 +247,9 @@ fn the_worst_graphs_cost_less_than_so_many_signatures() {
     let unit = p256();
     println!("one signature with P-256: {unit:?}");
     for graph in worst() {
-        let parameters = TrustParameters { anchors: vec![Arc::clone(&graph.anchor)], ..TrustParameters::default() };
-        let profile = TrustProfile::new(parameters);
+        let parameters =
+            VerifierParameters { anchors: vec![Arc::clone(&graph.anchor)], ..VerifierParameters::default() };
+        let profile = CertificateVerifier::new(parameters);
         let mut spent = None;
         let took = least(20, || {
             let budget = Budget::default();

@@ -13,7 +13,7 @@ use certgate::domain::decide::decision::Decision;
 use certgate::domain::decide::reason::Reason;
 use certgate::domain::request::{Http, NoHeaders, Request};
 use certgate::domain::store::{Index, Severity};
-use certgate_x509::{Recorder, Step};
+use certgate_x509::{Recorder, TraceStep};
 use serde_json::{Value, json};
 
 use der::{Draft, Key, NOW, ext};
@@ -57,7 +57,7 @@ fn index(anchor: &str, intermediates: &[String], patch: &Value) -> Index {
 }
 
 /// Decides about a client, and gives the steps.
-fn decide(index: &mut Index, leaf: &str) -> (Decision, Vec<Step>) {
+fn decide(index: &mut Index, leaf: &str) -> (Decision, Vec<TraceStep>) {
     let escaped: String = leaf.bytes().map(|octet| format!("%{octet:02X}")).collect();
     let request = Request {
         named_policy: None,

@@ -12,7 +12,7 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use certgate::domain::api::{Object, ObjectMeta};
 use certgate::domain::decide::reason::Reason;
-use certgate::domain::decide::trusted::Trusted;
+use certgate::domain::decide::resolved_profile::ResolvedProfile;
 use certgate::domain::decide::{PolicyState, Snapshot};
 use certgate::domain::request::{Http, NoHeaders, Request};
 use certgate::domain::store::{CrlFile, Index};
@@ -141,7 +141,7 @@ fn problems(index: &Index) -> Vec<String> {
     problems.iter().flat_map(line).collect()
 }
 
-fn trusted(snapshot: &Snapshot) -> Arc<Trusted> {
+fn trusted(snapshot: &Snapshot) -> Arc<ResolvedProfile> {
     match snapshot.policies()[0].state() {
         PolicyState::Ready(trusted) => Arc::clone(trusted),
         other => panic!("{other:?}"),
@@ -206,7 +206,7 @@ fn a_denial_tells_when_why_and_by_which_crl() {
     let date = NOW.minus(30 * DAY).to_string();
     for want in [&*format!("revoked at {date} for keyCompromise"), "CRL of [CN=CA] number 10"] {
         assert!(detail.contains(want), "{detail}");
-        let told = |step: &&certgate_x509::Step| step.stage == "revocation" && step.detail.contains(want);
+        let told = |step: &&certgate_x509::TraceStep| step.stage == "revocation" && step.detail.contains(want);
         assert!(trace.steps().iter().any(|step| told(&step)), "{:#?}", trace.steps());
     }
 }
@@ -241,9 +241,10 @@ fn an_edited_crl_decides_at_the_next_publication() {
     assert_eq!(pki.reason(&after), REVOKED);
     assert_eq!(pki.reason(&before), Ok(()), "requests in flight keep their snapshot");
     let (before, after) = (trusted(&before), trusted(&after));
-    assert!(Arc::ptr_eq(before.profile(), after.profile()), "nothing else is built anew");
-    let root =
-        |trusted: &Trusted| trusted.data().crls().iter().find(|crl| crl.issuer().to_string() == "CN=Root").cloned();
+    assert!(Arc::ptr_eq(before.verifier(), after.verifier()), "nothing else is built anew");
+    let root = |trusted: &ResolvedProfile| {
+        trusted.revocation_data().crls().iter().find(|crl| crl.issuer().to_string() == "CN=Root").cloned()
+    };
     assert!(Arc::ptr_eq(&root(&before).unwrap(), &root(&after).unwrap()), "the other CRL is not parsed again");
 }
 
@@ -257,14 +258,14 @@ fn a_crl_is_parsed_once_whatever_else_is_edited() {
     assert!(Arc::ptr_eq(&first, &second), "a policy was added");
     index.apply(pki.profile(offline(json!({"maxAge": "12h"}))));
     let third = trusted(&index.publish().unwrap());
-    for (left, right) in first.data().crls().iter().zip(third.data().crls()) {
+    for (left, right) in first.revocation_data().crls().iter().zip(third.revocation_data().crls()) {
         assert!(Arc::ptr_eq(left, right), "the profile was edited");
     }
     index.set_crl_file("moved.crl", crl_file(by_ca().der(&pki.ca)));
     index.apply(pki.profile(offline(json!({"crls": [{"file": "moved.crl"}, {"file": "root.crl"}]}))));
     let fourth = trusted(&index.publish().unwrap());
-    for crl in fourth.data().crls() {
-        assert!(first.data().crls().iter().any(|known| Arc::ptr_eq(known, crl)), "its file was renamed");
+    for crl in fourth.revocation_data().crls() {
+        assert!(first.revocation_data().crls().iter().any(|known| Arc::ptr_eq(known, crl)), "its file was renamed");
     }
 }
 
@@ -276,8 +277,8 @@ fn an_inline_crl_is_parsed_once_whatever_else_of_its_profile_is_edited() {
     let first = trusted(&index.publish().unwrap());
     index.apply(pki.profile(offline(json!({"crls": crls, "maxAge": "12h"}))));
     let second = trusted(&index.publish().unwrap());
-    assert_eq!(second.data().crls().len(), 2);
-    for (left, right) in first.data().crls().iter().zip(second.data().crls()) {
+    assert_eq!(second.revocation_data().crls().len(), 2);
+    for (left, right) in first.revocation_data().crls().iter().zip(second.revocation_data().crls()) {
         assert!(Arc::ptr_eq(left, right));
     }
 }

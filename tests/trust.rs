@@ -13,7 +13,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use certgate::domain::decide::reason::Reason;
-use certgate::domain::decide::trust::{Believed, TrustMode, TrustParameters, TrustProfile, lint_anchor};
+use certgate::domain::decide::verifier::{CertificateVerifier, TrustMode, TrustedBy, VerifierParameters, lint_anchor};
 use certgate_x509::{Budget, Certificate, NoTrace, Oid, PathParameters, Recorder, Sha256, Verdict, der};
 use chain::{Chain, DAY, rsa_spki};
 use support::{Draft, Key, NOW, dns, ext, name, oid, seq, tag, tlv};
@@ -24,30 +24,30 @@ fn lists_narrow_and_veto() {
     let chain = Chain::new();
     let [leaf, ica, root] = chain.signed();
     let set = |certificates: &[&Arc<Certificate>]| certificates.iter().map(|c| c.sha256()).collect::<HashSet<_>>();
-    let base = || TrustParameters { anchors: vec![Arc::clone(&root)], ..TrustParameters::default() };
+    let base = || VerifierParameters { anchors: vec![Arc::clone(&root)], ..VerifierParameters::default() };
     let rows = [
-        ("issuing authority listed", TrustParameters { issuing_authorities: Some(set(&[&ica])), ..base() }, Ok(())),
-        ("only the root listed", TrustParameters { issuing_authorities: Some(set(&[&root])), ..base() }, Err(Reason::IssuerNotAuthorized)),
-        ("nobody listed", TrustParameters { issuing_authorities: Some(set(&[])), ..base() }, Err(Reason::IssuerNotAuthorized)),
-        ("trust list names the root", TrustParameters { trust_list: Some(set(&[&root])), ..base() }, Ok(())),
-        ("trust list names the intermediate", TrustParameters { trust_list: Some(set(&[&ica])), ..base() }, Ok(())),
-        ("trust list names the leaf", TrustParameters { trust_list: Some(set(&[&leaf])), ..base() }, Err(Reason::IssuerNotInTrustList)),
-        ("others disallowed", TrustParameters { disallowed: set(&[&Chain::new().signed()[0]]), ..base() }, Ok(())),
-        ("leaf disallowed", TrustParameters { disallowed: set(&[&leaf]), ..base() }, Err(Reason::CertDisallowed)),
-        ("intermediate disallowed", TrustParameters { disallowed: set(&[&ica]), ..base() }, Err(Reason::CertDisallowed)),
-        ("root disallowed", TrustParameters { disallowed: set(&[&root]), ..base() }, Err(Reason::CertDisallowed)),
-        ("no anchors", TrustParameters::default(), Err(Reason::CertUntrusted)),
-        ("peer listed", TrustParameters { mode: TrustMode::Peer, peers: vec![Arc::clone(&leaf)], ..base() }, Ok(())),
-        ("peer not listed", TrustParameters { mode: TrustMode::Peer, peers: vec![Arc::clone(&ica)], ..base() }, Err(Reason::CertUntrusted)),
-        ("peer disallowed", TrustParameters { mode: TrustMode::Peer, peers: vec![Arc::clone(&leaf)], disallowed: set(&[&leaf]), ..base() }, Err(Reason::CertDisallowed)),
-        ("peer with issuing authorities", TrustParameters { mode: TrustMode::Peer, peers: vec![Arc::clone(&leaf)], issuing_authorities: Some(set(&[&ica])), ..base() }, Err(Reason::IssuerNotAuthorized)),
-        ("peer or chain, chain", TrustParameters { mode: TrustMode::PeerOrChain, ..base() }, Ok(())),
-        ("peer or chain, peer", TrustParameters { mode: TrustMode::PeerOrChain, anchors: vec![], peers: vec![Arc::clone(&leaf)], ..base() }, Ok(())),
-        ("peer or chain, chain with its authority", TrustParameters { mode: TrustMode::PeerOrChain, peers: vec![Arc::clone(&leaf)], issuing_authorities: Some(set(&[&ica])), ..base() }, Ok(())),
-        ("peers count in chain mode for nothing", TrustParameters { anchors: vec![], peers: vec![Arc::clone(&leaf)], ..base() }, Err(Reason::CertUntrusted)),
+        ("issuing authority listed", VerifierParameters { issuing_authorities: Some(set(&[&ica])), ..base() }, Ok(())),
+        ("only the root listed", VerifierParameters { issuing_authorities: Some(set(&[&root])), ..base() }, Err(Reason::IssuerNotAuthorized)),
+        ("nobody listed", VerifierParameters { issuing_authorities: Some(set(&[])), ..base() }, Err(Reason::IssuerNotAuthorized)),
+        ("trust list names the root", VerifierParameters { trust_list: Some(set(&[&root])), ..base() }, Ok(())),
+        ("trust list names the intermediate", VerifierParameters { trust_list: Some(set(&[&ica])), ..base() }, Ok(())),
+        ("trust list names the leaf", VerifierParameters { trust_list: Some(set(&[&leaf])), ..base() }, Err(Reason::IssuerNotInTrustList)),
+        ("others disallowed", VerifierParameters { disallowed: set(&[&Chain::new().signed()[0]]), ..base() }, Ok(())),
+        ("leaf disallowed", VerifierParameters { disallowed: set(&[&leaf]), ..base() }, Err(Reason::CertDisallowed)),
+        ("intermediate disallowed", VerifierParameters { disallowed: set(&[&ica]), ..base() }, Err(Reason::CertDisallowed)),
+        ("root disallowed", VerifierParameters { disallowed: set(&[&root]), ..base() }, Err(Reason::CertDisallowed)),
+        ("no anchors", VerifierParameters::default(), Err(Reason::CertUntrusted)),
+        ("peer listed", VerifierParameters { mode: TrustMode::Peer, peers: vec![Arc::clone(&leaf)], ..base() }, Ok(())),
+        ("peer not listed", VerifierParameters { mode: TrustMode::Peer, peers: vec![Arc::clone(&ica)], ..base() }, Err(Reason::CertUntrusted)),
+        ("peer disallowed", VerifierParameters { mode: TrustMode::Peer, peers: vec![Arc::clone(&leaf)], disallowed: set(&[&leaf]), ..base() }, Err(Reason::CertDisallowed)),
+        ("peer with issuing authorities", VerifierParameters { mode: TrustMode::Peer, peers: vec![Arc::clone(&leaf)], issuing_authorities: Some(set(&[&ica])), ..base() }, Err(Reason::IssuerNotAuthorized)),
+        ("peer or chain, chain", VerifierParameters { mode: TrustMode::PeerOrChain, ..base() }, Ok(())),
+        ("peer or chain, peer", VerifierParameters { mode: TrustMode::PeerOrChain, anchors: vec![], peers: vec![Arc::clone(&leaf)], ..base() }, Ok(())),
+        ("peer or chain, chain with its authority", VerifierParameters { mode: TrustMode::PeerOrChain, peers: vec![Arc::clone(&leaf)], issuing_authorities: Some(set(&[&ica])), ..base() }, Ok(())),
+        ("peers count in chain mode for nothing", VerifierParameters { anchors: vec![], peers: vec![Arc::clone(&leaf)], ..base() }, Err(Reason::CertUntrusted)),
     ];
     for (row, parameters, want) in rows {
-        let found = TrustProfile::new(parameters).verify(&leaf, &[Arc::clone(&ica)], NOW, &mut NoTrace);
+        let found = CertificateVerifier::new(parameters).verify(&leaf, &[Arc::clone(&ica)], NOW, &mut NoTrace);
         assert_eq!(found.map(|_| ()).map_err(|denial| denial.reason), want, "{row}");
     }
 }
@@ -69,37 +69,37 @@ fn keys_are_vetoed_and_pinned() {
     let [other_leaf, other_ica, other_root] = again.signed();
     assert_ne!(ica.public_key_sha256(), other_ica.public_key_sha256());
     let [key_of_leaf, key_of_ica, key_of_root] = [&leaf, &ica, &root].map(|c| c.public_key_sha256());
-    let base = || TrustParameters { anchors: vec![Arc::clone(&root)], ..TrustParameters::default() };
-    let other = || TrustParameters { anchors: vec![Arc::clone(&other_root)], ..TrustParameters::default() };
-    let peer = || TrustParameters { mode: TrustMode::Peer, ..base() };
-    let either = || TrustParameters { mode: TrustMode::PeerOrChain, ..base() };
+    let base = || VerifierParameters { anchors: vec![Arc::clone(&root)], ..VerifierParameters::default() };
+    let other = || VerifierParameters { anchors: vec![Arc::clone(&other_root)], ..VerifierParameters::default() };
+    let peer = || VerifierParameters { mode: TrustMode::Peer, ..base() };
+    let either = || VerifierParameters { mode: TrustMode::PeerOrChain, ..base() };
     let listed = || vec![Arc::clone(&leaf)];
-    const VETOED: Result<Believed, Reason> = Err(Reason::CertDisallowed);
+    const VETOED: Result<TrustedBy, Reason> = Err(Reason::CertDisallowed);
     let (one, two) = ((&leaf, &ica), (&other_leaf, &other_ica));
     let rows = [
-        ("nothing of it", one, TrustParameters { disallowed_keys: set(&[Sha256::of(b"x")]), ..base() }, Ok(Believed::Chain)),
-        ("the leaf's", one, TrustParameters { disallowed_keys: set(&[key_of_leaf]), ..base() }, VETOED),
-        ("the intermediate's", one, TrustParameters { disallowed_keys: set(&[key_of_ica]), ..base() }, VETOED),
-        ("the anchor's", one, TrustParameters { disallowed_keys: set(&[key_of_root]), ..base() }, VETOED),
-        ("certified again elsewhere", two, other(), Ok(Believed::Chain)),
-        ("certified again elsewhere, vetoed", two, TrustParameters { disallowed_keys: set(&[key_of_ica]), ..other() }, VETOED),
-        ("named by its other encoding", one, TrustParameters { disallowed_keys: set(&[Sha256::of(&absent)]), ..base() }, VETOED),
-        ("a listed peer's", one, TrustParameters { peers: listed(), disallowed_keys: set(&[key_of_leaf]), ..peer() }, VETOED),
-        ("a peer's key", one, TrustParameters { peer_keys: set(&[key_of_leaf]), ..peer() }, Ok(Believed::PeerKey)),
-        ("a peer's key, vetoed", one, TrustParameters { peer_keys: set(&[key_of_leaf]), disallowed_keys: set(&[key_of_leaf]), ..peer() }, VETOED),
-        ("a peer's key, its certificate vetoed", one, TrustParameters { peer_keys: set(&[key_of_leaf]), disallowed: set(&[leaf.sha256()]), ..peer() }, VETOED),
-        ("a peer and its key", one, TrustParameters { peers: listed(), peer_keys: set(&[key_of_leaf]), ..peer() }, Ok(Believed::Peer)),
-        ("another's key", one, TrustParameters { peer_keys: set(&[key_of_ica]), ..peer() }, Err(Reason::CertUntrusted)),
-        ("in chain mode for nothing", one, TrustParameters { anchors: vec![], peer_keys: set(&[key_of_leaf]), ..base() }, Err(Reason::CertUntrusted)),
-        ("either: a chain vouches for more", one, TrustParameters { peer_keys: set(&[key_of_leaf]), ..either() }, Ok(Believed::Chain)),
-        ("either: the key, without a chain", one, TrustParameters { anchors: vec![], peer_keys: set(&[key_of_leaf]), ..either() }, Ok(Believed::PeerKey)),
-        ("either: issuing authorities are wanted", one, TrustParameters { anchors: vec![], peer_keys: set(&[key_of_leaf]), issuing_authorities: Some(set(&[ica.sha256()])), ..either() }, Err(Reason::CertUntrusted)),
+        ("nothing of it", one, VerifierParameters { disallowed_keys: set(&[Sha256::of(b"x")]), ..base() }, Ok(TrustedBy::Chain)),
+        ("the leaf's", one, VerifierParameters { disallowed_keys: set(&[key_of_leaf]), ..base() }, VETOED),
+        ("the intermediate's", one, VerifierParameters { disallowed_keys: set(&[key_of_ica]), ..base() }, VETOED),
+        ("the anchor's", one, VerifierParameters { disallowed_keys: set(&[key_of_root]), ..base() }, VETOED),
+        ("certified again elsewhere", two, other(), Ok(TrustedBy::Chain)),
+        ("certified again elsewhere, vetoed", two, VerifierParameters { disallowed_keys: set(&[key_of_ica]), ..other() }, VETOED),
+        ("named by its other encoding", one, VerifierParameters { disallowed_keys: set(&[Sha256::of(&absent)]), ..base() }, VETOED),
+        ("a listed peer's", one, VerifierParameters { peers: listed(), disallowed_keys: set(&[key_of_leaf]), ..peer() }, VETOED),
+        ("a peer's key", one, VerifierParameters { peer_keys: set(&[key_of_leaf]), ..peer() }, Ok(TrustedBy::PeerKey)),
+        ("a peer's key, vetoed", one, VerifierParameters { peer_keys: set(&[key_of_leaf]), disallowed_keys: set(&[key_of_leaf]), ..peer() }, VETOED),
+        ("a peer's key, its certificate vetoed", one, VerifierParameters { peer_keys: set(&[key_of_leaf]), disallowed: set(&[leaf.sha256()]), ..peer() }, VETOED),
+        ("a peer and its key", one, VerifierParameters { peers: listed(), peer_keys: set(&[key_of_leaf]), ..peer() }, Ok(TrustedBy::Peer)),
+        ("another's key", one, VerifierParameters { peer_keys: set(&[key_of_ica]), ..peer() }, Err(Reason::CertUntrusted)),
+        ("in chain mode for nothing", one, VerifierParameters { anchors: vec![], peer_keys: set(&[key_of_leaf]), ..base() }, Err(Reason::CertUntrusted)),
+        ("either: a chain vouches for more", one, VerifierParameters { peer_keys: set(&[key_of_leaf]), ..either() }, Ok(TrustedBy::Chain)),
+        ("either: the key, without a chain", one, VerifierParameters { anchors: vec![], peer_keys: set(&[key_of_leaf]), ..either() }, Ok(TrustedBy::PeerKey)),
+        ("either: issuing authorities are wanted", one, VerifierParameters { anchors: vec![], peer_keys: set(&[key_of_leaf]), issuing_authorities: Some(set(&[ica.sha256()])), ..either() }, Err(Reason::CertUntrusted)),
     ];
     for (row, (leaf, ica), parameters, want) in rows {
-        let found = TrustProfile::new(parameters).verify(leaf, &[Arc::clone(ica)], NOW, &mut NoTrace);
-        assert_eq!(found.map(|verified| verified.believed()).map_err(|denial| denial.reason), want, "{row}");
+        let found = CertificateVerifier::new(parameters).verify(leaf, &[Arc::clone(ica)], NOW, &mut NoTrace);
+        assert_eq!(found.map(|verified| verified.trusted_by()).map_err(|denial| denial.reason), want, "{row}");
     }
-    let revoked = TrustProfile::new(TrustParameters { peer_keys: set(&[key_of_leaf]), ..either() });
+    let revoked = CertificateVerifier::new(VerifierParameters { peer_keys: set(&[key_of_leaf]), ..either() });
     let refuse = |_: &_, _: &mut _| Err(Reason::CertRevoked.reject(String::new()));
     let denial = revoked.verify_with(&Budget::default(), &leaf, &[ica], NOW, &mut NoTrace, refuse).unwrap_err();
     assert_eq!(denial.reason, Reason::CertRevoked, "its CA has taken it back");
@@ -114,17 +114,18 @@ fn a_key_that_cannot_be_compared_is_refused_where_keys_are() {
     draft.spki = seq(&[seq(&[oid("1.2.840.10045.2.1"), oid("1.2.840.10045.3.1.7")]), point]);
     let leaf = draft.sign(&key);
     for (disallowed, want) in [(vec![], Ok(())), (vec![Sha256::of(b"x")], Err(Reason::CertDisallowed))] {
-        let profile = TrustProfile::new(TrustParameters {
+        let profile = CertificateVerifier::new(VerifierParameters {
             mode: TrustMode::Peer,
             peers: vec![Arc::clone(&leaf)],
             disallowed_keys: disallowed.into_iter().collect(),
-            ..TrustParameters::default()
+            ..VerifierParameters::default()
         });
         let found = profile.verify(&leaf, &[], NOW, &mut NoTrace);
         assert_eq!(found.map(drop).map_err(|denial| denial.reason), want);
     }
-    let chain = TrustParameters { disallowed_keys: HashSet::from([Sha256::of(b"x")]), ..TrustParameters::default() };
-    let denial = TrustProfile::new(chain).verify(&leaf, &[], NOW, &mut NoTrace).unwrap_err();
+    let chain =
+        VerifierParameters { disallowed_keys: HashSet::from([Sha256::of(b"x")]), ..VerifierParameters::default() };
+    let denial = CertificateVerifier::new(chain).verify(&leaf, &[], NOW, &mut NoTrace).unwrap_err();
     assert_eq!(denial.reason, Reason::CertUntrusted, "no path has such a key");
 }
 
@@ -143,10 +144,10 @@ fn a_peer_needs_its_dates_and_nothing_else() {
     chain.leaf.forged = true;
     let [leaf, ..] = chain.signed();
     let parameters =
-        TrustParameters { mode: TrustMode::Peer, peers: vec![Arc::clone(&leaf)], ..TrustParameters::default() };
-    let profile = TrustProfile::new(parameters);
+        VerifierParameters { mode: TrustMode::Peer, peers: vec![Arc::clone(&leaf)], ..VerifierParameters::default() };
+    let profile = CertificateVerifier::new(parameters);
     let verified = profile.verify(&leaf, &[], NOW, &mut NoTrace).unwrap();
-    assert_eq!((verified.believed(), verified.path().len()), (Believed::Peer, 1));
+    assert_eq!((verified.trusted_by(), verified.path().len()), (TrustedBy::Peer, 1));
     assert!(verified.issuer().is_none());
     assert_eq!(verified.valid_until(), leaf.not_after());
     let late = profile.verify(&leaf, &[], NOW.plus(2 * DAY), &mut NoTrace).unwrap_err();
@@ -160,13 +161,14 @@ fn what_was_verified_is_told() {
     chain.ica.set(ext::policies(&["1.2.3"]));
     chain.leaf.set(ext::policies(&["1.2.3"]));
     let [leaf, ica, root] = chain.signed();
-    let profile = TrustProfile::new(TrustParameters { anchors: vec![root.clone()], ..TrustParameters::default() });
+    let profile =
+        CertificateVerifier::new(VerifierParameters { anchors: vec![root.clone()], ..VerifierParameters::default() });
     let mut recorder = Recorder::default();
     let presented = [Arc::clone(&root), Arc::clone(&leaf), Arc::clone(&ica)];
     let verified = profile.verify(&leaf, &presented, NOW, &mut recorder).unwrap();
     assert!(verified.path().iter().zip([&leaf, &ica, &root]).all(|(found, want)| Arc::ptr_eq(found, want)));
     assert!(Arc::ptr_eq(verified.leaf(), &leaf) && Arc::ptr_eq(verified.issuer().unwrap(), &ica));
-    assert_eq!((verified.believed(), verified.valid_until()), (Believed::Chain, NOW.plus(10)));
+    assert_eq!((verified.trusted_by(), verified.valid_until()), (TrustedBy::Chain, NOW.plus(10)));
     assert_eq!(verified.policies().policies, ["1.2.3".parse::<Oid>().unwrap()]);
     let [.., pass, note] = recorder.steps() else { panic!("too few steps") };
     assert_eq!((pass.verdict, note.verdict), (Verdict::Pass, Verdict::Note));
@@ -191,7 +193,8 @@ fn the_policies_that_a_path_is_valid_for() {
             chain.leaf.set(ext::policies(listed));
         }
         let [leaf, ica, root] = chain.signed();
-        let profile = TrustProfile::new(TrustParameters { anchors: vec![root], ..TrustParameters::default() });
+        let profile =
+            CertificateVerifier::new(VerifierParameters { anchors: vec![root], ..VerifierParameters::default() });
         let mut recorder = Recorder::default();
         let verified = profile.verify(&leaf, &[ica], NOW, &mut recorder).unwrap();
         assert_eq!(verified.policies().names(), names);
@@ -207,11 +210,11 @@ fn a_self_signed_leaf_has_no_issuing_authority() {
     let key = Key::ed25519();
     let leaf = Draft::client("CN=self", "CN=self", &key).sign(&key);
     let anchors = vec![Arc::clone(&leaf)];
-    let plain = TrustParameters { anchors: anchors.clone(), ..TrustParameters::default() };
-    assert!(TrustProfile::new(plain).verify(&leaf, &[], NOW, &mut NoTrace).is_ok());
+    let plain = VerifierParameters { anchors: anchors.clone(), ..VerifierParameters::default() };
+    assert!(CertificateVerifier::new(plain).verify(&leaf, &[], NOW, &mut NoTrace).is_ok());
     let listed = HashSet::from([leaf.sha256()]);
-    let listed = TrustParameters { anchors, issuing_authorities: Some(listed), ..TrustParameters::default() };
-    let denial = TrustProfile::new(listed).verify(&leaf, &[], NOW, &mut NoTrace).unwrap_err();
+    let listed = VerifierParameters { anchors, issuing_authorities: Some(listed), ..VerifierParameters::default() };
+    let denial = CertificateVerifier::new(listed).verify(&leaf, &[], NOW, &mut NoTrace).unwrap_err();
     assert_eq!(denial.reason, Reason::IssuerNotAuthorized);
 }
 
@@ -231,10 +234,10 @@ fn denials_say_what_was_compared() {
         let mut chain = Chain::new();
         change(&mut chain);
         let [leaf, ica, root] = chain.signed();
-        let profile = TrustProfile::new(TrustParameters {
+        let profile = CertificateVerifier::new(VerifierParameters {
             anchors: vec![root],
             requirements: chain.parameters,
-            ..TrustParameters::default()
+            ..VerifierParameters::default()
         });
         let denial = profile.verify(&leaf, &[ica], NOW, &mut NoTrace).unwrap_err();
         for want in *wanted {

@@ -9,8 +9,8 @@ use bytes::Bytes;
 use thiserror::Error;
 
 use certgate_x509::encoding::base64::Base64Error;
-use certgate_x509::encoding::bundle::MAX_TEXT;
 use certgate_x509::encoding::pem::{LINE, RawBlock, raw_blocks};
+use certgate_x509::limits::MAX_CERTIFICATE_TEXT;
 
 const BEGIN: &str = "-----BEGIN CERTIFICATE-----";
 const END: &str = "-----END CERTIFICATE-----";
@@ -32,13 +32,13 @@ pub(super) struct Block {
     pub(super) der: Option<Bytes>,
 }
 
-/// All certificate blocks of `text`, in order. Keys and remarks between them are passed over. One that does not end goes to
-/// the end of the text, for the core to refuse.
+/// All certificate blocks of `text`, in order. Keys and remarks between them are passed over. One that does not end
+/// goes to the end of the text, for the core to refuse.
 pub(super) fn certificates(text: &str) -> Result<Vec<Block>, PemError> {
     let block = |block: RawBlock<'_>| {
         let body = String::from_utf8_lossy(block.body).replace('\r', "");
         let end = if block.is_terminated { END } else { "" };
-        let der = match block.der(MAX_TEXT) {
+        let der = match block.der(MAX_CERTIFICATE_TEXT) {
             Ok(der) => Some(der),
             // For the core to refuse as a certificate.
             Err(Base64Error::Empty) => Some(Bytes::new()),

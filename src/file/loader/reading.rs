@@ -11,7 +11,7 @@ use crate::file::loaded::{FileState, Whole, forget};
 use crate::file::scan::{Listed, Listing, Stamp};
 use crate::file::source;
 use crate::file::split::SplitError;
-use certgate_x509::encoding::bundle::MAX_CRL_TEXT;
+use certgate_x509::limits::MAX_CRL_TEXT;
 
 /// A source from which on [`give_back`] is worth it.
 const LARGE: usize = 16 << 20;

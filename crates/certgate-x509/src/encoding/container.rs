@@ -2,8 +2,8 @@
 //! often taken for one: a PKCS #12 store, a key, a request.
 //!
 //! Owns: telling these apart by their first octets, and cutting certificates out of those that hold some. Commands read
-//! all of them ([`read`]). Policies take PEM alone ([`super::bundle`]), which asks here what it was given instead. What a
-//! certificate means is not looked at, so a broken one is for the reader of certificates to refuse.
+//! all of them ([`read`]). Policies take PEM alone ([`super::bundle`]), which asks here what it was given instead. What
+//! a certificate means is not looked at, so a broken one is for the reader of certificates to refuse.
 
 use std::fmt;
 
@@ -11,10 +11,10 @@ use bytes::Bytes;
 use thiserror::Error;
 
 use super::base64::{self, Base64Error};
-use super::bundle::{MAX_BLOCKS, MAX_DER, MAX_TEXT};
 use super::pem;
 use super::percent::{self, PercentError};
 use crate::der::{self, DerError, Reader, tag};
+use crate::limits::{MAX_CERTIFICATE_TEXT, MAX_CERTIFICATES_IN_TEXT, MAX_CONFIGURED_CERTIFICATE};
 
 /// 1.2.840.113549.1.7.1 and 1.2.840.113549.1.7.2 (RFC 5652 sections 4 and 5).
 const PKCS7_DATA: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 7, 1];
@@ -101,9 +101,9 @@ pub struct Found {
 pub enum ContainerError {
     #[error("it is empty")]
     Empty,
-    #[error("{length} bytes are more than {MAX_TEXT}")]
+    #[error("{length} bytes are more than {MAX_CERTIFICATE_TEXT}")]
     TooLong { length: usize },
-    #[error("more than {MAX_BLOCKS} certificates")]
+    #[error("more than {MAX_CERTIFICATES_IN_TEXT} certificates")]
     TooMany,
     /// Another thing than certificates.
     #[error("it is {0}: {advice}", advice = .0.advice())]
@@ -129,7 +129,7 @@ impl ContainerError {
     }
 }
 
-/// What a file is; `None` when it cannot be told.
+/// What a file is; `None` when no form is recognised.
 pub fn recognise(content: &[u8]) -> Option<Form> {
     if content.starts_with(b"\xff\xfe") || content.starts_with(b"\xfe\xff") {
         return Some(Form::Utf16);
@@ -154,7 +154,7 @@ pub fn recognise(content: &[u8]) -> Option<Form> {
 
 /// The certificates of a file in any form.
 pub fn read(content: &[u8]) -> Result<Found, ContainerError> {
-    if content.len() > MAX_TEXT {
+    if content.len() > MAX_CERTIFICATE_TEXT {
         return Err(ContainerError::TooLong { length: content.len() });
     }
     let text = content.strip_prefix(BYTE_ORDER_MARK).unwrap_or(content);
@@ -165,7 +165,7 @@ pub fn read(content: &[u8]) -> Result<Found, ContainerError> {
     let certificates = match form {
         Form::Pem | Form::MarkedPem => blocks(text)?,
         Form::UrlEncodedPem => blocks(&percent::decode(text.trim_ascii())?)?,
-        Form::Base64 => vec![body(text, MAX_DER)?],
+        Form::Base64 => vec![body(text, MAX_CONFIGURED_CERTIFICATE)?],
         Form::Der => vec![Bytes::copy_from_slice(text)],
         Form::Pkcs7 => match unarmoured(text)? {
             Some(der) => pkcs7(&der)?,
@@ -185,7 +185,7 @@ fn first_label(text: &[u8]) -> Option<&[u8]> {
 }
 
 fn labelled(text: &[u8], label: &[u8], is_marked: bool) -> Option<Form> {
-    // Certificates stand among keys and other things in the files of many tools.
+    // Many tools write certificates among keys and other blocks.
     if memchr::memmem::find(text, pem::BEGIN).is_some() {
         return Some(if is_marked { Form::MarkedPem } else { Form::Pem });
     }
@@ -268,18 +268,18 @@ fn inside(text: &[u8]) -> Option<Reader<'_>> {
     (tag == tag::SEQUENCE).then(|| Reader::new(text.get(header..end).unwrap_or_default()))
 }
 
-/// Every `CERTIFICATE` block; what stands between them is passed over.
+/// Every `CERTIFICATE` block; the text between them is ignored.
 fn blocks(text: &[u8]) -> Result<Vec<Bytes>, ContainerError> {
     let mut found = Vec::new();
     for block in pem::raw_blocks(text) {
         let number = found.len().saturating_add(1);
-        if number > MAX_BLOCKS {
+        if number > MAX_CERTIFICATES_IN_TEXT {
             return Err(ContainerError::TooMany);
         }
         if !block.is_terminated {
             return Err(ContainerError::Unfinished { number });
         }
-        found.push(block.der(MAX_DER).map_err(|cause| ContainerError::Body { number, cause })?);
+        found.push(block.der(MAX_CONFIGURED_CERTIFICATE).map_err(|cause| ContainerError::Body { number, cause })?);
     }
     if found.is_empty() { Err(ContainerError::Unknown) } else { Ok(found) }
 }
@@ -296,11 +296,11 @@ fn unarmoured(text: &[u8]) -> Result<Option<Bytes>, ContainerError> {
     let inner = memchr::memmem::find(after, b"-----").map(|at| after.get(at.saturating_add(5)..).unwrap_or_default());
     let inner = inner.unwrap_or_default();
     let end = memchr::memmem::find(inner, b"-----END ").ok_or(ContainerError::Unfinished { number: 1 })?;
-    body(inner.get(..end).unwrap_or_default(), MAX_TEXT).map(Some)
+    body(inner.get(..end).unwrap_or_default(), MAX_CERTIFICATE_TEXT).map(Some)
 }
 
-/// The certificates of a SignedData (RFC 5652 sections 3 and 5.1; RFC 2315 has the same shape). Signatures are not looked
-/// at: what is wanted is a bag of certificates, and each is judged by itself.
+/// The certificates of a SignedData (RFC 5652 sections 3 and 5.1; RFC 2315 has the same shape). Signatures are not
+/// looked at: what is wanted is a bag of certificates, and each is judged by itself.
 fn pkcs7(text: &[u8]) -> Result<Vec<Bytes>, ContainerError> {
     let read = || -> Result<Vec<Bytes>, DerError> {
         let mut info = Reader::new(der::exactly(text, tag::SEQUENCE)?.content);
@@ -314,7 +314,7 @@ fn pkcs7(text: &[u8]) -> Result<Vec<Bytes>, ContainerError> {
         let Some(certificates) = signed.optional(tag::context_constructed(0))? else { return Ok(Vec::new()) };
         let mut reader = Reader::new(certificates.content);
         let mut found = Vec::new();
-        while !reader.is_empty() && found.len() <= MAX_BLOCKS {
+        while !reader.is_empty() && found.len() <= MAX_CERTIFICATES_IN_TEXT {
             let element = reader.any()?;
             // The other choices, all context-specific, are obsolete forms and attribute certificates.
             if element.tag == tag::SEQUENCE {
@@ -326,7 +326,7 @@ fn pkcs7(text: &[u8]) -> Result<Vec<Bytes>, ContainerError> {
     let found = read().map_err(ContainerError::Pkcs7)?;
     match found.len() {
         0 => Err(ContainerError::EmptyPkcs7),
-        n if n > MAX_BLOCKS => Err(ContainerError::TooMany),
+        n if n > MAX_CERTIFICATES_IN_TEXT => Err(ContainerError::TooMany),
         _ => Ok(found),
     }
 }
@@ -452,8 +452,12 @@ mod tests {
             ("a text", b"hello\n".to_vec(), ContainerError::Unknown),
             ("a text that begins as DER does", b"0 s:CN = a\n".to_vec(), ContainerError::Unknown),
             ("an empty PKCS #7", signed_data(&[]), ContainerError::EmptyPkcs7),
-            ("too much", vec![b'x'; MAX_TEXT + 1], ContainerError::TooLong { length: MAX_TEXT + 1 }),
-            ("too many", write_pem(&leaf).repeat(MAX_BLOCKS + 1).into_bytes(), ContainerError::TooMany),
+            (
+                "too much",
+                vec![b'x'; MAX_CERTIFICATE_TEXT + 1],
+                ContainerError::TooLong { length: MAX_CERTIFICATE_TEXT + 1 },
+            ),
+            ("too many", write_pem(&leaf).repeat(MAX_CERTIFICATES_IN_TEXT + 1).into_bytes(), ContainerError::TooMany),
         ] {
             assert!(!want.is_malformed(), "{name}");
             assert_eq!(read(&content), Err(want), "{name}");

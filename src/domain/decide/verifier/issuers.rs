@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{TrustMode, TrustProfile};
+use super::{CertificateVerifier, TrustMode};
 use certgate_x509::{Certificate, Name};
 
 /// What a profile itself knows about the key of an issuer, going by the issuer's name.
@@ -16,7 +16,7 @@ pub enum IssuerKey {
     Ambiguous,
 }
 
-impl TrustProfile {
+impl CertificateVerifier {
     /// The anchors and intermediates.
     pub fn authorities(&self) -> impl Iterator<Item = &Arc<Certificate>> {
         self.pool.anchors().iter().chain(self.pool.intermediates())
@@ -48,20 +48,21 @@ impl TrustProfile {
         }
     }
 
-    /// The keys that [`TrustProfile::issuer_key`] knows under a name, given in its canonical form; with doubles.
+    /// The keys that [`CertificateVerifier::issuer_key`] knows under a name, given in its canonical form; with doubles.
     pub fn issuer_keys<'a>(&'a self, name: &[u8]) -> impl Iterator<Item = &'a [u8]> + use<'a> {
         let listed = self.issuing_authorities.as_ref();
         let counts = move |found: &&Arc<Certificate>| listed.is_none_or(|listed| listed.contains(&found.sha256()));
         self.signers().named_canonical(name).filter(counts).map(|found| found.public_key())
     }
 
-    /// Whether an issuer may be known by its hash alone, so that [`TrustProfile::issuer_keys`] does not tell its name.
+    /// Whether an issuer may be known by its hash alone, so that [`CertificateVerifier::issuer_keys`] cannot find it by
+    /// name.
     pub fn has_nameless_authorities(&self) -> bool {
         !self.nameless_authorities.is_empty()
     }
 
-    /// Whether certificates are believed by their paths, and not as peers alone.
-    pub fn believes_chains(&self) -> bool {
+    /// Whether the profile accepts certificates by their paths, and not as peers alone.
+    pub fn accepts_chains(&self) -> bool {
         self.mode != TrustMode::Peer
     }
 }

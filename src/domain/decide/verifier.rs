@@ -1,23 +1,26 @@
-//! A compiled TrustProfile: which client certificates are believed.
+//! Verifies client certificates under one trust profile, revocation apart.
 //!
-//! [`TrustProfile::verify`] answers with a [`Verified`], which nothing else can make, or with a denial. Path rules are
-//! [`certgate_x509::path`]'s; owned here are the modes, the lists that narrow what a valid path may be, and the requirements
-//! that a profile sets. The profile's objects and sources are read elsewhere.
+//! [`CertificateVerifier::verify`] returns a [`Verified`], which nothing else can make, or a denial. The engine
+//! ([`certgate_x509`]) validates paths; this module owns the trust modes, the lists that narrow which valid paths are
+//! accepted, and the requirements that a profile sets. Revocation is added by [`super::resolved_profile`]; reading the
+//! profile and its sources is the wing `policy`'s.
 
+mod anchor;
+mod disallowed;
 mod issuers;
 
-use certgate_x509::{
-    BrokenLink, Budget, Certificate, KeyOrigin, PathParameters, Pool, PublicKey, Rejection, Sha256, Subtree, Trace,
-    UnixTime, Unvouched, ValidPath, ValidPolicies, Verdict, Version, check_links, check_validity, check_vouched,
-    find_path_within, public_key_names,
-};
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-pub use issuers::IssuerKey;
+use certgate_x509::{
+    BrokenLink, Budget, Certificate, PathParameters, Pool, Rejection, Sha256, Subtree, Trace, UnixTime, Unvouched,
+    ValidPath, ValidPolicies, Verdict, check_links, check_validity, check_vouched, find_path_within,
+};
 
-use thiserror::Error;
+pub use anchor::{UnfitAnchor, check_anchor, lint_anchor};
+pub use disallowed::Disallowed;
+pub use issuers::IssuerKey;
 
 use crate::domain::decide::decision::Denial;
 use crate::domain::decide::reason::Reason;
@@ -25,7 +28,7 @@ use crate::domain::decide::reason::Reason;
 /// The stage that steps of this module carry.
 const STAGE: &str = "trust";
 
-/// How a certificate can be believed.
+/// What makes a certificate trusted.
 #[derive(Copy, Clone, Debug, PartialEq, Eq, Default)]
 pub enum TrustMode {
     /// By a path to a trust anchor.
@@ -37,10 +40,10 @@ pub enum TrustMode {
     PeerOrChain,
 }
 
-/// What a TrustProfile says, resolved.
+/// What a [`CertificateVerifier`] is made from.
 #[derive(Clone, Debug, Default)]
-pub struct TrustParameters {
-    /// How a certificate can be believed.
+pub struct VerifierParameters {
+    /// What makes a certificate trusted.
     pub mode: TrustMode,
     /// Trust anchors. None: every chain is refused.
     pub anchors: Vec<Arc<Certificate>>,
@@ -62,10 +65,10 @@ pub struct TrustParameters {
     pub requirements: PathParameters,
 }
 
-/// A compiled profile, made once and shared.
+/// Verifies certificates under one profile; made once and shared.
 #[derive(Debug)]
-pub struct TrustProfile {
-    id: ProfileId,
+pub struct CertificateVerifier {
+    id: VerifierId,
     mode: TrustMode,
     pool: Pool,
     /// The certificates of the pool that may sign CRLs; `None` when nothing is disallowed, so that all of them may.
@@ -73,85 +76,40 @@ pub struct TrustProfile {
     peers: HashSet<Sha256>,
     peer_keys: HashSet<Sha256>,
     issuing_authorities: Option<HashSet<Sha256>>,
-    /// Those of them whose certificates are not at hand, so that nobody knows their names.
+    /// Those of them that are neither anchors nor intermediates, so that their names are unknown.
     nameless_authorities: HashSet<Sha256>,
     trust_list: Option<HashSet<Sha256>>,
-    veto: Veto,
+    disallowed: Disallowed,
     requirements: PathParameters,
 }
 
-/// Tells compiled profiles of one process apart. One that is compiled again, whatever has changed in it, is another.
+/// Identifies one verifier within the process. A profile that is resolved again gets another one.
 #[derive(Copy, Clone, Debug, PartialEq, Eq, Hash)]
-pub struct ProfileId(u64);
+pub struct VerifierId(u64);
 
-impl ProfileId {
+impl VerifierId {
     fn next() -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         Self(NEXT.fetch_add(1, Ordering::Relaxed))
     }
 }
 
-/// The certificates and keys that are refused.
-#[derive(Debug, Default)]
-pub struct Veto {
-    certificates: HashSet<Sha256>,
-    keys: HashSet<Sha256>,
-}
-
-impl Veto {
-    /// Refuses certificates by the SHA-256 of their DER, and keys by that of their DER SubjectPublicKeyInfo.
-    pub fn new(certificates: HashSet<Sha256>, keys: HashSet<Sha256>) -> Self {
-        Self { certificates, keys }
-    }
-
-    /// Whether nothing is refused.
-    pub fn is_empty(&self) -> bool {
-        self.certificates.is_empty() && self.keys.is_empty()
-    }
-
-    /// Whether a key is refused, given as a DER SubjectPublicKeyInfo.
-    fn holds_key(&self, spki: &[u8]) -> bool {
-        !self.keys.is_empty()
-            && public_key_names(spki).is_none_or(|names| names.iter().any(|name| self.keys.contains(name)))
-    }
-
-    /// What of a certificate is refused, in words; `None` when nothing is.
-    ///
-    /// A certificate counts by either form of its signature, a key in every encoding: whoever has the one can make the
-    /// other. A key whose other encodings cannot be told is refused where any key is; no path is valid with one.
-    pub fn of(&self, certificate: &Certificate) -> Option<String> {
-        if !self.certificates.is_empty() && certificate.aliases().any(|sha256| self.certificates.contains(&sha256)) {
-            return Some(format!("SHA-256 {} is disallowed", certificate.sha256()));
-        }
-        if self.keys.is_empty() {
-            return None;
-        }
-        match certificate.public_key_names() {
-            Some(names) => names
-                .iter()
-                .any(|name| self.keys.contains(name))
-                .then(|| format!("its public key is disallowed (publicKeySha256 {})", certificate.public_key_sha256())),
-            None => Some("its public key is encoded so that it cannot be compared with disallowed ones".to_owned()),
-        }
-    }
-}
-
-/// How a certificate came to be believed.
+/// What made a certificate trusted.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
-pub enum Believed {
+pub enum TrustedBy {
     /// By a path to a trust anchor.
     Chain,
     /// As a listed peer.
     Peer,
-    /// By the key of a peer: nobody has vouched for what else stands in the certificate, its names above all.
+    /// The key of a peer: no CA vouches for the rest of the certificate, its names above all.
     PeerKey,
 }
 
-/// A certificate that a profile believes. Holding one is the proof: only [`TrustProfile`] makes it.
+/// A certificate that a profile trusts. Holding one is the proof: only [`CertificateVerifier`] makes it.
 #[derive(Clone, Debug)]
 pub struct Verified {
     path: Vec<Arc<Certificate>>,
-    believed: Believed,
+    trusted_by: TrustedBy,
     valid_until: UnixTime,
     policies: ValidPolicies,
 }
@@ -172,9 +130,9 @@ impl Verified {
         element_one(&self.path)
     }
 
-    /// How it came to be believed.
-    pub fn believed(&self) -> Believed {
-        self.believed
+    /// What made it trusted.
+    pub fn trusted_by(&self) -> TrustedBy {
+        self.trusted_by
     }
 
     /// Until when this holds, at most: the earliest end among the certificates below the anchor, and of what else was
@@ -194,21 +152,21 @@ impl Verified {
     }
 }
 
-impl TrustProfile {
+impl CertificateVerifier {
     /// Compiles a profile.
-    pub fn new(parameters: TrustParameters) -> Self {
-        let veto = Veto::new(parameters.disallowed, parameters.disallowed_keys);
+    pub fn new(parameters: VerifierParameters) -> Self {
+        let disallowed = Disallowed::new(parameters.disallowed, parameters.disallowed_keys);
         let pool = Pool::new(parameters.anchors, parameters.intermediates);
         let fit = |list: &[Arc<Certificate>]| {
-            list.iter().filter(|certificate| veto.of(certificate).is_none()).cloned().collect::<Vec<_>>()
+            list.iter().filter(|certificate| disallowed.of(certificate).is_none()).cloned().collect::<Vec<_>>()
         };
-        let signers = (!veto.is_empty()).then(|| Pool::new(fit(pool.anchors()), fit(pool.intermediates())));
+        let signers = (!disallowed.is_empty()).then(|| Pool::new(fit(pool.anchors()), fit(pool.intermediates())));
         let mut nameless_authorities = parameters.issuing_authorities.clone().unwrap_or_default();
         for known in pool.anchors().iter().chain(pool.intermediates()) {
             nameless_authorities.remove(&known.sha256());
         }
         Self {
-            id: ProfileId::next(),
+            id: VerifierId::next(),
             mode: parameters.mode,
             pool,
             signers,
@@ -217,13 +175,13 @@ impl TrustProfile {
             peer_keys: parameters.peer_keys,
             issuing_authorities: parameters.issuing_authorities,
             trust_list: parameters.trust_list,
-            veto,
+            disallowed,
             requirements: parameters.requirements,
         }
     }
 
     /// Which one it is.
-    pub fn id(&self) -> ProfileId {
+    pub fn id(&self) -> VerifierId {
         self.id
     }
 
@@ -232,7 +190,7 @@ impl TrustProfile {
         self.pool.anchors()
     }
 
-    /// When the first of the anchors ends by which a chain can be believed. Nothing is refused then: an anchor is a name
+    /// When the first of the anchors in use expires. Nothing is rejected then: an anchor is a name
     /// and a key, and what it issued is judged by its own dates.
     pub fn first_anchor_expiry(&self) -> Option<UnixTime> {
         let in_use = if self.mode == TrustMode::Peer { &[] } else { self.anchors() };
@@ -258,17 +216,17 @@ impl TrustProfile {
 
     /// Whether a CRL counts that the key in the DER SubjectPublicKeyInfo `spki` has signed: the key is not disallowed,
     /// nor is each certificate of it that is configured.
-    pub fn hears(&self, spki: &[u8]) -> bool {
+    pub fn accepts_crl_key(&self, spki: &[u8]) -> bool {
         let Some(signers) = &self.signers else { return true };
-        signers.has_key(spki) || !(self.pool.has_key(spki) || self.veto.holds_key(spki))
+        signers.has_key(spki) || !(self.pool.has_key(spki) || self.disallowed.holds_key(spki))
     }
 
     /// What is disallowed.
-    pub fn veto(&self) -> &Veto {
-        &self.veto
+    pub fn disallowed(&self) -> &Disallowed {
+        &self.disallowed
     }
 
-    /// Decides whether `leaf` is believed at `now`. `presented` certificates help to build a path and nothing else.
+    /// Verifies `leaf` at `now`, revocation apart. `presented` certificates help to build a path and nothing else.
     pub fn verify<T: Trace>(
         &self,
         leaf: &Arc<Certificate>,
@@ -279,7 +237,8 @@ impl TrustProfile {
         self.verify_with(&Budget::default(), leaf, presented, now, trace, |_, _| Ok(None))
     }
 
-    /// Verifies that each certificate of `chain` is signed by the next one, with the keys and algorithms of the profile.
+    /// Verifies that each certificate of `chain` is signed by the next one, with the keys and algorithms of the
+    /// profile.
     pub fn check_links(&self, chain: &[&Arc<Certificate>], budget: &Budget) -> Result<(), BrokenLink> {
         check_links(chain, &self.pool, &self.requirements.signatures, budget)
     }
@@ -290,9 +249,9 @@ impl TrustProfile {
         check_vouched(chain, path, self.signers())
     }
 
-    /// [`TrustProfile::verify`] with a further check of each path that is valid and passes the profile's lists, such as
-    /// revocation. A path that it refuses is given up for the next one. It may answer with a time until which its
-    /// answer holds. All of it costs what is left of `budget` at most.
+    /// [`CertificateVerifier::verify`] with a further check of each path that is valid and passes the profile's lists,
+    /// such as revocation. A path that it refuses is given up for the next one. It may answer with a time until which
+    /// its answer holds. All of it costs what is left of `budget` at most.
     pub fn verify_with<T: Trace>(
         &self,
         budget: &Budget,
@@ -303,17 +262,17 @@ impl TrustProfile {
         check: impl FnMut(&ValidPath, &mut T) -> Result<Option<UnixTime>, Rejection>,
     ) -> Result<Verified, Denial> {
         let mut by_key = false;
-        if let Some(believed) = self.peer(leaf) {
+        if let Some(trusted_by) = self.peer(leaf) {
             // A peer has no element 1, and a profile that lists issuing authorities wants one: only a chain can do.
             if self.mode == TrustMode::PeerOrChain && self.issuing_authorities.is_some() {
                 trace.step(STAGE, Verdict::Skip, || {
                     "a trusted peer, but the profile lists issuing authorities: a chain is wanted".to_owned()
                 });
-            } else if self.mode == TrustMode::PeerOrChain && believed == Believed::PeerKey {
+            } else if self.mode == TrustMode::PeerOrChain && trusted_by == TrustedBy::PeerKey {
                 // A chain vouches for the names as well, and revocation is asked.
                 by_key = true;
             } else {
-                return self.verify_peer(leaf, believed, now, trace);
+                return self.verify_peer(leaf, trusted_by, now, trace);
             }
         }
         if self.mode == TrustMode::Peer {
@@ -328,21 +287,21 @@ impl TrustProfile {
             Err(denial) if by_key && denial.reason != Reason::CertRevoked => {
                 // What the chain failed by is not the answer any more.
                 budget.forget_failure();
-                self.verify_peer(leaf, Believed::PeerKey, now, trace)
+                self.verify_peer(leaf, TrustedBy::PeerKey, now, trace)
             }
             outcome => outcome,
         }
     }
 
     /// Whether a certificate is a peer's, in the modes that have peers.
-    fn peer(&self, leaf: &Certificate) -> Option<Believed> {
+    fn peer(&self, leaf: &Certificate) -> Option<TrustedBy> {
         if self.mode == TrustMode::Chain {
             None
         } else if self.peers.contains(&leaf.sha256()) {
-            Some(Believed::Peer)
+            Some(TrustedBy::Peer)
         } else {
             let listed = !self.peer_keys.is_empty() && self.peer_keys.contains(&leaf.public_key_sha256());
-            listed.then_some(Believed::PeerKey)
+            listed.then_some(TrustedBy::PeerKey)
         }
     }
 
@@ -356,10 +315,10 @@ impl TrustProfile {
         trace: &mut T,
         mut check: impl FnMut(&ValidPath, &mut T) -> Result<Option<UnixTime>, Rejection>,
     ) -> Result<Verified, Denial> {
-        // What is the matter with a key that cannot be compared, path validation tells better.
-        if !self.veto.is_empty()
-            && leaf.public_key_names().is_some()
-            && let Some(problem) = self.veto.of(leaf)
+        // Path validation reports a key that cannot be compared more precisely.
+        if !self.disallowed.is_empty()
+            && leaf.public_key_fingerprints().is_some()
+            && let Some(problem) = self.disallowed.of(leaf)
         {
             return self.deny_disallowed(leaf, &problem, now, trace);
         }
@@ -389,7 +348,7 @@ impl TrustProfile {
                         format!("valid for certificate policies {}", policies.names().join(", "))
                     });
                 }
-                Ok(Verified { path: certificates, believed: Believed::Chain, valid_until, policies })
+                Ok(Verified { path: certificates, trusted_by: TrustedBy::Chain, valid_until, policies })
             }
             Err(failure) => deny(trace, Reason::from(failure.kind()), failure.explain()),
         }
@@ -399,30 +358,30 @@ impl TrustProfile {
     fn verify_peer<T: Trace>(
         &self,
         leaf: &Arc<Certificate>,
-        believed: Believed,
+        trusted_by: TrustedBy,
         now: UnixTime,
         trace: &mut T,
     ) -> Result<Verified, Denial> {
         if let Err(failure) = check_validity(leaf, now) {
             return deny(trace, Reason::from(failure.kind()), failure.to_string());
         }
-        if let Some(problem) = self.veto.of(leaf) {
+        if let Some(problem) = self.disallowed.of(leaf) {
             return self.deny_disallowed(leaf, &problem, now, trace);
         }
         if self.issuing_authorities.is_some() {
             let detail = "a trusted peer has no issuing CA, and the profile lists issuing authorities".to_owned();
             return deny(trace, Reason::IssuerNotAuthorized, detail);
         }
-        trace.step(STAGE, Verdict::Pass, || match believed {
-            Believed::PeerKey => format!(
+        trace.step(STAGE, Verdict::Pass, || match trusted_by {
+            TrustedBy::PeerKey => format!(
                 "publicKeySha256 {} is the key of a trusted peer; nobody vouches for the names in the certificate",
                 leaf.public_key_sha256()
             ),
-            Believed::Peer | Believed::Chain => format!("SHA-256 {} is a trusted peer", leaf.sha256()),
+            TrustedBy::Peer | TrustedBy::Chain => format!("SHA-256 {} is a trusted peer", leaf.sha256()),
         });
         Ok(Verified {
             path: vec![Arc::clone(leaf)],
-            believed,
+            trusted_by,
             valid_until: leaf.not_after(),
             policies: ValidPolicies::default(),
         })
@@ -432,7 +391,7 @@ impl TrustProfile {
     fn check_lists<T: Trace>(&self, path: &ValidPath, trace: &mut T) -> Result<(), Rejection> {
         let reject = |reason: Reason, detail| Err(reason.reject(detail));
         for certificate in path.certificates() {
-            if let Some(problem) = self.veto.of(certificate) {
+            if let Some(problem) = self.disallowed.of(certificate) {
                 return reject(Reason::CertDisallowed, format!("{} of the path: {problem}", certificate.subject()));
             }
         }
@@ -488,114 +447,5 @@ fn deny<T: Trace, V>(trace: &mut T, reason: Reason, detail: String) -> Result<V,
     Err(Denial::new(reason, detail))
 }
 
-/// Why the extensions of a certificate do not let it be a trust anchor.
-#[derive(Copy, Clone, Debug, PartialEq, Eq, Error)]
-pub enum UnfitAnchor {
-    /// Of version 3, without basicConstraints.
-    #[error("not a CA: it has no basicConstraints")]
-    NoBasicConstraints,
-    /// basicConstraints without cA.
-    #[error("not a CA: basicConstraints has no cA")]
-    NotCa,
-    /// keyUsage without keyCertSign.
-    #[error("keyUsage does not have keyCertSign")]
-    MayNotSign,
-}
-
-/// Whether the extensions of a certificate let it be a trust anchor.
-///
-/// RFC 5280 section 6.1.1 (d) takes an anchor for a name and a key, so path building asks nobody this. It is asked where
-/// certificates become anchors: whoever lists a client's certificate, to pin it, would let its key issue every identity
-/// (RFC 5280 section 4.2.1.9: without cA, the key must not verify signatures on certificates). Certificates of versions 1
-/// and 2 have no extensions.
-pub fn check_anchor(certificate: &Certificate) -> Result<(), UnfitAnchor> {
-    match (certificate.version(), certificate.basic_constraints()) {
-        (Version::V3, None) => return Err(UnfitAnchor::NoBasicConstraints),
-        (_, Some(constraints)) if !constraints.is_ca => return Err(UnfitAnchor::NotCa),
-        _ => {}
-    }
-    match certificate.key_usage() {
-        Some(usage) if !usage.key_cert_sign() => Err(UnfitAnchor::MayNotSign),
-        _ => Ok(()),
-    }
-}
-
-/// What an operator should know about a certificate that is a trust anchor, or is to be one. Nothing of it stops path
-/// building from trusting the anchor; what [`check_anchor`] finds stops it from becoming one, unless a profile says
-/// otherwise.
-pub fn lint_anchor(anchor: &Certificate, now: UnixTime, requirements: &PathParameters) -> Vec<String> {
-    let mut findings = Vec::new();
-    if now > anchor.not_after() {
-        findings.push(format!("expired at {}; it is trusted all the same", anchor.not_after()));
-    } else if now < anchor.not_before() {
-        findings.push(format!("not valid before {}; it is trusted all the same", anchor.not_before()));
-    }
-    if let Err(problem) = check_anchor(anchor) {
-        findings.push(problem.to_string());
-    }
-    if anchor.version() != Version::V3 {
-        findings.push(format!("of version {:?}: nothing in it says whether it is a CA's", anchor.version()));
-    }
-    if anchor.basic_constraints().is_some_and(|constraints| constraints.path_len.is_some()) {
-        findings.push("its pathLenConstraint is not applied; use maxPathLength".to_owned());
-    }
-    if let Some(oid) = anchor.unknown_critical_extension() {
-        findings.push(format!("critical extension {oid} is not known and not applied"));
-    }
-    if !anchor.is_self_issued() {
-        findings.push(format!("not a root: issued by {}", anchor.issuer()));
-    }
-    let key = PublicKey::parse(anchor.public_key());
-    let check = |key: PublicKey<'_>| {
-        key.check_strength(&requirements.signatures)?;
-        key.check_cost(KeyOrigin::Configured)
-    };
-    match key.and_then(check) {
-        Ok(()) => {}
-        Err(error) => findings.push(format!("nothing it signs is accepted: {error}")),
-    }
-    findings
-}
-
 #[cfg(test)]
-mod tests {
-    use std::collections::HashSet;
-    use std::sync::Arc;
-
-    use certgate_testing::template::{self, CN, NOW, Template};
-    use certgate_x509::{Certificate, NoTrace, Sha256};
-
-    use super::*;
-
-    #[test]
-    fn a_twin_is_disallowed_with_its_certificate() {
-        let [root_key, ica_key, leaf_key] = [(); 3].map(|()| template::Key::new());
-        let issuer = Template::ca().subject;
-        let ica_name = template::name(&[(CN, "ICA")]);
-        let parse = |der: Vec<u8>| Arc::new(Certificate::from_der(der).unwrap());
-        let root = parse(Template::ca().der(&root_key, &root_key));
-        let ica = Template { subject: ica_name.clone(), issuer, serial: vec![2], ..Template::ca() };
-        let ica = parse(ica.der(&ica_key, &root_key));
-        let leaf = parse(Template { issuer: ica_name, ..Template::default() }.der(&leaf_key, &ica_key));
-        let twin = |certificate: &Certificate| Arc::new(certificate.ecdsa_twin().unwrap());
-        let judge = |disallowed: &[&Arc<Certificate>], leaf: &Arc<Certificate>, ica: &Arc<Certificate>| {
-            let disallowed: HashSet<Sha256> = disallowed.iter().map(|certificate| certificate.sha256()).collect();
-            let anchors = vec![Arc::clone(&root)];
-            let mode = TrustMode::Chain;
-            let profile =
-                TrustProfile::new(TrustParameters { mode, anchors, disallowed, ..TrustParameters::default() });
-            let verified = profile.verify(leaf, &[Arc::clone(ica)], NOW, &mut NoTrace);
-            verified.map(drop).map_err(|denial| denial.reason)
-        };
-        assert_eq!(judge(&[], &twin(&leaf), &twin(&ica)), Ok(()), "twins are as good as their certificates");
-        for (row, disallowed, leaf, ica) in [
-            ("the leaf", &leaf, Arc::clone(&leaf), Arc::clone(&ica)),
-            ("the leaf's twin", &leaf, twin(&leaf), Arc::clone(&ica)),
-            ("the leaf, its twin listed", &twin(&leaf), Arc::clone(&leaf), Arc::clone(&ica)),
-            ("the intermediate", &ica, Arc::clone(&leaf), Arc::clone(&ica)),
-            ("the intermediate's twin", &ica, Arc::clone(&leaf), twin(&ica)),
-        ] {
-            assert_eq!(judge(&[disallowed], &leaf, &ica), Err(Reason::CertDisallowed), "{row}");
-        }
-    }
-}
+mod tests;

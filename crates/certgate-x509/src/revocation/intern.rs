@@ -1,8 +1,8 @@
-//! The CRLs that are in use anywhere, by the digest of their DER: one that is read again, from two places, or stands in
-//! a profile of which something else was edited, is held and verified once.
+//! The CRLs in use in the process, by the SHA-256 of their DER: a CRL that is read twice is stored and verified once.
 //!
-//! What is remembered is a function of the octets alone, so it makes no difference but in time. Nothing is kept alive.
-//! Whose a CRL is depends on the profile, and stands in its data.
+//! An interned CRL is a function of its octets alone, so interning changes time and memory and no result. The table
+//! holds weak references. Which signer a CRL has depends on the trust anchors and is kept in
+//! [`super::crl_with_signer`].
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -10,12 +10,12 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use super::crl::Crl;
 use crate::fingerprint::Sha256;
 
-static KNOWN: Mutex<BTreeMap<Sha256, Weak<Crl>>> = Mutex::new(BTreeMap::new());
+static INTERNED: Mutex<BTreeMap<Sha256, Weak<Crl>>> = Mutex::new(BTreeMap::new());
 
-/// The CRL that is in use already, if an equal one is, and else this one, parsed from octets of this digest.
-pub(super) fn shared(sha256: Sha256, crl: Crl) -> Arc<Crl> {
+/// The equal CRL that is in use already, or else `crl`, which was parsed from octets with this SHA-256.
+pub(super) fn intern(sha256: Sha256, crl: Crl) -> Arc<Crl> {
     // A poisoned lock holds a whole map: nothing panics between two changes of it.
-    let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut known = INTERNED.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some(known) = known.get(&sha256).and_then(Weak::upgrade) {
         return known;
     }
@@ -30,8 +30,8 @@ mod tests {
     use super::*;
     use crate::revocation::CrlReader;
 
-    const ONE: &[u8] = include_bytes!("../../fuzz/seeds/crl/two_lists_1");
-    const OTHER: &[u8] = include_bytes!("../../fuzz/seeds/crl/two_lists_2");
+    const ONE: &[u8] = include_bytes!("../../tests/data/crl/two_lists_1.der");
+    const OTHER: &[u8] = include_bytes!("../../tests/data/crl/two_lists_2.der");
 
     fn read_crl(der: &[u8]) -> Arc<Crl> {
         CrlReader::read(der).unwrap().remove(0)
@@ -49,6 +49,6 @@ mod tests {
         assert!(gone.upgrade().is_none(), "it is not kept alive");
         drop(second);
         read_crl(OTHER);
-        assert!(!KNOWN.lock().unwrap().contains_key(&Sha256::of(ONE)), "nothing is left of it");
+        assert!(!INTERNED.lock().unwrap().contains_key(&Sha256::of(ONE)), "nothing is left of it");
     }
 }

@@ -1,25 +1,25 @@
-//! A trust profile together with its revocation data: what a policy asks about a certificate.
+//! A trust profile whose sources are read: verifies certificates, revocation included.
 //!
-//! The two are kept apart because they change apart: a new CRL takes the place of the former one and leaves the profile,
-//! with everything that was built for path building, as it is.
+//! The verifier and the revocation data are separate because they change separately: a new CRL replaces the former one
+//! and leaves the verifier, with everything that was built for path building, as it is.
 
 use certgate_x509::{
     Budget, Certificate, Crl, CrlNumber, CrlReason, CrlSubjects, IssuingDistributionPoint, ReasonFlags, RevocationData,
     RevocationMode, RevocationPolicy, SignerCandidates, Trace, UnixTime, Unvouched, Verdict, check_revocation_within,
-    der, der::Reader, der::tag, shortened,
+    der, der::Reader, der::tag, encoding::excerpt::shortened,
 };
 use std::sync::Arc;
 
 use crate::domain::decide::decision::Denial;
 use crate::domain::decide::reason::Reason;
-use crate::domain::decide::trust::{TrustProfile, Verified};
+use crate::domain::decide::verifier::{CertificateVerifier, Verified};
 use crate::domain::evidence::Links;
 
-/// A profile, and by what revocation is checked under it.
+/// A resolved trust profile, ready to verify certificates. Made by [`crate::domain::policy::compile`] alone.
 #[derive(Debug)]
-pub struct Trusted {
+pub struct ResolvedProfile {
     name: Arc<str>,
-    profile: Arc<TrustProfile>,
+    verifier: Arc<CertificateVerifier>,
     policy: RevocationPolicy,
     data: Arc<RevocationData>,
 }
@@ -31,7 +31,7 @@ pub struct CrlStatus {
     pub profile: Arc<str>,
     /// Who made it.
     pub issuer: String,
-    /// Whether it stands by itself.
+    /// Whether it is complete or a delta.
     pub kind: CrlKind,
     /// What part of its issuer's certificates it is about, in the words of RFC 5280; empty when it is about all.
     pub scope: String,
@@ -49,10 +49,10 @@ pub struct CrlStatus {
     pub policy: RevocationPolicy,
 }
 
-/// Whether a CRL stands by itself.
+/// Whether a CRL is complete or a delta.
 #[derive(Copy, Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum CrlKind {
-    /// It does.
+    /// It lists every revoked certificate in its scope.
     Complete,
     /// It updates a complete one.
     Delta,
@@ -77,24 +77,29 @@ pub struct AnchorsStatus {
     pub first_expiry: UnixTime,
 }
 
-impl Trusted {
+impl ResolvedProfile {
     /// The profile `name`, with revocation checked by `policy` over `data`.
     pub fn new(
         name: Arc<str>,
-        profile: Arc<TrustProfile>,
+        verifier: Arc<CertificateVerifier>,
         policy: RevocationPolicy,
         data: Arc<RevocationData>,
     ) -> Self {
-        Self { name, profile, policy, data }
+        Self { name, verifier, policy, data }
     }
 
-    /// The profile.
-    pub fn profile(&self) -> &Arc<TrustProfile> {
-        &self.profile
+    /// What verifies certificates, revocation apart.
+    pub fn verifier(&self) -> &Arc<CertificateVerifier> {
+        &self.verifier
+    }
+
+    /// A CA with dNSName constraints among the anchors and intermediates, by its subject.
+    pub fn dns_constrained(&self) -> Option<String> {
+        self.verifier.dns_constrained().map(|authority| authority.subject().to_string())
     }
 
     /// The revocation data.
-    pub fn data(&self) -> &Arc<RevocationData> {
+    pub fn revocation_data(&self) -> &Arc<RevocationData> {
         &self.data
     }
 
@@ -115,14 +120,14 @@ impl Trusted {
         self.data.crls().iter().map(status)
     }
 
-    /// What there is to know about its trust anchors; `None` when no chain is believed by one.
+    /// The state of its trust anchors; `None` when the profile does not use them.
     pub fn anchors(&self) -> Option<AnchorsStatus> {
-        let first_expiry = self.profile.first_anchor_expiry()?;
+        let first_expiry = self.verifier.first_anchor_expiry()?;
         Some(AnchorsStatus { profile: Arc::clone(&self.name), first_expiry })
     }
 
-    /// Decides whether `leaf` is believed at `now`, and not revoked. A path that is revoked or unknown is given up for
-    /// the next one. It costs what is left of `budget` at most.
+    /// Verifies `leaf` at `now`, revocation included. When a path is revoked or its status unknown, the next path is
+    /// tried. The cost is at most what is left of `budget`.
     ///
     /// With [`Links::Signed`], `presented` is a chain in which each has been found to be signed by the next, and a path
     /// counts only if it shows that all of it is one client's.
@@ -137,13 +142,13 @@ impl Trusted {
     ) -> Result<Verified, Denial> {
         let check_vouched = |path: &[Arc<Certificate>]| match links {
             Links::Free => Ok(()),
-            Links::Signed => self.profile.check_vouched(presented, path),
+            Links::Signed => self.verifier.check_vouched(presented, path),
         };
         let joined = |error: Unvouched| format!("the header is not one client's chain: {error}");
-        // Whoever has a stolen key could clear with it what it has signed.
-        let veto = self.profile.veto();
+        // The holder of a stolen, disallowed key could sign CRLs that clear what it has issued.
+        let disallowed = self.verifier.disallowed();
         let mut fit: Option<Vec<Arc<Certificate>>> = None;
-        let verified = self.profile.verify_with(budget, leaf, presented, now, trace, |path, trace| {
+        let verified = self.verifier.verify_with(budget, leaf, presented, now, trace, |path, trace| {
             check_vouched(path.certificates()).map_err(|error| Reason::ForwardedInvalid.reject(joined(error)))?;
             if self.policy.mode == RevocationMode::NoCheck {
                 trace.step("revocation", Verdict::Note, || {
@@ -151,13 +156,13 @@ impl Trusted {
                 });
                 return Ok(None);
             }
-            let presented = match veto.is_empty() {
+            let presented = match disallowed.is_empty() {
                 true => presented,
                 false => fit.get_or_insert_with(|| {
-                    presented.iter().filter(|certificate| veto.of(certificate).is_none()).cloned().collect()
+                    presented.iter().filter(|certificate| disallowed.of(certificate).is_none()).cloned().collect()
                 }),
             };
-            let helpers = SignerCandidates { pool: self.profile.signers(), presented };
+            let helpers = SignerCandidates { pool: self.verifier.signers(), presented };
             let (data, policy) = (&self.data, &self.policy);
             match check_revocation_within(budget, data, policy, path.certificates(), helpers, now, trace) {
                 Ok(outcome) => Ok(outcome.valid_until),

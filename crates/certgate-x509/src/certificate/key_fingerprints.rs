@@ -1,11 +1,11 @@
-//! The encodings that one public key has in a SubjectPublicKeyInfo.
+//! The fingerprints of a public key in each encoding that it has in a SubjectPublicKeyInfo.
 //!
-//! A key is named by the SHA-256 of its SubjectPublicKeyInfo, and the same key can be written in more than one way: RSA
-//! with NULL or without parameters, or as a key for RSASSA-PSS (RFC 4055 section 1.2); a point of an elliptic curve
-//! uncompressed, compressed or hybrid (SEC 1 section 2.3.3). Whoever has the key can have it certified in any of them, so
-//! what refuses a key asks for all. A key in an encoding from which the others cannot be made has no names: a point that
-//! is compressed, or a curve that is spelled out (RFC 5480 section 2.1.1 forbids that). Path validation takes no such key.
-//! Not asked here: whether the key is one that anybody should use.
+//! A key is identified by the SHA-256 of its SubjectPublicKeyInfo, and one key has several encodings: RSA with NULL or
+//! without parameters, or as a key for RSASSA-PSS (RFC 4055 section 1.2); a point of an elliptic curve uncompressed,
+//! compressed or hybrid (SEC 1 section 2.3.3). The owner of the key can have it certified in any of them, so a list of
+//! refused keys has to be asked for all. A key in an encoding from which the others cannot be made has no fingerprints:
+//! a compressed point, or explicit curve parameters (RFC 5480 section 2.1.1 forbids them). Path validation accepts no
+//! such key. Whether the key is strong enough is checked elsewhere.
 
 use crate::der::{self, Reader, tag};
 use crate::fingerprint::Sha256;
@@ -27,9 +27,9 @@ const HASHES: [(&[u8], u8); 3] = [
 ];
 const NULL: &[u8] = &[tag::NULL, 0];
 
-/// The SHA-256 of every encoding of the key in the DER SubjectPublicKeyInfo `spki`, its own first; `None` when they cannot
-/// be told. Of RSASSA-PSS those parameters count with which signatures are accepted.
-pub(super) fn names(spki: &[u8]) -> Option<Box<[Sha256]>> {
+/// The SHA-256 of every encoding of the key in the DER SubjectPublicKeyInfo `spki`, its own first; `None` when they
+/// cannot be derived. For RSASSA-PSS these are the parameters with which signatures are accepted.
+pub(super) fn fingerprints(spki: &[u8]) -> Option<Box<[Sha256]>> {
     let mut fields = Reader::new(der::exactly(spki, tag::SEQUENCE).ok()?.content);
     let mut algorithm = fields.nested(tag::SEQUENCE).ok()?;
     let octets = fields.bit_string_octets().ok()?;
@@ -102,9 +102,9 @@ mod tests {
 
     const P256: &[u8] = &[0x2a, 0x86, 0x48, 0xce, 0x3d, 3, 1, 7];
 
-    /// Every encoding of a key has the names of every other.
+    /// Every encoding of a key has the found of every other.
     #[test]
-    fn encodings_of_one_key_share_their_names() {
+    fn encodings_of_one_key_share_their_fingerprints() {
         let modulus = element(tag::INTEGER, &[&[0][..], &[0xc5; 256]].concat());
         let number = |octets: &[u8]| element(tag::INTEGER, octets);
         let rsa_key = element(tag::SEQUENCE, &[modulus, number(&[1, 0, 1])].concat());
@@ -117,10 +117,10 @@ mod tests {
         assert_eq!(rsa.len(), 15);
         for group in [rsa, vec![uncompressed, hybrid]] {
             let sorted = |spki: &[u8]| {
-                let mut names = names(spki).unwrap().to_vec();
-                assert_eq!(names[0], Sha256::of(spki));
-                names.sort();
-                names
+                let mut found = fingerprints(spki).unwrap().to_vec();
+                assert_eq!(found[0], Sha256::of(spki));
+                found.sort();
+                found
             };
             let wanted = sorted(&group[0]);
             for other in &group {
@@ -131,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn an_encoding_that_does_not_tell_the_others_has_no_names() {
+    fn an_encoding_that_does_not_tell_the_others_has_no_fingerprints() {
         let named = element(tag::OID, P256);
         let point = [&[4][..], &[7; 64]].concat();
         for (row, spki) in [
@@ -145,11 +145,11 @@ mod tests {
             ("a padded modulus", info(RSA_ENCRYPTION, NULL, &[0x30, 7, 2, 2, 0, 3, 2, 1, 3])),
             ("Ed25519 with parameters", info(&[0x2b, 0x65, 0x70], NULL, &[7; 32])),
         ] {
-            assert_eq!(names(&spki), None, "{row}");
+            assert_eq!(fingerprints(&spki), None, "{row}");
         }
         let edwards = info(&[0x2b, 0x65, 0x70], &[], &[7; 32]);
-        assert_eq!(names(&edwards).as_deref(), Some(&[Sha256::of(&edwards)][..]));
+        assert_eq!(fingerprints(&edwards).as_deref(), Some(&[Sha256::of(&edwards)][..]));
         let unknown = info(&[0x2a, 3], NULL, &[7; 32]);
-        assert_eq!(names(&unknown).as_deref(), Some(&[Sha256::of(&unknown)][..]));
+        assert_eq!(fingerprints(&unknown).as_deref(), Some(&[Sha256::of(&unknown)][..]));
     }
 }
