@@ -21,7 +21,7 @@ use super::api::{Api, ApiError, Target};
 use super::definitions::follow_definition;
 use super::follow::follow;
 use super::health::Health;
-use super::lease::{LeaseDeadline, LeaseOptions, now, run_election};
+use super::lease::{LeaseDeadline, LeaseOptions, run_election};
 use super::scope::{FILES_ARE_NOT_READ, Scope};
 use super::selector::PolicySelector;
 use super::shutdown::ClusterShutdown;
@@ -142,7 +142,7 @@ pub fn run(
                 serve_certificate(watching.0, watching.1, served).await;
             });
             tasks.spawn_local(async move {
-                manage_certificate(kept.0, kept.1, held, now).await;
+                manage_certificate(kept.0, kept.1, held, crate::clock::now).await;
             });
         }
         if let Some(feed) = admission {

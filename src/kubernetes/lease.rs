@@ -6,7 +6,7 @@
 
 use std::cell::Cell;
 use std::rc::Rc;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta};
@@ -17,6 +17,7 @@ use kube::core::Request;
 
 use super::api::{Api, ApiError};
 use super::shutdown::ClusterShutdown;
+use crate::clock::now;
 use crate::domain::api::NamespacedName;
 use certgate_x509::UnixTime;
 
@@ -211,12 +212,6 @@ pub async fn run_election(api: Api, options: LeaseOptions, held: LeaseDeadline, 
         tracing::warn!("cannot give the lease for writing status back; it runs out by itself: {error}");
     }
     shutdown.done();
-}
-
-/// The system's clock.
-pub fn now() -> UnixTime {
-    let elapsed = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    UnixTime::from_secs(i64::try_from(elapsed.as_secs()).unwrap_or(i64::MAX))
 }
 
 #[cfg(test)]

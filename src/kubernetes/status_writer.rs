@@ -17,9 +17,10 @@ use tokio::task::JoinSet;
 
 use super::api::{Api, ApiError, collection_path};
 use super::health::Health;
-use super::lease::{LeaseDeadline, now};
+use super::lease::LeaseDeadline;
 use super::status::{digest, wanted};
 use super::store::{Due, Store};
+use crate::clock::now;
 
 /// Who owns the fields of a status (server-side apply).
 const FIELD_MANAGER: &str = "certgate";

@@ -25,6 +25,7 @@ use super::super::wire::{self, Received};
 use super::certificate::{self, CertificateOptions, Data, RotationStep};
 use super::server::ALPN;
 use crate::domain::api::{Kind, NamespacedName, Object};
+use crate::telemetry::limit::LogLimit;
 use crate::tls::accept::Acceptor;
 use crate::tls::health::ServerHealth;
 use crate::tls::identity::Identity;
@@ -103,7 +104,12 @@ impl ServedCertificate {
 /// Shows what stands in the Secret, now and whenever it changes. Never returns.
 pub async fn serve_certificate(api: Api, options: IssuerOptions, served: ServedCertificate) -> ! {
     let target = target(&options);
-    let mut watcher = SecretEventHandler { served, last: None, failed: None, secret: options.secret.clone() };
+    let mut watcher = SecretEventHandler {
+        served,
+        last: None,
+        failures: LogLimit::every(LOG_INTERVAL),
+        secret: options.secret.clone(),
+    };
     follow(&api, &target, &mut watcher).await
 }
 
@@ -115,7 +121,7 @@ fn target(options: &IssuerOptions) -> Target {
 struct SecretEventHandler {
     served: ServedCertificate,
     last: Option<Sha256>,
-    failed: Option<Instant>,
+    failures: LogLimit,
     secret: NamespacedName,
 }
 
@@ -149,12 +155,11 @@ impl EventHandler for SecretEventHandler {
     }
 
     fn heard(&mut self) {
-        self.failed = None;
+        self.failures.reset();
     }
 
     fn failed(&mut self, error: &ApiError, _: Duration) {
-        if self.failed.is_none_or(|at| at.elapsed() > LOG_INTERVAL) {
-            self.failed = Some(Instant::now());
+        if self.failures.admit().is_some() {
             tracing::warn!(secret = %self.secret, "cannot watch the Secret of the admission webhook: {error}");
         }
     }
@@ -168,7 +173,8 @@ pub async fn manage_certificate(
     clock: fn() -> UnixTime,
 ) -> ! {
     let keeper = CertificateManager { api, options, known: RefCell::default(), clock };
-    let (mut failed, mut looked): (Option<Instant>, Option<Instant>) = (None, None);
+    let failures = LogLimit::every(LOG_INTERVAL);
+    let mut looked: Option<Instant> = None;
     loop {
         tokio::time::sleep(LEASE_POLL_PERIOD).await;
         if held.get().is_none_or(|until| Instant::now() >= until) {
@@ -181,12 +187,11 @@ pub async fn manage_certificate(
         }
         looked = Some(Instant::now());
         match keeper.look().await {
-            Ok(()) => failed = None,
+            Ok(()) => failures.reset(),
             // Another replica was faster; the next look sees what it did.
             Err(error) if error.is_conflict() => {}
             Err(error) => {
-                if failed.is_none_or(|at| at.elapsed() > LOG_INTERVAL) {
-                    failed = Some(Instant::now());
+                if failures.admit().is_some() {
                     tracing::warn!("cannot keep the certificate of the admission webhook: {error}");
                 }
             }
