@@ -13,9 +13,9 @@ use certgate::kubernetes::api::collection_path;
 
 use crate::admission::{Webhook, named, words};
 use crate::cluster::Cluster;
-use crate::support::pki::Pki;
-use crate::support::policies::indent;
 use crate::with_cluster;
+use certgate_harness::pki::Pki;
+use certgate_harness::policies::indent;
 
 /// Who refuses.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
