@@ -23,7 +23,8 @@ mod tests {
             "kind": "A", "list": [{"name": "x", "inner": {"deep": [1, 2]}}, "text: with colon", [true]],
             "empty": {}, "none": [], "yes": "no", "number": "1", "quote": "a \"b\"\nc", "null": null,
         });
-        let want = "kind: A\n";
+        let want = "kind: A\nlist:\n- name: x\n  inner:\n    deep:\n    - 1\n    - 2\n- \"text: with colon\"\n- - true\n\
+                    empty: {}\nnone: []\n\"yes\": \"no\"\nnumber: \"1\"\nquote: \"a \\\"b\\\"\\nc\"\n\"null\": null\n";
         assert_eq!(to_yaml(&value), want);
         assert_eq!(to_yaml(&json!("a")), "a\n");
     }
