@@ -1,4 +1,5 @@
-//! Joins the adapters: the policy directory feeds the index, its snapshots decide Envoy's requests, the admin port shows it.
+//! Joins the adapters: the policy directory feeds the index, its snapshots decide Envoy's requests, the admin port
+//! shows it.
 //!
 //! Owns the order of start and end, and which thread does what. Adapters do not know one another; they meet here.
 
@@ -19,7 +20,6 @@ pub use self::once::{check_cluster, explain_by_cluster};
 use self::policies::{LoadError, Loaded, Refusal};
 use crate::admin::{Admin, Explain, NoAnswer};
 use crate::config::{PolicySource, ServeConfig};
-use crate::domain::decide::Snapshot;
 use crate::domain::decide::failures::Failures;
 use crate::envoy::server::{self, Ended, ServerOptions, Transport};
 use crate::envoy::service::{Authorizer, system_clock};
@@ -104,7 +104,7 @@ async fn run(
             Transport::Tls(Arc::new(Acceptor::new(server)))
         }
     };
-    // What cannot be looked up cannot be bound either, which is told then.
+    // An address that cannot be looked up cannot be bound either; binding reports the error.
     let addresses = config.listen.addresses().unwrap_or_default();
     if matches!(transport, Transport::Plaintext) && addresses.into_iter().any(is_exposed) {
         tracing::warn!(
@@ -114,12 +114,12 @@ async fn run(
         );
     }
     let lifecycle = Lifecycle::new();
-    let authorizer = Authorizer::<Snapshot>::new(metrics.clone(), system_clock, config.denials_per_second);
+    let authorizer = Authorizer::new(metrics.clone(), system_clock, config.denials_per_second);
     let authorizer = Arc::new(authorizer.remembering(failures));
 
     let admin_port = bind(&config.admin_listen)?;
-    // Bound now, so that a port that is taken ends the process at once; connections are accepted after the first load, so
-    // that callers of a replica that restarts turn to another one instead of being denied.
+    // Bound now, so that a port that is taken ends the process at once; connections are accepted after the first load,
+    // so that callers of a replica that restarts turn to another one instead of being denied.
     let grpc = bind(&config.listen)?;
     let explains = admin_port.addresses().iter().all(|address| config.explain.serves_on(*address));
     let refusal = Arc::new(Refusal::default());
@@ -228,7 +228,7 @@ fn bind(address: &ListenAddress) -> Result<Bound, ServeError> {
 }
 
 /// Explains by what the server decides by at that moment.
-fn explainer(authorizer: &Arc<Authorizer<Snapshot>>, metrics: &Arc<Metrics>, refusal: &Arc<Refusal>) -> Explain {
+fn explainer(authorizer: &Arc<Authorizer>, metrics: &Arc<Metrics>, refusal: &Arc<Refusal>) -> Explain {
     let (authorizer, metrics, refusal) = (authorizer.clone(), metrics.clone(), refusal.clone());
     Arc::new(move |question| {
         let question = serde_json::from_slice(question).map_err(|error| NoAnswer::BadQuestion(error.to_string()))?;
@@ -287,8 +287,8 @@ pub fn explain_by_server(address: &str, question: &Question) -> Result<Explanati
     Ok(runtime.block_on(explain::ask(address, question))?)
 }
 
-/// Explains by the policies of a directory. Objects that do not compile decide as they would in the server; that there are
-/// some is told on `errors`.
+/// Explains by the policies of a directory. Objects that do not compile decide as they would in the server; that there
+/// are some is told on `errors`.
 pub fn explain_by_directory(
     directory: &Path,
     question: &Question,

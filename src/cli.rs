@@ -1,13 +1,12 @@
 //! The command line.
 //!
-//! Owns the flags, their environment variables, and the exit codes. Flags are taken as they come and then checked into the
-//! types of [`crate::config`]; the work is done in [`crate::app`]. Results go to standard output, errors to standard
-//! error.
+//! Owns the flags of `serve` and their environment variables, and which command runs. Flags are taken as they come and
+//! then checked into the types of [`crate::config`]; [`crate::app`] does the work. The other commands and the exit
+//! codes are in [`crate::commands`].
 
-use std::io::{self, Write};
+use std::io;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
-use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::parser::ValueSource;
@@ -15,6 +14,7 @@ use clap::{ArgGroup, Args, CommandFactory, FromArgMatches, Parser, Subcommand, V
 
 use crate::app::{self, ServeError};
 use crate::commands::check::{self, CheckArgs};
+use crate::commands::exit::{Exit, complain, print};
 use crate::commands::explain::{self, ExplainArgs};
 use crate::commands::health::{self, HealthArgs};
 use crate::commands::inspect::{self, InspectArgs};
@@ -34,23 +34,6 @@ use crate::reference::reference_page;
 use crate::telemetry::{LogFormat, TelemetryError};
 use crate::tls::clients::CallerName;
 use crate::tls::files::{ClientFiles, TlsFiles};
-
-/// How the process ends.
-#[derive(Copy, Clone, Debug, PartialEq, Eq)]
-pub enum Exit {
-    /// Allowed, or valid, or done.
-    Success = 0,
-    /// Denied, or invalid, or failed.
-    Failure = 1,
-    /// The command line does not make sense, or what `explain` needs for an answer cannot be had.
-    Usage = 2,
-}
-
-impl From<Exit> for ExitCode {
-    fn from(exit: Exit) -> Self {
-        Self::from(exit as u8)
-    }
-}
 
 /// Decides for Envoy which client certificate may do what, and as whom.
 #[derive(Debug, Parser)]
@@ -118,7 +101,7 @@ struct ServeArgs {
     lease: (String, String),
     /// Whether this process takes part in writing the status of objects.
     #[arg(long, value_name = "WHETHER", env = "CERTGATE_STATUS", default_value = "leader")]
-    status: Status,
+    status: StatusMode,
     /// Where Envoy connects (gRPC; plaintext HTTP/2 unless there is --tls-cert). A name, here and for the other ports,
     /// stands for all its addresses.
     #[arg(long, value_name = "ADDRESS", env = "CERTGATE_LISTEN", default_value = "127.0.0.1:9090")]
@@ -217,7 +200,7 @@ impl TlsArgs {
 }
 
 #[derive(Copy, Clone, Debug, PartialEq, Eq, ValueEnum)]
-enum Status {
+enum StatusMode {
     /// It does while it holds the lease.
     Leader,
     /// It does not.
@@ -297,8 +280,8 @@ fn serve(args: ServeArgs) -> Exit {
                 },
                 selector,
                 status: match args.status {
-                    Status::Leader => StatusWriting::Leased(lease),
-                    Status::Off => StatusWriting::Off,
+                    StatusMode::Leader => StatusWriting::Leased(lease),
+                    StatusMode::Off => StatusWriting::Off,
                 },
                 issuer,
             }),
@@ -325,8 +308,8 @@ fn serve(args: ServeArgs) -> Exit {
 
 /// The admission webhook, when there is to be one.
 fn admission(args: &ServeArgs) -> Result<Option<AdmissionConfig>, &'static str> {
-    /// Below this the API server would hardly learn a new authority in time.
-    const SHORTEST: Duration = Duration::from_secs(30);
+    /// Below this the API server might not learn a new authority in time.
+    const MIN_ADMISSION_LIFETIME: Duration = Duration::from_secs(30);
     let Some(listen) = args.admission_listen.clone() else { return Ok(None) };
     let files = match (&args.admission_certificate, &args.admission_key, &args.admission_secret) {
         (Some(certificate), Some(key), None) => {
@@ -337,23 +320,8 @@ fn admission(args: &ServeArgs) -> Result<Option<AdmissionConfig>, &'static str> 
             return Err("--admission-listen needs --admission-certificate with --admission-key, or --admission-secret");
         }
     };
-    if args.admission_lifetime.0 < SHORTEST {
+    if args.admission_lifetime.0 < MIN_ADMISSION_LIFETIME {
         return Err("--admission-lifetime: want 30s at least");
     }
     Ok(Some(AdmissionConfig { listen, files }))
-}
-
-/// Writes a result. A reader that has had enough, such as `head`, is no failure.
-pub(crate) fn print(text: &str) -> Exit {
-    match io::stdout().lock().write_all(text.as_bytes()) {
-        Ok(()) => Exit::Success,
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Exit::Success,
-        Err(error) => complain(&format!("cannot write: {error}"), Exit::Failure),
-    }
-}
-
-/// Writes what is wrong, and gives `exit` back.
-pub(crate) fn complain(error: &str, exit: Exit) -> Exit {
-    let _ = writeln!(io::stderr(), "certgate: {}", crate::terminal::plain_lines(error));
-    exit
 }

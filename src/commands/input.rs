@@ -1,7 +1,7 @@
 //! The certificate that a command is asked about: one argument of all commands, and the forms in which it is read.
 //!
-//! Owns what is a wrong file (exit code 2: there is no answer) and what is a broken certificate (exit code 1: the answer is
-//! that it is refused).
+//! Owns what is a wrong file (exit code 2: there is no answer) and what is a broken certificate (exit code 1: the
+//! answer is that it is refused).
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -11,16 +11,16 @@ use bytes::Bytes;
 use clap::Args;
 
 use certgate_x509::{
-    Certificate, UnixTime, encoding::bundle::MAX_TEXT, encoding::container, encoding::container::Form,
-    encoding::container::Found,
+    Certificate, UnixTime, encoding::container, encoding::container::Form, encoding::container::Found,
+    limits::MAX_CERTIFICATE_TEXT,
 };
 
 // The certificate, the same argument in `verify`, `explain` and `inspect`. No doc comment: it would become that of the
 // command.
 #[derive(Clone, Debug, Default, Args)]
 pub(crate) struct CertificateArgs {
-    /// The certificate: PEM, DER, PKCS #7 or URL-encoded PEM; `-` reads standard input. Further certificates in it count as
-    /// its chain.
+    /// The certificate: PEM, DER, PKCS #7 or URL-encoded PEM; `-` reads standard input. Further certificates in it
+    /// count as its chain.
     #[arg(value_name = "CERT")]
     cert: Option<PathBuf>,
     /// The same.
@@ -56,7 +56,7 @@ pub fn parse_time(text: &str) -> Result<UnixTime, String> {
 
 /// The content of a file, or of standard input for `-`.
 pub fn read(path: &Path) -> Result<Vec<u8>, String> {
-    let limit = u64::try_from(MAX_TEXT).unwrap_or(u64::MAX).saturating_add(1);
+    let limit = u64::try_from(MAX_CERTIFICATE_TEXT).unwrap_or(u64::MAX).saturating_add(1);
     let mut content = Vec::new();
     let outcome = match path.as_os_str() == "-" {
         true => io::stdin().lock().take(limit).read_to_end(&mut content),

@@ -1,19 +1,19 @@
-//! `certgate inspect`: the flags, and printing. What is told is [`crate::inspect`]'s.
+//! `certgate inspect`: the flags, and printing. [`crate::inspect`] makes the report.
 
 use std::io::Write;
 
 use clap::Args;
 
 use super::Output;
+use super::exit::Exit;
 use super::input::{self, CertificateArgs, InputError, parse_time};
-use crate::cli::Exit;
 use crate::envoy::service::system_clock;
 use crate::inspect::{self, Inspection};
 use crate::terminal::{self, Terminal};
 use certgate_x509::UnixTime;
 
-/// Show a certificate in words, and every name that a policy can mean it by. Exit code 0: it is well-formed, 1: it is not,
-/// 2: there is no certificate.
+/// Show a certificate in words, and every name that a policy can mean it by. Exit code 0: it is well-formed, 1: it is
+/// not, 2: there is no certificate.
 #[derive(Debug, Args)]
 pub struct InspectArgs {
     #[command(flatten)]

@@ -1,6 +1,7 @@
-//! Commands of the command line that are more than a call into the composition root, and what they share.
+//! The commands other than `serve`: their flags, what they read and print, and what they share.
 
 pub mod check;
+pub mod exit;
 pub mod explain;
 pub mod health;
 pub mod input;

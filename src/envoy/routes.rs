@@ -22,7 +22,7 @@ use tower::{Service, ServiceExt};
 use super::answer::{self, GrpcBody};
 use super::grpc::{self, Receiving, Unreceived};
 use super::server::SERVICE;
-use super::service::{Authorizer, Decide};
+use super::service::Authorizer;
 use super::unread::{Open, Outbox};
 use crate::envoy::proto;
 use crate::lifecycle::{Lifecycle, Phase};
@@ -61,15 +61,15 @@ struct Other {
 }
 
 /// The methods that are served.
-pub(super) struct Routes<D> {
-    pub authorizer: Arc<Authorizer<D>>,
+pub(super) struct Routes {
+    pub authorizer: Arc<Authorizer>,
     receiving: Receiving,
     others: [Arc<Other>; 4],
 }
 
-impl<D: Decide> Routes<D> {
+impl Routes {
     /// Must be called within a runtime, where a task keeps the reported health in step with the process.
-    pub fn new(authorizer: Arc<Authorizer<D>>, lifecycle: &Lifecycle, receiving: Receiving) -> Self {
+    pub fn new(authorizer: Arc<Authorizer>, lifecycle: &Lifecycle, receiving: Receiving) -> Self {
         let (reporter, health) = health_reporter();
         tokio::spawn(report_health(reporter, lifecycle.clone()));
         let reflection = || {
@@ -127,8 +127,8 @@ impl<D: Decide> Routes<D> {
 }
 
 /// One connection's caller.
-pub(super) struct Caller<D> {
-    pub routes: Arc<Routes<D>>,
+pub(super) struct Caller {
+    pub routes: Arc<Routes>,
     pub seat: Seat,
     pub outbox: Arc<Outbox>,
 }
@@ -146,7 +146,7 @@ impl Drop for Seat {
     }
 }
 
-impl<D: Decide> Caller<D> {
+impl Caller {
     /// Answers one call. What its future holds is held by each call that waits, so it begins with nothing but the body.
     pub fn call(self: Arc<Self>, request: Request<Incoming>) -> Answering {
         let open = self.outbox.begin();

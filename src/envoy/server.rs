@@ -29,7 +29,7 @@ use tokio::task::JoinSet;
 use super::grpc::Receiving;
 use super::preface::Prefaced;
 use super::routes::{Caller, Routes, Seat};
-use super::service::{Authorizer, Decide};
+use super::service::Authorizer;
 use super::stream::Paced;
 use super::unread::{MAX_UNREAD, Outbox, Unread, WRITE_DEADLINE};
 use crate::lifecycle::{Lifecycle, Phase};
@@ -133,9 +133,9 @@ pub enum Ended {
 }
 
 /// Serves on `listeners` until the process is stopping and its connections are drained.
-pub async fn serve<D: Decide>(
+pub async fn serve(
     listeners: impl Into<Listeners>,
-    authorizer: Arc<Authorizer<D>>,
+    authorizer: Arc<Authorizer>,
     lifecycle: Lifecycle,
     transport: Transport,
     options: ServerOptions,
@@ -145,9 +145,9 @@ pub async fn serve<D: Decide>(
 }
 
 /// Serves with other limits.
-async fn serve_within<D: Decide>(
+async fn serve_within(
     listeners: impl Into<Listeners>,
-    authorizer: Arc<Authorizer<D>>,
+    authorizer: Arc<Authorizer>,
     lifecycle: Lifecycle,
     transport: Transport,
     options: ServerOptions,
@@ -226,7 +226,7 @@ struct Worker {
 }
 
 impl Worker {
-    fn start<D: Decide>(number: usize, port: Arc<Port<D>>) -> io::Result<Self> {
+    fn start(number: usize, port: Arc<Port>) -> io::Result<Self> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let (streams, incoming) = mpsc::unbounded_channel();
         let (finish, finished) = oneshot::channel();
@@ -253,18 +253,18 @@ impl Worker {
 }
 
 /// What connections are served by.
-struct Port<D> {
-    routes: Arc<Routes<D>>,
+struct Port {
+    routes: Arc<Routes>,
     unread: Arc<Unread>,
     preface: Duration,
     lifecycle: Lifecycle,
     transport: Transport,
 }
 
-async fn serve_connections<D: Decide>(
+async fn serve_connections(
     mut incoming: mpsc::UnboundedReceiver<(StdTcpStream, Place)>,
     count: &Arc<AtomicUsize>,
-    port: &Arc<Port<D>>,
+    port: &Arc<Port>,
 ) {
     let mut open = JoinSet::new();
     loop {
@@ -283,7 +283,7 @@ async fn serve_connections<D: Decide>(
     while open.join_next().await.is_some() {}
 }
 
-impl<D: Decide> Port<D> {
+impl Port {
     async fn serve_stream(self: Arc<Self>, stream: StdTcpStream, seat: Seat) {
         let stream = match TcpStream::from_std(stream) {
             Ok(stream) => stream,

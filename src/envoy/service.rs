@@ -28,41 +28,41 @@ const LOGGED: usize = 256;
 /// Characters of a denial's compared values that a log line keeps.
 const LOGGED_DETAIL: usize = 1024;
 
-/// What decides requests: a snapshot of the policies, or a stand-in in tests.
-pub trait Decide: Send + Sync + 'static {
-    /// Decides one request; what has failed a short time ago may be recalled.
-    fn decide(&self, request: &Request<'_>, now: UnixTime, failures: &Failures) -> Decision;
+/// Decides a request by the current policies: [`Snapshot::decide_recalling`], unless a test replaces it.
+struct Decider(Box<DecideFn>);
 
-    /// All request headers that any policy can set.
-    fn identity_headers(&self) -> &[Arc<str>];
-}
+type DecideFn = dyn Fn(&Snapshot, &Request<'_>, UnixTime, &Failures) -> Decision + Send + Sync;
 
-impl Decide for Snapshot {
-    fn decide(&self, request: &Request<'_>, now: UnixTime, failures: &Failures) -> Decision {
-        self.decide_recalling(request, now, failures)
-    }
-
-    fn identity_headers(&self) -> &[Arc<str>] {
-        Snapshot::identity_headers(self)
+impl std::fmt::Debug for Decider {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Decider")
     }
 }
 
 /// Answers CheckRequests by the current policies.
 #[derive(Debug)]
-pub struct Authorizer<D = Snapshot> {
-    current: ArcSwapOption<D>,
+pub struct Authorizer {
+    current: ArcSwapOption<Snapshot>,
     metrics: Arc<Metrics>,
     clock: fn() -> UnixTime,
     denial_log: RateLimit,
     failures: Arc<Failures>,
+    decider: Decider,
 }
 
-impl<D: Decide> Authorizer<D> {
+impl Authorizer {
     /// An authorizer without policies, which denies everything until [`Authorizer::publish`]. At most `denials_per_second`
     /// denials are logged.
     pub fn new(metrics: Arc<Metrics>, clock: fn() -> UnixTime, denials_per_second: u32) -> Self {
         let (current, failures) = (ArcSwapOption::empty(), Arc::default());
-        Self { current, metrics, clock, denial_log: RateLimit::new(denials_per_second), failures }
+        let decider = Decider(Box::new(Snapshot::decide_recalling));
+        Self { current, metrics, clock, denial_log: RateLimit::new(denials_per_second), failures, decider }
+    }
+
+    /// The same, with `decide` in place of the policies' decision.
+    #[cfg(test)]
+    pub(super) fn deciding_by(self, decide: impl Fn(&Request<'_>) -> Decision + Send + Sync + 'static) -> Self {
+        Self { decider: Decider(Box::new(move |_, request, _, _| decide(request))), ..self }
     }
 
     /// The same, remembering failures where others can see how many there are.
@@ -71,13 +71,13 @@ impl<D: Decide> Authorizer<D> {
         Self { failures, ..self }
     }
 
-    /// Makes `decider` the one that decides from now on, and returns the one before. Requests in flight keep theirs.
-    pub fn publish(&self, decider: Arc<D>) -> Option<Arc<D>> {
-        self.current.swap(Some(decider))
+    /// Decides by `snapshot` from now on, and returns the snapshot before it. Requests in flight keep theirs.
+    pub fn publish(&self, snapshot: Arc<Snapshot>) -> Option<Arc<Snapshot>> {
+        self.current.swap(Some(snapshot))
     }
 
-    /// What decides at the moment.
-    pub fn current(&self) -> Option<Arc<D>> {
+    /// The snapshot that decides at the moment.
+    pub fn current(&self) -> Option<Arc<Snapshot>> {
         self.current.load_full()
     }
 
@@ -92,12 +92,12 @@ impl<D: Decide> Authorizer<D> {
         let now = (self.clock)();
         let current = self.current.load();
         panics::guarded(|| {
-            let decider = current.as_deref();
-            let headers = decider.map(Decide::identity_headers).unwrap_or_default();
+            let snapshot = current.as_deref();
+            let headers = snapshot.map(Snapshot::identity_headers).unwrap_or_default();
             let request = CheckRequest::parse(message);
-            let decision = match (&request, decider) {
-                (Ok(request), Some(decider)) => {
-                    let decision = decider.decide(&request.request(), now, &self.failures);
+            let decision = match (&request, snapshot) {
+                (Ok(request), Some(snapshot)) => {
+                    let decision = (self.decider.0)(snapshot, &request.request(), now, &self.failures);
                     request.headers_were_readable().map_or_else(|error| self.unreadable(&error), |()| decision)
                 }
                 (Ok(_), None) => Decision::refused(Reason::TrustUnavailable, "the policies are not loaded yet"),

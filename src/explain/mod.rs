@@ -1,17 +1,19 @@
 //! `explain`: the same decision as the server's, with its steps.
 //!
-//! Owns the question's and the answer's form in JSON, which is stable, and the answer's form for people ([`mod@render`]). The
-//! decision itself is made by the snapshot and what Envoy would be told by [`crate::envoy::response`]; nothing is decided
-//! here.
+//! Owns the question's and the answer's form in JSON, which is stable, and the answer's form for people
+//! ([`mod@render`]). The decision itself is made by the snapshot and Envoy's response by [`crate::envoy::response`];
+//! nothing is decided here.
 
 mod pem;
 mod remote;
 mod render;
 
 use std::fmt::Write as _;
+use std::iter;
 use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 use thiserror::Error;
 
 pub use pem::{PemError, to_pem};
@@ -26,7 +28,7 @@ use crate::domain::request::{Headers, Http, Request};
 use crate::envoy::response::{Passage, REASON_HEADER, mode_word, source_word};
 use certgate_x509::{Recorder, Sha256, UnixTime, Verdict};
 
-/// Characters of the compared values that an explanation tells; the steps have their own limit.
+/// Characters of the compared values that an explanation shows; the steps have their own limit.
 const MAX_DETAIL: usize = 8192;
 
 /// A request to explain. Absent `host`, `path` and `method` together mean a TCP connection.
@@ -99,7 +101,7 @@ pub struct Explanation {
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub warnings: Vec<String>,
     /// The request as it was decided.
-    pub request: Asked,
+    pub request: ExplainedRequest,
     /// The steps in order.
     pub steps: Vec<ExplainedStep>,
     /// What was decided.
@@ -109,13 +111,13 @@ pub struct Explanation {
     pub upstream: Option<Upstream>,
     /// What the client is answered when it does not.
     #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub answer: Option<Answer>,
+    pub answer: Option<ClientResponse>,
 }
 
 /// The request in an [`Explanation`].
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
-pub struct Asked {
+pub struct ExplainedRequest {
     /// The policy that the route names.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub policy: Option<String>,
@@ -186,7 +188,7 @@ pub struct Decided {
     /// Why it was denied.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub reason: Option<ExplainedReason>,
-    /// Who the certificate stands for.
+    /// The identity of the client.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub identity: Option<ExplainedIdentity>,
     /// The certificate that was found.
@@ -271,7 +273,7 @@ pub struct Upstream {
 
 /// What a refused client is answered.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Answer {
+pub struct ClientResponse {
     /// The HTTP status.
     pub status: u16,
     /// The headers that certgate adds.
@@ -291,7 +293,7 @@ pub fn explain(question: &Question, snapshot: &Snapshot, now: UnixTime) -> Resul
         Some(text) => UnixTime::parse_rfc3339(text).ok_or_else(|| QuestionError::Time(text.clone()))?,
         None => now,
     };
-    let presented = Presented::of(question)?;
+    let presented = QuestionCertificates::of(question)?;
     let given = HeaderLines(&question.headers, None);
     let (host, path, method) = (&question.host, &question.path, &question.method);
     let or = |text: &Option<String>, other: &str| text.clone().unwrap_or_else(|| other.to_owned());
@@ -320,7 +322,7 @@ pub fn explain(question: &Question, snapshot: &Snapshot, now: UnixTime) -> Resul
         at: at.to_string(),
         generation: snapshot.generation(),
         warnings: assumed.into_iter().collect(),
-        request: Asked {
+        request: ExplainedRequest {
             policy: question.policy.clone(),
             host,
             path,
@@ -337,7 +339,7 @@ pub fn explain(question: &Question, snapshot: &Snapshot, now: UnixTime) -> Resul
 }
 
 /// A step as answers hold it.
-pub fn explained_step(step: &certgate_x509::Step) -> ExplainedStep {
+pub fn explained_step(step: &certgate_x509::TraceStep) -> ExplainedStep {
     let result = match step.verdict {
         Verdict::Pass => StepResult::Pass,
         Verdict::Fail => StepResult::Fail,
@@ -357,13 +359,13 @@ fn upstream(decision: &Decision, snapshot: &Snapshot) -> Option<Upstream> {
     })
 }
 
-fn answer(decision: &Decision) -> Option<Answer> {
+fn answer(decision: &Decision) -> Option<ClientResponse> {
     let Effect::Refuse(denial) = decision.effect() else { return None };
     let headers = match denial.reveal {
         Reveal::Nothing => Vec::new(),
         Reveal::Reason => vec![line(REASON_HEADER, denial.reason.code())],
     };
-    Some(Answer { status: denial.status, headers })
+    Some(ClientResponse { status: denial.status, headers })
 }
 
 fn decided(decision: &Decision) -> Decided {
@@ -399,16 +401,18 @@ fn line(name: &str, value: &str) -> HeaderLine {
 }
 
 /// The question's certificates in the form in which Envoy forwards them.
-struct Presented {
+struct QuestionCertificates {
     /// URL-encoded PEM of the leaf; empty when there is none.
     leaf: String,
     /// URL-encoded PEM of leaf and chain.
     chain: String,
+    /// The PEM of each certificate.
+    blocks: Vec<String>,
     sha256: Option<Sha256>,
     count: usize,
 }
 
-impl Presented {
+impl QuestionCertificates {
     fn of(question: &Question) -> Result<Self, QuestionError> {
         let blocks = |what, text: &Option<String>| match text {
             Some(text) => pem::certificates(text).map_err(|error| QuestionError::Pem { what, error }),
@@ -422,6 +426,7 @@ impl Presented {
             sha256: leaf.and_then(|block| block.der.as_deref()).map(Sha256::of),
             chain: all.iter().map(|block| url_encode(&block.text)).collect(),
             count: all.len(),
+            blocks: all.into_iter().map(|block| block.text).collect(),
         })
     }
 
@@ -436,14 +441,16 @@ impl Presented {
         });
         let reads = |rule: &EvidenceRule| matches!(rule, EvidenceRule::PeerCertificate { .. });
         let (element, by) = wanted.or_else(|| rules.iter().any(reads).then_some((1, None)))?;
-        // The text form cannot carry a value with its separators.
-        let by = by.filter(|by| !by.contains([',', ';', '"']));
-        let own = by.map(|by| format!("By={by};")).unwrap_or_default();
-        let later = ",By=".repeat(element.saturating_sub(1).min(MAX_ELEMENTS));
-        let value = format!("{own}Hash={sha256};Cert=\"{}\";Chain=\"{}\"{later}", self.leaf, self.chain);
+        let later = element.saturating_sub(1).min(MAX_ELEMENTS);
+        let odd = by.filter(|by| by.contains([',', ';', '"']) || !by.bytes().all(|octet| octet.is_ascii_graphic()));
+        let value = match odd {
+            Some(by) => self.json(sha256, by, later),
+            None => self.text(sha256, by, later),
+        };
         let place = (element > 1).then(|| format!("as element {element} from the right"));
+        let form = odd.map(|_| "in the JSON form, since the text form cannot carry this By".to_owned());
         let by = by.map(|by| format!("with By={by}"));
-        let assumed: Vec<String> = place.into_iter().chain(by).collect();
+        let assumed: Vec<String> = place.into_iter().chain(by).chain(form).collect();
         let assumed = (!assumed.is_empty()).then(|| {
             format!(
                 "no {XFCC} was given: the certificate is assumed to come in it {}, because the policy's evidence asks \
@@ -453,9 +460,23 @@ impl Presented {
         });
         Some(MadeHeader { value, assumed })
     }
+
+    /// The header in the text form, with `later` elements of further proxies.
+    fn text(&self, sha256: Sha256, by: Option<&str>, later: usize) -> String {
+        let own = by.map(|by| format!("By={by};")).unwrap_or_default();
+        let later = ",By=".repeat(later);
+        format!("{own}Hash={sha256};Cert=\"{}\";Chain=\"{}\"{later}", self.leaf, self.chain)
+    }
+
+    /// The same in the JSON form.
+    fn json(&self, sha256: Sha256, by: &str, later: usize) -> String {
+        let own = json!({"by": [by], "hash": sha256.to_string(), "cert": self.blocks.first(), "chain": self.blocks});
+        let elements: Vec<_> = iter::once(own).chain(iter::repeat_n(json!({"by": [""]}), later)).collect();
+        json!(elements).to_string()
+    }
 }
 
-/// The XFCC header that the question's certificates stand for.
+/// The XFCC header made from the question's certificates.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct MadeHeader {
     value: String,

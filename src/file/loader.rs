@@ -28,7 +28,7 @@ use super::split::SplitError;
 use crate::domain::api::{Kind, ObjectId};
 use crate::domain::decide::Snapshot;
 use crate::domain::store::{AbsentSources, Index};
-use certgate_x509::{UnixTime, encoding::bundle::MAX_CRL_TEXT};
+use certgate_x509::{UnixTime, limits::MAX_CRL_TEXT};
 
 /// How often a directory that changes while it is read is read again before [`PATIENCE`] counts.
 const MIN_ATTEMPTS: u32 = 2;

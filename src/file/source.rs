@@ -14,7 +14,7 @@ use bytes::Bytes;
 
 use super::scan::Stamp;
 use crate::domain::store::CrlFile;
-use certgate_x509::{CrlReader, Sha256, encoding::bundle::MAX_CRL_TEXT, encoding::bundle::MAX_TEXT};
+use certgate_x509::{CrlReader, Sha256, limits::MAX_CERTIFICATE_TEXT, limits::MAX_CRL_TEXT};
 
 /// Octets that are read at once.
 const PIECE: usize = 64 << 10;
@@ -114,10 +114,10 @@ pub fn too_long(limit: usize) -> String {
 /// The octets of a file of certificates.
 pub fn certificates(file: &mut impl Read) -> Result<Bytes, String> {
     let mut content = Vec::new();
-    let cap = MAX_TEXT.saturating_add(1);
+    let cap = MAX_CERTIFICATE_TEXT.saturating_add(1);
     file.take(cap as u64).read_to_end(&mut content).map_err(|error| error.to_string())?;
     if content.len() >= cap {
-        return Err(too_long(MAX_TEXT));
+        return Err(too_long(MAX_CERTIFICATE_TEXT));
     }
     Ok(Bytes::from(content))
 }

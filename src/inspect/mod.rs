@@ -320,7 +320,7 @@ fn other_reading(der: &[u8]) -> Result<CertificateReport, String> {
             .take(MAX_NAMES)
             .map(|name| clipped(&describe::general_name(name), MAX_TEXT))
             .collect(),
-        extensions: extensions.take(certgate_x509::MAX_EXTENSIONS).collect(),
+        extensions: extensions.take(certgate_x509::limits::MAX_CERTIFICATE_EXTENSIONS).collect(),
         ..CertificateReport::default()
     };
     if !rest.is_empty() {

@@ -23,7 +23,7 @@ use self::histogram::Histogram;
 use self::profiles::Profiles;
 use crate::domain::decide::Counts;
 use crate::domain::decide::decision::Decision;
-use crate::domain::decide::trusted::{AnchorsStatus, CrlStatus};
+use crate::domain::decide::resolved_profile::{AnchorsStatus, CrlStatus};
 
 /// All metrics of the process.
 pub struct Metrics {
@@ -250,7 +250,7 @@ fn millis_now() -> u64 {
 mod tests {
     use super::*;
     use crate::domain::decide::reason::Reason;
-    use crate::domain::decide::trusted::CrlKind;
+    use crate::domain::decide::resolved_profile::CrlKind;
     use certgate_x509::{Freshness, MaxAge, RevocationPolicy, UnixTime};
 
     fn line<'t>(text: &'t str, start: &str) -> &'t str {

@@ -13,7 +13,7 @@ use thiserror::Error;
 use super::clients::{CallerName, Clients, read_callers};
 use super::identity::{Identity, MAX_KEY_TEXT, Part};
 use super::server::Material;
-use certgate_x509::encoding::bundle::MAX_TEXT;
+use certgate_x509::limits::MAX_CERTIFICATE_TEXT;
 
 /// Which files.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -149,7 +149,8 @@ fn unfit(path: &Path, source: impl std::error::Error + Send + Sync + 'static) ->
 }
 
 /// The longest file that is read: what is longer is refused by whoever parses it.
-const MAX_FILE: u64 = if MAX_TEXT > MAX_KEY_TEXT { MAX_TEXT as u64 + 1 } else { MAX_KEY_TEXT as u64 + 1 };
+const MAX_FILE: u64 =
+    if MAX_CERTIFICATE_TEXT > MAX_KEY_TEXT { MAX_CERTIFICATE_TEXT as u64 + 1 } else { MAX_KEY_TEXT as u64 + 1 };
 
 fn read_capped(path: &Path) -> io::Result<Vec<u8>> {
     // Opening a pipe would wait for a writer.

@@ -1,4 +1,5 @@
-//! `deploy/envoy/envoy.yaml` as it ships: only addresses, ports and the folder of the certificates are replaced.
+//! `deploy/envoy/envoy.yaml` as it ships, and that of the demo as far as it says the same: only addresses, ports and the
+//! folder of the certificates are replaced.
 
 use std::fs;
 use std::net::SocketAddr;
@@ -13,14 +14,14 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
-use crate::support::certgate::Certgate;
-use crate::support::client::{Call, Client};
-use crate::support::envoy::Envoy;
-use crate::support::pki::{Identity, Leaf, Pki};
-use crate::support::policies::{PolicyDirectory, documents, indent, policy, trust};
-use crate::support::upstream::Upstream;
-use crate::support::wait::{PATIENCE, until};
 use crate::with_envoy;
+use certgate_harness::certgate::Certgate;
+use certgate_harness::client::{Call, Client};
+use certgate_harness::envoy::Envoy;
+use certgate_harness::pki::{Identity, Leaf, Pki};
+use certgate_harness::policies::{PolicyDirectory, documents, indent, policy, trust};
+use certgate_harness::upstream::Upstream;
+use certgate_harness::wait::{PATIENCE, until};
 
 /// What makes Envoy speak HTTP/2 to the upstream, which then gets trailers.
 const HTTP2: &str = "    typed_extension_protocol_options:
@@ -67,6 +68,29 @@ impl Shipped {
         ];
         replaced.iter().fold(fs::read_to_string(example).expect("the example is there"), |text, (from, to)| {
             assert!(text.contains(from), "the example has no {from}");
+            text.replace(from, to)
+        })
+    }
+
+    /// The demo's Envoy.
+    fn demo(&self, folder: &Path) -> String {
+        let demo = concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/demo/envoy.yaml");
+        let pki = folder.join("pki");
+        fs::create_dir(&pki).expect("the directory is writable");
+        for (name, text) in [
+            ("server.pem", self.pki.server.chain_pem()),
+            ("server.key", self.pki.server.key_pem()),
+            ("partners-root.pem", self.pki.root.pem()),
+        ] {
+            fs::write(pki.join(name), text).expect("the directory is writable");
+        }
+        let replaced = [
+            ("@RUN@", folder.display().to_string()),
+            ("@UPSTREAM_PORT@", self.upstream.address().port().to_string()),
+            ("@CERTGATE_PORT@", self.certgate.address().port().to_string()),
+        ];
+        replaced.iter().fold(fs::read_to_string(demo).expect("the demo is there"), |text, (from, to)| {
+            assert!(text.contains(from), "the demo has no {from}");
             text.replace(from, to)
         })
     }
@@ -168,45 +192,62 @@ fn an_answer_within_the_timeout_counts() {
 fn trailers_carry_no_identity() {
     with_envoy(async {
         let shipped = Shipped::start(Upstream::start_http2().await).await;
-        let folder = folder();
-        let http2 = |text: String| {
-            let cluster = "  - name: upstream\n    type: STRICT_DNS\n";
-            assert!(text.contains(cluster));
-            text.replace(cluster, &format!("{cluster}{HTTP2}"))
+        let http2 = |text: String, kind: &str| {
+            let cluster = format!("  - name: upstream\n    type: {kind}\n");
+            assert!(text.contains(&cluster));
+            text.replace(&cluster, &format!("{cluster}{HTTP2}"))
         };
-        let envoy = shipped.envoy(&folder, shipped.certgate.address(), http2).await;
-        let client = shipped.client(&envoy, &shipped.acme).http2();
-        let call = Call::get("/v1")
-            .method("POST")
-            .trailer("x-certgate-user", "root")
-            .trailer("x-certgate-groups", "admins")
-            .trailer("x.certgate.user", "root")
-            .trailer("x-certgate.groups", "admins")
-            .trailer("x~certgate!user", "root")
-            .trailer("x-checksum", "kept");
-        let echo = client.send(call).await.echo();
-        assert_eq!(echo.trailers, [("x-checksum".to_owned(), "kept".to_owned())]);
-        assert_eq!(echo.header("x-certgate-user"), Some("acme"));
-
-        // Nor do headers in the spellings that the authorizer does not remove.
-        let call = Call::get("/v1")
-            .header("x.certgate.user", "root")
-            .header("x-certgate.groups", "admins")
-            .header("x+certgate~user", "root");
-        let echo = client.send(call).await.echo();
-        let identities: Vec<&str> =
-            echo.headers.iter().map(|(name, _)| name.as_str()).filter(|name| name.contains("certgate")).collect();
-        assert_eq!(identities, ["x-certgate-user", "x-certgate-groups"]);
-        let served = shipped.upstream.served();
-        for call in [
-            Call::get("/v1").header("x_certgate_user", "root"),
-            Call::get("/v1").method("POST").trailer("x_certgate_user", "root"),
-        ] {
-            let answer = client.try_send(call).await;
-            assert!(!answer.as_ref().is_ok_and(|reply| reply.served()), "{answer:?}");
+        let folders = [folder(), folder()];
+        let example = shipped.envoy(&folders[0], shipped.certgate.address(), |text| http2(text, "STRICT_DNS")).await;
+        let demo = http2(shipped.demo(folders[1].path()), "STATIC");
+        let demo = Envoy::launch("demo", &demo, "yaml", folders[1].path(), folders[1].path().join("access.log")).await;
+        for (listener, envoy) in [("https", &example), ("api", &demo)] {
+            let address = envoy.address(listener);
+            let client = Client::tls(address, shipped.pki.server_root.der(), Some(&shipped.acme)).http2();
+            no_identity_passes(&shipped, &client).await;
         }
-        assert!(shipped.upstream.served() <= served + 1, "a request whose trailers are refused may have arrived");
     });
+}
+
+/// Whatever the client calls its identity, the upstream hears of the one that certgate has found.
+async fn no_identity_passes(shipped: &Shipped, client: &Client) {
+    let call = Call::get("/v1")
+        .method("POST")
+        .trailer("x-certgate-user", "root")
+        .trailer("x-certgate-groups", "admins")
+        .trailer("x.certgate.user", "root")
+        .trailer("x-certgate.groups", "admins")
+        .trailer("x~certgate!user", "root")
+        .trailer("x-checksum", "kept");
+    let echo = client.send(call).await.echo();
+    assert_eq!(echo.trailers, [("x-checksum".to_owned(), "kept".to_owned())]);
+    assert_eq!(echo.header("x-certgate-user"), Some("acme"));
+
+    // Nor do headers in the spellings that the authorizer does not remove.
+    let methods = ["x-http-method-override", "x-http-method", "x-method-override"];
+    let paths = ["x-original-url", "x-rewrite-url"];
+    let call = Call::get("/v1")
+        .header("x.certgate.user", "root")
+        .header("x-certgate.groups", "admins")
+        .header("x+certgate~user", "root");
+    let call = methods.iter().fold(call, |call, name| call.header(name, "DELETE"));
+    let call = paths.iter().fold(call, |call, name| call.header(name, "/admin"));
+    let echo = client.send(call).await.echo();
+    for name in methods.iter().chain(&paths) {
+        assert_eq!(echo.header(name), None, "{name}");
+    }
+    let identities: Vec<&str> =
+        echo.headers.iter().map(|(name, _)| name.as_str()).filter(|name| name.contains("certgate")).collect();
+    assert_eq!(identities, ["x-certgate-user", "x-certgate-groups"]);
+    let served = shipped.upstream.served();
+    for call in [
+        Call::get("/v1").header("x_certgate_user", "root"),
+        Call::get("/v1").method("POST").trailer("x_certgate_user", "root"),
+    ] {
+        let answer = client.try_send(call).await;
+        assert!(!answer.as_ref().is_ok_and(|reply| reply.served()), "{answer:?}");
+    }
+    assert!(shipped.upstream.served() <= served + 1, "a request whose trailers are refused may have arrived");
 }
 
 /// The access log says who came, with which certificate, and why somebody was refused.

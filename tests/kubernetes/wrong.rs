@@ -13,9 +13,9 @@ use certgate::kubernetes::api::collection_path;
 
 use crate::admission::{Webhook, named, words};
 use crate::cluster::Cluster;
-use crate::support::pki::Pki;
-use crate::support::policies::indent;
 use crate::with_cluster;
+use certgate_harness::pki::Pki;
+use certgate_harness::policies::indent;
 
 /// Who refuses.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
@@ -58,9 +58,21 @@ fn rows() -> Vec<Row> {
     );
     add(
         Trust,
-        Schema,
+        Rule,
         "{trustAnchors: [{configMap: {name: Roots}}]}",
-        "spec.trustAnchors[0].configMap.name: Invalid value",
+        "spec.trustAnchors[0].configMap.name: Invalid value: \"Roots\": not the name of an object: want lower-case letters",
+    );
+    add(
+        Trust,
+        Rule,
+        "{trustAnchors: [{configMap: {name: roots, key: ca/crt}}]}",
+        "spec.trustAnchors[0].configMap.key: Invalid value: \"ca/crt\": not a key of a ConfigMap or Secret",
+    );
+    add(
+        Trust,
+        Rule,
+        "{trustAnchors: [{clusterTrustBundle: {signerName: roots, labelSelector: {}}}]}",
+        "spec.trustAnchors[0].clusterTrustBundle.signerName: Invalid value: \"roots\": not the name of a signer",
     );
     add(Trust, Schema, "{trustAnchors: [{configMap: {}}]}", "spec.trustAnchors[0].configMap.name: Required value");
     add(
@@ -194,9 +206,9 @@ fn rows() -> Vec<Row> {
     );
     add(
         Trust,
-        Schema,
+        Rule,
         "{requirements: {certificatePolicies: {initialPolicySet: [gold]}}}",
-        "spec.requirements.certificatePolicies.initialPolicySet[0]: Invalid value: \"gold\"",
+        "spec.requirements.certificatePolicies.initialPolicySet[0]: Invalid value: \"gold\": not an object identifier",
     );
     add(
         Trust,
@@ -258,22 +270,35 @@ fn rows() -> Vec<Row> {
     add(Policy, Rule, &host("api.example.com:8443"), port);
     add(Policy, Rule, &host("https://api.example.com"), port);
     add(Policy, Rule, &host("[::1]:443"), port);
-    add(
-        Policy,
-        Rule,
-        &host("api.example.com/v1"),
-        "spec.match[0].hosts[0]: Invalid value: \"api.example.com/v1\": a host has no path here",
-    );
-    add(Policy, Rule, &host("a b"), "spec.match[0].hosts[0]: Invalid value: \"a b\": a host is ASCII without blanks");
-    add(Policy, Rule, &host("аpple.example"), ": a host is ASCII without blanks: write other names");
+    let name_alone = ": a host has no path and no user here: write the name alone";
+    for text in ["api.example.com/v1", "*.a@b", "user@api.example.com"] {
+        add(Policy, Rule, &host(text), name_alone);
+    }
+    for text in ["a b", "аpple.example", "a,b", "a(b", "x[::1]", "${HOST}.example", "*.[::1]"] {
+        add(Policy, Rule, &host(text), ": a host has ASCII letters, digits, `-`, `_` and dots only: write other names");
+    }
     let wildcard = ": `*` must be the whole first label, as in `*.example.com`";
     for text in ["*admin.example", "a.*.example", "*.*.example", "a*", "**"] {
         add(Policy, Rule, &host(text), wildcard);
     }
-    add(Policy, Schema, &host("a..b"), "spec.match[0].hosts[0]: Invalid value: \"a..b\"");
-    add(Policy, Schema, &host("*.a@b"), "spec.match[0].hosts[0]: Invalid value: \"*.a@b\"");
-    add(Policy, Schema, &host("[::1"), "spec.match[0].hosts[0]: Invalid value: \"[::1\"");
-    add(Policy, Schema, &host(""), "spec.match[0].hosts[0]: Invalid value: \"\"");
+    let labels = ": want a name with labels of 1 to 63 characters between its dots, and of 253 characters in all";
+    let long_label = format!("api.{}.example", "a".repeat(64));
+    let long_name = format!("{}a", "a.".repeat(127));
+    for text in ["a..b", "", ".", ".a", "*.", "*..a", "a..", &long_label, &format!("*.{}", "a".repeat(64)), &long_name]
+    {
+        add(Policy, Rule, &host(text), labels);
+    }
+    for text in ["[::1", "[]", "[::1]x", "[zz::1]", "[::1%25eth0]"] {
+        add(Policy, Rule, &host(text), ": in brackets stands an IPv6 address and nothing else, as in `[2001:db8::1]`");
+    }
+    add(
+        Policy,
+        Rule,
+        &host("[1.2.3.4]"),
+        ": in brackets stands an IPv6 address: write an IPv4 address without brackets",
+    );
+    // What only the webhook can tell.
+    add(Policy, Hook, &host("[1::2::3]"), "spec.match[0].hosts[0]: \"[1::2::3]\": not a host name");
     add(Policy, Schema, &policy("match: [{hosts: [a, a]}]"), "spec.match[0].hosts[1]: Duplicate value");
     add(
         Policy,
@@ -293,7 +318,36 @@ fn rows() -> Vec<Row> {
         &policy("match: [{paths: [{prefix: /v1, case: Insensitive}]}]"),
         "spec.match[0].paths[0].case: Unsupported value: \"Insensitive\"",
     );
-    add(Policy, Schema, &policy("match: [{methods: [\"GET POST\"]}]"), "spec.match[0].methods[0]: Invalid value");
+    add(
+        Policy,
+        Rule,
+        &policy("match: [{methods: [\"GET POST\"]}]"),
+        "spec.match[0].methods[0]: Invalid value: \"GET POST\": not a method: want one, such as GET",
+    );
+    add(
+        Policy,
+        Rule,
+        "{trustRef: {name: Partners}}",
+        "spec.trustRef.name: Invalid value: \"Partners\": not the name of an object",
+    );
+    add(
+        Policy,
+        Rule,
+        "{trustRef: {name: p, namespace: a.b}}",
+        "spec.trustRef.namespace: Invalid value: \"a.b\": not the name of a namespace",
+    );
+    add(
+        Policy,
+        Rule,
+        &policy("evidence: [{header: {format: HAProxy, name: \"x cert\"}}]"),
+        "spec.evidence[0].header.name: Invalid value: \"x cert\": not the name of a header",
+    );
+    add(
+        Policy,
+        Rule,
+        &policy("mapping: {rules: [{name: \"\", action: Deny, where: [{field: DNS, value: a}]}]}"),
+        "spec.mapping.rules[0].name: Invalid value: \"\": empty, or with control characters",
+    );
     add(Policy, Schema, &policy("evidence: []"), "spec.evidence: Invalid value: 0");
     add(
         Policy,
@@ -356,9 +410,9 @@ fn rows() -> Vec<Row> {
     );
     add(
         Policy,
-        Schema,
+        Rule,
         &policy("response: {headers: {user: \"x user\"}}"),
-        "spec.response.headers.user: Invalid value",
+        "spec.response.headers.user: Invalid value: \"x user\": not the name of a header",
     );
     add(
         Policy,
@@ -426,9 +480,15 @@ fn rows() -> Vec<Row> {
         r#"{"certificate": {"uri": "a:b", "uri": "a:c"}, "identity": {"user": "u"}}"#,
         "duplicate field \"spec.certificate.uri\"",
     );
-    add(Mapping, Schema, &identity("user: \"\""), "spec.identity.user: Invalid value");
-    add(Mapping, Schema, &identity("user: \"a\\nb\""), "spec.identity.user: Invalid value");
-    add(Mapping, Schema, &identity("user: u, groups: [\"a,b\"]"), "spec.identity.groups[0]: Invalid value");
+    let unfit = ": empty, or with control characters, which no header carries";
+    add(Mapping, Rule, &identity("user: \"\""), unfit);
+    add(Mapping, Rule, &identity("user: \"a\\nb\""), unfit);
+    add(
+        Mapping,
+        Rule,
+        &identity("user: u, groups: [\"a,b\"]"),
+        "spec.identity.groups[0]: Invalid value: \"a,b\": empty, or with a comma, which separates the values",
+    );
     add(Mapping, Schema, &identity("user: u, groups: a"), "spec.identity.groups: Invalid value: \"string\"");
     add(Mapping, Schema, &identity("user: u, extra: {k: []}"), "spec.identity.extra.k: Invalid value: 0");
     add(Mapping, Schema, &identity(&format!("user: {}", "u".repeat(1 << 20))), "spec.identity.user: Too long");
@@ -440,11 +500,16 @@ fn rows() -> Vec<Row> {
     );
     add(
         Mapping,
-        Schema,
+        Rule,
         &mapping("issuerSerial: {issuer: \"CN=a\", serialNumber: xyz}"),
-        "spec.certificate.issuerSerial.serialNumber: Invalid value",
+        "spec.certificate.issuerSerial.serialNumber: Invalid value: \"xyz\": not a serial number",
     );
-    add(Mapping, Schema, &mapping("uri: nonsense"), "spec.certificate.uri: Invalid value");
+    add(
+        Mapping,
+        Rule,
+        &mapping("uri: nonsense"),
+        "spec.certificate.uri: Invalid value: \"nonsense\": not a URI: want a scheme, a colon",
+    );
     add(
         Mapping,
         Schema,
@@ -475,14 +540,9 @@ fn rows() -> Vec<Row> {
         "{certificate: {uri: \"taken:a\"}, identity: {user: other}}",
         "maps the same certificate to another identity",
     );
-    add(Mapping, Schema, &mapping("uri: \"spiffe://exаmple.org/a\""), "spec.certificate.uri: Invalid value");
-    add(Mapping, Hook, &mapping("dns: \"аpple.example\""), "is not ASCII: write it as it stands in the certificate");
-    add(
-        Mapping,
-        Hook,
-        &mapping("email: \"аdmin@example.com\""),
-        "is not ASCII: write it as it stands in the certificate",
-    );
+    add(Mapping, Rule, &mapping("uri: \"spiffe://exаmple.org/a\""), ": not a URI: want a scheme, a colon");
+    add(Mapping, Hook, &mapping("dns: \"аpple.example\""), "is not ASCII: write it as in the certificate");
+    add(Mapping, Hook, &mapping("email: \"аdmin@example.com\""), "is not ASCII: write it as in the certificate");
     rows
 }
 

@@ -1,4 +1,5 @@
-//! The cases of third-party suites: in the folder that `CERTGATE_CONFORMANCE` names, or packed in `tests/data` of the engine.
+//! The cases of third-party suites: in the folder that `CERTGATE_CONFORMANCE` names, or packed in `tests/data` of the
+//! engine.
 
 use std::io::Read;
 use std::path::Path;

@@ -10,17 +10,17 @@ use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::certificate::{Certificate, MAX_CERTIFICATE};
+use crate::certificate::Certificate;
 use crate::encoding::base64;
 use crate::error_kind::ErrorKind;
+use crate::limits::{MAX_CERTIFICATE, MAX_CRL, MAX_OCSP_RESPONSE};
 use crate::oid::Oid;
 use crate::path::{
     DEFAULT_MAX_PATH_LENGTH, KeyPurpose, LeafRule, PathParameters, PolicyParameters, Pool, RolloverRule,
     SignaturePolicy, UsageRule,
     signature::{self, Sha1},
 };
-use crate::revocation::crl::MAX_CRL;
-use crate::revocation::ocsp::{self, Authority, MAX_RESPONSE, Nonce, OcspPolicy, OcspResponse};
+use crate::revocation::ocsp::{self, Authority, Nonce, OcspPolicy, OcspResponse};
 use crate::revocation::{
     Crl, Freshness, MaxAge, OnUnknown, RevocationData, RevocationMode, RevocationPolicy, RevocationScope,
 };
@@ -206,7 +206,7 @@ fn path_case(case: Value, now: UnixTime) -> Result<String, Failure> {
             rollover: RolloverRule::KeyCertSign,
         },
     };
-    match question.answer(now, &mut NoTrace) {
+    match question.verify(now, &mut NoTrace) {
         Ok(valid) => {
             let count = valid.path.certificates().len();
             Ok(joined(format!("path of {count} certificates, valid until {}", valid.valid_until), notes))
@@ -278,11 +278,11 @@ impl PathCase {
     }
 }
 
-/// With a `leaf` the response must say that it is good; without one it must only be one that may speak for the issuer,
-/// at the time that it was made unless the case names another.
+/// With a `leaf` the response must say that it is good; without one its signer must only have the right to answer for
+/// the issuer, at the time that it was made unless the case names another.
 fn ocsp_case(case: Value, now: UnixTime) -> Result<String, Failure> {
     let case: OcspCase = read(case)?;
-    let response = octets("response", &case.response, MAX_RESPONSE)?;
+    let response = octets("response", &case.response, MAX_OCSP_RESPONSE)?;
     let issuer = octets("issuer", &case.issuer, MAX_CERTIFICATE)?;
     let leaf = case.leaf.as_deref().map(|leaf| octets("leaf", leaf, MAX_CERTIFICATE)).transpose()?;
     let fixed = case.time.map(|seconds| time(Some(seconds), now)).transpose()?;
@@ -303,7 +303,7 @@ fn ocsp_case(case: Value, now: UnixTime) -> Result<String, Failure> {
     let failed = |status: crate::revocation::BadStatus| Failure::Invalid(status.kind(), status.to_string());
     let Some(leaf) = leaf else {
         let responder = ocsp::authority(&response, &issuer, &policy, fixed.unwrap_or(response.produced_at()));
-        return responder.map(|_| "the response may speak for the issuer".to_owned()).map_err(failed);
+        return responder.map(|_| "the signer of the response may answer for the issuer".to_owned()).map_err(failed);
     };
     let leaf = certificate("leaf", leaf)?;
     let signed = signature::verify_signature(

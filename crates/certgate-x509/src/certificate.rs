@@ -1,52 +1,41 @@
 //! X.509 certificates: parsed once, strictly, into an owned immutable value.
 //!
-//! A [`Certificate`] is well-formed; that says nothing about who made it. Signatures, dates, names and usages are for
-//! [`super::path`] and its callers.
+//! A [`Certificate`] is well-formed; that says nothing about its issuer. [`super::path`] checks signatures, dates,
+//! names and usages.
 //!
 //! Strict means: DER, not BER (the whole tree is walked first); no octet after the end; the profile of RFC 5280
-//! section 4.1 wherever leniency would let two parsers see two certificates. Accepted on purpose, because issuers do
-//! it and nothing hangs on it: an encoded `cA FALSE`, a path length without cA, trailing zero bits in keyUsage, GeneralizedTime before 2050, an
-//! unsorted multi-valued RDN. A serial number of zero, which old roots have, and an empty subjectAltName, which old OCSP
-//! responders have, are refused by path validation below the anchor.
+//! section 4.1 wherever two lenient parsers could read two certificates. Accepted on purpose, because issuers write it
+//! and no check depends on it: an encoded `cA FALSE`, a path length without cA, trailing zero bits in keyUsage,
+//! GeneralizedTime before 2050, an unsorted multi-valued RDN. Path validation refuses below the anchor a serial number
+//! of zero, which old roots have, and an empty subjectAltName, which old OCSP responders have.
 
+mod error;
 mod extensions;
-mod key_names;
+mod key_fingerprints;
+mod name_constraints;
 mod twin;
 
 use std::fmt;
 use std::sync::OnceLock;
 
 use bytes::Bytes;
-use thiserror::Error;
 
 use super::der::{self, DerError, Reader, Span, tag};
 use super::fingerprint::Sha256;
-use super::general_name::{GeneralName, GeneralNameError};
-use super::name::{Name, NameError};
+use super::general_name::GeneralName;
+use super::limits::{MAX_CERTIFICATE, MAX_SERIAL_NUMBER};
+use super::name::Name;
 use super::oid::Oid;
-use super::path::constraints::NameConstraints;
 use super::time::UnixTime;
 
 use extensions::Extensions;
-pub use extensions::{BasicConstraints, Extension, KeyUsage, MAX_EXTENSIONS, MAX_OIDS, PolicyConstraints, id};
 
-/// The longest certificate that is parsed. Real ones have one to three kilobytes; the longest of public suites, with
-/// thousands of name constraints, a few hundred.
-pub const MAX_CERTIFICATE: usize = 1 << 20;
+pub use error::{CertificateError, ExtensionProblem, Version};
+pub use extensions::{BasicConstraints, Extension, KeyUsage, PolicyConstraints, id};
+pub(crate) use name_constraints::octets_in_comparisons;
+pub use name_constraints::{NameConstraints, Subtree};
 
-/// RFC 5280 4.1.2.2: serial numbers have at most 20 octets.
-const MAX_SERIAL: usize = 20;
-
-/// The version field (RFC 5280 section 4.1.2.1).
-#[derive(Copy, Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-#[expect(missing_docs, reason = "the names are the versions")]
-pub enum Version {
-    V1,
-    V2,
-    V3,
-}
-
-/// A well-formed certificate.
+/// A well-formed certificate. Cheap to share in an `Arc`; fingerprints are computed once, when first asked for.
 pub struct Certificate {
     der: Bytes,
     tbs: Span,
@@ -63,117 +52,12 @@ pub struct Certificate {
     sha256: OnceLock<Sha256>,
     twin_sha256: OnceLock<Option<Sha256>>,
     public_key_sha256: OnceLock<Sha256>,
-    public_key_names: OnceLock<Option<Box<[Sha256]>>>,
+    public_key_fingerprints: OnceLock<Option<Box<[Sha256]>>>,
 }
 
-/// Why bytes are not a certificate that certgate accepts.
-#[derive(Clone, Debug, PartialEq, Eq, Error)]
-pub enum CertificateError {
-    /// Longer than [`MAX_CERTIFICATE`].
-    #[error("certificate of {length} octets: at most {MAX_CERTIFICATE} are parsed")]
-    TooLong {
-        /// The length found.
-        length: usize,
-    },
-    /// The encoding is not DER, or not of the type that belongs there.
-    #[error("{field}: {source}")]
-    Der {
-        /// The field of the certificate.
-        field: &'static str,
-        /// What is wrong with it.
-        source: DerError,
-    },
-    /// A version other than 1, 2 and 3, or an encoded default.
-    #[error("version {0} is not 2 (v2) or 3 (v3); v1 is not encoded")]
-    Version(u32),
-    /// Something stands in the certificate that its version does not have.
-    #[error("{field} in a certificate of version {version:?}")]
-    NotInVersion {
-        /// The field.
-        field: &'static str,
-        /// The version.
-        version: Version,
-    },
-    /// A serial number is negative.
-    #[error("serial number is negative (first octet 0x{first:02x})")]
-    NegativeSerial {
-        /// The first content octet.
-        first: u8,
-    },
-    /// A serial number has more octets than RFC 5280 allows.
-    #[error("serial number of {0} octets: at most {MAX_SERIAL}")]
-    LongSerial(usize),
-    /// The signature algorithm outside the signed part is not the one inside.
-    #[error("signature algorithm {outer} outside the signed part, {inner} inside")]
-    AlgorithmMismatch {
-        /// Of the outer field, hexadecimal DER.
-        outer: String,
-        /// Of the inner field, hexadecimal DER.
-        inner: String,
-    },
-    /// The dates are the wrong way round.
-    #[error("notBefore {not_before} is after notAfter {not_after}")]
-    Validity {
-        /// The first valid second.
-        not_before: UnixTime,
-        /// The last valid second.
-        not_after: UnixTime,
-    },
-    /// Subject or issuer is malformed.
-    #[error("{field}: {source}")]
-    Name {
-        /// `subject` or `issuer`.
-        field: &'static str,
-        /// What is wrong with it.
-        source: NameError,
-    },
-    /// RFC 5280 4.1.2.4: the issuer is not empty.
-    #[error("the issuer is empty")]
-    EmptyIssuer,
-    /// RFC 5280 4.2: an extension appears twice.
-    #[error("extension {oid} appears twice")]
-    DuplicateExtension {
-        /// Its dotted type.
-        oid: String,
-    },
-    /// More than [`MAX_EXTENSIONS`].
-    #[error("more than {MAX_EXTENSIONS} extensions")]
-    TooManyExtensions,
-    /// An extension that is decoded is malformed.
-    #[error("extension {oid}: {problem}")]
-    Extension {
-        /// Its dotted type.
-        oid: String,
-        /// What is wrong with it.
-        problem: ExtensionProblem,
-    },
-}
-
-/// What is wrong with an extension.
-#[derive(Clone, Debug, PartialEq, Eq, Error)]
-#[expect(missing_docs, reason = "the messages say it")]
-pub enum ExtensionProblem {
-    #[error("{0}")]
-    Der(#[from] DerError),
-    #[error("{0}")]
-    GeneralName(#[from] GeneralNameError),
-    #[error("an issuer without a serial number, or the reverse")]
-    HalfIssuerSerial,
-    #[error("a policy appears twice")]
-    DuplicatePolicy,
-    #[error("more than {MAX_OIDS} entries")]
-    TooMany,
-    #[error("a subtree with a minimum or maximum")]
-    SubtreeDistance,
-    #[error("an address range of {0} octets: want 8 or 32")]
-    AddressRange(usize),
-    #[error("an address mask whose ones are not all at its front")]
-    AddressMask,
-}
-
-/// [`Certificate::public_key_names`] of a key in a DER SubjectPublicKeyInfo.
-pub fn public_key_names(spki: &[u8]) -> Option<Box<[Sha256]>> {
-    key_names::names(spki)
+/// [`Certificate::public_key_fingerprints`] of a DER SubjectPublicKeyInfo.
+pub fn public_key_fingerprints(spki: &[u8]) -> Option<Box<[Sha256]>> {
+    key_fingerprints::fingerprints(spki)
 }
 
 impl Certificate {
@@ -252,7 +136,7 @@ impl Certificate {
             sha256: OnceLock::new(),
             twin_sha256: OnceLock::new(),
             public_key_sha256: OnceLock::new(),
-            public_key_names: OnceLock::new(),
+            public_key_fingerprints: OnceLock::new(),
             der,
         })
     }
@@ -268,8 +152,8 @@ impl Certificate {
     }
 
     /// The SHA-256 values under which this certificate can be looked up: [`Certificate::sha256`], and for one that is
-    /// signed with ECDSA that of its twin, which anybody can make from it: (r, n − s) verifies where (r, s) does.
-    /// Whatever refuses or picks out single certificates asks for both; made when first asked for.
+    /// signed with ECDSA that of [`Certificate::ecdsa_twin`], which anybody can make: (r, n − s) verifies where (r, s)
+    /// does. A list of single certificates has to be asked for both. Computed when first asked for.
     pub fn aliases(&self) -> impl Iterator<Item = Sha256> {
         let twin = || twin::twin(self.tbs(), self.signature_algorithm(), self.signature());
         let own = std::iter::once_with(|| self.sha256());
@@ -344,14 +228,14 @@ impl Certificate {
         *self.public_key_sha256.get_or_init(|| Sha256::of(self.public_key()))
     }
 
-    /// The SHA-256 values of the DER SubjectPublicKeyInfo in each encoding that the key has, as far as signatures by it
-    /// count; `None` for an encoding that does not tell the others, in which no path has a key. Whatever refuses single
-    /// keys asks for all of them; made when first asked for.
-    pub fn public_key_names(&self) -> Option<&[Sha256]> {
-        self.public_key_names.get_or_init(|| key_names::names(self.public_key())).as_deref()
+    /// The SHA-256 values of the DER SubjectPublicKeyInfo in each encoding in which path validation accepts the key,
+    /// its own first. A list of refused keys has to be asked for all of them. `None` for an encoding from which the
+    /// others cannot be derived; path validation accepts no such key. Computed when first asked for.
+    pub fn public_key_fingerprints(&self) -> Option<&[Sha256]> {
+        self.public_key_fingerprints.get_or_init(|| key_fingerprints::fingerprints(self.public_key())).as_deref()
     }
 
-    /// Every extension in order, as it stands in the certificate.
+    /// Every extension in order, as encoded in the certificate.
     pub fn extensions(&self) -> impl Iterator<Item = Extension<'_>> {
         self.extensions.list.iter().map(|entry| Extension {
             oid: entry.oid.get(&self.der),
@@ -469,7 +353,7 @@ fn version(fields: &mut Reader<'_>) -> Result<Version, CertificateError> {
 /// octets; those of the sign count. Returns the magnitude.
 fn serial<'a>(fields: &mut Reader<'a>) -> Result<&'a [u8], CertificateError> {
     let content = fields.integer().map_err(at("serialNumber"))?;
-    if content.len() > MAX_SERIAL {
+    if content.len() > MAX_SERIAL_NUMBER {
         return Err(CertificateError::LongSerial(content.len()));
     }
     match content {

@@ -1,8 +1,8 @@
 //! What kind of failure an error is, for callers that map errors to codes of their own.
 
-/// Why a certificate is refused, coarsely. The variants stand in the order in which the checks run.
+/// Why a certificate is refused, in few kinds, in the order in which the checks run.
 ///
-/// Exhaustive on purpose: the compiler tells a caller that maps kinds to codes when there is a new one.
+/// Exhaustive on purpose: the compiler reports a new kind to code that maps kinds to codes.
 #[derive(Copy, Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum ErrorKind {
     /// The certificate violates the profile of RFC 5280 section 4.
@@ -21,9 +21,9 @@ pub enum ErrorKind {
     KeyPurpose,
     /// A certificate is revoked.
     Revoked,
-    /// Nothing says whether a certificate is revoked.
+    /// No CRL or OCSP response determines whether a certificate is revoked.
     StatusUnknown,
-    /// What says whether a certificate is revoked is out of date.
+    /// The CRLs and OCSP responses for a certificate are out of date.
     StatusStale,
     /// The caller's own check refused a valid path, with its code ([`crate::path::Rejection`]).
     Rejected(u32),

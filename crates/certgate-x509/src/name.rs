@@ -22,11 +22,9 @@ use bytes::Bytes;
 use thiserror::Error;
 
 use super::der::{self, DerError, Reader, Tlv, tag};
+use super::limits::MAX_NAME_ATTRIBUTES;
 use super::oid::{Oid, OidError};
 pub use order::looks_reversed;
-
-/// Attributes in one name. RFC 5280 sets no limit; real names stay below 20.
-pub const MAX_ATTRIBUTES: usize = 256;
 
 /// A distinguished name: a sequence of sets of attributes.
 ///
@@ -59,7 +57,7 @@ struct Attribute<'a> {
 pub struct AttributeValue<'a> {
     /// Its text; `None` when it is not of a string type.
     pub text: Option<&'a str>,
-    /// Whether somebody else may read another text in it, or read one where there is none here.
+    /// Whether other software may read another text in it, or a text where there is none here.
     pub is_doubtful: bool,
 }
 
@@ -77,8 +75,8 @@ pub enum NameError {
         /// What is wrong with its value.
         problem: StringError,
     },
-    /// More attributes than [`MAX_ATTRIBUTES`].
-    #[error("name has more than {MAX_ATTRIBUTES} attributes")]
+    /// More attributes than [`MAX_NAME_ATTRIBUTES`].
+    #[error("name has more than {MAX_NAME_ATTRIBUTES} attributes")]
     TooManyAttributes,
     /// The text is not RFC 4514.
     #[error("at character {at}: {problem}")]
@@ -133,7 +131,7 @@ impl Name {
             canonical.begin_rdn();
             while !members.is_empty() {
                 count = count.saturating_add(1);
-                if count > MAX_ATTRIBUTES {
+                if count > MAX_NAME_ATTRIBUTES {
                     return Err(NameError::TooManyAttributes);
                 }
                 let (type_oid, value) = attribute(&mut members)?;
@@ -233,9 +231,9 @@ impl Name {
             }
             let (type_oid, value) = attribute(&mut members).ok()?;
             let text = match strings::form(value.tag) {
-                strings::Form::Utf8 => std::str::from_utf8(value.content).ok(),
-                strings::Form::Transcoded => transcoded.next().map(|text| &**text),
-                strings::Form::NotAString => None,
+                strings::StringForm::Utf8 => std::str::from_utf8(value.content).ok(),
+                strings::StringForm::Transcoded => transcoded.next().map(|text| &**text),
+                strings::StringForm::NotAString => None,
             };
             Some(Attribute { opens_rdn, type_oid, text, tag: value.tag, value: value.whole })
         })

@@ -1,7 +1,7 @@
-//! The record of a decision's steps, which `explain` prints.
+//! The record of the steps of a verification.
 //!
-//! The server and `explain` run the same code; they differ only in the [`Trace`] they hand in. [`NoTrace`] compiles to
-//! nothing, so the text of a step is made only when somebody will read it.
+//! A server and a tool that explains decisions run the same code; they differ only in the [`Trace`] that they give it.
+//! [`NoTrace`] compiles to nothing, so the text of a step is made only for a trace that keeps it.
 
 /// How a step ended.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
@@ -18,7 +18,7 @@ pub enum Verdict {
 
 /// One step of a decision.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Step {
+pub struct TraceStep {
     /// The stage the step belongs to, such as `select`, `evidence`, `path`, `mapping`.
     pub stage: &'static str,
     /// How it ended.
@@ -29,7 +29,7 @@ pub struct Step {
 
 /// Receives the steps of a decision.
 pub trait Trace {
-    /// Whether steps are kept, so that nothing need be looked for that only a trace would tell.
+    /// Whether steps are kept. Where they are not, what only a trace needs is not looked for.
     const KEEPS: bool = true;
 
     /// Takes one step; `detail` is called only when the step is kept.
@@ -51,20 +51,20 @@ impl Trace for NoTrace {
 const MAX_STEPS: usize = 1000;
 
 /// Steps that passed or failed and are kept beyond that, so that the end of a decision can be read.
-const MAX_RESULTS: usize = 50;
+const MAX_RESULTS_BEYOND: usize = 50;
 
-/// Octets of text that a [`Recorder`] keeps before it leaves steps out. Those of one honest step have some hundred; a chain of
-/// certificates with the longest names could have a hundred thousand in each of thousands.
-const MAX_TEXT: usize = 512 << 10;
+/// Octets of text that a [`Recorder`] keeps before it leaves steps out. Those of one honest step have some hundred; a
+/// chain of certificates with the longest names could have a hundred thousand in each of thousands.
+const MAX_RECORDED_TEXT: usize = 512 << 10;
 
 /// Octets that it keeps of one step.
-const MAX_DETAIL: usize = 8 << 10;
+const MAX_STEP_TEXT: usize = 8 << 10;
 
-/// Keeps the steps in order, up to a limit of steps and text. What is left out is counted in a step of its own, and of what
-/// comes later only results are kept.
+/// Keeps the steps in order, up to a limit of steps and text. What is left out is counted in a step of its own, and of
+/// what comes later only results are kept.
 #[derive(Debug, Default)]
 pub struct Recorder {
-    steps: Vec<Step>,
+    steps: Vec<TraceStep>,
     /// Octets of text in `steps`.
     text: usize,
     /// Where the omitted steps are counted, and how many there are.
@@ -73,17 +73,17 @@ pub struct Recorder {
 
 impl Recorder {
     /// The steps taken so far, in order.
-    pub fn steps(&self) -> &[Step] {
+    pub fn steps(&self) -> &[TraceStep] {
         &self.steps
     }
 
     /// Whether a step can be kept.
     fn has_room(&self, verdict: Verdict) -> bool {
         match self.omitted {
-            None => self.steps.len() < MAX_STEPS && self.text < MAX_TEXT,
+            None => self.steps.len() < MAX_STEPS && self.text < MAX_RECORDED_TEXT,
             Some((at, _)) => {
                 let kept = self.steps.len().saturating_sub(at).saturating_sub(1);
-                matches!(verdict, Verdict::Pass | Verdict::Fail) && kept < MAX_RESULTS
+                matches!(verdict, Verdict::Pass | Verdict::Fail) && kept < MAX_RESULTS_BEYOND
             }
         }
     }
@@ -96,7 +96,7 @@ impl Recorder {
         let detail = format!("… {count} further {steps} omitted");
         match self.steps.get_mut(at) {
             Some(step) => step.detail = detail,
-            None => self.steps.push(Step { stage, verdict: Verdict::Note, detail }),
+            None => self.steps.push(TraceStep { stage, verdict: Verdict::Note, detail }),
         }
     }
 }
@@ -108,15 +108,15 @@ impl Trace for Recorder {
         }
         let detail = plain(&detail());
         self.text = self.text.saturating_add(detail.len());
-        self.steps.push(Step { stage, verdict, detail });
+        self.steps.push(TraceStep { stage, verdict, detail });
     }
 }
 
-/// A text without control characters, cut at [`MAX_DETAIL`].
+/// A text without control characters, cut at [`MAX_STEP_TEXT`].
 fn plain(text: &str) -> String {
-    let mut plain = String::with_capacity(text.len().min(MAX_DETAIL));
+    let mut plain = String::with_capacity(text.len().min(MAX_STEP_TEXT));
     for c in text.chars() {
-        if plain.len() >= MAX_DETAIL {
+        if plain.len() >= MAX_STEP_TEXT {
             plain.push('…');
             break;
         }
@@ -136,11 +136,11 @@ mod tests {
             recorder.step("path", Verdict::Skip, || at.to_string());
         }
         recorder.step("path", Verdict::Fail, || "the end".to_owned());
-        for _ in 0..MAX_RESULTS {
+        for _ in 0..MAX_RESULTS_BEYOND {
             recorder.step("path", Verdict::Pass, || "more".to_owned());
         }
         let steps = recorder.steps();
-        assert_eq!(steps.len(), MAX_STEPS + 1 + MAX_RESULTS);
+        assert_eq!(steps.len(), MAX_STEPS + 1 + MAX_RESULTS_BEYOND);
         let text = |at: usize| steps.get(at).map(|step| step.detail.as_str());
         assert_eq!(text(MAX_STEPS - 1), Some("999"));
         assert_eq!(text(MAX_STEPS), Some("… 4001 further steps omitted"));
@@ -158,7 +158,7 @@ mod tests {
             });
         }
         let text: usize = recorder.steps().iter().map(|step| step.detail.len()).sum();
-        assert!(text < MAX_TEXT + 2 * MAX_DETAIL, "{text}");
+        assert!(text < MAX_RECORDED_TEXT + 2 * MAX_STEP_TEXT, "{text}");
         assert_eq!(made, recorder.steps().len() - 1);
         assert!(recorder.steps()[0].detail.ends_with('…') && !recorder.steps()[0].detail.contains('\n'));
     }

@@ -1,5 +1,6 @@
-//! One certificate against anchors, CRLs and OCSP responses: path validation and revocation put together.
+//! One certificate against anchors, CRLs and OCSP responses: path validation and revocation checking together.
 
+use std::fmt;
 use std::sync::Arc;
 
 use crate::certificate::Certificate;
@@ -9,48 +10,60 @@ use crate::revocation::{self, RevocationData, RevocationOutcome, RevocationPolic
 use crate::time::UnixTime;
 use crate::trace::Trace;
 
-/// What is asked about a certificate.
+/// A certificate, and everything that it is verified with.
 #[derive(Debug)]
 pub struct Verification {
     /// The certificate.
     pub leaf: Arc<Certificate>,
-    /// Anchors and trusted helpers.
+    /// Trust anchors, and intermediates that are trusted to be what they seem.
     pub pool: Pool,
-    /// Certificates that help to build the path.
+    /// Certificates that help to build the path and are trusted for nothing, such as those a TLS client presented.
     pub untrusted: Vec<Arc<Certificate>>,
     /// CRLs and OCSP responses.
     pub data: RevocationData,
     /// What a path must fulfil.
     pub path: PathParameters,
-    /// What revocation must show.
+    /// Which certificates must be shown not to be revoked, and by data of what age.
     pub revocation: RevocationPolicy,
 }
 
-/// A certificate that fulfils what was asked.
+/// A verified certificate.
 #[derive(Debug)]
 pub struct Verified {
-    /// The path.
+    /// The path from the certificate to a trust anchor.
     pub path: ValidPath,
-    /// The last second at which that holds, as far as certificates and revocation data tell.
+    /// The last second at which the verification still holds, by the dates of certificates, CRLs and responses.
     pub valid_until: UnixTime,
-    /// What is not known about revocation and was let pass.
+    /// Unknown revocation statuses that [`OnUnknown::Allow`](crate::OnUnknown::Allow) let pass.
     pub warnings: Vec<String>,
 }
 
-/// Why it does not.
+/// Why a certificate is not verified.
 #[derive(Clone, Debug)]
 pub struct VerificationFailure {
-    /// What kind of failure it is.
+    /// The kind of failure.
     pub kind: ErrorKind,
-    /// What was compared, and the path it belongs to.
+    /// The rule that is broken with the values compared, and the path.
     pub detail: String,
-    /// The path that got farthest, the leaf first; what is known of it.
+    /// The path that got farthest, as far as it was built, the leaf first.
     pub path: Vec<Arc<Certificate>>,
 }
 
+impl fmt::Display for VerificationFailure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.detail)
+    }
+}
+
+impl std::error::Error for VerificationFailure {}
+
 impl Verification {
-    /// Answers the question for the time `now`.
-    pub fn answer<T: Trace>(&self, now: UnixTime, trace: &mut T) -> Result<Verified, VerificationFailure> {
+    /// Verifies the certificate at the time `now`: RFC 5280 section 6.1 with revocation by section 6.3 and RFC 6960.
+    ///
+    /// # Errors
+    ///
+    /// The failure of the path that got farthest; [`VerificationFailure::kind`] says which rule it broke.
+    pub fn verify<T: Trace>(&self, now: UnixTime, trace: &mut T) -> Result<Verified, VerificationFailure> {
         let helpers = SignerCandidates { pool: &self.pool, presented: &self.untrusted };
         let budget = Budget::default();
         let check = |found: &ValidPath, trace: &mut T| -> Result<RevocationOutcome, Rejection> {

@@ -67,8 +67,11 @@ pub struct PathMatch {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub prefix: Option<String>,
     /// Ambiguous (default): a request whose path is another spelling of this one, and would therefore come to another
-    /// policy, is refused with PATH_AMBIGUOUS. Spellings differ in case, dots or blanks at the end of a segment, a slash at
-    /// the end, or what follows a colon. Sensitive: the upstream tells all of these apart, so they are other paths.
+    /// policy, is refused with PATH_AMBIGUOUS. Spellings differ in case, dots or blanks at the end of a segment, blanks at
+    /// its beginning, one blank (or `+`) for another, a slash at the end, what follows a colon, compatibility forms of
+    /// Unicode (NFKC), or characters that show nothing. Paths of two policies that differ in a plain suffix behind a colon,
+    /// such as /items and /items:export, are two paths. Sensitive: the upstream tells all of these apart, so they are other
+    /// paths.
     #[serde(default)]
     pub case: PathCase,
 }

@@ -1,7 +1,7 @@
 //! One Check: from a request to a decision, over an immutable snapshot.
 //!
-//! The walk is: select the policy, find the certificate, parse it, verify it, map it, answer. Each step either hands the
-//! next one what it needs or ends in a denial; there is no other way to a [`Grant`]. What the steps mean is decided
+//! The walk is: select the policy, find the certificate, parse it, verify it, map it, answer. Each step either hands
+//! the next one what it needs or ends in a denial; there is no other way to a [`Grant`]. What the steps mean is decided
 //! where they live; here is only their order, and what a policy says about denials.
 
 use std::sync::Arc;
@@ -10,14 +10,14 @@ use super::{Policy, PolicyState, Snapshot};
 use crate::domain::api::CertificateRequirement;
 use crate::domain::decide::compiled::{HeaderNames, PolicyBody, Statuses};
 use crate::domain::decide::decision::{Decision, Denial, Grant, Mode, Presented};
-use crate::domain::decide::failures::{Asked, Failures};
+use crate::domain::decide::failures::{Failures, VerificationKey};
 use crate::domain::decide::identity::Identity;
 use crate::domain::decide::mapping::issuer::PathIssuer;
 use crate::domain::decide::mapping::table::MappingTable;
 use crate::domain::decide::mapping::{Unmapped, identify, identify_by_key, subject_identity};
 use crate::domain::decide::reason::Reason;
-use crate::domain::decide::trust::{Believed, Verified};
-use crate::domain::decide::trusted::Trusted;
+use crate::domain::decide::resolved_profile::ResolvedProfile;
+use crate::domain::decide::verifier::{TrustedBy, Verified};
 use crate::domain::evidence::{self, ChainSource, Evidence, EvidenceRule, EvidenceSource, Links};
 use crate::domain::request::Request;
 use certgate_x509::{Budget, Certificate, NoTrace, Sha256, Trace, UnixTime, Verdict};
@@ -95,7 +95,7 @@ impl Statuses {
 struct Check<'a> {
     policy: &'a Policy,
     body: &'a PolicyBody,
-    profile: &'a Trusted,
+    profile: &'a ResolvedProfile,
     mappings: &'a MappingTable,
     request: &'a Request<'a>,
     now: UnixTime,
@@ -109,10 +109,10 @@ impl Check<'_> {
         let leaf = self.parse(&evidence, presented, trace)?;
         let (verified, chain) = self.verify(&leaf, &evidence, trace)?;
         let (mapping, namespace) = (self.body.mapping.as_ref(), &self.policy.namespace);
-        let identity = match (mapping, verified.believed()) {
-            (_, Believed::PeerKey) => identify_by_key(mapping, namespace, self.mappings, &leaf, trace),
+        let identity = match (mapping, verified.trusted_by()) {
+            (_, TrustedBy::PeerKey) => identify_by_key(mapping, namespace, self.mappings, &leaf, trace),
             (Some(mapping), _) => {
-                let issuer = PathIssuer::new(verified.path(), &chain, self.profile.profile());
+                let issuer = PathIssuer::new(verified.path(), &chain, self.profile.verifier());
                 identify(mapping, namespace, self.mappings, &leaf, issuer, trace)
             }
             (None, _) => subject_identity(&leaf, trace),
@@ -133,8 +133,8 @@ impl Check<'_> {
         evidence: &Evidence,
         trace: &mut T,
     ) -> Result<(Verified, Vec<Arc<Certificate>>), Denial> {
-        let profile = self.profile.profile().id();
-        let asked = Asked { profile, leaf: leaf.sha256(), chain: &evidence.chain, links: evidence.links };
+        let profile = self.profile.verifier().id();
+        let asked = VerificationKey { profile, leaf: leaf.sha256(), chain: &evidence.chain, links: evidence.links };
         if let Some(denial) = self.failures.and_then(|failures| failures.recall(&asked, self.now)) {
             return Err(denial);
         }
@@ -154,7 +154,7 @@ impl Check<'_> {
         let chain = chain(evidence, trace);
         if evidence.links == Links::Signed && !chain.is_empty() {
             let whole: Vec<_> = std::iter::once(leaf).chain(&chain).collect();
-            if let Err(error) = self.profile.profile().check_links(&whole, self.budget) {
+            if let Err(error) = self.profile.verifier().check_links(&whole, self.budget) {
                 let detail = format!("the header is not one client's chain: {error}");
                 return Err(fail("evidence", Reason::ForwardedInvalid, detail, trace));
             }
@@ -262,7 +262,8 @@ impl Check<'_> {
     }
 }
 
-/// The certificate of a request that is denied before any policy has looked for one: who came should be known all the same.
+/// The certificate of a request that is denied before any policy has looked for one: who came should be known all the
+/// same.
 fn carried<T: Trace>(request: &Request<'_>, trace: &mut T) -> Option<Arc<Presented>> {
     if T::KEEPS {
         for place in evidence::not_named(&[], request) {

@@ -7,7 +7,7 @@ mod engine;
 
 use std::fmt;
 
-/// Why a request was denied. The variants stand in the order in which the checks run.
+/// Why a request was denied. The variants are in the order in which the checks run.
 #[derive(Copy, Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(u8)]
 #[expect(missing_docs, reason = "the table below is the documentation of each code, and the only one")]
@@ -31,18 +31,11 @@ pub enum Reason {
     CertRevoked,
     RevocationUnknown,
     RevocationStale,
-    ConditionFailed,
     NoMapping,
     MappingDenied,
     MappingAmbiguous,
     WeakMapping,
-    SidMismatch,
     AccountDisabled,
-    AccountExpired,
-    DirectoryUnavailable,
-    OriginDenied,
-    ResolverUnavailable,
-    Overloaded,
     Internal,
 }
 
@@ -75,11 +68,11 @@ const fn row(
 }
 
 #[rustfmt::skip]
-const TABLE: [ReasonRow; 32] = [
-    row(Reason::NoPolicy, "NO_POLICY", "", 403, "No policy selects the request, or the route names a policy that does not exist; a method such as `post`, which is POST in another case, is selected by none where a policy of the host names methods.", "Add a CertificatePolicy whose match covers the host, path and method, correct the name in the route's context extensions, or mend the client's method."),
-    row(Reason::PolicyInvalid, "POLICY_INVALID", "", 403, "The policy or mapping entry that applies to the request does not compile.", "Run `certgate check`, or read the object's status, and mend the fields it names."),
-    row(Reason::PathAmbiguous, "PATH_AMBIGUOUS", "404.11", 400, "The request's path can be read in more than one way and a policy of the host selects by path; or another spelling of it (case, dots or blanks at the end of a segment, a slash at the end, what follows a colon) would come to another policy.", "Normalize paths at the proxy (Envoy: normalize_path, merge_slashes, escaped slashes rejected) or mend the client; where the upstream tells the spellings apart, write `case: Sensitive` at the path of the other policy."),
-    row(Reason::TrustUnavailable, "TRUST_UNAVAILABLE", "", 503, "The trust profile does not exist, or a source of its certificates or CRLs has never been readable in this process.", "Create the TrustProfile, or the ConfigMap, Secret or file that it names, or mend its content."),
+const TABLE: [ReasonRow; 25] = [
+    row(Reason::NoPolicy, "NO_POLICY", "", 403, "No policy selects the request, or the route names a policy that does not exist; a method such as `post`, which is POST in another case, is selected by none where a policy of the host names methods.", "Add a CertificatePolicy whose match covers the host, path and method, correct the name in the route's context extensions, or correct the client's method."),
+    row(Reason::PolicyInvalid, "POLICY_INVALID", "", 403, "The policy or mapping entry that applies to the request does not compile.", "Run `certgate check`, or read the object's status, and correct the fields it names."),
+    row(Reason::PathAmbiguous, "PATH_AMBIGUOUS", "404.11", 400, "The request's path can be read in more than one way and a policy of the host selects by path; or another spelling of it (case, dots or blanks at the end of a segment, a slash at the end, what follows a colon, compatibility forms of Unicode) would select another policy.", "Normalize paths at the proxy (Envoy: normalize_path, merge_slashes, escaped slashes rejected) or correct the client; where the upstream tells the spellings apart, write `case: Sensitive` at the path of the other policy."),
+    row(Reason::TrustUnavailable, "TRUST_UNAVAILABLE", "", 503, "The trust profile does not exist, or a source of its certificates or CRLs has never been readable in this process.", "Create the TrustProfile, or the ConfigMap, Secret or file that it names, or correct its content."),
     row(Reason::CertRequired, "CERT_REQUIRED", "403.7", 403, "The request carries no client certificate and the policy requires one.", "Send a certificate; check that the proxy requests one and forwards it (include_peer_certificate or XFCC)."),
     row(Reason::ForwardedInvalid, "FORWARDED_INVALID", "400.10", 403, "The forwarded certificate evidence is malformed, contradictory or over its size limit.", "Check which proxy writes the header that the policy's evidence names, and that it replaces what clients send."),
     row(Reason::CertMalformed, "CERT_MALFORMED", "403.16", 403, "The certificate is not acceptable DER or violates the X.509 v3 profile.", "Reissue the certificate with a conforming CA."),
@@ -95,18 +88,11 @@ const TABLE: [ReasonRow; 32] = [
     row(Reason::CertRevoked, "CERT_REVOKED", "403.13", 403, "The certificate, or a CA certificate of its only path, has been revoked.", "Issue a new certificate."),
     row(Reason::RevocationUnknown, "REVOCATION_UNKNOWN", "403.13", 403, "No revocation data covers a certificate of the path.", "Provide the CRL of its issuer, or set `revocation.onUnknown: Allow`."),
     row(Reason::RevocationStale, "REVOCATION_STALE", "403.13", 403, "The revocation data that covers a certificate is past its nextUpdate or older than `maxAge`.", "Refresh the CRL."),
-    row(Reason::ConditionFailed, "CONDITION_FAILED", "", 403, "Reserved, not produced by this version: a condition of the policy is false or could not be evaluated.", "Read the condition's reason in the metadata or log."),
     row(Reason::NoMapping, "NO_MAPPING", "401.1", 403, "The certificate is valid, but nothing maps it to an identity.", "Add a one-to-one entry, a CertificateMapping or a rule for it."),
     row(Reason::MappingDenied, "MAPPING_DENIED", "403.12", 403, "A rule with action Deny is the first that matches the certificate.", "Change the rule, or its place in the order, if that was not meant."),
     row(Reason::MappingAmbiguous, "MAPPING_AMBIGUOUS", "401.2", 403, "More than one identity claims the certificate.", "Leave one entry for the certificate."),
     row(Reason::WeakMapping, "WEAK_MAPPING", "401.2", 403, "The certificate is mapped by `issuerSerial` alone, and nothing but its name says that the mapping's issuer is the CA on the validated path.", "List the issuing CA's certificate in the profile's `intermediates`, name its key in the mapping (`issuerPublicKeySha256`), or map by key or fingerprint; where another CA uses the name, find out why."),
-    row(Reason::SidMismatch, "SID_MISMATCH", "401.2", 403, "Reserved, not produced by this version: the certificate's security identifier is not the account's.", "Reissue the certificate for the account."),
     row(Reason::AccountDisabled, "ACCOUNT_DISABLED", "403.12", 403, "The account that the certificate maps to is disabled.", "Set the mapping's `state` to Enabled."),
-    row(Reason::AccountExpired, "ACCOUNT_EXPIRED", "403.12", 403, "Reserved, not produced by this version: the account that the certificate maps to has expired.", "Extend the account."),
-    row(Reason::DirectoryUnavailable, "DIRECTORY_UNAVAILABLE", "", 503, "Reserved, not produced by this version: the directory did not answer in time.", "Check the directory servers and the network policy."),
-    row(Reason::OriginDenied, "ORIGIN_DENIED", "403.8", 403, "Reserved, not produced by this version: the connection does not come from the domain that the certificate names.", "Check the partner's DNS records and the address that the proxy reports."),
-    row(Reason::ResolverUnavailable, "RESOLVER_UNAVAILABLE", "", 503, "Reserved, not produced by this version: DNS did not answer in time or failed.", "Check the resolver."),
-    row(Reason::Overloaded, "OVERLOADED", "", 503, "Reserved, not produced by this version: certgate has more work than it can finish in time.", "Add replicas, or find the client that sends ever new certificates."),
     row(Reason::Internal, "INTERNAL", "", 503, "certgate failed while deciding; the failure was logged and counted.", "Report the logged place as a bug."),
 ];
 
@@ -130,7 +116,7 @@ impl Reason {
 pub fn markdown() -> String {
     let mut page = String::from(
         "# Reasons for a denial\n\n\
-         Every denial has one of these codes. It stands in the dynamic metadata, in the log and in the metrics; the \
+         Every denial has one of these codes. It appears in the dynamic metadata, in the log and in the metrics; the \
          client sees it only where a policy says `reveal: Reason`. When several checks would fail, the first in the \
          order of this table is reported. The HTTP status is what the client gets unless the policy sets another \
          (`response.denial`); 503 cannot be changed. IIS is the sub-status by which IIS reports the same.\n\n\

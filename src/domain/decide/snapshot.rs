@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use crate::domain::decide::compiled::{CompiledPolicy, DEFAULT_GROUPS_HEADER, DEFAULT_USER_HEADER};
 use crate::domain::decide::mapping::table::MappingTable;
+use crate::domain::decide::resolved_profile::{AnchorsStatus, CrlStatus, ResolvedProfile};
 use crate::domain::decide::selection::{Candidate, Conflict, Selection};
-use crate::domain::decide::trusted::{AnchorsStatus, CrlStatus, Trusted};
 use crate::domain::evidence::EvidenceRule;
 use crate::domain::request::Request;
 use certgate_x509::NoTrace;
@@ -34,7 +34,7 @@ pub struct Policy {
 #[derive(Debug)]
 pub enum PolicyState {
     /// It can, with this profile.
-    Ready(Arc<Trusted>),
+    Ready(Arc<ResolvedProfile>),
     /// Its trust profile is missing, or has never been readable.
     Unavailable(String),
     /// It is in error; here is the first thing that is wrong.
@@ -92,7 +92,7 @@ impl Policy {
 }
 
 impl Snapshot {
-    /// A snapshot of `policies`, which stand in the order that breaks ties.
+    /// A snapshot of `policies`, given in the order that breaks ties.
     pub fn new(former_generation: u64, policies: Vec<Policy>, mappings: MappingTable) -> Self {
         let candidates: Vec<_> = policies.iter().map(Policy::candidate).collect();
         let selection = Arc::new(Selection::new(&candidates));
@@ -138,8 +138,8 @@ impl Snapshot {
     }
 
     /// The profiles that policies decide by, each once.
-    fn profiles(&self) -> impl Iterator<Item = &Arc<Trusted>> {
-        fn ready(policy: &Policy) -> Option<&Arc<Trusted>> {
+    fn profiles(&self) -> impl Iterator<Item = &Arc<ResolvedProfile>> {
+        fn ready(policy: &Policy) -> Option<&Arc<ResolvedProfile>> {
             match &policy.state {
                 PolicyState::Ready(trusted) => Some(trusted),
                 PolicyState::Unavailable(_) | PolicyState::Invalid(_) => None,
@@ -161,8 +161,8 @@ impl Snapshot {
         self.selection.conflicts(&candidates)
     }
 
-    /// Every request header that any policy can set, lower case, sorted, without duplicates. An adapter removes from the
-    /// client's request all of them that the decision does not set.
+    /// Every request header that any policy can set, lower case, sorted, without duplicates. An adapter removes from
+    /// the client's request all of them that the decision does not set.
     pub fn identity_headers(&self) -> &[Arc<str>] {
         &self.identity_headers
     }

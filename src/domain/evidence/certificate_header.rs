@@ -114,9 +114,11 @@ pub fn haproxy_chain(value: &[u8]) -> Result<Vec<Bytes>, HeaderCertError> {
         let Some(length) = length else {
             return Err(HeaderCertError::Concatenation { certificate, left: rest.len() });
         };
-        if length > certgate_x509::encoding::MAX_CERTIFICATE {
-            let cause =
-                Base64Error::TooLong { characters: value.len(), limit: certgate_x509::encoding::MAX_CERTIFICATE };
+        if length > certgate_x509::limits::MAX_FORWARDED_CERTIFICATE {
+            let cause = Base64Error::TooLong {
+                characters: value.len(),
+                limit: certgate_x509::limits::MAX_FORWARDED_CERTIFICATE,
+            };
             return Err(HeaderCertError::Body { certificate, cause });
         }
         found.push(rest.split_to(length));

@@ -1,6 +1,6 @@
 //! How much of what a client may have sent is looked at.
 
-pub use certgate_x509::encoding::MAX_CERTIFICATE;
+pub use certgate_x509::limits::MAX_FORWARDED_CERTIFICATE;
 
 /// The most certificates that may come with a leaf. A path that anyone uses has at most four intermediates; this
 /// leaves room for cross-signed ones, and keeps a client from filling path building with junk (Envoy forwards any

@@ -5,16 +5,17 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::objects::Objects;
-use super::profiles::{Profiles, Trust, Unmet};
+use super::profiles::{Profiles, ReferenceError};
 use super::sources::Namespaces;
-use super::{PolicyReport, PolicyView, Problems, Severity};
+use super::{PolicyReport, Problems, Severity};
 use crate::domain::api::Field;
+use crate::domain::api::duplicate_error;
 use crate::domain::api::{CertificatePolicySpec, FieldError, Kind, LabelSelector, MappingState, ObjectId, ObjectMeta};
 use crate::domain::decide::compiled::CompiledPolicy;
 use crate::domain::decide::mapping::rules::Mapping;
-use crate::domain::decide::mapping::store::{MappingStore, twin_error};
+use crate::domain::decide::mapping::store::MappingStore;
 use crate::domain::decide::selection::Conflict;
-use crate::domain::decide::trust::TrustProfile;
+use crate::domain::decide::verifier::CertificateVerifier;
 use crate::domain::decide::{Policy, PolicyState, Snapshot};
 use crate::domain::policy::compile::certificate_policy;
 use crate::domain::policy::lint;
@@ -22,7 +23,7 @@ use certgate_x509::UnixTime;
 
 /// A stored policy.
 #[derive(Debug)]
-struct Stored {
+struct StoredPolicy {
     spec: Box<CertificatePolicySpec>,
     unread: Vec<FieldError>,
     created: Option<UnixTime>,
@@ -30,7 +31,7 @@ struct Stored {
     compiled: Arc<CompiledPolicy>,
 }
 
-impl Stored {
+impl StoredPolicy {
     fn selector(&self) -> Option<&LabelSelector> {
         self.spec.mapping.as_ref()?.selector.as_ref()
     }
@@ -38,7 +39,7 @@ impl Stored {
 
 /// A policy that selects mappings.
 #[derive(Debug)]
-pub struct Selection<'a> {
+pub struct MappingSelection<'a> {
     /// The policy.
     pub id: ObjectId,
     /// `namespace/name`.
@@ -49,6 +50,19 @@ pub struct Selection<'a> {
     pub mapping: Option<&'a Mapping>,
     /// Its trust profile, when it compiles.
     pub trust: Option<&'a (String, String)>,
+}
+
+/// A policy in a [`super::View`].
+#[derive(Clone, Debug)]
+pub struct PolicyView {
+    /// `namespace/name`.
+    pub name: Arc<str>,
+    /// When it was created, where that is known.
+    pub created: Option<UnixTime>,
+    /// The policy as far as it compiles.
+    pub compiled: Arc<CompiledPolicy>,
+    /// The mappings that it selects, whether it compiles or not.
+    pub selector: Option<LabelSelector>,
 }
 
 /// What is wrong with a policy besides itself.
@@ -63,7 +77,7 @@ struct Joined {
 /// The certificate policies.
 #[derive(Debug, Default)]
 pub struct Policies {
-    objects: Objects<Stored>,
+    objects: Objects<StoredPolicy>,
     /// The identifiers in the order of the last [`Policies::assemble`], with what was wrong besides themselves.
     joined: Vec<(ObjectId, Joined)>,
     /// The policies that lose everything to others.
@@ -73,7 +87,7 @@ pub struct Policies {
 impl Policies {
     /// Stores a policy and says whether that changed anything.
     pub fn apply(&mut self, id: ObjectId, meta: &ObjectMeta, spec: Box<CertificatePolicySpec>) -> bool {
-        let same = |stored: &Stored| {
+        let same = |stored: &StoredPolicy| {
             stored.spec == spec && stored.unread == meta.unread && stored.created == meta.creation_timestamp
         };
         if self.objects.get(&id).is_some_and(same) {
@@ -81,14 +95,11 @@ impl Policies {
         }
         let compiled = Arc::new(certificate_policy(meta, &spec));
         let name = format!("{}/{}", id.namespace, id.name).into();
-        self.objects
-            .insert(id, Stored { spec, unread: meta.unread.clone(), created: meta.creation_timestamp, name, compiled });
+        self.objects.insert(
+            id,
+            StoredPolicy { spec, unread: meta.unread.clone(), created: meta.creation_timestamp, name, compiled },
+        );
         true
-    }
-
-    /// The identifiers of all of them.
-    pub fn ids(&self) -> impl Iterator<Item = ObjectId> {
-        self.objects.iter(Kind::CertificatePolicy).map(|(id, _, _)| id)
     }
 
     /// Removes a policy and says whether it was there.
@@ -104,10 +115,10 @@ impl Policies {
         });
         let mut out = Vec::with_capacity(list.len());
         let mut joined = Vec::with_capacity(list.len());
-        for (id, stored, twins) in list {
+        for (id, stored, duplicates) in list {
             let mut found = Joined::default();
-            if !twins.is_empty() {
-                found.errors.push(twin_error(twins.into_iter()));
+            if !duplicates.is_empty() {
+                found.errors.push(duplicate_error(duplicates.into_iter()));
             }
             let state = state(&id, stored, profiles, namespaces, mappings, &mut found);
             out.push(Policy::new(&stored.name, &id.namespace, Arc::clone(&stored.compiled), state));
@@ -136,11 +147,11 @@ impl Policies {
     }
 
     /// The policies that select mappings, whether they compile or not.
-    pub fn selections(&self) -> Vec<Selection<'_>> {
+    pub fn selections(&self) -> Vec<MappingSelection<'_>> {
         let all = self.objects.iter(Kind::CertificatePolicy);
         all.filter_map(|(id, stored, _)| {
             let body = stored.compiled.body.as_ref();
-            Some(Selection {
+            Some(MappingSelection {
                 id,
                 name: Arc::clone(&stored.name),
                 selector: stored.selector()?,
@@ -163,12 +174,12 @@ impl Policies {
     pub fn reports(
         &self,
         mappings: &MappingStore,
-        trust: impl Fn(&(String, String), &str) -> Option<Arc<TrustProfile>>,
+        trust: impl Fn(&(String, String), &str) -> Option<Arc<CertificateVerifier>>,
     ) -> Vec<PolicyReport> {
         let joined: BTreeMap<&ObjectId, &Joined> = self.joined.iter().map(|(id, found)| (id, found)).collect();
         let conflicts: BTreeMap<&ObjectId, &FieldError> =
             self.conflicts.iter().map(|(id, error)| (id, error)).collect();
-        let report = |(id, stored, _): (ObjectId, &Stored, Vec<_>)| {
+        let report = |(id, stored, _): (ObjectId, &StoredPolicy, Vec<_>)| {
             let selector = stored.selector();
             let mut warnings = stored.compiled.report.warnings.clone();
             if let Some(body) = &stored.compiled.body
@@ -247,7 +258,7 @@ pub(super) fn older(left: Option<UnixTime>, right: Option<UnixTime>) -> Ordering
 
 fn state(
     id: &ObjectId,
-    stored: &Stored,
+    stored: &StoredPolicy,
     profiles: &Profiles,
     namespaces: &Namespaces,
     mappings: &MappingStore,
@@ -264,17 +275,27 @@ fn state(
         };
         return PolicyState::Invalid(format!("{first}{more}"));
     };
-    let (trust, problem) = profiles.resolve(&body.trust, &id.namespace, namespaces);
-    if let Some(unmet) = problem {
-        let (list, problem) = match unmet {
-            Unmet::Reference(problem) => (&mut found.errors, problem),
-            Unmet::Profile(problem) => (&mut found.notes, problem),
-        };
-        let error = FieldError::new(spec.child("trustRef").to_string(), problem);
-        if let Trust::Invalid(_) = &trust {
-            invalid.get_or_insert(error.to_string());
+    let trust = profiles.resolve(&body.trust, &id.namespace, namespaces);
+    if let Err(problem) = &trust {
+        let field = spec.child("trustRef").to_string();
+        match problem {
+            ReferenceError::NotFound(_) => found.errors.push(FieldError::new(field, problem.to_string())),
+            ReferenceError::Forbidden { .. } => {
+                let error = FieldError::new(field, problem.to_string());
+                invalid.get_or_insert(error.to_string());
+                found.errors.push(error);
+            }
+            ReferenceError::Duplicate(_) | ReferenceError::Invalid(_) => {
+                let note = FieldError::new(field, problem.to_string());
+                invalid.get_or_insert(note.to_string());
+                found.notes.push(note);
+            }
+            // The profile's own error says which source; a denial of the policy repeats it, this note does not.
+            ReferenceError::Unavailable { profile, .. } => {
+                let message = format!("TrustProfile {profile} is not available: a source of it cannot be read");
+                found.notes.push(FieldError::new(field, message));
+            }
         }
-        list.push(error);
     }
     if let Some(mapping) = &body.mapping
         && let Some(selector) = &mapping.selector
@@ -283,11 +304,11 @@ fn state(
             let field = spec.child("mapping");
             let message = match object_state {
                 MappingState::Disabled => {
-                    format!("{object} is disabled, but nobody can read which certificate it means")
+                    format!("{object} is disabled, but the certificate that it names cannot be read")
                 }
                 // Its certificate would fall through to a rule that may grant more.
                 MappingState::Enabled if mapping.has_rules_that_allow() => format!(
-                    "nobody can read which certificate {object} means, and the policy has rules that might allow it"
+                    "the certificate that {object} names cannot be read, and the policy has rules that might allow it"
                 ),
                 MappingState::Enabled => continue,
             };
@@ -297,8 +318,8 @@ fn state(
         }
     }
     match (invalid, trust) {
-        (Some(problem), _) | (None, Trust::Invalid(problem)) => PolicyState::Invalid(problem),
-        (None, Trust::Unavailable(problem)) => PolicyState::Unavailable(problem),
-        (None, Trust::Ready(profile)) => PolicyState::Ready(profile),
+        (Some(problem), _) => PolicyState::Invalid(problem),
+        (None, Err(problem)) => PolicyState::Unavailable(problem.to_string()),
+        (None, Ok(profile)) => PolicyState::Ready(Arc::clone(profile)),
     }
 }

@@ -8,13 +8,13 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::objects::{Found, Objects};
+use super::objects::{Lookup, Objects};
 use crate::domain::api::{Kind, LabelSelector, NamespacesFrom, ObjectId};
-use crate::domain::policy::compile::{BundleName, CertificateSource, Reading, SourceRef, Usable, pem_certificates};
+use crate::domain::policy::compile::{
+    BundleName, CertificateFilter, CertificateSource, Content, ProfileSources, SourceRef, SourceState,
+    UsableCertificates, pem_certificates,
+};
 use certgate_x509::{Certificate, Crl, CrlReader, Sha256};
-
-/// What a source holds, parsed.
-pub type Parsed<T> = Arc<[Arc<T>]>;
 
 /// What identifies a source.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -28,11 +28,11 @@ pub enum SourceKey {
 }
 
 /// A source of certificates as it is read: what counts in it, and what was good last, hang on that.
-pub type ReadSource = (SourceKey, Reading);
+pub type ReadSource = (SourceKey, CertificateFilter);
 
 /// What identifies a source of certificates of a profile of `namespace`; `None` for what stands in the profile.
 pub fn read_source(source: &CertificateSource, namespace: &str) -> Option<ReadSource> {
-    Some((SourceKey::of(&source.source, namespace)?, source.reading))
+    Some((SourceKey::of(&source.source, namespace)?, source.filter))
 }
 
 impl SourceKey {
@@ -60,16 +60,16 @@ impl std::fmt::Display for SourceKey {
     }
 }
 
-/// What tells the content of a source from another.
+/// Identifies one content of a source.
 #[derive(Clone, Debug)]
-enum Mark {
-    /// The octets themselves, which are held anyway.
+enum Version {
+    /// The octets themselves, which the store keeps anyway.
     Octets(Bytes),
     /// Their digest.
     Digest(Sha256),
 }
 
-impl Mark {
+impl Version {
     fn is_same(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Octets(left), Self::Octets(right)) => same_bytes(left, right),
@@ -97,70 +97,66 @@ pub struct WantedFiles {
     pub crls: BTreeSet<String>,
 }
 
-/// A source as it was last read.
+/// A source that is read again when its content changes.
 #[derive(Debug)]
-pub struct SourceState<T> {
-    mark: Option<Mark>,
-    /// The last good content.
-    pub good: Option<Parsed<T>>,
-    /// Why the present content is not good.
-    pub error: Option<String>,
-    /// What is left out of the good content, and why.
-    pub skipped: Vec<String>,
+struct Cached<T> {
+    version: Option<Version>,
+    state: SourceState<T>,
 }
 
-impl<T> Default for SourceState<T> {
+impl<T> Default for Cached<T> {
     fn default() -> Self {
-        Self { mark: None, good: None, error: None, skipped: Vec::new() }
+        Self { version: None, state: SourceState::default() }
     }
 }
 
-impl<T> SourceState<T> {
-    /// The state of a source that is taken to hold nothing.
+impl<T> Cached<T> {
+    /// A source that is assumed to be empty.
     fn empty() -> Self {
-        Self { good: Some(Vec::new().into()), ..Self::default() }
+        Self { version: None, state: SourceState::empty() }
     }
 
-    /// Takes over what the source holds now. What has not changed keeps its place in memory, so that nothing built from
-    /// it is rebuilt.
+    /// Applies the present content of the source. Unchanged content keeps its address, so that nothing built from it is
+    /// rebuilt.
     fn read(
         &mut self,
-        mark: Result<Mark, String>,
+        version: Result<Version, String>,
         parse: impl FnOnce() -> Result<(Vec<Arc<T>>, Vec<String>), String>,
         same: impl Fn(&Arc<T>, &Arc<T>) -> bool,
     ) {
-        let mark = match mark {
-            Ok(mark) if self.mark.as_ref().is_some_and(|former| former.is_same(&mark)) => return,
-            Ok(mark) => mark,
+        let state = &mut self.state;
+        let version = match version {
+            Ok(version) if self.version.as_ref().is_some_and(|former| former.is_same(&version)) => return,
+            Ok(version) => version,
             Err(error) => {
-                self.error = Some(error);
-                self.mark = None;
+                state.error = Some(error);
+                self.version = None;
                 return;
             }
         };
         match parse() {
             Ok((parsed, skipped)) => {
-                self.error = None;
-                self.skipped = skipped;
-                let unchanged = |good: &Parsed<T>| {
+                state.error = None;
+                state.skipped = skipped;
+                let unchanged = |good: &Content<T>| {
                     good.len() == parsed.len() && good.iter().zip(&parsed).all(|(left, right)| same(left, right))
                 };
-                if !self.good.as_ref().is_some_and(unchanged) {
-                    self.good = Some(parsed.into());
+                if !state.good.as_ref().is_some_and(unchanged) {
+                    state.good = Some(parsed.into());
                 }
             }
-            Err(error) => self.error = Some(error),
+            Err(error) => state.error = Some(error),
         }
-        self.mark = Some(mark);
+        self.version = Some(version);
     }
 }
 
 /// The data of a ConfigMap or Secret.
-pub type Data = BTreeMap<String, Bytes>;
+pub type KeyedData = BTreeMap<String, Bytes>;
 
 /// A ClusterTrustBundle.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Bundle {
+pub struct TrustBundle {
     /// The signer; empty for a bundle without one.
     pub signer_name: String,
     /// The labels.
@@ -169,7 +165,7 @@ pub struct Bundle {
     pub content: Bytes,
 }
 
-/// What a ConfigMap, Secret or ClusterTrustBundle comes to that is not there.
+/// How a ConfigMap, Secret or ClusterTrustBundle that does not exist is treated.
 #[derive(Copy, Clone, Debug, Default, PartialEq, Eq)]
 pub enum AbsentSources {
     /// An error of the profile that names it.
@@ -183,22 +179,22 @@ pub enum AbsentSources {
 #[derive(Debug, Default)]
 pub struct Sources {
     absent: AbsentSources,
-    config_maps: Objects<Data>,
-    secrets: Objects<Data>,
-    bundles: Objects<Bundle>,
+    config_maps: Objects<KeyedData>,
+    secrets: Objects<KeyedData>,
+    bundles: Objects<TrustBundle>,
     /// Objects that certgate is not permitted to read: kind, namespace, name.
     forbidden: BTreeSet<(Kind, String, String)>,
-    /// Objects that may be there: nobody has said yet.
+    /// Objects of which it is not known yet whether they exist.
     pending: BTreeSet<(Kind, String, String)>,
     certificate_files: BTreeMap<String, Result<Bytes, String>>,
     crl_files: BTreeMap<String, Result<CrlFile, String>>,
-    certificates: BTreeMap<ReadSource, SourceState<Certificate>>,
-    crls: BTreeMap<SourceKey, SourceState<Crl>>,
+    certificates: BTreeMap<ReadSource, Cached<Certificate>>,
+    crls: BTreeMap<SourceKey, Cached<Crl>>,
 }
 
 impl Sources {
     /// Stores the data of a ConfigMap or Secret and says whether that changed anything.
-    pub fn apply_data(&mut self, id: ObjectId, data: Data) -> bool {
+    pub fn apply_data(&mut self, id: ObjectId, data: KeyedData) -> bool {
         let objects = if id.kind == Kind::Secret { &mut self.secrets } else { &mut self.config_maps };
         let changed = objects.get(&id) != Some(&data);
         objects.insert(id, data);
@@ -206,7 +202,7 @@ impl Sources {
     }
 
     /// Stores a ClusterTrustBundle and says whether that changed anything.
-    pub fn apply_bundle(&mut self, id: ObjectId, bundle: Bundle) -> bool {
+    pub fn apply_bundle(&mut self, id: ObjectId, bundle: TrustBundle) -> bool {
         let changed = self.bundles.get(&id) != Some(&bundle);
         self.bundles.insert(id, bundle);
         changed
@@ -218,7 +214,7 @@ impl Sources {
         if forbidden { self.forbidden.insert(object) } else { self.forbidden.remove(&object) }
     }
 
-    /// Sets what sources come to that are not there.
+    /// Sets how absent sources are treated.
     pub fn set_absent(&mut self, absent: AbsentSources) {
         self.absent = absent;
     }
@@ -228,10 +224,10 @@ impl Sources {
         self.absent == AbsentSources::Assumed
             && match key {
                 SourceKey::Key(Kind::Secret, namespace, name, _) => {
-                    matches!(self.secrets.find(namespace, name), Found::None)
+                    matches!(self.secrets.find(namespace, name), Lookup::None)
                 }
-                SourceKey::Key(_, namespace, name, _) => matches!(self.config_maps.find(namespace, name), Found::None),
-                SourceKey::Bundle(BundleName::Name(name)) => matches!(self.bundles.find("", name), Found::None),
+                SourceKey::Key(_, namespace, name, _) => matches!(self.config_maps.find(namespace, name), Lookup::None),
+                SourceKey::Bundle(BundleName::Name(name)) => matches!(self.bundles.find("", name), Lookup::None),
                 SourceKey::Bundle(BundleName::Signer(signer, _)) => {
                     let mut bundles = self.bundles.iter(Kind::ClusterTrustBundle);
                     !bundles.any(|(_, bundle, _)| bundle.signer_name == *signer)
@@ -278,58 +274,49 @@ impl Sources {
         }
     }
 
-    /// The identifiers of all objects of a kind.
-    pub fn ids(&self, kind: Kind) -> Vec<ObjectId> {
-        match kind {
-            Kind::ConfigMap => self.config_maps.iter(kind).map(|(id, _, _)| id).collect(),
-            Kind::Secret => self.secrets.iter(kind).map(|(id, _, _)| id).collect(),
-            _ => self.bundles.iter(kind).map(|(id, _, _)| id).collect(),
-        }
-    }
-
     /// The objects that share their name with another.
-    pub fn twins(&self) -> Vec<(ObjectId, Vec<crate::domain::api::Origin>)> {
-        let config_maps = self.config_maps.iter(Kind::ConfigMap).map(|(id, _, twins)| (id, twins));
-        let secrets = self.secrets.iter(Kind::Secret).map(|(id, _, twins)| (id, twins));
-        let bundles = self.bundles.iter(Kind::ClusterTrustBundle).map(|(id, _, twins)| (id, twins));
-        config_maps.chain(secrets).chain(bundles).filter(|(_, twins)| !twins.is_empty()).collect()
+    pub fn duplicates(&self) -> Vec<(ObjectId, Vec<crate::domain::api::Origin>)> {
+        let config_maps = self.config_maps.iter(Kind::ConfigMap).map(|(id, _, duplicates)| (id, duplicates));
+        let secrets = self.secrets.iter(Kind::Secret).map(|(id, _, duplicates)| (id, duplicates));
+        let bundles = self.bundles.iter(Kind::ClusterTrustBundle).map(|(id, _, duplicates)| (id, duplicates));
+        config_maps.chain(secrets).chain(bundles).filter(|(_, duplicates)| !duplicates.is_empty()).collect()
     }
 
     /// Reads every wanted source of certificates and of CRLs again whose content has changed, and forgets the others.
     pub fn refresh(&mut self, certificates: &BTreeSet<ReadSource>, crls: &BTreeSet<SourceKey>) {
         self.certificates.retain(|source, _| certificates.contains(source));
         self.crls.retain(|key, _| crls.contains(key));
-        for (key, reading) in certificates {
+        for (key, filter) in certificates {
             if self.is_assumed(key) {
-                self.certificates.insert((key.clone(), *reading), SourceState::empty());
+                self.certificates.insert((key.clone(), *filter), Cached::empty());
                 continue;
             }
             let content = self.content(key);
-            let mark = content.clone().map(Mark::Octets);
+            let version = content.clone().map(Version::Octets);
             let parse = || {
-                let Usable { certificates, skipped } = pem_certificates(&content?, *reading)?;
+                let UsableCertificates { certificates, skipped } = pem_certificates(&content?, *filter)?;
                 Ok((certificates, skipped))
             };
-            let state = self.certificates.entry((key.clone(), *reading)).or_default();
-            state.read(mark, parse, |left, right| left.is_same(right));
+            let cached = self.certificates.entry((key.clone(), *filter)).or_default();
+            cached.read(version, parse, |left, right| left.is_same(right));
         }
         for key in crls {
             if self.is_assumed(key) {
-                self.crls.insert(key.clone(), SourceState::empty());
+                self.crls.insert(key.clone(), Cached::empty());
                 continue;
             }
-            let mut state = self.crls.remove(key).unwrap_or_default();
+            let mut cached = self.crls.remove(key).unwrap_or_default();
             if let SourceKey::File(path) = key {
                 let file = self.crl_files.get(path).cloned().unwrap_or_else(|| Err(not_read(path)));
-                let mark = file.as_ref().map(|file| Mark::Digest(file.sha256)).map_err(Clone::clone);
-                state.read(mark, || Ok((file?.crls?, Vec::new())), Arc::ptr_eq);
+                let version = file.as_ref().map(|file| Version::Digest(file.sha256)).map_err(Clone::clone);
+                cached.read(version, || Ok((file?.crls?, Vec::new())), Arc::ptr_eq);
             } else {
                 let content = self.content(key);
-                let mark = content.clone().map(Mark::Octets);
+                let version = content.clone().map(Version::Octets);
                 let parse = || Ok((CrlReader::read(&content?).map_err(|error| error.to_string())?, Vec::new()));
-                state.read(mark, parse, Arc::ptr_eq);
+                cached.read(version, parse, Arc::ptr_eq);
             }
-            self.crls.insert(key.clone(), state);
+            self.crls.insert(key.clone(), cached);
         }
         let files: BTreeSet<&SourceKey> = certificates.iter().map(|(key, _)| key).collect();
         self.certificate_files.retain(|path, _| files.contains(&SourceKey::File(path.clone())));
@@ -338,17 +325,18 @@ impl Sources {
 
     /// The state of a source of certificates after [`Sources::refresh`].
     pub fn certificates(&self, source: &ReadSource) -> Option<&SourceState<Certificate>> {
-        self.certificates.get(source)
+        self.certificates.get(source).map(|cached| &cached.state)
     }
 
     /// The last good content of each source of certificates, after [`Sources::refresh`].
-    pub fn known(&self) -> BTreeMap<ReadSource, Parsed<Certificate>> {
-        self.certificates.iter().filter_map(|(source, state)| Some((source.clone(), state.good.clone()?))).collect()
+    pub fn known(&self) -> BTreeMap<ReadSource, Content<Certificate>> {
+        let good = |(source, cached): (&ReadSource, &Cached<_>)| Some((source.clone(), cached.state.good.clone()?));
+        self.certificates.iter().filter_map(good).collect()
     }
 
     /// The state of a source of CRLs after [`Sources::refresh`].
     pub fn crls(&self, key: &SourceKey) -> Option<&SourceState<Crl>> {
-        self.crls.get(key)
+        self.crls.get(key).map(|cached| &cached.state)
     }
 
     fn content(&self, key: &SourceKey) -> Result<Bytes, String> {
@@ -356,9 +344,9 @@ impl Sources {
             SourceKey::Key(kind, namespace, name, data_key) => {
                 let objects = if *kind == Kind::Secret { &self.secrets } else { &self.config_maps };
                 match objects.find(namespace, name) {
-                    Found::None => Err(self.unknown(*kind, namespace, name)),
-                    Found::Twins => Err(format!("there is more than one {kind} {namespace}/{name}")),
-                    Found::One(data) => {
+                    Lookup::None => Err(self.unknown(*kind, namespace, name)),
+                    Lookup::Duplicates => Err(format!("there is more than one {kind} {namespace}/{name}")),
+                    Lookup::One(data) => {
                         let content = data.get(data_key).cloned();
                         content.ok_or_else(|| format!("{kind} {namespace}/{name} has no key {data_key:?}"))
                     }
@@ -366,9 +354,9 @@ impl Sources {
             }
             SourceKey::Bundle(BundleName::Signer(signer, labels)) => self.bundles_of(signer, labels),
             SourceKey::Bundle(BundleName::Name(name)) => match self.bundles.find("", name) {
-                Found::None => Err(self.unknown(Kind::ClusterTrustBundle, "", name)),
-                Found::Twins => Err(format!("there is more than one ClusterTrustBundle {name}")),
-                Found::One(bundle) => Ok(bundle.content.clone()),
+                Lookup::None => Err(self.unknown(Kind::ClusterTrustBundle, "", name)),
+                Lookup::Duplicates => Err(format!("there is more than one ClusterTrustBundle {name}")),
+                Lookup::One(bundle) => Ok(bundle.content.clone()),
             },
             SourceKey::File(path) => self.certificate_files.get(path).cloned().unwrap_or_else(|| Err(not_read(path))),
         }
@@ -376,13 +364,13 @@ impl Sources {
 
     /// The bundles of a signer that `labels` selects, one behind the other in the order of their names.
     fn bundles_of(&self, signer: &str, labels: &LabelSelector) -> Result<Bytes, String> {
-        let meant = |bundle: &Bundle| bundle.signer_name == signer && labels.selects(&bundle.labels);
+        let meant = |bundle: &TrustBundle| bundle.signer_name == signer && labels.selects(&bundle.labels);
         let mut content = Vec::new();
-        for (id, bundle, twins) in self.bundles.iter(Kind::ClusterTrustBundle) {
+        for (id, bundle, duplicates) in self.bundles.iter(Kind::ClusterTrustBundle) {
             if !meant(bundle) {
                 continue;
             }
-            if !twins.is_empty() {
+            if !duplicates.is_empty() {
                 return Err(format!("there is more than one ClusterTrustBundle {}", id.name));
             }
             content.extend_from_slice(&bundle.content);
@@ -392,6 +380,34 @@ impl Sources {
             return Err(format!("there is no ClusterTrustBundle of signer {signer} with the labels"));
         }
         Ok(content.into())
+    }
+}
+
+/// The sources that a profile of one namespace refers to.
+#[derive(Copy, Clone, Debug)]
+pub struct SourcesOf<'a> {
+    sources: &'a Sources,
+    namespace: &'a str,
+}
+
+impl Sources {
+    /// The sources as a profile of `namespace` refers to them.
+    pub fn of<'a>(&'a self, namespace: &'a str) -> SourcesOf<'a> {
+        SourcesOf { sources: self, namespace }
+    }
+}
+
+impl ProfileSources for SourcesOf<'_> {
+    fn certificates(&self, source: &CertificateSource) -> Option<&SourceState<Certificate>> {
+        self.sources.certificates(&read_source(source, self.namespace)?)
+    }
+
+    fn crls(&self, source: &SourceRef<Crl>) -> Option<&SourceState<Crl>> {
+        self.sources.crls(&SourceKey::of(source, self.namespace)?)
+    }
+
+    fn is_assumed(&self, source: &SourceRef) -> bool {
+        SourceKey::of(source, self.namespace).is_some_and(|key| self.sources.is_assumed(&key))
     }
 }
 
@@ -441,14 +457,12 @@ impl Namespaces {
         self.objects.remove(id)
     }
 
-    /// The identifiers of all of them.
-    pub fn ids(&self) -> impl Iterator<Item = ObjectId> {
-        self.objects.iter(Kind::Namespace).map(|(id, _, _)| id)
-    }
-
     /// The namespaces that share their name with another.
-    pub fn twins(&self) -> impl Iterator<Item = (ObjectId, Vec<crate::domain::api::Origin>)> {
-        self.objects.iter(Kind::Namespace).map(|(id, _, twins)| (id, twins)).filter(|(_, twins)| !twins.is_empty())
+    pub fn duplicates(&self) -> impl Iterator<Item = (ObjectId, Vec<crate::domain::api::Origin>)> {
+        self.objects
+            .iter(Kind::Namespace)
+            .map(|(id, _, duplicates)| (id, duplicates))
+            .filter(|(_, duplicates)| !duplicates.is_empty())
     }
 
     /// Whether a profile of `profile` may be used from `user`.
@@ -458,8 +472,8 @@ impl Namespaces {
             NamespacesFrom::Same => profile == user,
             NamespacesFrom::Selector => {
                 let mut labels = match self.objects.find("", user) {
-                    Found::One(labels) => labels.clone(),
-                    Found::None | Found::Twins => BTreeMap::new(),
+                    Lookup::One(labels) => labels.clone(),
+                    Lookup::None | Lookup::Duplicates => BTreeMap::new(),
                 };
                 // Kubernetes gives this label to every namespace, and nobody can take it away.
                 labels.insert("kubernetes.io/metadata.name".to_owned(), user.to_owned());

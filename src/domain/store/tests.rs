@@ -112,7 +112,7 @@ fn publishing_is_quiet_when_nothing_changed() {
 }
 
 #[test]
-fn a_reset_is_one_batch() {
+fn several_edits_are_one_publication() {
     let pki = pki();
     let m = |name: &str, user: &str| {
         mapping(name, "x", json!({"certificate": {"dns": "c.example"}, "identity": {"user": user}}))
@@ -123,16 +123,21 @@ fn a_reset_is_one_batch() {
         "p",
         json!({"match": [{"hosts": ["api"]}], "trustRef": {"name": "t"}, "mapping": {"selector": {}}}),
     ));
-    index.reset(Kind::CertificateMapping, [m("a", "old"), m("b", "old")]);
-    assert_eq!(decide(&index.publish().unwrap(), "api", &pki.client), Ok("old".to_owned()));
-    index.reset(Kind::CertificateMapping, [m("b", "old"), m("a", "old")]);
-    assert!(index.publish().is_none());
-    index.reset(Kind::CertificateMapping, [m("b", "new"), m("c", "new")]);
-    assert_eq!(decide(&index.publish().unwrap(), "api", &pki.client), Ok("new".to_owned()), "a is gone");
-    for kind in Kind::ALL {
-        index.reset(kind, []);
-        assert!(index.ids(kind).is_empty());
+    for object in [m("a", "old"), m("b", "old")] {
+        index.apply(object);
     }
+    assert_eq!(decide(&index.publish().unwrap(), "api", &pki.client), Ok("old".to_owned()));
+    for object in [m("b", "old"), m("a", "old")] {
+        index.apply(object);
+    }
+    assert!(index.publish().is_none(), "the same objects in another order");
+    for object in [m("b", "new"), m("c", "new")] {
+        index.apply(object);
+    }
+    index.delete(&m("a", "old").id());
+    assert_eq!(decide(&index.publish().unwrap(), "api", &pki.client), Ok("new".to_owned()), "a is gone");
+    index.delete(&m("b", "new").id());
+    index.delete(&policy("p", json!({"match": [], "trustRef": {"name": "t"}})).id());
     assert_eq!(decide(&index.publish().unwrap(), "api", &pki.client), Err(Reason::NoPolicy));
 }
 
@@ -207,10 +212,10 @@ fn files_are_trust_sources_too() {
 }
 
 #[test]
-fn twins_are_in_error_until_one_goes() {
+fn duplicates_are_in_error_until_one_goes() {
     let pki = pki();
     let spec = |user: &str| json!({"certificate": {"dns": "c.example"}, "identity": {"user": user}});
-    let twin = |mut object: Object| {
+    let duplicate = |mut object: Object| {
         match &mut object {
             Object::CertificateMapping { meta, .. } | Object::CertificatePolicy { meta, .. } => {
                 meta.origin = Origin { file: "b.yaml".into(), document: 3 };
@@ -226,7 +231,7 @@ fn twins_are_in_error_until_one_goes() {
     index.apply(p());
     let m = || mapping("m", "x", spec("svc"));
     index.apply(m());
-    index.apply(twin(mapping("m", "x", spec("svc"))));
+    index.apply(duplicate(mapping("m", "x", spec("svc"))));
     let decide = |index: &mut Index| self::decide(&index.publish().unwrap(), "api", &pki.client);
     assert_eq!(decide(&mut index), Err(Reason::PolicyInvalid));
     assert_eq!(
@@ -237,13 +242,13 @@ fn twins_are_in_error_until_one_goes() {
         ]
     );
     index.apply(m());
-    index.apply(twin(m()));
-    assert!(index.publish().is_none(), "the same twins again");
-    index.delete(&twin(m()).id());
+    index.apply(duplicate(m()));
+    assert!(index.publish().is_none(), "the same duplicates again");
+    index.delete(&duplicate(m()).id());
     assert_eq!(decide(&mut index), Ok("svc".to_owned()));
     assert_eq!(lines(&index), [""; 0]);
 
-    index.apply(twin(p()));
+    index.apply(duplicate(p()));
     assert_eq!(decide(&mut index), Err(Reason::PolicyInvalid));
     assert_eq!(lines(&index).len(), 2, "not that one loses to the other as well: {:?}", lines(&index));
     index.delete(&p().id());

@@ -14,9 +14,9 @@ use super::super::grpc::{Budget, MAX_UNFINISHED};
 use super::super::routes::{CHECK_PATH, MAX_WATCHES};
 use super::*;
 use crate::domain::decide::decision::Decision;
-use crate::domain::decide::failures::Failures;
 use crate::domain::decide::reason::Reason;
 use crate::domain::request::Request as Asked;
+use crate::domain::store::Index;
 use crate::envoy::proto::auth::attribute_context::{HttpRequest, Request as RequestMessage};
 use crate::envoy::proto::auth::authorization_client::AuthorizationClient;
 use crate::envoy::proto::auth::check_response::HttpResponse;
@@ -40,8 +40,8 @@ impl Gate {
     }
 }
 
-impl Decide for Gate {
-    fn decide(&self, request: &Asked<'_>, _: UnixTime, _: &Failures) -> Decision {
+impl Gate {
+    fn decide(&self, request: &Asked<'_>) -> Decision {
         self.threads.lock().unwrap().insert(thread::current().id());
         match request.http.map(|http| http.path) {
             Some(b"/wait") => {
@@ -53,16 +53,12 @@ impl Decide for Gate {
         }
         Decision::refused(Reason::NoPolicy, "")
     }
-
-    fn identity_headers(&self) -> &[Arc<str>] {
-        &[]
-    }
 }
 
 struct Running {
     address: SocketAddr,
     gate: Arc<Gate>,
-    authorizer: Arc<Authorizer<Gate>>,
+    authorizer: Arc<Authorizer>,
     lifecycle: Lifecycle,
     ended: JoinHandle<io::Result<Ended>>,
 }
@@ -79,9 +75,11 @@ fn bodies(unfinished: usize) -> Limits {
 async fn start_within(workers: usize, drain_deadline: Duration, transport: Transport, bodies: Limits) -> Running {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    let authorizer = Arc::new(Authorizer::new(Arc::new(Metrics::new()), || UnixTime::from_secs(0), 0));
     let gate = Arc::<Gate>::default();
-    authorizer.publish(gate.clone());
+    let decider = gate.clone();
+    let authorizer = Authorizer::new(Arc::new(Metrics::new()), || UnixTime::from_secs(0), 0);
+    let authorizer = Arc::new(authorizer.deciding_by(move |request| decider.decide(request)));
+    authorizer.publish(Index::new().publish().unwrap());
     let lifecycle = Lifecycle::new();
     let options = ServerOptions { workers: NonZeroUsize::new(workers).unwrap(), drain_deadline };
     let ended = tokio::spawn(serve_within(listener, authorizer.clone(), lifecycle.clone(), transport, options, bodies));

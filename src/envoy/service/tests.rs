@@ -14,28 +14,16 @@ use crate::envoy::proto::auth::check_response::HttpResponse;
 use crate::envoy::proto::auth::{AttributeContext, CheckRequest as CheckMessage, CheckResponse};
 use certgate_x509::Sha256;
 
-/// Decides by a function.
-struct By<F>(F, Vec<Arc<str>>);
-
-impl<F: Fn(&Request<'_>) -> Decision + Send + Sync + 'static> Decide for By<F> {
-    fn decide(&self, request: &Request<'_>, _: UnixTime, _: &Failures) -> Decision {
-        (self.0)(request)
-    }
-
-    fn identity_headers(&self) -> &[Arc<str>] {
-        &self.1
-    }
-}
-
-fn authorizer<F: Fn(&Request<'_>) -> Decision + Send + Sync + 'static>(decide: F) -> Authorizer<By<F>> {
+/// An authorizer with a snapshot that decides by `decide`.
+fn authorizer(decide: impl Fn(&Request<'_>) -> Decision + Send + Sync + 'static) -> Authorizer {
     let authorizer = Authorizer::new(Arc::new(Metrics::new()), || UnixTime::from_secs(1_800_000_000), 10);
-    authorizer.publish(Arc::new(By(decide, vec!["x-user".into()])));
-    authorizer
+    authorizer.publish(Index::new().publish().unwrap());
+    authorizer.deciding_by(decide)
 }
 
 fn allow() -> Decision {
     let identity = Identity { user: "u".into(), groups: Vec::new(), uid: None, extra: Default::default() };
-    Decision::unchecked("ns/api", Mode::Enforce, None, Ok((Some(identity), &[("x-user", "u")])))
+    Decision::unchecked("ns/api", Mode::Enforce, None, Ok((Some(identity), &[("x-certgate-user", "u")])))
 }
 
 fn message() -> Vec<u8> {
@@ -184,7 +172,7 @@ fn a_panic_is_a_denial_and_leaves_the_service_usable() {
 
 #[test]
 fn before_the_first_policies_everything_is_denied() {
-    let authorizer = Authorizer::<Snapshot>::new(Arc::new(Metrics::new()), system_clock, 10);
+    let authorizer = Authorizer::new(Arc::new(Metrics::new()), system_clock, 10);
     assert_eq!(refused_with(&authorizer.check(&message())), Some(503));
 }
 
@@ -210,7 +198,7 @@ fn a_decision_on_headers_that_cannot_be_read_is_void() {
 #[test]
 fn mutated_requests_neither_pass_nor_panic() {
     // Without a policy that allows, nothing that a message says may let it pass.
-    let authorizer = Authorizer::<Snapshot>::new(Arc::new(Metrics::new()), system_clock, 0);
+    let authorizer = Authorizer::new(Arc::new(Metrics::new()), system_clock, 0);
     authorizer.publish(Index::new().publish().unwrap());
     let original = message();
     for at in 0..original.len() {

@@ -2,7 +2,9 @@
 //!
 //! A table by path over the schemas that the Rust types give. Every list, map and text has a bound, if only a general
 //! one: CEL rules are admitted by what they might cost at most. Where the compiler has a bound of its own, the number
-//! comes from there.
+//! comes from there. What a text must look like is said in [`texts`].
+
+mod texts;
 
 use serde_json::{Value, json};
 
@@ -12,52 +14,16 @@ use crate::domain::policy::compile::{
     MAX_SOURCES, MAX_TEXT, MAXIMUM_RSA_BITS, MINIMUM_RSA_BITS, WEAKEST_RSA_BITS,
 };
 use certgate_x509::ANY_POLICY;
+use texts::{
+    CRL_PEM, DATA_KEY, Form, HEADER, HEADER_TEXT, LISTED_TEXT, METHOD, NAME, NAMESPACE, OID, PEM, SERIAL_NUMBER,
+    SHA256, SIGNER, URI, hosts, text,
+};
 
 /// The bound of a list or map that the table does not name.
 const GENERAL_ITEMS: usize = 64;
 
 /// What is added to the schema at a path: `a.b` a property, `[]` the elements of a list, `{}` the values of a map.
 pub type Limits = Vec<(String, Value)>;
-
-/// An object's name (RFC 1123 subdomain).
-const NAME: &str = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$";
-
-/// A namespace's name (RFC 1123 label).
-const NAMESPACE: &str = "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$";
-
-/// A SHA-256 in hexadecimal, with or without colons. It stands in rules, because a pattern has no words of its own.
-const SHA256: &str = "^[0-9A-Fa-f]{2}(:?[0-9A-Fa-f]{2}){31}$";
-
-/// A field name (RFC 9110 section 5.6.2).
-const TOKEN: &str = "^[-!#$%&'*+.^_`|~0-9A-Za-z]+$";
-
-/// A text that can travel in a header.
-const HEADER_TEXT: &str = r"^[^\x00-\x1f\x7f]+$";
-
-/// The same for texts that are joined by commas.
-const LISTED_TEXT: &str = r"^[^,\x00-\x1f\x7f]+$";
-
-/// A host, `*.` and a host, or `*`; and besides what the rules of [`hosts`] refuse in words, which are asked only where the
-/// pattern fits.
-const HOST: &str = concat!(
-    r"^(\*|(\*\.)?[-0-9A-Za-z_]+(\.[-0-9A-Za-z_]+)*\.?|\[[0-9A-Fa-f:.]+\](:[0-9]*)?",
-    r"|([^\[].*)?([:/]|[^!-~]).*|[^\[].*\*.*|\*[^.].*)$"
-);
-
-/// The hosts of one entry in `match`. A rule is admitted by what it costs with lists and texts as long as they may be.
-const MAX_HOSTS: usize = 512;
-
-/// A dotted object identifier.
-const OID: &str = r"^[0-2](\.(0|[1-9][0-9]*))+$";
-
-/// A signer: a domain, a slash, and a path.
-const SIGNER: &str = r"^[-0-9A-Za-z]+(\.[-0-9A-Za-z]+)+/[-._/0-9A-Za-z]+$";
-
-/// PEM with a certificate.
-const PEM: &str = "-----BEGIN [0-9A-Z ]*CERTIFICATE-----";
-
-/// PEM with a CRL.
-const CRL_PEM: &str = "-----BEGIN X509 CRL-----";
 
 /// The largest PEM text in an object; etcd takes objects of 1.5 MiB by default.
 const MAX_INLINE: usize = 1024 * 1024;
@@ -139,7 +105,7 @@ fn requirements(limits: &mut Limits) {
     add(limits, &format!("{at}.weakCryptography"), json!({"maxItems": 4, "x-kubernetes-list-type": "set"}));
     let policies = format!("{at}.certificatePolicies.initialPolicySet");
     add(limits, &policies, json!({"minItems": 1, "maxItems": MAX_POLICIES, "x-kubernetes-list-type": "set"}));
-    add(limits, &format!("{policies}[]"), json!({"pattern": OID, "maxLength": 256}));
+    text(limits, &format!("{policies}[]"), OID, 256);
     rule(
         limits,
         &policies,
@@ -185,20 +151,20 @@ fn trust_sources(limits: &mut Limits, list: &str, choices: &[&str]) {
         "labelSelector is given with signerName, and only then",
     );
     add(limits, &format!("{bundle}.name"), json!({"minLength": 1, "maxLength": 253}));
-    add(limits, &format!("{bundle}.signerName"), json!({"pattern": SIGNER, "maxLength": 571}));
+    text(limits, &format!("{bundle}.signerName"), SIGNER, 571);
     label_selector(limits, &format!("{bundle}.labelSelector"));
 }
 
 /// A list of places that hold something in PEM, each given in one of the `choices`.
-fn sources(limits: &mut Limits, list: &str, choices: &[&str], pem: &str) {
+fn sources(limits: &mut Limits, list: &str, choices: &[&str], pem: Form) {
     add(limits, list, json!({"maxItems": MAX_SOURCES, "x-kubernetes-list-type": "atomic"}));
     let item = format!("{list}[]");
     exactly_one(limits, &item, choices);
     for kind in ["configMap", "secret"] {
-        add(limits, &format!("{item}.{kind}.name"), json!({"pattern": NAME, "maxLength": 253}));
-        add(limits, &format!("{item}.{kind}.key"), json!({"pattern": "^[-._a-zA-Z0-9]+$", "maxLength": 253}));
+        text(limits, &format!("{item}.{kind}.name"), NAME, 253);
+        text(limits, &format!("{item}.{kind}.key"), DATA_KEY, 253);
     }
-    add(limits, &format!("{item}.inline"), json!({"pattern": pem, "maxLength": MAX_INLINE}));
+    text(limits, &format!("{item}.inline"), pem, MAX_INLINE);
     add(limits, &format!("{item}.file"), json!({"minLength": 1, "maxLength": 4096}));
 }
 
@@ -213,41 +179,18 @@ fn certificate_policy(limits: &mut Limits) {
         rule(limits, &at, "self.startsWith('/')", "a path begins with `/`");
     }
     add(limits, "match[].methods", json!({"maxItems": 32, "x-kubernetes-list-type": "set"}));
-    add(limits, "match[].methods[]", json!({"pattern": TOKEN, "maxLength": 32}));
+    text(limits, "match[].methods[]", METHOD, 32);
     evidence(limits);
-    add(limits, "trustRef.name", json!({"pattern": NAME, "maxLength": 253}));
-    add(limits, "trustRef.namespace", json!({"pattern": NAMESPACE, "maxLength": 63}));
+    text(limits, "trustRef.name", NAME, 253);
+    text(limits, "trustRef.namespace", NAMESPACE, 63);
     mapping(limits);
     for header in ["user", "groups", "uid"] {
-        add(limits, &format!("response.headers.{header}"), json!({"pattern": TOKEN, "maxLength": 128}));
+        text(limits, &format!("response.headers.{header}"), HEADER, 128);
     }
     add(limits, "response.headers.extra", json!({"maxProperties": 32}));
-    add(limits, "response.headers.extra{}", json!({"pattern": TOKEN, "maxLength": 128}));
+    text(limits, "response.headers.extra{}", HEADER, 128);
     for status in ["status", "missingCertificateStatus"] {
         add(limits, &format!("response.denial.{status}"), json!({"minimum": 400, "maximum": 599}));
-    }
-}
-
-fn hosts(limits: &mut Limits, list: &str) {
-    add(limits, list, json!({"maxItems": MAX_HOSTS, "x-kubernetes-list-type": "set"}));
-    let at = format!("{list}[]");
-    add(limits, &at, json!({"pattern": HOST, "maxLength": 256}));
-    for (words, message) in [
-        (
-            "self.startsWith('[') ? self.endsWith(']') : !self.contains(':')",
-            "a host has no scheme and no port here: the request's port is ignored",
-        ),
-        ("!self.contains('/')", "a host has no path here: write it in paths"),
-        (
-            "!self.matches('[^!-~]')",
-            "a host is ASCII without blanks: write other names as requests carry them, with labels that begin with `xn--`",
-        ),
-        (
-            "self == '*' || !self.contains('*') || self.startsWith('*.') && self.lastIndexOf('*') == 0",
-            "`*` must be the whole first label, as in `*.example.com`, or the whole host",
-        ),
-    ] {
-        rule(limits, &at, words, message);
     }
 }
 
@@ -257,7 +200,7 @@ fn evidence(limits: &mut Limits) {
     add(limits, "evidence[].xfcc.element", json!({"minimum": 1, "maximum": 32}));
     add(limits, "evidence[].xfcc.by", json!({"minLength": 1}));
     for header in ["name", "chainName"] {
-        add(limits, &format!("evidence[].header.{header}"), json!({"pattern": TOKEN, "maxLength": 128}));
+        text(limits, &format!("evidence[].header.{header}"), HEADER, 128);
     }
     rule(
         limits,
@@ -286,7 +229,7 @@ fn mapping(limits: &mut Limits) {
     identity(limits, "mapping.oneToOne[].identity");
     // Atomic, because the first rule that matches decides: two owners' lists must not be merged in silence.
     add(limits, "mapping.rules", json!({"maxItems": MAX_RULES, "x-kubernetes-list-type": "atomic"}));
-    add(limits, "mapping.rules[].name", json!({"pattern": HEADER_TEXT}));
+    text(limits, "mapping.rules[].name", HEADER_TEXT, MAX_TEXT);
     rule(
         limits,
         "mapping.rules[]",
@@ -320,33 +263,25 @@ fn certificate_name(limits: &mut Limits, at: &str) {
     for form in ["sha256", "publicKeySha256", "issuerSerial.issuerSha256", "issuerSerial.issuerPublicKeySha256"] {
         hash(limits, &format!("{at}.{form}"));
     }
-    add(limits, &format!("{at}.inline"), json!({"pattern": PEM, "maxLength": 65536}));
-    add(
-        limits,
-        &format!("{at}.issuerSerial.serialNumber"),
-        json!({"pattern": "^([0-9A-Fa-f]+|[0-9A-Fa-f]{2}(:[0-9A-Fa-f]{2})*)$", "maxLength": 128}),
-    );
-    add(limits, &format!("{at}.uri"), json!({"pattern": "^[-+.0-9A-Za-z]+:[!-~]*$"}));
+    text(limits, &format!("{at}.inline"), PEM, 65536);
+    text(limits, &format!("{at}.issuerSerial.serialNumber"), SERIAL_NUMBER, 128);
+    text(limits, &format!("{at}.uri"), URI, MAX_TEXT);
     for form in ["userPrincipalName", "dns", "email", "subject", "issuerSerial.issuer"] {
         add(limits, &format!("{at}.{form}"), json!({"minLength": 1}));
     }
 }
 
 fn identity(limits: &mut Limits, at: &str) {
-    let text = json!({"pattern": HEADER_TEXT, "maxLength": MAX_IDENTITY_TEXT});
-    let listed = json!({"pattern": LISTED_TEXT, "maxLength": MAX_IDENTITY_TEXT});
-    add(limits, &format!("{at}.user"), text.clone());
-    add(limits, &format!("{at}.uid"), text);
+    text(limits, &format!("{at}.user"), HEADER_TEXT, MAX_IDENTITY_TEXT);
+    text(limits, &format!("{at}.uid"), HEADER_TEXT, MAX_IDENTITY_TEXT);
     add(limits, &format!("{at}.groups"), json!({"maxItems": 256, "x-kubernetes-list-type": "set"}));
-    add(limits, &format!("{at}.groups[]"), listed.clone());
+    text(limits, &format!("{at}.groups[]"), LISTED_TEXT, MAX_IDENTITY_TEXT);
     add(limits, &format!("{at}.extra{{}}"), json!({"minItems": 1, "x-kubernetes-list-type": "set"}));
-    add(limits, &format!("{at}.extra{{}}[]"), listed);
+    text(limits, &format!("{at}.extra{{}}[]"), LISTED_TEXT, MAX_IDENTITY_TEXT);
 }
 
 fn hash(limits: &mut Limits, at: &str) {
-    add(limits, at, json!({"maxLength": 95}));
-    let message = "not a SHA-256: want 64 hexadecimal digits, colons allowed between bytes";
-    rule(limits, at, &format!("self.matches('{SHA256}')"), message);
+    text(limits, at, SHA256, 95);
 }
 
 fn label_selector(limits: &mut Limits, at: &str) {
@@ -378,7 +313,7 @@ pub fn apply(schema: &mut Value, limits: &Limits) {
         let target = find(schema, path).unwrap_or_else(|| panic!("the schema has no field {path}"));
         merge(target, addition);
     }
-    complete(schema);
+    complete(schema, 1);
 }
 
 /// The schema of the field at `path`.
@@ -414,8 +349,9 @@ fn merge(target: &mut Value, addition: &Value) {
     }
 }
 
-/// General bounds, and no `additionalProperties: false`: the API server prunes or refuses unknown fields by itself.
-fn complete(schema: &mut Value) {
+/// General bounds, and no `additionalProperties: false`: the API server prunes or refuses unknown fields by itself. There may
+/// be so many `entries` of the schema in one object.
+fn complete(schema: &mut Value, entries: u64) {
     let Value::Object(object) = schema else { return };
     if object.get("additionalProperties") == Some(&Value::Bool(false)) {
         object.remove("additionalProperties");
@@ -444,11 +380,13 @@ fn complete(schema: &mut Value) {
         _ => {}
     }
     if let Some(Value::Object(properties)) = object.get_mut("properties") {
-        properties.values_mut().for_each(complete);
+        properties.values_mut().for_each(|inner| complete(inner, entries));
     }
-    for inner in ["items", "additionalProperties"] {
+    texts::settle(object, entries);
+    for (inner, most) in [("items", "maxItems"), ("additionalProperties", "maxProperties")] {
+        let most = object.get(most).and_then(Value::as_u64).unwrap_or(1);
         if let Some(inner) = object.get_mut(inner) {
-            complete(inner);
+            complete(inner, entries.saturating_mul(most));
         }
     }
 }

@@ -14,8 +14,8 @@ fn processor_time() -> Duration {
     Duration::new(now.tv_sec.unsigned_abs(), u32::try_from(now.tv_nsec).unwrap_or(0))
 }
 
-/// Runs what one input asks for and panics when it is too slow four times: the first run may have paid for something that is
-/// made once, and neighbours that share the caches make a run slower, never quicker.
+/// Runs what one input asks for and panics when it is too slow four times: the first run may have paid for something
+/// that is made once, and neighbours that share the caches make a run slower, never quicker.
 pub fn within_limit<R>(run: impl Fn() -> R) -> R {
     let once = || {
         let start = processor_time();

@@ -4,16 +4,11 @@ use bytes::Bytes;
 
 use crate::der::{self, DerError, Reader, Span, tag};
 use crate::general_name::GeneralName;
+use crate::limits::{MAX_CERTIFICATE_EXTENSIONS, MAX_OIDS_IN_EXTENSION};
 use crate::oid::Oid;
-use crate::path::constraints::NameConstraints;
 
-use super::{CertificateError, ExtensionProblem};
-
-/// Extensions in one certificate. Real ones have about ten.
-pub const MAX_EXTENSIONS: usize = 128;
-
-/// Policies, mappings and key purposes in one extension.
-pub const MAX_OIDS: usize = 4096;
+use super::error::{CertificateError, ExtensionProblem};
+use super::name_constraints::NameConstraints;
 
 /// The content octets of the extension types of `id-ce` and `id-pe` that are decoded or known.
 #[expect(missing_docs, reason = "the names are those of RFC 5280")]
@@ -38,12 +33,12 @@ pub mod id {
     pub const APPLICATION_POLICIES: &[u8] = &[0x2b, 6, 1, 4, 1, 0x82, 0x37, 21, 10];
 }
 
-/// One extension as it stands in the certificate.
+/// One extension as encoded in the certificate.
 #[derive(Copy, Clone, Debug)]
 pub struct Extension<'a> {
     /// The content octets of its type.
     pub oid: &'a [u8],
-    /// Whether who does not know it must refuse the certificate.
+    /// Whether a verifier that does not process it must refuse the certificate.
     pub critical: bool,
     /// The DER inside the OCTET STRING.
     pub value: &'a [u8],
@@ -129,7 +124,7 @@ pub(super) struct AuthorityKeyIdentifier {
 /// What is decoded of a certificate's extensions.
 #[derive(Debug, Default)]
 pub(super) struct Extensions {
-    pub(super) list: Box<[Entry]>,
+    pub(super) list: Vec<ExtensionSpan>,
     pub(super) subject_alt_names: Box<[GeneralName]>,
     pub(super) basic_constraints: Option<BasicConstraints>,
     pub(super) key_usage: Option<KeyUsage>,
@@ -146,7 +141,7 @@ pub(super) struct Extensions {
 }
 
 #[derive(Copy, Clone, Debug)]
-pub(super) struct Entry {
+pub(super) struct ExtensionSpan {
     pub(super) oid: Span,
     pub(super) critical: bool,
     pub(super) value: Span,
@@ -161,7 +156,7 @@ impl Extensions {
             return Err(field(DerError::Empty));
         }
         let mut out = Self::default();
-        let mut list: Vec<Entry> = Vec::with_capacity(12);
+        let mut list: Vec<ExtensionSpan> = Vec::with_capacity(8);
         while !reader.is_empty() {
             let mut one = reader.nested(tag::SEQUENCE).map_err(field)?;
             let oid = one.oid().map_err(field)?;
@@ -174,29 +169,29 @@ impl Extensions {
             let value = one.expect(tag::OCTET_STRING).map_err(field)?.content;
             one.finish().map_err(field)?;
             let name = || Oid::from_content(oid).to_string();
-            if list.len() >= MAX_EXTENSIONS {
+            if list.len() >= MAX_CERTIFICATE_EXTENSIONS {
                 return Err(CertificateError::TooManyExtensions);
             }
             // RFC 5280 4.2: not more than one instance of an extension.
             if list.iter().any(|entry| entry.oid.get(der) == oid) {
                 return Err(CertificateError::DuplicateExtension { oid: name() });
             }
-            let entry = Entry { oid: Span::of(der, oid), critical, value: Span::of(der, value) };
+            let entry = ExtensionSpan { oid: Span::of(der, oid), critical, value: Span::of(der, value) };
             match out.decode(oid, value, der) {
-                Ok(Known::Yes) => {}
-                Ok(Known::No) if critical => out.unknown_critical = out.unknown_critical.or(Some(entry.oid)),
-                Ok(Known::No) => {}
+                Ok(Processed::Yes) => {}
+                Ok(Processed::No) if critical => out.unknown_critical = out.unknown_critical.or(Some(entry.oid)),
+                Ok(Processed::No) => {}
                 Err(problem) => return Err(CertificateError::Extension { oid: name(), problem }),
             }
             list.push(entry);
         }
-        out.list = list.into();
+        out.list = list;
         Ok(out)
     }
 
-    /// Decodes one extension. Known means that path validation or revocation checking processes it, so that it may be
+    /// Decodes one extension, and says whether path validation or revocation checking processes it: then it may be
     /// critical.
-    fn decode(&mut self, oid: &[u8], value: &[u8], der: &Bytes) -> Result<Known, ExtensionProblem> {
+    fn decode(&mut self, oid: &[u8], value: &[u8], der: &Bytes) -> Result<Processed, ExtensionProblem> {
         match oid {
             id::SUBJECT_KEY_IDENTIFIER => {
                 let tlv = der::exactly(value, tag::OCTET_STRING)?;
@@ -228,16 +223,17 @@ impl Extensions {
             id::CERTIFICATE_POLICIES => {
                 let (policies, qualifiers) = policy_information(value)?;
                 self.certificate_policies = Some(policies);
-                // RFC 5280 4.2.1.4: who cannot interpret a qualifier refuses the certificate if the extension is critical.
+                // RFC 5280 4.2.1.4: who cannot interpret a qualifier refuses the certificate if the extension is
+                // critical.
                 if qualifiers == Qualifiers::Unknown {
-                    return Ok(Known::No);
+                    return Ok(Processed::No);
                 }
             }
             id::APPLICATION_POLICIES => {
                 let (policies, qualifiers) = policy_information(value)?;
                 self.application_policies = Some(policies);
                 if qualifiers == Qualifiers::Unknown {
-                    return Ok(Known::No);
+                    return Ok(Processed::No);
                 }
             }
             id::POLICY_MAPPINGS => self.policy_mappings = Some(policy_mappings(value)?),
@@ -258,16 +254,17 @@ impl Extensions {
             id::AUTHORITY_INFO_ACCESS | id::SUBJECT_INFO_ACCESS => {
                 der::check(value)?;
                 der::exactly(value, tag::SEQUENCE)?;
-                // RFC 5280 4.2.2: these are never critical. A critical one asks for processing that nobody does.
-                return Ok(Known::No);
+                // RFC 5280 4.2.2: these are never critical. A critical one asks for processing that does not exist.
+                return Ok(Processed::No);
             }
-            _ => return Ok(Known::No),
+            _ => return Ok(Processed::No),
         }
-        Ok(Known::Yes)
+        Ok(Processed::Yes)
     }
 }
 
-enum Known {
+/// Whether an extension is processed.
+enum Processed {
     Yes,
     No,
 }
@@ -328,7 +325,7 @@ fn extended_key_usage(value: &[u8]) -> Result<Box<[Oid]>, ExtensionProblem> {
 /// Whether the qualifiers of policies are ones that RFC 5280 defines.
 #[derive(Copy, Clone, PartialEq, Eq)]
 enum Qualifiers {
-    Known,
+    Processed,
     Unknown,
 }
 
@@ -340,7 +337,7 @@ fn policy_information(value: &[u8]) -> Result<(Box<[Oid]>, Qualifiers), Extensio
     der::check(value)?;
     let mut reader = Reader::new(der::exactly(value, tag::SEQUENCE)?.content);
     let mut policies = Vec::with_capacity(2);
-    let mut known = Qualifiers::Known;
+    let mut known = Qualifiers::Processed;
     while !reader.is_empty() {
         let mut information = reader.nested(tag::SEQUENCE)?;
         policies.push(Oid::from_content(information.oid()?));
@@ -398,5 +395,5 @@ fn policy_constraints(value: &[u8]) -> Result<PolicyConstraints, ExtensionProble
 }
 
 fn bounded(count: usize) -> Result<(), ExtensionProblem> {
-    if count > MAX_OIDS { Err(ExtensionProblem::TooMany) } else { Ok(()) }
+    if count > MAX_OIDS_IN_EXTENSION { Err(ExtensionProblem::TooMany) } else { Ok(()) }
 }

@@ -1,6 +1,6 @@
 //! The other encoding that an ECDSA signature has: when (r, s) verifies, so does (r, n − s).
 //!
-//! Whoever holds a certificate can swap the one for the other without any key. The signed part stays the same, and the
+//! Anybody can swap the one for the other in a certificate without a key. The signed part stays the same, and the
 //! SHA-256 of the certificate does not. Both forms are the same certificate to everything that looks one up by that
 //! hash, above all to what refuses it. The other signature algorithms have one signature for one message and key, or
 //! need the key to make a second one. Whether a signature verifies is not asked here.

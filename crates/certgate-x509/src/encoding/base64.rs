@@ -9,7 +9,7 @@ use base64::{DecodeError, DecodeSliceError, Engine as _};
 use bytes::Bytes;
 use thiserror::Error;
 
-use super::MAX_CERTIFICATE;
+use crate::limits::MAX_FORWARDED_CERTIFICATE;
 
 /// Why a text is not base64.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -32,7 +32,7 @@ pub enum Base64Error {
 
 /// Decodes one certificate's DER.
 pub fn certificate(text: &[u8]) -> Result<Bytes, Base64Error> {
-    decode(text, MAX_CERTIFICATE)
+    decode(text, MAX_FORWARDED_CERTIFICATE)
 }
 
 /// Decodes `text` to at least one and at most `limit` octets.
@@ -77,7 +77,8 @@ impl Decoder {
         Self { limit, octets: 0, chunk: [0; CHUNK], filled: 0, characters: 0, error: None }
     }
 
-    /// Decodes the next piece of the text, giving octets to `take` as they come; only its errors are told now.
+    /// Decodes the next piece of the text, giving octets to `take` as they come; only errors of `take` are returned
+    /// now.
     pub(super) fn push<E>(&mut self, mut piece: &[u8], take: &mut impl FnMut(&[u8]) -> Result<(), E>) -> Result<(), E> {
         self.characters = self.characters.saturating_add(piece.len());
         while !piece.is_empty() && self.error.is_none() && !self.is_too_long() {
@@ -93,7 +94,7 @@ impl Decoder {
         Ok(())
     }
 
-    /// The last octets of the text, which is at its end. Whether it was base64 at all is told here.
+    /// The last octets of the text, which is at its end. Returns whether it was base64 at all.
     pub(super) fn finish(mut self) -> Result<Vec<u8>, Base64Error> {
         let too_long = Base64Error::TooLong { characters: self.characters, limit: self.limit };
         if self.characters == 0 {
@@ -128,7 +129,7 @@ impl Decoder {
             Padding::None => STANDARD_NO_PAD.decode_slice(chunk, &mut output),
             Padding::Last => STANDARD.decode_slice(chunk, &mut output),
         };
-        // Where the chunk stands in the whole.
+        // The position of the chunk in the whole.
         let base = self.octets.div_euclid(3).saturating_mul(4);
         self.filled = 0;
         match decoded {
@@ -144,7 +145,7 @@ impl Decoder {
     }
 }
 
-/// Where padding may stand in a chunk.
+/// Where padding may be in a chunk.
 #[derive(Copy, Clone)]
 enum Padding {
     None,

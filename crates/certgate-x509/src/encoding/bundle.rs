@@ -1,15 +1,15 @@
 //! PEM as people keep it: the contents of a ConfigMap, a Secret, a file or an inline field.
 //!
-//! Owns: finding every `CERTIFICATE` block of such a text, or every `X509 CRL` block, and naming the block and line that fail. Text between blocks
-//! is allowed (RFC 7468, section 2: explanatory text), as are CRLF, blanks at the end of a line and any line length
-//! (section 3, the lax form), because tools write all of these. It does not parse certificates, and it is not used for
-//! what a proxy forwards: [`super::pem`] is.
+//! Owns: finding every `CERTIFICATE` block of such a text, or every `X509 CRL` block, and naming the block and line
+//! that fail. Text between blocks is allowed (RFC 7468, section 2: explanatory text), as are CRLF, blanks at the end of
+//! a line and any line length (section 3, the lax form), because tools write all of these. It does not parse
+//! certificates, and it is not used for what a proxy forwards: [`super::pem`] is.
 //!
-//! A text whose blocks cannot be told apart is an error as a whole, never skipped over: a trust source that silently lost
-//! a certificate would trust, or distrust, something else than its author wrote. So any line that contains `-----BEGIN`
-//! or `-----END` must be a well-formed boundary. What stands in a block and is not base64 is an error of that block;
-//! whether the others count is for the caller to say. A private key is refused, with a message that says so and does not
-//! quote it: it has no business where certgate reads certificates.
+//! A text whose blocks cannot be separated is an error as a whole, never skipped over: a trust source that silently
+//! lost a certificate would trust, or distrust, something else than its author wrote. So any line that contains
+//! `-----BEGIN` or `-----END` must be a well-formed boundary. What stands in a block and is not base64 is an error of
+//! that block; whether the others count is for the caller to say. A private key is refused, with a message that says so
+//! and does not quote it: it has no business where certgate reads certificates.
 
 use std::fmt;
 
@@ -19,24 +19,9 @@ use thiserror::Error;
 use super::base64::{Base64Error, Decoder};
 use super::container::{self, Form};
 use super::excerpt::excerpt;
-use crate::revocation::crl::MAX_CRL;
-
-/// The longest text that is read: four times what a ConfigMap or Secret can hold (1 MiB), for files.
-pub const MAX_TEXT: usize = 4 * 1024 * 1024;
-
-/// The longest certificate, in octets of DER. CA certificates of large public key infrastructures carry long lists of
-/// name constraints; what a client may send is capped lower ([`super::MAX_CERTIFICATE`]).
-pub const MAX_DER: usize = 256 * 1024;
-
-/// The most certificates of one text. Public root programmes have about 150; ten times that is no trust decision any
-/// more, and path building would have to search it.
-pub const MAX_BLOCKS: usize = 1_500;
-
-/// The longest text with CRLs that is read: what the base64 of one of [`MAX_CRL`] takes, and its line breaks.
-pub const MAX_CRL_TEXT: usize = 384 * 1024 * 1024;
-
-/// The most CRLs of one text. The largest public CAs split theirs into some hundred.
-pub const MAX_CRLS: usize = 4_096;
+use crate::limits::{
+    MAX_CERTIFICATE_TEXT, MAX_CERTIFICATES_IN_TEXT, MAX_CONFIGURED_CERTIFICATE, MAX_CRL, MAX_CRL_TEXT, MAX_CRLS_IN_TEXT,
+};
 
 /// A line is held as a whole up to this length; of a longer one, what comes last.
 const MAX_LINE: usize = 4096;
@@ -56,17 +41,17 @@ struct Wanted {
 
 const CERTIFICATE: Wanted = Wanted {
     label: b"CERTIFICATE",
-    text: MAX_TEXT,
-    der: MAX_DER,
-    blocks: MAX_BLOCKS,
+    text: MAX_CERTIFICATE_TEXT,
+    der: MAX_CONFIGURED_CERTIFICATE,
+    blocks: MAX_CERTIFICATES_IN_TEXT,
     none: BundleError::NoCertificate,
 };
 
 /// RFC 7468, section 6.
 const CRL: Wanted =
-    Wanted { label: b"X509 CRL", text: MAX_CRL_TEXT, der: MAX_CRL, blocks: MAX_CRLS, none: BundleError::NoCrl };
+    Wanted { label: b"X509 CRL", text: MAX_CRL_TEXT, der: MAX_CRL, blocks: MAX_CRLS_IN_TEXT, none: BundleError::NoCrl };
 
-/// Where a block stands, as messages name it. Both count from 1.
+/// The position of a block, as messages name it. Both count from 1.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub struct Place {
     /// The block, counting blocks of every label.
@@ -84,7 +69,7 @@ impl fmt::Display for Place {
 /// Why a text is not a list of certificates.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum BundleError {
-    /// The text is longer than [`MAX_TEXT`].
+    /// The text is longer than [`MAX_CERTIFICATE_TEXT`].
     #[error("{length} bytes of PEM, more than {limit}")]
     TooLong {
         /// The length of the text.
@@ -92,7 +77,7 @@ pub enum BundleError {
         /// The cap.
         limit: usize,
     },
-    /// There are more blocks than [`MAX_BLOCKS`].
+    /// There are more blocks than [`MAX_CERTIFICATES_IN_TEXT`].
     #[error("more than {limit} PEM blocks")]
     TooMany {
         /// The cap.
@@ -133,7 +118,7 @@ pub enum BundleError {
         /// The block.
         place: Place,
     },
-    /// What stands between the boundaries is not base64, or too long.
+    /// The text between the boundaries is not base64, or too long.
     #[error("{place}: {cause}")]
     Body {
         /// The block.
@@ -166,7 +151,7 @@ pub enum Part<'a> {
 /// A `CERTIFICATE` block.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Block {
-    /// Where it stands.
+    /// Its position.
     pub place: Place,
     /// What it holds.
     pub der: Result<Bytes, Base64Error>,
@@ -197,7 +182,7 @@ enum Long {
     No,
     /// The most.
     Yes,
-    /// The most, and the last of it are blanks, which may only stand at the end; the first of them.
+    /// The most, and the last of it are blanks, which may only be at the end; the first of them.
     Blank(u8),
 }
 
@@ -246,7 +231,8 @@ fn read(
     }
 }
 
-/// The error, or what the text is instead of PEM where that can be told. A key in PEM has an error of its own already.
+/// The error, or what the text is instead of PEM where that is recognised. A key in PEM has an error of its own
+/// already.
 fn named(error: BundleError, text: &[u8]) -> BundleError {
     match (&error, container::recognise(text)) {
         (_, None | Some(Form::Pem)) => error,
@@ -399,8 +385,8 @@ impl Blocks {
     }
 }
 
-/// RFC 7468, section 3 allows more in a label, but no kind of PEM block uses it; and a label that is quoted in a message
-/// must not be able to hold a key that lost its line breaks.
+/// RFC 7468, section 3 allows more in a label, but no kind of PEM block uses it; and a label that is quoted in a
+/// message must not be able to hold a key that lost its line breaks.
 fn is_label(label: &[u8]) -> bool {
     label.len() <= 32 && label.iter().all(|octet| matches!(octet, b'A'..=b'Z' | b'0'..=b'9' | b' '))
 }

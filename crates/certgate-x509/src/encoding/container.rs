@@ -2,8 +2,8 @@
 //! often taken for one: a PKCS #12 store, a key, a request.
 //!
 //! Owns: telling these apart by their first octets, and cutting certificates out of those that hold some. Commands read
-//! all of them ([`read`]). Policies take PEM alone ([`super::bundle`]), which asks here what it was given instead. What a
-//! certificate means is not looked at, so a broken one is for the reader of certificates to refuse.
+//! all of them ([`read`]). Policies take PEM alone ([`super::bundle`]), which asks here what it was given instead. What
+//! a certificate means is not looked at, so a broken one is for the reader of certificates to refuse.
 
 use std::fmt;
 
@@ -11,9 +11,9 @@ use bytes::Bytes;
 use thiserror::Error;
 
 use super::base64::{self, Base64Error};
-use super::bundle::{MAX_BLOCKS, MAX_DER, MAX_TEXT};
 use super::percent::{self, PercentError};
 use crate::der::{self, DerError, Reader, tag};
+use crate::limits::{MAX_CERTIFICATE_TEXT, MAX_CERTIFICATES_IN_TEXT, MAX_CONFIGURED_CERTIFICATE};
 
 /// 1.2.840.113549.1.7.1 and 1.2.840.113549.1.7.2 (RFC 5652 sections 4 and 5).
 const PKCS7_DATA: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 7, 1];
@@ -102,9 +102,9 @@ pub struct Found {
 pub enum ContainerError {
     #[error("it is empty")]
     Empty,
-    #[error("{length} bytes are more than {MAX_TEXT}")]
+    #[error("{length} bytes are more than {MAX_CERTIFICATE_TEXT}")]
     TooLong { length: usize },
-    #[error("more than {MAX_BLOCKS} certificates")]
+    #[error("more than {MAX_CERTIFICATES_IN_TEXT} certificates")]
     TooMany,
     /// Another thing than certificates.
     #[error("it is {0}: {advice}", advice = .0.advice())]
@@ -130,7 +130,7 @@ impl ContainerError {
     }
 }
 
-/// What a file is; `None` when it cannot be told.
+/// What a file is; `None` when no form is recognised.
 pub fn recognise(content: &[u8]) -> Option<Form> {
     if content.starts_with(b"\xff\xfe") || content.starts_with(b"\xfe\xff") {
         return Some(Form::Utf16);
@@ -155,7 +155,7 @@ pub fn recognise(content: &[u8]) -> Option<Form> {
 
 /// The certificates of a file in any form.
 pub fn read(content: &[u8]) -> Result<Found, ContainerError> {
-    if content.len() > MAX_TEXT {
+    if content.len() > MAX_CERTIFICATE_TEXT {
         return Err(ContainerError::TooLong { length: content.len() });
     }
     let text = content.strip_prefix(BYTE_ORDER_MARK).unwrap_or(content);
@@ -186,7 +186,7 @@ fn first_label(text: &[u8]) -> Option<&[u8]> {
 }
 
 fn labelled(text: &[u8], label: &[u8], is_marked: bool) -> Option<Form> {
-    // Certificates stand among keys and other things in the files of many tools.
+    // Many tools write certificates among keys and other blocks.
     if memchr::memmem::find(text, BEGIN_CERTIFICATE).is_some() {
         return Some(if is_marked { Form::MarkedPem } else { Form::Pem });
     }
@@ -269,13 +269,13 @@ fn inside(text: &[u8]) -> Option<Reader<'_>> {
     (tag == tag::SEQUENCE).then(|| Reader::new(text.get(header..end).unwrap_or_default()))
 }
 
-/// Every `CERTIFICATE` block; what stands between them is passed over.
+/// Every `CERTIFICATE` block; the text between them is ignored.
 fn blocks(text: &[u8]) -> Result<Vec<Bytes>, ContainerError> {
     let mut found = Vec::new();
     let mut rest = text;
     while let Some(at) = memchr::memmem::find(rest, BEGIN_CERTIFICATE) {
         let number = found.len().saturating_add(1);
-        if number > MAX_BLOCKS {
+        if number > MAX_CERTIFICATES_IN_TEXT {
             return Err(ContainerError::TooMany);
         }
         let start = at.saturating_add(BEGIN_CERTIFICATE.len());
@@ -289,7 +289,7 @@ fn blocks(text: &[u8]) -> Result<Vec<Bytes>, ContainerError> {
 
 fn body(text: &[u8], number: usize) -> Result<Bytes, ContainerError> {
     let digits: Vec<u8> = text.iter().copied().filter(|octet| !octet.is_ascii_whitespace()).collect();
-    base64::decode(&digits, MAX_DER).map_err(|cause| ContainerError::Body { number, cause })
+    base64::decode(&digits, MAX_CONFIGURED_CERTIFICATE).map_err(|cause| ContainerError::Body { number, cause })
 }
 
 /// The DER of PKCS #7 in PEM; `None` when it is in no PEM.
@@ -301,12 +301,13 @@ fn unarmoured(text: &[u8]) -> Result<Option<Bytes>, ContainerError> {
     let end = memchr::memmem::find(inner, b"-----END ").ok_or(ContainerError::Unfinished { number: 1 })?;
     let digits: Vec<u8> =
         inner.get(..end).unwrap_or_default().iter().copied().filter(|b| !b.is_ascii_whitespace()).collect();
-    let decoded = base64::decode(&digits, MAX_TEXT).map_err(|cause| ContainerError::Body { number: 1, cause })?;
+    let decoded =
+        base64::decode(&digits, MAX_CERTIFICATE_TEXT).map_err(|cause| ContainerError::Body { number: 1, cause })?;
     Ok(Some(decoded))
 }
 
-/// The certificates of a SignedData (RFC 5652 sections 3 and 5.1; RFC 2315 has the same shape). Signatures are not looked
-/// at: what is wanted is a bag of certificates, and each is judged by itself.
+/// The certificates of a SignedData (RFC 5652 sections 3 and 5.1; RFC 2315 has the same shape). Signatures are not
+/// looked at: what is wanted is a bag of certificates, and each is judged by itself.
 fn pkcs7(text: &[u8]) -> Result<Vec<Bytes>, ContainerError> {
     let read = || -> Result<Vec<Bytes>, DerError> {
         let mut info = Reader::new(der::exactly(text, tag::SEQUENCE)?.content);
@@ -320,7 +321,7 @@ fn pkcs7(text: &[u8]) -> Result<Vec<Bytes>, ContainerError> {
         let Some(certificates) = signed.optional(tag::context_constructed(0))? else { return Ok(Vec::new()) };
         let mut reader = Reader::new(certificates.content);
         let mut found = Vec::new();
-        while !reader.is_empty() && found.len() <= MAX_BLOCKS {
+        while !reader.is_empty() && found.len() <= MAX_CERTIFICATES_IN_TEXT {
             let element = reader.any()?;
             // The other choices, all context-specific, are obsolete forms and attribute certificates.
             if element.tag == tag::SEQUENCE {
@@ -332,7 +333,7 @@ fn pkcs7(text: &[u8]) -> Result<Vec<Bytes>, ContainerError> {
     let found = read().map_err(ContainerError::Pkcs7)?;
     match found.len() {
         0 => Err(ContainerError::EmptyPkcs7),
-        n if n > MAX_BLOCKS => Err(ContainerError::TooMany),
+        n if n > MAX_CERTIFICATES_IN_TEXT => Err(ContainerError::TooMany),
         _ => Ok(found),
     }
 }
@@ -458,8 +459,12 @@ mod tests {
             ("a text", b"hello\n".to_vec(), ContainerError::Unknown),
             ("a text that begins as DER does", b"0 s:CN = a\n".to_vec(), ContainerError::Unknown),
             ("an empty PKCS #7", signed_data(&[]), ContainerError::EmptyPkcs7),
-            ("too much", vec![b'x'; MAX_TEXT + 1], ContainerError::TooLong { length: MAX_TEXT + 1 }),
-            ("too many", pem(&leaf).repeat(MAX_BLOCKS + 1).into_bytes(), ContainerError::TooMany),
+            (
+                "too much",
+                vec![b'x'; MAX_CERTIFICATE_TEXT + 1],
+                ContainerError::TooLong { length: MAX_CERTIFICATE_TEXT + 1 },
+            ),
+            ("too many", pem(&leaf).repeat(MAX_CERTIFICATES_IN_TEXT + 1).into_bytes(), ContainerError::TooMany),
         ] {
             assert!(!want.is_malformed(), "{name}");
             assert_eq!(read(&content), Err(want), "{name}");

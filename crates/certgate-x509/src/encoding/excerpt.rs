@@ -1,8 +1,6 @@
-//! Quoting untrusted bytes in messages.
-//!
-//! Owns: making any bytes safe to print, short and on one line. It does not decide what may be printed at all.
+//! Untrusted bytes and names in messages: safe to print, and short.
 
-/// The most characters of an excerpt; enough to recognize a name, too few to fill a log.
+/// The most bytes of an excerpt; enough to recognize a name, too few to fill a log.
 pub const MAX_EXCERPT: usize = 120;
 
 /// `bytes` as one line of printable ASCII: anything else becomes `?`, and what is longer than [`MAX_EXCERPT`] is cut
@@ -12,6 +10,19 @@ pub fn excerpt(bytes: &[u8]) -> String {
     let mut text: String = bytes.iter().take(MAX_EXCERPT).map(printable).collect();
     if bytes.len() > MAX_EXCERPT {
         text.push_str("...");
+    }
+    text
+}
+
+/// The most characters of a text that [`shortened`] keeps; enough for the names of most certificates.
+pub const MAX_SHORTENED: usize = 256;
+
+/// `text`, cut after [`MAX_SHORTENED`] characters, with an ellipsis where something is missing. For names from
+/// certificates and CRLs, whose issuers can make them very long.
+pub fn shortened(mut text: String) -> String {
+    if let Some((end, _)) = text.char_indices().nth(MAX_SHORTENED) {
+        text.truncate(end);
+        text.push('…');
     }
     text
 }
@@ -33,5 +44,11 @@ mod tests {
         let long = excerpt(&[b'x'; 5000]);
         assert_eq!(long.len(), MAX_EXCERPT + 3);
         assert!(long.ends_with("x..."));
+    }
+
+    #[test]
+    fn a_long_text_is_cut_between_characters() {
+        assert_eq!(shortened("ä".repeat(MAX_SHORTENED)), "ä".repeat(MAX_SHORTENED));
+        assert_eq!(shortened("ä".repeat(MAX_SHORTENED + 1)), format!("{}…", "ä".repeat(MAX_SHORTENED)));
     }
 }

@@ -8,9 +8,9 @@
 use bytes::Bytes;
 use thiserror::Error;
 
-use super::MAX_CERTIFICATE;
 use super::base64::{self, Base64Error};
 use super::percent::{self, PercentError};
+use crate::limits::MAX_FORWARDED_CERTIFICATE;
 
 /// The line that opens a block.
 pub const BEGIN: &[u8] = b"-----BEGIN CERTIFICATE-----";
@@ -47,7 +47,7 @@ pub enum PemError {
         /// The block.
         block: usize,
     },
-    /// What stands between the boundaries is not base64, or too long.
+    /// The text between the boundaries is not base64, or too long.
     #[error("certificate {block}: {cause}")]
     Body {
         /// The block.
@@ -113,8 +113,8 @@ fn read_block(text: &[u8], block: usize) -> Result<(Bytes, &[u8]), PemError> {
         full = content.len() == LINE;
         body.extend_from_slice(content);
         // More than any permitted certificate needs: stop copying.
-        if body.len() > MAX_CERTIFICATE.saturating_mul(2) {
-            let cause = Base64Error::TooLong { characters: body.len(), limit: MAX_CERTIFICATE };
+        if body.len() > MAX_FORWARDED_CERTIFICATE.saturating_mul(2) {
+            let cause = Base64Error::TooLong { characters: body.len(), limit: MAX_FORWARDED_CERTIFICATE };
             return Err(PemError::Body { block, cause });
         }
     }
@@ -232,9 +232,9 @@ mod tests {
 
     #[test]
     fn the_cap_on_a_certificate_holds() {
-        assert_eq!(read(&write(&vec![1; MAX_CERTIFICATE])).map(|v| v.len()), Ok(1));
+        assert_eq!(read(&write(&vec![1; MAX_FORWARDED_CERTIFICATE])).map(|v| v.len()), Ok(1));
         for over in [1, 100_000] {
-            let got = read(&write(&vec![1; MAX_CERTIFICATE + over]));
+            let got = read(&write(&vec![1; MAX_FORWARDED_CERTIFICATE + over]));
             assert!(matches!(got, Err(PemError::Body { cause: Base64Error::TooLong { .. }, .. })), "{over}");
         }
     }

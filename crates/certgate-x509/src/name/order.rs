@@ -38,8 +38,8 @@ fn specificity(rdn: &[u8]) -> Option<u8> {
     })
 }
 
-/// Whether the name with this canonical form begins with something specific, such as a CN, and ends with something general,
-/// such as a country: its author probably wrote the general part first, where RFC 4514 wants the specific one.
+/// Whether the name with this canonical form begins with something specific, such as a CN, and ends with something
+/// general, such as a country: its author probably wrote the general part first, where RFC 4514 wants the specific one.
 pub fn looks_reversed(canonical: &[u8]) -> bool {
     let rdns = rdns(canonical);
     let ends = rdns.first().zip(rdns.last());

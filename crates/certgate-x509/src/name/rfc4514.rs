@@ -8,7 +8,7 @@ use crate::oid::Oid;
 use super::{Attribute, AttributeType, Name, NameError};
 
 /// Names longer than this are not parsed from text. RFC 5280's own upper bounds give a few thousand characters.
-const MAX_TEXT: usize = 64 * 1024;
+const MAX_NAME_TEXT: usize = 64 * 1024;
 
 /// Prints a name, last RDN first (RFC 4514 section 2.1).
 pub(super) fn print(name: &Name) -> String {
@@ -81,8 +81,8 @@ fn push(out: &mut String, args: std::fmt::Arguments<'_>) {
 /// Parses the text form into DER, restoring the order of the sequence.
 pub(super) fn parse(text: &str) -> Result<Vec<u8>, NameError> {
     let mut parser = Parser { chars: text.chars().peekable(), at: 0 };
-    if text.len() > MAX_TEXT {
-        return Err(parser.error(format!("longer than {MAX_TEXT} octets")));
+    if text.len() > MAX_NAME_TEXT {
+        return Err(parser.error(format!("longer than {MAX_NAME_TEXT} octets")));
     }
     let mut rdns: Vec<Vec<u8>> = Vec::new();
     parser.blanks();

@@ -5,7 +5,7 @@ use crate::der::{Tlv, tag};
 use super::StringError;
 
 /// How a string type is encoded.
-pub(super) enum Form {
+pub(super) enum StringForm {
     /// As UTF-8, or a subset of it.
     Utf8,
     /// Otherwise.
@@ -15,13 +15,13 @@ pub(super) enum Form {
 }
 
 /// The encoding of a type, as [`decode`] takes it.
-pub(super) fn form(tag: u8) -> Form {
+pub(super) fn form(tag: u8) -> StringForm {
     match tag {
         tag::UTF8_STRING | tag::PRINTABLE_STRING | tag::IA5_STRING | tag::NUMERIC_STRING | tag::VISIBLE_STRING => {
-            Form::Utf8
+            StringForm::Utf8
         }
-        tag::TELETEX_STRING | tag::BMP_STRING | tag::UNIVERSAL_STRING => Form::Transcoded,
-        _ => Form::NotAString,
+        tag::TELETEX_STRING | tag::BMP_STRING | tag::UNIVERSAL_STRING => StringForm::Transcoded,
+        _ => StringForm::NotAString,
     }
 }
 
@@ -67,8 +67,9 @@ pub(super) fn decode(value: Tlv<'_>) -> Result<Decoded<'_>, StringError> {
     }
 }
 
-/// Whether others may read another text than `text` in a value with this tag: T.61 has ways to write accented letters that
-/// ISO 8859-1 reads as two, and escape sequences that change its alphabet; it shares with ASCII what is here let pass.
+/// Whether others may read another text than `text` in a value with this tag: T.61 has ways to write accented letters
+/// that ISO 8859-1 reads as two, and escape sequences that change its alphabet; it shares with ASCII what is here let
+/// pass.
 pub(super) fn is_doubtful(tag: u8, text: &str) -> bool {
     tag == tag::TELETEX_STRING
         && !text

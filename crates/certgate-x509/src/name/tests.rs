@@ -112,7 +112,7 @@ fn values_that_are_no_strings_count_octet_by_octet() {
 #[test]
 fn a_name_has_a_bounded_number_of_attributes() {
     let a: (&str, u8, &[u8]) = ("O", tag::UTF8_STRING, b"a");
-    let (most, more) = (vec![a; MAX_ATTRIBUTES], vec![a; MAX_ATTRIBUTES + 1]);
+    let (most, more) = (vec![a; MAX_NAME_ATTRIBUTES], vec![a; MAX_NAME_ATTRIBUTES + 1]);
     assert!(name(&[&most]).is_ok() && name(&most.chunks(1).collect::<Vec<_>>()).is_ok());
     assert!(matches!(name(&[&more]), Err(NameError::TooManyAttributes)));
     assert!(matches!(name(&more.chunks(1).collect::<Vec<_>>()), Err(NameError::TooManyAttributes)));

@@ -3,9 +3,9 @@
 //! Depth first over names: a candidate issuer is a certificate whose subject is the child's issuer. Signatures are
 //! verified only once a chain of names has reached an anchor, from the leaf upwards, each pair of a child and a key at
 //! most once, and within the pool once for all searches; so neither dead ends nor decoys that lead nowhere cost one.
-//! Candidates are tried in the order in which
-//! they are likely right (key identifiers agree, in their validity period, anchors first), so that an honest chain
-//! costs one pass. Nothing recurses on input. Certificates by number are [`super::nodes`]'s, limits [`super::budget`]'s.
+//! Candidates are tried in the order in which they are likely right (key identifiers agree, in their validity period,
+//! anchors first), so that an honest chain costs one pass. Nothing recurses on input. Certificates by number are
+//! [`super::nodes`]'s, limits [`super::budget`]'s.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -18,13 +18,15 @@ use crate::der::DerError;
 use crate::time::UnixTime;
 use crate::trace::{Trace, Verdict};
 
-use super::budget::{Budget, Pot};
-use super::cost::KeyOrigin;
+use super::budget::{Account, Budget};
 use super::error::{Rank, shown};
+use super::key_kind::KeyOrigin;
 use super::nodes::{Node, Nodes};
 use super::pool::Pool;
 use super::signature::{PublicKey, SignatureError};
-use super::{PathError, PathFailure, PathParameters, Rejection, RolloverRule, ValidPath, policies, validate};
+use super::{
+    PathError, PathFailure, PathParameters, Rejection, RolloverRule, ValidPath, constraints, policies, validate,
+};
 
 /// After so many steps the search is not an ordinary one, and it pays to work out which certificates can lead to an
 /// anchor at all.
@@ -124,7 +126,8 @@ impl<'a> Search<'a> {
         trace: &mut T,
         mut accept: impl FnMut(&ValidPath, &mut T) -> Result<R, Rejection>,
     ) -> Result<(ValidPath, R), PathFailure> {
-        let mut frames = vec![Frame { node: 0, counted: 0, candidates: self.nodes.candidates(0) }];
+        let mut frames = Vec::with_capacity(4);
+        frames.push(Frame { node: 0, counted: 0, candidates: self.nodes.candidates(0) });
         if frames.first().is_none_or(|frame| frame.candidates.is_empty()) {
             let leaf = self.leaf;
             self.fail(&frames, None, 0, Rank::DeadEnd, || unknown_issuer(leaf), trace);
@@ -204,7 +207,8 @@ impl<'a> Search<'a> {
         trace: &mut T,
         accept: &mut impl FnMut(&ValidPath, &mut T) -> Result<R, Rejection>,
     ) -> Completion<R> {
-        let nodes: Vec<Node> = frames.iter().map(|frame| frame.node).chain([anchor]).collect();
+        let mut nodes: Vec<Node> = Vec::with_capacity(frames.len().saturating_add(1));
+        nodes.extend(frames.iter().map(|frame| frame.node).chain([anchor]));
         for (position, pair) in nodes.windows(2).enumerate() {
             let [child, issuer] = pair else { continue };
             match self.verify(*child, *issuer) {
@@ -230,11 +234,11 @@ impl<'a> Search<'a> {
                 }
             }
         }
-        let certificates: Vec<&Arc<Certificate>> =
-            nodes.iter().filter_map(|node| self.nodes.certificate(*node)).collect();
+        let certificates: Vec<Arc<Certificate>> =
+            nodes.iter().filter_map(|node| self.nodes.certificate(*node)).cloned().collect();
         let outcome = self.check_whole(&certificates).and_then(|policies| {
             self.offered = true;
-            let path = ValidPath { certificates: certificates.iter().map(|c| Arc::clone(c)).collect(), policies };
+            let path = ValidPath { certificates, policies };
             trace.step("path", Verdict::Note, || format!("valid so far: {}", describe(path.certificates())));
             match accept(&path, trace) {
                 Ok(result) => Ok((path, result)),
@@ -252,7 +256,7 @@ impl<'a> Search<'a> {
     }
 
     /// The rules over a whole path, the leaf first and the anchor last. Errors name the certificate's position.
-    fn check_whole(&mut self, path: &[&'a Arc<Certificate>]) -> Result<policies::ValidPolicies, (usize, PathError)> {
+    fn check_whole(&self, path: &[Arc<Certificate>]) -> Result<policies::ValidPolicies, (usize, PathError)> {
         self.budget.path().map_err(|error| (0, error))?;
         let below_anchor = path.split_last().map(|(_, below)| below).unwrap_or_default();
         let top = below_anchor.len().saturating_sub(1);
@@ -261,7 +265,7 @@ impl<'a> Search<'a> {
             let mappings = certificate.policy_mappings().map_or(0, <[_]>::len);
             self.budget.policies(policies.saturating_add(mappings)).map_err(|error| (0, error))?;
         }
-        let downwards = below_anchor.iter().rev().map(|certificate| &***certificate);
+        let downwards = below_anchor.iter().rev().map(|certificate| &**certificate);
         let policies = policies::check(downwards, &self.parameters.policies)
             .map_err(|(index, error)| (top.saturating_sub(index), error))?;
         // 6.1.3 (b), (c): the constraints of every certificate above hold for the names of those below, self-issued
@@ -270,7 +274,8 @@ impl<'a> Search<'a> {
             let Some(constraints) = constrainer.name_constraints() else { continue };
             for (position, certificate) in below_anchor.iter().enumerate().take(above) {
                 if position == 0 || !certificate.is_self_issued() {
-                    constraints.check(certificate, constrainer, self.budget).map_err(|error| (position, error))?;
+                    constraints::check(constraints, certificate, constrainer, self.budget)
+                        .map_err(|error| (position, error))?;
                 }
             }
         }
@@ -308,8 +313,9 @@ impl<'a> Search<'a> {
             Ok(public_key) => {
                 // Each configured key once is what the configuration costs; whatever more there is the client has made.
                 let once = in_pool.is_some() || self.nodes.is_first_use(key);
-                let pot = if origin == KeyOrigin::Configured && once { Pot::Configured } else { Pot::SentAlong };
-                self.budget.signature(pot, public_key.cost(certificate.tbs().len()))?;
+                let account =
+                    if origin == KeyOrigin::Configured && once { Account::Configured } else { Account::Presented };
+                self.budget.signature(account, public_key.cost(certificate.tbs().len()))?;
                 public_key.verify(certificate.signature_algorithm(), certificate.tbs(), certificate.signature(), policy)
             }
             Err(error) => Err(error),

@@ -1,4 +1,4 @@
-//! Why a path is not valid, and which of several failures tells an operator most.
+//! Why a path is not valid, and which of several failures is reported.
 
 use std::fmt;
 use std::sync::Arc;
@@ -6,12 +6,13 @@ use std::sync::Arc;
 use thiserror::Error;
 
 use crate::certificate::{Certificate, Version};
+use crate::encoding::excerpt::shortened;
+use crate::error_kind::ErrorKind;
 use crate::name::Name;
 use crate::oid::Oid;
 use crate::time::UnixTime;
 
 use super::signature::SignatureError;
-use crate::error_kind::ErrorKind;
 
 /// One rule that a certificate of a path breaks, with the values compared.
 ///
@@ -23,7 +24,7 @@ pub enum PathError {
     #[error("the serial number is zero")]
     ZeroSerial,
     /// RFC 5280 4.2.1.6: subjectAltName names at least one name.
-    #[error("subjectAltName is there and empty")]
+    #[error("subjectAltName is empty")]
     EmptyNames,
     /// Only v3 certificates carry the extensions that the checks need.
     #[error("the certificate is of version {0:?}, not V3")]
@@ -116,7 +117,7 @@ pub enum PathError {
     KeyPurpose {
         /// The purpose.
         wanted: &'static str,
-        /// What stands there.
+        /// What the certificate lists.
         found: String,
     },
     /// RFC 5280 4.2.1.3: the key may not sign what the purpose needs signed.
@@ -143,7 +144,7 @@ pub enum PathError {
     },
 }
 
-/// How far a path got; of several failures the one that got farthest is what a person needs to hear of.
+/// How far a path got; of several failures the one that got farthest is reported.
 #[derive(Copy, Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Rank {
     /// The chain ends without an anchor.
@@ -190,8 +191,8 @@ impl PathError {
         }
     }
 
-    /// The kind; `position` is that of the certificate in the path, the leaf being 0. A leaf that breaks the certificate
-    /// profile is malformed; a CA certificate that does is not trusted.
+    /// The kind; `position` is that of the certificate in the path, the leaf being 0. A leaf that breaks the
+    /// certificate profile is malformed; a CA certificate that does is not trusted.
     pub fn kind(&self, position: usize) -> ErrorKind {
         match self {
             Self::ZeroSerial
@@ -248,17 +249,9 @@ impl PathFailure {
     }
 }
 
-/// Characters of a name that a message shows: a client can send names of thousands.
-const SHOWN: usize = 256;
-
-/// A name as messages show it.
+/// A name as messages show it: a client can send names of thousands of characters.
 pub(super) fn shown(name: &Name) -> String {
-    let mut text = name.to_rfc4514();
-    if let Some((end, _)) = text.char_indices().nth(SHOWN) {
-        text.truncate(end);
-        text.push('…');
-    }
-    text
+    shortened(name.to_rfc4514())
 }
 
 /// The certificate that the failure is about, and the rule it breaks.

@@ -1,9 +1,10 @@
 //! Whether a list of certificates is one chain: each signed by the key of the next.
 //!
-//! Path building needs no such thing: it takes what came along in any order, and from anybody. This is for evidence in
-//! which a proxy may have joined what two parties sent. Names can be made to fit. So can signatures where somebody
-//! certifies, with a key of their own, the key of a CA that they do not have: the leaf of another is signed by that key,
-//! and the certificate by theirs. Therefore somebody who is trusted must vouch for each certificate as well.
+//! Path building needs no such check: it takes presented certificates in any order and from any source. This is for
+//! evidence in which a proxy may have joined what two parties sent. Matching names prove nothing, and signatures alone
+//! do not either: an attacker can have the public key of a foreign CA certified under a key of their own. The foreign
+//! leaf is then signed by that CA's key, and the certificate for it by the attacker's. So each certificate must also be
+//! on the valid path, or be configured, or be signed by a configured key.
 
 use std::sync::Arc;
 
@@ -13,14 +14,14 @@ use crate::certificate::Certificate;
 use crate::time::UnixTime;
 
 use super::PathError;
-use super::budget::{Budget, Pot};
-use super::cost::KeyOrigin;
+use super::budget::{Account, Budget};
+use super::key_kind::KeyOrigin;
 use super::pool::Pool;
 use super::signature::{PublicKey, SignaturePolicy};
 
 /// A certificate that is not signed by the next one of its list.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
-#[error("the signature of certificate {certificate} is not shown to be by the key of the next one: {error}")]
+#[error("the signature of certificate {certificate} is not verified by the key of the next one: {error}")]
 pub struct BrokenLink {
     /// Which one; the first is 1.
     pub certificate: usize,
@@ -28,7 +29,7 @@ pub struct BrokenLink {
     pub error: PathError,
 }
 
-/// A certificate for which nobody but the next one of its list vouches.
+/// A certificate for which only the next one of its list vouches.
 #[derive(Copy, Clone, Debug, PartialEq, Eq, Error)]
 #[error("certificate {certificate} is neither of the valid path nor configured: anybody can have joined what follows")]
 pub struct Unvouched {
@@ -39,9 +40,9 @@ pub struct Unvouched {
 /// Whether a list, in which each certificate is signed by the next, is one client's, now that its first has turned out
 /// valid by `path`. `chain` is what follows the leaf.
 ///
-/// Whoever joined two lists has the private key of one of `chain`. None has it when each key is a CA's: the first, which
-/// has signed the leaf; one that has signed a certificate of the path below the anchor, or one that `pool` holds; and a
-/// key of the pool itself.
+/// An attacker who joined two lists has the private key of one of `chain`. That is excluded when each key is a CA's:
+/// the first, which has signed the leaf; one that has signed a certificate of the path below the anchor, or one that
+/// `pool` holds; and a key of the pool itself.
 pub fn check_vouched(chain: &[Arc<Certificate>], path: &[Arc<Certificate>], pool: &Pool) -> Result<(), Unvouched> {
     let below_anchor = path.split_last().map(|(_, below)| below).unwrap_or_default();
     for (at, pair) in (1..).zip(chain.windows(2)) {
@@ -58,8 +59,8 @@ pub fn check_vouched(chain: &[Arc<Certificate>], path: &[Arc<Certificate>], pool
 }
 
 /// Verifies that each certificate of `chain` is signed by the next, by keys and algorithms that `policy` takes. The
-/// client pays: whose key it is makes no difference but for how large it may be. A search within the same budget does not
-/// verify these signatures again.
+/// client pays: whose key it is makes no difference but for how large it may be. A search within the same budget does
+/// not verify these signatures again.
 pub fn check_links(
     chain: &[&Arc<Certificate>],
     pool: &Pool,
@@ -69,11 +70,11 @@ pub fn check_links(
     for (pair, certificate) in chain.windows(2).zip(1..) {
         let [child, issuer] = pair else { continue };
         let spki = issuer.public_key();
-        let origin = if pool.has_key(spki) { KeyOrigin::Configured } else { KeyOrigin::SentAlong };
+        let origin = if pool.has_key(spki) { KeyOrigin::Configured } else { KeyOrigin::Presented };
         let verify = || {
             let key = PublicKey::parse(spki)?;
             key.check_cost(origin)?;
-            budget.signature(Pot::SentAlong, key.cost(child.tbs().len()))?;
+            budget.signature(Account::Presented, key.cost(child.tbs().len()))?;
             key.verify(child.signature_algorithm(), child.tbs(), child.signature(), policy)?;
             Ok(())
         };

@@ -1,21 +1,22 @@
 //! Path building and validation by RFC 5280 section 6: from a leaf, over intermediates, to a trust anchor.
 //!
-//! [`find_path`] tries every candidate path within a [`Budget`] and hands each valid one to the caller's `accept`, which may
-//! refuse it (an issuer that is not listed, a revoked certificate); the first accepted path wins. When none is, the
-//! failure that got farthest is kept, with the path it belongs to.
+//! [`find_path`] tries every candidate path within a [`Budget`] and gives each valid one to the caller's `accept`,
+//! which may refuse it (an issuer that is not listed, a revoked certificate); the first accepted path wins. When none
+//! is, the failure that got farthest is kept, with the path it belongs to.
 //!
 //! A trust anchor is a name and a key, and the operator's decision: its validity, version, basicConstraints, keyUsage,
 //! path length and policies are not looked at (RFC 5280 section 6.1 takes none of them as input). Its name
 //! constraints are: they can only narrow what the operator's decision admits (RFC 5937).
 //!
-//! Not owned here: revocation, lists of issuers, whom a caller trusts.
+//! Not here: revocation, lists of issuers, whom a caller trusts.
 
 mod algorithms;
 mod budget;
 mod build;
-pub mod constraints;
+mod constraints;
 mod cost;
 mod error;
+mod key_kind;
 mod links;
 mod names;
 mod nodes;
@@ -31,11 +32,11 @@ use super::error_kind::ErrorKind;
 use super::time::UnixTime;
 
 pub use algorithms::{SignatureAlgorithm, SignatureAlgorithms};
-pub(crate) use budget::Pot;
+pub(crate) use budget::Account;
 pub use budget::{Budget, Spent};
 pub use build::{find_path, find_path_within};
-pub use cost::KeyOrigin;
 pub use error::{PathError, PathFailure};
+pub use key_kind::{Curve, KeyKind, KeyOrigin};
 pub use links::{BrokenLink, Unvouched, check_links, check_vouched};
 pub use policies::{ANY_POLICY, PolicyParameters, ValidPolicies};
 pub use pool::Pool;
@@ -64,7 +65,7 @@ pub enum RolloverRule {
     /// That it is a CA's, as every other CA certificate (RFC 5280 6.1.4 (k)).
     BasicConstraints,
     /// That its key signs certificates (keyUsage with keyCertSign); basicConstraints may be absent. For suites that
-    /// were made so; the anchor has given the key its own name and that right, so nobody else gains by it.
+    /// were made so; the anchor has given the key its own name and that right, so no other party gains by it.
     KeyCertSign,
 }
 
@@ -131,7 +132,7 @@ impl ValidPath {
         &self.certificates
     }
 
-    /// The certificates below the anchor, the leaf first: those that the path's validity hangs on.
+    /// The certificates below the anchor, the leaf first: those that the path's validity depends on.
     pub fn below_anchor(&self) -> &[Arc<Certificate>] {
         self.certificates.split_last().map(|(_, below)| below).unwrap_or_default()
     }

@@ -60,8 +60,8 @@ pub(super) fn dns(name: &str, base: &str, direction: Direction) -> Comparison {
     answer(touches)
 }
 
-/// An empty subtree of mail addresses or URIs. RFC 5280 gives it no meaning: by its words it is the host without a name,
-/// which no name is at, and so OpenSSL reads it; NSS and Go take it for every name. Excluded it holds every name,
+/// An empty subtree of mail addresses or URIs. RFC 5280 gives it no meaning: by its words it is the host without a
+/// name, which no name is at, and so OpenSSL reads it; NSS and Go take it for every name. Excluded it holds every name,
 /// permitted none.
 fn empty(direction: Direction) -> Comparison {
     answer(direction == Direction::Excluded)

@@ -29,7 +29,7 @@ struct Key {
 
 /// What has been worked out about a node.
 #[derive(Clone, Debug, Default)]
-struct Known {
+struct NodeFacts {
     key: Option<u32>,
     candidates: Option<Range<usize>>,
 }
@@ -41,9 +41,9 @@ pub(super) struct Nodes<'a> {
     pool: &'a Pool,
     now: UnixTime,
     /// Of the leaf and the presented certificates.
-    own: Vec<Known>,
+    own: Vec<NodeFacts>,
     /// Of the pool's, as far as they were met.
-    others: HashMap<Node, Known, RandomState>,
+    others: HashMap<Node, NodeFacts, RandomState>,
     /// The candidates of all nodes that were asked about.
     lists: Vec<Node>,
     keys: Vec<Key>,
@@ -66,7 +66,7 @@ impl<'a> Nodes<'a> {
             presented_index: SubjectIndex::new(presented),
             pool,
             now,
-            own: vec![Known::default(); presented.len().saturating_add(1)],
+            own: vec![NodeFacts::default(); presented.len().saturating_add(1)],
             others: HashMap::default(),
             lists: Vec::new(),
             keys: Vec::new(),
@@ -86,7 +86,7 @@ impl<'a> Nodes<'a> {
         }
     }
 
-    /// Where a node stands in the pool; `None` for the client's.
+    /// The position of a node in the pool; `None` for a presented certificate.
     pub(super) fn pool_position(&self, node: Node) -> Option<usize> {
         (node as usize).checked_sub(1)?.checked_sub(self.presented.len())
     }
@@ -97,10 +97,10 @@ impl<'a> Nodes<'a> {
 
     /// Where a certificate came from.
     pub(super) fn origin(&self, node: Node) -> KeyOrigin {
-        if self.pool_position(node).is_some() { KeyOrigin::Configured } else { KeyOrigin::SentAlong }
+        if self.pool_position(node).is_some() { KeyOrigin::Configured } else { KeyOrigin::Presented }
     }
 
-    fn known(&mut self, node: Node) -> &mut Known {
+    fn facts(&mut self, node: Node) -> &mut NodeFacts {
         match self.own.get_mut(node as usize) {
             Some(known) => known,
             None => self.others.entry(node).or_default(),
@@ -109,7 +109,7 @@ impl<'a> Nodes<'a> {
 
     /// The number of a node's public key; equal keys have the same.
     pub(super) fn key(&mut self, node: Node) -> Option<u32> {
-        if let Some(known) = self.known(node).key {
+        if let Some(known) = self.facts(node).key {
             return Some(known);
         }
         let certificate = self.certificate(node)?;
@@ -117,16 +117,16 @@ impl<'a> Nodes<'a> {
         let number = *self.numbers.entry(certificate.public_key()).or_insert(fresh);
         if number == fresh {
             let configured = self.pool_position(node).is_some() || self.pool.has_key(certificate.public_key());
-            let origin = if configured { KeyOrigin::Configured } else { KeyOrigin::SentAlong };
+            let origin = if configured { KeyOrigin::Configured } else { KeyOrigin::Presented };
             self.keys.push(Key { origin, used: false });
         }
-        self.known(node).key = Some(number);
+        self.facts(node).key = Some(number);
         Some(number)
     }
 
-    /// Where a key came from: it is the operator's wherever it stands.
+    /// Where a key came from: a configured key stays one in a presented certificate.
     pub(super) fn key_origin(&self, key: u32) -> KeyOrigin {
-        self.keys.get(key as usize).map_or(KeyOrigin::SentAlong, |key| key.origin)
+        self.keys.get(key as usize).map_or(KeyOrigin::Presented, |key| key.origin)
     }
 
     /// Whether a certificate of the client is verified with a key for the first time.
@@ -134,10 +134,10 @@ impl<'a> Nodes<'a> {
         self.keys.get_mut(key as usize).is_some_and(|key| !std::mem::replace(&mut key.used, true))
     }
 
-    /// The issuers to try for a node, the likeliest first; each is told by [`Nodes::candidate`]. Key identifiers order
+    /// The issuers to try for a node, the likeliest first, as positions for [`Nodes::candidate`]. Key identifiers order
     /// and never exclude.
     pub(super) fn candidates(&mut self, node: Node) -> Range<usize> {
-        if let Some(known) = &self.known(node).candidates {
+        if let Some(known) = &self.facts(node).candidates {
             return known.clone();
         }
         let start = self.lists.len();
@@ -146,14 +146,15 @@ impl<'a> Nodes<'a> {
             let pool = self.pool.with_subject(child.issuer()).iter().map(|position| first.saturating_add(*position));
             let presented = self.presented_index.find(self.presented, child.issuer());
             let presented = presented.iter().map(|position| position.saturating_add(1));
-            let mut found: Vec<Node> = pool.chain(presented).collect();
-            if found.len() > 1 {
+            self.lists.extend(pool.chain(presented));
+            if self.lists.len().saturating_sub(start) > 1 {
+                let mut found = self.lists.split_off(start);
                 self.sort(&mut found, child);
+                self.lists.extend(found);
             }
-            self.lists.extend(found);
         }
         let range = start..self.lists.len();
-        self.known(node).candidates = Some(range.clone());
+        self.facts(node).candidates = Some(range.clone());
         range
     }
 

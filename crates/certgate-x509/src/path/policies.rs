@@ -49,7 +49,7 @@ impl ValidPolicies {
 }
 
 /// One policy at one depth.
-struct Node<'a> {
+struct PolicyNode<'a> {
     policy: &'a Oid,
     /// Indices of nodes of the depth above. Empty: the parent is the anyPolicy node above.
     parents: Vec<usize>,
@@ -61,7 +61,7 @@ struct Node<'a> {
 #[derive(Default)]
 struct Level<'a> {
     /// Sorted by policy; anyPolicy is not among them.
-    nodes: Vec<Node<'a>>,
+    nodes: Vec<PolicyNode<'a>>,
     /// Whether there is an anyPolicy node. Its only parent can be the anyPolicy node above.
     any: bool,
     /// Pairs of an expected policy and the node that expects it, sorted.
@@ -160,14 +160,14 @@ fn next_level<'a>(above: &Level<'a>, policies: &'a [Oid], any_counts: bool) -> L
             .map(|(_, node)| *node)
             .collect()
     };
-    let mut nodes: Vec<Node<'a>> = Vec::with_capacity(policies.len());
+    let mut nodes: Vec<PolicyNode<'a>> = Vec::with_capacity(policies.len());
     let mut asserted: Vec<&'a Oid> = policies.iter().filter(|policy| **policy != ANY_POLICY).collect();
     asserted.sort_unstable();
     // (1) (i) and (ii).
     for policy in &asserted {
         let parents = parents_of(policy);
         if !parents.is_empty() || above.any {
-            nodes.push(Node { policy, parents, mapped: false });
+            nodes.push(PolicyNode { policy, parents, mapped: false });
         }
     }
     let mut any = false;
@@ -180,7 +180,11 @@ fn next_level<'a>(above: &Level<'a>, policies: &'a [Oid], any_counts: bool) -> L
             .filter(|e| asserted.binary_search(e).is_err())
             .collect();
         unasserted.dedup();
-        nodes.extend(unasserted.into_iter().map(|policy| Node { policy, parents: parents_of(policy), mapped: false }));
+        nodes.extend(unasserted.into_iter().map(|policy| PolicyNode {
+            policy,
+            parents: parents_of(policy),
+            mapped: false,
+        }));
         any = above.any;
     }
     let mut level = Level { nodes, any, expected: Vec::new() };
@@ -212,7 +216,7 @@ impl<'a> Level<'a> {
         self.expected.dedup();
     }
 
-    /// 6.1.4 (b) (1): the expected policies of a mapped node are those that it is mapped to; where anyPolicy stands
+    /// 6.1.4 (b) (1): the expected policies of a mapped node are those that it is mapped to; where anyPolicy is
     /// alone, the mapped policy gets a node of its own.
     fn map(&mut self, mappings: &'a [(Oid, Oid)]) {
         let mut issuers: Vec<&'a Oid> = mappings.iter().map(|(issuer, _)| issuer).collect();
@@ -226,7 +230,7 @@ impl<'a> Level<'a> {
                         node.mapped = true;
                     }
                 }
-                Err(_) if self.any => added.push(Node { policy: issuer, parents: Vec::new(), mapped: true }),
+                Err(_) if self.any => added.push(PolicyNode { policy: issuer, parents: Vec::new(), mapped: true }),
                 Err(_) => {}
             }
         }

@@ -10,7 +10,8 @@ use crate::name::Name;
 
 use super::signature::{SignatureError, SignaturePolicy};
 
-/// Trust anchors and configured intermediates, made once per profile.
+/// Trust anchors and configured intermediates. Made once and shared by requests: it remembers the signatures between
+/// its certificates.
 #[derive(Debug, Default)]
 pub struct Pool {
     certificates: Vec<Arc<Certificate>>,
@@ -20,13 +21,13 @@ pub struct Pool {
     by_key: Vec<u32>,
     /// Signatures verified so far between certificates of the pool, by child, issuer and what was asked of them. They
     /// do not depend on time or on a client, whose certificates are never in here.
-    signatures: RwLock<HashMap<Known, Result<(), SignatureError>, RandomState>>,
+    signatures: RwLock<HashMap<SignatureKey, Result<(), SignatureError>, RandomState>>,
 }
 
-type Known = ((usize, usize), SignaturePolicy);
+type SignatureKey = ((usize, usize), SignaturePolicy);
 
 impl Pool {
-    /// A pool of anchors and intermediates. Doubles count once; a certificate that is both is an anchor.
+    /// A pool of anchors and intermediates. Duplicates count once; a certificate that is both is an anchor.
     pub fn new(
         anchors: impl IntoIterator<Item = Arc<Certificate>>,
         intermediates: impl IntoIterator<Item = Arc<Certificate>>,
@@ -94,7 +95,7 @@ impl Pool {
         known.get(&(pair, *policy)).cloned()
     }
 
-    /// Keeps what [`Pool::known_signature`] tells.
+    /// Records what [`Pool::known_signature`] returns.
     pub(super) fn learn_signature(
         &self,
         pair: (usize, usize),

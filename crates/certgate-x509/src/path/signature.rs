@@ -4,11 +4,13 @@
 //! 5480 with exactly the parameters those allow, and key sizes. Everything else is refused by name. What a verification
 //! costs, and which keys cost too much, is [`super::cost`]'s.
 
-use aws_lc_rs::{digest, signature as lc};
+use aws_lc_rs::digest;
+use aws_lc_rs::signature::{self as lc, RsaPublicKeyComponents};
 use thiserror::Error;
 
 use super::algorithms::{SignatureAlgorithm, SignatureAlgorithms};
-use super::cost::{Exponent, KeyOrigin};
+use super::cost::{self, Exponent};
+use super::key_kind::{Curve, KeyKind, KeyOrigin};
 use crate::der::{self, DerError, Reader, tag};
 use crate::oid::Oid;
 
@@ -111,38 +113,6 @@ pub enum SignatureError {
     Invalid(KeyKind),
 }
 
-/// The kind and size of a public key.
-#[derive(Copy, Clone, Debug, PartialEq, Eq)]
-pub enum KeyKind {
-    /// RSA with the bits of its modulus.
-    Rsa(u32),
-    /// An elliptic curve.
-    Ec(Curve),
-    /// Ed25519.
-    Ed25519,
-}
-
-/// The named curves of RFC 5480 that are supported.
-#[derive(Copy, Clone, Debug, PartialEq, Eq)]
-#[expect(missing_docs, reason = "the names are the curves")]
-pub enum Curve {
-    P256,
-    P384,
-    P521,
-}
-
-impl std::fmt::Display for KeyKind {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Rsa(bits) => write!(f, "RSA-{bits}"),
-            Self::Ec(Curve::P256) => f.write_str("P-256"),
-            Self::Ec(Curve::P384) => f.write_str("P-384"),
-            Self::Ec(Curve::P521) => f.write_str("P-521"),
-            Self::Ed25519 => f.write_str("Ed25519"),
-        }
-    }
-}
-
 const RSA_ENCRYPTION: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 1, 1];
 const RSASSA_PSS: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 1, 10];
 const MGF1: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 1, 8];
@@ -168,12 +138,30 @@ const NULL: &[u8] = &[tag::NULL, 0];
 #[derive(Copy, Clone, Debug)]
 pub struct PublicKey<'a> {
     kind: KeyKind,
-    /// An RSA key's public exponent; 0 for every other key.
+    /// The size of an RSA key's public exponent; 0 for every other key.
     exponent: Exponent,
+    /// Modulus and public exponent of an RSA key, without leading zero octets; empty for every other key.
+    rsa: RsaPublicKeyComponents<&'a [u8]>,
     /// What aws-lc reads: RSAPublicKey, the uncompressed point, or the 32 octets.
     octets: &'a [u8],
     /// The parameters of an id-RSASSA-PSS key, which bind its signatures; `None` for every other key.
     pss: Option<&'a [u8]>,
+}
+
+/// aws-lc's algorithm to verify with, by how it takes its key.
+#[derive(Copy, Clone)]
+enum Verification {
+    Rsa(&'static lc::RsaParameters),
+    Other(&'static dyn lc::VerificationAlgorithm),
+}
+
+impl Verification {
+    fn algorithm(self) -> &'static dyn lc::VerificationAlgorithm {
+        match self {
+            Self::Rsa(parameters) => parameters,
+            Self::Other(algorithm) => algorithm,
+        }
+    }
 }
 
 impl<'a> PublicKey<'a> {
@@ -189,12 +177,12 @@ impl<'a> PublicKey<'a> {
         match (oid, parameters) {
             // RFC 3279 2.3.1: NULL; its absence is taken, as RFC 4055 asks for signatures.
             (RSA_ENCRYPTION, NULL | []) => {
-                let (kind, exponent) = rsa(octets)?;
-                Ok(Self { kind, exponent, octets, pss: None })
+                let (kind, exponent, rsa) = rsa(octets)?;
+                Ok(Self { kind, exponent, rsa, octets, pss: None })
             }
             (RSASSA_PSS, parameters) => {
-                let (kind, exponent) = rsa(octets)?;
-                Ok(Self { kind, exponent, octets, pss: Some(parameters) })
+                let (kind, exponent, rsa) = rsa(octets)?;
+                Ok(Self { kind, exponent, rsa, octets, pss: Some(parameters) })
             }
             (EC_PUBLIC_KEY, parameters) => {
                 let named = der::exactly(parameters, tag::OID).map_err(SignatureError::Key)?.content;
@@ -208,13 +196,15 @@ impl<'a> PublicKey<'a> {
                 if octets.len() != length || octets.first() != Some(&4) {
                     return Err(SignatureError::Key(DerError::BadBitString));
                 }
-                Ok(Self { kind: KeyKind::Ec(curve), exponent: Exponent::default(), octets, pss: None })
+                Ok(Self::without_exponent(KeyKind::Ec(curve), octets))
             }
-            (ED25519, []) if octets.len() == 32 => {
-                Ok(Self { kind: KeyKind::Ed25519, exponent: Exponent::default(), octets, pss: None })
-            }
+            (ED25519, []) if octets.len() == 32 => Ok(Self::without_exponent(KeyKind::Ed25519, octets)),
             _ => Err(unsupported()),
         }
+    }
+
+    fn without_exponent(kind: KeyKind, octets: &'a [u8]) -> Self {
+        Self { kind, exponent: Exponent::default(), rsa: RsaPublicKeyComponents { n: &[], e: &[] }, octets, pss: None }
     }
 
     /// The kind and size.
@@ -233,9 +223,18 @@ impl<'a> PublicKey<'a> {
         if bits < minimum { Err(SignatureError::WeakKey { key: self.kind, minimum }) } else { Ok(()) }
     }
 
-    /// An RSA key's public exponent; 0 for every other key.
-    pub(super) fn exponent(&self) -> Exponent {
-        self.exponent
+    /// Refuses an RSA key whose verifications cost more than keys of that origin may.
+    pub fn check_cost(&self, origin: KeyOrigin) -> Result<(), SignatureError> {
+        if cost::is_allowed(self.kind, self.exponent, origin) {
+            return Ok(());
+        }
+        Err(SignatureError::Oversized { key: self.kind, exponent_bits: self.exponent.bits, origin })
+    }
+
+    /// About how many microseconds one verification of a message of `octets` takes on a current core: what a
+    /// [`Budget`](crate::Budget) counts.
+    pub fn cost(&self, octets: usize) -> u32 {
+        cost::microseconds(self.kind, self.exponent, octets)
     }
 
     /// Verifies a signature by this key, whose strength is checked as well.
@@ -248,9 +247,15 @@ impl<'a> PublicKey<'a> {
         signature: &[u8],
         policy: &SignaturePolicy,
     ) -> Result<(), SignatureError> {
-        lc::UnparsedPublicKey::new(self.verification(algorithm, policy)?, self.octets)
-            .verify(message, signature)
-            .map_err(|_| SignatureError::Invalid(self.kind))
+        let outcome = match self.verification(algorithm, policy)? {
+            // From its two numbers the key is made without a second parse, and without the attempts to read it as a
+            // SubjectPublicKeyInfo that aws-lc-rs makes of every RSAPublicKey.
+            Verification::Rsa(parameters) => self.rsa.verify(parameters, message, signature),
+            Verification::Other(algorithm) => {
+                lc::UnparsedPublicKey::new(algorithm, self.octets).verify(message, signature)
+            }
+        };
+        outcome.map_err(|_| SignatureError::Invalid(self.kind))
     }
 
     /// The same for a message of which only the digest is at hand, made by [`digest`] for this algorithm.
@@ -261,17 +266,13 @@ impl<'a> PublicKey<'a> {
         signature: &[u8],
         policy: &SignaturePolicy,
     ) -> Result<(), SignatureError> {
-        lc::UnparsedPublicKey::new(self.verification(algorithm, policy)?, self.octets)
+        lc::UnparsedPublicKey::new(self.verification(algorithm, policy)?.algorithm(), self.octets)
             .verify_digest(digest, signature)
             .map_err(|_| SignatureError::Invalid(self.kind))
     }
 
     /// aws-lc's algorithm for a DER AlgorithmIdentifier and this key, once both count.
-    fn verification(
-        &self,
-        algorithm: &[u8],
-        policy: &SignaturePolicy,
-    ) -> Result<&'static dyn lc::VerificationAlgorithm, SignatureError> {
+    fn verification(&self, algorithm: &[u8], policy: &SignaturePolicy) -> Result<Verification, SignatureError> {
         self.check_strength(policy)?;
         self.check_cost(KeyOrigin::Configured)?;
         let mut reader = Reader::new(der::exactly(algorithm, tag::SEQUENCE).map_err(SignatureError::Key)?.content);
@@ -291,7 +292,7 @@ impl<'a> PublicKey<'a> {
         oid: &[u8],
         parameters: &[u8],
         policy: &SignaturePolicy,
-    ) -> Result<&'static dyn lc::VerificationAlgorithm, SignatureError> {
+    ) -> Result<Verification, SignatureError> {
         let name = || Oid::from_content(oid);
         let mismatch = || SignatureError::KeyMismatch { key: self.kind, algorithm: name() };
         // Whatever the policy says: aws-lc verifies PSS, and SHA-384, with keys of that length only.
@@ -311,7 +312,7 @@ impl<'a> PublicKey<'a> {
                 if self.pss.is_some() {
                     return Err(mismatch());
                 }
-                match (oid, bits) {
+                Verification::Rsa(match (oid, bits) {
                     (RSA_SHA1, _) => &lc::RSA_PKCS1_1024_8192_SHA1_FOR_LEGACY_USE_ONLY,
                     (RSA_SHA256, 2048..) => &lc::RSA_PKCS1_2048_8192_SHA256,
                     (RSA_SHA256, _) => &lc::RSA_PKCS1_1024_8192_SHA256_FOR_LEGACY_USE_ONLY,
@@ -321,7 +322,7 @@ impl<'a> PublicKey<'a> {
                     }
                     (_, 2048..) => &lc::RSA_PKCS1_2048_8192_SHA512,
                     (_, _) => &lc::RSA_PKCS1_1024_8192_SHA512_FOR_LEGACY_USE_ONLY,
-                }
+                })
             }
             (RSASSA_PSS, KeyKind::Rsa(_)) => {
                 // RFC 4055 1.2: a key with parameters makes signatures with those only.
@@ -330,11 +331,11 @@ impl<'a> PublicKey<'a> {
                 }
                 let (_, found) = pss(parameters).ok_or_else(|| SignatureError::UnsupportedParameters(name()))?;
                 needs_2048()?;
-                found
+                Verification::Rsa(found)
             }
             (ECDSA_SHA1 | ECDSA_SHA256 | ECDSA_SHA384 | ECDSA_SHA512, KeyKind::Ec(curve)) => {
                 wants(parameters.is_empty())?;
-                match (curve, oid) {
+                Verification::Other(match (curve, oid) {
                     (Curve::P256, ECDSA_SHA1) => &lc::ECDSA_P256_SHA1_ASN1,
                     (Curve::P256, ECDSA_SHA256) => &lc::ECDSA_P256_SHA256_ASN1,
                     (Curve::P256, ECDSA_SHA384) => &lc::ECDSA_P256_SHA384_ASN1,
@@ -347,11 +348,11 @@ impl<'a> PublicKey<'a> {
                     (Curve::P521, ECDSA_SHA256) => &lc::ECDSA_P521_SHA256_ASN1,
                     (Curve::P521, ECDSA_SHA384) => &lc::ECDSA_P521_SHA384_ASN1,
                     (Curve::P521, _) => &lc::ECDSA_P521_SHA512_ASN1,
-                }
+                })
             }
             (ED25519, KeyKind::Ed25519) => {
                 wants(parameters.is_empty())?;
-                &lc::ED25519
+                Verification::Other(&lc::ED25519)
             }
             (
                 RSA_SHA1 | RSA_SHA256 | RSA_SHA384 | RSA_SHA512 | RSASSA_PSS | ECDSA_SHA1 | ECDSA_SHA256 | ECDSA_SHA384
@@ -393,8 +394,8 @@ pub fn verify_signature(
     PublicKey::parse(spki)?.verify(algorithm, message, signature, policy)
 }
 
-/// The digest that signatures with the DER AlgorithmIdentifier `algorithm` are over; `None` for algorithms that sign the
-/// message itself, and for unknown ones.
+/// The digest that signatures with the DER AlgorithmIdentifier `algorithm` are over; `None` for algorithms that sign
+/// the message itself, and for unknown ones.
 pub fn digest_algorithm(algorithm: &[u8]) -> Option<&'static digest::Algorithm> {
     let mut reader = Reader::new(der::exactly(algorithm, tag::SEQUENCE).ok()?.content);
     Some(match reader.oid().ok()? {
@@ -415,8 +416,8 @@ pub fn digest_algorithm(algorithm: &[u8]) -> Option<&'static digest::Algorithm> 
     })
 }
 
-/// The size of an RSAPublicKey's modulus, and its exponent (RFC 8017 section 3.1: odd, 3 at least).
-fn rsa(octets: &[u8]) -> Result<(KeyKind, Exponent), SignatureError> {
+/// The size of an RSAPublicKey's modulus and of its exponent (RFC 8017 section 3.1: odd, 3 at least), and both numbers.
+fn rsa(octets: &[u8]) -> Result<(KeyKind, Exponent, RsaPublicKeyComponents<&[u8]>), SignatureError> {
     let magnitudes = || {
         let mut reader = Reader::new(der::exactly(octets, tag::SEQUENCE)?.content);
         let modulus = reader.integer()?;
@@ -430,7 +431,8 @@ fn rsa(octets: &[u8]) -> Result<(KeyKind, Exponent), SignatureError> {
         return Err(SignatureError::BadExponent);
     }
     let ones = exponent.iter().fold(0_u32, |ones, octet| ones.saturating_add(octet.count_ones()));
-    Ok((KeyKind::Rsa(bits(modulus)), Exponent { bits: length, ones }))
+    let numbers = RsaPublicKeyComponents { n: modulus, e: exponent };
+    Ok((KeyKind::Rsa(bits(modulus)), Exponent { bits: length, ones }, numbers))
 }
 
 /// The octets of a positive INTEGER without its sign.
@@ -449,9 +451,9 @@ fn bits(magnitude: &[u8]) -> u32 {
 }
 
 /// RFC 4055 3.1: RSASSA-PSS-params with a SHA-2 hash, MGF1 with the same hash, and a salt as long as the hash. The
-/// defaults of the structure mean SHA-1 and are refused; other combinations are legal and nobody uses them.
-fn pss(parameters: &[u8]) -> Option<(SignatureAlgorithm, &'static dyn lc::VerificationAlgorithm)> {
-    let parsed = || -> Result<Option<(SignatureAlgorithm, &'static dyn lc::VerificationAlgorithm)>, DerError> {
+/// defaults of the structure mean SHA-1 and are refused; other combinations are legal and not in use.
+fn pss(parameters: &[u8]) -> Option<(SignatureAlgorithm, &'static lc::RsaParameters)> {
+    let parsed = || -> Result<Option<(SignatureAlgorithm, &'static lc::RsaParameters)>, DerError> {
         let mut reader = Reader::new(der::exactly(parameters, tag::SEQUENCE)?.content);
         let hash = hash_identifier(reader.expect(tag::context_constructed(0))?.content)?;
         let generator = der::exactly(reader.expect(tag::context_constructed(1))?.content, tag::SEQUENCE)?;

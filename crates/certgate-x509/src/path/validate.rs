@@ -13,11 +13,12 @@ use super::{KeyPurpose, LeafRule, PathError, PathParameters, UsageRule};
 const SERVER_AUTH: &[u8] = &[0x2b, 6, 1, 5, 5, 7, 3, 1];
 const CLIENT_AUTH: &[u8] = &[0x2b, 6, 1, 5, 5, 7, 3, 2];
 const ANY_EXTENDED_KEY_USAGE: &[u8] = &[0x55, 0x1d, 37, 0];
-/// szOID_ANY_APPLICATION_POLICY: among Microsoft's application policies, what anyExtendedKeyUsage is among key purposes.
+/// szOID_ANY_APPLICATION_POLICY: among Microsoft's application policies, what anyExtendedKeyUsage is among key
+/// purposes.
 const ANY_APPLICATION_POLICY: &[u8] = &[0x2b, 6, 1, 4, 1, 0x82, 0x37, 10, 12, 1];
 
-/// What makes a certificate unfit as a leaf, whoever issued it. First what is wrong with it at all times, then the
-/// time, then its key.
+/// What makes a certificate unfit as a leaf, independent of its issuer. First what is wrong with it at all times, then
+/// the time, then its key.
 pub(super) fn leaf(certificate: &Certificate, parameters: &PathParameters, now: UnixTime) -> Result<(), PathError> {
     form(certificate)?;
     let is_ca = certificate.basic_constraints().is_some_and(|constraints| constraints.is_ca);
@@ -151,8 +152,8 @@ pub(super) fn issuer_usage(certificate: &Certificate, rule: UsageRule) -> Result
     }
 }
 
-/// The lists of key purposes in a certificate: extendedKeyUsage, and Microsoft's application policies, which its CAs write
-/// beside it or in its place. Each holds by itself, so that none lifts what another limits.
+/// The lists of key purposes in a certificate: extendedKeyUsage, and Microsoft's application policies, which its CAs
+/// write beside it or in its place. Each holds by itself, so that none lifts what another limits.
 fn purposes(certificate: &Certificate) -> impl Iterator<Item = &[Oid]> {
     [certificate.extended_key_usage(), certificate.application_policies()].into_iter().flatten()
 }

@@ -9,7 +9,7 @@ use crate::trace::{Trace, Verdict};
 use super::BadStatus;
 use super::check::Check;
 use super::ocsp::{self, Authority, Nonce, OcspGood, OcspPolicy, Responder};
-use super::signer::Doubt;
+use super::signer::Pending;
 
 impl Check<'_> {
     /// What OCSP responses say; `None` when none is about the certificate.
@@ -17,7 +17,7 @@ impl Check<'_> {
         &self,
         path: &[Arc<Certificate>],
         position: usize,
-        doubt: Option<&Doubt<'_>>,
+        pending: Option<&Pending<'_>>,
         trace: &mut T,
     ) -> Option<Result<Option<UnixTime>, BadStatus>> {
         let certificate = path.get(position)?;
@@ -34,7 +34,7 @@ impl Check<'_> {
                 continue;
             }
             let outcome = ocsp::check(response, certificate, issuer, Nonce::NotSent, &policy, self.now)
-                .and_then(|good| self.trust_delegate(good, above, doubt, trace));
+                .and_then(|good| self.trust_delegate(good, above, pending, trace));
             trace.step("revocation", if outcome.is_ok() { Verdict::Pass } else { Verdict::Skip }, || match &outcome {
                 Ok(_) => format!("[{}] is good by an OCSP response", certificate.subject()),
                 Err(status) => format!("[{}]: {status}", certificate.subject()),
@@ -57,12 +57,12 @@ impl Check<'_> {
         &self,
         good: OcspGood,
         above: &[Arc<Certificate>],
-        doubt: Option<&Doubt<'_>>,
+        pending: Option<&Pending<'_>>,
         trace: &mut T,
     ) -> Result<Option<UnixTime>, BadStatus> {
         if let Responder::Delegate { certificate, no_check: false } = &good.responder {
             let path: Vec<Arc<Certificate>> = [certificate].into_iter().chain(above).cloned().collect();
-            if let Err(BadStatus::Revoked { source, .. }) = self.by_crls(&path, 0, doubt, trace) {
+            if let Err(BadStatus::Revoked { source, .. }) = self.by_crls(&path, 0, pending, trace) {
                 let detail = format!("the OCSP responder [{}] is revoked by {source}", certificate.subject());
                 return Err(BadStatus::Unknown { detail });
             }

@@ -1,16 +1,18 @@
 //! The status of the certificates of a path by CRLs (RFC 5280 section 6.3).
 //!
 //! The section's algorithm asks distribution point after distribution point and stops at the first answer, so its
-//! outcome hangs on their order. Here every CRL at hand that may speak about a certificate is heard, the newest first:
+//! outcome depends on their order. Here every CRL at hand that may apply to a certificate is used, the newest first:
 //!
-//! - scope decides which one speaks, and about which reasons ([`super::scope`]);
-//! - a signature by somebody whom the path gives the right decides which one counts ([`super::signer`]);
-//! - freshness decides which one wins: a newer CRL overrides an older one for the reasons that it covers;
-//! - the certificate is good when current CRLs cover all reasons and none lists it; a listing in a CRL that is out of
-//!   date still revokes, the absence from one proves nothing.
+//! - its scope decides whether a CRL applies, and to which reasons ([`super::scope`]);
+//! - its signer decides whether it counts: one that the path gives the right to sign it ([`super::signer`]);
+//! - its date decides between two: a newer CRL overrides an older one for the reasons that it covers;
+//! - the certificate is good when current CRLs cover all reasons and none lists it. A listing in a CRL that is out of
+//!   date still revokes; the absence from one proves nothing.
 //!
-//! A delta CRL speaks with the complete CRL that it updates: one of its scope and key, whose number is at least the
+//! A delta CRL applies with the complete CRL that it updates: one of its scope and key, whose number is at least the
 //! delta's base and below its own.
+//!
+//! This file and [`super::signer`] call each other: the signer of a CRL has a path, whose certificates have a status.
 
 use std::fmt;
 use std::sync::Arc;
@@ -21,18 +23,19 @@ use crate::time::UnixTime;
 use crate::trace::{Trace, Verdict};
 
 use super::crl::Crl;
-use super::data::{Held, RevocationData};
+use super::crl_with_signer::CrlWithSigner;
+use super::data::RevocationData;
 use super::reason::{CrlReason, ReasonFlags};
-use super::scope::{Covered, Points};
-use super::serials::Entry;
-use super::signer::{Authority, Doubt};
+use super::scope::{CoveredReasons, Points};
+use super::serials::RevocationEntry;
+use super::signer::{Authority, Pending};
 use super::{
-    BadStatus, DEFAULT_MAX_AGE, MaxAge, OnUnknown, RevocationFailure, RevocationMode, RevocationOutcome,
+    BadStatus, MAX_AGE_WITHOUT_NEXT_UPDATE, MaxAge, OnUnknown, RevocationFailure, RevocationMode, RevocationOutcome,
     RevocationPolicy, RevocationScope,
 };
 
 /// CRLs of one certificate that are named when none of them helps.
-const MAX_NAMED: usize = 8;
+const MAX_EXPLAINED_CRLS: usize = 8;
 
 /// Certificates among which the signers of CRLs are looked for.
 #[derive(Copy, Clone, Debug)]
@@ -116,18 +119,18 @@ pub(super) struct Check<'a> {
     pub(super) helpers: SignerCandidates<'a>,
     pub(super) now: UnixTime,
     /// What searches for the signers of CRLs may cost, and keys that CRLs are tried by. When it has run out, a CRL may
-    /// not have been heard, and nothing is good any more.
+    /// not have been evaluated, and no status is good any more.
     pub(super) budget: &'a Budget,
 }
 
-/// Why a CRL does not speak about a certificate.
+/// Why a CRL does not apply to a certificate.
 #[derive(Clone, Debug)]
-pub(super) enum Silence {
+pub(super) enum NotApplicable {
     /// Other certificates are in its scope.
     Scope,
     /// thisUpdate lies ahead.
     NotYetValid,
-    /// It is a delta CRL; those speak only beside their base.
+    /// It is a delta CRL; those apply only with their base.
     Delta,
     /// The signature does not verify by any key of the issuer's name, or the key may not sign CRLs.
     Signature(SignatureError),
@@ -139,20 +142,20 @@ pub(super) enum Silence {
     Signer(String),
 }
 
-/// A CRL that may speak about the certificate, and what it says.
-struct Speaker<'a> {
+/// A CRL that applies to the certificate, and its entry for it.
+struct ApplicableCrl<'a> {
     crl: &'a Crl,
     /// The delta CRL that brings it up to date.
     delta: Option<&'a Crl>,
     /// Which of the two has the entry.
     listed_by: &'a Crl,
-    reasons: Covered,
+    reasons: CoveredReasons,
     authority: Authority,
-    /// When it learnt what it says.
+    /// The date of its information: thisUpdate of the CRL, or of its delta CRL.
     time: UnixTime,
     /// Until when it is current; `None` when it no longer is.
     until: Option<UnixTime>,
-    entry: Option<Entry>,
+    entry: Option<RevocationEntry>,
 }
 
 impl<'a> Check<'a> {
@@ -162,16 +165,16 @@ impl<'a> Check<'a> {
         &self,
         path: &[Arc<Certificate>],
         position: usize,
-        doubt: Option<&Doubt<'_>>,
+        pending: Option<&Pending<'_>>,
         trace: &mut T,
     ) -> Result<Option<UnixTime>, BadStatus> {
-        let Some(by_ocsp) = self.by_ocsp(path, position, doubt, trace) else {
-            return self.by_crls(path, position, doubt, trace);
+        let Some(by_ocsp) = self.by_ocsp(path, position, pending, trace) else {
+            return self.by_crls(path, position, pending, trace);
         };
         if matches!(by_ocsp, Err(BadStatus::Revoked { .. })) {
             return by_ocsp;
         }
-        match (self.by_crls(path, position, doubt, trace), by_ocsp) {
+        match (self.by_crls(path, position, pending, trace), by_ocsp) {
             (Err(status @ BadStatus::Revoked { .. }), _) => Err(status),
             (Ok(by_crls), Ok(by_ocsp)) => Ok(earliest(by_crls, by_ocsp)),
             (Ok(until), Err(_)) | (Err(_), Ok(until)) => Ok(until),
@@ -184,7 +187,7 @@ impl<'a> Check<'a> {
         &self,
         path: &[Arc<Certificate>],
         position: usize,
-        doubt: Option<&Doubt<'_>>,
+        pending: Option<&Pending<'_>>,
         trace: &mut T,
     ) -> Result<Option<UnixTime>, BadStatus> {
         let Some(certificate) = path.get(position) else {
@@ -194,137 +197,137 @@ impl<'a> Check<'a> {
         let mut lists = self.lists(&points, certificate);
         match (lists.next(), lists.next()) {
             // As nearly always: nothing to compare and to collect.
-            (Some(held), None) => match self.listen(held, &points, path, position, doubt, trace) {
-                Ok(speaker) => self.conclude(&points, &[&speaker], &[], trace),
-                Err(silence) => self.conclude(&points, &[], &[(held.crl(), silence)], trace),
+            (Some(held), None) => match self.evaluate(held, &points, path, position, pending, trace) {
+                Ok(applied) => self.conclude(&points, &[&applied], &[], trace),
+                Err(problem) => self.conclude(&points, &[], &[(held.crl(), problem)], trace),
             },
             (first, second) => {
                 let lists = first.into_iter().chain(second).chain(lists).collect();
-                self.by_several(lists, &points, path, position, doubt, trace)
+                self.by_several(lists, &points, path, position, pending, trace)
             }
         }
     }
 
-    /// The status by any number of CRLs that could speak.
+    /// The status by any number of CRLs that could apply.
     fn by_several<T: Trace>(
         &self,
-        mut lists: Vec<&'a Held>,
+        mut lists: Vec<&'a CrlWithSigner>,
         points: &Points<'_>,
         path: &[Arc<Certificate>],
         position: usize,
-        doubt: Option<&Doubt<'_>>,
+        pending: Option<&Pending<'_>>,
         trace: &mut T,
     ) -> Result<Option<UnixTime>, BadStatus> {
-        let mut silent: Vec<(&Crl, Silence)> = Vec::new();
-        let mut speakers: Vec<Speaker<'_>> = Vec::new();
+        let mut not_applicable: Vec<(&Crl, NotApplicable)> = Vec::new();
+        let mut applicable: Vec<ApplicableCrl<'_>> = Vec::new();
         lists.sort_by_key(|held| std::cmp::Reverse(held.crl().number()));
         for held in lists {
             let crl = held.crl();
             // What would be superseded below need not be verified.
-            let outdone = |new: &Speaker<'_>| {
+            let superseded_by = |new: &ApplicableCrl<'_>| {
                 new.authority == Authority::Independent
                     && new.crl.number() > crl.number()
                     && crl.number().is_some()
                     && new.crl.has_scope_of(crl)
             };
-            if speakers.iter().any(outdone) {
+            if applicable.iter().any(superseded_by) {
                 continue;
             }
-            match self.listen(held, points, path, position, doubt, trace) {
-                Ok(speaker) => speakers.push(speaker),
-                Err(silence) => silent.push((crl, silence)),
+            match self.evaluate(held, points, path, position, pending, trace) {
+                Ok(applied) => applicable.push(applied),
+                Err(problem) => not_applicable.push((crl, problem)),
             }
         }
-        // CRLNumber never goes back: a CRL is no longer heard once one of its scope with a higher number is there.
-        let superseded = |old: &Speaker<'_>| {
-            speakers.iter().any(|new| {
+        // CRLNumber never goes back: a CRL no longer applies once there is one of its scope with a higher number.
+        let superseded = |old: &ApplicableCrl<'_>| {
+            applicable.iter().any(|new| {
                 new.crl.number() > old.crl.number()
                     && old.crl.number().is_some()
                     && new.authority <= old.authority
                     && new.crl.has_scope_of(old.crl)
             })
         };
-        let mut order: Vec<&Speaker<'_>> = speakers.iter().filter(|speaker| !superseded(speaker)).collect();
-        order.sort_by_key(|speaker| (std::cmp::Reverse(speaker.time), speaker.entry.is_none()));
-        self.conclude(points, &order, &silent, trace)
+        let mut order: Vec<&ApplicableCrl<'_>> = applicable.iter().filter(|applied| !superseded(applied)).collect();
+        order.sort_by_key(|applied| (std::cmp::Reverse(applied.time), applied.entry.is_none()));
+        self.conclude(points, &order, &not_applicable, trace)
     }
 
-    /// The status by the CRLs that speak about a certificate, in the order in which they are heard.
+    /// The status by the CRLs that apply to a certificate, in order of precedence.
     fn conclude<T: Trace>(
         &self,
         points: &Points<'_>,
-        order: &[&Speaker<'_>],
-        silent: &[(&Crl, Silence)],
+        order: &[&ApplicableCrl<'_>],
+        not_applicable: &[(&Crl, NotApplicable)],
         trace: &mut T,
     ) -> Result<Option<UnixTime>, BadStatus> {
         let certificate = points.certificate;
-        let independent = || order.iter().copied().filter(|speaker| speaker.authority == Authority::Independent);
+        let independent = || order.iter().copied().filter(|applied| applied.authority == Authority::Independent);
         let mut verdict = self.judge(independent());
-        if matches!(verdict, Err(Doubtful::Unknown)) && order.len() > independent().count() {
+        if matches!(verdict, Err(NotGood::Unknown)) && order.len() > independent().count() {
             verdict = self.judge(order.iter().copied());
         }
         match (verdict, &points.problem) {
-            (Err(Doubtful::Revoked(entry, source)), _) => Err(BadStatus::Revoked { entry, source }),
+            (Err(NotGood::Revoked(entry, source)), _) => Err(BadStatus::Revoked { entry, source }),
             (_, Some(error)) => Err(BadStatus::Unknown { detail: format!("cRLDistributionPoints: {error}") }),
             _ if self.budget.is_exhausted() => {
                 Err(BadStatus::Unknown { detail: "too many signers of CRLs to follow, or keys to try".to_owned() })
             }
             (Ok(until), None) => {
                 trace.step("revocation", Verdict::Pass, || {
-                    let heard = order.iter().flat_map(|speaker| [Some(speaker.crl), speaker.delta]);
-                    let names: Vec<String> = heard.flatten().map(ToString::to_string).collect();
+                    let used = order.iter().flat_map(|applied| [Some(applied.crl), applied.delta]);
+                    let names: Vec<String> = used.flatten().map(ToString::to_string).collect();
                     format!("[{}] is not listed in {}", certificate.subject(), names.join(", "))
                 });
                 Ok(until)
             }
-            (Err(Doubtful::Stale), None) => {
+            (Err(NotGood::Stale), None) => {
                 let stale: Vec<String> = order
                     .iter()
-                    .filter(|speaker| speaker.until.is_none())
-                    .map(|speaker| self.describe_age(speaker.crl))
+                    .filter(|applied| applied.until.is_none())
+                    .map(|applied| self.describe_age(applied.crl))
                     .collect();
                 Err(BadStatus::Stale { detail: stale.join("; ") })
             }
-            (Err(Doubtful::Unknown), None) => {
-                Err(BadStatus::Unknown { detail: self.explain(certificate, order, silent) })
+            (Err(NotGood::Unknown), None) => {
+                Err(BadStatus::Unknown { detail: self.explain(certificate, order, not_applicable) })
             }
         }
     }
 
-    /// The complete and delta CRLs that could speak about a certificate, by their issuers' names.
-    fn lists(&self, points: &Points<'_>, certificate: &Certificate) -> impl Iterator<Item = &'a Held> {
+    /// The complete and delta CRLs that could apply to a certificate, by their issuers' names.
+    fn lists(&self, points: &Points<'_>, certificate: &Certificate) -> impl Iterator<Item = &'a CrlWithSigner> {
         let data = self.data;
         let own = if points.own_issuer { data.of(certificate.issuer()) } else { &[] };
         let others = points.other_issuers.iter().filter(|name| !points.own_issuer || *name != certificate.issuer());
-        let others: Vec<&'a [Arc<Held>]> = others.map(|name| data.of(name)).collect();
+        let others: Vec<&'a [Arc<CrlWithSigner>]> = others.map(|name| data.of(name)).collect();
         own.iter().chain(others.into_iter().flatten()).map(|held| &**held)
     }
 
-    /// Whether a CRL speaks about the certificate, and what it says.
-    fn listen<T: Trace>(
+    /// Whether a CRL applies to the certificate, and its entry for it.
+    fn evaluate<T: Trace>(
         &self,
-        held: &'a Held,
+        held: &'a CrlWithSigner,
         points: &Points<'_>,
         path: &[Arc<Certificate>],
         position: usize,
-        doubt: Option<&Doubt<'_>>,
+        pending: Option<&Pending<'_>>,
         trace: &mut T,
-    ) -> Result<Speaker<'a>, Silence> {
+    ) -> Result<ApplicableCrl<'a>, NotApplicable> {
         let crl = held.crl();
         if crl.base_number().is_some() {
-            return Err(Silence::Delta);
+            return Err(NotApplicable::Delta);
         }
         let reasons = points.reasons(crl);
         if reasons.listing.is_empty() {
-            return Err(Silence::Scope);
+            return Err(NotApplicable::Scope);
         }
         if self.is_early(crl) {
-            return Err(Silence::NotYetValid);
+            return Err(NotApplicable::NotYetValid);
         }
         let certificate = points.certificate;
-        let (authority, key) = self.authority(held, path, position, doubt, trace)?;
-        held.is_by(key, &self.policy.signatures);
-        let mut speaker = Speaker {
+        let (authority, key) = self.authority(held, path, position, pending, trace)?;
+        held.record_signer(key, &self.policy.signatures);
+        let mut applied = ApplicableCrl {
             crl,
             delta: None,
             listed_by: crl,
@@ -335,78 +338,78 @@ impl<'a> Check<'a> {
             entry: crl.entry(certificate.issuer(), certificate.serial_number()),
         };
         if crl.number().is_some() && self.data.has_deltas() {
-            self.update(&mut speaker, certificate, key);
+            self.update(&mut applied, certificate, key);
         }
-        Ok(speaker)
+        Ok(applied)
     }
 
     /// Applies the newest delta CRL that completes a CRL (6.3.3 (c), (h), (i)).
-    fn update(&self, speaker: &mut Speaker<'a>, certificate: &Certificate, key: &[u8]) {
-        let base = speaker.crl;
+    fn update(&self, applied: &mut ApplicableCrl<'a>, certificate: &Certificate, key: &[u8]) {
+        let base = applied.crl;
         let completes = |delta: &Crl| {
             delta.base_number().is_some_and(|from| Some(from) <= base.number())
                 && delta.number() > base.number()
                 && delta.has_scope_of(base)
                 && !self.is_early(delta)
         };
-        let mut deltas: Vec<&Held> =
+        let mut deltas: Vec<&CrlWithSigner> =
             self.data.of(base.issuer()).iter().map(|held| &**held).filter(|held| completes(held.crl())).collect();
         deltas.sort_by_key(|held| std::cmp::Reverse(held.crl().number()));
         for held in deltas {
-            let delta = held.crl();
+            let delta: &'a Crl = held.crl();
             if delta.verify(key, &self.policy.signatures).is_err() {
                 continue;
             }
-            held.is_by(key, &self.policy.signatures);
+            held.record_signer(key, &self.policy.signatures);
             let entry = delta.entry(certificate.issuer(), certificate.serial_number());
             let is_removal = entry.is_some_and(|entry| entry.reason == Some(CrlReason::RemoveFromCrl));
             let until = self.current_until(delta, certificate);
             if entry.is_some() && !is_removal {
-                speaker.entry = entry;
-                (speaker.delta, speaker.listed_by) = (Some(delta), delta);
-                speaker.time = delta.this_update();
+                applied.entry = entry;
+                (applied.delta, applied.listed_by) = (Some(delta), delta);
+                applied.time = delta.this_update();
                 return;
             }
             // What is out of date can add a revocation and not lift one.
             let Some(until) = until else { continue };
-            let is_hold = |entry: &Entry| entry.reason == Some(CrlReason::CertificateHold);
+            let is_hold = |entry: &RevocationEntry| entry.reason == Some(CrlReason::CertificateHold);
             if is_removal {
-                speaker.entry = speaker.entry.filter(|entry| !is_hold(entry));
+                applied.entry = applied.entry.filter(|entry| !is_hold(entry));
             }
-            speaker.delta = Some(delta);
-            speaker.time = delta.this_update();
-            speaker.until = speaker.until.map(|own| own.min(until));
+            applied.delta = Some(delta);
+            applied.time = delta.this_update();
+            applied.until = applied.until.map(|own| own.min(until));
             return;
         }
     }
 
-    /// Hears the speakers, the newest first.
-    fn judge<'s>(&self, speakers: impl Iterator<Item = &'s Speaker<'a>>) -> Result<Option<UnixTime>, Doubtful>
+    /// Combines the CRLs, the newest first.
+    fn judge<'s>(&self, applicable: impl Iterator<Item = &'s ApplicableCrl<'a>>) -> Result<Option<UnixTime>, NotGood>
     where
         'a: 's,
     {
         let (mut covered, mut stale) = (ReasonFlags::NONE, ReasonFlags::NONE);
         let mut until = None;
-        for speaker in speakers {
-            let listing = speaker.reasons.listing.without(covered);
-            if let Some(entry) = speaker.entry.filter(|entry| listing.concern(entry.reason)) {
-                return Err(Doubtful::Revoked(entry, speaker.listed_by.to_string()));
+        for applied in applicable {
+            let listing = applied.reasons.listing.without(covered);
+            if let Some(entry) = applied.entry.filter(|entry| listing.concern(entry.reason)) {
+                return Err(NotGood::Revoked(entry, applied.listed_by.to_string()));
             }
-            match speaker.until {
-                Some(end) if !speaker.reasons.absence.without(covered).is_empty() => {
-                    covered = covered.or(speaker.reasons.absence);
+            match applied.until {
+                Some(end) if !applied.reasons.absence.without(covered).is_empty() => {
+                    covered = covered.or(applied.reasons.absence);
                     until = earliest(until, Some(end));
                 }
                 Some(_) => {}
-                None => stale = stale.or(speaker.reasons.absence),
+                None => stale = stale.or(applied.reasons.absence),
             }
         }
         if covered == ReasonFlags::ALL {
             Ok(until)
         } else if covered.or(stale) == ReasonFlags::ALL {
-            Err(Doubtful::Stale)
+            Err(NotGood::Stale)
         } else {
-            Err(Doubtful::Unknown)
+            Err(NotGood::Unknown)
         }
     }
 
@@ -420,7 +423,7 @@ impl<'a> Check<'a> {
         let freshness = &self.policy.freshness;
         let mut until = freshness.expiry(crl.this_update(), crl.next_update()).at;
         if freshness.max_age == MaxAge::Weekly && is_weekly(crl, certificate) {
-            until = until.min(crl.this_update().plus(DEFAULT_MAX_AGE));
+            until = until.min(crl.this_update().plus(MAX_AGE_WITHOUT_NEXT_UPDATE));
         }
         let until = until.plus(freshness.clock_skew);
         if until < self.now { None } else { Some(until) }
@@ -435,16 +438,21 @@ impl<'a> Check<'a> {
     }
 
     /// Why no CRL at hand determines the status.
-    fn explain(&self, certificate: &Certificate, heard: &[&Speaker<'_>], silent: &[(&Crl, Silence)]) -> String {
-        if heard.is_empty() && silent.is_empty() {
+    fn explain(
+        &self,
+        certificate: &Certificate,
+        applied: &[&ApplicableCrl<'_>],
+        not_applicable: &[(&Crl, NotApplicable)],
+    ) -> String {
+        if applied.is_empty() && not_applicable.is_empty() {
             return format!("no CRL for certificates of [{}] is at hand", certificate.issuer());
         }
-        let heard = heard.iter().map(|speaker| match speaker.until {
-            Some(_) => format!("{} does not cover all reasons", speaker.crl),
-            None => self.describe_age(speaker.crl),
+        let applied = applied.iter().map(|one| match one.until {
+            Some(_) => format!("{} does not cover all reasons", one.crl),
+            None => self.describe_age(one.crl),
         });
-        let silent = silent.iter().map(|(crl, silence)| format!("{crl} {silence}"));
-        heard.chain(silent).take(MAX_NAMED).collect::<Vec<_>>().join("; ")
+        let not_applicable = not_applicable.iter().map(|(crl, problem)| format!("{crl} {problem}"));
+        applied.chain(not_applicable).take(MAX_EXPLAINED_CRLS).collect::<Vec<_>>().join("; ")
     }
 }
 
@@ -457,13 +465,13 @@ fn is_weekly(crl: &Crl, certificate: &Certificate) -> bool {
 }
 
 /// Why a certificate is not good.
-enum Doubtful {
-    Revoked(Entry, String),
+enum NotGood {
+    Revoked(RevocationEntry, String),
     Stale,
     Unknown,
 }
 
-impl fmt::Display for Silence {
+impl fmt::Display for NotApplicable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Scope => f.write_str("is about other certificates"),

@@ -3,13 +3,13 @@
 //! A [`Crl`] is well-formed and holds nothing critical that certgate cannot process; that says nothing about who made
 //! it, whether it is current, or which certificates it is about. Those are for [`super::check`].
 //!
-//! The list is read as a stream ([`CrlParser`]): it comes in pieces, every element is looked at once, and what is kept is
-//! the table of serial numbers ([`super::serials`]) and the digest of the signed part. Strict where a second parser could see
-//! another list: DER, no octet after the end, no extension twice, v1 without extensions, both algorithm fields equal.
-//! Taken although RFC 5280 forbids issuers to write it: a missing nextUpdate (the profile's `maxAge` then governs), a
-//! missing CRLNumber in a list without authorityKeyIdentifier (lists from before the profile have neither),
-//! GeneralizedTime before 2050, serial numbers that no certificate here can have (negative, or beyond 20 octets;
-//! PKITS 4.4.14 wants it).
+//! The list is read as a stream ([`CrlParser`]): it comes in pieces, every element is looked at once, and what is kept
+//! is the table of serial numbers ([`super::serials`]) and the digest of the signed part. Strict where a second parser
+//! could see another list: DER, no octet after the end, no extension twice, v1 without extensions, both algorithm
+//! fields equal. Taken although RFC 5280 forbids issuers to write it: a missing nextUpdate (the profile's `maxAge` then
+//! governs), a missing CRLNumber in a list without authorityKeyIdentifier (lists from before the profile have neither),
+//! GeneralizedTime before 2050, serial numbers that no certificate here can have (negative, or beyond 20 octets; PKITS
+//! 4.4.14 wants it).
 
 mod entries;
 mod parser;
@@ -19,31 +19,30 @@ use std::fmt;
 use thiserror::Error;
 
 use crate::der::{self, DerError, Reader, Tlv, tag};
+use crate::encoding::excerpt::shortened;
 use crate::general_name::GeneralNameError;
+use crate::limits::MAX_CRL;
 use crate::name::{Name, NameError};
 use crate::oid::Oid;
 use crate::path::signature::{SignatureError, SignaturePolicy};
 use crate::time::UnixTime;
 
 use super::distribution::{self, IdpError, IssuingDistributionPoint};
-use super::serials::Entry;
+use super::serials::RevocationEntry;
 use super::signed::Signed;
 
 use entries::Entries;
 
 pub use parser::CrlParser;
 
-/// The longest CRL that is parsed. The largest public ones have some 40 MB and a million entries.
-pub const MAX_CRL: usize = 256 << 20;
-
 /// Octets that are given to the parser at once.
-const PIECE: usize = 64 << 10;
+const PIECE_OCTETS: usize = 64 << 10;
 
 /// RFC 5280 5.2.3: CRL numbers have at most 20 octets.
-const MAX_NUMBER: usize = 20;
+const MAX_CRL_NUMBER_OCTETS: usize = 20;
 
 /// Extensions of one CRL. Real ones have up to six.
-const MAX_EXTENSIONS: usize = 64;
+const MAX_CRL_EXTENSIONS: usize = 64;
 
 /// Content octets of the extension types that are processed.
 mod id {
@@ -77,7 +76,7 @@ struct Extensions {
 
 /// A CRL number: not negative, of at most 20 octets.
 #[derive(Copy, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct CrlNumber([u8; MAX_NUMBER]);
+pub struct CrlNumber([u8; MAX_CRL_NUMBER_OCTETS]);
 
 /// Why bytes are not a CRL that certgate can use.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -131,15 +130,15 @@ pub enum CrlError {
     #[error("extension {0} appears twice")]
     DuplicateExtension(Oid),
     /// More than a CRL or an entry has.
-    #[error("more extensions than a CRL ({MAX_EXTENSIONS}) or an entry has")]
+    #[error("more extensions than a CRL ({MAX_CRL_EXTENSIONS}) or an entry has")]
     TooManyExtensions,
     /// RFC 5280 5.2.1, 5.2.3, 5.2.6: these are not critical.
     #[error("extension {0} is critical, which it may not be")]
     Critical(Oid),
     /// RFC 5280 5.2.3: a CRL number has at most 20 octets and is not negative.
-    #[error("CRL number of {0} octets or negative: at most {MAX_NUMBER} octets")]
+    #[error("CRL number of {0} octets or negative: at most {MAX_CRL_NUMBER_OCTETS} octets")]
     Number(usize),
-    /// RFC 5280 5.2.3: conforming CRLs have a number; without one, none can be told from its forerunner.
+    /// RFC 5280 5.2.3: conforming CRLs have a number; without one, two CRLs cannot be ordered.
     #[error("no CRLNumber in a CRL with {0}")]
     NoNumber(&'static str),
     /// issuingDistributionPoint is malformed.
@@ -159,7 +158,7 @@ pub enum CrlError {
         /// The entry, hexadecimal.
         serial: String,
     },
-    /// Two entries speak of one certificate; which one counts is anybody's guess.
+    /// Two entries are about one certificate, and RFC 5280 does not say which one applies.
     #[error("serial number {0} is listed twice")]
     DuplicateEntry(String),
 }
@@ -172,21 +171,21 @@ impl Crl {
             return Err(CrlError::TooLong(der.len()));
         }
         let mut parser = CrlParser::default();
-        der.chunks(PIECE).try_for_each(|piece| parser.push(piece))?;
+        der.chunks(PIECE_OCTETS).try_for_each(|piece| parser.push(piece))?;
         parser.finish()
     }
 
-    /// Who made it.
+    /// The issuer.
     pub fn issuer(&self) -> &Name {
         &self.issuer
     }
 
-    /// When it was made.
+    /// thisUpdate: when it was made.
     pub fn this_update(&self) -> UnixTime {
         self.this_update
     }
 
-    /// When the next one is there at the latest.
+    /// nextUpdate: when the next CRL is issued at the latest.
     pub fn next_update(&self) -> Option<UnixTime> {
         self.next_update
     }
@@ -211,19 +210,19 @@ impl Crl {
         self.extensions.authority_key_identifier.as_deref()
     }
 
-    /// How many certificates it lists that certgate could meet.
+    /// The number of entries, without those for serial numbers that no certificate can have.
     pub fn len(&self) -> usize {
         self.entries.len()
     }
 
-    /// Whether it lists none.
+    /// Whether it has no entries.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// What it says of the certificate that `issuer` gave the serial number, a magnitude without leading zero octets.
+    /// The entry for the certificate with this `issuer` and serial number, a magnitude without leading zero octets.
     #[inline]
-    pub fn entry(&self, issuer: &Name, serial: &[u8]) -> Option<Entry> {
+    pub fn entry(&self, issuer: &Name, serial: &[u8]) -> Option<RevocationEntry> {
         self.entries.get(&self.issuer, issuer, serial)
     }
 
@@ -259,7 +258,7 @@ impl Crl {
                 && self.signed.signature() == other.signed.signature())
     }
 
-    /// Whether both CRLs, of one issuer, could speak about the same certificate, whichever keys signed them.
+    /// Whether both CRLs, of one issuer, could apply to the same certificate, whichever keys signed them.
     pub(super) fn overlaps(&self, other: &Crl) -> bool {
         match (&self.extensions.issuing_point, &other.extensions.issuing_point) {
             (Some(one), Some(other)) => one.overlaps(other),
@@ -267,7 +266,7 @@ impl Crl {
         }
     }
 
-    /// Octets of memory that it keeps, roughly.
+    /// The octets of memory that it occupies, roughly.
     pub fn memory(&self) -> usize {
         size_of::<Self>()
             .saturating_add(self.entries.memory())
@@ -276,18 +275,7 @@ impl Crl {
     }
 }
 
-/// Characters of a name that are told.
-const MAX_SHOWN: usize = 300;
-
-/// A name as it is told: whoever makes a CRL can make its names very long.
-pub fn shortened(text: String) -> String {
-    match text.char_indices().nth(MAX_SHOWN) {
-        None => text,
-        Some((end, _)) => format!("{}…", text.get(..end).unwrap_or_default()),
-    }
-}
-
-/// Issuer, number and date: what tells one CRL from another in a log.
+/// Issuer, number and date, which distinguish CRLs in a log.
 impl fmt::Display for Crl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let kind = if self.base_number().is_some() { "delta CRL" } else { "CRL" };
@@ -351,7 +339,7 @@ impl Extensions {
             if seen.contains(&extension.oid) {
                 return Err(CrlError::DuplicateExtension(extension.name()));
             }
-            if seen.len() >= MAX_EXTENSIONS {
+            if seen.len() >= MAX_CRL_EXTENSIONS {
                 return Err(CrlError::TooManyExtensions);
             }
             seen.push(extension.oid);
@@ -403,8 +391,9 @@ impl CrlNumber {
             [0, rest @ ..] => rest,
             other => other,
         };
-        let mut number = [0; MAX_NUMBER];
-        let start = MAX_NUMBER.checked_sub(magnitude.len()).filter(|_| content.first().is_none_or(|o| *o < 0x80));
+        let mut number = [0; MAX_CRL_NUMBER_OCTETS];
+        let start =
+            MAX_CRL_NUMBER_OCTETS.checked_sub(magnitude.len()).filter(|_| content.first().is_none_or(|o| *o < 0x80));
         let slot = start.and_then(|start| number.get_mut(start..)).ok_or(CrlError::Number(content.len()))?;
         slot.copy_from_slice(magnitude);
         Ok(Self(number))

@@ -1,7 +1,7 @@
 //! Distribution points of certificates (RFC 5280 section 4.2.1.13), issuing distribution points of CRLs (section
 //! 5.2.5), and when one means the other (section 6.3.3 (b)).
 //!
-//! A certificate's points are read where they stand, without a copy: most CRLs name no point, and then nothing is
+//! A certificate's points are read in place, without a copy: most CRLs name no point, and then nothing is
 //! compared. Names are compared as they are encoded, directory names by section 7.1; two spellings of one URI are two
 //! names.
 
@@ -11,10 +11,9 @@ use crate::der::{self, DerError, Reader, tag};
 use crate::general_name::GeneralName;
 use crate::name::{Name, NameError};
 
-use super::reason::ReasonFlags;
+use crate::limits::MAX_DISTRIBUTION_POINTS;
 
-/// GeneralNames that are looked at in one point, and points in one extension. Real ones have up to five.
-pub const MAX_POINTS: usize = 256;
+use super::reason::ReasonFlags;
 
 /// directoryName in a GeneralName.
 const DIRECTORY_NAME: u8 = tag::context_constructed(4);
@@ -43,7 +42,7 @@ pub(super) enum PointName<'a> {
 /// ends the list with its error.
 pub(super) fn points(value: &[u8]) -> Result<Points<'_>, DerError> {
     let list = Reader::new(der::exactly(value, tag::SEQUENCE)?.content);
-    if list.is_empty() { Err(DerError::Empty) } else { Ok(Points { list, left: MAX_POINTS }) }
+    if list.is_empty() { Err(DerError::Empty) } else { Ok(Points { list, left: MAX_DISTRIBUTION_POINTS }) }
 }
 
 /// The points of one extension.
@@ -62,7 +61,7 @@ impl<'a> Iterator for Points<'a> {
         }
         let Some(left) = self.left.checked_sub(1) else {
             self.list = Reader::new(&[]);
-            return Some(Err(DerError::TooDeep(MAX_POINTS)));
+            return Some(Err(DerError::TooDeep(MAX_DISTRIBUTION_POINTS)));
         };
         self.left = left;
         let point = DistributionPoint::read(&mut self.list);
@@ -145,7 +144,8 @@ fn flag(fields: &mut Reader<'_>, n: u8) -> Result<bool, DerError> {
 /// Tag, content and whole of each name, as far as they are DER.
 fn general_names(content: &[u8]) -> impl Iterator<Item = (u8, &[u8], &[u8])> {
     let mut reader = Reader::new(content);
-    std::iter::from_fn(move || reader.any().ok().map(|tlv| (tlv.tag, tlv.content, tlv.whole))).take(MAX_POINTS)
+    std::iter::from_fn(move || reader.any().ok().map(|tlv| (tlv.tag, tlv.content, tlv.whole)))
+        .take(MAX_DISTRIBUTION_POINTS)
 }
 
 fn directory_name(tag: u8, content: &[u8]) -> Option<Name> {
@@ -206,7 +206,7 @@ pub enum IdpError {
     #[error("more than one of onlyContainsUserCerts, onlyContainsCACerts and onlyContainsAttributeCerts")]
     Contradiction,
     /// More names than are looked at.
-    #[error("more than {MAX_POINTS} names")]
+    #[error("more than {MAX_DISTRIBUTION_POINTS} names")]
     TooMany,
 }
 
@@ -249,7 +249,7 @@ impl IssuingDistributionPoint {
                 let mut names = Vec::with_capacity(2);
                 while !reader.is_empty() {
                     let tlv = reader.any()?;
-                    if names.len() >= MAX_POINTS {
+                    if names.len() >= MAX_DISTRIBUTION_POINTS {
                         return Err(IdpError::TooMany);
                     }
                     names.push(match tlv.tag {

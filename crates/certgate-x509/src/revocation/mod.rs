@@ -1,16 +1,17 @@
-//! Revocation, offline: which CRL or OCSP response speaks about a certificate, whether it may, and what it says.
+//! Revocation, offline: which CRLs and OCSP responses apply to a certificate, and the status that they give it.
 //!
 //! CRLs are parsed ([`crl`]) into an immutable [`RevocationData`]; [`check`] walks a valid path over it by RFC 5280
 //! section 6.3. OCSP responses are parsed and judged by [`ocsp`].
 //!
-//! Not owned here: where CRLs come from, when they are read again, and what a profile calls its switches.
+//! Not here: where CRLs come from and when they are read again.
 
 mod by_ocsp;
 pub mod check;
 pub mod crl;
+mod crl_with_signer;
 mod data;
 mod distribution;
-mod known;
+mod intern;
 pub mod ocsp;
 pub mod reason;
 mod scope;
@@ -29,20 +30,20 @@ use super::time::UnixTime;
 pub use check::{SignerCandidates, check_revocation, check_revocation_within};
 pub use crl::{Crl, CrlError, CrlNumber};
 pub use data::RevocationData;
-pub use distribution::{CrlSubjects, IdpError, IssuingDistributionPoint, MAX_POINTS};
+pub use distribution::{CrlSubjects, IdpError, IssuingDistributionPoint};
 pub use reason::{CrlReason, ReasonFlags};
-pub use serials::Entry;
+pub use serials::RevocationEntry;
 pub use source::{CrlReader, CrlSourceError};
 pub use succession::{Rollback, RollbackReason};
 
-/// How a trust profile treats revocation.
+/// How revocation is checked.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub struct RevocationPolicy {
     /// Whether it is checked.
     pub mode: RevocationMode,
     /// Which certificates of a path.
     pub scope: RevocationScope,
-    /// What follows when nothing is known.
+    /// What follows when a status is unknown.
     pub on_unknown: OnUnknown,
     /// How old data may be.
     pub freshness: Freshness,
@@ -91,11 +92,11 @@ pub struct Freshness {
 /// The greatest age of a CRL.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub enum MaxAge {
-    /// nextUpdate alone decides; without one, [`DEFAULT_MAX_AGE`].
+    /// nextUpdate alone decides; without one, [`MAX_AGE_WITHOUT_NEXT_UPDATE`].
     NextUpdate,
     /// So many seconds.
     Seconds(i64),
-    /// As [`MaxAge::NextUpdate`]; but a CRL that its CA replaces within the year, and that speaks about an end entity,
+    /// As [`MaxAge::NextUpdate`]; but a CRL that its CA replaces within the year, and that applies to an end entity,
     /// is too old after seven days. The Baseline Requirements of the CA/Browser Forum (4.9.7) ask so much of CAs: one
     /// that is older was replaced, or its CA has stopped working.
     Weekly,
@@ -108,7 +109,7 @@ pub enum FreshnessLimit {
     NextUpdate,
     /// It may not be older than so many seconds, by [`MaxAge::Seconds`].
     MaxAge(i64),
-    /// It has no nextUpdate, and may then not be older than so many seconds ([`DEFAULT_MAX_AGE`]).
+    /// It has no nextUpdate, and may then not be older than so many seconds ([`MAX_AGE_WITHOUT_NEXT_UPDATE`]).
     NoNextUpdate(i64),
 }
 
@@ -122,8 +123,8 @@ pub struct Expiry {
 }
 
 impl Freshness {
-    /// When a CRL with these dates is out of date. [`MaxAge::Weekly`] counts as [`MaxAge::NextUpdate`]: it hangs on the
-    /// certificate besides.
+    /// When a CRL with these dates is out of date. [`MaxAge::Weekly`] counts as [`MaxAge::NextUpdate`],
+    /// because it depends on the certificate too.
     pub fn expiry(&self, this_update: UnixTime, next_update: Option<UnixTime>) -> Expiry {
         let by_age = |seconds, by| Expiry { at: this_update.plus(seconds), by };
         let by_next = next_update.map(|at| Expiry { at, by: FreshnessLimit::NextUpdate });
@@ -134,14 +135,14 @@ impl Freshness {
             }
             (MaxAge::Weekly | MaxAge::NextUpdate, Some(next)) => next,
             (MaxAge::Weekly | MaxAge::NextUpdate, None) => {
-                by_age(DEFAULT_MAX_AGE, FreshnessLimit::NoNextUpdate(DEFAULT_MAX_AGE))
+                by_age(MAX_AGE_WITHOUT_NEXT_UPDATE, FreshnessLimit::NoNextUpdate(MAX_AGE_WITHOUT_NEXT_UPDATE))
             }
         }
     }
 }
 
 /// How old a CRL without nextUpdate may be, in seconds: seven days.
-pub const DEFAULT_MAX_AGE: i64 = 7 * 24 * 3600;
+pub const MAX_AGE_WITHOUT_NEXT_UPDATE: i64 = 7 * 24 * 3600;
 
 /// Denies what is unknown, for every certificate below the anchor.
 impl Default for RevocationPolicy {
@@ -163,21 +164,21 @@ impl Default for Freshness {
     }
 }
 
-/// What was found about a path that is not revoked.
+/// The outcome for a path of which no certificate is revoked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RevocationOutcome {
-    /// The last second at which the data that was relied on is current; `None` when none was.
+    /// The last second at which the CRLs and responses that were used are current; `None` when none was used.
     pub valid_until: Option<UnixTime>,
-    /// What is not known and was let pass.
+    /// Unknown statuses that [`OnUnknown::Allow`] let pass.
     pub warnings: Vec<String>,
 }
 
-/// Why a path is refused.
+/// Why a path is refused: the status of one certificate.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RevocationFailure {
     /// Position of the certificate in the path; 0 is the leaf.
     pub position: usize,
-    /// What is the matter with it.
+    /// Its status.
     pub status: BadStatus,
 }
 
@@ -187,18 +188,18 @@ pub enum BadStatus {
     /// Revoked.
     Revoked {
         /// When and why.
-        entry: Entry,
-        /// Which CRL or response says so.
+        entry: RevocationEntry,
+        /// The CRL or response that lists it.
         source: String,
     },
-    /// What would speak about it is out of date.
+    /// The CRLs or responses that apply to it are out of date.
     Stale {
         /// Which data, and how old.
         detail: String,
     },
-    /// Nothing speaks about it.
+    /// No CRL or response determines it.
     Unknown {
-        /// What was looked at, and why it does not count.
+        /// What was looked at, and why it does not apply.
         detail: String,
     },
 }

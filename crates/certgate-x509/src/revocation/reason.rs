@@ -34,7 +34,7 @@ const ALL: [(u8, CrlReason, &str); 10] = [
     (10, CrlReason::AaCompromise, "aACompromise"),
 ];
 
-/// The nibble that stands for no reason.
+/// The nibble for an absent reason.
 const ABSENT: u8 = 0x0f;
 
 impl CrlReason {

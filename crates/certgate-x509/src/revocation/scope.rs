@@ -1,4 +1,4 @@
-//! Which certificates and reasons a CRL speaks about (RFC 5280 section 6.3.3 (b) and (d)).
+//! Which certificates and reasons a CRL applies to (RFC 5280 section 6.3.3 (b) and (d)).
 
 use crate::certificate::{Certificate, Version, id};
 use crate::der::DerError;
@@ -8,26 +8,26 @@ use super::crl::Crl;
 use super::distribution::{self, CrlSubjects, DistributionPoint, IssuingDistributionPoint};
 use super::reason::ReasonFlags;
 
-/// Where a certificate says that its status is found.
+/// Where, by its own extension, a certificate's status is published.
 #[derive(Debug)]
 pub(super) struct Points<'a> {
     pub(super) certificate: &'a Certificate,
     points: Option<distribution::Points<'a>>,
-    /// Who else than the certificate issuer may speak about it: the cRLIssuer names of its points.
+    /// The cRLIssuer names of its points: other issuers whose CRLs may apply.
     pub(super) other_issuers: Vec<Name>,
-    /// Whether its own issuer may.
+    /// Whether CRLs of its own issuer may apply.
     pub(super) own_issuer: bool,
-    /// Why the extension cannot be read. Then the issuer's own CRLs can say that the certificate is revoked, and nothing
-    /// can say that it is not.
+    /// Why the extension cannot be read. Then the issuer's own CRLs can say that the certificate is revoked, and
+    /// nothing can say that it is not.
     pub(super) problem: Option<String>,
 }
 
 /// Names in all points of a certificate that are looked at, for each CRL. Real ones have up to five.
-const MAX_NAMES: usize = 64;
+const MAX_POINT_NAMES: usize = 64;
 
 /// The reasons for which a CRL counts.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
-pub(super) struct Covered {
+pub(super) struct CoveredReasons {
     /// Being listed for one of these revokes.
     pub(super) listing: ReasonFlags,
     /// Not being listed means not being revoked for these.
@@ -35,7 +35,7 @@ pub(super) struct Covered {
 }
 
 impl<'a> Points<'a> {
-    /// Reads cRLDistributionPoints. Without it, the issuer's own CRLs speak (6.3.3, last paragraph).
+    /// Reads cRLDistributionPoints. Without it, the issuer's own CRLs apply (6.3.3, last paragraph).
     pub(super) fn of(certificate: &'a Certificate) -> Self {
         let absent = Self { certificate, points: None, other_issuers: Vec::new(), own_issuer: true, problem: None };
         match certificate.extension(id::CRL_DISTRIBUTION_POINTS) {
@@ -55,8 +55,8 @@ impl<'a> Points<'a> {
         for point in points.clone() {
             let point = point.map_err(malformed)?;
             names = names.saturating_add(point.names());
-            if names > MAX_NAMES {
-                return Err(format!("more than {MAX_NAMES} names"));
+            if names > MAX_POINT_NAMES {
+                return Err(format!("more than {MAX_POINT_NAMES} names"));
             }
             if point.crl_issuer.is_none() {
                 own_issuer = true;
@@ -70,10 +70,10 @@ impl<'a> Points<'a> {
         Ok(Self { certificate, points: Some(points), other_issuers, own_issuer, problem: None })
     }
 
-    /// The reasons for which `crl` speaks about the certificate; none when it does not.
-    pub(super) fn reasons(&self, crl: &Crl) -> Covered {
+    /// The reasons for which `crl` applies to the certificate; none when it does not apply.
+    pub(super) fn reasons(&self, crl: &Crl) -> CoveredReasons {
         let scope = crl.issuing_distribution_point();
-        let mut found = Covered { listing: ReasonFlags::NONE, absence: ReasonFlags::NONE };
+        let mut found = CoveredReasons { listing: ReasonFlags::NONE, absence: ReasonFlags::NONE };
         if !is_about(scope.map_or(CrlSubjects::All, IssuingDistributionPoint::subjects), self.certificate) {
             return found;
         }
@@ -93,9 +93,9 @@ impl<'a> Points<'a> {
         }
         // "repeat the process above with any available CRLs not specified in a distribution point but issued by the
         // certificate issuer ... assume a DP with ... a distribution point name of the certificate issuer". Where
-        // every point names another CRL issuer, the certificate's issuer has said that it does not speak itself.
+        // every point names another CRL issuer, the certificate's issuer publishes no status itself.
         if is_own && self.own_issuer && scope.is_none_or(|scope| scope.is_at_issuer(crl.issuer())) {
-            found = Covered { listing: found.listing.or(reasons), absence: found.absence.or(reasons) };
+            found = CoveredReasons { listing: found.listing.or(reasons), absence: found.absence.or(reasons) };
         }
         found
     }
@@ -113,14 +113,14 @@ impl<'a> Points<'a> {
     }
 }
 
-/// 6.3.3 (b) (2) (ii) to (iv). What kind of certificate one of version 1 or 2 is cannot be told.
+/// 6.3.3 (b) (2) (ii) to (iv). A certificate of version 1 or 2 does not say whether it is a CA's.
 fn is_about(subjects: CrlSubjects, certificate: &Certificate) -> bool {
     let is_ca = certificate.basic_constraints().is_some_and(|constraints| constraints.is_ca);
-    let tells = certificate.version() == Version::V3;
+    let is_v3 = certificate.version() == Version::V3;
     match subjects {
         CrlSubjects::All => true,
-        CrlSubjects::EndEntities => tells && !is_ca,
-        CrlSubjects::Cas => tells && is_ca,
+        CrlSubjects::EndEntities => is_v3 && !is_ca,
+        CrlSubjects::Cas => is_v3 && is_ca,
         CrlSubjects::Attributes => false,
     }
 }

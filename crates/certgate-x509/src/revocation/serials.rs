@@ -17,6 +17,7 @@ mod records;
 use std::cmp::Ordering;
 use std::ops::Range;
 
+use crate::limits::MAX_SERIAL_NUMBER;
 use crate::time::UnixTime;
 
 use super::reason::CrlReason;
@@ -24,47 +25,44 @@ use super::reason::CrlReason;
 pub(super) use records::{Duplicate, Records};
 
 /// Octets of a key that are mixed.
-const TAIL: usize = 4;
+const TAIL_OCTETS: usize = 4;
 
 /// Octets of a key before its tail: the issuer's number and the most of a serial number of 20 octets.
-const HEAD: usize = 20;
+const HEAD_OCTETS: usize = 20;
 
 /// Octets of a key.
-const KEY: usize = HEAD + TAIL;
+const KEY_OCTETS: usize = HEAD_OCTETS + TAIL_OCTETS;
 
 /// Octets of the number of a certificate issuer.
-const ISSUER: usize = 4;
+const ISSUER_OCTETS: usize = 4;
 
 /// Octets of a revocation date.
-const DATE: usize = 4;
+const DATE_OCTETS: usize = 4;
 
 /// Records in a bucket, on average at most.
-const BUCKET: usize = 8;
+const RECORDS_PER_BUCKET: usize = 8;
 
 /// Records among which a look-up counts rather than searches: so many are compared at once, without a branch to guess.
-const COUNTED: usize = 64;
+const MAX_COUNTED_RECORDS: usize = 64;
 
 /// Records of one remainder that are passed one by one before they are searched.
-const NEIGHBOURS: usize = 8;
+const MAX_PASSED_RECORDS: usize = 8;
 
 /// What a CRL says about a certificate that it lists.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
-pub struct Entry {
+pub struct RevocationEntry {
     /// When the certificate was revoked. Dates before 1970 and after 2106 are kept as the nearest of these.
     pub date: UnixTime,
     /// Why, where the CRL says so.
     pub reason: Option<CrlReason>,
 }
 
-/// The longest serial number that a certificate can have here (RFC 5280 4.1.2.2), in content octets.
-const MAX_SERIAL: usize = 20;
-
 /// The content of an INTEGER as certificates give their serial number, without a sign octet; `None` for what no
 /// certificate's is: negative, or too long.
 pub(super) fn magnitude(content: &[u8]) -> Option<&[u8]> {
     match content {
         [first, ..] if *first >= 0x80 => None,
-        content if content.len() > MAX_SERIAL => None,
+        content if content.len() > MAX_SERIAL_NUMBER => None,
         [0, magnitude @ ..] => Some(magnitude),
         magnitude => Some(magnitude),
     }
@@ -95,14 +93,15 @@ struct Layout {
 
 impl Layout {
     fn new(count: usize, head: usize) -> Self {
-        let bits = count.div_ceil(BUCKET).checked_next_power_of_two().map_or(0, usize::trailing_zeros).min(28);
-        Self { bits, head: head.min(HEAD) }
+        let bits =
+            count.div_ceil(RECORDS_PER_BUCKET).checked_next_power_of_two().map_or(0, usize::trailing_zeros).min(28);
+        Self { bits, head: head.min(HEAD_OCTETS) }
     }
 
     /// Octets of a record.
     #[inline]
     fn stride(self) -> usize {
-        self.head.saturating_add(DATE)
+        self.head.saturating_add(DATE_OCTETS)
     }
 
     /// The bucket of a key.
@@ -121,7 +120,7 @@ impl Layout {
     /// What is stored of the head of a key; `None` when no key of this layout is like it.
     #[inline]
     fn head(self, key: &Key) -> Option<&[u8]> {
-        let (zeros, head) = key.head.split_at_checked(HEAD.checked_sub(self.head)?)?;
+        let (zeros, head) = key.head.split_at_checked(HEAD_OCTETS.checked_sub(self.head)?)?;
         zeros.iter().all(|octet| *octet == 0).then_some(head)
     }
 }
@@ -130,27 +129,27 @@ impl Layout {
 #[derive(Copy, Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Key {
     mixed: u32,
-    head: [u8; HEAD],
+    head: [u8; HEAD_OCTETS],
 }
 
 impl Key {
     /// `None` for serial numbers that no certificate has.
     #[inline]
     fn new(issuer: u32, serial: &[u8]) -> Option<Self> {
-        let mut octets = [0_u8; KEY];
-        let (number, room) = octets.split_first_chunk_mut::<ISSUER>()?;
+        let mut octets = [0_u8; KEY_OCTETS];
+        let (number, room) = octets.split_first_chunk_mut::<ISSUER_OCTETS>()?;
         *number = issuer.to_be_bytes();
         let start = room.len().checked_sub(serial.len())?;
         room.get_mut(start..)?.copy_from_slice(serial);
-        let (head, tail) = octets.split_first_chunk::<HEAD>()?;
-        let tail = u32::from_be_bytes(*tail.first_chunk::<TAIL>()?);
+        let (head, tail) = octets.split_first_chunk::<HEAD_OCTETS>()?;
+        let tail = u32::from_be_bytes(*tail.first_chunk::<TAIL_OCTETS>()?);
         Some(Self { mixed: mix(tail ^ fold(head)), head: *head })
     }
 
     /// The serial number, without leading zero octets.
     fn serial(&self) -> Vec<u8> {
         let tail = unmix(self.mixed) ^ fold(&self.head);
-        let octets = self.head.iter().skip(ISSUER).copied().chain(tail.to_be_bytes());
+        let octets = self.head.iter().skip(ISSUER_OCTETS).copied().chain(tail.to_be_bytes());
         octets.skip_while(|octet| *octet == 0).collect()
     }
 }
@@ -176,7 +175,7 @@ fn unmix(mixed: u32) -> u32 {
 
 /// 32 bits of a head of a key. Any function would be right; this one spreads.
 #[inline]
-fn fold(head: &[u8; HEAD]) -> u32 {
+fn fold(head: &[u8; HEAD_OCTETS]) -> u32 {
     const ODD: u64 = 0x9e37_79b9_7f4a_7c15;
     let step = |state: u64, word: u64| {
         let state = (state ^ word).wrapping_mul(ODD);
@@ -253,15 +252,17 @@ impl Serials {
 
     /// The entry of a serial number, given as a magnitude without leading zero octets.
     #[inline]
-    pub(super) fn get(&self, issuer: u32, serial: &[u8]) -> Option<Entry> {
+    pub(super) fn get(&self, issuer: u32, serial: &[u8]) -> Option<RevocationEntry> {
         let key = Key::new(issuer, serial)?;
         let wanted = self.layout.head(&key)?;
         let (bucket, rest) = (self.layout.bucket(&key), self.layout.rest(&key));
         let start = usize::try_from(*self.starts.get(bucket)?).ok()?;
         let end = usize::try_from(*self.starts.get(bucket.saturating_add(1))?).ok()?;
         let mut at = self.first_at_least(rest, start, end);
-        // Equal remainders are rare unless somebody made them; then the records are still in order.
-        if at.saturating_add(NEIGHBOURS) < end && self.remainder(at.saturating_add(NEIGHBOURS)) == Some(rest) {
+        // Equal remainders are rare unless a list was made to have them; then the records are still in order.
+        if at.saturating_add(MAX_PASSED_RECORDS) < end
+            && self.remainder(at.saturating_add(MAX_PASSED_RECORDS)) == Some(rest)
+        {
             at = partition(at, end, |at| {
                 let key = (self.remainder(at), self.record(at).map(|(head, _)| head));
                 key < (Some(rest), Some(wanted))
@@ -275,7 +276,7 @@ impl Serials {
                 Ordering::Equal => {
                     let date = UnixTime::from_secs(i64::from(u32::from_be_bytes(date.try_into().ok()?)));
                     let reason = self.reasons.get(at >> 1)?.checked_shr(half(at))? & 0x0f;
-                    return Some(Entry { date, reason: CrlReason::from_nibble(reason) });
+                    return Some(RevocationEntry { date, reason: CrlReason::from_nibble(reason) });
                 }
             }
         }
@@ -285,7 +286,7 @@ impl Serials {
     /// The first record of a bucket whose remainder is not below the wanted one.
     #[inline]
     fn first_at_least(&self, rest: u32, start: usize, end: usize) -> usize {
-        if end.saturating_sub(start) <= COUNTED {
+        if end.saturating_sub(start) <= MAX_COUNTED_RECORDS {
             return start.saturating_add(self.remainders.below(start..end, rest));
         }
         partition(start, end, |at| self.remainder(at).is_some_and(|found| found < rest))

@@ -1,4 +1,4 @@
-//! A signature that is verified when a key is at hand, and remembered.
+//! A signature that is verified when a key is known, with the outcomes remembered.
 //!
 //! A CRL is parsed long before a path shows who may have signed it. What is kept for that moment is the digest of the
 //! signed part, not the part itself, wherever the algorithm signs a digest; a CRL of a million entries then keeps 64
@@ -10,21 +10,21 @@ use aws_lc_rs::digest::{Context, Digest};
 
 use crate::path::signature::{self, PublicKey, SignatureError, SignaturePolicy};
 
-/// Outcomes that are remembered. One CRL has one signer; keys of the same name come from key roll-over, and from whoever
-/// presents certificates; policies come from the profiles that name the CRL. What is forgotten costs time, no more:
-/// nothing is concluded from an outcome but by whoever has brought the key.
-const MAX_REMEMBERED: usize = 16;
+/// Outcomes that are remembered. One CRL has one signer; keys of the same name come from key roll-over, and from
+/// whoever presents certificates; policies come from the profiles that name the CRL. What is forgotten costs time, no
+/// more: nothing is concluded from an outcome but by whoever has brought the key.
+const MAX_REMEMBERED_OUTCOMES: usize = 16;
 
 /// A signature and what it is over.
 pub(super) struct Signed {
     algorithm: Box<[u8]>,
     signature: Box<[u8]>,
-    message: Message,
-    known: RwLock<Vec<Known>>,
+    message: SignedPart,
+    known: RwLock<Vec<RememberedOutcome>>,
 }
 
 /// What is kept of the signed part.
-pub(super) enum Message {
+pub(super) enum SignedPart {
     /// Its digest, which is what the algorithm signs.
     Digest(Digest),
     /// All of it.
@@ -32,20 +32,20 @@ pub(super) enum Message {
 }
 
 /// A signed part that comes in pieces.
-pub(super) enum Pieces {
+pub(super) enum SignedPieces {
     /// Its algorithm signs a digest.
     Digest(Context),
     /// Its algorithm signs all of it.
     Whole(Vec<u8>),
 }
 
-impl std::fmt::Debug for Pieces {
+impl std::fmt::Debug for SignedPieces {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Pieces").finish_non_exhaustive()
+        f.debug_struct("SignedPieces").finish_non_exhaustive()
     }
 }
 
-impl Pieces {
+impl SignedPieces {
     /// `algorithm` is the DER AlgorithmIdentifier.
     pub(super) fn new(algorithm: &[u8]) -> Self {
         signature::digest_algorithm(algorithm)
@@ -61,15 +61,15 @@ impl Pieces {
     }
 
     /// There are no more.
-    pub(super) fn finish(self) -> Message {
+    pub(super) fn finish(self) -> SignedPart {
         match self {
-            Self::Digest(context) => Message::Digest(context.finish()),
-            Self::Whole(whole) => Message::Whole(whole.into()),
+            Self::Digest(context) => SignedPart::Digest(context.finish()),
+            Self::Whole(whole) => SignedPart::Whole(whole.into()),
         }
     }
 }
 
-struct Known {
+struct RememberedOutcome {
     spki: Box<[u8]>,
     policy: SignaturePolicy,
     outcome: Result<(), SignatureError>,
@@ -82,7 +82,7 @@ impl Signed {
     }
 
     /// `algorithm` is the DER AlgorithmIdentifier.
-    pub(super) fn new(algorithm: &[u8], signature: &[u8], message: Message) -> Self {
+    pub(super) fn new(algorithm: &[u8], signature: &[u8], message: SignedPart) -> Self {
         Self { algorithm: algorithm.into(), signature: signature.into(), message, known: RwLock::default() }
     }
 
@@ -95,14 +95,14 @@ impl Signed {
         }
         drop(known);
         let outcome = PublicKey::parse(spki).and_then(|key| match &self.message {
-            Message::Digest(digest) => key.verify_digest(&self.algorithm, digest, &self.signature, policy),
-            Message::Whole(message) => key.verify(&self.algorithm, message, &self.signature, policy),
+            SignedPart::Digest(digest) => key.verify_digest(&self.algorithm, digest, &self.signature, policy),
+            SignedPart::Whole(message) => key.verify(&self.algorithm, message, &self.signature, policy),
         });
         let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
         if known.iter().any(|k| *k.spki == *spki && k.policy == *policy) {
             return outcome;
         }
-        if known.len() >= MAX_REMEMBERED {
+        if known.len() >= MAX_REMEMBERED_OUTCOMES {
             // Keys that fail can be made at will, by whoever presents certificates or writes a profile. They never
             // displace one that verifies, and one that verifies always finds a place.
             match known.iter().position(|known| known.outcome.is_err()) {
@@ -111,7 +111,7 @@ impl Signed {
                 None => return outcome,
             }
         }
-        known.push(Known { spki: spki.into(), policy: *policy, outcome: outcome.clone() });
+        known.push(RememberedOutcome { spki: spki.into(), policy: *policy, outcome: outcome.clone() });
         outcome
     }
 
@@ -124,16 +124,16 @@ impl Signed {
     /// Octets that are still to be hashed.
     pub(super) fn octets(&self) -> usize {
         match &self.message {
-            Message::Digest(_) => 0,
-            Message::Whole(message) => message.len(),
+            SignedPart::Digest(_) => 0,
+            SignedPart::Whole(message) => message.len(),
         }
     }
 
     /// Octets kept for the signature.
     pub(super) fn memory(&self) -> usize {
         let message = match &self.message {
-            Message::Digest(_) => 0,
-            Message::Whole(message) => message.len(),
+            SignedPart::Digest(_) => 0,
+            SignedPart::Whole(message) => message.len(),
         };
         self.algorithm.len().saturating_add(self.signature.len()).saturating_add(message)
     }
@@ -153,7 +153,7 @@ mod tests {
 
     #[test]
     fn a_bounded_number_of_keys_is_remembered_each_once_a_policy() {
-        let signed = Signed::new(&[1, 2], &[3], Message::Whole(b"text".as_slice().into()));
+        let signed = Signed::new(&[1, 2], &[3], SignedPart::Whole(b"text".as_slice().into()));
         let policy = SignaturePolicy::default();
         let other = SignaturePolicy { minimum_rsa_bits: policy.minimum_rsa_bits + 1, ..policy };
         let keys = || signed.known.read().unwrap().iter().map(|known| known.spki[0]).collect::<Vec<_>>();
@@ -162,7 +162,7 @@ mod tests {
         }
         assert_eq!(keys(), [0, 0, 1]);
         (0..100).for_each(|key| drop(signed.verify(&[key], &policy)));
-        assert_eq!(keys().len(), MAX_REMEMBERED);
+        assert_eq!(keys().len(), MAX_REMEMBERED_OUTCOMES);
         assert_eq!(signed.memory(), 2 + 1 + 4);
     }
 
@@ -171,11 +171,11 @@ mod tests {
         let pair = lc::Ed25519KeyPair::generate().unwrap();
         let prefix = [0x30, 0x2a, 0x30, 5, 6, 3, 0x2b, 0x65, 0x70, 3, 0x21, 0];
         let spki = [&prefix, pair.public_key().as_ref()].concat();
-        let message = Message::Whole(b"text".as_slice().into());
+        let message = SignedPart::Whole(b"text".as_slice().into());
         let signed = Signed::new(&[0x30, 5, 6, 3, 0x2b, 0x65, 0x70], pair.sign(b"text").as_ref(), message);
         let policy = |n| SignaturePolicy { minimum_rsa_bits: 2048 + n, ..SignaturePolicy::default() };
         let length = || signed.known.read().unwrap().len();
-        let most = MAX_REMEMBERED as u32;
+        let most = MAX_REMEMBERED_OUTCOMES as u32;
         for n in 0..most {
             assert!(!signed.has_tried(&spki, &policy(n)));
             assert_eq!(signed.verify(&spki, &policy(n)), Ok(()));
@@ -186,6 +186,6 @@ mod tests {
         assert!((0..most).all(|n| signed.has_tried(&spki, &policy(n))));
         assert_eq!(signed.verify(&spki, &policy(most)), Ok(()));
         assert!(signed.has_tried(&spki, &policy(most)) && !signed.has_tried(&spki, &policy(0)));
-        assert_eq!(length(), MAX_REMEMBERED);
+        assert_eq!(length(), MAX_REMEMBERED_OUTCOMES);
     }
 }

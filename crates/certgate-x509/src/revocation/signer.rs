@@ -5,7 +5,7 @@
 //! is valid, ends at the same trust anchor, and is not revoked.
 //!
 //! Stricter than RFC 5280: the other signer of a CA's own CRL (a separate key, or an older or newer one) is certified
-//! by that CA or by whoever certified it, not by just anybody below the anchor; else any sub-CA that certifies the
+//! by that CA or by the CA that certified it, not by any CA below the anchor; else any sub-CA that certifies the
 //! name could vouch for another's certificates. For an indirect CRL the distribution point names the issuer, and that
 //! is enough.
 
@@ -14,39 +14,40 @@ use std::sync::Arc;
 use crate::certificate::Certificate;
 use crate::error_kind::ErrorKind;
 use crate::path::signature::PublicKey;
-use crate::path::{self, KeyOrigin, LeafRule, PathParameters, Pot, Rejection, UsageRule};
+use crate::path::{self, Account, KeyOrigin, LeafRule, PathParameters, Rejection, UsageRule};
 use crate::trace::Trace;
 
-use super::check::{Check, Silence};
+use super::check::{Check, NotApplicable};
 use super::crl::Crl;
-use super::data::Held;
+use super::crl_with_signer::CrlWithSigner;
 use super::{BadStatus, OnUnknown, RevocationScope};
 
-/// How a CRL's signer stands to the certificate in question; the better one first.
+/// Relationship of the CRL's signer to the certificate in question, the preferred one first.
 #[derive(Copy, Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Authority {
     /// The signer does not depend on the certificate.
     Independent,
-    /// The signer is the certificate, or hangs on it: a CRL issuer whose own status stands in the CRL that it signs
-    /// (PKITS 4.14.30). Such a CRL is heard when there is no other.
+    /// The signer is the certificate or depends on it: a CRL issuer whose own status is in the CRL that it signs
+    /// (PKITS 4.14.30). Such a CRL is used when there is no other.
     SelfVouched,
 }
 
-/// The certificates whose status is being determined: what hangs on them vouches for itself.
+/// The certificates whose status is being determined. A CRL whose signer depends on one of them proves nothing about
+/// it; looking for such a signer again would not end.
 #[derive(Copy, Clone, Debug)]
-pub(super) struct Doubt<'a> {
+pub(super) struct Pending<'a> {
     certificate: &'a Certificate,
-    outer: Option<&'a Doubt<'a>>,
+    outer: Option<&'a Pending<'a>>,
 }
 
-impl Doubt<'_> {
+impl Pending<'_> {
     fn holds(&self, certificate: &Certificate) -> bool {
         let mut next = Some(self);
-        while let Some(doubt) = next {
-            if doubt.certificate.is_same(certificate) {
+        while let Some(pending) = next {
+            if pending.certificate.is_same(certificate) {
                 return true;
             }
-            next = doubt.outer;
+            next = pending.outer;
         }
         false
     }
@@ -54,33 +55,33 @@ impl Doubt<'_> {
     fn depth(&self) -> usize {
         let mut depth = 0_usize;
         let mut next = Some(self);
-        while let Some(doubt) = next {
+        while let Some(pending) = next {
             depth = depth.saturating_add(1);
-            next = doubt.outer;
+            next = pending.outer;
         }
         depth
     }
 }
 
 /// How deep signers of CRLs about signers of CRLs are followed.
-const MAX_DEPTH: usize = 3;
+const MAX_SIGNER_DEPTH: usize = 3;
 
 impl<'a> Check<'a> {
     /// Finds who signed a CRL, and what the signature is worth for the certificate at `position`; with the signer's
     /// DER SubjectPublicKeyInfo.
     pub(super) fn authority<'p, T: Trace>(
         &self,
-        held: &Held,
+        held: &CrlWithSigner,
         path: &'p [Arc<Certificate>],
         position: usize,
-        doubt: Option<&Doubt<'_>>,
+        pending: Option<&Pending<'_>>,
         trace: &mut T,
-    ) -> Result<(Authority, &'p [u8]), Silence>
+    ) -> Result<(Authority, &'p [u8]), NotApplicable>
     where
         'a: 'p,
     {
         let crl = held.crl();
-        let mut silence = Silence::NoSigner;
+        let mut problem = NotApplicable::NoSigner;
         let anchor = path.len().saturating_sub(1);
         // Above the certificate first: its issuer is nearly always the one.
         let above = path.iter().enumerate().skip(position.saturating_add(1));
@@ -89,7 +90,7 @@ impl<'a> Check<'a> {
             match self.signs(held, candidate) {
                 Ok(()) if at > position || at == anchor => return Ok((Authority::Independent, candidate.public_key())),
                 Ok(()) => return Ok((Authority::SelfVouched, candidate.public_key())),
-                Err(better) => silence = rank(silence, better),
+                Err(better) => problem = rank(problem, better),
             }
         }
         let pool = self.helpers.pool.named(crl.issuer());
@@ -98,71 +99,72 @@ impl<'a> Check<'a> {
             if path.iter().any(|certificate| certificate.is_same(candidate)) {
                 continue;
             }
-            let outcome =
-                self.signs(held, candidate).and_then(|()| self.elsewhere(candidate, crl, path, position, doubt, trace));
+            let outcome = self
+                .signs(held, candidate)
+                .and_then(|()| self.off_path_signer(candidate, crl, path, position, pending, trace));
             match outcome {
                 Ok(authority) => return Ok((authority, candidate.public_key())),
-                Err(better) => silence = rank(silence, better),
+                Err(better) => problem = rank(problem, better),
             }
         }
-        Err(silence)
+        Err(problem)
     }
 
     /// Whether the candidate has the name, the right and the key.
-    fn signs(&self, held: &Held, candidate: &Certificate) -> Result<(), Silence> {
+    fn signs(&self, held: &CrlWithSigner, candidate: &Certificate) -> Result<(), NotApplicable> {
         if candidate.subject() != held.crl().issuer() {
-            return Err(Silence::NoSigner);
+            return Err(NotApplicable::NoSigner);
         }
         if candidate.key_usage().is_some_and(|usage| !usage.crl_sign()) {
-            return Err(Silence::MayNotSign);
+            return Err(NotApplicable::MayNotSign);
         }
         let (key, policy) = (candidate.public_key(), &self.policy.signatures);
-        if held.is_known_by(key, policy) {
+        if held.has_signer(key, policy) {
             return Ok(());
         }
         self.afford(held.crl(), key)?;
-        held.crl().verify(key, policy).map_err(Silence::Signature)
+        held.crl().verify(key, policy).map_err(NotApplicable::Signature)
     }
 
-    /// Pays for trying one more key, unless it is configured or has been tried: whoever has a certificate can send others
-    /// that it has made itself.
-    fn afford(&self, crl: &Crl, spki: &[u8]) -> Result<(), Silence> {
+    /// Pays for trying one more key, unless it is configured or has been tried: a client can send
+    /// others that it has made itself.
+    fn afford(&self, crl: &Crl, spki: &[u8]) -> Result<(), NotApplicable> {
         if crl.has_tried(spki, &self.policy.signatures) || self.helpers.pool.has_key(spki) {
             return Ok(());
         }
-        let key = PublicKey::parse(spki).and_then(|key| key.check_cost(KeyOrigin::SentAlong).map(|()| key));
-        let key = key.map_err(Silence::Signature)?;
-        let paid = self.budget.signature(Pot::SentAlong, key.cost(crl.signed_octets()));
-        paid.map_err(|_| Silence::Signer("too many keys to try".to_owned()))
+        let key = PublicKey::parse(spki).and_then(|key| key.check_cost(KeyOrigin::Presented).map(|()| key));
+        let key = key.map_err(NotApplicable::Signature)?;
+        let paid = self.budget.signature(Account::Presented, key.cost(crl.signed_octets()));
+        paid.map_err(|_| NotApplicable::Signer("too many keys to try".to_owned()))
     }
 
     /// Whether a signer that is not on the path may sign.
-    fn elsewhere<T: Trace>(
+    fn off_path_signer<T: Trace>(
         &self,
         signer: &Arc<Certificate>,
         crl: &Crl,
         path: &[Arc<Certificate>],
         position: usize,
-        doubt: Option<&Doubt<'_>>,
+        pending: Option<&Pending<'_>>,
         trace: &mut T,
-    ) -> Result<Authority, Silence> {
+    ) -> Result<Authority, NotApplicable> {
         let (Some(certificate), Some(anchor)) = (path.get(position), path.last()) else {
-            return Err(Silence::NoSigner);
+            return Err(NotApplicable::NoSigner);
         };
-        if doubt.is_some_and(|doubt| doubt.holds(signer)) {
+        if pending.is_some_and(|pending| pending.holds(signer)) {
             return Ok(Authority::SelfVouched);
         }
         let is_own = crl.issuer() == certificate.issuer();
         let above = path.get(position.saturating_add(1)..).filter(|above| !above.is_empty());
-        let masters = masters(above.unwrap_or(std::slice::from_ref(certificate)));
-        if is_own && !masters.iter().any(|master| master.subject() == signer.issuer()) {
-            return Err(Silence::Signer(format!("it is certified by [{}]", signer.issuer())));
+        let certifiers = certifiers(above.unwrap_or(std::slice::from_ref(certificate)));
+        if is_own && !certifiers.iter().any(|certifier| certifier.subject() == signer.issuer()) {
+            return Err(NotApplicable::Signer(format!("it is certified by [{}]", signer.issuer())));
         }
-        let doubt = Doubt { certificate, outer: doubt };
-        if doubt.depth() > MAX_DEPTH {
-            return Err(Silence::Signer("too many signers to follow".to_owned()));
+        let pending = Pending { certificate, outer: pending };
+        if pending.depth() > MAX_SIGNER_DEPTH {
+            return Err(NotApplicable::Signer("too many signers to follow".to_owned()));
         }
-        self.budget.search().map_err(|_| Silence::Signer("too many signers to follow".to_owned()))?;
+        self.budget.search().map_err(|_| NotApplicable::Signer("too many signers to follow".to_owned()))?;
 
         let parameters = PathParameters {
             usage: UsageRule::Unchecked,
@@ -186,27 +188,32 @@ impl<'a> Check<'a> {
                         format!("its path ends at [{}], not at [{}]", found.anchor().subject(), anchor.subject());
                     return Err(Rejection { kind: ErrorKind::Untrusted, detail });
                 }
-                // A name is not enough: whoever is a CA below the anchor can give the names of others.
-                if is_own && !is_certified_by(masters, found.certificates()) {
+                // A name is not enough: any CA below the anchor can give a certificate the name of another.
+                if is_own && !is_certified_by(certifiers, found.certificates()) {
                     let detail = format!("it is certified by another [{}]", signer.issuer());
                     return Err(Rejection { kind: ErrorKind::Untrusted, detail });
                 }
-                self.is_good(found.certificates(), &doubt, trace)
+                self.is_good(found.certificates(), &pending, trace)
             },
         );
         match found {
             Ok(_) => Ok(Authority::Independent),
-            Err(failure) => Err(Silence::Signer(failure.to_string())),
+            Err(failure) => Err(NotApplicable::Signer(failure.to_string())),
         }
     }
 
     /// Whether the path of a signer is not revoked, as far as the profile wants to know.
-    fn is_good<T: Trace>(&self, path: &[Arc<Certificate>], doubt: &Doubt<'_>, trace: &mut T) -> Result<(), Rejection> {
+    fn is_good<T: Trace>(
+        &self,
+        path: &[Arc<Certificate>],
+        pending: &Pending<'_>,
+        trace: &mut T,
+    ) -> Result<(), Rejection> {
         if self.policy.scope == RevocationScope::EndEntity {
             return Ok(());
         }
         for position in 0..path.len().saturating_sub(1) {
-            match self.certificate(path, position, Some(doubt), trace) {
+            match self.certificate(path, position, Some(pending), trace) {
                 Ok(_) => {}
                 Err(BadStatus::Unknown { .. } | BadStatus::Stale { .. })
                     if self.policy.on_unknown == OnUnknown::Allow => {}
@@ -217,21 +224,21 @@ impl<'a> Check<'a> {
     }
 }
 
-/// Who may certify the other keys of a CA, of what is `above` a certificate that it issued: the CA, and whoever
-/// certified it. Each may stand there with more than one key, by certificates that it issued to itself.
-fn masters(above: &[Arc<Certificate>]) -> &[Arc<Certificate>] {
+/// Who may certify the other keys of a CA, given the certificates `above` one that it issued: the CA, and the CA that
+/// certified it. Each may be there with more than one key, by certificates that it issued to itself.
+fn certifiers(above: &[Arc<Certificate>]) -> &[Arc<Certificate>] {
     let mut ends = above.iter().enumerate().filter(|(_, certificate)| !certificate.is_self_issued());
     let last = ends.nth(1).map_or(above.len(), |(at, _)| at.saturating_add(1));
     above.get(..last).unwrap_or_default()
 }
 
-/// Whether one of the masters has certified the first of `path`, by its own key or by one that it issued to itself.
-fn is_certified_by(masters: &[Arc<Certificate>], path: &[Arc<Certificate>]) -> bool {
+/// Whether one of the certifiers has certified the first of `path`, by its own key or by one that it issued to itself.
+fn is_certified_by(certifiers: &[Arc<Certificate>], path: &[Arc<Certificate>]) -> bool {
     for certificate in path.iter().skip(1) {
-        let same_key = |master: &Arc<Certificate>| {
-            master.subject() == certificate.subject() && master.public_key() == certificate.public_key()
+        let same_key = |certifier: &Arc<Certificate>| {
+            certifier.subject() == certificate.subject() && certifier.public_key() == certificate.public_key()
         };
-        if masters.iter().any(same_key) {
+        if certifiers.iter().any(same_key) {
             return true;
         }
         if !certificate.is_self_issued() {
@@ -241,12 +248,12 @@ fn is_certified_by(masters: &[Arc<Certificate>], path: &[Arc<Certificate>]) -> b
     false
 }
 
-/// The silence that tells more.
-fn rank(a: Silence, b: Silence) -> Silence {
-    let worth = |silence: &Silence| match silence {
-        Silence::NoSigner => 0_u8,
-        Silence::MayNotSign => 1,
-        Silence::Signature(_) => 2,
+/// The more informative of two problems.
+fn rank(a: NotApplicable, b: NotApplicable) -> NotApplicable {
+    let worth = |problem: &NotApplicable| match problem {
+        NotApplicable::NoSigner => 0_u8,
+        NotApplicable::MayNotSign => 1,
+        NotApplicable::Signature(_) => 2,
         _ => 3,
     };
     if worth(&b) > worth(&a) { b } else { a }

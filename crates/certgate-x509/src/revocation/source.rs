@@ -12,10 +12,10 @@ use crate::encoding::bundle::{Blocks, BundleError, Part};
 use crate::fingerprint::Sha256;
 
 use super::crl::{Crl, CrlError, CrlParser};
-use super::known;
+use super::intern;
 
 /// Octets that are given to the parsers at once.
-const PIECE: usize = 64 << 10;
+const PIECE_OCTETS: usize = 64 << 10;
 
 /// Why a text holds no CRLs that certgate can use.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -36,13 +36,13 @@ pub enum CrlSourceError {
 /// Reads CRLs from a text that comes in pieces.
 #[derive(Debug, Default)]
 pub struct CrlReader {
-    form: Form,
-    found: Found,
+    form: SourceForm,
+    found: CrlsRead,
 }
 
 /// How the text is encoded.
 #[derive(Debug, Default)]
-enum Form {
+enum SourceForm {
     /// Not known yet; the first octet, if it has come.
     #[default]
     Unknown,
@@ -56,19 +56,19 @@ enum Form {
 
 /// The CRLs that have been read, and the one that is being read.
 #[derive(Debug, Default)]
-struct Found {
+struct CrlsRead {
     crls: Vec<Arc<Crl>>,
-    open: Option<Box<Open>>,
+    open: Option<Box<OpenCrl>>,
 }
 
-struct Open {
+struct OpenCrl {
     parser: CrlParser,
     sha256: digest::Context,
 }
 
-impl std::fmt::Debug for Open {
+impl std::fmt::Debug for OpenCrl {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Open").field("parser", &self.parser).finish_non_exhaustive()
+        f.debug_struct("OpenCrl").field("parser", &self.parser).finish_non_exhaustive()
     }
 }
 
@@ -76,7 +76,7 @@ impl CrlReader {
     /// The CRLs of a text that is at hand, at least one, in order.
     pub fn read(text: &[u8]) -> Result<Vec<Arc<Crl>>, CrlSourceError> {
         let mut reader = Self::default();
-        text.chunks(PIECE).try_for_each(|piece| reader.push(piece))?;
+        text.chunks(PIECE_OCTETS).try_for_each(|piece| reader.push(piece))?;
         reader.finish()
     }
 
@@ -84,22 +84,22 @@ impl CrlReader {
     pub fn push(&mut self, octets: &[u8]) -> Result<(), CrlSourceError> {
         let found = &mut self.found;
         match &mut self.form {
-            Form::Der => found.octets(octets),
-            Form::Pem(blocks) => blocks.push(octets, &mut |part| found.part(part)),
-            Form::Unknown => match octets {
+            SourceForm::Der => found.octets(octets),
+            SourceForm::Pem(blocks) => blocks.push(octets, &mut |part| found.part(part)),
+            SourceForm::Unknown => match octets {
                 [] => Ok(()),
                 [first] => {
-                    self.form = Form::First(*first);
+                    self.form = SourceForm::First(*first);
                     Ok(())
                 }
                 [first, second, ..] => {
-                    self.form = Form::of(*first, *second);
+                    self.form = SourceForm::of(*first, *second);
                     self.push(octets)
                 }
             },
-            Form::First(first) => {
+            SourceForm::First(first) => {
                 let (first, Some(second)) = (*first, octets.first()) else { return Ok(()) };
-                self.form = Form::of(first, *second);
+                self.form = SourceForm::of(first, *second);
                 self.push(&[first])?;
                 self.push(octets)
             }
@@ -110,18 +110,18 @@ impl CrlReader {
     pub fn finish(mut self) -> Result<Vec<Arc<Crl>>, CrlSourceError> {
         let found = &mut self.found;
         match self.form {
-            Form::Der => found.end()?,
-            Form::Pem(blocks) => blocks.finish(&mut |part| found.part(part))?,
-            Form::Unknown | Form::First(_) => Blocks::of_crls().finish(&mut |part| found.part(part))?,
+            SourceForm::Der => found.end()?,
+            SourceForm::Pem(blocks) => blocks.finish(&mut |part| found.part(part))?,
+            SourceForm::Unknown | SourceForm::First(_) => Blocks::of_crls().finish(&mut |part| found.part(part))?,
         }
         Ok(self.found.crls)
     }
 }
 
-impl Form {
-    /// What a text is that begins with these octets. A CRL is a SEQUENCE whose length takes octets of its own, so that its
-    /// second octet is not ASCII and it is no PEM. One of less than 128 octets, which hardly holds a signature, has to
-    /// come as PEM.
+impl SourceForm {
+    /// What a text is that begins with these octets. A CRL is a SEQUENCE whose length takes octets of its own, so that
+    /// its second octet is not ASCII and it is no PEM. One of less than 128 octets, which cannot hold a usual
+    /// signature, has to come as PEM.
     fn of(first: u8, second: u8) -> Self {
         match (first, second) {
             (0x30, 0x81..=0x84) => Self::Der,
@@ -130,7 +130,7 @@ impl Form {
     }
 }
 
-impl Found {
+impl CrlsRead {
     fn part(&mut self, part: Part<'_>) -> Result<(), CrlSourceError> {
         match part {
             Part::Octets(octets) => self.octets(octets),
@@ -142,7 +142,7 @@ impl Found {
     fn octets(&mut self, octets: &[u8]) -> Result<(), CrlSourceError> {
         let number = self.crls.len().saturating_add(1);
         let open = self.open.get_or_insert_with(|| {
-            Box::new(Open { parser: CrlParser::default(), sha256: digest::Context::new(&digest::SHA256) })
+            Box::new(OpenCrl { parser: CrlParser::default(), sha256: digest::Context::new(&digest::SHA256) })
         });
         open.sha256.update(octets);
         open.parser.push(octets).map_err(|error| CrlSourceError::Crl { number, error })
@@ -152,7 +152,7 @@ impl Found {
         let number = self.crls.len().saturating_add(1);
         let Some(open) = self.open.take() else { return Ok(()) };
         let crl = open.parser.finish().map_err(|error| CrlSourceError::Crl { number, error })?;
-        self.crls.push(known::shared(Sha256::from(open.sha256.finish()), crl));
+        self.crls.push(intern::intern(Sha256::from(open.sha256.finish()), crl));
         Ok(())
     }
 }

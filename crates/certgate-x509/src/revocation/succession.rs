@@ -1,17 +1,17 @@
 //! Which CRL may take the place of one that is in use: no older list takes a revocation back.
 //!
-//! RFC 5280 section 5.2.3 has numbers of one scope increase; lists from before it have none, and then thisUpdate tells.
-//! Whoever brings CRLs (a mirror, a job that copies files) is not believed about their order. Only lists whose signature
-//! has been verified take part: what is not verified replaces nothing, and is not kept. A list for which nothing is
-//! offered any more decides about nothing, but is remembered: else two steps would do what one may not, first nothing and
-//! then the older list. Within one process; nothing is remembered beyond it.
+//! RFC 5280 section 5.2.3 has numbers of one scope increase; lists from before it have none, and are ordered by
+//! thisUpdate. The source of CRLs (a mirror, a job that copies files) is not trusted about their order. Only lists
+//! whose signature has been verified take part: what is not verified replaces nothing, and is not kept. A list for
+//! which nothing is offered any more decides about nothing, but is remembered: else two steps would do what one may
+//! not, first nothing and then the older list. Within one process; nothing is remembered beyond it.
 
 use std::cmp::Ordering;
 use std::fmt;
 use std::sync::Arc;
 
 use super::crl::Crl;
-use super::data::Held;
+use super::crl_with_signer::CrlWithSigner;
 
 /// A CRL that stays in use although something else is offered in its place.
 #[derive(Clone, Debug)]
@@ -62,8 +62,8 @@ impl fmt::Display for Rollback {
     }
 }
 
-/// What becomes of a CRL in use.
-pub(super) enum Fate {
+/// What happens to a CRL in use.
+pub(super) enum Succession {
     /// Something as new or newer has its place.
     Replaced,
     /// Nothing is offered for it any more.
@@ -72,36 +72,45 @@ pub(super) enum Fate {
     Kept(Vec<Rollback>),
 }
 
-/// Decides about a verified CRL in use. `is_verified` tells whether the signature of one that is offered counts.
-pub(super) fn fate(kept: &Arc<Crl>, offered: &[Arc<Held>], is_verified: impl Fn(&Held) -> bool) -> Fate {
-    let rolled_back =
-        |held: &Arc<Held>, because| Rollback { kept: Arc::clone(kept), offered: Arc::clone(held.shared()), because };
+/// Decides about a verified CRL in use. `is_verified` says whether the signature of an offered one is valid.
+pub(super) fn decide(
+    kept: &Arc<Crl>,
+    offered: &[Arc<CrlWithSigner>],
+    is_verified: impl Fn(&CrlWithSigner) -> bool,
+) -> Succession {
+    let rolled_back = |held: &Arc<CrlWithSigner>, because| Rollback {
+        kept: Arc::clone(kept),
+        offered: Arc::clone(held.crl()),
+        because,
+    };
     let is_delta = kept.base_number().is_some();
     let same_issuer = || offered.iter().filter(move |held| held.crl().issuer() == kept.issuer());
     let of_kind = |delta: bool| same_issuer().filter(move |held| held.crl().base_number().is_some() == delta);
     let complete: Vec<_> = of_kind(false).filter(|held| held.crl().has_scope_of(kept)).collect();
-    let reaches = |held: &Held| held.crl().number() >= kept.number();
+    let reaches = |held: &CrlWithSigner| held.crl().number() >= kept.number();
     if is_delta && complete.iter().any(|held| reaches(held) && is_verified(held)) {
-        return Fate::Replaced;
+        return Succession::Replaced;
     }
     let rivals: Vec<_> = of_kind(is_delta).filter(|held| held.crl().has_scope_of(kept)).collect();
     if !rivals.is_empty() {
         // One that is as new holds its place beside it, or is the same.
-        let succeeds = |held: &Held| match age(held.crl(), kept) {
+        let succeeds = |held: &CrlWithSigner| match age(held.crl(), kept) {
             Ordering::Greater => true,
             Ordering::Equal => held.crl().is_same(kept),
             Ordering::Less => false,
         };
         if rivals.iter().any(|held| succeeds(held) && is_verified(held)) {
-            return Fate::Replaced;
+            return Succession::Replaced;
         }
         let older = rivals.into_iter().filter(|held| age(held.crl(), kept) == Ordering::Less);
-        return Fate::Kept(older.map(|held| rolled_back(held, RollbackReason::Older)).collect());
+        return Succession::Kept(older.map(|held| rolled_back(held, RollbackReason::Older)).collect());
     }
     if is_delta {
         return match complete.is_empty() {
-            true => Fate::NotOffered,
-            false => Fate::Kept(complete.into_iter().map(|held| rolled_back(held, RollbackReason::Delta)).collect()),
+            true => Succession::NotOffered,
+            false => {
+                Succession::Kept(complete.into_iter().map(|held| rolled_back(held, RollbackReason::Delta)).collect())
+            }
         };
     }
     let older: Vec<_> = of_kind(false)
@@ -109,8 +118,8 @@ pub(super) fn fate(kept: &Arc<Crl>, offered: &[Arc<Held>], is_verified: impl Fn(
         .filter(|held| held.crl().this_update() < kept.this_update() || !is_verified(held))
         .collect();
     match older.is_empty() {
-        true => Fate::NotOffered,
-        false => Fate::Kept(older.into_iter().map(|held| rolled_back(held, RollbackReason::Overlaps)).collect()),
+        true => Succession::NotOffered,
+        false => Succession::Kept(older.into_iter().map(|held| rolled_back(held, RollbackReason::Overlaps)).collect()),
     }
 }
 

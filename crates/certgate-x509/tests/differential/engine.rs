@@ -35,7 +35,7 @@ pub fn judge(inputs: &Inputs, leaf: &[u8]) -> Result<(), (ErrorKind, String)> {
             signatures: SignaturePolicy::default(),
         },
     };
-    question.answer(NOW, &mut NoTrace).map(|_| ()).map_err(|invalid| (invalid.kind, invalid.detail))
+    question.verify(NOW, &mut NoTrace).map(|_| ()).map_err(|invalid| (invalid.kind, invalid.detail))
 }
 
 /// What a refusal is about, as far as verifiers can be compared on it.

@@ -312,7 +312,8 @@ fn algorithms_of_other_keys_are_told_from_unknown_ones() {
     assert!(matches!(verify("1.2.3"), Err(SignatureError::UnsupportedAlgorithm(_))));
 }
 
-/// Each algorithm counts where it is listed, and nowhere else; what is tried here reaches the arithmetic and fails there.
+/// Each algorithm counts where it is listed, and nowhere else; what is tried here reaches the arithmetic and fails
+/// there.
 #[test]
 fn algorithms_are_those_that_are_listed() {
     use SignatureAlgorithm as Name;

@@ -1,9 +1,9 @@
 //! Netflix's BetterTLS suites, which `scripts/bettertls` makes anew: thousands of name constraints, and path building
 //! among branches of which some are invalid.
 //!
-//! The suites judge servers by host name, which is not a path engine's affair. A case of the name constraints that is to
-//! be refused therefore counts only when the host name stands in the certificate, so that nothing but a constraint can
-//! refuse it. Every case that is to be accepted counts.
+//! The suites judge servers by host name, which is not a path engine's affair. A case of the name constraints that is
+//! to be refused therefore counts only when the host name stands in the certificate, so that nothing but a constraint
+//! can refuse it. Every case that is to be accepted counts.
 
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test may panic and print")]
 

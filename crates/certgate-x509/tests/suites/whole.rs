@@ -11,11 +11,12 @@ use serde_json::{Value, json};
 const NOW: UnixTime = UnixTime::from_secs(1_800_000_000);
 
 /// Runs a suite; `adapt` sets the switches that its README names.
-fn run(file: &str, count: usize, adapt: impl Fn(&mut Value), divergences: &[(&str, &str)]) {
+pub fn run(file: &str, count: usize, adapt: impl Fn(&mut Value), divergences: &[(&str, &str)]) {
     let cases = suites::cases(file);
     assert_eq!(cases.len(), count, "{file} is not the suite that the figures are about");
     let mut problems = Vec::new();
     let mut right = 0;
+    let mut names = Vec::new();
     for (index, mut case) in cases.into_iter().enumerate() {
         let expected = case["expected"].as_bool().unwrap();
         let id = case["id"].clone();
@@ -25,12 +26,16 @@ fn run(file: &str, count: usize, adapt: impl Fn(&mut Value), divergences: &[(&st
         assert_eq!(answer.id, id);
         assert!(!matches!(answer.outcome, Err(Failure::Malformed(_))), "{name}: {answer:?}");
         let known = divergences.iter().find(|(part, _)| name.contains(part)).map(|(_, reason)| *reason);
+        names.push(name.clone());
         match (answer.outcome.is_ok() == expected, known) {
             (true, None) => right += 1,
             (false, Some(_)) => {}
             (true, Some(reason)) => problems.push(format!("{name}: listed ({reason}), and there is no divergence")),
             (false, None) => problems.push(format!("{name}: expected {expected}, found {answer:?}")),
         }
+    }
+    for (part, _) in divergences.iter().filter(|(part, _)| !names.iter().any(|name| name.contains(part))) {
+        problems.push(format!("{part} is listed and is no case"));
     }
     println!("{file}: {right} of {count}");
     assert!(problems.is_empty(), "{} of {count}:\n{}", problems.len(), problems.join("\n"));

@@ -1,7 +1,7 @@
 //! The CertificateMapping objects, 100,000 and more of them, in compact form.
 //!
-//! A mapping is one record of 40 bytes and one allocation with its texts; labels, groups and extra attributes are
-//! interned. A [`MappingTable`] is what a snapshot keeps, and shares everything that has not changed; [`super::store`] edits
+//! A mapping is a record of 24 bytes and its texts ([`super::records`]); labels, groups and extra attributes are
+//! interned, and so is what is usual together. A [`MappingTable`] is what a snapshot keeps, and shares everything that has not changed; [`super::store`] edits
 //! it. Which mappings a policy means is asked at look-up, by namespace and labels.
 
 use std::collections::BTreeMap;
@@ -13,7 +13,7 @@ use hashbrown::HashTable;
 
 use super::interner::Values;
 use super::key::{self, Form, Forms, IssuerPin};
-use super::paged::Paged;
+use super::records::{Record, Records};
 use crate::domain::api::LabelSelector;
 use crate::domain::decide::identity::Identity;
 
@@ -31,25 +31,17 @@ pub struct Attributes {
     pub(super) extra: BTreeMap<String, Vec<String>>,
 }
 
-/// One mapping. Its texts stand one after the other in `texts`: key, user, uid, and the object's name.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Record {
-    pub(super) texts: Box<[u8]>,
+/// What mappings share that differ in their texts: numbers of a [`Group`], of [`Attributes`] and of a file.
+#[derive(Copy, Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Shape {
     pub(super) group: u32,
     pub(super) attributes: u32,
     pub(super) file: u32,
-    pub(super) document: u32,
-    pub(super) key_len: u16,
-    pub(super) user_len: u16,
-    /// One more than the uid's length; 0 without a uid.
-    pub(super) uid_len: u16,
-    pub(super) form: Option<Form>,
-    pub(super) status: Status,
 }
 
 /// What a mapping does to its certificate.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
-pub enum Status {
+pub enum MappingStatus {
     /// It gives the certificate its identity.
     Enabled,
     /// It denies the certificate.
@@ -60,46 +52,12 @@ pub enum Status {
     InvalidDisabled,
 }
 
-impl Record {
-    fn slice(&self, from: usize, len: usize) -> &[u8] {
-        from.checked_add(len).and_then(|to| self.texts.get(from..to)).unwrap_or_default()
-    }
-
-    fn text(&self, from: usize, len: usize) -> &str {
-        std::str::from_utf8(self.slice(from, len)).unwrap_or_default()
-    }
-
-    pub(super) fn key(&self) -> &[u8] {
-        self.slice(0, usize::from(self.key_len))
-    }
-
-    /// The bytes by which the record is found.
-    pub(super) fn lookup(&self) -> &[u8] {
-        self.form.map_or(&[], |form| key::lookup(form, self.key()))
-    }
-
-    pub(super) fn user(&self) -> &str {
-        self.text(usize::from(self.key_len), usize::from(self.user_len))
-    }
-
-    pub(super) fn uid(&self) -> Option<&str> {
-        let len = usize::from(self.uid_len.checked_sub(1)?);
-        Some(self.text(usize::from(self.key_len).saturating_add(usize::from(self.user_len)), len))
-    }
-
-    pub(super) fn name(&self) -> &str {
-        let from = usize::from(self.key_len)
-            .saturating_add(usize::from(self.user_len))
-            .saturating_add(usize::from(self.uid_len.saturating_sub(1)));
-        self.text(from, self.texts.len().saturating_sub(from))
-    }
-}
-
 /// The mappings as a snapshot keeps them.
 #[derive(Clone, Debug, Default)]
 pub struct MappingTable {
-    pub(super) records: Paged<Option<Record>>,
+    pub(super) records: Records,
     pub(super) keys: Arc<HashTable<u32>>,
+    pub(super) shapes: Values<Shape>,
     pub(super) groups: Values<Group>,
     pub(super) attributes: Values<Attributes>,
     pub(super) forms: Forms,
@@ -110,7 +68,7 @@ pub struct MappingTable {
 /// One mapping, as a look-up finds it.
 #[derive(Copy, Clone, Debug)]
 pub struct Entry<'a> {
-    pub(super) record: &'a Record,
+    pub(super) record: Record<'a>,
     pub(super) group: &'a Group,
     pub(super) attributes: &'a Attributes,
 }
@@ -123,17 +81,17 @@ impl<'a> Entry<'a> {
 
     /// What it says about the issuer, besides its name.
     pub fn pin(&self) -> Option<IssuerPin> {
-        self.record.form.and_then(|form| key::pin(form, self.record.key()))
+        self.record.head.form.and_then(|form| key::pin(form, self.record.key()))
     }
 
     /// Whether `bytes`, in the form by which the entry was found, may name the same certificate.
     pub fn may_be(&self, bytes: &[u8]) -> bool {
-        self.record.form.is_some_and(|form| key::may_coincide(form, self.record.key(), bytes))
+        self.record.head.form.is_some_and(|form| key::may_coincide(form, self.record.key(), bytes))
     }
 
     /// What the mapping does.
-    pub fn status(&self) -> Status {
-        self.record.status
+    pub fn status(&self) -> MappingStatus {
+        self.record.head.status
     }
 
     /// The user it maps to.
@@ -195,13 +153,14 @@ impl MappingTable {
         self.keys
             .iter_hash(key_hash(&self.hasher, namespace, form, key))
             .filter_map(|&at| {
-                let record = self.records.get(at)?.as_ref()?;
-                let group = self.groups.get(record.group)?.as_deref()?;
-                let attributes = self.attributes.get(record.attributes)?.as_deref()?;
+                let record = self.records.get(at)?;
+                let shape = self.shapes.get(record.head.shape)?.as_deref()?;
+                let group = self.groups.get(shape.group)?.as_deref()?;
+                let attributes = self.attributes.get(shape.attributes)?.as_deref()?;
                 Some(Entry { record, group, attributes })
             })
             .filter(move |entry| {
-                entry.record.form == Some(form)
+                entry.record.head.form == Some(form)
                     && entry.record.lookup() == key
                     && entry.group.namespace == namespace
                     && selector.selects(&entry.group.labels)

@@ -8,7 +8,7 @@ use super::*;
 use crate::domain::api::ObjectMeta;
 use crate::domain::api::{Field, Report};
 use crate::domain::decide::mapping::store::MappingStore;
-use crate::domain::decide::trust::{TrustParameters, TrustProfile};
+use crate::domain::decide::verifier::{CertificateVerifier, VerifierParameters};
 use crate::domain::policy::compile::{certificate_mapping, mapping_section};
 use certgate_testing::template::{C, CN, Key, O, OU, San, Template, Text, name, pem};
 use certgate_x509::{NoTrace, Recorder, Sha256};
@@ -37,10 +37,10 @@ fn store(objects: &[(&str, &str, Value)]) -> MappingStore {
 }
 
 /// A profile that holds the CA of [`Template`], and the path from it: whose keys they are does not matter here.
-fn trust() -> (TrustProfile, [Arc<Certificate>; 2]) {
+fn trust() -> (CertificateVerifier, [Arc<Certificate>; 2]) {
     let ca = Arc::new(Template::ca().parsed());
-    let parameters = TrustParameters { anchors: vec![Arc::clone(&ca)], ..TrustParameters::default() };
-    (TrustProfile::new(parameters), [Arc::clone(&ca), ca])
+    let parameters = VerifierParameters { anchors: vec![Arc::clone(&ca)], ..VerifierParameters::default() };
+    (CertificateVerifier::new(parameters), [Arc::clone(&ca), ca])
 }
 
 fn run(mapping: &Value, objects: &[(&str, &str, Value)], certificate: &Certificate) -> Result<String, Reason> {

@@ -8,7 +8,8 @@
 //! methods: RFC 9110 section 9.1 makes methods case-sensitive, but there are servers that take `post` for `POST`, and
 //! such a request must not reach them by the policy for other methods. No policy selects it: [`Reason::NoPolicy`]. And a
 //! path is refused that another policy would get in another spelling ([`spelling`]), where that policy is as specific as
-//! the one selected or more: the upstream may take the two for one.
+//! the one selected or more: the upstream may take the two for one. Of that one thing is excepted: what follows a colon,
+//! where the paths of both policies write it out ([`spelling::told_apart`]).
 //!
 //! A policy whose host cannot be read stands before all others for every host that it might mean ([`guess`]).
 
@@ -181,14 +182,20 @@ impl Selection {
 
     /// The route of another policy, as specific as `best` or more, that takes the path in another spelling.
     ///
-    /// All spellings count, not only the one with everything folded: which of them the upstream tells apart is unknown.
+    /// All spellings count, not only the one with everything folded: which of them the upstream tells apart is unknown. But
+    /// where the policy of `best` writes a segment out as the request has it, and the other one the same with another
+    /// suffix behind a colon, the two say themselves that these are two paths. A suffix that the selected policy does not
+    /// write gets nowhere: it stands in a segment that its path does not reach.
     fn rival<'a>(&'a self, host: &'a str, form: &'a [u8], method: &'a [u8], best: &Match<'a>) -> Option<Match<'a>> {
         let best_rank = best.reach.rank()?;
+        let is_told = |reach: &Reach<'_>| {
+            best.reach.path().zip(reach.path()).is_some_and(|(own, other)| spelling::told_apart(own, other))
+        };
         self.levels(host).enumerate().take_while(|(at, _)| *at <= best.at).find_map(|(at, (level, paths))| {
             let least = if at == best.at { best_rank } else { Rank::Any };
             paths
                 .respelt(form, method)
-                .find(|(rank, choice, _)| *rank >= least && choice.policy != best.choice.policy)
+                .find(|(rank, choice, reach)| *rank >= least && choice.policy != best.choice.policy && !is_told(reach))
                 .map(|(_, choice, reach)| Match { at, level, reach, choice })
         })
     }

@@ -254,6 +254,14 @@ impl Reach<'_> {
         }
     }
 
+    /// The path that the pattern writes out; `None` where there is none.
+    pub fn path(&self) -> Option<&[u8]> {
+        match self {
+            Self::Exact(path) | Self::Below(path) => Some(path),
+            Self::Any | Self::Unreadable => None,
+        }
+    }
+
     /// Whether the pattern, in its form, covers the form of a path.
     pub fn covers_form(&self, form: &[u8]) -> bool {
         match self {

@@ -2,7 +2,9 @@
 //!
 //! File systems and frameworks differ in what they tell apart: upper and lower case, dots and blanks at the end of a name
 //! (Windows drops them), a slash at the end of a path, what follows a colon (streams of NTFS), compatibility forms and
-//! characters that show nothing (Unicode normalization). Owns the form in which all such spellings agree. What follows when the spellings of a path lead to different policies is the selection's business.
+//! characters that show nothing (Unicode normalization). Owns the form in which all such spellings agree, and which of them
+//! policies tell apart by writing both out. What follows when the spellings of a path lead to different policies is the
+//! selection's business.
 
 use std::borrow::Cow;
 
@@ -52,6 +54,32 @@ pub fn alike(text: &str) -> String {
     folded.chars().map(delimiter).collect()
 }
 
+/// Whether two paths of policies, which are spellings of one path as far as both go, are told apart by what follows a colon:
+/// `/items` and `/items:export`.
+///
+/// Who writes a suffix out means it, and the request carries it as it was written; so one segment decides in which the
+/// suffixes differ. One may be missing. Both must be plain, since no verb or resource is called `:$DATA`, and differ in more
+/// than their spelling.
+pub fn told_apart(own: &[u8], other: &[u8]) -> bool {
+    let (Ok(own), Ok(other)) = (std::str::from_utf8(own), std::str::from_utf8(other)) else { return false };
+    let (own, other) = (alike(own), alike(other));
+    let differ = |(own, other): (Option<&str>, Option<&str>)| own.is_some() && other.is_some() && own != other;
+    suffixes(&own).zip(suffixes(&other)).any(differ)
+}
+
+/// The suffixes of the segments that [`fold`] keeps, empty where there is none; `None` for one that is not plain.
+fn suffixes(alike: &str) -> impl Iterator<Item = Option<&str>> {
+    let is_name = |part: &str| {
+        part.starts_with(|c: char| c.is_ascii_alphanumeric())
+            && part.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'))
+    };
+    alike.split('/').filter(|segment| !trimmed(segment).is_empty()).map(move |segment| {
+        let Some(suffix) = colon(segment).and_then(|at| segment.get(at..)?.strip_prefix(':')) else { return Some("") };
+        let suffix = trimmed_end(suffix);
+        suffix.split(':').all(is_name).then_some(suffix)
+    })
+}
+
 /// Whether folding certainly changes nothing: most paths, in one pass without allocation.
 fn is_plain(path: &[u8]) -> bool {
     let mut before = b'/';
@@ -66,10 +94,17 @@ fn is_plain(path: &[u8]) -> bool {
 }
 
 fn trimmed(segment: &str) -> &str {
-    let is_blank = char::is_whitespace;
-    let colon = segment.char_indices().skip(1).find(|(_, c)| *c == ':').map_or(segment.len(), |(at, _)| at);
-    let name = segment.get(..colon).unwrap_or(segment);
-    name.trim_end_matches(|c| c == '.' || is_blank(c)).trim_start_matches(is_blank)
+    let name = colon(segment).and_then(|at| segment.get(..at)).unwrap_or(segment);
+    trimmed_end(name).trim_start_matches(char::is_whitespace)
+}
+
+fn trimmed_end(text: &str) -> &str {
+    text.trim_end_matches(|c: char| c == '.' || c.is_whitespace())
+}
+
+/// Where the colon stands that ends a segment's name.
+fn colon(segment: &str) -> Option<usize> {
+    segment.char_indices().skip(1).find(|(_, c)| *c == ':').map(|(at, _)| at)
 }
 
 #[cfg(test)]
@@ -138,6 +173,39 @@ mod tests {
             ("/a%20%C2%A0b", "/a b"),
         ] {
             assert_eq!(folded(path), want, "{path}");
+        }
+    }
+
+    #[test]
+    fn suffixes_that_are_written_out_tell_paths_apart() {
+        for (own, other, want) in [
+            ("/items:export", "/items", true),
+            ("/items", "/items:export", true),
+            ("/items:export", "/items:import", true),
+            ("/Items:export", "/items/", true),
+            ("/v1/items:export/x", "/v1/items", true),
+            ("/urn:isbn:123", "/urn:isbn:456", true),
+            ("/svc:8080/proxy", "/svc:8081/proxy", true),
+            ("/items", "/Items", false),
+            ("/items:export", "/Items:export", false),
+            ("/items:export", "/items:Export", false),
+            ("/items:export", "/items:export. ", false),
+            ("/items:export", "/items\u{ff1a}export", false),
+            ("/admin", "/admin::$DATA", false),
+            ("/admin::$DATA", "/admin", false),
+            ("/admin:x:$DATA", "/admin", false),
+            ("/admin:", "/admin", false),
+            ("/admin:x:", "/admin", false),
+            ("/admin:.x", "/admin", false),
+            ("/admin: ", "/admin", false),
+            ("/admin:caf\u{e9}", "/admin", false),
+            ("/a/.../b:x", "/a/b", true),
+            ("/a/b:x", "/a", false),
+            ("", "/a:x", false),
+            ("/:id", "/:id", false),
+        ] {
+            assert_eq!(told_apart(own.as_bytes(), other.as_bytes()), want, "{own:?} {other:?}");
+            assert_eq!(told_apart(other.as_bytes(), own.as_bytes()), want, "{other:?} {own:?}");
         }
     }
 

@@ -211,8 +211,29 @@ fn no_spelling_of_a_path_leads_past_its_policy() {
         ("of one that is alone", &["* /**"], ("/Admin.%20/%E2%80%8B+/x::y/", "GET"), Ok(0)),
         ("of one with two paths", &["* /** | * /a/**"], ("/A:x/", "GET"), Ok(0)),
         ("a mark of its own", &["* -", "* /cafe/**"], ("/caf%C3%A9", "GET"), Ok(0)),
-        ("a verb behind a colon", &["* /items", "* /items:get"], ("/items:get", "GET"), ambiguous),
-        ("told apart", &["* /items!", "* /items:get!"], ("/items:get", "GET"), Ok(1)),
+        ("a verb behind a colon", &["* /items", "* /items:get"], ("/items:get", "GET"), Ok(1)),
+        ("the path without it", &["* /items", "* /items:get"], ("/items", "GET"), Ok(0)),
+        ("below a prefix", &["* /v1/**", "* /v1/items/**", "* /v1/items:get"], ("/v1/items:get", "GET"), Ok(2)),
+        ("the prefix itself", &["* /v1/**", "* /v1/items/**", "* /v1/items:get"], ("/v1/items/7", "GET"), Ok(1)),
+        ("a prefix with a verb", &["* /items/**", "* /items:get/**"], ("/items:get/7", "GET"), Ok(1)),
+        ("beside it", &["* /items/**", "* /items:get/**"], ("/items/7", "GET"), Ok(0)),
+        ("one of two verbs", &["* /items:get", "* /items:put"], ("/items:put", "GET"), Ok(1)),
+        ("two verbs that differ in case", &["* /items:get", "* /items:GET"], ("/items:GET", "GET"), ambiguous),
+        ("a verb that nobody names", &["* -", "* /items", "* /items:get"], ("/items:put", "GET"), ambiguous),
+        ("a verb beside the strict one", &["* -", "* /items:get"], ("/items:put", "GET"), ambiguous),
+        ("a path that only a catch-all takes", &["* -", "* /items:get"], ("/items", "GET"), ambiguous),
+        ("or a prefix above it", &["* /v1/**", "* /v1/svc:80/x"], ("/v1/svc/x", "GET"), ambiguous),
+        ("a verb in capitals", &["* -", "* /items", "* /items:get"], ("/items:GET", "GET"), ambiguous),
+        ("a verb with a dot", &["* -", "* /items", "* /items:get"], ("/items:get.", "GET"), ambiguous),
+        ("a blank before it", &["* -", "* /items", "* /items:get"], ("/items%20:get", "GET"), ambiguous),
+        ("a full-width colon", &["* -", "* /items", "* /items:get"], ("/items%EF%BC%9Aget", "GET"), ambiguous),
+        ("a verb on a name in capitals", &["* /items", "* /Items:get"], ("/Items:get", "GET"), Ok(1)),
+        ("another spelling below a verb", &["* /x:v/**", "* /x:v/b"], ("/x:v/B", "GET"), ambiguous),
+        ("the path of another below a verb", &["* /x/b", "* /x:v/**"], ("/x:v/b", "GET"), Ok(1)),
+        ("a verb that no policy selects", &["* /items", "* /items:get"], ("/items:put", "GET"), Err(Reason::NoPolicy)),
+        ("a stream, though it is named", &["* /admin", "* /admin::$DATA"], ("/admin::$DATA", "GET"), ambiguous),
+        ("the file of a stream", &["* /admin", "* /admin::$DATA"], ("/admin", "GET"), ambiguous),
+        ("both told apart", &["* /admin!", "* /admin::$DATA!"], ("/admin::$DATA", "GET"), Ok(1)),
     ];
     for spelling in [
         "/Admin",
@@ -410,6 +431,7 @@ fn naive(fakes: &[Fake], host: &str, path: &str, method: &str) -> Result<usize, 
                 let mut taking = fakes.iter().flat_map(|fake| &fake.routes).filter(|other| alike(other)).filter(takes);
                 // One that is less specific would not get the path, if spellings were one.
                 at != best
+                    && !told_apart(selected, route)
                     && taking.any(|route| route.case == PathCase::Ambiguous)
                     && rank(fit, route) >= rank(best_fit, selected)
             })
@@ -462,6 +484,15 @@ fn same_path(left: &Route, right: &Route) -> bool {
     left.path == right.path || (any(&left.path) && any(&right.path))
 }
 
+/// Whether two routes write out different suffixes behind the colon of a segment; `:$D` is none.
+fn told_apart(own: &Route, other: &Route) -> bool {
+    let suffix = |segment: &str| segment.split_once(':').map_or(String::new(), |(_, suffix)| suffix.to_lowercase());
+    let suffixes =
+        |route| path_of(route).split('/').filter(|segment| !segment.is_empty()).map(suffix).collect::<Vec<_>>();
+    let (own, other) = (suffixes(own), suffixes(other));
+    own.iter().zip(&other).any(|(own, other)| own != other && !own.starts_with(':') && !other.starts_with(':'))
+}
+
 /// How many segments a route's path has.
 fn depth(route: &Route) -> usize {
     match &route.path {
@@ -474,8 +505,9 @@ fn depth(route: &Route) -> usize {
 
 /// The spellings of a path of the names a and b; `X..` is one that no policy has written.
 fn spellings(path: &str) -> Vec<String> {
-    let words = ["a", "A", "a.", "A..", "b", "B", "B.."];
-    let plain = |segment: &str| segment.trim_end_matches(['.', ' ']).to_lowercase();
+    let words = ["a", "A", "a.", "A..", "a:x", "A:x", "a:y", "a::$D", "b", "B", "B.."];
+    let name = |segment: &str| segment.split_once(':').map_or(segment.to_owned(), |(name, _)| name.to_owned());
+    let plain = |segment: &str| name(segment).trim_end_matches(['.', ' ']).to_lowercase();
     let mut all = vec![String::new()];
     for segment in path.split('/').filter(|segment| !segment.is_empty()) {
         let segment = plain(&segment.replace("%20", " "));
@@ -490,7 +522,7 @@ fn any_route() -> impl Strategy<Value = Route> {
     let host = prop::sample::select(vec!["a.x", "b.a.x", "c.x", "*.x", "*.a.x", "*", "~*a.x"]);
     let path = prop::sample::select(vec![
         "", "", "?", "/**", "/a/**", "/a/b/**", "/a", "/a/b", "/a/", "/ab", "/A", "/A/**", "/a./b/**", "/a/B/**",
-        "/a!", "/A/**!", "/a./b!",
+        "/a!", "/A/**!", "/a./b!", "/a:x", "/a:x/**", "/A:x", "/a:x/b", "/a:y", "/a::$D", "/a:y!",
     ]);
     let methods = prop::sample::subsequence(vec!["GET", "POST", "HEAD"], 0..=2);
     (host, path, methods).prop_map(|(host, path, methods)| match path {
@@ -505,7 +537,7 @@ proptest! {
     fn agrees_with_the_naive_model(
         policies in prop::collection::vec(prop::collection::vec(any_route(), 0..4), 0..6),
         host in prop::sample::select(vec!["a.x", "b.a.x", "d.b.a.x", "c.x", "x", "z", "a.y"]),
-        segments in prop::collection::vec(prop::sample::select(vec!["a", "b", "ab", "a", "b", "A", "B", "a.", "A%20", "", ".", "..", "a%2fb", "a;b", "a\\b", "%61", "..%20", "%20.", "%c0%af", "a%ff", "%3fa", "a%23"]), 0..4),
+        segments in prop::collection::vec(prop::sample::select(vec!["a", "b", "ab", "a", "b", "A", "B", "a.", "A%20", "", ".", "..", "a%2fb", "a;b", "a\\b", "a:x", "a:x", "a:X", "a:y", "a:z", "a::$D", "%61", "..%20", "%20.", "%c0%af", "a%ff", "%3fa", "a%23"]), 0..4),
         method in prop::sample::select(vec!["GET", "POST", "PUT", "HEAD", "get", "Post"]),
         query in prop::sample::select(vec!["", "?", "?a=/../b"]),
     ) {
@@ -513,6 +545,32 @@ proptest! {
         let path = segments.iter().map(|segment| format!("/{segment}")).collect::<String>();
         let target = format!("{path}{query}");
         prop_assert_eq!(select(&fakes, &request(host, &target, method)), naive(&fakes, host, &path, method));
+    }
+
+    #[test]
+    fn a_suffix_that_nobody_names_chooses_no_other_policy(
+        policies in prop::collection::vec(prop::collection::vec(any_route(), 1..4), 1..5),
+        host in prop::sample::select(vec!["a.x", "b.a.x", "c.x", "z"]),
+        before in prop::collection::vec(prop::sample::select(vec!["a", "A", "b", "a.", "a:x", "a:y"]), 0..2),
+        name in prop::sample::select(vec!["a", "A", "b", "a."]),
+        suffix in prop::sample::select(vec![":z", ":", "::$Z", ":X", ":x:", ":x.", ":x%20"]),
+        after in prop::collection::vec(prop::sample::select(vec!["a", "b", "B", "a:x"]), 0..2),
+    ) {
+        let mut fakes: Vec<Fake> = policies.into_iter().enumerate().map(|(at, routes)| Fake { name: format!("ns/{at}"), routes }).collect();
+        for fake in &mut fakes {
+            // What is unreadable denies whatever it takes.
+            fake.routes.retain(|route| route.path != PathPattern::Unreadable);
+            fake.routes.iter_mut().for_each(|route| route.case = PathCase::Ambiguous);
+        }
+        let path = |suffix: &str| {
+            let segments = before.iter().map(|s| (*s).to_owned()).chain([format!("{name}{suffix}")]).chain(after.iter().map(|s| (*s).to_owned()));
+            segments.map(|segment| format!("/{segment}")).collect::<String>()
+        };
+        let (with, without) = (path(suffix), path(""));
+        if let Ok(policy) = select(&fakes, &request(host, &with, "GET")) {
+            let plainly = select(&fakes, &request(host, &without, "GET"));
+            prop_assert!(plainly == Ok(policy) || plainly == Err(Reason::PathAmbiguous), "{with}: {policy} {plainly:?}");
+        }
     }
 
     #[test]

@@ -191,17 +191,23 @@ fn a_key_in_disguise_is_not_quoted() {
 
 #[test]
 fn caps_hold() {
-    assert_eq!(certificates(ONE.repeat(MAX_BLOCKS).as_bytes()).map(|v| v.len()), Ok(MAX_BLOCKS));
-    let over = certificates(ONE.repeat(MAX_BLOCKS + 1).as_bytes());
-    assert_eq!(over, Err(BundleError::TooMany { limit: MAX_BLOCKS }));
+    assert_eq!(
+        certificates(ONE.repeat(MAX_CERTIFICATES_IN_TEXT).as_bytes()).map(|v| v.len()),
+        Ok(MAX_CERTIFICATES_IN_TEXT)
+    );
+    let over = certificates(ONE.repeat(MAX_CERTIFICATES_IN_TEXT + 1).as_bytes());
+    assert_eq!(over, Err(BundleError::TooMany { limit: MAX_CERTIFICATES_IN_TEXT }));
     let block = |octets: usize| ONE.replace("AQID", &STANDARD.encode(vec![1; octets]));
-    assert_eq!(certificates(block(MAX_DER).as_bytes()).map(|v| v.len()), Ok(1));
-    let over = certificates(block(MAX_DER + 1).as_bytes());
+    assert_eq!(certificates(block(MAX_CONFIGURED_CERTIFICATE).as_bytes()).map(|v| v.len()), Ok(1));
+    let over = certificates(block(MAX_CONFIGURED_CERTIFICATE + 1).as_bytes());
     assert!(matches!(over, Err(BundleError::Body { cause: Base64Error::TooLong { .. }, .. })));
-    let blanks = MAX_TEXT - ONE.len();
+    let blanks = MAX_CERTIFICATE_TEXT - ONE.len();
     assert_eq!(certificates(format!("{ONE}{}", "\n".repeat(blanks)).as_bytes()).map(|v| v.len()), Ok(1));
-    let long = vec![b'x'; MAX_TEXT + 1];
-    assert_eq!(certificates(&long), Err(BundleError::TooLong { length: MAX_TEXT + 1, limit: MAX_TEXT }));
+    let long = vec![b'x'; MAX_CERTIFICATE_TEXT + 1];
+    assert_eq!(
+        certificates(&long),
+        Err(BundleError::TooLong { length: MAX_CERTIFICATE_TEXT + 1, limit: MAX_CERTIFICATE_TEXT })
+    );
 }
 
 /// A boundary is one with blanks after it, as long as the line is held as a whole.

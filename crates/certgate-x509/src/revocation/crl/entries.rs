@@ -1,5 +1,5 @@
-//! revokedCertificates (RFC 5280 sections 5.1.2.6 and 5.3): each entry is looked at once, as it comes, and goes into the
-//! table. What the extensions of the CRL have to permit, and they come last, is judged at the end.
+//! revokedCertificates (RFC 5280 sections 5.1.2.6 and 5.3): each entry is looked at once, as it comes, and goes into
+//! the table. What the extensions of the CRL have to permit, and they come last, is judged at the end.
 
 use bytes::Bytes;
 use foldhash::fast::RandomState;
@@ -8,7 +8,7 @@ use crate::der::{self, DerError, Reader, Tlv, tag};
 use crate::general_name::GeneralNameError;
 use crate::name::Name;
 use crate::revocation::reason::CrlReason;
-use crate::revocation::serials::{Duplicate, Entry, Records, Serials, magnitude};
+use crate::revocation::serials::{Duplicate, Records, RevocationEntry, Serials, magnitude};
 use crate::time::UnixTime;
 
 use super::{CrlError, Extension, Version, at};
@@ -60,7 +60,7 @@ pub(super) struct Collected {
     removing: Option<Box<[u8]>>,
 }
 
-/// An entry as it stands in the list.
+/// An entry as encoded in the list.
 struct Parsed<'a> {
     /// Content octets of the INTEGER.
     serial: &'a [u8],
@@ -87,7 +87,7 @@ impl Collected {
         }
         // What no certificate can have is not kept.
         if let Some(magnitude) = magnitude(entry.serial) {
-            self.records.push(self.issuer, magnitude, Entry { date: entry.date, reason: entry.reason });
+            self.records.push(self.issuer, magnitude, RevocationEntry { date: entry.date, reason: entry.reason });
         }
         Ok(())
     }
@@ -117,7 +117,7 @@ impl Entries {
     }
 
     #[inline]
-    pub(super) fn get(&self, crl_issuer: &Name, issuer: &Name, serial: &[u8]) -> Option<Entry> {
+    pub(super) fn get(&self, crl_issuer: &Name, issuer: &Name, serial: &[u8]) -> Option<RevocationEntry> {
         let number = if self.issuers.is_empty() {
             if crl_issuer != issuer {
                 return None;

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use crate::der::{self, DerError, Reader, Tlv, tag};
 use crate::name::Name;
 use crate::revocation::distribution::IssuingDistributionPoint;
-use crate::revocation::signed::{Pieces, Signed};
+use crate::revocation::signed::{Signed, SignedPieces};
 use crate::time::UnixTime;
 
 use super::entries::{self, Collected};
@@ -38,7 +38,7 @@ pub struct CrlParser {
     trailing: usize,
     /// Octets of the signed part before its algorithm is known.
     unhashed: Vec<u8>,
-    pieces: Option<Pieces>,
+    pieces: Option<SignedPieces>,
     version: Option<Version>,
     algorithm: Vec<u8>,
     issuer: Option<Name>,
@@ -71,8 +71,8 @@ enum Stage {
     Failed,
 }
 
-/// How far one step has come.
-enum Step {
+/// What one step has read.
+enum Progress {
     /// So many octets are read.
     Read(usize),
     /// The next element has not come as a whole.
@@ -120,24 +120,24 @@ impl CrlParser {
         Ok(Crl { issuer, this_update, next_update: self.next_update, extensions: self.extensions, entries, signed })
     }
 
-    /// Reads the elements that `rest` holds whole, and tells how many octets they have.
+    /// Reads the elements that `rest` holds whole, and returns how many octets they have.
     fn read_from(&mut self, rest: &[u8]) -> Result<usize, CrlError> {
         let mut read = 0_usize;
         while self.stage != Stage::Nothing {
             let octets = rest.get(read..).unwrap_or_default();
             let position = self.read.saturating_add(read);
             match self.step(Window { octets, position, room: usize::MAX })? {
-                Step::Read(octets) => read = read.saturating_add(octets),
-                Step::Wait => break,
+                Progress::Read(octets) => read = read.saturating_add(octets),
+                Progress::Wait => break,
             }
         }
         Ok(read)
     }
 
-    fn step(&mut self, here: Window<'_>) -> Result<Step, CrlError> {
+    fn step(&mut self, here: Window<'_>) -> Result<Progress, CrlError> {
         match self.stage {
             Stage::CertificateList => {
-                let Some((header, length)) = here.open().map_err(at(WHOLE))? else { return Ok(Step::Wait) };
+                let Some((header, length)) = here.open().map_err(at(WHOLE))? else { return Ok(Progress::Wait) };
                 self.end = header.saturating_add(length);
                 if self.end > MAX_CRL {
                     return Err(CrlError::TooLong(self.end));
@@ -146,7 +146,7 @@ impl CrlParser {
             }
             Stage::TbsCertList => {
                 let opened = here.until(self.end).open().map_err(at(SIGNED))?;
-                let Some((header, length)) = opened else { return Ok(Step::Wait) };
+                let Some((header, length)) = opened else { return Ok(Progress::Wait) };
                 self.signed_start = here.position;
                 self.signed_end = here.position.saturating_add(header).saturating_add(length);
                 Ok(self.then(Stage::Version, header))
@@ -164,7 +164,7 @@ impl CrlParser {
             Stage::Signature => self.element(here, Some(tag::SEQUENCE), "signature", Stage::Issuer, |parser, tlv| {
                 der::check(tlv.whole).map_err(at("signature"))?;
                 parser.algorithm = tlv.whole.to_vec();
-                parser.pieces = Some(Pieces::new(tlv.whole));
+                parser.pieces = Some(SignedPieces::new(tlv.whole));
                 Ok(())
             }),
             Stage::Issuer => self.element(here, Some(tag::SEQUENCE), "issuer", Stage::ThisUpdate, |parser, tlv| {
@@ -194,12 +194,12 @@ impl CrlParser {
             Stage::RevokedCertificates => {
                 let here = here.until(self.signed_end);
                 match here.octets.first() {
-                    None if here.room > 0 => return Ok(Step::Wait),
+                    None if here.room > 0 => return Ok(Progress::Wait),
                     Some(&tag::SEQUENCE) => {}
                     _ => return Ok(self.then(Stage::CrlExtensions, 0)),
                 }
                 let opened = here.open().map_err(at(entries::FIELD))?;
-                let Some((header, length)) = opened else { return Ok(Step::Wait) };
+                let Some((header, length)) = opened else { return Ok(Progress::Wait) };
                 // 5.1.2.6: without revoked certificates the list is absent.
                 if length == 0 {
                     return Err(at(entries::FIELD)(DerError::Empty));
@@ -237,20 +237,20 @@ impl CrlParser {
                     parser.signature = Reader::new(tlv.whole).bit_string_octets().map_err(at(field))?.to_vec();
                     Ok(())
                 })?;
-                if let Step::Read(octets) = step
+                if let Progress::Read(octets) = step
                     && let Some(trailing @ 1..) = self.end.checked_sub(here.position.saturating_add(octets))
                 {
                     return Err(at(WHOLE)(DerError::TrailingData(trailing)));
                 }
                 Ok(step)
             }
-            Stage::Nothing => Ok(Step::Wait),
+            Stage::Nothing => Ok(Progress::Wait),
             Stage::Failed => Err(at(WHOLE)(DerError::Truncated)),
         }
     }
 
     /// Reads the entries that have come.
-    fn entries(&mut self, here: Window<'_>) -> Result<Step, CrlError> {
+    fn entries(&mut self, here: Window<'_>) -> Result<Progress, CrlError> {
         let mut read = 0_usize;
         loop {
             let position = here.position.saturating_add(read);
@@ -259,7 +259,7 @@ impl CrlParser {
             }
             let window = Window { octets: here.octets.get(read..).unwrap_or_default(), position, ..here };
             let element = window.until(self.entries_end).element().map_err(at(entries::FIELD))?;
-            let Some(tlv) = element else { return Ok(if read == 0 { Step::Wait } else { Step::Read(read) }) };
+            let Some(tlv) = element else { return Ok(if read == 0 { Progress::Wait } else { Progress::Read(read) }) };
             if tlv.tag != tag::SEQUENCE {
                 return Err(at(entries::FIELD)(DerError::UnexpectedTag { wanted: tag::SEQUENCE, found: tlv.tag }));
             }
@@ -278,7 +278,7 @@ impl CrlParser {
         field: &'static str,
         next: Stage,
         take: impl FnOnce(&mut Self, Tlv<'_>) -> Result<(), CrlError>,
-    ) -> Result<Step, CrlError> {
+    ) -> Result<Progress, CrlError> {
         let is_signed = !matches!(self.stage, Stage::SignatureAlgorithm | Stage::SignatureValue);
         let here = here.until(if is_signed { self.signed_end } else { self.end });
         if let (Some(found), Some(wanted)) = (here.octets.first(), wanted)
@@ -286,7 +286,7 @@ impl CrlParser {
         {
             return Err(at(field)(DerError::UnexpectedTag { wanted, found: *found }));
         }
-        let Some(tlv) = here.element().map_err(at(field))? else { return Ok(Step::Wait) };
+        let Some(tlv) = here.element().map_err(at(field))? else { return Ok(Progress::Wait) };
         take(self, tlv)?;
         Ok(self.then(next, tlv.whole.len()))
     }
@@ -299,10 +299,10 @@ impl CrlParser {
         field: &'static str,
         next: Stage,
         take: impl FnOnce(&mut Self, Option<Tlv<'_>>) -> Result<(), CrlError>,
-    ) -> Result<Step, CrlError> {
+    ) -> Result<Progress, CrlError> {
         let window = here.until(self.signed_end);
         let is_there = match window.octets.first() {
-            None if window.room > 0 => return Ok(Step::Wait),
+            None if window.room > 0 => return Ok(Progress::Wait),
             None => false,
             Some(found) => tags.contains(found),
         };
@@ -313,9 +313,9 @@ impl CrlParser {
         Ok(self.then(next, 0))
     }
 
-    fn then(&mut self, next: Stage, octets: usize) -> Step {
+    fn then(&mut self, next: Stage, octets: usize) -> Progress {
         self.stage = next;
-        Step::Read(octets)
+        Progress::Read(octets)
     }
 
     /// Takes octets of the signed part into its digest.

@@ -58,8 +58,8 @@ pub struct IssuerHashes {
 }
 
 impl IssuerHashes {
-    /// Those of `issuer`, whose name is encoded as `name`: as it stands in the certificate in question, which may spell
-    /// it otherwise than the issuer's own certificate.
+    /// Those of `issuer`, whose name is encoded as `name`: as encoded in the certificate in question, which may
+    /// differ from the issuer's own certificate.
     pub fn new(hash: CertIdHash, name: &[u8], issuer: &Certificate) -> Self {
         Self { name: hash.of(name), key: hash.of(key_octets(issuer)) }
     }

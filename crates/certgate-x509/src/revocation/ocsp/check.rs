@@ -1,4 +1,4 @@
-//! What an OCSP response is worth: who made it, for whom it may speak, and what it says about one certificate
+//! Checks of an OCSP response: who signed it, for which issuer it may answer, and the status of one certificate
 //! (RFC 6960 sections 3.2 and 4.2.2.2).
 //!
 //! A response counts when it is signed by the CA that issued the certificate, or by a delegate: a certificate issued
@@ -14,7 +14,7 @@ use crate::oid::Oid;
 use crate::path::signature::{self, PublicKey, Sha1, SignatureError, SignaturePolicy};
 use crate::path::{self, KeyOrigin};
 use crate::revocation::serials::magnitude;
-use crate::revocation::{BadStatus, DEFAULT_MAX_AGE, Entry, Freshness, MaxAge};
+use crate::revocation::{BadStatus, Freshness, MAX_AGE_WITHOUT_NEXT_UPDATE, MaxAge, RevocationEntry};
 use crate::time::UnixTime;
 
 use super::cert_id::{CertIdHash, IssuerHashes, key_octets};
@@ -112,12 +112,12 @@ pub fn check(
     }
     let skew = policy.freshness.clock_skew;
     if response.produced_at() > now.plus(skew) {
-        return Err(unknown(format!("the OCSP response is from {}, which lies ahead", response.produced_at())));
+        return Err(unknown(format!("the OCSP response is from {}, which is in the future", response.produced_at())));
     }
     let source = || format!("the OCSP response from {}", response.produced_at());
     for single in &about {
         if let CertStatus::Revoked { date, reason } = single.status() {
-            return Err(BadStatus::Revoked { entry: Entry { date, reason }, source: source() });
+            return Err(BadStatus::Revoked { entry: RevocationEntry { date, reason }, source: source() });
         }
     }
     if about.iter().any(|single| single.status() == CertStatus::Unknown) {
@@ -126,7 +126,11 @@ pub fn check(
     let mut best: Option<UnixTime> = None;
     for single in &about {
         if single.this_update() > now.plus(skew) {
-            return Err(unknown(format!("{} speaks of {}, which lies ahead", source(), single.this_update())));
+            return Err(unknown(format!(
+                "{} has thisUpdate {}, which is in the future",
+                source(),
+                single.this_update()
+            )));
         }
         let until = until(single, &policy.freshness);
         best = Some(best.map_or(until, |best| best.min(until)));
@@ -154,7 +158,7 @@ fn answers<'a>(
     })
 }
 
-/// Whether `response` may speak for `issuer`, whatever about: all its answers name the issuer, and the signature is
+/// Whether `response` may answer for `issuer`: all its answers name the issuer, and the signature is
 /// the issuer's or that of a delegate. How old it is and what it says is not looked at.
 pub fn authority(
     response: &OcspResponse,
@@ -183,7 +187,7 @@ fn is_by(single: &SingleResponse, names: &[&[u8]], issuer: &Certificate) -> bool
 fn until(single: &SingleResponse, freshness: &Freshness) -> UnixTime {
     let by_age = match freshness.max_age {
         MaxAge::Seconds(seconds) => Some(seconds),
-        MaxAge::NextUpdate | MaxAge::Weekly if single.next_update().is_none() => Some(DEFAULT_MAX_AGE),
+        MaxAge::NextUpdate | MaxAge::Weekly if single.next_update().is_none() => Some(MAX_AGE_WITHOUT_NEXT_UPDATE),
         MaxAge::NextUpdate | MaxAge::Weekly => None,
     };
     let by_age = by_age.map(|seconds| single.this_update().plus(seconds));
@@ -254,7 +258,7 @@ fn is_delegate(
         return Err(format!("it is certified by [{}], not by the CA itself", delegate.issuer()));
     }
     PublicKey::parse(delegate.public_key())
-        .and_then(|key| key.check_cost(KeyOrigin::SentAlong))
+        .and_then(|key| key.check_cost(KeyOrigin::Presented))
         .map_err(|error| error.to_string())?;
     signature::verify_signature(
         issuer.public_key(),
@@ -268,9 +272,9 @@ fn is_delegate(
     if let Some(oid) = delegate.unknown_critical_extension() {
         return Err(format!("critical extension {oid} is not supported"));
     }
-    // Whoever takes SHA-1 takes the certificates of its time.
+    // A policy that allows SHA-1 allows the certificates of its time.
     if delegate.has_empty_subject_alt_name() && policy.signatures.sha1 == Sha1::Refused {
-        return Err("its subjectAltName is there and empty".to_owned());
+        return Err("its subjectAltName is empty".to_owned());
     }
     if policy.authority == Authority::AnyIssued {
         return Ok(());

@@ -11,7 +11,7 @@ pub mod response;
 pub use cert_id::{CertIdHash, IssuerHashes};
 pub use check::{Authority, Nonce, OcspGood, OcspPolicy, Responder, authority, check, is_about};
 pub use request::request;
-pub use response::{CertStatus, MAX_RESPONSE, OcspError, OcspResponse, SingleResponse};
+pub use response::{CertStatus, OcspError, OcspResponse, SingleResponse};
 
 /// Content octets of object identifiers of RFC 6960 and 9654.
 mod id {

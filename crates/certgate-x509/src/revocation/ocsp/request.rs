@@ -3,12 +3,10 @@
 
 use crate::certificate::Certificate;
 use crate::der::{self, tag};
+use crate::limits::MAX_OCSP_NONCE;
 
 use super::cert_id::{CertIdHash, IssuerHashes};
 use super::id;
-
-/// RFC 9654 section 2.1: a nonce has at most 128 octets; 32 random ones are recommended.
-pub const MAX_NONCE: usize = 128;
 
 /// The DER of a request for the status of each certificate, given with its issuer. `nonce` is left out when it is
 /// absent or has not 1 to 128 octets.
@@ -20,7 +18,7 @@ pub fn request(certificates: &[(&Certificate, &Certificate)], hash: CertIdHash, 
         .flat_map(|(certificate, issuer)| wrap(tag::SEQUENCE, &cert_id(certificate, issuer, hash)))
         .collect();
     let mut tbs = wrap(tag::SEQUENCE, &list);
-    if let Some(nonce) = nonce.filter(|nonce| !nonce.is_empty() && nonce.len() <= MAX_NONCE) {
+    if let Some(nonce) = nonce.filter(|nonce| !nonce.is_empty() && nonce.len() <= MAX_OCSP_NONCE) {
         let value = wrap(tag::OCTET_STRING, &wrap(tag::OCTET_STRING, nonce));
         let extension = wrap(tag::SEQUENCE, &[wrap(tag::OID, id::NONCE), value].concat());
         tbs.extend(wrap(tag::context_constructed(2), &wrap(tag::SEQUENCE, &extension)));

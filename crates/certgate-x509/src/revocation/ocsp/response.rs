@@ -7,6 +7,7 @@ use bytes::Bytes;
 use thiserror::Error;
 
 use crate::der::{self, DerError, Reader, Span, tag};
+use crate::limits::{MAX_OCSP_NONCE, MAX_OCSP_RESPONSE};
 use crate::name::{Name, NameError};
 use crate::oid::Oid;
 use crate::revocation::reason::CrlReason;
@@ -15,16 +16,13 @@ use crate::time::UnixTime;
 use super::cert_id::CertIdHash;
 use super::id;
 
-/// The longest response that is parsed. Real ones have one to five kilobytes.
-pub const MAX_RESPONSE: usize = 1 << 20;
-
 /// Certificates in one response that are looked at. Real ones have one.
-const MAX_CERTIFICATES: usize = 16;
+const MAX_RESPONSE_CERTIFICATES: usize = 16;
 
 /// Extensions in one list. Real ones have up to two.
-const MAX_EXTENSIONS: usize = 64;
+const MAX_RESPONSE_EXTENSIONS: usize = 64;
 
-/// A well-formed, successful basic response. Whether it says the truth is for [`super::check()`].
+/// A well-formed, successful basic response. [`super::check()`] judges it.
 #[derive(Debug)]
 pub struct OcspResponse {
     der: Bytes,
@@ -47,10 +45,10 @@ pub enum ResponderId {
     Key(Bytes),
 }
 
-/// What a response says about one certificate.
+/// SingleResponse: the status of one certificate.
 #[derive(Clone, Debug)]
 pub struct SingleResponse {
-    /// The hash of the CertID; `None` when it is not supported, and then the response is about nobody known.
+    /// The hash of the CertID; `None` when it is not supported, and then the response matches no certificate.
     pub(super) hash: Option<CertIdHash>,
     pub(super) issuer_name_hash: Bytes,
     pub(super) issuer_key_hash: Bytes,
@@ -80,8 +78,8 @@ pub enum CertStatus {
 /// Why bytes are not an OCSP response that certgate can use.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum OcspError {
-    /// Longer than [`MAX_RESPONSE`].
-    #[error("OCSP response of {0} octets: at most {MAX_RESPONSE} are parsed")]
+    /// Longer than [`MAX_OCSP_RESPONSE`].
+    #[error("OCSP response of {0} octets: at most {MAX_OCSP_RESPONSE} are parsed")]
     TooLong(usize),
     /// The encoding is not DER, or not of the type that belongs there.
     #[error("{field}: {source}")]
@@ -147,7 +145,7 @@ impl OcspResponse {
     /// Parses one response; nothing may follow it. A responder's refusal to answer is an error.
     pub fn from_der(der: impl Into<Bytes>) -> Result<Self, OcspError> {
         let der = der.into();
-        if der.len() > MAX_RESPONSE {
+        if der.len() > MAX_OCSP_RESPONSE {
             return Err(OcspError::TooLong(der.len()));
         }
         der::check(&der).map_err(at("OCSPResponse"))?;
@@ -180,7 +178,7 @@ impl OcspResponse {
             let mut list = Reader::new(der::exactly(explicit.content, tag::SEQUENCE).map_err(at("certs"))?.content);
             while !list.is_empty() {
                 let certificate = list.expect(tag::SEQUENCE).map_err(at("certs"))?;
-                if certificates.len() >= MAX_CERTIFICATES {
+                if certificates.len() >= MAX_RESPONSE_CERTIFICATES {
                     return Err(OcspError::TooMany("certificates"));
                 }
                 certificates.push(der.slice_ref(certificate.whole));
@@ -208,14 +206,14 @@ impl OcspResponse {
         if let Some(explicit) = fields.optional(tag::context_constructed(1)).map_err(at("responseExtensions"))? {
             extensions(explicit.content, "responseExtensions", |oid, value| {
                 if oid != id::NONCE {
-                    return Ok(Known::No);
+                    return Ok(Processed::No);
                 }
                 let octets = der::exactly(value, tag::OCTET_STRING).map_err(at("nonce"))?.content;
-                if octets.is_empty() || octets.len() > super::request::MAX_NONCE {
+                if octets.is_empty() || octets.len() > MAX_OCSP_NONCE {
                     return Err(OcspError::Nonce(octets.len()));
                 }
                 nonce = Some(der.slice_ref(octets));
-                Ok(Known::Yes)
+                Ok(Processed::Yes)
             })?;
         }
         fields.finish().map_err(at("tbsResponseData"))?;
@@ -296,7 +294,7 @@ impl SingleResponse {
             return Err(OcspError::Updates { this_update, next_update });
         }
         if let Some(explicit) = fields.optional(tag::context_constructed(1)).map_err(at("singleExtensions"))? {
-            extensions(explicit.content, "singleExtensions", |_, _| Ok(Known::No))?;
+            extensions(explicit.content, "singleExtensions", |_, _| Ok(Processed::No))?;
         }
         fields.finish().map_err(at("responses"))?;
         Ok(Self {
@@ -369,7 +367,8 @@ fn status(fields: &mut Reader<'_>) -> Result<CertStatus, OcspError> {
     }
 }
 
-enum Known {
+/// Whether a type of extension is processed.
+enum Processed {
     Yes,
     No,
 }
@@ -378,7 +377,7 @@ enum Known {
 fn extensions(
     explicit: &[u8],
     field: &'static str,
-    mut take: impl FnMut(&[u8], &[u8]) -> Result<Known, OcspError>,
+    mut take: impl FnMut(&[u8], &[u8]) -> Result<Processed, OcspError>,
 ) -> Result<(), OcspError> {
     let mut list = Reader::new(der::exactly(explicit, tag::SEQUENCE).map_err(at(field))?.content);
     if list.is_empty() {
@@ -397,13 +396,13 @@ fn extensions(
         if seen.contains(&oid) {
             return Err(OcspError::DuplicateExtension(Oid::from_content(oid)));
         }
-        if seen.len() >= MAX_EXTENSIONS {
+        if seen.len() >= MAX_RESPONSE_EXTENSIONS {
             return Err(OcspError::TooMany("extensions"));
         }
         seen.push(oid);
         match take(oid, value)? {
-            Known::No if critical => return Err(OcspError::UnknownCriticalExtension(Oid::from_content(oid))),
-            Known::No | Known::Yes => {}
+            Processed::No if critical => return Err(OcspError::UnknownCriticalExtension(Oid::from_content(oid))),
+            Processed::No | Processed::Yes => {}
         }
     }
     Ok(())

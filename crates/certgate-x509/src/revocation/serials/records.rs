@@ -1,11 +1,11 @@
 //! Entries of a CRL as they come, and the table that is made of them.
 
-use super::{DATE, HEAD, Key, Layout, Remainders, Serials, half};
+use super::{DATE_OCTETS, HEAD_OCTETS, Key, Layout, Remainders, Serials, half};
 use crate::revocation::reason::CrlReason;
-use crate::revocation::serials::Entry;
+use crate::revocation::serials::RevocationEntry;
 
 /// Records that are allocated at once, so that a long list is not copied while it grows.
-const CHUNK: usize = 4096;
+const CHUNK_RECORDS: usize = 4096;
 
 /// An entry, ready to be sorted.
 #[derive(Copy, Clone, Debug)]
@@ -19,7 +19,7 @@ struct Record {
 /// Entries in the order in which they came.
 #[derive(Debug, Default)]
 pub(in crate::revocation) struct Records {
-    /// All but the last hold [`CHUNK`] records.
+    /// All but the last hold [`CHUNK_RECORDS`] records.
     chunks: Vec<Vec<Record>>,
 }
 
@@ -29,14 +29,14 @@ pub(in crate::revocation) struct Duplicate(pub(in crate::revocation) Vec<u8>);
 
 impl Records {
     /// Adds an entry. `serial` is a magnitude without leading zero octets; one of more than 20 octets is left out.
-    pub(in crate::revocation) fn push(&mut self, issuer: u32, serial: &[u8], entry: Entry) {
+    pub(in crate::revocation) fn push(&mut self, issuer: u32, serial: &[u8], entry: RevocationEntry) {
         let Some(key) = Key::new(issuer, serial) else { return };
         let date = u32::try_from(entry.date.as_secs().clamp(0, i64::from(u32::MAX))).unwrap_or(0);
         let record = Record { key, date, reason: CrlReason::to_nibble(entry.reason) };
         match self.chunks.last_mut() {
-            Some(chunk) if chunk.len() < CHUNK => chunk.push(record),
+            Some(chunk) if chunk.len() < CHUNK_RECORDS => chunk.push(record),
             Some(_) => {
-                let mut chunk = Vec::with_capacity(CHUNK);
+                let mut chunk = Vec::with_capacity(CHUNK_RECORDS);
                 chunk.push(record);
                 self.chunks.push(chunk);
             }
@@ -46,7 +46,7 @@ impl Records {
 
     fn get(&self, at: u32) -> Option<&Record> {
         let at = usize::try_from(at).ok()?;
-        self.chunks.get(at.checked_div(CHUNK)?)?.get(at.checked_rem(CHUNK)?)
+        self.chunks.get(at.checked_div(CHUNK_RECORDS)?)?.get(at.checked_rem(CHUNK_RECORDS)?)
     }
 
     fn iter(&self) -> impl Iterator<Item = &Record> {
@@ -56,7 +56,7 @@ impl Records {
     /// The table of all entries.
     pub(in crate::revocation) fn into_table(self) -> Result<Serials, Duplicate> {
         let zeros = |record: &Record| record.key.head.iter().take_while(|octet| **octet == 0).count();
-        let head = HEAD.saturating_sub(self.iter().map(zeros).min().unwrap_or(HEAD));
+        let head = HEAD_OCTETS.saturating_sub(self.iter().map(zeros).min().unwrap_or(HEAD_OCTETS));
         let layout = Layout::new(self.iter().count(), head);
 
         // A counting sort by bucket, then a sort inside each.
@@ -112,4 +112,4 @@ impl Records {
     }
 }
 
-const _: () = assert!(DATE == size_of::<u32>() && size_of::<Record>() == 32);
+const _: () = assert!(DATE_OCTETS == size_of::<u32>() && size_of::<Record>() == 32);

@@ -4,9 +4,9 @@ use proptest::prelude::*;
 
 use super::*;
 
-fn entry(n: usize) -> Entry {
+fn entry(n: usize) -> RevocationEntry {
     let reasons = [None, Some(CrlReason::KeyCompromise), Some(CrlReason::CertificateHold)];
-    Entry { date: UnixTime::from_secs(1_700_000_000 + n as i64), reason: reasons[n % reasons.len()] }
+    RevocationEntry { date: UnixTime::from_secs(1_700_000_000 + n as i64), reason: reasons[n % reasons.len()] }
 }
 
 fn table(serials: &[(u32, Vec<u8>)]) -> Result<Serials, Duplicate> {
@@ -68,11 +68,11 @@ fn lists_of_every_shape_spread_over_the_buckets() {
 #[test]
 fn hostile_lists_are_searched_all_the_same() {
     let made = |n: u32, mixed: u32| {
-        let mut head = [0; HEAD];
-        head[ISSUER..].copy_from_slice(&[[0x55; 12].as_slice(), &n.to_be_bytes()].concat());
+        let mut head = [0; HEAD_OCTETS];
+        head[ISSUER_OCTETS..].copy_from_slice(&[[0x55; 12].as_slice(), &n.to_be_bytes()].concat());
         // What is mixed is the tail with this; so the mixed tails are equal too.
         let tail = unmix(mixed) ^ fold(&head);
-        (0, [&head[ISSUER..], &tail.to_be_bytes()].concat())
+        (0, [&head[ISSUER_OCTETS..], &tail.to_be_bytes()].concat())
     };
     for (name, mixed) in [("equal", [7_u32; 2]), ("two kinds", [7, 8])] {
         let serials: Vec<_> = (0..5_000_u32).map(|n| made(n, mixed[n as usize % 2])).collect();
@@ -88,7 +88,7 @@ fn hostile_lists_are_searched_all_the_same() {
 /// The number whose mixed tail is `mixed`, where keys have no head.
 fn unmixed(mixed: u32) -> (u32, Vec<u8>) {
     assert_eq!(mix(unmix(mixed)), mixed);
-    (0, (unmix(mixed) ^ fold(&[0; HEAD])).to_be_bytes().to_vec())
+    (0, (unmix(mixed) ^ fold(&[0; HEAD_OCTETS])).to_be_bytes().to_vec())
 }
 
 /// Lists that somebody made so that remainders in a bucket are not spread.

@@ -27,7 +27,7 @@ fn question(responses: &[Vec<u8>], crls: &[Vec<u8>], world: &World) -> Result<Un
             ..RevocationPolicy::default()
         },
     };
-    question.answer(NOW, &mut NoTrace).map(|valid| valid.valid_until).map_err(|invalid| invalid.kind)
+    question.verify(NOW, &mut NoTrace).map(|valid| valid.valid_until).map_err(|invalid| invalid.kind)
 }
 
 #[test]

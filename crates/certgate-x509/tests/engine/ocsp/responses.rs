@@ -117,8 +117,8 @@ fn answers_of_the_ca() {
             },
             "good",
         ),
-        ("from ahead", |w| w.single().this_update = NOW.plus(1), "lies ahead"),
-        ("made ahead", |w| w.draft.produced_at = NOW.plus(1), "lies ahead"),
+        ("from ahead", |w| w.single().this_update = NOW.plus(1), "is in the future"),
+        ("made ahead", |w| w.draft.produced_at = NOW.plus(1), "is in the future"),
         (
             "made ahead within the skew",
             |w| {
@@ -261,7 +261,7 @@ fn answers_of_a_delegate() {
             },
             "critical extension 1.2.3.4",
         ),
-        ("with an empty subjectAltName", |w| w.delegate.set(ext::names(&[])), "subjectAltName is there and empty"),
+        ("with an empty subjectAltName", |w| w.delegate.set(ext::names(&[])), "its subjectAltName is empty"),
         (
             "with an empty subjectAltName, legacy",
             |w| {

@@ -27,8 +27,8 @@ fn weakly_certified(w: &mut World) {
     w.policy.scope = RevocationScope::EndEntity;
 }
 
-/// So many CRL issuers beside the CA: the first one's list is about the leaf, each other one's about the one before, and
-/// the root's, or that of another one, about the last.
+/// So many CRL issuers beside the CA: the first one's list is about the leaf, each other one's about the one before,
+/// and the root's, or that of another one, about the last.
 fn signers(w: &mut World, count: usize, about_last: Option<usize>) {
     let name = |n: usize| format!("CN=Lists {n}");
     w.leaf.set(points(&[vec![crl_issuer(&name(0))]]));

@@ -90,7 +90,7 @@ impl World {
                 },
                 revocation: self.policy,
             };
-            question.answer(NOW, &mut NoTrace).map_err(|invalid| (invalid.kind, invalid.detail))
+            question.verify(NOW, &mut NoTrace).map_err(|invalid| (invalid.kind, invalid.detail))
         };
         let (one, two) = (ask(crls), ask(reversed));
         match (&one, &two) {

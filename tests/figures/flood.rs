@@ -1,0 +1,640 @@
+//! What strangers' certificates cost: a request in, a denial and its cost out.
+//!
+//! Counts and the cost model judge; so does the least time of some runs against that of one P-256 signature in the same
+//! run, with a wide margin. Figures are printed: `cargo test --profile measure --test figures -- flood:: --nocapture`.
+
+#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test may panic and print")]
+
+use certgate_testing::der;
+use certgate_x509::{Budget, Certificate, NoTrace, PublicKey, SignaturePolicy, UnixTime, verify_signature};
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use certgate::domain::api::{Object, ObjectMeta};
+use certgate::domain::decide::Snapshot;
+use certgate::domain::decide::decision::Decision;
+use certgate::domain::decide::failures::Failures;
+use certgate::domain::decide::reason::Reason;
+use certgate::domain::decide::verifier::{CertificateVerifier, VerifierParameters};
+use certgate::domain::request::{Headers, Http, Request};
+use certgate::domain::store::Index;
+use serde_json::{Value, json};
+
+use der::{Draft, Key, NOW, dns, ext};
+
+/// What everything that a client can multiply may cost, by the cost model.
+const WORK: u32 = 3_000;
+
+/// An exponent of 33 bits, all ones: what aws-lc takes at most.
+const LONG_EXPONENT: &[u8] = &[1, 0xff, 0xff, 0xff, 0xff];
+
+/// 65537.
+const F4: &[u8] = &[1, 0, 1];
+
+/// The leaf, what comes along, and the anchor by whose name it goes.
+struct Graph {
+    name: &'static str,
+    anchor: Arc<Certificate>,
+    leaf: Arc<Certificate>,
+    chain: Vec<Arc<Certificate>>,
+}
+
+/// Ten CA certificates under the anchor's name with the keys of `make`, and a leaf that each of them may have signed.
+fn namesakes(name: &'static str, make: impl Fn(u8) -> Key) -> Graph {
+    let root = Key::p256();
+    let keys: Vec<Key> = (0..10).map(make).collect();
+    let anchor = Draft::ca("CN=Root", "CN=Root", &root).sign(&root);
+    let chain = keys.iter().map(|key| Draft::ca("CN=Root", "CN=Root", key).sign(key)).collect();
+    // The signature is of the right kind and by nobody here.
+    let leaf = Draft { forged: true, ..Draft::client("CN=leaf", "CN=Root", &root) }.sign(&keys[9]);
+    Graph { name, anchor, leaf, chain }
+}
+
+/// Ten CAs of which each may have signed each, all a step from the anchor, and all signed by another one.
+fn mesh(name: &'static str, make: impl Fn() -> Key) -> Graph {
+    let root = Key::p256();
+    let keys: Vec<Key> = (0..10).map(|_| make()).collect();
+    let anchor = Draft::ca("CN=Root", "CN=Root", &root).sign(&root);
+    let ca = |n: usize| Draft::ca("CN=Root", "CN=Root", &keys[n]).sign(&keys[(n + 1) % 10]);
+    let leaf = Draft::client("CN=leaf", "CN=Root", &root).sign(&keys[0]);
+    Graph { name, anchor, leaf, chain: (0..10).map(ca).collect() }
+}
+
+/// Ten CAs of one long name, of which each may have signed each; only the last leads to the anchor, by name, and it is
+/// expired, so that no way is ever tried to its end.
+fn long_names() -> Graph {
+    let root = Key::p256();
+    let long = format!("CN=M,O={},OU={}", "x".repeat(1000), "y".repeat(1000));
+    let keys: Vec<Key> = (0..10).map(|_| Key::ed25519()).collect();
+    let anchor = Draft::ca("CN=Root", "CN=Root", &root).sign(&root);
+    let mut chain: Vec<_> = keys.iter().skip(1).map(|key| Draft::ca(&long, &long, key).sign(key)).collect();
+    let mut gate = Draft::ca(&long, "CN=Root", &keys[0]);
+    gate.valid(NOW.minus(20), NOW.minus(10));
+    chain.push(gate.sign(&keys[0]));
+    let leaf = Draft::client("CN=leaf", &long, &root).sign(&keys[0]);
+    Graph { name: "long names", anchor, leaf, chain }
+}
+
+/// The same key in every certificate, and long names that differ at their ends.
+fn one_key() -> Graph {
+    let (root, key) = (Key::p256(), Key::p521());
+    let name = |n: usize| format!("CN={n},O={}", "x".repeat(2000));
+    let anchor = Draft::ca("CN=Root", "CN=Root", &root).sign(&root);
+    let mut chain: Vec<_> = (0..9).map(|n| Draft::ca(&name(n / 2), &name(n / 2 + 1), &key).sign(&key)).collect();
+    chain.push(Draft::ca(&name(5), "CN=Root", &key).sign(&key));
+    let leaf = Draft::client("CN=leaf", &name(0), &root).sign(&key);
+    Graph { name: "one key", anchor, leaf, chain }
+}
+
+/// Large certificates, each to be hashed for each key.
+fn long_messages() -> Graph {
+    let names: Vec<_> = (0..130).map(|n| dns(&format!("host-{n}.{}.example", "a".repeat(10)))).collect();
+    let root = Key::p256();
+    let keys: Vec<Key> = (0..10).map(|_| Key::ed25519()).collect();
+    let anchor = Draft::ca("CN=Root", "CN=Root", &root).sign(&root);
+    let ca = |n: usize| Draft::ca("CN=Root", "CN=Root", &keys[n]).with(ext::names(&names)).sign(&keys[(n + 1) % 10]);
+    let leaf = Draft::client("CN=leaf", "CN=Root", &root).sign(&keys[0]);
+    Graph { name: "long messages", anchor, leaf, chain: (0..10).map(ca).collect() }
+}
+
+fn worst() -> Vec<Graph> {
+    vec![
+        namesakes("RSA-8192, exponent of 33 bits", |n| Key::hollow_rsa(8192, LONG_EXPONENT, n)),
+        namesakes("RSA-8192", |n| Key::hollow_rsa(8192, F4, n)),
+        namesakes("RSA-4096, exponent of 33 bits", |n| Key::hollow_rsa(4096, LONG_EXPONENT, n)),
+        namesakes("RSA-4096", |n| Key::hollow_rsa(4096, F4, n)),
+        namesakes("RSA-4096, exponent of 17 ones", |n| Key::hollow_rsa(4096, &[1, 0xff, 0xff], n)),
+        namesakes("RSA-2048, exponent 3", |n| Key::hollow_rsa(2048, &[3], n)),
+        namesakes("P-256", |_| Key::p256()),
+        namesakes("P-384", |_| Key::p384()),
+        namesakes("P-521", |_| Key::p521()),
+        mesh("mesh of P-521", Key::p521),
+        mesh("mesh of P-384", Key::p384),
+        mesh("mesh of P-256", Key::p256),
+        mesh("mesh of Ed25519", Key::ed25519),
+        long_names(),
+        one_key(),
+        long_messages(),
+    ]
+}
+
+struct Lines(Vec<(&'static str, String)>);
+
+impl Headers for Lines {
+    fn lines<'h>(&'h self, name: &str, out: &mut Vec<&'h [u8]>) {
+        out.extend(self.0.iter().filter(|(own, _)| *own == name).map(|(_, value)| value.as_bytes()));
+    }
+}
+
+fn item(der: &[u8]) -> String {
+    format!(":{}:", STANDARD.encode(der))
+}
+
+fn pem(der: &[u8]) -> String {
+    let text = STANDARD.encode(der);
+    let lines: Vec<_> = text.as_bytes().chunks(64).map(|line| std::str::from_utf8(line).unwrap()).collect();
+    format!("-----BEGIN CERTIFICATE-----\n{}\n-----END CERTIFICATE-----\n", lines.join("\n"))
+}
+
+fn meta(name: &str) -> ObjectMeta {
+    ObjectMeta { name: name.to_owned(), namespace: "ns".to_owned(), ..ObjectMeta::default() }
+}
+
+/// A snapshot that trusts an anchor and reads RFC 9440's headers for host `api`, Traefik's for `traefik`.
+fn snapshot(anchor: &Certificate) -> Arc<Snapshot> {
+    let mut index = Index::new();
+    trust(&mut index, anchor);
+    let evidence = |host: &str| match host {
+        "api" => json!([{"header": {"format": "RFC9440", "chainName": "client-cert-chain"}}]),
+        _ => json!([{"header": {"format": "Traefik"}}]),
+    };
+    for host in ["api", "traefik"] {
+        let spec = json!({"match": [{"hosts": [host]}], "trustRef": {"name": "partners"}, "evidence": evidence(host)});
+        index.apply(Object::CertificatePolicy { meta: meta(host), spec: serde_json::from_value(spec).unwrap() });
+    }
+    index.publish().unwrap()
+}
+
+/// A snapshot with a profile for Traefik's header.
+fn snapshot_of(profile: Value) -> Arc<Snapshot> {
+    let mut index = Index::new();
+    index.apply(Object::TrustProfile { meta: meta("partners"), spec: serde_json::from_value(profile).unwrap() });
+    let evidence = json!([{"header": {"format": "Traefik"}}]);
+    let spec = json!({"match": [{"hosts": ["traefik"]}], "trustRef": {"name": "partners"}, "evidence": evidence});
+    index.apply(Object::CertificatePolicy { meta: meta("traefik"), spec: serde_json::from_value(spec).unwrap() });
+    index.publish().unwrap()
+}
+
+/// A snapshot that believes peers.
+fn peers(peers: &[&Arc<Certificate>]) -> Arc<Snapshot> {
+    let peers: Vec<_> = peers.iter().map(|peer| json!({"inline": pem(peer.der())})).collect();
+    snapshot_of(json!({"mode": "Peer", "trustedPeers": peers}))
+}
+
+fn trust(index: &mut Index, anchor: &Certificate) {
+    let spec = json!({"trustAnchors": [{"inline": pem(anchor.der())}]});
+    index.apply(Object::TrustProfile { meta: meta("partners"), spec: serde_json::from_value(spec).unwrap() });
+}
+
+fn forwarded(leaf: &Certificate, chain: &[Arc<Certificate>]) -> Lines {
+    let chain: Vec<_> = chain.iter().map(|certificate| item(certificate.der())).collect();
+    Lines(vec![("client-cert", item(leaf.der())), ("client-cert-chain", chain.join(", "))])
+}
+
+fn joined(list: &[&Arc<Certificate>]) -> Lines {
+    let texts: Vec<_> = list.iter().map(|certificate| STANDARD.encode(certificate.der())).collect();
+    Lines(vec![("x-forwarded-tls-client-cert", texts.join(","))])
+}
+
+fn request<'a>(host: &'a str, headers: &'a Lines) -> Request<'a> {
+    let http = Http { host: host.as_bytes(), method: b"GET", path: b"/" };
+    Request { named_policy: None, http: Some(http), peer_certificate: b"", headers, source_address: None }
+}
+
+fn outcome(decision: &Decision) -> Result<(), (Reason, String)> {
+    decision.verdict().map(|_| ()).map_err(|denial| (denial.reason, denial.detail.clone()))
+}
+
+/// The least time of some runs: what the work takes when nothing disturbs it.
+fn least(runs: u32, mut work: impl FnMut()) -> Duration {
+    let once = |work: &mut dyn FnMut()| {
+        let start = Instant::now();
+        work();
+        start.elapsed()
+    };
+    (0..runs).map(|_| once(&mut work)).min().unwrap()
+}
+
+/// One signature with P-256, verified.
+fn p256() -> Duration {
+    let key = Key::p256();
+    let certificate = Draft::client("CN=a", "CN=a", &key).sign(&key);
+    let (algorithm, policy) = (certificate.signature_algorithm(), SignaturePolicy::default());
+    least(200, || {
+        verify_signature(&key.spki(), algorithm, certificate.tbs(), certificate.signature(), &policy).unwrap();
+    })
+}
+
+/// A stranger is refused at a bounded cost, and at none when it asks again.
+#[test]
+fn a_stranger_costs_so_much_and_the_second_time_nothing() {
+    for graph in worst() {
+        let snapshot = snapshot(&graph.anchor);
+        let failures = Failures::default();
+        let headers = forwarded(&graph.leaf, &graph.chain);
+        let request = request("api", &headers);
+        let first = snapshot.decide_recalling(&request, NOW, &failures);
+        let spent = first.spent();
+        println!("{}: {} signatures, {} µs by the model", graph.name, spent.signatures, spent.microseconds);
+        assert!(first.verdict().is_err(), "{}", graph.name);
+        // The anchor's key once, which is the configuration's, and what a client can multiply.
+        assert!(spent.microseconds <= WORK + 50, "{}: {spent:?}", graph.name);
+        let again = snapshot.decide_recalling(&request, NOW.plus(1), &failures);
+        if spent.signatures > 1 {
+            assert_eq!(again.spent().signatures, 0, "{}", graph.name);
+        }
+        assert_eq!(outcome(&again), outcome(&first), "{}", graph.name);
+        assert_eq!(again.presented(), first.presented(), "{}", graph.name);
+        let later = snapshot.decide_recalling(&request, NOW.plus(60), &failures);
+        assert_eq!(later.spent(), spent, "{}: it is not remembered for long", graph.name);
+    }
+}
+
+/// The worst searches against that of one signature with P-256, which takes 50 µs or so: the model
+/// allows 3 ms, sixty of them. Without optimization only what is spent in aws-lc compares.
+#[test]
+fn the_worst_graphs_cost_less_than_so_many_signatures() {
+    let most = if cfg!(debug_assertions) { 400.0 } else { 100.0 };
+    let unit = p256();
+    println!("one signature with P-256: {unit:?}");
+    for graph in worst() {
+        let parameters =
+            VerifierParameters { anchors: vec![Arc::clone(&graph.anchor)], ..VerifierParameters::default() };
+        let profile = CertificateVerifier::new(parameters);
+        let mut spent = None;
+        let took = least(20, || {
+            let budget = Budget::default();
+            let verified = profile.verify_with(&budget, &graph.leaf, &graph.chain, NOW, &mut NoTrace, |_, _| Ok(None));
+            assert!(verified.is_err(), "{}", graph.name);
+            spent = Some(budget.spent());
+        });
+        let parse = least(20, || {
+            for certificate in &graph.chain {
+                Certificate::from_der(certificate.der().to_vec()).unwrap();
+            }
+        });
+        let ratio = took.as_secs_f64() / unit.as_secs_f64();
+        println!("{}: {took:?} ({ratio:.1} signatures), {:?}; parsing {parse:?}", graph.name, spent.unwrap());
+        assert!(ratio < most, "{}: {took:?} is {ratio:.1} signatures with P-256", graph.name);
+    }
+}
+
+/// The cost model beside the processor: no kind of key is much dearer than the model says, against P-256.
+#[test]
+fn the_cost_model_is_that_of_the_processor() {
+    let unit = p256().as_secs_f64() / 50.0;
+    let mut rows: Vec<(String, Key)> = vec![
+        ("P-256".to_owned(), Key::p256()),
+        ("P-384".to_owned(), Key::p384()),
+        ("P-521".to_owned(), Key::p521()),
+        ("Ed25519".to_owned(), Key::ed25519()),
+    ];
+    for bits in [2048, 3072, 4096, 6144, 8192] {
+        for (exponent, octets) in
+            [("3", &[3_u8][..]), ("65537", F4), ("17 ones", &[1, 0xff, 0xff]), ("33 ones", LONG_EXPONENT)]
+        {
+            rows.push((format!("RSA-{bits}, exponent {exponent}"), Key::hollow_rsa(bits, octets, 1)));
+        }
+    }
+    for (name, key) in rows {
+        for length in [1_000, 12_000] {
+            let message = vec![0; length];
+            let (spki, algorithm, policy) = (key.spki(), key.algorithm(), SignaturePolicy::default());
+            let signature = key.sign(&message);
+            let took = least(50, || drop(verify_signature(&spki, &algorithm, &message, &signature, &policy)));
+            let cost = PublicKey::parse(&spki).unwrap().cost(length);
+            let ratio = took.as_secs_f64() / unit / f64::from(cost);
+            println!("{name}, {length} octets: {took:?}, {cost} by the model ({ratio:.2})");
+            assert!(ratio < 3.0, "{name}: {took:?}, but {cost} by the model");
+        }
+    }
+}
+
+/// What clients send whose issuers are real: up to four intermediates of the dearest keys, in any order.
+#[test]
+fn honest_chains_find_their_path() {
+    let kinds: [(&str, fn() -> Key); 4] =
+        [("P-256", Key::p256), ("P-384", Key::p384), ("P-521", Key::p521), ("RSA-2048", Key::rsa)];
+    for (kind, make) in kinds {
+        for length in 1..=4 {
+            let keys: Vec<Key> = (0..=length).map(|_| make()).collect();
+            let name = |n: usize| format!("CN=CA {n}");
+            let anchor = Draft::ca(&name(0), &name(0), &keys[0]).sign(&keys[0]);
+            let mut chain: Vec<_> =
+                (1..=length).map(|n| Draft::ca(&name(n), &name(n - 1), &keys[n]).sign(&keys[n - 1])).collect();
+            chain.push(Arc::clone(&anchor));
+            let leaf = Draft::client("CN=leaf", &name(length), &Key::p256()).sign(&keys[length]);
+            let snapshot = snapshot(&anchor);
+            let headers = forwarded(&leaf, &chain);
+            let decision = snapshot.decide_recalling(&request("api", &headers), NOW, &Failures::default());
+            assert_eq!(outcome(&decision), Ok(()), "{kind}, {length} intermediates");
+            println!("{kind}, {length} intermediates: {:?}", decision.spent());
+        }
+    }
+}
+
+/// A long key counts where an anchor has it, and nowhere else.
+#[test]
+fn long_keys_are_those_of_anchors() {
+    let judge = |anchor: &Key, presented: &Key| {
+        let anchor = Draft::ca("CN=Root", "CN=Root", anchor).sign(anchor);
+        let ca = Draft::ca("CN=CA", "CN=Root", presented).sign(presented);
+        let leaf = Draft::client("CN=leaf", "CN=CA", &Key::p256()).sign(presented);
+        let headers = forwarded(&leaf, &[ca]);
+        outcome(&snapshot(&anchor).decide(&request("api", &headers), NOW, &mut NoTrace)).unwrap_err()
+    };
+    for (bits, exponent, within) in [
+        (4096, F4, true),
+        (4096, &[1, 0xff, 0xff][..], true),
+        (4096, &[3], true),
+        (4096, &[2, 0, 1], false),
+        (2048, &[1, 0, 0, 0, 1], false),
+        (4104, F4, false),
+        (8192, F4, false),
+    ] {
+        let key = |n| Key::hollow_rsa(bits, exponent, n);
+        let (reason, detail) = judge(&Key::p256(), &key(1));
+        assert_eq!(reason, Reason::SignatureInvalid);
+        assert_eq!(
+            detail.contains("neither an anchor's nor configured may have 4096 and 17 bits"),
+            !within,
+            "{detail}"
+        );
+        let (_, detail) = judge(&key(1), &key(1));
+        assert!(detail.contains("does not verify"), "an anchor's key, wherever it stands: {detail}");
+    }
+    for (exponent, bad) in [(&[1][..], true), (&[2], true), (&[1, 0, 0], true), (&[0], true), (&[3], false)] {
+        let (_, detail) = judge(&Key::p256(), &Key::hollow_rsa(2048, exponent, 1));
+        assert_eq!(detail.contains("exponent is even or below 3"), bad, "{exponent:?}: {detail}");
+    }
+    // Past what is ever verified: an anchor says so when it is looked at.
+    let (_, detail) = judge(&Key::hollow_rsa(8200, F4, 1), &Key::hollow_rsa(8200, F4, 1));
+    assert!(detail.contains("may have 8192 and 33 bits"), "{detail}");
+}
+
+/// What a client joins before the proxy's own line, with names that fit.
+#[test]
+fn joined_lines_are_one_chain_by_signature() {
+    let [root, ca, client, thief] = [(); 4].map(|()| Key::p256());
+    let anchor = Draft::ca("CN=Root", "CN=Root", &root).sign(&root);
+    let issuing = Draft::ca("CN=CA", "CN=Root", &ca).sign(&root);
+    let victim = Draft::client("CN=victim", "CN=CA", &client).sign(&ca);
+    // The thief's own certificates bear the names that fit.
+    let own_ca = Draft::ca("CN=CA", "CN=CA", &thief).sign(&thief);
+    let own_root = Draft::client("CN=Root", "CN=Root", &thief).sign(&thief);
+    let snapshot = snapshot(&anchor);
+    let failures = Failures::default();
+    for (row, list, want) in [
+        ("alone", vec![&victim], Err(Reason::CertUntrusted)),
+        ("with its CA", vec![&victim, &issuing], Ok(())),
+        ("with the root", vec![&victim, &issuing, &anchor], Ok(())),
+        ("before the thief's", vec![&victim, &own_ca], Err(Reason::ForwardedInvalid)),
+        ("with its CA, before the thief's", vec![&victim, &issuing, &own_root], Err(Reason::ForwardedInvalid)),
+        ("with all, before the thief's", vec![&victim, &issuing, &anchor, &own_root], Err(Reason::ForwardedInvalid)),
+        ("out of order", vec![&victim, &anchor, &issuing], Err(Reason::ForwardedInvalid)),
+    ] {
+        let headers = joined(&list);
+        for _ in 0..2 {
+            let decision = snapshot.decide_recalling(&request("traefik", &headers), NOW, &failures);
+            assert_eq!(outcome(&decision).map_err(|(reason, _)| reason), want, "{row}: {:?}", decision.verdict());
+        }
+    }
+    // Where the CA is the anchor, its own issuer is not on the path.
+    let by_ca = self::snapshot(&issuing);
+    let whole = joined(&[&victim, &issuing, &anchor]);
+    assert_eq!(outcome(&by_ca.decide(&request("traefik", &whole), NOW, &mut NoTrace)), Ok(()));
+    let spent = snapshot.decide(&request("traefik", &whole), NOW, &mut NoTrace).spent();
+    assert_eq!(spent.signatures, 2, "the path's are not verified twice");
+}
+
+/// Signatures can be made to fit as well: the thief certifies the key of a CA, and by that key the victim's certificate is
+/// signed. No path of the victim leads over it.
+#[test]
+fn a_certificate_for_the_key_of_a_ca_joins_nothing() {
+    let [root, ca, client, thief, own] = [(); 5].map(|()| Key::p256());
+    let anchor = Draft::ca("CN=Root", "CN=Root", &root).sign(&root);
+    let issuing = Draft::ca("CN=CA", "CN=Root", &ca).sign(&root);
+    let victim = Draft::client("CN=victim", "CN=CA", &client).sign(&ca);
+    let of_root = Draft::client("CN=victim", "CN=Root", &client).sign(&root);
+    // What the proxy has seen the thief prove: a certificate that nobody knows, or one that the CA has issued.
+    let unknown = Draft::ca("CN=thief", "CN=thief", &thief).sign(&thief);
+    let known = Draft::client("CN=thief", "CN=CA", &own).sign(&ca);
+    let bridge = |name: &str, key: &Key, by: &Key| Draft::ca(name, "CN=thief", key).sign(by);
+    let (ca_by_unknown, ca_by_known) = (bridge("CN=CA", &ca, &thief), bridge("CN=CA", &ca, &own));
+    let (root_by_unknown, root_by_known) = (bridge("CN=Root", &root, &thief), bridge("CN=Root", &root, &own));
+    let by_root = snapshot(&anchor);
+    let by_ca = snapshot(&issuing);
+    let peers = peers(&[&victim, &of_root]);
+    for (row, list, forged) in [
+        ("a root", vec![&of_root, &root_by_unknown, &unknown], true),
+        ("a root, by a client", vec![&of_root, &root_by_known, &known], true),
+        ("a root, by a client of a CA", vec![&of_root, &root_by_known, &known, &issuing, &anchor], true),
+        ("a root above a CA", vec![&victim, &issuing, &root_by_unknown, &unknown], true),
+        ("a root above a CA, by a client", vec![&victim, &issuing, &root_by_known, &known, &issuing], true),
+        ("a CA", vec![&victim, &ca_by_unknown, &unknown], true),
+        ("a CA, by a client", vec![&victim, &ca_by_known, &known, &issuing], true),
+        ("nobody's", vec![&victim, &issuing], false),
+    ] {
+        let headers = joined(&list);
+        for (profile, snapshot) in [("root", &by_root), ("CA", &by_ca), ("peers", &peers)] {
+            let got = outcome(&snapshot.decide(&request("traefik", &headers), NOW, &mut NoTrace));
+            assert_eq!(got.is_err(), forged, "{row}, {profile}: {got:?}");
+            // Where the profile has no path at all, it says that first.
+            let refused = [Reason::ForwardedInvalid, Reason::CertUntrusted];
+            assert!(got.is_ok() || got.is_err_and(|(reason, _)| refused.contains(&reason)), "{row}, {profile}");
+        }
+    }
+    let (reason, detail) = outcome(&by_root.decide(
+        &request("traefik", &joined(&[&of_root, &root_by_unknown, &unknown])),
+        NOW,
+        &mut NoTrace,
+    ))
+    .unwrap_err();
+    assert_eq!(reason, Reason::ForwardedInvalid);
+    assert!(detail.contains("certificate 2 is neither of the valid path nor configured"), "{detail}");
+}
+
+/// Who has stolen the key of a CA that is still listed, and disallowed since, joins nothing with it.
+#[test]
+fn a_disallowed_ca_joins_nothing() {
+    let [root, ca, client, stolen] = [(); 4].map(|()| Key::p256());
+    let anchor = Draft::ca("CN=Root", "CN=Root", &root).sign(&root);
+    let issuing = Draft::ca("CN=CA", "CN=Root", &ca).sign(&root);
+    let former = Draft::ca("CN=Former", "CN=Root", &stolen).sign(&root);
+    let victim = Draft::client("CN=victim", "CN=CA", &client).sign(&ca);
+    let bridge = Draft::ca("CN=CA", "CN=Former", &ca).sign(&stolen);
+    let headers = joined(&[&victim, &bridge, &former]);
+    let spki = former.public_key_sha256().to_string();
+    for (disallowed, want) in [
+        (json!([]), Ok(())),
+        (json!([{"publicKeySha256": spki}]), Err(Reason::ForwardedInvalid)),
+        (json!([{"sha256": former.sha256().to_string()}]), Err(Reason::ForwardedInvalid)),
+    ] {
+        let inline = |certificate: &Certificate| json!({"inline": pem(certificate.der())});
+        let snapshot = snapshot_of(json!({
+            "trustAnchors": [inline(&anchor)],
+            "intermediates": [inline(&issuing), inline(&former)],
+            "disallowed": disallowed,
+        }));
+        let got = outcome(&snapshot.decide(&request("traefik", &headers), NOW, &mut NoTrace));
+        assert_eq!(got.map_err(|(reason, _)| reason), want, "{disallowed}");
+    }
+}
+
+/// Three intermediates with P-384, all sent along, in one header and in two.
+#[test]
+fn an_honest_chain_in_one_header_passes() {
+    let root = Key::p256();
+    let keys = [(); 3].map(|()| Key::p384());
+    let anchor = Draft::ca("CN=Root", "CN=Root", &root).sign(&root);
+    let chain = [
+        Draft::ca("CN=CA 0", "CN=CA 1", &keys[0]).sign(&keys[1]),
+        Draft::ca("CN=CA 1", "CN=CA 2", &keys[1]).sign(&keys[2]),
+        Draft::ca("CN=CA 2", "CN=Root", &keys[2]).sign(&root),
+    ];
+    let leaf = Draft::client("CN=client", "CN=CA 0", &Key::p384()).sign(&keys[0]);
+    let snapshot = snapshot(&anchor);
+    for with_root in [false, true] {
+        let list: Vec<_> = [&leaf].into_iter().chain(&chain).chain(with_root.then_some(&anchor)).collect();
+        let headers = joined(&list);
+        assert_eq!(outcome(&snapshot.decide(&request("traefik", &headers), NOW, &mut NoTrace)), Ok(()));
+        let headers = forwarded(&leaf, &list[1..].iter().map(|one| Arc::clone(one)).collect::<Vec<_>>());
+        assert_eq!(outcome(&snapshot.decide(&request("api", &headers), NOW, &mut NoTrace)), Ok(()));
+    }
+}
+
+/// Nor can links be multiplied.
+#[test]
+fn links_have_the_same_budget() {
+    let root = Key::p256();
+    let keys: Vec<Key> = (0..10).map(|_| Key::p521()).collect();
+    let anchor = Draft::ca("CN=Root", "CN=Root", &root).sign(&root);
+    let name = |n: usize| format!("CN=CA {n}");
+    let chain: Vec<_> =
+        (0..10).map(|n| Draft::ca(&name(n), &name(n + 1), &keys[n]).sign(keys.get(n + 1).unwrap_or(&root))).collect();
+    let leaf = Draft::client("CN=leaf", &name(0), &root).sign(&keys[0]);
+    let headers = joined(&[&[&leaf][..], &chain.iter().collect::<Vec<_>>()].concat());
+    let snapshot = snapshot(&anchor);
+    let failures = Failures::default();
+    let first = snapshot.decide_recalling(&request("traefik", &headers), NOW, &failures);
+    assert_eq!(first.verdict().unwrap_err().reason, Reason::ForwardedInvalid);
+    assert!(first.spent().microseconds <= WORK, "{:?}", first.spent());
+    let again = snapshot.decide_recalling(&request("traefik", &headers), NOW, &failures);
+    assert_eq!((outcome(&again), again.spent().signatures), (outcome(&first), 0));
+}
+
+/// An edit of the profile is noticed at once, and another question is another one.
+#[test]
+fn an_edit_forgets() {
+    let graph = namesakes("P-256", |_| Key::p256());
+    let mut index = Index::new();
+    trust(&mut index, &graph.anchor);
+    let evidence = json!([{"header": {"format": "RFC9440", "chainName": "client-cert-chain"}}]);
+    let spec = json!({"match": [{"hosts": ["api"]}], "trustRef": {"name": "partners"}, "evidence": evidence});
+    index.apply(Object::CertificatePolicy { meta: meta("api"), spec: serde_json::from_value(spec).unwrap() });
+    let failures = Failures::default();
+    let key = Key::p256();
+    let right = Draft::ca("CN=Root", "CN=Root", &key).sign(&key);
+    let leaf = Draft::client("CN=leaf", "CN=Root", &Key::p256()).sign(&key);
+    let headers = forwarded(&leaf, &graph.chain);
+    let before = index.publish().unwrap();
+    let ask = |snapshot: &Snapshot, headers: &Lines, now: UnixTime| {
+        let decision = snapshot.decide_recalling(&request("api", headers), now, &failures);
+        (decision.verdict().is_ok(), decision.spent().signatures > 0)
+    };
+    assert_eq!(ask(&before, &headers, NOW), (false, true));
+    assert_eq!(ask(&before, &headers, NOW), (false, false));
+    assert_eq!((failures.recalled(), failures.len()), (1, 1));
+    let fewer = forwarded(&leaf, &graph.chain[1..]);
+    assert_eq!(ask(&before, &fewer, NOW), (false, true), "another chain");
+    assert_eq!(ask(&before, &headers, NOW.minus(1)), (false, true), "the clock was set back");
+    trust(&mut index, &right);
+    let after = index.publish().unwrap();
+    assert_eq!(ask(&after, &headers, NOW), (true, true));
+    assert_eq!(ask(&after, &headers, NOW), (true, true), "a grant is never remembered");
+}
+
+/// A few certificates out of which questions are made: some good, some forged, some whose time begins or ends within
+/// seconds.
+struct World {
+    anchors: [Arc<Certificate>; 2],
+    leaves: Vec<Arc<Certificate>>,
+    chain: Vec<Arc<Certificate>>,
+    snapshots: Vec<Arc<Snapshot>>,
+}
+
+impl World {
+    fn new() -> Self {
+        let [one, two, ca, stranger] = [(); 4].map(|()| Key::ed25519());
+        let roots = [&one, &two].map(|key| Draft::ca("CN=Root", "CN=Root", key).sign(key));
+        let issuing = |signer: &Key, from: i64, to: i64, n: u8| {
+            let mut draft = Draft::ca("CN=CA", "CN=Root", &ca);
+            draft.serial = vec![n];
+            draft.valid(NOW.plus(from), NOW.plus(to));
+            draft.sign(signer)
+        };
+        let leaf = |key: &Key, issuer: &str, to: i64| {
+            let mut draft = Draft::client("CN=leaf", issuer, &one);
+            draft.valid(NOW.minus(9), NOW.plus(to));
+            draft.sign(key)
+        };
+        let chain = vec![
+            issuing(&one, -9, 99, 1),
+            issuing(&two, 3, 99, 2),
+            issuing(&one, -9, 4, 3),
+            issuing(&stranger, -9, 99, 4),
+            Draft::ca("CN=CA", "CN=Root", &stranger).sign(&stranger),
+            Draft::ca("CN=CA", "CN=CA", &Key::hollow_rsa(4096, F4, 1)).sign(&stranger),
+        ];
+        let leaves = vec![
+            leaf(&ca, "CN=CA", 99),
+            leaf(&stranger, "CN=CA", 99),
+            leaf(&ca, "CN=CA", 6),
+            leaf(&stranger, "CN=Root", 99),
+            leaf(&two, "CN=Root", 99),
+        ];
+        let mut world = Self { anchors: roots, leaves, chain, snapshots: Vec::new() };
+        world.edit(0);
+        world
+    }
+
+    /// Publishes an edit of the profile; the edits before can still be asked, as by a request that is in flight.
+    fn edit(&mut self, anchor: usize) {
+        self.snapshots.push(snapshot(&self.anchors[anchor]));
+    }
+}
+
+proptest::proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig { cases: 64, ..Default::default() })]
+
+    /// With and without the memory the same is decided, whatever is asked, edited and waited for.
+    #[test]
+    fn the_memory_changes_no_decision(
+        steps in proptest::collection::vec((0_u8..10, 0_usize..5, 0_usize..64, 0_i64..4), 1..60)
+    ) {
+        let mut world = World::new();
+        let failures = Failures::default();
+        let mut now = NOW;
+        for (what, leaf, some, seconds) in steps {
+            match what {
+                0 => world.edit(some % 2),
+                1 => now = now.plus(seconds),
+                2 => now = now.minus(seconds),
+                _ => {
+                    let mut chain: Vec<_> = world.chain.iter().enumerate().filter(|(n, _)| some >> n & 1 == 1)
+                        .map(|(_, certificate)| Arc::clone(certificate)).collect();
+                    if what % 2 == 0 {
+                        chain.reverse();
+                    }
+                    let traefik = what == 9;
+                    let leaf = &world.leaves[leaf];
+                    let (host, headers) = if traefik {
+                        ("traefik", joined(&std::iter::once(leaf).chain(&chain).collect::<Vec<_>>()))
+                    } else {
+                        ("api", forwarded(leaf, &chain))
+                    };
+                    let request = request(host, &headers);
+                    for snapshot in world.snapshots.iter().rev().take(2) {
+                        let plain = snapshot.decide(&request, now, &mut NoTrace);
+                        let recalling = snapshot.decide_recalling(&request, now, &failures);
+                        proptest::prop_assert_eq!(outcome(&recalling), outcome(&plain));
+                        proptest::prop_assert_eq!(recalling.presented(), plain.presented());
+                    }
+                }
+            }
+        }
+    }
+}
