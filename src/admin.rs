@@ -413,6 +413,25 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn few_questions_are_received_at_once() {
+        use tokio::io::AsyncWriteExt;
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        tokio::spawn(admin(Phase::Serving).serve(listener));
+        let head = b"POST /explain HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n\
+                     Content-Length: 4\r\n\r\n";
+        let mut held = Vec::new();
+        for _ in 0..MAX_QUESTIONS {
+            let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
+            stream.write_all(head).await.unwrap();
+            held.push(stream);
+        }
+        // Once all of them have been read.
+        let refused = async { while ask(address, "/explain", "Host: localhost\r\n").await != "503" {} };
+        tokio::time::timeout(EXCHANGE_TIMEOUT / 2, refused).await.expect("one more is refused");
+    }
+
+    #[tokio::test]
     async fn explain_is_absent_where_it_is_not_meant_to_be() {
         let admin = Admin { explain: None, ..admin(Phase::Serving) };
         assert_eq!(call(&admin, Method::POST, "/explain", true, "{}").await.0, StatusCode::NOT_FOUND);
@@ -437,6 +456,8 @@ mod tests {
         let answered = tokio::time::timeout(HEADER_TIMEOUT / 2, probe.read_to_string(&mut answer)).await;
         answered.expect("a probe does not wait").unwrap();
         assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+        let closed = tokio::time::timeout(HEADER_TIMEOUT / 2, held[0].read(&mut [0; 1])).await;
+        assert!(!closed.expect("the oldest has given way").is_ok_and(|read| read > 0));
     }
 
     #[tokio::test]

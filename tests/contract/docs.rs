@@ -222,6 +222,23 @@ fn no_example_gives_an_attempt_less_time_than_its_timeout() {
     assert_eq!(seen, 3, "an example was added or lost: mend the count");
 }
 
+/// An authorizer sees no trailers: each Envoy that asks one must remove a client's identity from them itself.
+#[test]
+fn no_example_lets_trailers_carry_an_identity() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut seen = 0;
+    for path in manifests(&root.join("deploy")) {
+        let text = fs::read_to_string(&path).unwrap();
+        if text.contains("envoy.filters.http.ext_authz") {
+            seen += 1;
+            let removed = text.split_once("request_trailers_mutations:").map(|(_, rest)| rest).unwrap_or_default();
+            let names = ["user", "groups"].iter().all(|name| removed.contains(name));
+            assert!(names && removed.contains("remove"), "{}", path.display());
+        }
+    }
+    assert_eq!(seen, 3, "an example was added or lost: mend the count");
+}
+
 /// The pages of the project.
 fn pages(folder: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());

@@ -14,12 +14,13 @@ use certgate::domain::api::{Object, ObjectMeta};
 use certgate::domain::decide::reason::Reason;
 use certgate::domain::decide::resolved_profile::ResolvedProfile;
 use certgate::domain::decide::{PolicyState, Snapshot};
+use certgate::domain::evidence::Links;
 use certgate::domain::request::{Http, NoHeaders, Request};
 use certgate::domain::store::{CrlFile, Index};
 use certgate::file::check::check;
 use certgate::file::loader::{Loader, ReloadOutcome};
 use certgate::file::source;
-use certgate_x509::{Certificate, Recorder, Trace};
+use certgate_x509::{Budget, Certificate, NoTrace, Recorder, Trace};
 use serde_json::{Value, json};
 
 use der::{Draft, Key, NOW};
@@ -448,6 +449,37 @@ fn a_crl_by_a_disallowed_key_keeps_no_other_out() {
     let listing = by_ca().with(number(13)).lists(LEAF_SERIAL, None);
     index.set_crl_file("ca.crl", crl_file(listing.der(&fresh)));
     assert_eq!(pki.reason(&index.publish().unwrap()), REVOKED);
+}
+
+/// The thief sends the CA's certificate along by whose key the CRL is that knows of no revocation.
+#[test]
+fn a_disallowed_key_that_comes_along_clears_nobody() {
+    let mut pki = Pki::new();
+    let fresh = Key::ed25519();
+    let renewed = Draft::ca("CN=CA", "CN=Root", &fresh).der(&pki.root);
+    let stolen = Arc::new(Certificate::from_der(pki.ca_cert.clone()).unwrap());
+    let mut client = Draft::client("CN=client", "CN=CA", &Key::ed25519());
+    client.serial = LEAF_SERIAL.to_vec();
+    pki.leaf = client.der(&fresh);
+    let leaf = Arc::new(Certificate::from_der(pki.leaf.clone()).unwrap());
+    for (disallowed, want) in [
+        (json!([]), Ok(())),
+        (json!([{"publicKeySha256": stolen.public_key_sha256().to_string()}]), UNKNOWN),
+        (json!([{"sha256": stolen.sha256().to_string()}]), UNKNOWN),
+    ] {
+        let mut index = pki.index(offline(json!({})), Some(by_ca().with(number(99))), Some(by_root()));
+        let spec = json!({
+            "trustAnchors": [{"inline": pem("CERTIFICATE", &pki.root_cert)}],
+            "intermediates": [{"inline": pem("CERTIFICATE", &renewed)}],
+            "disallowed": disallowed,
+            "revocation": offline(json!({})),
+        });
+        index.apply(Object::TrustProfile { meta: meta("partners"), spec: serde_json::from_value(spec).unwrap() });
+        let (trusted, budget) = (trusted(&index.publish().unwrap()), Budget::default());
+        let along = [Arc::clone(&stolen)];
+        let verified = trusted.verify(&budget, &leaf, &along, Links::Free, NOW, &mut NoTrace);
+        assert_eq!(verified.map(drop).map_err(|denial| denial.reason), want, "{disallowed}");
+    }
 }
 
 #[test]

@@ -21,7 +21,7 @@ use certgate::domain::decide::reason::Reason;
 use certgate::domain::decide::verifier::{CertificateVerifier, VerifierParameters};
 use certgate::domain::request::{Headers, Http, Request};
 use certgate::domain::store::Index;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use der::{Draft, Key, NOW, dns, ext};
 
@@ -158,16 +158,20 @@ fn snapshot(anchor: &Certificate) -> Arc<Snapshot> {
     index.publish().unwrap()
 }
 
-/// A snapshot that believes peers in Traefik's header.
-fn peers(peers: &[&Arc<Certificate>]) -> Arc<Snapshot> {
+/// A snapshot with a profile for Traefik's header.
+fn snapshot_of(profile: Value) -> Arc<Snapshot> {
     let mut index = Index::new();
-    let peers: Vec<_> = peers.iter().map(|peer| json!({"inline": pem(peer.der())})).collect();
-    let spec = json!({"mode": "Peer", "trustedPeers": peers});
-    index.apply(Object::TrustProfile { meta: meta("partners"), spec: serde_json::from_value(spec).unwrap() });
+    index.apply(Object::TrustProfile { meta: meta("partners"), spec: serde_json::from_value(profile).unwrap() });
     let evidence = json!([{"header": {"format": "Traefik"}}]);
     let spec = json!({"match": [{"hosts": ["traefik"]}], "trustRef": {"name": "partners"}, "evidence": evidence});
     index.apply(Object::CertificatePolicy { meta: meta("traefik"), spec: serde_json::from_value(spec).unwrap() });
     index.publish().unwrap()
+}
+
+/// A snapshot that believes peers.
+fn peers(peers: &[&Arc<Certificate>]) -> Arc<Snapshot> {
+    let peers: Vec<_> = peers.iter().map(|peer| json!({"inline": pem(peer.der())})).collect();
+    snapshot_of(json!({"mode": "Peer", "trustedPeers": peers}))
 }
 
 fn trust(index: &mut Index, anchor: &Certificate) {
@@ -441,6 +445,33 @@ fn a_certificate_for_the_key_of_a_ca_joins_nothing() {
     .unwrap_err();
     assert_eq!(reason, Reason::ForwardedInvalid);
     assert!(detail.contains("certificate 2 is neither of the valid path nor configured"), "{detail}");
+}
+
+/// Who has stolen the key of a CA that is still listed, and disallowed since, joins nothing with it.
+#[test]
+fn a_disallowed_ca_joins_nothing() {
+    let [root, ca, client, stolen] = [(); 4].map(|()| Key::p256());
+    let anchor = Draft::ca("CN=Root", "CN=Root", &root).sign(&root);
+    let issuing = Draft::ca("CN=CA", "CN=Root", &ca).sign(&root);
+    let former = Draft::ca("CN=Former", "CN=Root", &stolen).sign(&root);
+    let victim = Draft::client("CN=victim", "CN=CA", &client).sign(&ca);
+    let bridge = Draft::ca("CN=CA", "CN=Former", &ca).sign(&stolen);
+    let headers = joined(&[&victim, &bridge, &former]);
+    let spki = former.public_key_sha256().to_string();
+    for (disallowed, want) in [
+        (json!([]), Ok(())),
+        (json!([{"publicKeySha256": spki}]), Err(Reason::ForwardedInvalid)),
+        (json!([{"sha256": former.sha256().to_string()}]), Err(Reason::ForwardedInvalid)),
+    ] {
+        let inline = |certificate: &Certificate| json!({"inline": pem(certificate.der())});
+        let snapshot = snapshot_of(json!({
+            "trustAnchors": [inline(&anchor)],
+            "intermediates": [inline(&issuing), inline(&former)],
+            "disallowed": disallowed,
+        }));
+        let got = outcome(&snapshot.decide(&request("traefik", &headers), NOW, &mut NoTrace));
+        assert_eq!(got.map_err(|(reason, _)| reason), want, "{disallowed}");
+    }
 }
 
 /// Three intermediates with P-384, all sent along, in one header and in two.

@@ -370,9 +370,17 @@ async fn connections_are_capped_and_the_idle_give_way() {
     }
     newcomer.is_closed().await;
     assert!(is_closed(running.address, b"GET / HTTP/1.1\r\n\r\n").await, "the last of them was let in");
+    gives_way(&mut silent[0]).await;
     for caller in &mut callers {
         caller.ask(7).await;
     }
+}
+
+/// Waits until the server has closed a connection.
+async fn gives_way(stream: &mut TcpStream) {
+    use tokio::io::AsyncReadExt;
+    let read = tokio::time::timeout(PATIENCE, stream.read(&mut [0; 1])).await;
+    assert!(!read.expect("it gives way").is_ok_and(|read| read > 0));
 }
 
 /// A connection on which streams are opened by hand.
@@ -432,6 +440,21 @@ impl Raw {
         let closed = async { while self.0.read(&mut [0; 1024]).await.is_ok_and(|read| read > 0) {} };
         tokio::time::timeout(PATIENCE, closed).await.expect("the connection is closed");
     }
+}
+
+/// Entries of a table of headers would keep the buffers that they were read into.
+#[tokio::test]
+async fn no_table_of_headers_is_asked_for() {
+    use tokio::io::AsyncReadExt;
+    let running = start(1, PATIENCE).await;
+    let mut connection = Raw::connect(running.address, &Raw::SETTINGS).await.0;
+    let mut head = [0; 9];
+    connection.read_exact(&mut head).await.unwrap();
+    let [_, high, low, kind, ..] = head;
+    assert_eq!(kind, 4, "SETTINGS come first (RFC 9113 section 3.4)");
+    let mut settings = vec![0; usize::from(u16::from_be_bytes([high, low]))];
+    connection.read_exact(&mut settings).await.unwrap();
+    assert!(settings.chunks(6).any(|setting| setting == [0, 1, 0, 0, 0, 0]), "{settings:?}");
 }
 
 #[tokio::test]
@@ -511,7 +534,8 @@ async fn handshakes_that_nobody_ends_keep_no_proxy_out() {
     let identity = crate::tls::identity::Identity::from_pem(pair.certificate.as_bytes(), pair.key.as_bytes()).unwrap();
     let health = Arc::new(crate::tls::health::TlsHealth::default());
     let server = crate::tls::server::TlsServer::new(&identity, &[b"h2"], health.server("grpc"));
-    let acceptor = Arc::new(Acceptor::within(Arc::new(server), 8, PATIENCE * 9));
+    let server = Arc::new(server);
+    let acceptor = Arc::new(Acceptor::within(server.clone(), 8, PATIENCE * 9));
     let running = start_within(2, PATIENCE, Transport::Tls(acceptor), Limits::default()).await;
     let mut silent = Vec::new();
     for _ in 0..20 {
@@ -523,6 +547,15 @@ async fn handshakes_that_nobody_ends_keep_no_proxy_out() {
         let shaken = connector.connect(rustls::pki_types::ServerName::try_from(NAME).unwrap(), stream);
         tokio::time::timeout(PATIENCE, shaken).await.expect("at once").expect("the oldest of the silent gives way");
     }
+    // Nor are there more of them than there may be connections.
+    let limits = Limits { connections: Places::new(4), ..Limits::default() };
+    let acceptor = Transport::Tls(Arc::new(Acceptor::within(server, 8, PATIENCE * 9)));
+    let running = start_within(2, PATIENCE, acceptor, limits).await;
+    let mut silent = Vec::new();
+    for _ in 0..5 {
+        silent.push(TcpStream::connect(running.address).await.unwrap());
+    }
+    gives_way(&mut silent[0]).await;
 }
 
 #[tokio::test]

@@ -125,6 +125,22 @@ fn a_denial_is_one_line_without_secrets() {
 }
 
 #[test]
+fn what_a_client_chose_is_cut_in_the_log() {
+    let long = "n".repeat(100_000);
+    let authorizer = authorizer(move |_| {
+        let [subject, issuer, serial_number] = [(); 3].map(|()| long.clone());
+        let (source, sha256) = (EvidenceSource::PeerCertificate, Sha256::of(b""));
+        let presented = Presented { source, sha256, subject, issuer, serial_number };
+        let denial = Denial::new(Reason::CertUntrusted, long.clone());
+        Decision::unchecked("ns/api", Mode::Enforce, Some(presented), Err(denial))
+    });
+    let lines = logged(|| assert_eq!(refused_with(&authorizer.check(&message())), Some(403)));
+    let [line] = &lines[..] else { panic!("{} lines", lines.len()) };
+    let length = line.to_string().len();
+    assert!(length < 3 * LOGGED + LOGGED_DETAIL + 1024, "{length}");
+}
+
+#[test]
 fn denials_beyond_the_rate_are_counted_and_told_later() {
     static NOW: AtomicU64 = AtomicU64::new(1_800_000_000);
     let mut authorizer = authorizer(|_| Decision::refused(Reason::NoPolicy, ""));

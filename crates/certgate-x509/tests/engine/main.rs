@@ -7,4 +7,5 @@ mod crl;
 mod ocsp;
 mod path;
 mod path_building;
+mod path_failures;
 mod revocation;

@@ -198,6 +198,7 @@ fn no_spelling_of_a_path_leads_past_its_policy() {
         ("HEAD is GET", &["* -", "* /admin/** GET"], ("/Admin", "HEAD"), ambiguous),
         ("a wider host's policy is less specific", &["x -", "* /admin/**"], ("/Admin", "GET"), Ok(0)),
         ("a narrower host's is more", &["* -", "x /admin/**"], ("/Admin", "GET"), ambiguous),
+        ("however short its path", &["* /Admin/b", "x /admin/**"], ("/Admin/b", "GET"), ambiguous),
         ("another host's is nothing", &["* -", "y /admin/**"], ("/Admin", "GET"), Ok(0)),
         ("nobody gets it anyway", &["* /admin/**"], ("/Admin", "GET"), Err(Reason::NoPolicy)),
         ("a spelling in between", &["* /** | * /x/y/**", "* /x./**"], ("/X./y", "GET"), ambiguous),
@@ -413,22 +414,27 @@ fn naive(fakes: &[Fake], host: &str, path: &str, method: &str) -> Result<usize, 
     if !named.is_empty() && method.to_uppercase() != method {
         return Err(Reason::NoPolicy);
     }
-    let Some((best_fit, best, selected)) = best_of(fakes, host, path, method) else { return Err(Reason::NoPolicy) };
+    let Some((best_fit, best, selected)) = best_of(fakes, host, path, method, |_| true) else {
+        return Err(Reason::NoPolicy);
+    };
     let rank = |(host, length, path, ..): Fit, route: &Route| (host, length, path, depth(route));
     if best_fit.2 == 3 || !fakes.iter().flat_map(|fake| &fake.routes).filter(covers).any(by_path) {
         return Ok(best);
     }
-    // Every other spelling of the path that there is in this small world, and whom it would come to.
+    // Every other spelling of the path that there is in this small world, and whose pattern takes it. Nobody asks whether
+    // yet another pattern would take that spelling before.
     let leads_elsewhere = |other: &String| {
-        best_of(fakes, host, other, method).is_some_and(|(fit, at, route)| {
-            let alike = |other: &&Route| other.host == route.host && same_path(other, route);
-            let takes = |other: &&Route| fit_of(fakes, other, host, path_of(other), method).is_some();
-            let mut taking = fakes.iter().flat_map(|fake| &fake.routes).filter(alike).filter(takes);
-            // One that is less specific would not get the path, if spellings were one.
-            at != best
-                && !told_apart(selected, route)
-                && taking.any(|route| route.case == PathCase::Ambiguous)
-                && rank(fit, route) >= rank(best_fit, selected)
+        fakes.iter().flat_map(|fake| &fake.routes).any(|pattern| {
+            let alike = |other: &Route| other.host == pattern.host && same_path(other, pattern);
+            best_of(fakes, host, other, method, alike).is_some_and(|(fit, at, route)| {
+                let takes = |other: &&Route| fit_of(fakes, other, host, path_of(other), method).is_some();
+                let mut taking = fakes.iter().flat_map(|fake| &fake.routes).filter(|other| alike(other)).filter(takes);
+                // One that is less specific would not get the path, if spellings were one.
+                at != best
+                    && !told_apart(selected, route)
+                    && taking.any(|route| route.case == PathCase::Ambiguous)
+                    && rank(fit, route) >= rank(best_fit, selected)
+            })
         })
     };
     if spellings(path).iter().any(leads_elsewhere) { Err(Reason::PathAmbiguous) } else { Ok(best) }
@@ -436,11 +442,17 @@ fn naive(fakes: &[Fake], host: &str, path: &str, method: &str) -> Result<usize, 
 
 type Fit = (usize, usize, usize, usize, bool);
 
-/// The policy that the documentation gives the request to, and by which route.
-fn best_of<'a>(fakes: &'a [Fake], host: &str, path: &str, method: &str) -> Option<(Fit, usize, &'a Route)> {
+/// The policy that the documentation gives the request to, and by which route, as far as only some routes count.
+fn best_of<'a>(
+    fakes: &'a [Fake],
+    host: &str,
+    path: &str,
+    method: &str,
+    counts: impl Fn(&Route) -> bool,
+) -> Option<(Fit, usize, &'a Route)> {
     let mut best: Option<(Fit, usize, &Route)> = None;
     for (at, fake) in fakes.iter().enumerate() {
-        for route in &fake.routes {
+        for route in fake.routes.iter().filter(|route| counts(route)) {
             if let Some(fit) = fit_of(fakes, route, host, path, method)
                 && best.is_none_or(|(former, ..)| fit > former)
             {

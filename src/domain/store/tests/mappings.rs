@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::domain::policy::lint::MappingFinding;
+use crate::domain::store::review::review;
 use certgate_x509::Certificate;
 
 fn uri(name: &str, label: &str, uri: &str, user: &str) -> Object {
@@ -238,7 +239,7 @@ fn an_entry_whose_issuer_no_key_is_known_of_is_told() {
     let status = index.policy_reports().remove(0).warnings;
     let status = weak(status.iter().map(ToString::to_string).collect());
     assert!(matches!(&status[..], [line] if line.starts_with(field)), "{status:#?}");
-    let verdict = crate::domain::store::review::review(&index.view(), &object, NOW);
+    let verdict = review(&index.view(), &object, NOW);
     let reviewed = weak(verdict.warnings.iter().map(ToString::to_string).collect());
     assert_eq!(reviewed, status);
     index.apply(profile(json!({"trustAnchors": [{"configMap": {"name": "absent"}}]})));
@@ -289,9 +290,13 @@ fn a_rule_that_rests_on_a_second_value_is_told() {
     ] {
         let mut index = Index::new();
         index.apply(profile(json!({"trustAnchors": [{"inline": constrained_ca()}]})));
+        index.publish();
+        let reviewed = review(&index.view(), &rule, NOW).warnings;
         index.apply(rule);
         index.publish();
         let found: Vec<_> = warnings(&index).into_iter().filter(|line| line.contains("values: Every")).collect();
+        let reviewed = reviewed.iter().filter(|warning| warning.message.contains("values: Every")).count();
+        assert_eq!(reviewed, usize::from(told), "{row}: before it is stored");
         assert_eq!(found.len(), usize::from(told), "{row}: {found:?}");
         let field = "CertificatePolicy ns/p: spec.mapping.rules[0].where[0]: CA ";
         assert!(found.iter().all(|line| line.starts_with(field) && line.contains("below O=Partner")), "{found:?}");

@@ -7,7 +7,7 @@ use certgate_x509::{
 
 use super::world::*;
 use certgate_testing::der;
-use certgate_testing::der::{NOW, context, ext, int};
+use certgate_testing::der::{Draft, Key, NOW, context, ext, int};
 use certgate_testing::status::*;
 
 #[test]
@@ -238,6 +238,15 @@ fn answers_of_a_delegate() {
                 w.policy.authority = Authority::AnyIssued;
             },
             "good",
+        ),
+        (
+            "with a key that is too dear",
+            |w| {
+                w.delegate_key = Key::hollow_rsa(8192, &[1, 0, 1], 1);
+                let dear = Draft::new("CN=Responder", "CN=CA", &w.delegate_key);
+                w.delegate = dear.with(ext::purposes(&[OCSP_SIGNING])).with(no_check());
+            },
+            "configured may have 4096",
         ),
         ("with a key for certificates", |w| w.delegate.set(ext::key_usage(&[5])), "has neither digitalSignature"),
         ("with a key for non-repudiation", |w| w.delegate.set(ext::key_usage(&[1])), "good"),

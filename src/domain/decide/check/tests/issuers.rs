@@ -12,6 +12,8 @@ struct World {
     issuing: Vec<u8>,
     /// The issuing CA's key in another certificate.
     cross: Vec<u8>,
+    /// And in one under another name.
+    renamed: Vec<u8>,
     partner: Vec<u8>,
     impostor: Vec<u8>,
     /// By the issuing CA, and by its impostor, under one serial number.
@@ -36,6 +38,7 @@ impl World {
             root: Template::ca().der(&root, &root),
             issuing: ca("Issuing", "Acme CA", 2).der(&issuing, &root),
             cross: ca("Issuing", "Acme CA", 3).der(&issuing, &root),
+            renamed: ca("Former", "Acme CA", 6).der(&issuing, &root),
             partner: ca("Partner", "Acme CA", 4).der(&partner, &root),
             impostor: ca("Issuing", "Partner", 5).der(&impostor, &partner),
             honest: leaf("Issuing").der(&Key::new(), &issuing),
@@ -100,6 +103,7 @@ fn the_issuer_of_a_mapping_is_a_key_and_not_a_name() {
     let key = Certificate::from_der(world.issuing.clone()).unwrap().public_key_sha256().to_string();
     let keyed = by("CN=Issuing,O=Acme", json!({"issuerPublicKeySha256": key}));
     let certified = by("CN=Issuing,O=Acme", json!({"issuerSha256": sha256(&world.issuing)}));
+    let renamed = by("CN=Issuing,O=Acme", json!({"issuerSha256": sha256(&world.renamed)}));
     let root = by("CN=Acme CA,O=Acme", json!({}));
     let mut disabled = plain.clone();
     disabled["state"] = "Disabled".into();
@@ -122,6 +126,7 @@ fn the_issuer_of_a_mapping_is_a_key_and_not_a_name() {
     let one_of_both = json!({"intermediates": inline(&[issuing, impostor]), "issuingAuthorities": listed(&[issuing])});
     let all =
         json!({"intermediates": inline(&[issuing, impostor]), "issuingAuthorities": listed(&[issuing, impostor])});
+    let former = json!({"intermediates": inline(&[issuing, impostor]), "disallowed": listed(&[impostor])});
     let peer = json!({"mode": "Peer", "trustedPeers": inline(&[&world.honest])});
 
     let select = json!({"selector": {}});
@@ -132,6 +137,7 @@ fn the_issuer_of_a_mapping_is_a_key_and_not_a_name() {
     let forged = (world.forged.as_slice(), vec![impostor, world.partner.as_slice()]);
     let crossed = (world.honest.as_slice(), vec![world.cross.as_slice()]);
     let crossed_and_named = (world.honest.as_slice(), vec![world.cross.as_slice(), issuing]);
+    let renamed_too = (world.honest.as_slice(), vec![issuing, world.renamed.as_slice()]);
     let direct = (world.direct.as_slice(), vec![]);
     let weak = || Err(Reason::WeakMapping);
     type Chain<'a> = (&'a [u8], Vec<&'a [u8]>);
@@ -146,6 +152,8 @@ fn the_issuer_of_a_mapping_is_a_key_and_not_a_name() {
         ("an authority among nameless ones", &authorities, &select, vec![plain.clone()], &honest, weak()),
         ("two authorities of that name", &all, &select, vec![plain.clone()], &honest, weak()),
         ("an authority beside a CA that is none", &one_of_both, &select, vec![plain.clone()], &honest, Ok("acme")),
+        ("two of that name, one of them disallowed", &former, &select, vec![plain.clone()], &honest, Ok("acme")),
+        ("its certificate has another name", &nothing, &select, vec![renamed], &renamed_too, Err(Reason::NoMapping)),
         ("a peer", &peer, &select, vec![plain.clone()], &honest, weak()),
         ("a key", &nothing, &select, vec![keyed.clone()], &honest, Ok("acme")),
         ("a key, two of that name", &both, &select, vec![keyed.clone()], &honest, Ok("acme")),
