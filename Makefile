@@ -34,7 +34,8 @@ test-debug: ## Unit, property, contract, conformance and end-to-end tests.
 # Three minutes, and with CI=true some thirty more the first time: then the parts are built, and else they are skipped loudly.
 test-kubernetes: ## Tests against a real kube-apiserver, with kubectl and Helm; skipped until `make kube-parts`.
 	@if [ "$$CI" = true ]; then $(MAKE) --no-print-directory kube-parts; fi
-	$(CARGO) test --locked --test kubernetes --test monitoring
+	$(CARGO) test --locked --test kubernetes
+	$(CARGO) test --locked --test contract -- monitoring::
 
 # Two minutes, and with CI=true some twenty more the first time.
 test-mesh: ## Play the examples in deploy/ on the real control planes; skipped until `make mesh-parts`.
@@ -45,16 +46,16 @@ test-mesh: ## Play the examples in deploy/ on the real control planes; skipped u
 figures: figures-directory figures-crl figures-path figures-hostile figures-kubernetes ## Measure, and hold each figure to its bar.
 
 figures-directory: ## The figures with 100,000 mappings in a directory.
-	$(CARGO) test --locked --profile measure --test scale --test mapping_scale -- --ignored --test-threads=1 --nocapture
+	$(CARGO) test --locked --profile measure --test figures -- --ignored directory:: index:: --test-threads=1 --nocapture
 
 figures-crl: ## The figures of a CRL of a million entries; a minute.
-	$(CARGO) test --locked --profile measure --test crl_scale --test crl_serve -- --ignored --test-threads=1 --nocapture
+	$(CARGO) test --locked --profile measure --test figures -- --ignored crl:: crl_serve:: --test-threads=1 --nocapture
 
 figures-path: ## Path validation beside rustls-webpki; a minute.
 	CARGO_INCREMENTAL=0 $(CARGO) test --locked --profile measure -p certgate-x509 --test path_speed -- --ignored --nocapture
 
 figures-hostile: ## What strangers can cost, in processor time and memory; two minutes.
-	$(CARGO) test --locked --profile measure --test flood -- --test-threads=1 --nocapture
+	$(CARGO) test --locked --profile measure --test figures -- flood:: --test-threads=1 --nocapture
 	$(CARGO) test --locked --profile measure --test e2e -- --test-threads=1 --nocapture strangers::
 
 figures-kubernetes: ## The figures with 100,000 mappings in a real kube-apiserver; two to six minutes.

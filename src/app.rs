@@ -1,4 +1,5 @@
-//! Joins the adapters: the policy directory feeds the index, its snapshots decide Envoy's requests, the admin port shows it.
+//! Joins the adapters: the policy directory feeds the index, its snapshots decide Envoy's requests, the admin port
+//! shows it.
 //!
 //! Owns the order of start and end, and which thread does what. Adapters do not know one another; they meet here.
 
@@ -103,7 +104,7 @@ async fn run(
             Transport::Tls(Arc::new(Acceptor::new(server)))
         }
     };
-    // What cannot be looked up cannot be bound either, which is told then.
+    // An address that cannot be looked up cannot be bound either; binding reports the error.
     let addresses = config.listen.addresses().unwrap_or_default();
     if matches!(transport, Transport::Plaintext) && addresses.into_iter().any(is_exposed) {
         tracing::warn!(
@@ -117,8 +118,8 @@ async fn run(
     let authorizer = Arc::new(authorizer.remembering(failures));
 
     let admin_port = bind(&config.admin_listen)?;
-    // Bound now, so that a port that is taken ends the process at once; connections are accepted after the first load, so
-    // that callers of a replica that restarts turn to another one instead of being denied.
+    // Bound now, so that a port that is taken ends the process at once; connections are accepted after the first load,
+    // so that callers of a replica that restarts turn to another one instead of being denied.
     let grpc = bind(&config.listen)?;
     let explains = admin_port.addresses().iter().all(|address| config.explain.serves_on(*address));
     let refusal = Arc::new(Refusal::default());
@@ -286,8 +287,8 @@ pub fn explain_by_server(address: &str, question: &Question) -> Result<Explanati
     Ok(runtime.block_on(explain::ask(address, question))?)
 }
 
-/// Explains by the policies of a directory. Objects that do not compile decide as they would in the server; that there are
-/// some is told on `errors`.
+/// Explains by the policies of a directory. Objects that do not compile decide as they would in the server; that there
+/// are some is told on `errors`.
 pub fn explain_by_directory(
     directory: &Path,
     question: &Question,

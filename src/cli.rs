@@ -1,8 +1,8 @@
 //! The command line.
 //!
 //! Owns the flags of `serve` and their environment variables, and which command runs. Flags are taken as they come and
-//! then checked into the types of [`crate::config`]; [`crate::app`] does the work. The other commands and the exit codes
-//! are in [`crate::commands`].
+//! then checked into the types of [`crate::config`]; [`crate::app`] does the work. The other commands and the exit
+//! codes are in [`crate::commands`].
 
 use std::io;
 use std::num::NonZeroUsize;
@@ -101,7 +101,7 @@ struct ServeArgs {
     lease: (String, String),
     /// Whether this process takes part in writing the status of objects.
     #[arg(long, value_name = "WHETHER", env = "CERTGATE_STATUS", default_value = "leader")]
-    status: Status,
+    status: StatusMode,
     /// Where Envoy connects (gRPC; plaintext HTTP/2 unless there is --tls-cert). A name, here and for the other ports,
     /// stands for all its addresses.
     #[arg(long, value_name = "ADDRESS", env = "CERTGATE_LISTEN", default_value = "127.0.0.1:9090")]
@@ -200,7 +200,7 @@ impl TlsArgs {
 }
 
 #[derive(Copy, Clone, Debug, PartialEq, Eq, ValueEnum)]
-enum Status {
+enum StatusMode {
     /// It does while it holds the lease.
     Leader,
     /// It does not.
@@ -280,8 +280,8 @@ fn serve(args: ServeArgs) -> Exit {
                 },
                 selector,
                 status: match args.status {
-                    Status::Leader => StatusWriting::Leased(lease),
-                    Status::Off => StatusWriting::Off,
+                    StatusMode::Leader => StatusWriting::Leased(lease),
+                    StatusMode::Off => StatusWriting::Off,
                 },
                 issuer,
             }),
@@ -308,8 +308,8 @@ fn serve(args: ServeArgs) -> Exit {
 
 /// The admission webhook, when there is to be one.
 fn admission(args: &ServeArgs) -> Result<Option<AdmissionConfig>, &'static str> {
-    /// Below this the API server would hardly learn a new authority in time.
-    const SHORTEST: Duration = Duration::from_secs(30);
+    /// Below this the API server might not learn a new authority in time.
+    const MIN_ADMISSION_LIFETIME: Duration = Duration::from_secs(30);
     let Some(listen) = args.admission_listen.clone() else { return Ok(None) };
     let files = match (&args.admission_certificate, &args.admission_key, &args.admission_secret) {
         (Some(certificate), Some(key), None) => {
@@ -320,7 +320,7 @@ fn admission(args: &ServeArgs) -> Result<Option<AdmissionConfig>, &'static str> 
             return Err("--admission-listen needs --admission-certificate with --admission-key, or --admission-secret");
         }
     };
-    if args.admission_lifetime.0 < SHORTEST {
+    if args.admission_lifetime.0 < MIN_ADMISSION_LIFETIME {
         return Err("--admission-lifetime: want 30s at least");
     }
     Ok(Some(AdmissionConfig { listen, files }))

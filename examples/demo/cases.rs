@@ -4,9 +4,9 @@ use std::fs;
 use std::time::{Duration, Instant};
 
 use crate::stage::Stage;
-use crate::support::client::{Call, Reply};
-use crate::support::pki::Identity;
 use crate::table::{Seen, Table};
+use certgate_harness::client::{Call, Reply};
+use certgate_harness::pki::Identity;
 
 const PAYMENTS: &str = "/v1/payments/42";
 const USER: &str = "x-certgate-user";

@@ -5,10 +5,6 @@
 
 #![allow(clippy::print_stdout, reason = "showing a table is what a demonstration is for")]
 
-#[path = "../../tests/support/mod.rs"]
-#[allow(dead_code, reason = "the end-to-end tests and the demo each use a part of the harness")]
-mod support;
-
 mod cases;
 mod stage;
 mod table;
@@ -29,7 +25,7 @@ fn main() -> ExitCode {
 }
 
 async fn demonstrate() -> ExitCode {
-    if support::envoy::binary().is_none() {
+    if certgate_harness::envoy::binary().is_none() {
         return ExitCode::FAILURE;
     }
     println!("Starting an upstream, certgate and Envoy 1.40 with mutual TLS ...\n");

@@ -6,11 +6,11 @@ use std::path::{Path, PathBuf};
 use rcgen::ExtendedKeyUsagePurpose;
 use tempfile::TempDir;
 
-use crate::support::certgate::{self, Certgate};
-use crate::support::client::{Client, Reply};
-use crate::support::envoy::{AccessRecord, Envoy};
-use crate::support::pki::{Authority, Identity, Leaf, Pki};
-use crate::support::upstream::Upstream;
+use certgate_harness::certgate::{self, Certgate};
+use certgate_harness::client::{Client, Reply};
+use certgate_harness::envoy::{AccessRecord, Envoy};
+use certgate_harness::pki::{Authority, Identity, Leaf, Pki};
+use certgate_harness::upstream::Upstream;
 
 const TEMPLATES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/demo");
 

@@ -24,7 +24,8 @@ use crate::tls::accept::Acceptor;
 use crate::tls::health::TlsHealth;
 use crate::tls::watch::{FollowError, WatchOptions, follow};
 
-/// Serves the webhook on a thread of its own, for as long as the process lives. What it judges by comes through the feed.
+/// Serves the webhook on a thread of its own, for as long as the process lives. What it judges by comes through the
+/// feed.
 pub fn start(
     bound: Bound,
     config: &AdmissionConfig,

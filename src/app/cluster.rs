@@ -1,6 +1,7 @@
 //! From the cluster to the snapshot that decides.
 //!
-//! Owns the thread that follows the cluster, and what happens with each of its snapshots: publishing, the metrics, the log.
+//! Owns the thread that follows the cluster, and what happens with each of its snapshots: publishing, the metrics, the
+//! log.
 
 use std::collections::BTreeSet;
 use std::io;
@@ -9,7 +10,7 @@ use std::thread;
 
 use tokio::sync::oneshot;
 
-use super::policies::{AFTER_PANIC, LOGGED_PROBLEMS};
+use super::policies::{MAX_LOGGED_PROBLEMS, RESTART_PAUSE};
 use crate::domain::decide::Snapshot;
 use crate::domain::store::{Problem, Severity};
 use crate::envoy::service::Authorizer;
@@ -19,12 +20,12 @@ use crate::kubernetes::shutdown::ClusterShutdown;
 use crate::metrics::{Load, Metrics};
 use crate::panics;
 
-/// How much the thread stands back behind those that decide. At 19 it got one part in seventy of a busy processor: edits
+/// Niceness of the thread, relative to the worker threads. At 19 it got one part in seventy of a busy processor: edits
 /// took seconds, and the lease for writing status was lost. At 10 it gets one part in ten.
 const NICENESS: i32 = 10;
 
-/// Follows a cluster on a thread of its own for as long as the process lives, at low priority once there is a snapshot. The receiver is told of
-/// the first snapshot, or why there never will be one.
+/// Follows a cluster on a thread of its own for as long as the process lives, at low priority once there is a snapshot.
+/// The receiver gets the first snapshot, or why there never will be one.
 ///
 /// A panic must not end the following unnoticed: it counts as a refused reading, and after a pause everything is listed
 /// afresh. Decisions go on by the last snapshot meanwhile.
@@ -36,21 +37,21 @@ pub fn follow(
     admission: Option<AdmissionFeed>,
     shutdown: ClusterShutdown,
 ) -> io::Result<oneshot::Receiver<Result<(), ClusterError>>> {
-    let (first, told) = oneshot::channel();
+    let (first, loaded) = oneshot::channel();
     let mut first = Some(first);
     thread::Builder::new().name("cluster".to_owned()).spawn(move || {
-        let (mut former, mut told) = (Vec::new(), LoggedProblems::default());
+        let (mut former, mut logged) = (Vec::new(), LoggedProblems::default());
         loop {
             let ended = panics::guarded(|| {
                 run(&options, &health, admission.as_ref(), &shutdown, &mut |update| {
                     // Freed here once no request uses them any more, and not by the thread of the last such request.
                     former.retain(|snapshot| Arc::strong_count(snapshot) > 1);
-                    former.extend(take_over(update, &authorizer, &metrics, &mut told));
+                    former.extend(take_over(update, &authorizer, &metrics, &mut logged));
                     if let Some(first) = first.take() {
                         let _ = first.send(Ok(()));
-                        // Until now nobody was served whom this could have slowed, and a busy machine must not hold the start
-                        // up. On Linux this concerns the calling thread alone. Where it is refused, decisions are a little
-                        // slower meanwhile.
+                        // Until now nobody was served whom this could have slowed, and a busy machine must not hold the
+                        // start up. On Linux this concerns the calling thread alone. Where it is refused, decisions are
+                        // a little slower meanwhile.
                         let _ = rustix::process::nice(NICENESS);
                     }
                 })
@@ -73,21 +74,21 @@ pub fn follow(
                     );
                 }
             }
-            thread::sleep(AFTER_PANIC);
+            thread::sleep(RESTART_PAUSE);
         }
     })?;
-    Ok(told)
+    Ok(loaded)
 }
 
-/// What the log has told of the cluster's problems: a few of them, each once while it lasts.
+/// The problems of the cluster that are in the log: a few of them, each once while it lasts.
 #[derive(Default)]
 struct LoggedProblems(BTreeSet<String>);
 
 impl LoggedProblems {
-    fn tell(&mut self, problems: &[Problem]) {
+    fn log_new(&mut self, problems: &[Problem]) {
         let lines = problems.iter().flat_map(|problem| problem.errors.iter().map(move |error| (problem, error)));
         let now: BTreeSet<String> =
-            lines.take(LOGGED_PROBLEMS).map(|(problem, error)| format!("{}: {error}", problem.id)).collect();
+            lines.take(MAX_LOGGED_PROBLEMS).map(|(problem, error)| format!("{}: {error}", problem.id)).collect();
         now.difference(&self.0).for_each(|line| tracing::warn!("{line}"));
         self.0 = now;
     }
@@ -98,7 +99,7 @@ fn take_over(
     update: Update,
     authorizer: &Authorizer,
     metrics: &Metrics,
-    told: &mut LoggedProblems,
+    logged: &mut LoggedProblems,
 ) -> Option<Arc<Snapshot>> {
     let Update { snapshot, problems, degraded, took } = update;
     metrics.degraded(degraded);
@@ -113,7 +114,7 @@ fn take_over(
                 "objects are in error, and no decision changes; still deciding by the policies of this generation"
             ),
         }
-        told.tell(&problems);
+        logged.log_new(&problems);
         return None;
     };
     let (generation, counts) = (snapshot.generation(), snapshot.counts());
@@ -134,6 +135,6 @@ fn take_over(
     if counts.policies == 0 {
         tracing::warn!("there is no CertificatePolicy: every request is denied with NO_POLICY");
     }
-    told.tell(&problems);
+    logged.log_new(&problems);
     former
 }

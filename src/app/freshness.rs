@@ -1,56 +1,56 @@
-//! Tells of CRLs that end, at the moment when they do.
+//! Logs CRLs that end, at the moment when they do.
 //!
-//! Nothing is read and nothing is published then, so nobody else would say it: the first sign would be clients that are
-//! denied. Each list is told of once when its end is near and once when it has come, and never by a request.
+//! Nothing is read and nothing is published then, so nothing else would report it: the first sign would be clients that
+//! are denied. Each CRL is logged once when its end is near and once when it has ended, and never by a request.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::domain::decide::resolved_profile::CrlStatus;
-use crate::domain::policy::freshness::{CrlFreshness, concerning};
+use crate::domain::policy::freshness::{CrlFreshness, expiring};
 use crate::envoy::service::Authorizer;
 use certgate_x509::UnixTime;
 
 /// How often it is looked.
-const TICK: Duration = Duration::from_secs(1);
+const CHECK_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Looks after the CRLs of what decides, by `clock`, for as long as the process lives.
 pub async fn watch(authorizer: Arc<Authorizer>, clock: fn() -> UnixTime) {
-    let mut tick = tokio::time::interval(TICK);
+    let mut tick = tokio::time::interval(CHECK_INTERVAL);
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    let (mut told, mut crls, mut generation) = (LoggedFreshness::default(), Vec::new(), None);
+    let (mut logged, mut crls, mut generation) = (LoggedFreshness::default(), Vec::new(), None);
     loop {
         tick.tick().await;
-        // The snapshot is held for a moment only: whoever replaces it waits to free it.
+        // The snapshot is held for a moment only: the thread that replaces it waits to free it.
         if let Some(snapshot) = authorizer.current().filter(|snapshot| generation != Some(snapshot.generation())) {
             generation = Some(snapshot.generation());
             crls = snapshot.crls();
         }
-        for (crl, concern) in told.news(&crls, clock()) {
+        for (crl, warning) in logged.news(&crls, clock()) {
             let profile = &*crl.profile;
-            tracing::warn!(profile, issuer = crl.issuer, kind = crl.kind.word(), scope = crl.scope, "{concern}");
+            tracing::warn!(profile, issuer = crl.issuer, kind = crl.kind.word(), scope = crl.scope, "{warning}");
         }
     }
 }
 
-/// What the log has been told.
+/// The states that are in the log.
 #[derive(Default)]
 struct LoggedFreshness(BTreeMap<String, CrlFreshness>);
 
 impl LoggedFreshness {
-    /// The lists of which something is to be told at `now` that has not been told yet.
+    /// The CRLs to log at `now` that are not in the log yet.
     fn news<'c>(&mut self, crls: &'c [CrlStatus], now: UnixTime) -> Vec<(&'c CrlStatus, String)> {
         let mut news = Vec::new();
-        let mut standings = BTreeMap::new();
-        for (crl, standing) in concerning(crls, now) {
+        let mut states = BTreeMap::new();
+        for (crl, state) in expiring(crls, now) {
             let list = format!("{} {crl} {} {:?}", crl.profile, crl.scope, crl.key);
-            if self.0.get(&list).is_none_or(|told| *told < standing) {
-                news.extend(crl.concern(now).map(|concern| (crl, concern)));
+            if self.0.get(&list).is_none_or(|logged| *logged < state) {
+                news.extend(crl.expiry_warning(now).map(|warning| (crl, warning)));
             }
-            standings.insert(list, standing);
+            states.insert(list, state);
         }
-        self.0 = standings;
+        self.0 = states;
         news
     }
 }
@@ -83,7 +83,7 @@ mod tests {
         let mut said = Vec::new();
         for now in 0..3000 {
             let news = told.news(&lists, UnixTime::from_secs(now));
-            said.extend(news.into_iter().map(|(crl, concern)| (now, crl.profile.to_string(), concern)));
+            said.extend(news.into_iter().map(|(crl, warning)| (now, crl.profile.to_string(), warning)));
         }
         let when: Vec<_> = said.iter().map(|(now, profile, _)| (*now, profile.as_str())).collect();
         // Clocks may differ by 300 seconds; the last quarter of 1300 begins at 975.

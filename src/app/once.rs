@@ -17,7 +17,7 @@ use crate::kubernetes::store::Scope;
 pub fn check_cluster(scope: &Scope, options: CheckOptions) -> Result<Check, ReadError> {
     let ClusterContent { index, objects, .. } = read::read(scope, options.sources)?;
     let found = index.problems().into_iter().chain(index.lint(system_clock()));
-    let mut problems: Vec<_> = found.flat_map(told).map(|problem| (String::new(), problem)).collect();
+    let mut problems: Vec<_> = found.flat_map(lines).map(|problem| (String::new(), problem)).collect();
     problems.sort_by(|(_, a), (_, b)| (&a.object, &a.field, a.class).cmp(&(&b.object, &b.field, b.class)));
     problems.dedup();
     Ok(Check {
@@ -30,8 +30,8 @@ pub fn check_cluster(scope: &Scope, options: CheckOptions) -> Result<Check, Read
     })
 }
 
-/// The lines of a problem, which stands in no file.
-fn told(problem: Problem) -> impl Iterator<Item = report::Problem> {
+/// The lines of a problem of an object that has no file.
+fn lines(problem: Problem) -> impl Iterator<Item = report::Problem> {
     let class = match problem.severity {
         Severity::Error => Class::Invalid,
         Severity::Warning => Class::Warning,
@@ -48,8 +48,8 @@ fn told(problem: Problem) -> impl Iterator<Item = report::Problem> {
     })
 }
 
-/// Explains by the policies of a cluster. Objects that do not compile decide as they would in the server; that there are some
-/// is told on `errors`.
+/// Explains by the policies of a cluster. Objects that do not compile decide as they would in the server; that there
+/// are some is told on `errors`.
 pub fn explain_by_cluster(
     scope: &Scope,
     question: &Question,

@@ -21,21 +21,21 @@ use crate::metrics::{Load, Metrics};
 use crate::panics;
 
 /// How often a directory that is being written all the time is read at the start before that counts as an error.
-const FIRST_ATTEMPTS: u32 = 20;
+const MAX_FIRST_READS: u32 = 20;
 
-/// How far the priority of the directory's thread is lowered: all the way. While 20,000 requests a second run, rebuilding a
-/// large policy costs their 99.9th percentile 0.6 ms so, and 10 ms otherwise.
+/// How far the priority of the directory's thread is lowered: all the way. While 20,000 requests a second run,
+/// rebuilding a large policy costs their 99.9th percentile 0.6 ms so, and 10 ms otherwise.
 pub const NICENESS: i32 = 19;
 
 /// The pause after a panic, which the next reading may well meet again.
-pub const AFTER_PANIC: Duration = Duration::from_secs(5);
+pub const RESTART_PAUSE: Duration = Duration::from_secs(5);
 
 /// How many problems of one reading the log names; `certgate check` names all.
-pub const LOGGED_PROBLEMS: usize = 100;
+pub const MAX_LOGGED_PROBLEMS: usize = 100;
 
-/// How long a request may keep the snapshot before the current one alive until nobody waits for it any more. Decisions
+/// How long a request may keep the former snapshot alive before this thread stops waiting for it. Decisions
 /// take microseconds, an explanation little more.
-const RETIREMENT: Duration = Duration::from_secs(2);
+const RETIREMENT_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// How often it is looked whether a snapshot is still in use.
 const RETIREMENT_POLL: Duration = Duration::from_millis(5);
@@ -77,7 +77,7 @@ pub struct Loaded {
 /// Reads the directory or file at `path` for the first time.
 pub fn load(path: &Path) -> Result<Loaded, LoadError> {
     let mut loader = Loader::new(path);
-    for _ in 0..FIRST_ATTEMPTS {
+    for _ in 0..MAX_FIRST_READS {
         let first = loader.reload();
         match &first.outcome {
             ReloadOutcome::Published(snapshot) => {
@@ -103,7 +103,8 @@ pub fn watch(
     refusal: Arc<Refusal>,
 ) -> io::Result<()> {
     thread::Builder::new().name("policies".to_owned()).spawn(move || {
-        // On Linux this concerns the calling thread alone. Where it is refused, decisions are a little slower meanwhile.
+        // On Linux this concerns the calling thread alone. Where it is refused, decisions are a little slower
+        // meanwhile.
         let _ = rustix::process::nice(NICENESS);
         let path = loader.path().to_owned();
         let mut source = Source::new(loader, WatchOptions::default());
@@ -117,7 +118,7 @@ pub fn watch(
                     "panic while reading the policies; still deciding by the last ones"
                 );
             }
-            thread::sleep(AFTER_PANIC);
+            thread::sleep(RESTART_PAUSE);
             let mut loader = Loader::new(&path);
             if authorizer.current().is_some_and(|snapshot| snapshot.counts().policies > 0) {
                 loader.expect_objects();
@@ -208,20 +209,20 @@ fn millis(duration: Duration) -> u64 {
 }
 
 fn log_problems(problems: &[Problem]) {
-    for problem in problems.iter().take(LOGGED_PROBLEMS) {
+    for problem in problems.iter().take(MAX_LOGGED_PROBLEMS) {
         match problem.class {
             Class::Unreadable => tracing::error!("{problem}"),
             Class::Invalid | Class::Warning | Class::Note => tracing::warn!("{problem}"),
         }
     }
-    if let Some(more) = problems.len().checked_sub(LOGGED_PROBLEMS).filter(|more| *more > 0) {
+    if let Some(more) = problems.len().checked_sub(MAX_LOGGED_PROBLEMS).filter(|more| *more > 0) {
         tracing::warn!(more, "further problems; `certgate check` names all");
     }
 }
 
 /// Frees a snapshot on this thread rather than on one that decides, which may hold its last reference for a moment.
 fn retire(mut former: Arc<Snapshot>) {
-    let polls = RETIREMENT.as_millis() / RETIREMENT_POLL.as_millis();
+    let polls = RETIREMENT_TIMEOUT.as_millis() / RETIREMENT_POLL.as_millis();
     for _ in 0..polls {
         match Arc::try_unwrap(former) {
             Ok(snapshot) => return drop(snapshot),

@@ -1,4 +1,4 @@
-//! `certgate check`: the flags, what is read, and printing. What is found is [`crate::file::check`]'s.
+//! `certgate check`: the flags, what is read, and printing. [`crate::file::check`] finds the problems.
 
 use std::fs::File;
 use std::io::{self, BufRead as _, Read, Write as _};
@@ -21,8 +21,8 @@ const MAX_INPUT: u64 = 256 << 20;
 /// How standard input is called in reports.
 const STANDARD_INPUT: &str = "standard input";
 
-/// Read policies and print everything that is wrong with them. Exit code 0: nothing is, 1: something is, 2: they cannot be
-/// found, or nothing was given to check.
+/// Read policies and print everything that is wrong with them. Exit code 0: nothing is, 1: something is, 2: they cannot
+/// be found, or nothing was given to check.
 #[derive(Debug, Args)]
 pub struct CheckArgs {
     /// Directories of policies and files, together one set; `-` reads standard input.
@@ -39,7 +39,7 @@ pub struct CheckArgs {
     strict: bool,
     /// What is done about ConfigMaps, Secrets and ClusterTrustBundles that profiles name and that are not there.
     #[arg(long, value_name = "WHAT", default_value = "read")]
-    sources: Sources,
+    sources: SourceMode,
     /// The form of the report.
     #[arg(long, short, value_name = "FORM", default_value = "text")]
     output: Output,
@@ -47,7 +47,7 @@ pub struct CheckArgs {
 
 /// What is done about trust sources that are not there.
 #[derive(Copy, Clone, Debug, PartialEq, Eq, ValueEnum)]
-enum Sources {
+enum SourceMode {
     /// Their absence is an error.
     Read,
     /// They are taken to be there: for manifests whose ConfigMaps and Secrets live in the cluster.
@@ -58,8 +58,8 @@ enum Sources {
 pub fn run(args: &CheckArgs, typed: bool) -> Exit {
     let options = CheckOptions {
         sources: match args.sources {
-            Sources::Read => AbsentSources::Reported,
-            Sources::Skip => AbsentSources::Assumed,
+            SourceMode::Read => AbsentSources::Reported,
+            SourceMode::Skip => AbsentSources::Assumed,
         },
         warnings: if args.strict { Warnings::Errors } else { Warnings::Told },
     };
@@ -112,7 +112,7 @@ impl Input {
         let mut empty = Vec::new();
         for path in paths {
             if path.as_os_str() != "-" {
-                // A directory that cannot be read is told by the check; a path that is not there is a slip of the hand.
+                // The check reports a directory that cannot be read; a path that does not exist is a typing error.
                 std::fs::metadata(path).map_err(|error| format!("cannot read {}: {error}", path.display()))?;
                 if holds_nothing(path) {
                     empty.push(path.display().to_string());

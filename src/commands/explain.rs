@@ -111,7 +111,7 @@ impl<'a> Decider<'a> {
     }
 }
 
-/// Runs the command; `matches` tell what was typed.
+/// Runs the command; `matches` shows which flags were typed.
 pub fn run(args: &ExplainArgs, matches: &ArgMatches) -> Exit {
     let decider = match Decider::chosen(args, matches) {
         Ok(decider) => decider,
@@ -146,7 +146,7 @@ pub fn run(args: &ExplainArgs, matches: &ArgMatches) -> Exit {
     };
     let mut explanation = match explanation {
         Ok(explanation) => explanation,
-        // 1 says that the request is denied, and nobody has said so.
+        // Exit code 1 would claim a denial, and there is no decision.
         Err(error) => return complain(&error.to_string(), Exit::Usage),
     };
     if let (Some(order), Some(reason)) = (order, &mut explanation.decision.reason)
@@ -192,7 +192,7 @@ fn presented(path: &Path) -> Result<(String, Option<String>), String> {
             let _ = writeln!(io::stderr(), "certgate: {problem}");
             match String::from_utf8(content.to_vec()) {
                 Ok(text) if text.contains("-----BEGIN CERTIFICATE-----") => Ok((text, None)),
-                // No proxy would have sent it. The file as it is stands for it, which is no certificate.
+                // No proxy would have sent it. The file itself is presented, which is not a certificate.
                 _ => Ok((to_pem(&[content]), None)),
             }
         }

@@ -23,10 +23,10 @@ use super::exit::Exit;
 use crate::domain::policy::duration::GoDuration;
 
 /// How long one attempt may take.
-const ATTEMPT: Duration = Duration::from_secs(3);
+const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// How long to pause between attempts.
-const PAUSE: Duration = Duration::from_millis(250);
+const RETRY_PAUSE: Duration = Duration::from_millis(250);
 
 /// The longest answer that is read.
 const MAX_ANSWER: usize = 64 << 10;
@@ -60,7 +60,7 @@ enum Unhealthy {
     Connect(String, std::io::Error),
     #[error("no answer from {0}: {1}")]
     Exchange(String, Box<dyn std::error::Error + Send + Sync>),
-    #[error("{0} did not answer within {secs} s", secs = ATTEMPT.as_secs())]
+    #[error("{0} did not answer within {secs} s", secs = ATTEMPT_TIMEOUT.as_secs())]
     Deadline(String),
     #[error("{0} answered {1}: {2}")]
     Status(String, StatusCode, String),
@@ -102,8 +102,8 @@ async fn ask_until(args: &HealthArgs) -> Result<(), Unhealthy> {
     loop {
         match ask(args).await {
             Ok(()) => return Ok(()),
-            Err(error) if began.elapsed().saturating_add(PAUSE) > args.wait.0 => return Err(error),
-            Err(_) => tokio::time::sleep(PAUSE).await,
+            Err(error) if began.elapsed().saturating_add(RETRY_PAUSE) > args.wait.0 => return Err(error),
+            Err(_) => tokio::time::sleep(RETRY_PAUSE).await,
         }
     }
 }
@@ -117,7 +117,7 @@ async fn ask(args: &HealthArgs) -> Result<(), Unhealthy> {
 }
 
 async fn within(url: &str, asked: impl Future<Output = Result<(), Unhealthy>>) -> Result<(), Unhealthy> {
-    tokio::time::timeout(ATTEMPT, asked).await.unwrap_or_else(|_| Err(Unhealthy::Deadline(url.to_owned())))
+    tokio::time::timeout(ATTEMPT_TIMEOUT, asked).await.unwrap_or_else(|_| Err(Unhealthy::Deadline(url.to_owned())))
 }
 
 async fn readyz(url: &str) -> Result<(), Unhealthy> {

@@ -1,7 +1,7 @@
 //! The certificate that a command is asked about: one argument of all commands, and the forms in which it is read.
 //!
-//! Owns what is a wrong file (exit code 2: there is no answer) and what is a broken certificate (exit code 1: the answer is
-//! that it is refused).
+//! Owns what is a wrong file (exit code 2: there is no answer) and what is a broken certificate (exit code 1: the
+//! answer is that it is refused).
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -19,8 +19,8 @@ use certgate_x509::{
 // command.
 #[derive(Clone, Debug, Default, Args)]
 pub(crate) struct CertificateArgs {
-    /// The certificate: PEM, DER, PKCS #7 or URL-encoded PEM; `-` reads standard input. Further certificates in it count as
-    /// its chain.
+    /// The certificate: PEM, DER, PKCS #7 or URL-encoded PEM; `-` reads standard input. Further certificates in it
+    /// count as its chain.
     #[arg(value_name = "CERT")]
     cert: Option<PathBuf>,
     /// The same.

@@ -1,4 +1,4 @@
-//! `certgate inspect`: the flags, and printing. What is told is [`crate::inspect`]'s.
+//! `certgate inspect`: the flags, and printing. [`crate::inspect`] makes the report.
 
 use std::io::Write;
 
@@ -12,8 +12,8 @@ use crate::inspect::{self, Inspection};
 use crate::terminal::{self, Terminal};
 use certgate_x509::UnixTime;
 
-/// Show a certificate in words, and every name that a policy can mean it by. Exit code 0: it is well-formed, 1: it is not,
-/// 2: there is no certificate.
+/// Show a certificate in words, and every name that a policy can mean it by. Exit code 0: it is well-formed, 1: it is
+/// not, 2: there is no certificate.
 #[derive(Debug, Args)]
 pub struct InspectArgs {
     #[command(flatten)]

@@ -210,7 +210,7 @@ fn run_batch(mut input: impl BufRead, output: impl Write) -> io::Result<Exit> {
         let micros = u64::try_from(start.elapsed().as_micros()).unwrap_or(u64::MAX);
         serde_json::to_writer(&mut output, &Timed { answer, micros })?;
         output.write_all(b"\n")?;
-        // Whoever writes cases one by one and waits for each answer gets it.
+        // A caller that writes one case at a time and waits for its answer gets it.
         output.flush()?;
     }
 }
@@ -238,8 +238,8 @@ fn run_one(args: &VerifyArgs, mut output: impl Write, mut errors: impl Write) ->
         }
     };
     let answer = match presented {
-        Presented::Malformed { sha256, problem } => Answered::malformed(sha256, &problem, now),
-        Presented::Certificates { certificates, order } => {
+        VerifyInput::Malformed { sha256, problem } => Answered::malformed(sha256, &problem, now),
+        VerifyInput::Certificates { certificates, order } => {
             let mut certificates = certificates.into_iter();
             let Some(leaf) = certificates.next() else { return Ok(Exit::Usage) };
             let question = question(args, leaf, certificates.collect(), others);
@@ -291,19 +291,19 @@ fn anchor_findings(question: &Verification, now: UnixTime) -> Vec<String> {
 }
 
 /// The certificate in question.
-enum Presented {
+enum VerifyInput {
     /// It and its chain, and what to do about their order, where that is wrong.
     Certificates { certificates: Vec<Arc<Certificate>>, order: Option<String> },
     /// It is none.
     Malformed { sha256: Option<Sha256>, problem: String },
 }
 
-fn presented(args: &VerifyArgs) -> Result<Presented, String> {
+fn presented(args: &VerifyArgs) -> Result<VerifyInput, String> {
     let path = args.certificate.path().ok_or("a certificate is needed: certgate verify --trust-anchor FILE CERT")?;
     let found = match input::certificates(path) {
         Ok(found) => found,
         Err(InputError::WrongFile(problem)) => return Err(problem),
-        Err(InputError::Malformed { problem, .. }) => return Ok(Presented::Malformed { sha256: None, problem }),
+        Err(InputError::Malformed { problem, .. }) => return Ok(VerifyInput::Malformed { sha256: None, problem }),
     };
     let mut certificates = Vec::with_capacity(found.certificates.len());
     for (at, der) in found.certificates.iter().enumerate() {
@@ -311,11 +311,11 @@ fn presented(args: &VerifyArgs) -> Result<Presented, String> {
             Ok(certificate) => certificates.push(Arc::new(certificate)),
             Err(error) => {
                 let problem = format!("certificate {}: {error}", at + 1);
-                return Ok(Presented::Malformed { sha256: (at == 0).then(|| Sha256::of(der)), problem });
+                return Ok(VerifyInput::Malformed { sha256: (at == 0).then(|| Sha256::of(der)), problem });
             }
         }
     }
-    Ok(Presented::Certificates { certificates, order: input::order_problem(path, &found) })
+    Ok(VerifyInput::Certificates { certificates, order: input::order_problem(path, &found) })
 }
 
 /// What the files beside the certificate hold.

@@ -1,6 +1,6 @@
 //! The pure core: bytes and time in, decisions out.
 //!
-//! Nothing below this module names a runtime, a socket, a file, a cluster or a clock; `tests/layering.rs` enforces
+//! Nothing below this module names a runtime, a socket, a file, a cluster or a clock; `tests/contract/layering.rs` enforces
 //! that. Everything here is deterministic: the same snapshot, request and time give the same decision.
 //!
 //! Each wing may use those above it in this list, and none below:

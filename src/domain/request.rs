@@ -16,7 +16,7 @@ pub struct Request<'a> {
     pub peer_certificate: &'a [u8],
     /// The request's headers, looked up by name on demand.
     pub headers: &'a dyn Headers,
-    /// The address of the TCP peer, when the proxy told one that parses.
+    /// The address of the TCP peer, when the proxy sent one that parses.
     pub source_address: Option<IpAddr>,
 }
 

@@ -1,8 +1,8 @@
 //! `explain`: the same decision as the server's, with its steps.
 //!
-//! Owns the question's and the answer's form in JSON, which is stable, and the answer's form for people ([`mod@render`]). The
-//! decision itself is made by the snapshot and what Envoy would be told by [`crate::envoy::response`]; nothing is decided
-//! here.
+//! Owns the question's and the answer's form in JSON, which is stable, and the answer's form for people
+//! ([`mod@render`]). The decision itself is made by the snapshot and Envoy's response by [`crate::envoy::response`];
+//! nothing is decided here.
 
 mod pem;
 mod remote;
@@ -28,7 +28,7 @@ use crate::domain::request::{Headers, Http, Request};
 use crate::envoy::response::{Passage, REASON_HEADER, mode_word, source_word};
 use certgate_x509::{Recorder, Sha256, UnixTime, Verdict};
 
-/// Characters of the compared values that an explanation tells; the steps have their own limit.
+/// Characters of the compared values that an explanation shows; the steps have their own limit.
 const MAX_DETAIL: usize = 8192;
 
 /// A request to explain. Absent `host`, `path` and `method` together mean a TCP connection.
@@ -101,7 +101,7 @@ pub struct Explanation {
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub warnings: Vec<String>,
     /// The request as it was decided.
-    pub request: Asked,
+    pub request: ExplainedRequest,
     /// The steps in order.
     pub steps: Vec<ExplainedStep>,
     /// What was decided.
@@ -111,13 +111,13 @@ pub struct Explanation {
     pub upstream: Option<Upstream>,
     /// What the client is answered when it does not.
     #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub answer: Option<Answer>,
+    pub answer: Option<ClientResponse>,
 }
 
 /// The request in an [`Explanation`].
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
-pub struct Asked {
+pub struct ExplainedRequest {
     /// The policy that the route names.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub policy: Option<String>,
@@ -188,7 +188,7 @@ pub struct Decided {
     /// Why it was denied.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub reason: Option<ExplainedReason>,
-    /// Who the certificate stands for.
+    /// The identity of the client.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub identity: Option<ExplainedIdentity>,
     /// The certificate that was found.
@@ -273,7 +273,7 @@ pub struct Upstream {
 
 /// What a refused client is answered.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Answer {
+pub struct ClientResponse {
     /// The HTTP status.
     pub status: u16,
     /// The headers that certgate adds.
@@ -293,7 +293,7 @@ pub fn explain(question: &Question, snapshot: &Snapshot, now: UnixTime) -> Resul
         Some(text) => UnixTime::parse_rfc3339(text).ok_or_else(|| QuestionError::Time(text.clone()))?,
         None => now,
     };
-    let presented = Presented::of(question)?;
+    let presented = QuestionCertificates::of(question)?;
     let given = HeaderLines(&question.headers, None);
     let (host, path, method) = (&question.host, &question.path, &question.method);
     let or = |text: &Option<String>, other: &str| text.clone().unwrap_or_else(|| other.to_owned());
@@ -322,7 +322,7 @@ pub fn explain(question: &Question, snapshot: &Snapshot, now: UnixTime) -> Resul
         at: at.to_string(),
         generation: snapshot.generation(),
         warnings: assumed.into_iter().collect(),
-        request: Asked {
+        request: ExplainedRequest {
             policy: question.policy.clone(),
             host,
             path,
@@ -359,13 +359,13 @@ fn upstream(decision: &Decision, snapshot: &Snapshot) -> Option<Upstream> {
     })
 }
 
-fn answer(decision: &Decision) -> Option<Answer> {
+fn answer(decision: &Decision) -> Option<ClientResponse> {
     let Effect::Refuse(denial) = decision.effect() else { return None };
     let headers = match denial.reveal {
         Reveal::Nothing => Vec::new(),
         Reveal::Reason => vec![line(REASON_HEADER, denial.reason.code())],
     };
-    Some(Answer { status: denial.status, headers })
+    Some(ClientResponse { status: denial.status, headers })
 }
 
 fn decided(decision: &Decision) -> Decided {
@@ -401,7 +401,7 @@ fn line(name: &str, value: &str) -> HeaderLine {
 }
 
 /// The question's certificates in the form in which Envoy forwards them.
-struct Presented {
+struct QuestionCertificates {
     /// URL-encoded PEM of the leaf; empty when there is none.
     leaf: String,
     /// URL-encoded PEM of leaf and chain.
@@ -412,7 +412,7 @@ struct Presented {
     count: usize,
 }
 
-impl Presented {
+impl QuestionCertificates {
     fn of(question: &Question) -> Result<Self, QuestionError> {
         let blocks = |what, text: &Option<String>| match text {
             Some(text) => pem::certificates(text).map_err(|error| QuestionError::Pem { what, error }),
@@ -476,7 +476,7 @@ impl Presented {
     }
 }
 
-/// The XFCC header that the question's certificates stand for.
+/// The XFCC header made from the question's certificates.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct MadeHeader {
     value: String,

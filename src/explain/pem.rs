@@ -27,8 +27,8 @@ pub(super) struct Block {
     pub(super) der: Option<Vec<u8>>,
 }
 
-/// All certificate blocks of `text`, in order. Keys and remarks between them are passed over. One that does not end goes to
-/// the end of the text, for the core to refuse.
+/// All certificate blocks of `text`, in order. Keys and remarks between them are passed over. One that does not end
+/// goes to the end of the text, for the core to refuse.
 pub(super) fn certificates(text: &str) -> Result<Vec<Block>, PemError> {
     let mut blocks = Vec::new();
     for part in text.split(BEGIN).skip(1) {

@@ -13,7 +13,7 @@ use tokio::net::TcpStream;
 use super::{Explanation, Question};
 
 /// How long a server may take.
-const DEADLINE: Duration = Duration::from_secs(10);
+const ANSWER_DEADLINE: Duration = Duration::from_secs(10);
 
 /// The longest answer that is read.
 const MAX_ANSWER: usize = 16 << 20;
@@ -31,7 +31,7 @@ pub enum RemoteError {
     #[error("no answer from {0}: {1}; is that the admin port (--admin-listen, 9091 by default)?")]
     Exchange(String, Box<dyn std::error::Error + Send + Sync>),
     /// The server did not answer in time.
-    #[error("{0} did not answer within {secs} s", secs = DEADLINE.as_secs())]
+    #[error("{0} did not answer within {secs} s", secs = ANSWER_DEADLINE.as_secs())]
     Deadline(String),
     /// The server refused the question.
     #[error("{0} answered {1}: {2}")]
@@ -43,7 +43,7 @@ pub enum RemoteError {
 
 /// Asks the server whose admin port is at `address`.
 pub async fn ask(address: &str, question: &Question) -> Result<Explanation, RemoteError> {
-    match tokio::time::timeout(DEADLINE, exchange(address, question)).await {
+    match tokio::time::timeout(ANSWER_DEADLINE, exchange(address, question)).await {
         Ok(result) => result,
         Err(_) => Err(RemoteError::Deadline(address.to_owned())),
     }

@@ -13,7 +13,7 @@ pub const PAINTED: &[(&str, Paint)] = &[
     ("Warning", Paint::Doubtful),
 ];
 
-/// How much of an explanation is told.
+/// How much of an explanation is printed.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub enum Length {
     /// Everything.
@@ -95,7 +95,7 @@ fn steps(page: &mut Page, explanation: &Explanation) {
             StepResult::Skip => "skip",
             StepResult::Note => "   ·",
         };
-        // A stage is named once; its further steps stand below it.
+        // A stage is named once; its further steps follow below it.
         let stage = if step.stage == last { "" } else { step.stage.as_str() };
         page.wrapped(&format!("  {mark}  {stage:stage_width$}  "), &step.detail);
         last = &step.stage;

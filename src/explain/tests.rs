@@ -15,7 +15,7 @@ fn certificate(name: &str) -> rcgen::Certificate {
 
 /// The question's request under `rule`: the evidence that a policy finds.
 fn found(question: &Question, rule: EvidenceRule) -> Option<crate::domain::evidence::Evidence> {
-    let presented = Presented::of(question).unwrap();
+    let presented = QuestionCertificates::of(question).unwrap();
     let rules = [rule];
     let made = presented.xfcc(question, &rules);
     let headers = HeaderLines(&question.headers, made.as_ref().map(|made| made.value.as_str()));
@@ -45,7 +45,7 @@ fn certificates_are_presented_as_envoy_presents_them() {
     assert!(xfcc.chain.iter().any(|der| *der == issuer.der().to_vec()), "{:?}", xfcc.chain.len());
 
     let own = Question { headers: vec![line("X-Forwarded-Client-Cert", "Hash=00")], ..question };
-    let presented = Presented::of(&own).unwrap();
+    let presented = QuestionCertificates::of(&own).unwrap();
     assert_eq!(presented.xfcc(&own, std::slice::from_ref(&rule)), None, "a header that is given is not added to");
     assert!(found(&Question::default(), rule).is_none());
 }
@@ -54,7 +54,7 @@ fn certificates_are_presented_as_envoy_presents_them() {
 fn the_made_header_is_what_the_evidence_asks_for() {
     let leaf = certificate("leaf");
     let question = Question { certificate: Some(leaf.pem()), ..Question::default() };
-    let presented = Presented::of(&question).unwrap();
+    let presented = QuestionCertificates::of(&question).unwrap();
     let xfcc = |element: usize, by: Option<&str>| EvidenceRule::Xfcc {
         element: NonZeroUsize::new(element).unwrap(),
         by: by.map(str::to_owned),
@@ -88,7 +88,7 @@ fn the_made_header_is_what_the_evidence_asks_for() {
 fn a_file_with_a_chain_has_the_leaf_first() {
     let (leaf, issuer) = (certificate("leaf"), certificate("issuer"));
     let question = Question { certificate: Some(leaf.pem() + &issuer.pem()), ..Question::default() };
-    let presented = Presented::of(&question).unwrap();
+    let presented = QuestionCertificates::of(&question).unwrap();
     assert_eq!(presented.count, 2);
     assert_eq!(presented.sha256, Some(Sha256::of(leaf.der())));
 }
@@ -98,12 +98,12 @@ fn explanation(decision: &Decision) -> Explanation {
         warnings: Vec::new(),
         at: "2026-11-22T05:00:00Z".into(),
         generation: 1,
-        request: Asked {
+        request: ExplainedRequest {
             host: Some("api.example.com".into()),
             path: Some("/v1/payments".into()),
             method: Some("GET".into()),
             certificates: 1,
-            ..Asked::default()
+            ..ExplainedRequest::default()
         },
         steps: vec![
             ExplainedStep {

@@ -45,7 +45,7 @@ struct CrlGauge {
     entries: usize,
     this_update: i64,
     next_update: Option<i64>,
-    counts_until: i64,
+    usable_until: i64,
 }
 
 impl Profiles {
@@ -83,7 +83,7 @@ impl Profiles {
                 entries: crl.entries,
                 this_update: crl.this_update.as_secs(),
                 next_update: crl.next_update.map(|next| next.as_secs()),
-                counts_until: crl.counts_until().as_secs(),
+                usable_until: crl.usable_until().as_secs(),
             };
             gauges.crls.insert(labels, gauge);
         }
@@ -131,7 +131,7 @@ impl Profiles {
             "crl_usable_seconds",
             "Time for which a CRL still counts, by its nextUpdate and the profile's maxAge and clockSkew; negative once it \
              does not",
-            &|crl| Some(crl.counts_until.saturating_sub(now)),
+            &|crl| Some(crl.usable_until.saturating_sub(now)),
         )?;
         let mut family = encoder.encode_descriptor(
             "trust_profile_degraded",

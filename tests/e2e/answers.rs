@@ -1,11 +1,11 @@
 //! What upstream and client are told.
 
-use crate::support::client::{Call, Client};
-use crate::support::envoy_config::{FailureMode, Listener, RawHeaders, Route};
-use crate::support::pki::{Leaf, Pki};
-use crate::support::policies::{documents, indent, mapping, policy, trust};
-use crate::support::world::{MTLS, PLAINTEXT, World};
 use crate::with_envoy;
+use certgate_harness::client::{Call, Client};
+use certgate_harness::envoy_config::{FailureMode, Listener, RawHeaders, Route};
+use certgate_harness::pki::{Leaf, Pki};
+use certgate_harness::policies::{documents, indent, mapping, policy, trust};
+use certgate_harness::world::{MTLS, PLAINTEXT, World};
 
 fn profile(pki: &Pki) -> String {
     trust("clients", &[pki.root.pem()], &format!("intermediates:\n- inline: |\n{}", indent(&pki.issuing.pem(), 4)))

@@ -2,18 +2,18 @@
 
 use std::time::Duration;
 
-use crate::support::certgate::Certgate;
-use crate::support::client::{Call, Client};
-use crate::support::envoy::Envoy;
-use crate::support::envoy_config::{Config, FailureMode, Listener};
-use crate::support::load::{Load, Seen};
-use crate::support::pki::Pki;
-use crate::support::policies::{PolicyDirectory, documents, indent, policy, trust};
-use crate::support::process::Signal;
-use crate::support::upstream::Upstream;
-use crate::support::wait::{PATIENCE, until};
-use crate::support::world::{MTLS, World};
 use crate::with_envoy;
+use certgate_harness::certgate::Certgate;
+use certgate_harness::client::{Call, Client};
+use certgate_harness::envoy::Envoy;
+use certgate_harness::envoy_config::{Config, FailureMode, Listener};
+use certgate_harness::load::{Load, Seen};
+use certgate_harness::pki::Pki;
+use certgate_harness::policies::{PolicyDirectory, documents, indent, policy, trust};
+use certgate_harness::process::Signal;
+use certgate_harness::upstream::Upstream;
+use certgate_harness::wait::{PATIENCE, until};
+use certgate_harness::world::{MTLS, World};
 
 fn policies(pki: &Pki) -> String {
     let known = format!("intermediates:\n- inline: |\n{}", indent(&pki.issuing.pem(), 4));

@@ -2,16 +2,16 @@
 
 use base64::Engine as _;
 
-use crate::support::client::{Call, Client};
-use crate::support::envoy::Envoy;
-use crate::support::envoy_config::{
+use crate::with_envoy;
+use certgate_harness::client::{Call, Client};
+use certgate_harness::envoy::Envoy;
+use certgate_harness::envoy_config::{
     ClientCertificates, Cluster, Config, Details, Format, ForwardClientCert, Listener, PeerCertificate, RawHeaders,
     Route, UpstreamTls,
 };
-use crate::support::pki::{Authority, Identity, Leaf, Pki};
-use crate::support::policies::{documents, indent, policy, trust};
-use crate::support::world::{Outcome, PLAINTEXT, Rows, Want, World};
-use crate::with_envoy;
+use certgate_harness::pki::{Authority, Identity, Leaf, Pki};
+use certgate_harness::policies::{documents, indent, policy, trust};
+use certgate_harness::world::{Outcome, PLAINTEXT, Rows, Want, World};
 
 const XFCC: &str = "x-forwarded-client-cert";
 

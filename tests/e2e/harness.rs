@@ -5,8 +5,8 @@ use std::process::Command;
 
 use tempfile::TempDir;
 
-use crate::support::process::{Process, sweep};
-use crate::support::wait::{PATIENCE, until};
+use certgate_harness::process::{Process, sweep};
+use certgate_harness::wait::{PATIENCE, until};
 
 /// Where the child names the process that it leaves.
 const LEFT: &str = "left behind: ";

@@ -3,13 +3,13 @@
 use std::fs;
 use std::path::Path;
 
-use crate::support::certgate::Certgate;
-use crate::support::client::{Call, Client};
-use crate::support::envoy::Envoy;
-use crate::support::pki::{Leaf, Pki};
-use crate::support::policies::{PolicyDirectory, indent};
-use crate::support::ports::PortLease;
 use crate::with_envoy;
+use certgate_harness::certgate::Certgate;
+use certgate_harness::client::{Call, Client};
+use certgate_harness::envoy::Envoy;
+use certgate_harness::pki::{Leaf, Pki};
+use certgate_harness::policies::{PolicyDirectory, indent};
+use certgate_harness::ports::PortLease;
 
 fn example(name: &str) -> String {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/kubernetes").join(name);

@@ -5,10 +5,6 @@
 
 #![allow(clippy::print_stdout, reason = "a test tells where it is and what it measured")]
 
-#[path = "../support/mod.rs"]
-#[allow(dead_code, reason = "the demo and these tests each use a part of the harness")]
-mod support;
-
 mod answers;
 mod facts;
 mod failures;
@@ -34,7 +30,7 @@ const DEADLINE: Duration = Duration::from_secs(120);
 
 /// Runs a test that needs Envoy.
 fn with_envoy(test: impl Future<Output = ()>) {
-    if support::envoy::binary().is_none() {
+    if certgate_harness::envoy::binary().is_none() {
         return;
     }
     run(test);

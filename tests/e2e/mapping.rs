@@ -2,10 +2,10 @@
 
 use rcgen::DnType;
 
-use crate::support::pki::{Authority, Identity, Leaf, Pki};
-use crate::support::policies::{documents, indent, mapping, policy, trust};
-use crate::support::world::{Rows, Want, World};
 use crate::with_envoy;
+use certgate_harness::pki::{Authority, Identity, Leaf, Pki};
+use certgate_harness::policies::{documents, indent, mapping, policy, trust};
+use certgate_harness::world::{Rows, Want, World};
 
 fn profile(pki: &Pki) -> String {
     trust("clients", &[pki.root.pem()], &format!("intermediates:\n- inline: |\n{}", indent(&pki.issuing.pem(), 4)))
@@ -316,5 +316,5 @@ fn without_a_mapping_the_subject_is_the_identity() {
 /// SHA-256 of the certificate's SubjectPublicKeyInfo.
 fn public_key_sha256(identity: &Identity) -> String {
     let (_, certificate) = x509_parser::parse_x509_certificate(identity.der()).expect("it parses");
-    crate::support::pki::sha256(certificate.public_key().raw)
+    certgate_harness::pki::sha256(certificate.public_key().raw)
 }

@@ -2,13 +2,13 @@
 
 use std::process::{Command, Output};
 
-use crate::support::certgate;
-use crate::support::client::{Call, admin_get};
-use crate::support::pki::{Leaf, Pki};
-use crate::support::policies::{documents, indent, policy, trust};
-use crate::support::wait::{PATIENCE, until};
-use crate::support::world::World;
 use crate::with_envoy;
+use certgate_harness::certgate;
+use certgate_harness::client::{Call, admin_get};
+use certgate_harness::pki::{Leaf, Pki};
+use certgate_harness::policies::{documents, indent, policy, trust};
+use certgate_harness::wait::{PATIENCE, until};
+use certgate_harness::world::World;
 use certgate_testing::skip::skip;
 
 fn policies(pki: &Pki) -> String {

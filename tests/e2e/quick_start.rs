@@ -10,10 +10,10 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::support::certgate;
-use crate::support::ports::PortLease;
-use crate::support::process::Process;
 use crate::with_envoy;
+use certgate_harness::certgate;
+use certgate_harness::ports::PortLease;
+use certgate_harness::process::Process;
 
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 

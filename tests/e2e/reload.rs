@@ -4,15 +4,15 @@ use std::fs;
 use std::os::unix::fs::symlink;
 use std::time::{Duration, Instant};
 
-use crate::support::certgate::Certgate;
-use crate::support::client::Call;
-use crate::support::load::{Load, Sample, Seen};
-use crate::support::pki::{Identity, Pki};
-use crate::support::policies::{PolicyDirectory, documents, indent, mapping, policy, trust};
-use crate::support::process::Process;
-use crate::support::wait::{PATIENCE, until};
-use crate::support::world::World;
 use crate::with_envoy;
+use certgate_harness::certgate::Certgate;
+use certgate_harness::client::Call;
+use certgate_harness::load::{Load, Sample, Seen};
+use certgate_harness::pki::{Identity, Pki};
+use certgate_harness::policies::{PolicyDirectory, documents, indent, mapping, policy, trust};
+use certgate_harness::process::Process;
+use certgate_harness::wait::{PATIENCE, until};
+use certgate_harness::world::World;
 
 /// An edit is live within this time.
 const LIVE: Duration = Duration::from_secs(1);

@@ -8,12 +8,12 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 
-use crate::support::certgate::{Certgate, binary};
-use crate::support::pki::{Identity, Leaf, Pki, crl_pem};
-use crate::support::policies::{PolicyDirectory, documents, indent, policy, trust};
-use crate::support::wait::{PATIENCE, until};
-use crate::support::world::{Rows, World};
 use crate::with_envoy;
+use certgate_harness::certgate::{Certgate, binary};
+use certgate_harness::pki::{Identity, Leaf, Pki, crl_pem};
+use certgate_harness::policies::{PolicyDirectory, documents, indent, policy, trust};
+use certgate_harness::wait::{PATIENCE, until};
+use certgate_harness::world::{Rows, World};
 
 /// A changed CRL decides within this time.
 const LIVE: Duration = Duration::from_secs(1);

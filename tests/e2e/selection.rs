@@ -1,11 +1,11 @@
 //! Which policy decides a request.
 
-use crate::support::client::Call;
-use crate::support::envoy_config::{Listener, Paths, Route};
-use crate::support::pki::{Identity, Pki};
-use crate::support::policies::{documents, indent, policy, trust};
-use crate::support::world::{MTLS, Rows, World};
 use crate::with_envoy;
+use certgate_harness::client::Call;
+use certgate_harness::envoy_config::{Listener, Paths, Route};
+use certgate_harness::pki::{Identity, Pki};
+use certgate_harness::policies::{documents, indent, policy, trust};
+use certgate_harness::world::{MTLS, Rows, World};
 
 fn profile(pki: &Pki) -> String {
     trust("clients", &[pki.root.pem()], &format!("intermediates:\n- inline: |\n{}", indent(&pki.issuing.pem(), 4)))
@@ -352,7 +352,7 @@ fn an_invalid_policy_denies_what_it_selects() {
         let outcome = world.call(&acme, Call::get("/anything").host("other.test")).await;
         outcome.denied(403, "POLICY_INVALID");
         let (status, _) =
-            crate::support::client::admin_get(world.certgate.admin(), "/readyz").await.expect("it answers");
+            certgate_harness::client::admin_get(world.certgate.admin(), "/readyz").await.expect("it answers");
         assert_eq!(status, 200, "a broken policy does not take the rest down");
     });
 }

@@ -14,14 +14,14 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
-use crate::support::certgate::Certgate;
-use crate::support::client::{Call, Client};
-use crate::support::envoy::Envoy;
-use crate::support::pki::{Identity, Leaf, Pki};
-use crate::support::policies::{PolicyDirectory, documents, indent, policy, trust};
-use crate::support::upstream::Upstream;
-use crate::support::wait::{PATIENCE, until};
 use crate::with_envoy;
+use certgate_harness::certgate::Certgate;
+use certgate_harness::client::{Call, Client};
+use certgate_harness::envoy::Envoy;
+use certgate_harness::pki::{Identity, Leaf, Pki};
+use certgate_harness::policies::{PolicyDirectory, documents, indent, policy, trust};
+use certgate_harness::upstream::Upstream;
+use certgate_harness::wait::{PATIENCE, until};
 
 /// What makes Envoy speak HTTP/2 to the upstream, which then gets trailers.
 const HTTP2: &str = "    typed_extension_protocol_options:

@@ -16,12 +16,12 @@ use tokio::task::JoinSet;
 use tonic::transport::Channel;
 
 use crate::run;
-use crate::support::certgate::Certgate;
-use crate::support::client::{Version, admin_post, tls_config};
-use crate::support::pki::{Authority, Leaf, Pki};
-use crate::support::policies::{PolicyDirectory, documents, policy, trust};
-use crate::support::raw::{Answers, Raw};
-use crate::support::wait::{PATIENCE, until};
+use certgate_harness::certgate::Certgate;
+use certgate_harness::client::{Version, admin_post, tls_config};
+use certgate_harness::pki::{Authority, Leaf, Pki};
+use certgate_harness::policies::{PolicyDirectory, documents, policy, trust};
+use certgate_harness::raw::{Answers, Raw};
+use certgate_harness::wait::{PATIENCE, until};
 
 /// KiB of memory that one attack may take, above what an idle certgate has. 64 MiB are promised, whatever strangers do at
 /// once.

@@ -13,15 +13,15 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
-use crate::support::certgate::Certgate;
-use crate::support::client::{Call, Client, Reply};
-use crate::support::envoy::Envoy;
-use crate::support::envoy_config::{Cluster, Config, Listener, UpstreamTls};
-use crate::support::pki::{Authority, Identity, Leaf, Pki};
-use crate::support::policies::{PolicyDirectory, documents, indent, policy, trust};
-use crate::support::upstream::Upstream;
-use crate::support::wait::{PATIENCE, until};
 use crate::with_envoy;
+use certgate_harness::certgate::Certgate;
+use certgate_harness::client::{Call, Client, Reply};
+use certgate_harness::envoy::Envoy;
+use certgate_harness::envoy_config::{Cluster, Config, Listener, UpstreamTls};
+use certgate_harness::pki::{Authority, Identity, Leaf, Pki};
+use certgate_harness::policies::{PolicyDirectory, documents, indent, policy, trust};
+use certgate_harness::upstream::Upstream;
+use certgate_harness::wait::{PATIENCE, until};
 
 /// The name in certgate's certificate.
 const NAME: &str = "certgate.mesh.test";

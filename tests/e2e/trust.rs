@@ -5,13 +5,13 @@ use std::time::Duration;
 
 use rcgen::{BasicConstraints, ExtendedKeyUsagePurpose, GeneralSubtree, IsCa, NameConstraints};
 
-use crate::support::client::Call;
-use crate::support::envoy_config::Resumption;
-use crate::support::pki::{Authority, Identity, Leaf, Pki};
-use crate::support::policies::{documents, indent, policy, trust};
-use crate::support::wait::{PATIENCE, until};
-use crate::support::world::{MTLS, Rows, World};
 use crate::with_envoy;
+use certgate_harness::client::Call;
+use certgate_harness::envoy_config::Resumption;
+use certgate_harness::pki::{Authority, Identity, Leaf, Pki};
+use certgate_harness::policies::{documents, indent, policy, trust};
+use certgate_harness::wait::{PATIENCE, until};
+use certgate_harness::world::{MTLS, Rows, World};
 
 /// A policy for all paths below `/NAME`, over the profile of the same name; every valid certificate is its subject.
 fn by_path(name: &str) -> String {
@@ -236,7 +236,7 @@ fn sources_of_anchors() {
         let acme = pki.client("acme");
         let policies = documents(texts);
         // The file must be there before certgate is.
-        let directory = crate::support::policies::PolicyDirectory::with(&policies);
+        let directory = certgate_harness::policies::PolicyDirectory::with(&policies);
         directory.write("roots/extra.crt", &from_file.pem());
         let listeners = World::listeners(&pki);
         let world = World::start_over(pki, directory, listeners).await;

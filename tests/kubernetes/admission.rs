@@ -20,11 +20,11 @@ use crate::chart::{CHART, helm, must};
 use crate::cluster::Cluster;
 use crate::direct::{self, Direct};
 use crate::edits::{allow, policy, profile, roots};
-use crate::support::pki::{Authority, Leaf, Pki};
-use crate::support::policies::indent;
-use crate::support::ports::PortLease;
-use crate::support::wait::{PATIENCE, until};
 use crate::{with_cluster, with_own_cluster};
+use certgate_harness::pki::{Authority, Leaf, Pki};
+use certgate_harness::policies::indent;
+use certgate_harness::ports::PortLease;
+use certgate_harness::wait::{PATIENCE, until};
 
 /// A webhook over one namespace.
 pub struct Webhook {

@@ -10,11 +10,11 @@ use crate::certgate::{Answer, Asker, Follower};
 use crate::chart::condition;
 use crate::cluster::Cluster;
 use crate::edits::{allow, policy, profile, roots};
-use crate::support::certgate::{Certgate, binary};
-use crate::support::pki::Pki;
-use crate::support::policies::PolicyDirectory;
-use crate::support::wait::{PATIENCE, until};
 use crate::with_cluster;
+use certgate_harness::certgate::{Certgate, binary};
+use certgate_harness::pki::Pki;
+use certgate_harness::policies::PolicyDirectory;
+use certgate_harness::wait::{PATIENCE, until};
 
 /// A policy with two errors that the definitions cannot tell.
 const WRONG: &str = "  mapping: {rules: [{name: r, action: Deny, where: [{field: DNS, value: 'a\\x'}]}, {name: r, action: Deny, where: [{field: DNS, value: a}]}]}";

@@ -11,12 +11,12 @@ use certgate::envoy::proto::auth::{self, check_response::HttpResponse};
 use tempfile::TempDir;
 use tonic::transport::Channel;
 
-use crate::support::client::admin_get;
-use crate::support::pki::Identity;
-use crate::support::ports::PortLease;
-use crate::support::process::{Process, Signal};
-use crate::support::wait::{PATIENCE, until};
 use crate::waits::Waits;
+use certgate_harness::client::admin_get;
+use certgate_harness::pki::Identity;
+use certgate_harness::ports::PortLease;
+use certgate_harness::process::{Process, Signal};
+use certgate_harness::wait::{PATIENCE, until};
 
 /// certgate over a cluster.
 pub struct Follower {
@@ -69,7 +69,7 @@ impl Follower {
     pub fn spawn_as(kubeconfig: &Path, args: &[&str], env: &[(&str, &str)]) -> Self {
         let (listen, admin) = (PortLease::take(), PortLease::take());
         let directory = TempDir::with_prefix("certgate-").unwrap();
-        let mut command = Command::new(crate::support::certgate::binary());
+        let mut command = Command::new(certgate_harness::certgate::binary());
         command.env_clear().env("KUBECONFIG", kubeconfig).envs(env.iter().copied());
         command.args(args.iter().filter(|arg| !arg.starts_with("--listen=") && !arg.starts_with("--admin-listen=")));
         command.arg("--listen").arg(listen.address().to_string());

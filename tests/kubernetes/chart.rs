@@ -8,9 +8,9 @@ use serde_json::Value;
 use crate::certgate::{Answer, Follower};
 use crate::cluster::{Cluster, parts};
 use crate::edits::{allow, policy, profile, roots};
-use crate::support::pki::Pki;
-use crate::support::wait::{PATIENCE, until};
 use crate::with_own_cluster;
+use certgate_harness::pki::Pki;
+use certgate_harness::wait::{PATIENCE, until};
 
 pub const CHART: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/charts/certgate");
 
@@ -398,7 +398,7 @@ fn an_installed_release_works_with_its_own_permissions() {
             let port = if name == "--server=" { 9091 } else { 9090 };
             assert_eq!(url, format!("http://certgate.system.svc:{port}"), "{address}");
         }
-        let health = Command::new(crate::support::certgate::binary())
+        let health = Command::new(certgate_harness::certgate::binary())
             .args(["health", "--wait=60s"])
             .arg(format!("--server=http://{}", follower.admin()))
             .arg(format!("--grpc=http://{}", follower.address()))

@@ -12,8 +12,8 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::support::ports::PortLease;
-use crate::support::process::{Process, sweep};
+use certgate_harness::ports::PortLease;
+use certgate_harness::process::{Process, sweep};
 use certgate_testing::skip::skip;
 
 /// Where the parts lie; `None` after saying that they are missing.
@@ -124,7 +124,7 @@ impl Cluster {
 
     /// Applies the definitions that the program prints, and waits until they are served.
     pub fn install_definitions(&self) {
-        let crds = Command::new(crate::support::certgate::binary()).arg("crds").output().unwrap();
+        let crds = Command::new(certgate_harness::certgate::binary()).arg("crds").output().unwrap();
         assert!(crds.status.success());
         self.apply_with(&["--server-side"], std::str::from_utf8(&crds.stdout).unwrap());
         self.kubectl(&["wait", "--for=condition=Established", "crd", "--all", "--timeout=60s"]);

@@ -197,6 +197,6 @@ pub enum Told {
 
 /// A version 4 UUID that is a name's own.
 fn uid(name: &str) -> String {
-    let hex = crate::support::pki::sha256(name.as_bytes());
+    let hex = certgate_harness::pki::sha256(name.as_bytes());
     format!("{}-{}-4{}-8{}-{}", &hex[..8], &hex[8..12], &hex[12..15], &hex[15..18], &hex[18..30])
 }

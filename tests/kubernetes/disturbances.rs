@@ -6,9 +6,9 @@ use std::time::{Duration, Instant};
 use crate::certgate::{Answer, Follower};
 use crate::cluster::Cluster;
 use crate::edits::{allow, policy, profile, roots};
-use crate::support::pki::Pki;
-use crate::support::wait::{PATIENCE, until};
 use crate::{with_cluster, with_own_cluster};
+use certgate_harness::pki::Pki;
+use certgate_harness::wait::{PATIENCE, until};
 
 /// How soon missed edits must decide once the API server is back.
 const AFTER_RETURN: Duration = Duration::from_secs(10);
@@ -78,7 +78,7 @@ fn decisions_outlive_the_api_server() {
 
 #[test]
 fn a_watch_that_fell_too_far_behind_begins_anew() {
-    use crate::support::process::Signal;
+    use certgate_harness::process::Signal;
     with_own_cluster(async |mut cluster: Cluster| {
         cluster.install_definitions();
         let (namespace, pki) = (cluster.new_namespace(), Pki::new());

@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use crate::certgate::{Answer, Follower};
 use crate::cluster::Cluster;
-use crate::support::pki::Pki;
-use crate::support::policies::indent;
-use crate::support::wait::{PATIENCE, until};
 use crate::with_cluster;
+use certgate_harness::pki::Pki;
+use certgate_harness::policies::indent;
+use certgate_harness::wait::{PATIENCE, until};
 
 /// How soon most edits must decide.
 pub const SOON: Duration = Duration::from_secs(1);
@@ -280,7 +280,7 @@ fn profiles_are_shared_with_the_namespaces_that_they_allow() {
         asker.until(&Answer::allowed("u"), &host, &client, PATIENCE).await;
         cluster.apply(&shared("{from: Selector, selector: {matchLabels: {team: pay}}}"));
         let until_denied = async |asker: &mut crate::certgate::Asker| {
-            crate::support::wait::until("the guest is denied", PATIENCE, async || {
+            certgate_harness::wait::until("the guest is denied", PATIENCE, async || {
                 (!matches!(asker.ask(&host, "/", Some(&client)).await, Answer::Allowed(_))).then_some(())
             })
             .await;

@@ -7,14 +7,14 @@ use std::time::{Duration, Instant};
 use crate::certgate::Follower;
 use crate::cluster::Cluster;
 use crate::edits::{SOON, allow, policy, profile, roots};
-use crate::support::client::{Call, Client, Connection};
-use crate::support::envoy::{Envoy, binary};
-use crate::support::envoy_config::{Config, Listener};
-use crate::support::pki::{Identity, Pki};
-use crate::support::upstream::Upstream;
-use crate::support::wait::PATIENCE;
 use crate::waits::Waits;
 use crate::with_cluster;
+use certgate_harness::client::{Call, Client, Connection};
+use certgate_harness::envoy::{Envoy, binary};
+use certgate_harness::envoy_config::{Config, Listener};
+use certgate_harness::pki::{Identity, Pki};
+use certgate_harness::upstream::Upstream;
+use certgate_harness::wait::PATIENCE;
 
 const MTLS: &str = "mtls";
 

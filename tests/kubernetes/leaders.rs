@@ -14,10 +14,10 @@ use crate::direct::{Direct, collection, path};
 use crate::edits::{allow, policy, profile, roots};
 use crate::front::Front;
 use crate::replicas::{leads, writer};
-use crate::support::pki::Pki;
-use crate::support::process::Signal;
-use crate::support::wait::{PATIENCE, until};
 use crate::with_cluster;
+use certgate_harness::pki::Pki;
+use certgate_harness::process::Signal;
+use certgate_harness::wait::{PATIENCE, until};
 
 const PLURAL: &str = "certificatepolicies";
 

@@ -6,10 +6,6 @@
 #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a test tells where it is and what it measured")]
 
-#[path = "../support/mod.rs"]
-#[allow(dead_code, reason = "these tests use a part of the harness")]
-mod support;
-
 mod admission;
 mod alike;
 mod certgate;

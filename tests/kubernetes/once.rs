@@ -8,11 +8,11 @@ use serde_json::Value;
 
 use crate::cluster::Cluster;
 use crate::edits::{allow, policy, profile, roots};
-use crate::support::pki::Pki;
 use crate::with_cluster;
+use certgate_harness::pki::Pki;
 
 fn certgate(kubeconfig: &Path, args: &[&str]) -> Output {
-    let mut command = Command::new(crate::support::certgate::binary());
+    let mut command = Command::new(certgate_harness::certgate::binary());
     command.env_clear().env("KUBECONFIG", kubeconfig).args(args).output().unwrap()
 }
 

@@ -8,10 +8,10 @@ use crate::chart::ready;
 use crate::cluster::Cluster;
 use crate::direct::{Etcd, Told, stored_mapping};
 use crate::edits::{allow, policy, profile, roots};
-use crate::support::pki::Pki;
-use crate::support::process::Signal;
-use crate::support::wait::{PATIENCE, until};
 use crate::with_cluster;
+use certgate_harness::pki::Pki;
+use certgate_harness::process::Signal;
+use certgate_harness::wait::{PATIENCE, until};
 
 /// A follower of one namespace that writes status there.
 pub async fn writer(cluster: &Cluster, namespace: &str, name: &str) -> Follower {

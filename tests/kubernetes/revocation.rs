@@ -10,9 +10,9 @@ use crate::certgate::{Answer, Follower};
 use crate::chart::{STATUS, condition};
 use crate::cluster::Cluster;
 use crate::edits::{allow, policy, profile, roots};
-use crate::support::pki::{Leaf, Pki};
-use crate::support::wait::{PATIENCE, until};
 use crate::with_cluster;
+use certgate_harness::pki::{Leaf, Pki};
+use certgate_harness::wait::{PATIENCE, until};
 
 /// How soon a changed CRL must decide after kubectl has returned.
 const SOON: Duration = Duration::from_secs(1);

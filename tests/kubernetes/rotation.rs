@@ -17,11 +17,11 @@ use crate::certgate::Follower;
 use crate::cluster::Cluster;
 use crate::direct::{Direct, collection};
 use crate::replicas::leads;
-use crate::support::pki::{Authority, Leaf, sha256};
-use crate::support::ports::PortLease;
-use crate::support::process::Signal;
-use crate::support::wait::{PATIENCE, until};
 use crate::with_cluster;
+use certgate_harness::pki::{Authority, Leaf, sha256};
+use certgate_harness::ports::PortLease;
+use certgate_harness::process::Signal;
+use certgate_harness::wait::{PATIENCE, until};
 
 /// A replica whose webhook every edit of the namespace is shown to, beside those of the others.
 struct Replica {

@@ -22,12 +22,12 @@ use crate::cluster::Cluster;
 use crate::direct::{Direct, Etcd, Told, collection, path, stored_mapping};
 use crate::edits::{allow, policy, profile, roots};
 use crate::envoy::{Edge, until_met};
-use crate::support::bars::Bars;
-use crate::support::client::{Call, Connection};
-use crate::support::load::{Load, Seen};
-use crate::support::pki::{Identity, Pki};
-use crate::support::ports::PortLease;
-use crate::support::wait::{PATIENCE, until};
+use certgate_harness::bars::Bars;
+use certgate_harness::client::{Call, Connection};
+use certgate_harness::load::{Load, Seen};
+use certgate_harness::pki::{Identity, Pki};
+use certgate_harness::ports::PortLease;
+use certgate_harness::wait::{PATIENCE, until};
 
 const MAPPINGS: usize = 100_000;
 

@@ -6,9 +6,9 @@ use crate::certgate::{Answer, Follower};
 use crate::chart::ready;
 use crate::cluster::Cluster;
 use crate::edits::{allow, policy, profile, roots};
-use crate::support::pki::Pki;
-use crate::support::wait::{PATIENCE, until};
 use crate::with_cluster;
+use certgate_harness::pki::Pki;
+use certgate_harness::wait::{PATIENCE, until};
 
 #[test]
 fn policies_are_followed_by_their_labels() {

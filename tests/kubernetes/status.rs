@@ -9,10 +9,10 @@ use crate::certgate::Follower;
 use crate::chart::{STATUS, condition, ready};
 use crate::cluster::Cluster;
 use crate::edits::{allow, policy, profile, roots};
-use crate::support::pki::Pki;
-use crate::support::wait::{PATIENCE, until};
 use crate::waits::Waits;
 use crate::with_cluster;
+use certgate_harness::pki::Pki;
+use certgate_harness::wait::{PATIENCE, until};
 
 /// A follower of one namespace that writes status there.
 async fn writer(cluster: &Cluster, namespace: &str, name: &str) -> Follower {

@@ -12,9 +12,9 @@ use crate::cluster::Cluster;
 use crate::direct::{Etcd, Told, stored_mapping};
 use crate::edits::{allow, policy, profile, roots};
 use crate::front::{Front, Refusal};
-use crate::support::pki::Pki;
-use crate::support::wait::{PATIENCE, until};
 use crate::with_cluster;
+use certgate_harness::pki::Pki;
+use certgate_harness::wait::{PATIENCE, until};
 
 #[test]
 fn without_streaming_lists_it_reads_page_by_page() {

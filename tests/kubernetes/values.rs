@@ -10,10 +10,10 @@ use serde_json::Value;
 use crate::certgate::Follower;
 use crate::chart::{CHART, bare_helm, helm, must};
 use crate::cluster::Cluster;
-use crate::support::client::{Call, Client};
-use crate::support::pki::{Identity, Leaf, Pki};
-use crate::support::wait::{PATIENCE, until};
 use crate::with_cluster;
+use certgate_harness::client::{Call, Client};
+use certgate_harness::pki::{Identity, Leaf, Pki};
+use certgate_harness::wait::{PATIENCE, until};
 
 const GATEWAY: &str = "spiffe://mesh.test/ns/istio-system/sa/gateway";
 const OTHER: &str = "spiffe://mesh.test/ns/default/sa/other";

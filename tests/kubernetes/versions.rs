@@ -4,9 +4,9 @@ use crate::certgate::{Answer, Follower};
 use crate::chart::condition;
 use crate::cluster::Cluster;
 use crate::edits::{allow, policy, profile, roots};
-use crate::support::pki::Pki;
-use crate::support::wait::{PATIENCE, until};
 use crate::with_own_cluster;
+use certgate_harness::pki::Pki;
+use certgate_harness::wait::{PATIENCE, until};
 
 const DEFINITION: &str = "certificatepolicies.certgate.dev";
 

@@ -13,9 +13,9 @@ use certgate::kubernetes::api::collection_path;
 
 use crate::admission::{Webhook, named, words};
 use crate::cluster::Cluster;
-use crate::support::pki::Pki;
-use crate::support::policies::indent;
 use crate::with_cluster;
+use certgate_harness::pki::Pki;
+use certgate_harness::policies::indent;
 
 /// Who refuses.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
@@ -541,13 +541,8 @@ fn rows() -> Vec<Row> {
         "maps the same certificate to another identity",
     );
     add(Mapping, Rule, &mapping("uri: \"spiffe://exаmple.org/a\""), ": not a URI: want a scheme, a colon");
-    add(Mapping, Hook, &mapping("dns: \"аpple.example\""), "is not ASCII: write it as it stands in the certificate");
-    add(
-        Mapping,
-        Hook,
-        &mapping("email: \"аdmin@example.com\""),
-        "is not ASCII: write it as it stands in the certificate",
-    );
+    add(Mapping, Hook, &mapping("dns: \"аpple.example\""), "is not ASCII: write it as in the certificate");
+    add(Mapping, Hook, &mapping("email: \"аdmin@example.com\""), "is not ASCII: write it as in the certificate");
     rows
 }
 

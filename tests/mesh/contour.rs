@@ -10,9 +10,9 @@ use serde_json::{Value, json};
 
 use crate::journey::{Gateway, Spellings};
 use crate::stage::{Stage, dump, must, run};
-use crate::support::envoy::Envoy;
-use crate::support::ports::PortLease;
-use crate::support::process::Process;
+use certgate_harness::envoy::Envoy;
+use certgate_harness::ports::PortLease;
+use certgate_harness::process::Process;
 
 /// A running Contour, and where its Envoys listen for clients.
 struct Contour {

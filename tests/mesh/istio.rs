@@ -8,13 +8,13 @@ use serde_json::json;
 
 use crate::journey::{Gateway, Spellings};
 use crate::stage::{Stage, dump, helm, must, run};
-use crate::support::client::admin_get;
-use crate::support::envoy::Envoy;
-use crate::support::pki::Leaf;
-use crate::support::ports::PortLease;
-use crate::support::process::Process;
-use crate::support::upstream::Upstream;
-use crate::support::wait::{PATIENCE, until};
+use certgate_harness::client::admin_get;
+use certgate_harness::envoy::Envoy;
+use certgate_harness::pki::Leaf;
+use certgate_harness::ports::PortLease;
+use certgate_harness::process::Process;
+use certgate_harness::upstream::Upstream;
+use certgate_harness::wait::{PATIENCE, until};
 
 /// The example's AuthorizationPolicy.
 const POLICY: &str = "authorizationpolicies.security.istio.io/certgate";

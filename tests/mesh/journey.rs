@@ -8,9 +8,9 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::stage::Stage;
-use crate::support::client::{Call, Client, Connection, Failure, Reply};
-use crate::support::pki::{Identity, Leaf, Pki};
-use crate::support::wait::until;
+use certgate_harness::client::{Call, Client, Connection, Failure, Reply};
+use certgate_harness::pki::{Identity, Leaf, Pki};
+use certgate_harness::wait::until;
 
 /// How long a control plane may take to bring an edit to Envoy on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(60);

@@ -8,15 +8,13 @@
 #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a test tells where it is and what it measured")]
 
+// What starts a cluster and certgate in it is used by these two targets alone, and each uses a part of it.
 #[path = "../kubernetes/certgate.rs"]
 #[allow(dead_code, reason = "these tests use a part of it")]
 mod certgate;
 #[path = "../kubernetes/cluster.rs"]
 #[allow(dead_code, reason = "these tests use a part of it")]
 mod cluster;
-#[path = "../support/mod.rs"]
-#[allow(dead_code, reason = "these tests use a part of the harness")]
-mod support;
 #[path = "../kubernetes/waits.rs"]
 #[allow(dead_code, reason = "how long the edits here took is not judged")]
 mod waits;

@@ -8,11 +8,11 @@ use tempfile::TempDir;
 
 use crate::certgate::Follower;
 use crate::cluster::Cluster;
-use crate::support::client::admin_get;
-use crate::support::envoy::Envoy;
-use crate::support::pki::{Identity, Leaf, Pki};
-use crate::support::policies::indent;
-use crate::support::upstream::Upstream;
+use certgate_harness::client::admin_get;
+use certgate_harness::envoy::Envoy;
+use certgate_harness::pki::{Identity, Leaf, Pki};
+use certgate_harness::policies::indent;
+use certgate_harness::upstream::Upstream;
 use certgate_testing::skip::skip;
 
 /// The host of the examples. The certificates of the harness have another.
@@ -47,7 +47,7 @@ impl Stage {
     pub async fn set(control_plane: &str) -> Option<Self> {
         let folder = part("mesh-parts", &[control_plane])?;
         let definitions = part("chart-parts", &["crds"])?;
-        crate::support::envoy::binary()?;
+        certgate_harness::envoy::binary()?;
         let cluster = Cluster::start()?;
         cluster.kubectl(&["apply", "--server-side", "-f", definitions.to_str().unwrap()]);
         cluster.kubectl(&["wait", "--for=condition=Established", "crd", "--all", "--timeout=60s"]);

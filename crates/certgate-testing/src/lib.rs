@@ -1,7 +1,8 @@
 //! What the tests of this workspace share. Not part of any program.
 
-#![allow(missing_docs, clippy::unwrap_used, reason = "only tests use it")]
+#![allow(missing_docs, clippy::print_stdout, clippy::unwrap_used, reason = "only tests use it")]
 
+pub mod bars;
 pub mod chain;
 pub mod der;
 pub mod mutate;

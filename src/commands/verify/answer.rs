@@ -20,7 +20,7 @@ pub(super) const PAINTED: &[(&str, Paint)] = &[
     ("warning:", Paint::Doubtful),
 ];
 
-/// An answer, as far as it is told.
+/// An answer in the form that is printed.
 pub(super) struct Answered {
     at: UnixTime,
     /// Why it is not valid.

@@ -1,6 +1,6 @@
 //! What `certgate verify` says in place of the fields of a TrustProfile: its own arguments.
 //!
-//! The table of reasons speaks to the author of a policy and a profile. Whoever calls `verify` has written neither.
+//! The table of reasons speaks to the author of a policy and a profile. The caller of `verify` has written neither.
 
 use crate::domain::decide::reason::Reason;
 use crate::explain::ExplainedReason;

@@ -65,7 +65,7 @@ fn is_plain(key: &str) -> bool {
 pub struct Report {
     /// What keeps the object from working.
     pub errors: Vec<FieldError>,
-    /// What its author hardly meant.
+    /// What its author probably did not mean.
     pub warnings: Vec<FieldError>,
 }
 

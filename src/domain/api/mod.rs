@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 
 pub use field::{Field, Report};
 pub use mapping::{CertificateMappingSpec, CertificateName, IdentitySpec, IssuerSerial, MappingState};
-pub use object::{DEFAULT_NAMESPACE, Kind, Object, ObjectId, ObjectMeta, Origin};
+pub use object::{DEFAULT_NAMESPACE, Kind, Object, ObjectId, ObjectMeta, Origin, duplicate_error};
 pub use policy::{
     Case, CertificatePolicySpec, CertificateRequirement, ChainFrom, DenialSpec, EvidenceSpec, HeaderEvidence,
     HeaderFormat, MappingSpec, ModeSpec, OneToOne, PathCase, PathMatch, PeerCertificateEvidence, Precedence,

@@ -87,6 +87,19 @@ pub struct Origin {
     pub document: u32,
 }
 
+/// The error of an object that shares its name with others of its kind.
+pub fn duplicate_error(others: impl Iterator<Item = Origin>) -> FieldError {
+    let mut places: Vec<String> = others
+        .map(|origin| match &*origin.file {
+            "" => "the cluster".to_owned(),
+            file => file.to_owned(),
+        })
+        .collect();
+    places.sort();
+    places.dedup();
+    FieldError::new("metadata.name", format!("another object of this kind has the same name, in {}", places.join(", ")))
+}
+
 /// What the core reads of an object's metadata.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ObjectMeta {

@@ -1,7 +1,7 @@
 //! One Check: from a request to a decision, over an immutable snapshot.
 //!
-//! The walk is: select the policy, find the certificate, parse it, verify it, map it, answer. Each step either hands the
-//! next one what it needs or ends in a denial; there is no other way to a [`Grant`]. What the steps mean is decided
+//! The walk is: select the policy, find the certificate, parse it, verify it, map it, answer. Each step either hands
+//! the next one what it needs or ends in a denial; there is no other way to a [`Grant`]. What the steps mean is decided
 //! where they live; here is only their order, and what a policy says about denials.
 
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use super::{Policy, PolicyState, Snapshot};
 use crate::domain::api::CertificateRequirement;
 use crate::domain::decide::compiled::{HeaderNames, PolicyBody, Statuses};
 use crate::domain::decide::decision::{Decision, Denial, Grant, Mode, Presented};
-use crate::domain::decide::failures::{Asked, Failures};
+use crate::domain::decide::failures::{Failures, VerificationKey};
 use crate::domain::decide::identity::Identity;
 use crate::domain::decide::mapping::issuer::PathIssuer;
 use crate::domain::decide::mapping::table::MappingTable;
@@ -134,7 +134,7 @@ impl Check<'_> {
         trace: &mut T,
     ) -> Result<(Verified, Vec<Arc<Certificate>>), Denial> {
         let profile = self.profile.verifier().id();
-        let asked = Asked { profile, leaf: leaf.sha256(), chain: &evidence.chain, links: evidence.links };
+        let asked = VerificationKey { profile, leaf: leaf.sha256(), chain: &evidence.chain, links: evidence.links };
         if let Some(denial) = self.failures.and_then(|failures| failures.recall(&asked, self.now)) {
             return Err(denial);
         }
@@ -262,7 +262,8 @@ impl Check<'_> {
     }
 }
 
-/// The certificate of a request that is denied before any policy has looked for one: who came should be known all the same.
+/// The certificate of a request that is denied before any policy has looked for one: who came should be known all the
+/// same.
 fn carried<T: Trace>(request: &Request<'_>, trace: &mut T) -> Option<Arc<Presented>> {
     if T::KEEPS {
         for place in evidence::not_named(&[], request) {

@@ -29,7 +29,7 @@ pub enum Mode {
     Audit,
 }
 
-/// The certificate that a request presented, as far as logs and metadata tell of it.
+/// The certificate that a request presented, as logs and metadata report it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Presented {
     /// Where the evidence came from.
@@ -44,7 +44,7 @@ pub struct Presented {
     pub serial_number: String,
 }
 
-/// Leave to pass, with what the upstream is told.
+/// Permission to pass, with the headers for the upstream.
 #[derive(Clone, Debug)]
 pub struct Grant {
     identity: Option<Arc<Identity>>,
@@ -90,7 +90,7 @@ impl Grant {
         &self.policies
     }
 
-    /// Who the certificate stands for; `None` for an anonymous request.
+    /// The identity of the client; `None` for an anonymous request.
     pub fn identity(&self) -> Option<&Identity> {
         self.identity.as_deref()
     }

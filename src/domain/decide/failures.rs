@@ -1,13 +1,13 @@
 //! Failures of the last seconds, so that a stranger who asks again and again costs what is looked up and no signature.
 //!
 //! Owned here: a bounded table, and what makes two questions the same one. What is remembered is a denial and never a
-//! grant; and of denials those alone that follow from the certificates, the profile and nothing else: not from the time of
-//! day as far as it can change while they are remembered, not from revocation, not from a budget that others use. Whoever
-//! asks decides that ([`Budget::fails_until`]). A profile that is compiled again has another [`VerifierId`], so nothing
-//! outlives an edit.
+//! grant; and of denials those alone that follow from the certificates, the profile and nothing else: not from the time
+//! of day as far as it can change while they are remembered, not from revocation, not from a budget that others use.
+//! Whoever asks decides that ([`Budget::fails_until`]). A profile that is compiled again has another [`VerifierId`], so
+//! nothing outlives an edit.
 //!
-//! The key is the whole question, by SHA-256: a client that could make two questions with one key could have another client
-//! denied.
+//! The key is the whole question, by SHA-256: a client that could make two questions with one key could have another
+//! client denied.
 //!
 //! [`Budget::fails_until`]: certgate_x509::Budget::fails_until
 
@@ -24,25 +24,26 @@ use crate::domain::evidence::Links;
 use certgate_x509::{Sha256, UnixTime};
 
 /// Seconds for which a failure is remembered: long enough that a flood of one question costs one answer in thousands,
-/// short enough that nobody notices.
-const LIFETIME: i64 = 5;
+/// short enough to go unnoticed.
+const FAILURE_LIFETIME: i64 = 5;
 
 /// Microseconds by the cost model that a failure must have cost to be remembered: a signature. What is cheaper is as
 /// quickly found again.
-const WORTH: u32 = 20;
+const MIN_COST: u32 = 20;
 
 /// Octets of the text of a denial; longer ones are not remembered, and the engine makes none.
-const MAX_DETAIL: usize = 8 * 1024;
+const MAX_DETAIL_BYTES: usize = 8 * 1024;
 
 /// Parts of the table, each with a lock of its own. A lock is held for a look at one part.
 const SHARDS: usize = 16;
 
-/// Failures in one part. With [`MAX_DETAIL`] the whole table holds 4 MiB at most, and half of one as failures are.
-const PER_SHARD: usize = 32;
+/// Failures in one part. With [`MAX_DETAIL_BYTES`] the whole table holds 4 MiB at most, and half of one as failures
+/// are.
+const MAX_FAILURES_PER_SHARD: usize = 32;
 
-/// What was asked.
+/// Identifies one verification.
 #[derive(Copy, Clone, Debug)]
-pub struct Asked<'a> {
+pub struct VerificationKey<'a> {
     /// The profile that was asked.
     pub profile: VerifierId,
     /// SHA-256 of the leaf.
@@ -53,7 +54,7 @@ pub struct Asked<'a> {
     pub links: Links,
 }
 
-impl Asked<'_> {
+impl VerificationKey<'_> {
     /// SHA-256 of everything but the leaf.
     fn rest(&self) -> Sha256 {
         let mut context = Context::new(&SHA256);
@@ -99,7 +100,7 @@ impl Default for Failures {
 
 impl Failures {
     /// The denial of the same question a short time ago.
-    pub fn recall(&self, asked: &Asked<'_>, now: UnixTime) -> Option<Denial> {
+    pub fn recall(&self, asked: &VerificationKey<'_>, now: UnixTime) -> Option<Denial> {
         if now.as_secs() > self.until.load(Ordering::Relaxed) {
             return None;
         }
@@ -117,8 +118,15 @@ impl Failures {
     }
 
     /// Remembers a denial that cost `microseconds`, for a short time and no longer than until `until`.
-    pub fn remember(&self, asked: &Asked<'_>, now: UnixTime, until: UnixTime, microseconds: u32, denial: &Denial) {
-        if microseconds < WORTH || denial.detail.len() > MAX_DETAIL {
+    pub fn remember(
+        &self,
+        asked: &VerificationKey<'_>,
+        now: UnixTime,
+        until: UnixTime,
+        microseconds: u32,
+        denial: &Denial,
+    ) {
+        if microseconds < MIN_COST || denial.detail.len() > MAX_DETAIL_BYTES {
             return;
         }
         let failure = Failure {
@@ -126,17 +134,17 @@ impl Failures {
             leaf: asked.leaf,
             rest: asked.rest(),
             from: now,
-            until: until.min(now.plus(LIFETIME)),
+            until: until.min(now.plus(FAILURE_LIFETIME)),
             reason: denial.reason,
             detail: denial.detail.as_str().into(),
         };
         let last = failure.until.as_secs();
         let mut shard = self.shard(asked.leaf);
-        // One place for one question, then one that nobody needs any more, then the oldest.
+        // One place for one question, then one that no longer holds, then the oldest.
         let place = shard
             .iter()
             .position(|known| known.is_same(&failure) || !known.holds(now))
-            .or_else(|| (shard.len() >= PER_SHARD).then_some(0));
+            .or_else(|| (shard.len() >= MAX_FAILURES_PER_SHARD).then_some(0));
         if let Some(place) = place {
             shard.remove(place);
         }

@@ -8,8 +8,8 @@ use unicode_normalization::UnicodeNormalization as _;
 
 use crate::domain::api::Case;
 
-/// Default_Ignorable_Code_Point of Unicode 16, and of RFC 4518 section 2.2 what is mapped to nothing; control characters
-/// are dealt with apart.
+/// Default_Ignorable_Code_Point of Unicode 16, and of RFC 4518 section 2.2 what is mapped to nothing; control
+/// characters are dealt with apart.
 const INVISIBLE: &[RangeInclusive<char>] = &[
     '\u{ad}'..='\u{ad}',
     '\u{34f}'..='\u{34f}',
@@ -39,7 +39,7 @@ pub fn is_invisible(c: char) -> bool {
     is_control || (c >= '\u{ad}' && INVISIBLE.iter().any(|range| range.contains(&c)))
 }
 
-/// Folds case, compatibility forms and what nobody sees; a run of white space becomes one blank, also at the ends.
+/// Folds case, compatibility forms and invisible characters; a run of white space becomes one blank, also at the ends.
 pub fn fold(text: &str, case: Case) -> Cow<'_, str> {
     if text.is_ascii() && !text.contains(is_invisible) && !has_blanks_to_fold(text) {
         return match case {
@@ -52,8 +52,8 @@ pub fn fold(text: &str, case: Case) -> Cow<'_, str> {
     let once: String = text.chars().filter(visible).nfkc().filter(visible).collect();
     let twice: String = match case {
         Case::Sensitive => once.nfkc().collect(),
-        // Through upper case, as full case folding does: the sharp s is `ss`, the dotless i an `i`. Lower case first, for
-        // the capital sharp s, which is its own upper case.
+        // Through upper case, as full case folding does: the sharp s is `ss`, the dotless i an `i`. Lower case first,
+        // for the capital sharp s, which is its own upper case.
         Case::Insensitive => {
             let lower = once.chars().flat_map(char::to_lowercase);
             lower.flat_map(char::to_uppercase).flat_map(char::to_lowercase).nfkc().filter(visible).collect()

@@ -1,4 +1,4 @@
-//! Who a certificate stands for.
+//! The identity that a certificate maps to.
 
 use std::collections::BTreeMap;
 

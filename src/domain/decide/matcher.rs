@@ -1,4 +1,4 @@
-//! Wildcard patterns over whole values: `*` stands for any characters, and everything else for itself.
+//! Wildcard patterns over whole values: `*` matches any characters, everything else only itself.
 //!
 //! A pattern is anchored at both ends, so `Contoso` does not match `Contoso Evil`. Matching takes time linear in the
 //! value however many asterisks the pattern has: with nothing but asterisks, taking the left-most place for each piece
@@ -24,11 +24,11 @@ pub struct Pattern {
 enum Shape {
     /// No asterisk: the whole value.
     Whole(Box<str>),
-    /// What stands before the first asterisk, between neighbouring ones (never empty), and after the last one.
+    /// The text before the first asterisk, between neighbouring ones (never empty), and after the last one.
     Pieces { first: Box<str>, middle: Box<[Box<str>]>, last: Box<str> },
 }
 
-/// Where a piece of a pattern stands.
+/// The position of a piece of a pattern.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub struct Ends {
     /// Whether a value that fits begins with it.
@@ -43,7 +43,7 @@ pub enum PatternError {
     /// There is nothing to compare with.
     #[error("the value is empty")]
     Empty,
-    /// A backslash stands before something that needs none.
+    /// A backslash before a character that needs none.
     #[error("the escape `\\{0}` does not exist: only `\\*` and `\\\\` do")]
     Escape(char),
     /// The text ends within an escape.
@@ -108,7 +108,7 @@ impl Pattern {
 
     /// Whether every value that fits `other` is sure to fit this pattern too. `false` says nothing.
     ///
-    /// An asterisk of `other` may stand for anything, so only an asterisk can take it in. It is compared as NUL, which no
+    /// An asterisk of `other` matches anything, so only an asterisk covers it. It is compared as NUL, which no
     /// pattern of an operator holds.
     pub fn covers(&self, other: &Self) -> bool {
         let case_covers = self.case == Case::Insensitive || other.case == Case::Sensitive;

@@ -1,4 +1,4 @@
-//! One request over an immutable snapshot: which policy, is the certificate to be trusted, whom does it stand for.
+//! One request over an immutable snapshot: selects the policy, verifies the certificate, maps it to an identity.
 //!
 //! - [`snapshot`]: what decisions read, and where a decision begins;
 //! - [`check`]: the order of the steps of one decision;
@@ -10,8 +10,8 @@
 //! - [`decision`], [`reason`], [`identity`]: what comes out;
 //! - [`matcher`], [`folding`]: comparing texts.
 //!
-//! Not owned here: reading and checking what an operator wrote, which is the wing `policy`, and which objects there are,
-//! which is the wing `store`.
+//! Not owned here: reading and checking what an operator wrote, which is the wing `policy`, and which objects there
+//! are, which is the wing `store`.
 
 mod check;
 pub mod compiled;

@@ -7,7 +7,7 @@ mod engine;
 
 use std::fmt;
 
-/// Why a request was denied. The variants stand in the order in which the checks run.
+/// Why a request was denied. The variants are in the order in which the checks run.
 #[derive(Copy, Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(u8)]
 #[expect(missing_docs, reason = "the table below is the documentation of each code, and the only one")]
@@ -69,10 +69,10 @@ const fn row(
 
 #[rustfmt::skip]
 const TABLE: [ReasonRow; 25] = [
-    row(Reason::NoPolicy, "NO_POLICY", "", 403, "No policy selects the request, or the route names a policy that does not exist; a method such as `post`, which is POST in another case, is selected by none where a policy of the host names methods.", "Add a CertificatePolicy whose match covers the host, path and method, correct the name in the route's context extensions, or mend the client's method."),
-    row(Reason::PolicyInvalid, "POLICY_INVALID", "", 403, "The policy or mapping entry that applies to the request does not compile.", "Run `certgate check`, or read the object's status, and mend the fields it names."),
-    row(Reason::PathAmbiguous, "PATH_AMBIGUOUS", "404.11", 400, "The request's path can be read in more than one way and a policy of the host selects by path; or another spelling of it (case, dots or blanks at the end of a segment, a slash at the end, what follows a colon, compatibility forms of Unicode) would come to another policy.", "Normalize paths at the proxy (Envoy: normalize_path, merge_slashes, escaped slashes rejected) or mend the client; where the upstream tells the spellings apart, write `case: Sensitive` at the path of the other policy."),
-    row(Reason::TrustUnavailable, "TRUST_UNAVAILABLE", "", 503, "The trust profile does not exist, or a source of its certificates or CRLs has never been readable in this process.", "Create the TrustProfile, or the ConfigMap, Secret or file that it names, or mend its content."),
+    row(Reason::NoPolicy, "NO_POLICY", "", 403, "No policy selects the request, or the route names a policy that does not exist; a method such as `post`, which is POST in another case, is selected by none where a policy of the host names methods.", "Add a CertificatePolicy whose match covers the host, path and method, correct the name in the route's context extensions, or correct the client's method."),
+    row(Reason::PolicyInvalid, "POLICY_INVALID", "", 403, "The policy or mapping entry that applies to the request does not compile.", "Run `certgate check`, or read the object's status, and correct the fields it names."),
+    row(Reason::PathAmbiguous, "PATH_AMBIGUOUS", "404.11", 400, "The request's path can be read in more than one way and a policy of the host selects by path; or another spelling of it (case, dots or blanks at the end of a segment, a slash at the end, what follows a colon, compatibility forms of Unicode) would select another policy.", "Normalize paths at the proxy (Envoy: normalize_path, merge_slashes, escaped slashes rejected) or correct the client; where the upstream tells the spellings apart, write `case: Sensitive` at the path of the other policy."),
+    row(Reason::TrustUnavailable, "TRUST_UNAVAILABLE", "", 503, "The trust profile does not exist, or a source of its certificates or CRLs has never been readable in this process.", "Create the TrustProfile, or the ConfigMap, Secret or file that it names, or correct its content."),
     row(Reason::CertRequired, "CERT_REQUIRED", "403.7", 403, "The request carries no client certificate and the policy requires one.", "Send a certificate; check that the proxy requests one and forwards it (include_peer_certificate or XFCC)."),
     row(Reason::ForwardedInvalid, "FORWARDED_INVALID", "400.10", 403, "The forwarded certificate evidence is malformed, contradictory or over its size limit.", "Check which proxy writes the header that the policy's evidence names, and that it replaces what clients send."),
     row(Reason::CertMalformed, "CERT_MALFORMED", "403.16", 403, "The certificate is not acceptable DER or violates the X.509 v3 profile.", "Reissue the certificate with a conforming CA."),
@@ -116,7 +116,7 @@ impl Reason {
 pub fn markdown() -> String {
     let mut page = String::from(
         "# Reasons for a denial\n\n\
-         Every denial has one of these codes. It stands in the dynamic metadata, in the log and in the metrics; the \
+         Every denial has one of these codes. It appears in the dynamic metadata, in the log and in the metrics; the \
          client sees it only where a policy says `reveal: Reason`. When several checks would fail, the first in the \
          order of this table is reported. The HTTP status is what the client gets unless the policy sets another \
          (`response.denial`); 503 cannot be changed. IIS is the sub-status by which IIS reports the same.\n\n\

@@ -1,7 +1,7 @@
-//! A trust profile together with its revocation data: what a policy asks about a certificate.
+//! A trust profile whose sources are read: verifies certificates, revocation included.
 //!
-//! The two are kept apart because they change apart: a new CRL takes the place of the former one and leaves the profile,
-//! with everything that was built for path building, as it is.
+//! The verifier and the revocation data are separate because they change separately: a new CRL replaces the former one
+//! and leaves the verifier, with everything that was built for path building, as it is.
 
 use certgate_x509::{
     Budget, Certificate, Crl, CrlNumber, CrlReason, CrlSubjects, IssuingDistributionPoint, ReasonFlags, RevocationData,
@@ -15,7 +15,7 @@ use crate::domain::decide::reason::Reason;
 use crate::domain::decide::verifier::{CertificateVerifier, Verified};
 use crate::domain::evidence::Links;
 
-/// A profile, and by what revocation is checked under it.
+/// A resolved trust profile, ready to verify certificates. Made by [`crate::domain::policy::compile`] alone.
 #[derive(Debug)]
 pub struct ResolvedProfile {
     name: Arc<str>,
@@ -31,7 +31,7 @@ pub struct CrlStatus {
     pub profile: Arc<str>,
     /// Who made it.
     pub issuer: String,
-    /// Whether it stands by itself.
+    /// Whether it is complete or a delta.
     pub kind: CrlKind,
     /// What part of its issuer's certificates it is about, in the words of RFC 5280; empty when it is about all.
     pub scope: String,
@@ -49,10 +49,10 @@ pub struct CrlStatus {
     pub policy: RevocationPolicy,
 }
 
-/// Whether a CRL stands by itself.
+/// Whether a CRL is complete or a delta.
 #[derive(Copy, Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum CrlKind {
-    /// It does.
+    /// It lists every revoked certificate in its scope.
     Complete,
     /// It updates a complete one.
     Delta,
@@ -120,14 +120,14 @@ impl ResolvedProfile {
         self.data.crls().iter().map(status)
     }
 
-    /// What there is to know about its trust anchors; `None` when no chain is believed by one.
+    /// The state of its trust anchors; `None` when the profile does not use them.
     pub fn anchors(&self) -> Option<AnchorsStatus> {
         let first_expiry = self.verifier.first_anchor_expiry()?;
         Some(AnchorsStatus { profile: Arc::clone(&self.name), first_expiry })
     }
 
-    /// Decides whether `leaf` is believed at `now`, and not revoked. A path that is revoked or unknown is given up for
-    /// the next one. It costs what is left of `budget` at most.
+    /// Verifies `leaf` at `now`, revocation included. When a path is revoked or its status unknown, the next path is
+    /// tried. The cost is at most what is left of `budget`.
     ///
     /// With [`Links::Signed`], `presented` is a chain in which each has been found to be signed by the next, and a path
     /// counts only if it shows that all of it is one client's.
@@ -145,7 +145,7 @@ impl ResolvedProfile {
             Links::Signed => self.verifier.check_vouched(presented, path),
         };
         let joined = |error: Unvouched| format!("the header is not one client's chain: {error}");
-        // Whoever has a stolen key could clear with it what it has signed.
+        // The holder of a stolen, disallowed key could sign CRLs that clear what it has issued.
         let disallowed = self.verifier.disallowed();
         let mut fit: Option<Vec<Arc<Certificate>>> = None;
         let verified = self.verifier.verify_with(budget, leaf, presented, now, trace, |path, trace| {

@@ -92,7 +92,7 @@ impl Policy {
 }
 
 impl Snapshot {
-    /// A snapshot of `policies`, which stand in the order that breaks ties.
+    /// A snapshot of `policies`, given in the order that breaks ties.
     pub fn new(former_generation: u64, policies: Vec<Policy>, mappings: MappingTable) -> Self {
         let candidates: Vec<_> = policies.iter().map(Policy::candidate).collect();
         let selection = Arc::new(Selection::new(&candidates));
@@ -161,8 +161,8 @@ impl Snapshot {
         self.selection.conflicts(&candidates)
     }
 
-    /// Every request header that any policy can set, lower case, sorted, without duplicates. An adapter removes from the
-    /// client's request all of them that the decision does not set.
+    /// Every request header that any policy can set, lower case, sorted, without duplicates. An adapter removes from
+    /// the client's request all of them that the decision does not set.
     pub fn identity_headers(&self) -> &[Arc<str>] {
         &self.identity_headers
     }

@@ -28,7 +28,7 @@ use crate::domain::decide::reason::Reason;
 /// The stage that steps of this module carry.
 const STAGE: &str = "trust";
 
-/// How a certificate can be believed.
+/// What makes a certificate trusted.
 #[derive(Copy, Clone, Debug, PartialEq, Eq, Default)]
 pub enum TrustMode {
     /// By a path to a trust anchor.
@@ -40,10 +40,10 @@ pub enum TrustMode {
     PeerOrChain,
 }
 
-/// What a CertificateVerifier says, resolved.
+/// What a [`CertificateVerifier`] is made from.
 #[derive(Clone, Debug, Default)]
 pub struct VerifierParameters {
-    /// How a certificate can be believed.
+    /// What makes a certificate trusted.
     pub mode: TrustMode,
     /// Trust anchors. None: every chain is refused.
     pub anchors: Vec<Arc<Certificate>>,
@@ -65,7 +65,7 @@ pub struct VerifierParameters {
     pub requirements: PathParameters,
 }
 
-/// A compiled profile, made once and shared.
+/// Verifies certificates under one profile; made once and shared.
 #[derive(Debug)]
 pub struct CertificateVerifier {
     id: VerifierId,
@@ -76,14 +76,14 @@ pub struct CertificateVerifier {
     peers: HashSet<Sha256>,
     peer_keys: HashSet<Sha256>,
     issuing_authorities: Option<HashSet<Sha256>>,
-    /// Those of them whose certificates are not at hand, so that nobody knows their names.
+    /// Those of them that are neither anchors nor intermediates, so that their names are unknown.
     nameless_authorities: HashSet<Sha256>,
     trust_list: Option<HashSet<Sha256>>,
     disallowed: Disallowed,
     requirements: PathParameters,
 }
 
-/// Tells compiled profiles of one process apart. One that is compiled again, whatever has changed in it, is another.
+/// Identifies one verifier within the process. A profile that is resolved again gets another one.
 #[derive(Copy, Clone, Debug, PartialEq, Eq, Hash)]
 pub struct VerifierId(u64);
 
@@ -94,18 +94,18 @@ impl VerifierId {
     }
 }
 
-/// How a certificate came to be believed.
+/// What made a certificate trusted.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub enum TrustedBy {
     /// By a path to a trust anchor.
     Chain,
     /// As a listed peer.
     Peer,
-    /// By the key of a peer: nobody has vouched for what else stands in the certificate, its names above all.
+    /// The key of a peer: no CA vouches for the rest of the certificate, its names above all.
     PeerKey,
 }
 
-/// A certificate that a profile believes. Holding one is the proof: only [`CertificateVerifier`] makes it.
+/// A certificate that a profile trusts. Holding one is the proof: only [`CertificateVerifier`] makes it.
 #[derive(Clone, Debug)]
 pub struct Verified {
     path: Vec<Arc<Certificate>>,
@@ -130,7 +130,7 @@ impl Verified {
         element_one(&self.path)
     }
 
-    /// How it came to be believed.
+    /// What made it trusted.
     pub fn trusted_by(&self) -> TrustedBy {
         self.trusted_by
     }
@@ -190,7 +190,7 @@ impl CertificateVerifier {
         self.pool.anchors()
     }
 
-    /// When the first of the anchors ends by which a chain can be believed. Nothing is refused then: an anchor is a name
+    /// When the first of the anchors in use expires. Nothing is rejected then: an anchor is a name
     /// and a key, and what it issued is judged by its own dates.
     pub fn first_anchor_expiry(&self) -> Option<UnixTime> {
         let in_use = if self.mode == TrustMode::Peer { &[] } else { self.anchors() };
@@ -226,7 +226,7 @@ impl CertificateVerifier {
         &self.disallowed
     }
 
-    /// Decides whether `leaf` is believed at `now`. `presented` certificates help to build a path and nothing else.
+    /// Verifies `leaf` at `now`, revocation apart. `presented` certificates help to build a path and nothing else.
     pub fn verify<T: Trace>(
         &self,
         leaf: &Arc<Certificate>,
@@ -237,7 +237,8 @@ impl CertificateVerifier {
         self.verify_with(&Budget::default(), leaf, presented, now, trace, |_, _| Ok(None))
     }
 
-    /// Verifies that each certificate of `chain` is signed by the next one, with the keys and algorithms of the profile.
+    /// Verifies that each certificate of `chain` is signed by the next one, with the keys and algorithms of the
+    /// profile.
     pub fn check_links(&self, chain: &[&Arc<Certificate>], budget: &Budget) -> Result<(), BrokenLink> {
         check_links(chain, &self.pool, &self.requirements.signatures, budget)
     }
@@ -248,9 +249,9 @@ impl CertificateVerifier {
         check_vouched(chain, path, self.signers())
     }
 
-    /// [`CertificateVerifier::verify`] with a further check of each path that is valid and passes the profile's lists, such as
-    /// revocation. A path that it refuses is given up for the next one. It may answer with a time until which its
-    /// answer holds. All of it costs what is left of `budget` at most.
+    /// [`CertificateVerifier::verify`] with a further check of each path that is valid and passes the profile's lists,
+    /// such as revocation. A path that it refuses is given up for the next one. It may answer with a time until which
+    /// its answer holds. All of it costs what is left of `budget` at most.
     pub fn verify_with<T: Trace>(
         &self,
         budget: &Budget,
@@ -261,17 +262,17 @@ impl CertificateVerifier {
         check: impl FnMut(&ValidPath, &mut T) -> Result<Option<UnixTime>, Rejection>,
     ) -> Result<Verified, Denial> {
         let mut by_key = false;
-        if let Some(believed) = self.peer(leaf) {
+        if let Some(trusted_by) = self.peer(leaf) {
             // A peer has no element 1, and a profile that lists issuing authorities wants one: only a chain can do.
             if self.mode == TrustMode::PeerOrChain && self.issuing_authorities.is_some() {
                 trace.step(STAGE, Verdict::Skip, || {
                     "a trusted peer, but the profile lists issuing authorities: a chain is wanted".to_owned()
                 });
-            } else if self.mode == TrustMode::PeerOrChain && believed == TrustedBy::PeerKey {
+            } else if self.mode == TrustMode::PeerOrChain && trusted_by == TrustedBy::PeerKey {
                 // A chain vouches for the names as well, and revocation is asked.
                 by_key = true;
             } else {
-                return self.verify_peer(leaf, believed, now, trace);
+                return self.verify_peer(leaf, trusted_by, now, trace);
             }
         }
         if self.mode == TrustMode::Peer {
@@ -314,7 +315,7 @@ impl CertificateVerifier {
         trace: &mut T,
         mut check: impl FnMut(&ValidPath, &mut T) -> Result<Option<UnixTime>, Rejection>,
     ) -> Result<Verified, Denial> {
-        // What is the matter with a key that cannot be compared, path validation tells better.
+        // Path validation reports a key that cannot be compared more precisely.
         if !self.disallowed.is_empty()
             && leaf.public_key_fingerprints().is_some()
             && let Some(problem) = self.disallowed.of(leaf)

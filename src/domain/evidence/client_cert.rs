@@ -1,6 +1,6 @@
 //! RFC 9440: `Client-Cert` and `Client-Cert-Chain`.
 //!
-//! Owns: reading the two values. Which headers they stand in is the policy's to say (Google's load balancer writes the
+//! Owns: reading the two values. The policy names the headers (Google's load balancer writes the
 //! same form into headers that its operator names).
 //!
 //! RFC 9440, section 2.2: `Client-Cert` is a Structured Field item, a Byte Sequence of the leaf's DER. Section 2.3:
@@ -19,7 +19,7 @@ use certgate_x509::{encoding::base64, encoding::base64::Base64Error};
 /// Why a value is not RFC 9440. Members count from 1.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum ClientCertError {
-    /// Not `:base64:` where one must stand.
+    /// Not `:base64:` where one is required.
     #[error("member {member}: want a byte sequence, `:base64:`")]
     ByteSequence {
         /// The member of the list; 1 for `Client-Cert`.

@@ -1,4 +1,4 @@
-//! Places with a certificate in a request that nobody has named as evidence.
+//! Places in a request that hold a certificate and that no rule names as evidence.
 //!
 //! For logs and `explain` only: nothing is decided by what is found here.
 
@@ -24,8 +24,8 @@ pub fn not_named(rules: &[EvidenceRule], request: &Request<'_>) -> Vec<&'static 
     peer.into_iter().chain(USUAL_HEADERS.into_iter().filter(|place| !names(place)).filter(is_present)).collect()
 }
 
-/// The DER of the certificate that the proxy reports, or else of the last element of the x-forwarded-client-cert header,
-/// with its place. Whether the header is to be believed nobody has said.
+/// The DER of the certificate that the proxy reports, or else of the last element of the x-forwarded-client-cert
+/// header, with its place. The header is untrusted: no rule names it.
 pub fn carried(request: &Request<'_>) -> Option<(EvidenceSource, bytes::Bytes)> {
     let peer = EvidenceRule::PeerCertificate { chain_from: ChainSource::None };
     let forwarded = EvidenceRule::Xfcc { element: std::num::NonZeroUsize::MIN, by: None };

@@ -1,10 +1,10 @@
 //! Certificates that a proxy forwarded: untrusted bytes, with where they came from.
 //!
 //! Owns: the rules that say where a policy looks ([`EvidenceRule`]), the walk over them ([`gather`]) and the caps that
-//! apply before anything is decoded. The formats are read by [`xfcc`], [`client_cert`] and
-//! [`certificate_header`]. Deliberately not here: any statement about the certificate; it is not even parsed,
-//! except where XFCC must be compared with it. Whether it is to be believed is path validation's business, and whether
-//! the *header* is to be believed is the operator's, who names it as a source knowing which proxy writes it.
+//! apply before anything is decoded. The formats are read by [`xfcc`], [`client_cert`] and [`certificate_header`].
+//! Deliberately not here: any statement about the certificate; it is not even parsed, except where XFCC must be
+//! compared with it. Path validation decides whether to trust it; the operator decides whether to trust the *header*,
+//! by naming it as a source and knowing which proxy writes it.
 //!
 //! The first rule whose source is present decides. Evidence that is present but malformed is an error and never falls
 //! through to the next rule: else a client could choose the rule by damaging a header.

@@ -1,7 +1,8 @@
-//! How long the CRLs of a profile still count, in words for whoever has to replace them.
+//! How long the CRLs of a profile stay valid, and the warnings for the operator who replaces them.
 //!
-//! Owned here: when a CRL is out of date under its profile's policy, from when that is worth a warning, and what follows
-//! from it. Whether a certificate is denied for it is decided by [`certgate_x509::check`], by the same [`Expiry`].
+//! Owned here: when a CRL is out of date under its profile's policy, from when that is worth a warning, and what
+//! follows from it. Whether a certificate is denied for it is decided by [`certgate_x509::check`], by the same
+//! [`Expiry`].
 
 use std::fmt;
 
@@ -10,16 +11,16 @@ use certgate_x509::{Expiry, FreshnessLimit, OnUnknown, UnixTime};
 
 const DAY: i64 = 24 * 3600;
 
-/// How a CRL stands at some time. Ordered from what needs nobody to what needs somebody most.
+/// The state of a CRL at some time, ordered by how urgently an operator must act.
 #[derive(Copy, Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum CrlFreshness {
-    /// It counts.
+    /// The CRL is used.
     Current,
-    /// It counts, and not for much longer.
+    /// The CRL is used, and its end is near.
     EndsSoon,
-    /// thisUpdate lies ahead: it does not count yet.
+    /// thisUpdate is in the future: the CRL is not used yet.
     NotYetValid,
-    /// It does not count any more.
+    /// The CRL is too old to be used.
     Ended,
 }
 
@@ -30,28 +31,28 @@ impl CrlStatus {
     }
 
     /// The last second at which it counts, clock skew included.
-    pub fn counts_until(&self) -> UnixTime {
+    pub fn usable_until(&self) -> UnixTime {
         self.expiry().at.plus(self.policy.freshness.clock_skew)
     }
 
-    /// From when the end is worth a warning: a day ahead, or a tenth of its life where that is longer, but never more than
-    /// a quarter of it, so that a list that is replaced in time is not warned of.
+    /// From when the end is worth a warning: a day ahead, or a tenth of its life where that is longer, but never more
+    /// than a quarter of it, so that a list that is replaced in time is not warned of.
     fn warned_from(&self) -> UnixTime {
-        let until = self.counts_until();
+        let until = self.usable_until();
         let life = until.since(self.this_update);
         until.minus(DAY.max(life / 10).min(life / 4))
     }
 
     /// The first second at which it counts.
-    fn counts_from(&self) -> UnixTime {
+    fn usable_from(&self) -> UnixTime {
         self.this_update.minus(self.policy.freshness.clock_skew)
     }
 
-    /// How it stands at `now`.
+    /// Its state at `now`.
     pub fn freshness_at(&self, now: UnixTime) -> CrlFreshness {
-        if now > self.counts_until() {
+        if now > self.usable_until() {
             CrlFreshness::Ended
-        } else if now < self.counts_from() {
+        } else if now < self.usable_from() {
             CrlFreshness::NotYetValid
         } else if now >= self.warned_from() {
             CrlFreshness::EndsSoon
@@ -60,14 +61,14 @@ impl CrlStatus {
         }
     }
 
-    /// The first time after `now` at which it stands otherwise than before; `None` once it has ended.
-    pub fn next_turn(&self, now: UnixTime) -> Option<UnixTime> {
-        let turns = [self.counts_from(), self.warned_from(), self.counts_until().plus(1)];
+    /// The first time after `now` at which its state changes; `None` once it has ended.
+    pub fn next_change(&self, now: UnixTime) -> Option<UnixTime> {
+        let turns = [self.usable_from(), self.warned_from(), self.usable_until().plus(1)];
         turns.into_iter().filter(|turn| *turn > now).min()
     }
 
     /// What is the matter with it at `now`, and what follows; `None` while it is current.
-    pub fn concern(&self, now: UnixTime) -> Option<String> {
+    pub fn expiry_warning(&self, now: UnixTime) -> Option<String> {
         let Expiry { at, by } = self.expiry();
         let limit = match by {
             FreshnessLimit::NextUpdate => "its nextUpdate".to_owned(),
@@ -84,27 +85,28 @@ impl CrlStatus {
         match self.freshness_at(now) {
             CrlFreshness::Current => None,
             CrlFreshness::EndsSoon => Some(format!("{self} ends at {at}, by {limit}: then {effect}")),
-            CrlFreshness::NotYetValid => Some(format!("{self} does not count before its thisUpdate")),
+            CrlFreshness::NotYetValid => Some(format!("{self} is not used before its thisUpdate")),
             CrlFreshness::Ended => Some(format!("{self} ended at {at}, by {limit}: {effect}")),
         }
     }
 }
 
-/// The CRLs that need somebody at `now`, the worst first. One that another of its place outlives needs nobody: the
-/// other one decides.
-pub fn concerning(crls: &[CrlStatus], now: UnixTime) -> Vec<(&CrlStatus, CrlFreshness)> {
-    let is_outlived =
-        |crl: &CrlStatus| crls.iter().any(|other| other.has_place_of(crl) && other.counts_until() > crl.counts_until());
+/// The CRLs that an operator must act on at `now`, the worst first. A CRL is left out when another one for the same
+/// place is valid for longer: the other one decides.
+pub fn expiring(crls: &[CrlStatus], now: UnixTime) -> Vec<(&CrlStatus, CrlFreshness)> {
+    let is_outlived = |crl: &CrlStatus| {
+        crls.iter().any(|other| other.has_same_place(crl) && other.usable_until() > crl.usable_until())
+    };
     let freshness = crls.iter().map(|crl| (crl, crl.freshness_at(now)));
     let mut found: Vec<_> =
         freshness.filter(|(crl, freshness)| *freshness != CrlFreshness::Current && !is_outlived(crl)).collect();
-    found.sort_by_key(|(crl, freshness)| (crl.kind, std::cmp::Reverse(*freshness), crl.counts_until()));
+    found.sort_by_key(|(crl, freshness)| (crl.kind, std::cmp::Reverse(*freshness), crl.usable_until()));
     found
 }
 
 impl CrlStatus {
-    /// Whether it stands in the place of `other`: one would be replaced by the other.
-    fn has_place_of(&self, other: &Self) -> bool {
+    /// Whether both are for the same place, so that one replaces the other.
+    fn has_same_place(&self, other: &Self) -> bool {
         self.profile == other.profile
             && self.issuer == other.issuer
             && self.kind == other.kind
@@ -177,7 +179,7 @@ mod tests {
         ];
         for (name, crl, want) in rows {
             assert_eq!(crl.freshness_at(NOW), want, "{name}");
-            assert_eq!(crl.concern(NOW).is_some(), want != CrlFreshness::Current, "{name}");
+            assert_eq!(crl.expiry_warning(NOW).is_some(), want != CrlFreshness::Current, "{name}");
         }
         let skewed = |skew| {
             let mut crl = by_next(DAY, -100);
@@ -189,7 +191,7 @@ mod tests {
 
     #[test]
     fn what_follows_is_said_with_the_limit_that_was_passed() {
-        let said = |crl: &CrlStatus| crl.concern(NOW).unwrap();
+        let said = |crl: &CrlStatus| crl.expiry_warning(NOW).unwrap();
         let expired = crl(DAY, Some(-HOUR), MaxAge::NextUpdate);
         let name = format!("CRL of [CN=CA] from {}", NOW.minus(DAY));
         let denied = "certificates that it covers are denied with REVOCATION_STALE";
@@ -210,7 +212,7 @@ mod tests {
         let list = crl(-HOUR, Some(5 * HOUR), MaxAge::NextUpdate);
         let mut turns = Vec::new();
         let mut now = NOW;
-        while let Some(turn) = list.next_turn(now) {
+        while let Some(turn) = list.next_change(now) {
             assert_ne!(list.freshness_at(turn), list.freshness_at(turn.minus(1)), "{turn}");
             turns.push(turn.since(NOW));
             now = turn;
@@ -222,7 +224,7 @@ mod tests {
     fn a_list_that_another_outlives_needs_nobody() {
         let old = crl(DAY, Some(-HOUR), MaxAge::NextUpdate);
         let new = crl(HOUR, Some(DAY), MaxAge::NextUpdate);
-        let count = |crls: &[CrlStatus]| concerning(crls, NOW).len();
+        let count = |crls: &[CrlStatus]| expiring(crls, NOW).len();
         assert_eq!(count(std::slice::from_ref(&old)), 1);
         assert_eq!(count(&[old.clone(), new.clone()]), 0);
         let elsewhere = CrlStatus { scope: "onlyContainsCACerts".to_owned(), ..new.clone() };

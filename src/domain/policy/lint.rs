@@ -7,7 +7,7 @@ mod mapping;
 
 use std::sync::Arc;
 
-pub use mapping::{REVERSED, Trait, Traits, repeatable, traits, weak_issuers};
+pub use mapping::{MappingFinding, MappingFindings, REVERSED, findings, repeatable, weak_issuers};
 
 use crate::domain::api::{
     CertificatePolicySpec, FieldError, ModeSpec, OnUnknownSpec, RevocationModeSpec, TrustModeSpec, TrustProfileSpec,
@@ -20,17 +20,17 @@ use crate::domain::decide::mapping::rules::unreachable;
 use crate::domain::decide::resolved_profile::CrlStatus;
 use crate::domain::decide::verifier::lint_anchor;
 use crate::domain::policy::compile::{CertificateSource, CompiledProfile};
-use crate::domain::policy::freshness::concerning;
+use crate::domain::policy::freshness::expiring;
 use certgate_x509::{Certificate, PathParameters, UnixTime, looks_reversed};
 
 /// How long before an anchor's end it is warned of: 30 days.
-pub const EXPIRES_SOON: i64 = 30 * 24 * 3600;
+pub const ANCHOR_WARNING_PERIOD: i64 = 30 * 24 * 3600;
 
 /// The most anchors of one source that are spoken of.
-const MAX_ANCHORS: usize = 16;
+const MAX_REPORTED_ANCHORS: usize = 16;
 
 /// The most CRLs of one profile that are spoken of.
-const MAX_CRLS: usize = 16;
+const MAX_REPORTED_CRLS: usize = 16;
 
 /// What is doubtful about a policy by itself.
 pub fn policy(spec: &CertificatePolicySpec, compiled: &CompiledPolicy) -> Vec<FieldError> {
@@ -108,7 +108,7 @@ pub fn certificate_name(field: &Field<'_>, form: Form) -> Vec<FieldError> {
     match form {
         Form::UserPrincipalName | Form::Dns | Form::Email | Form::Subject => {
             let message = format_args!(
-                "{} is a weak name: any CA that the trust profile believes can issue another certificate with it; prefer \
+                "{} is a weak name: any CA that the trust profile trusts can issue another certificate with it; prefer \
                  sha256, issuerSerial or publicKeySha256, or narrow issuingAuthorities",
                 form.name()
             );
@@ -119,7 +119,8 @@ pub fn certificate_name(field: &Field<'_>, form: Form) -> Vec<FieldError> {
     report.warnings
 }
 
-/// What is doubtful about a trust profile at `now`. `content` gives the certificates of a source as far as they are known.
+/// What is doubtful about a trust profile at `now`. `content` gives the certificates of a source as far as they are
+/// known.
 pub fn profile(
     spec: &TrustProfileSpec,
     compiled: &CompiledProfile,
@@ -133,11 +134,11 @@ pub fn profile(
     let anchors = root.child("trustAnchors");
     let in_use = compiled.mode != TrustModeSpec::Peer;
     for (at, source) in compiled.anchors.iter().enumerate().filter(|_| in_use) {
-        for anchor in content(source).iter().flat_map(|found| found.iter()).take(MAX_ANCHORS) {
+        for anchor in content(source).iter().flat_map(|found| found.iter()).take(MAX_REPORTED_ANCHORS) {
             for finding in lint_anchor(anchor, now, &parameters) {
                 report.warning(&anchors.at(at), format_args!("anchor {}: {finding}", anchor.subject()));
             }
-            if now <= anchor.not_after() && anchor.not_after() < now.plus(EXPIRES_SOON) {
+            if now <= anchor.not_after() && anchor.not_after() < now.plus(ANCHOR_WARNING_PERIOD) {
                 let message =
                     format_args!("anchor {}: expires at {}, within 30 days", anchor.subject(), anchor.not_after());
                 report.warning(&anchors.at(at), message);
@@ -163,8 +164,8 @@ pub fn crls(crls: &[CrlStatus], now: UnixTime) -> Vec<FieldError> {
     let root = Field::root("spec");
     let revocation = root.child("revocation");
     let field = revocation.child("crls");
-    for (crl, _) in concerning(crls, now).into_iter().take(MAX_CRLS) {
-        report.warning(&field, crl.concern(now).unwrap_or_default());
+    for (crl, _) in expiring(crls, now).into_iter().take(MAX_REPORTED_CRLS) {
+        report.warning(&field, crl.expiry_warning(now).unwrap_or_default());
     }
     report.warnings
 }

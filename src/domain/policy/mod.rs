@@ -1,8 +1,8 @@
 //! From what an operator wrote to what decides.
 //!
-//! - [`compile`]: each kind compiled, or all its errors at once with their fields;
-//! - [`lint`]: what is legal and doubtful;
-//! - [`freshness`]: how current CRLs are, and which of them are to be warned of;
+//! - [`compile`]: each kind compiled, or all its errors at once with their fields; trust profiles resolved;
+//! - [`lint`]: what is legal, and probably not meant;
+//! - [`freshness`]: how current CRLs are, and which of them need a warning;
 //! - [`duration`]: durations as Go and Kubernetes write them.
 //!
 //! Not owned here: whether what an object refers to exists; that is the wing `store`.

@@ -1,4 +1,4 @@
-//! What only several objects together tell: mappings that contradict each other, that no policy selects, or whose issuer
+//! Problems of several objects together: mappings that contradict each other, that no policy selects, or whose issuer
 //! no trust profile knows.
 
 use std::collections::{BTreeMap, HashMap};
@@ -8,11 +8,11 @@ use super::{Index, Severity};
 use crate::domain::api::Field;
 use crate::domain::api::{FieldError, LabelSelector, ObjectId};
 use crate::domain::decide::mapping::store::Contradiction;
-use crate::domain::policy::lint::{Traits, traits};
+use crate::domain::policy::lint::{MappingFindings, findings};
 
 impl Index {
-    /// The mappings and entries of policies that give one certificate different identities under one policy. Each mapping
-    /// is told of one other.
+    /// The mappings and entries of policies that give one certificate different identities under one policy. Each
+    /// mapping reports one other.
     pub(super) fn contradictions(&self) -> Vec<(ObjectId, Severity, FieldError)> {
         let mut selecting: BTreeMap<&str, Vec<(Arc<str>, &LabelSelector)>> = BTreeMap::new();
         let selections = self.policies.selections();
@@ -40,7 +40,7 @@ impl Index {
             for entry in entries.iter().filter(|entry| entry.is_enabled()) {
                 let others =
                     self.mappings.against(&selection.id.namespace, selection.selector, &entry.key, &entry.identity);
-                for other in others.take(MAX_RIVALS) {
+                for other in others.take(MAX_REPORTED_RIVALS) {
                     let id = other.id();
                     let message = text(&format!("CertificateMapping {}", id.name), "this");
                     let error = FieldError::new(list.at(entry.index).to_string(), message);
@@ -53,8 +53,8 @@ impl Index {
         out
     }
 
-    /// What there is to tell of the mappings that compile; those of which nothing is are left out.
-    pub(super) fn traits(&self) -> Vec<(ObjectId, Traits)> {
+    /// The findings about mappings that compile; mappings without any are left out.
+    pub(super) fn findings(&self) -> Vec<(ObjectId, MappingFindings)> {
         let selections = self.policies.selections();
         let profiles: Vec<_> = selections
             .iter()
@@ -74,14 +74,14 @@ impl Index {
                 (0..selections.len()).filter(selects).collect()
             });
             let profiles = selecting.iter().map(|at| profiles.get(*at).and_then(Option::as_deref));
-            let traits = traits(form, key, mapping.state(), profiles);
-            if !traits.is_empty() {
-                found.push((mapping.id(), traits));
+            let findings = findings(form, key, mapping.state(), profiles);
+            if !findings.is_empty() {
+                found.push((mapping.id(), findings));
             }
         }
         found
     }
 }
 
-/// The most mappings that are told of one entry of a policy.
-const MAX_RIVALS: usize = 16;
+/// The most mappings that one entry of a policy is reported with.
+const MAX_REPORTED_RIVALS: usize = 16;

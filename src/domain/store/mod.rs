@@ -1,8 +1,8 @@
 //! The mutable store: takes objects in any order, compiles each by itself, joins them, and publishes snapshots.
 //!
 //! What a snapshot decides depends on the objects that the store holds and never on the order in which they came; the
-//! exceptions are the last good content of a trust source, and that the numbers of CRLs do not go back. Nothing is read here: adapters hand objects in, and the
-//! contents of files too.
+//! exceptions are the last good content of a trust source, and that the numbers of CRLs do not go back. Nothing is read
+//! here: adapters hand objects in, and the contents of files too.
 
 mod cross;
 mod objects;
@@ -21,9 +21,10 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use crate::domain::api::duplicate_error;
 use crate::domain::api::{FieldError, Kind, Object, ObjectId};
 use crate::domain::decide::Snapshot;
-use crate::domain::decide::mapping::store::{Change, MappingStore, twin_error};
+use crate::domain::decide::mapping::store::{Change, MappingStore};
 use crate::domain::policy::compile::certificate_mapping;
 use policies::Policies;
 pub use policies::PolicyView;
@@ -31,9 +32,9 @@ use profiles::Profiles;
 pub use profiles::ReferenceError;
 pub use report::{MappingReport, PolicyReport, ProfileReport};
 pub use sources::{AbsentSources, CrlFile, WantedFiles};
-use sources::{Bundle, Namespaces, Sources};
+use sources::{Namespaces, Sources, TrustBundle};
 use view::ViewContent;
-pub use view::{Rivals, View};
+pub use view::{RouteConflicts, View};
 
 /// The mutable store behind the snapshots.
 #[derive(Debug, Default)]
@@ -89,7 +90,7 @@ impl Index {
             Object::Secret { meta, data } => stale.trust |= self.sources.apply_data(meta.id(Kind::Secret), data),
             Object::ClusterTrustBundle { meta, signer_name, trust_bundle } => {
                 let id = meta.id(Kind::ClusterTrustBundle);
-                let bundle = Bundle { signer_name, labels: meta.labels, content: trust_bundle };
+                let bundle = TrustBundle { signer_name, labels: meta.labels, content: trust_bundle };
                 stale.trust |= self.sources.apply_bundle(id, bundle);
             }
             Object::Namespace { meta } => {
@@ -117,7 +118,7 @@ impl Index {
         is_news
     }
 
-    /// Sets what sources come to that are not there; before anything is published.
+    /// Sets how absent sources are treated; before anything is published.
     pub fn set_absent_sources(&mut self, absent: AbsentSources) {
         self.sources.set_absent(absent);
     }
@@ -197,8 +198,8 @@ impl Index {
         for (id, severity, error) in self.contradictions() {
             out.add(id, severity, [error]);
         }
-        for (id, twins) in self.sources.twins().into_iter().chain(self.namespaces.twins()) {
-            out.add(id, Severity::Error, [twin_error(twins.into_iter())]);
+        for (id, duplicates) in self.sources.duplicates().into_iter().chain(self.namespaces.duplicates()) {
+            out.add(id, Severity::Error, [duplicate_error(duplicates.into_iter())]);
         }
         out.sorted()
     }
@@ -220,7 +221,7 @@ pub struct Problem {
 pub enum Severity {
     /// The object, or a part of it, does not work.
     Error,
-    /// The object works, but hardly as its author meant it.
+    /// The object works, but probably not as its author meant it.
     Warning,
     /// It does not work because of what is wrong with another object, which has errors of its own.
     Note,

@@ -1,4 +1,4 @@
-//! Stored objects of one kind by namespace and name, with twins kept apart by origin.
+//! Stored objects of one kind by namespace and name, with duplicates kept apart by origin.
 
 use std::collections::BTreeMap;
 
@@ -18,13 +18,13 @@ impl<T> Default for Objects<T> {
 
 /// What a name stands for.
 #[derive(Debug)]
-pub enum Found<'a, T> {
+pub enum Lookup<'a, T> {
     /// Nothing.
     None,
     /// One object.
     One(&'a T),
     /// Several, and so none that can be relied on.
-    Twins,
+    Duplicates,
 }
 
 impl<T> Objects<T> {
@@ -50,23 +50,23 @@ impl<T> Objects<T> {
     }
 
     /// The object that `namespace` and `name` stand for.
-    pub fn find(&self, namespace: &str, name: &str) -> Found<'_, T> {
-        let Some(origins) = self.by_name.get(&(namespace.to_owned(), name.to_owned())) else { return Found::None };
+    pub fn find(&self, namespace: &str, name: &str) -> Lookup<'_, T> {
+        let Some(origins) = self.by_name.get(&(namespace.to_owned(), name.to_owned())) else { return Lookup::None };
         let mut objects = origins.values();
         match (objects.next(), objects.next()) {
-            (Some(only), None) => Found::One(only),
-            (None, _) => Found::None,
-            _ => Found::Twins,
+            (Some(only), None) => Lookup::One(only),
+            (None, _) => Lookup::None,
+            _ => Lookup::Duplicates,
         }
     }
 
-    /// Every object by namespace, name and origin, with the origins of its twins.
+    /// Every object by namespace, name and origin, with the origins of its duplicates.
     pub fn iter(&self, kind: Kind) -> impl Iterator<Item = (ObjectId, &T, Vec<Origin>)> {
         self.by_name.iter().flat_map(move |((namespace, name), origins)| {
             origins.iter().map(move |(origin, object)| {
                 let (namespace, name, origin) = (namespace.clone(), name.clone(), origin.clone());
-                let twins = origins.keys().filter(|other| **other != origin).cloned().collect();
-                (ObjectId { kind, namespace, name, origin }, object, twins)
+                let duplicates = origins.keys().filter(|other| **other != origin).cloned().collect();
+                (ObjectId { kind, namespace, name, origin }, object, duplicates)
             })
         })
     }

@@ -9,10 +9,11 @@ use super::profiles::{Profiles, ReferenceError};
 use super::sources::Namespaces;
 use super::{PolicyReport, Problems, Severity};
 use crate::domain::api::Field;
+use crate::domain::api::duplicate_error;
 use crate::domain::api::{CertificatePolicySpec, FieldError, Kind, LabelSelector, MappingState, ObjectId, ObjectMeta};
 use crate::domain::decide::compiled::CompiledPolicy;
 use crate::domain::decide::mapping::rules::Mapping;
-use crate::domain::decide::mapping::store::{MappingStore, twin_error};
+use crate::domain::decide::mapping::store::MappingStore;
 use crate::domain::decide::selection::Conflict;
 use crate::domain::decide::verifier::CertificateVerifier;
 use crate::domain::decide::{Policy, PolicyState, Snapshot};
@@ -114,10 +115,10 @@ impl Policies {
         });
         let mut out = Vec::with_capacity(list.len());
         let mut joined = Vec::with_capacity(list.len());
-        for (id, stored, twins) in list {
+        for (id, stored, duplicates) in list {
             let mut found = Joined::default();
-            if !twins.is_empty() {
-                found.errors.push(twin_error(twins.into_iter()));
+            if !duplicates.is_empty() {
+                found.errors.push(duplicate_error(duplicates.into_iter()));
             }
             let state = state(&id, stored, profiles, namespaces, mappings, &mut found);
             out.push(Policy::new(&stored.name, &id.namespace, Arc::clone(&stored.compiled), state));
@@ -303,11 +304,11 @@ fn state(
             let field = spec.child("mapping");
             let message = match object_state {
                 MappingState::Disabled => {
-                    format!("{object} is disabled, but nobody can read which certificate it means")
+                    format!("{object} is disabled, but the certificate that it names cannot be read")
                 }
                 // Its certificate would fall through to a rule that may grant more.
                 MappingState::Enabled if mapping.has_rules_that_allow() => format!(
-                    "nobody can read which certificate {object} means, and the policy has rules that might allow it"
+                    "the certificate that {object} names cannot be read, and the policy has rules that might allow it"
                 ),
                 MappingState::Enabled => continue,
             };

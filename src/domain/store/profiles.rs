@@ -6,11 +6,11 @@ use std::sync::Arc;
 use certgate_x509::{RevocationData, UnixTime};
 use thiserror::Error;
 
-use super::objects::{Found, Objects};
+use super::objects::{Lookup, Objects};
 use super::sources::{Namespaces, SourceKey, Sources, WantedFiles, read_source};
 use super::{Problems, ProfileReport, Severity};
+use crate::domain::api::duplicate_error;
 use crate::domain::api::{AllowedNamespaces, FieldError, Kind, ObjectId, ObjectMeta, Report, TrustProfileSpec};
-use crate::domain::decide::mapping::store::twin_error;
 use crate::domain::decide::resolved_profile::ResolvedProfile;
 use crate::domain::decide::verifier::CertificateVerifier;
 use crate::domain::policy::compile::{
@@ -64,8 +64,8 @@ pub struct ProfileView {
 #[derive(Debug, Default)]
 pub struct Profiles {
     objects: Objects<StoredProfile>,
-    /// The revocation data that each profile has used so far, by namespace and name: no CRL replaces a newer one, however
-    /// the profile is edited.
+    /// The revocation data that each profile has used so far, by namespace and name: no CRL replaces a newer one,
+    /// however the profile is edited.
     used: BTreeMap<(String, String), Arc<RevocationData>>,
 }
 
@@ -108,7 +108,7 @@ impl Profiles {
         }
         sources.refresh(&certificates, &crls);
         let objects = &self.objects;
-        self.used.retain(|(namespace, name), _| !matches!(objects.find(namespace, name), Found::None));
+        self.used.retain(|(namespace, name), _| !matches!(objects.find(namespace, name), Lookup::None));
         for (id, stored) in self.objects.iter_mut(Kind::TrustProfile) {
             let Some(compiled) = &stored.compiled else { continue };
             let key = (id.namespace.clone(), id.name.clone());
@@ -133,9 +133,9 @@ impl Profiles {
     ) -> Result<&Arc<ResolvedProfile>, ReferenceError> {
         let profile = format!("{namespace}/{name}");
         let stored = match self.objects.find(namespace, name) {
-            Found::None => return Err(ReferenceError::NotFound(profile)),
-            Found::Twins => return Err(ReferenceError::Duplicate(profile)),
-            Found::One(stored) => stored,
+            Lookup::None => return Err(ReferenceError::NotFound(profile)),
+            Lookup::Duplicates => return Err(ReferenceError::Duplicate(profile)),
+            Lookup::One(stored) => stored,
         };
         let Some(compiled) = &stored.compiled else { return Err(ReferenceError::Invalid(profile)) };
         if !namespaces.permit(&compiled.allowed_namespaces, namespace, user) {
@@ -158,21 +158,21 @@ impl Profiles {
     /// A CA with dNSName constraints that a profile lists, by its subject.
     pub fn dns_constrained(&self, (namespace, name): &(String, String)) -> Option<String> {
         match self.objects.find(namespace, name) {
-            Found::One(stored) => stored.dns_constrained(),
-            Found::None | Found::Twins => None,
+            Lookup::One(stored) => stored.dns_constrained(),
+            Lookup::None | Lookup::Duplicates => None,
         }
     }
 
     /// What is known about each profile.
     pub fn reports(&self) -> Vec<ProfileReport> {
-        let report = |(id, stored, twins): (ObjectId, &StoredProfile, Vec<_>)| {
-            let twin = (!twins.is_empty()).then(|| twin_error(twins.into_iter()));
+        let report = |(id, stored, duplicates): (ObjectId, &StoredProfile, Vec<_>)| {
+            let duplicate = (!duplicates.is_empty()).then(|| duplicate_error(duplicates.into_iter()));
             let resolution = stored.resolution.as_ref();
             let resolved = stored.resolved();
             let inline_skipped = stored.compiled.iter().flat_map(|compiled| &compiled.skipped);
             let skipped = inline_skipped.chain(resolution.into_iter().flat_map(|resolution| &resolution.skipped));
             ProfileReport {
-                errors: stored.report.errors.iter().cloned().chain(twin).collect(),
+                errors: stored.report.errors.iter().cloned().chain(duplicate).collect(),
                 warnings: stored.all_warnings().cloned().collect(),
                 skipped: skipped.cloned().collect(),
                 unresolved: resolution.map(|resolution| resolution.errors.clone()).unwrap_or_default(),
@@ -186,10 +186,10 @@ impl Profiles {
 
     /// The profiles by namespace and name.
     pub fn known(&self) -> BTreeMap<(String, String), ProfileView> {
-        let known = |(id, stored, twins): (ObjectId, &StoredProfile, Vec<_>)| {
+        let known = |(id, stored, duplicates): (ObjectId, &StoredProfile, Vec<_>)| {
             let profile = || format!("{}/{}", id.namespace, id.name);
             let resolved = match (&stored.compiled, &stored.resolution) {
-                _ if !twins.is_empty() => Err(ReferenceError::Duplicate(profile())),
+                _ if !duplicates.is_empty() => Err(ReferenceError::Duplicate(profile())),
                 (None, _) => Err(ReferenceError::Invalid(profile())),
                 (Some(_), resolution) => {
                     let resolved = resolution.as_ref().map_or(Err(NOT_READ), Resolution::profile);
@@ -222,9 +222,9 @@ impl Profiles {
 
     /// What is wrong with the profiles.
     pub fn problems(&self, out: &mut Problems) {
-        for (id, stored, twins) in self.objects.iter(Kind::TrustProfile) {
-            let twin = (!twins.is_empty()).then(|| twin_error(twins.into_iter()));
-            let own = stored.report.errors.iter().cloned().chain(twin);
+        for (id, stored, duplicates) in self.objects.iter(Kind::TrustProfile) {
+            let duplicate = (!duplicates.is_empty()).then(|| duplicate_error(duplicates.into_iter()));
+            let own = stored.report.errors.iter().cloned().chain(duplicate);
             let unresolved = stored.resolution.iter().flat_map(|resolution| resolution.errors.iter().cloned());
             out.add(id.clone(), Severity::Error, own.chain(unresolved));
             out.add(id, Severity::Warning, stored.all_warnings().cloned());

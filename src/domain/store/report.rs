@@ -1,4 +1,4 @@
-//! What the index knows about single objects, for whoever tells their authors.
+//! The state of single objects, for status conditions and logs.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -7,7 +7,7 @@ use super::{Index, Severity};
 use crate::domain::api::{FieldError, ObjectId};
 use crate::domain::decide::resolved_profile::CrlStatus;
 use crate::domain::decide::verifier::CertificateVerifier;
-use crate::domain::policy::lint::Traits;
+use crate::domain::policy::lint::MappingFindings;
 
 /// What is known about a trust profile.
 #[derive(Clone, Debug)]
@@ -16,7 +16,7 @@ pub struct ProfileReport {
     pub id: ObjectId,
     /// What keeps it from compiling.
     pub errors: Vec<FieldError>,
-    /// What its author hardly meant.
+    /// What its author probably did not mean.
     pub warnings: Vec<FieldError>,
     /// The certificates of its sources that do not count; they are among the warnings too.
     pub skipped: Vec<FieldError>,
@@ -29,8 +29,8 @@ pub struct ProfileReport {
 }
 
 impl ProfileReport {
-    /// Whether certificates are validated by something else than is written: by the last good content of a source that is
-    /// lost or broken, or without certificates that were skipped.
+    /// Whether certificates are validated by something else than is written: by the last good content of a source that
+    /// is lost or broken, or without certificates that were skipped.
     pub fn is_degraded(&self) -> bool {
         let is_as_written = self.unresolved.is_empty() && self.skipped.is_empty();
         self.errors.is_empty() && self.trust.is_some() && !is_as_written
@@ -44,7 +44,7 @@ pub struct PolicyReport {
     pub id: ObjectId,
     /// What keeps it from compiling.
     pub errors: Vec<FieldError>,
-    /// What its author hardly meant.
+    /// What its author probably did not mean.
     pub warnings: Vec<FieldError>,
     /// What is wrong with what it refers to.
     pub unresolved: Vec<FieldError>,
@@ -54,15 +54,15 @@ pub struct PolicyReport {
     pub mappings: usize,
 }
 
-/// What is known about a mapping of which there is something to tell.
+/// The report on a mapping with errors, conflicts or findings.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct MappingReport {
     /// What keeps it from working.
     pub errors: Vec<FieldError>,
     /// Others that give its certificate another identity.
     pub conflicts: Vec<FieldError>,
-    /// What else there is to tell.
-    pub traits: Traits,
+    /// Other findings.
+    pub findings: MappingFindings,
 }
 
 impl Index {
@@ -71,7 +71,8 @@ impl Index {
         self.profiles.reports()
     }
 
-    /// The trust profiles, as `namespace/name`, for which [`ProfileReport::is_degraded`] holds, as of the last [`Index::publish`].
+    /// The trust profiles, as `namespace/name`, for which [`ProfileReport::is_degraded`] holds, as of the last
+    /// [`Index::publish`].
     pub fn degraded(&self) -> Vec<Arc<str>> {
         let reports = self.profiles.reports();
         let degraded = reports.iter().filter(|report| report.is_degraded());
@@ -84,7 +85,7 @@ impl Index {
         self.policies.reports(&self.mappings, trust)
     }
 
-    /// The CertificateMapping objects of which there is something to tell.
+    /// The CertificateMapping objects with errors, conflicts or findings.
     pub fn mapping_reports(&self) -> BTreeMap<ObjectId, MappingReport> {
         let mut out: BTreeMap<ObjectId, MappingReport> = BTreeMap::new();
         for (id, errors) in self.mappings.problems() {
@@ -95,8 +96,8 @@ impl Index {
                 out.entry(id).or_default().conflicts.push(error);
             }
         }
-        for (id, traits) in self.traits() {
-            out.entry(id).or_default().traits = traits;
+        for (id, findings) in self.findings() {
+            out.entry(id).or_default().findings = findings;
         }
         out
     }

@@ -1,7 +1,7 @@
 //! An object that is about to be stored, judged by itself and by what is known already.
 //!
-//! Owns what admission refuses and what it warns of. The compiler's errors are the compiler's; here is added what only the
-//! other objects tell: a trust profile that does not let the policy in, another identity for the same certificate.
+//! Owns what admission refuses and what it warns of. The compiler's errors are the compiler's; this module adds what
+//! only other objects show: a trust profile that does not let the policy in, another identity for the same certificate.
 //! What may come later, such as the trust profile itself, is no reason to refuse: objects are applied in any order.
 
 use crate::domain::api::{
@@ -13,24 +13,24 @@ use crate::domain::decide::identity::Identity;
 use crate::domain::decide::mapping::compiled::CompiledMapping;
 use crate::domain::decide::mapping::key::{Form, NameKey, lookup, may_coincide};
 use crate::domain::decide::mapping::rules::Mapping;
-use crate::domain::decide::mapping::table::{Entry, Status};
+use crate::domain::decide::mapping::table::{Entry, MappingStatus};
 use crate::domain::policy::compile::{certificate_mapping, certificate_policy, trust_profile};
 use crate::domain::policy::lint;
-use crate::domain::store::{PolicyView, ReferenceError, Rivals, View};
+use crate::domain::store::{PolicyView, ReferenceError, RouteConflicts, View};
 use certgate_x509::UnixTime;
 
 /// The most one-to-one entries that are compared with mappings: as many as a policy may have.
-const MAX_COMPARED: usize = crate::domain::policy::compile::MAX_ONE_TO_ONE;
+const MAX_COMPARED_ENTRIES: usize = crate::domain::policy::compile::MAX_ONE_TO_ONE;
 
 /// The most policies that one warning names.
-const MAX_NAMED: usize = 8;
+const MAX_NAMED_POLICIES: usize = 8;
 
 /// The most mappings of one certificate that a new one is compared with, for each policy.
-const MAX_RIVALS: usize = 100;
+const MAX_COMPARED_MAPPINGS: usize = 100;
 
-/// What is said of an object.
+/// The result of a review.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Verdict {
+pub struct ReviewFindings {
     /// What is wrong with the object by itself.
     pub errors: Vec<FieldError>,
     /// What contradicts other objects as they are known now.
@@ -41,7 +41,7 @@ pub struct Verdict {
     pub is_pending: bool,
 }
 
-impl Verdict {
+impl ReviewFindings {
     /// Whether nothing is wrong.
     pub fn is_good(&self) -> bool {
         self.errors.is_empty() && self.contradictions.is_empty()
@@ -54,7 +54,7 @@ impl Verdict {
 }
 
 /// Judges an object. One of another kind than the three is good.
-pub fn review(view: &View, object: &Object, now: UnixTime) -> Verdict {
+pub fn review(view: &View, object: &Object, now: UnixTime) -> ReviewFindings {
     match object {
         Object::TrustProfile { meta, spec } => profile(view, meta, spec, now),
         Object::CertificatePolicy { meta, spec } => policy(view, meta, spec),
@@ -62,19 +62,19 @@ pub fn review(view: &View, object: &Object, now: UnixTime) -> Verdict {
         Object::ConfigMap { .. }
         | Object::Secret { .. }
         | Object::ClusterTrustBundle { .. }
-        | Object::Namespace { .. } => Verdict::default(),
+        | Object::Namespace { .. } => ReviewFindings::default(),
     }
 }
 
-fn profile(view: &View, meta: &ObjectMeta, spec: &TrustProfileSpec, now: UnixTime) -> Verdict {
+fn profile(view: &View, meta: &ObjectMeta, spec: &TrustProfileSpec, now: UnixTime) -> ReviewFindings {
     let (compiled, Report { errors, mut warnings }) = trust_profile(meta, spec);
     if let Some(compiled) = &compiled {
         warnings.extend(lint::profile(spec, compiled, |source| view.content(source, &meta.namespace), now));
     }
-    Verdict { errors, warnings, ..Verdict::default() }
+    ReviewFindings { errors, warnings, ..ReviewFindings::default() }
 }
 
-fn policy(view: &View, meta: &ObjectMeta, spec: &CertificatePolicySpec) -> Verdict {
+fn policy(view: &View, meta: &ObjectMeta, spec: &CertificatePolicySpec) -> ReviewFindings {
     let compiled = certificate_policy(meta, spec);
     let mut linted = lint::policy(spec, &compiled);
     let trust = compiled.body.as_ref().map(|body| &body.trust);
@@ -82,11 +82,11 @@ fn policy(view: &View, meta: &ObjectMeta, spec: &CertificatePolicySpec) -> Verdi
         linted.extend(lint::common_names(&compiled, &constrained));
     }
     let CompiledPolicy { body, routes, report: Report { errors, warnings }, .. } = compiled;
-    let mut verdict = Verdict { errors, warnings, ..Verdict::default() };
+    let mut verdict = ReviewFindings { errors, warnings, ..ReviewFindings::default() };
     verdict.warnings.extend(linted);
     let Some(body) = body else { return verdict };
     let root = Field::root("spec");
-    let Rivals { winners, losers } = view.rivals(meta, &routes);
+    let RouteConflicts { winners, losers } = view.rivals(meta, &routes);
     let match_field = root.child("match").to_string();
     if !winners.is_empty() {
         let message = format!("Conflicted: every request that it names is decided by {}", named(&winners));
@@ -131,34 +131,34 @@ pub fn profile_deletion(view: &View, namespace: &str, name: &str) -> Vec<FieldEr
     vec![FieldError::new("metadata.name", message)]
 }
 
-/// Names in a row, at most [`MAX_NAMED`].
+/// Names in a row, at most [`MAX_NAMED_POLICIES`].
 fn named(names: &[String]) -> String {
-    let shown: Vec<&str> = names.iter().take(MAX_NAMED).map(String::as_str).collect();
-    match names.len().saturating_sub(MAX_NAMED) {
+    let shown: Vec<&str> = names.iter().take(MAX_NAMED_POLICIES).map(String::as_str).collect();
+    match names.len().saturating_sub(MAX_NAMED_POLICIES) {
         0 => shown.join(", "),
         more => format!("{} and {more} more", shown.join(", ")),
     }
 }
 
 /// Compares a policy's entries with the mappings that it selects.
-fn one_to_one(view: &View, meta: &ObjectMeta, mapping: &Mapping, verdict: &mut Verdict) {
+fn one_to_one(view: &View, meta: &ObjectMeta, mapping: &Mapping, verdict: &mut ReviewFindings) {
     let Some(selector) = &mapping.selector else { return };
     let root = Field::root("spec");
     let section = root.child("mapping");
     let list = section.child("oneToOne");
-    for entry in mapping.one_to_one.entries().iter().take(MAX_COMPARED) {
+    for entry in mapping.one_to_one.entries().iter().take(MAX_COMPARED_ENTRIES) {
         let field = list.at(entry.index);
         let NameKey { form, bytes } = &entry.key;
         let others = view.mappings().find(&meta.namespace, selector, *form, lookup(*form, bytes));
-        for found in others.filter(|found| found.may_be(bytes)).take(MAX_RIVALS) {
+        for found in others.filter(|found| found.may_be(bytes)).take(MAX_COMPARED_MAPPINGS) {
             compare(&field, entry.state, &entry.identity, &found, "this policy", verdict);
         }
     }
 }
 
-fn mapping(view: &View, meta: &ObjectMeta, spec: &CertificateMappingSpec) -> Verdict {
+fn mapping(view: &View, meta: &ObjectMeta, spec: &CertificateMappingSpec) -> ReviewFindings {
     let CompiledMapping { key, public_key, identity, state, errors } = certificate_mapping(meta, spec);
-    let mut verdict = Verdict { errors, ..Verdict::default() };
+    let mut verdict = ReviewFindings { errors, ..ReviewFindings::default() };
     let Some(NameKey { form, bytes }) = key.filter(|_| verdict.errors.is_empty()) else { return verdict };
     let root = Field::root("spec");
     verdict.warnings = lint::certificate_name(&root.child("certificate"), form);
@@ -169,7 +169,7 @@ fn mapping(view: &View, meta: &ObjectMeta, spec: &CertificateMappingSpec) -> Ver
         let body = policy.compiled.body.as_ref()?;
         view.verifier(&body.trust, &meta.namespace)
     });
-    verdict.warnings.extend(lint::traits(form, &bytes, state, profiles).warnings());
+    verdict.warnings.extend(lint::findings(form, &bytes, state, profiles).warnings());
     let field = root.child("identity");
     for policy in selecting() {
         let mapping = policy.compiled.body.as_ref().and_then(|body| body.mapping.as_ref());
@@ -179,12 +179,14 @@ fn mapping(view: &View, meta: &ObjectMeta, spec: &CertificateMappingSpec) -> Ver
         let who = format!("policy {}", policy.name);
         let key = lookup(form, &bytes);
         let others = view.mappings().find(&meta.namespace, selector, form, key);
-        for found in others.filter(|found| found.name() != meta.name && found.may_be(&bytes)).take(MAX_RIVALS) {
+        for found in
+            others.filter(|found| found.name() != meta.name && found.may_be(&bytes)).take(MAX_COMPARED_MAPPINGS)
+        {
             compare(&field, state, &identity, &found, &who, &mut verdict);
         }
         if let Some(public_key) = public_key {
             let others = view.mappings().find(&meta.namespace, selector, Form::PublicKeySha256, public_key.as_bytes());
-            for found in others.filter(|found| found.name() != meta.name).take(MAX_RIVALS) {
+            for found in others.filter(|found| found.name() != meta.name).take(MAX_COMPARED_MAPPINGS) {
                 compare(&field, state, &identity, &found, &who, &mut verdict);
             }
         }
@@ -205,20 +207,20 @@ fn compare(
     identity: &Identity,
     found: &Entry<'_>,
     who: &str,
-    verdict: &mut Verdict,
+    verdict: &mut ReviewFindings,
 ) {
     let other_state = match found.status() {
-        Status::Enabled => MappingState::Enabled,
-        Status::Disabled | Status::InvalidDisabled => MappingState::Disabled,
-        // It is told of by its own status, and denies.
-        Status::Invalid => return,
+        MappingStatus::Enabled => MappingState::Enabled,
+        MappingStatus::Disabled | MappingStatus::InvalidDisabled => MappingState::Disabled,
+        // Its own status reports it, and it denies.
+        MappingStatus::Invalid => return,
     };
     let other = format!("CertificateMapping {}", found.name());
     take(contradiction(field, &other, other_state, state, found.stands_for(identity), who), verdict);
 }
 
 /// What follows from two objects that mean the same certificate.
-enum Rivalry {
+enum MappingConflict {
     None,
     Refused(FieldError),
     Doubtful(FieldError),
@@ -231,35 +233,35 @@ fn contradiction(
     state: MappingState,
     same_identity: bool,
     who: &str,
-) -> Rivalry {
+) -> MappingConflict {
     match (state, other_state) {
-        (MappingState::Enabled, MappingState::Enabled) if same_identity => Rivalry::None,
+        (MappingState::Enabled, MappingState::Enabled) if same_identity => MappingConflict::None,
         (MappingState::Enabled, MappingState::Enabled) => {
             let message = format!(
                 "{other} maps the same certificate to another identity, and {who} selects both: the certificate would be \
                  denied with MAPPING_AMBIGUOUS"
             );
-            Rivalry::Refused(FieldError::new(field.to_string(), message))
+            MappingConflict::Refused(FieldError::new(field.to_string(), message))
         }
-        (MappingState::Disabled, MappingState::Disabled) => Rivalry::None,
+        (MappingState::Disabled, MappingState::Disabled) => MappingConflict::None,
         (MappingState::Enabled, MappingState::Disabled) => {
             let message =
                 format!("{other} disables the same certificate for {who}: it is denied with ACCOUNT_DISABLED");
-            Rivalry::Doubtful(FieldError::new(field.to_string(), message))
+            MappingConflict::Doubtful(FieldError::new(field.to_string(), message))
         }
         (MappingState::Disabled, MappingState::Enabled) => {
             let message = format!(
                 "{other} maps the same certificate for {who}, and is outweighed: it is denied with ACCOUNT_DISABLED"
             );
-            Rivalry::Doubtful(FieldError::new(field.to_string(), message))
+            MappingConflict::Doubtful(FieldError::new(field.to_string(), message))
         }
     }
 }
 
-fn take(rivalry: Rivalry, verdict: &mut Verdict) {
+fn take(rivalry: MappingConflict, verdict: &mut ReviewFindings) {
     match rivalry {
-        Rivalry::None => {}
-        Rivalry::Refused(error) => verdict.contradictions.push(error),
-        Rivalry::Doubtful(warning) => verdict.warnings.push(warning),
+        MappingConflict::None => {}
+        MappingConflict::Refused(error) => verdict.contradictions.push(error),
+        MappingConflict::Doubtful(warning) => verdict.warnings.push(warning),
     }
 }

@@ -8,10 +8,11 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::objects::{Found, Objects};
+use super::objects::{Lookup, Objects};
 use crate::domain::api::{Kind, LabelSelector, NamespacesFrom, ObjectId};
 use crate::domain::policy::compile::{
-    BundleName, CertificateSource, Content, ProfileSources, Reading, SourceRef, SourceState, Usable, pem_certificates,
+    BundleName, CertificateFilter, CertificateSource, Content, ProfileSources, SourceRef, SourceState,
+    UsableCertificates, pem_certificates,
 };
 use certgate_x509::{Certificate, Crl, CrlReader, Sha256};
 
@@ -27,11 +28,11 @@ pub enum SourceKey {
 }
 
 /// A source of certificates as it is read: what counts in it, and what was good last, hang on that.
-pub type ReadSource = (SourceKey, Reading);
+pub type ReadSource = (SourceKey, CertificateFilter);
 
 /// What identifies a source of certificates of a profile of `namespace`; `None` for what stands in the profile.
 pub fn read_source(source: &CertificateSource, namespace: &str) -> Option<ReadSource> {
-    Some((SourceKey::of(&source.source, namespace)?, source.reading))
+    Some((SourceKey::of(&source.source, namespace)?, source.filter))
 }
 
 impl SourceKey {
@@ -151,11 +152,11 @@ impl<T> Cached<T> {
 }
 
 /// The data of a ConfigMap or Secret.
-pub type Data = BTreeMap<String, Bytes>;
+pub type KeyedData = BTreeMap<String, Bytes>;
 
 /// A ClusterTrustBundle.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Bundle {
+pub struct TrustBundle {
     /// The signer; empty for a bundle without one.
     pub signer_name: String,
     /// The labels.
@@ -164,7 +165,7 @@ pub struct Bundle {
     pub content: Bytes,
 }
 
-/// What a ConfigMap, Secret or ClusterTrustBundle comes to that is not there.
+/// How a ConfigMap, Secret or ClusterTrustBundle that does not exist is treated.
 #[derive(Copy, Clone, Debug, Default, PartialEq, Eq)]
 pub enum AbsentSources {
     /// An error of the profile that names it.
@@ -178,12 +179,12 @@ pub enum AbsentSources {
 #[derive(Debug, Default)]
 pub struct Sources {
     absent: AbsentSources,
-    config_maps: Objects<Data>,
-    secrets: Objects<Data>,
-    bundles: Objects<Bundle>,
+    config_maps: Objects<KeyedData>,
+    secrets: Objects<KeyedData>,
+    bundles: Objects<TrustBundle>,
     /// Objects that certgate is not permitted to read: kind, namespace, name.
     forbidden: BTreeSet<(Kind, String, String)>,
-    /// Objects that may be there: nobody has said yet.
+    /// Objects of which it is not known yet whether they exist.
     pending: BTreeSet<(Kind, String, String)>,
     certificate_files: BTreeMap<String, Result<Bytes, String>>,
     crl_files: BTreeMap<String, Result<CrlFile, String>>,
@@ -193,7 +194,7 @@ pub struct Sources {
 
 impl Sources {
     /// Stores the data of a ConfigMap or Secret and says whether that changed anything.
-    pub fn apply_data(&mut self, id: ObjectId, data: Data) -> bool {
+    pub fn apply_data(&mut self, id: ObjectId, data: KeyedData) -> bool {
         let objects = if id.kind == Kind::Secret { &mut self.secrets } else { &mut self.config_maps };
         let changed = objects.get(&id) != Some(&data);
         objects.insert(id, data);
@@ -201,7 +202,7 @@ impl Sources {
     }
 
     /// Stores a ClusterTrustBundle and says whether that changed anything.
-    pub fn apply_bundle(&mut self, id: ObjectId, bundle: Bundle) -> bool {
+    pub fn apply_bundle(&mut self, id: ObjectId, bundle: TrustBundle) -> bool {
         let changed = self.bundles.get(&id) != Some(&bundle);
         self.bundles.insert(id, bundle);
         changed
@@ -213,7 +214,7 @@ impl Sources {
         if forbidden { self.forbidden.insert(object) } else { self.forbidden.remove(&object) }
     }
 
-    /// Sets what sources come to that are not there.
+    /// Sets how absent sources are treated.
     pub fn set_absent(&mut self, absent: AbsentSources) {
         self.absent = absent;
     }
@@ -223,10 +224,10 @@ impl Sources {
         self.absent == AbsentSources::Assumed
             && match key {
                 SourceKey::Key(Kind::Secret, namespace, name, _) => {
-                    matches!(self.secrets.find(namespace, name), Found::None)
+                    matches!(self.secrets.find(namespace, name), Lookup::None)
                 }
-                SourceKey::Key(_, namespace, name, _) => matches!(self.config_maps.find(namespace, name), Found::None),
-                SourceKey::Bundle(BundleName::Name(name)) => matches!(self.bundles.find("", name), Found::None),
+                SourceKey::Key(_, namespace, name, _) => matches!(self.config_maps.find(namespace, name), Lookup::None),
+                SourceKey::Bundle(BundleName::Name(name)) => matches!(self.bundles.find("", name), Lookup::None),
                 SourceKey::Bundle(BundleName::Signer(signer, _)) => {
                     let mut bundles = self.bundles.iter(Kind::ClusterTrustBundle);
                     !bundles.any(|(_, bundle, _)| bundle.signer_name == *signer)
@@ -274,29 +275,29 @@ impl Sources {
     }
 
     /// The objects that share their name with another.
-    pub fn twins(&self) -> Vec<(ObjectId, Vec<crate::domain::api::Origin>)> {
-        let config_maps = self.config_maps.iter(Kind::ConfigMap).map(|(id, _, twins)| (id, twins));
-        let secrets = self.secrets.iter(Kind::Secret).map(|(id, _, twins)| (id, twins));
-        let bundles = self.bundles.iter(Kind::ClusterTrustBundle).map(|(id, _, twins)| (id, twins));
-        config_maps.chain(secrets).chain(bundles).filter(|(_, twins)| !twins.is_empty()).collect()
+    pub fn duplicates(&self) -> Vec<(ObjectId, Vec<crate::domain::api::Origin>)> {
+        let config_maps = self.config_maps.iter(Kind::ConfigMap).map(|(id, _, duplicates)| (id, duplicates));
+        let secrets = self.secrets.iter(Kind::Secret).map(|(id, _, duplicates)| (id, duplicates));
+        let bundles = self.bundles.iter(Kind::ClusterTrustBundle).map(|(id, _, duplicates)| (id, duplicates));
+        config_maps.chain(secrets).chain(bundles).filter(|(_, duplicates)| !duplicates.is_empty()).collect()
     }
 
     /// Reads every wanted source of certificates and of CRLs again whose content has changed, and forgets the others.
     pub fn refresh(&mut self, certificates: &BTreeSet<ReadSource>, crls: &BTreeSet<SourceKey>) {
         self.certificates.retain(|source, _| certificates.contains(source));
         self.crls.retain(|key, _| crls.contains(key));
-        for (key, reading) in certificates {
+        for (key, filter) in certificates {
             if self.is_assumed(key) {
-                self.certificates.insert((key.clone(), *reading), Cached::empty());
+                self.certificates.insert((key.clone(), *filter), Cached::empty());
                 continue;
             }
             let content = self.content(key);
             let version = content.clone().map(Version::Octets);
             let parse = || {
-                let Usable { certificates, skipped } = pem_certificates(&content?, *reading)?;
+                let UsableCertificates { certificates, skipped } = pem_certificates(&content?, *filter)?;
                 Ok((certificates, skipped))
             };
-            let cached = self.certificates.entry((key.clone(), *reading)).or_default();
+            let cached = self.certificates.entry((key.clone(), *filter)).or_default();
             cached.read(version, parse, |left, right| left.is_same(right));
         }
         for key in crls {
@@ -343,9 +344,9 @@ impl Sources {
             SourceKey::Key(kind, namespace, name, data_key) => {
                 let objects = if *kind == Kind::Secret { &self.secrets } else { &self.config_maps };
                 match objects.find(namespace, name) {
-                    Found::None => Err(self.unknown(*kind, namespace, name)),
-                    Found::Twins => Err(format!("there is more than one {kind} {namespace}/{name}")),
-                    Found::One(data) => {
+                    Lookup::None => Err(self.unknown(*kind, namespace, name)),
+                    Lookup::Duplicates => Err(format!("there is more than one {kind} {namespace}/{name}")),
+                    Lookup::One(data) => {
                         let content = data.get(data_key).cloned();
                         content.ok_or_else(|| format!("{kind} {namespace}/{name} has no key {data_key:?}"))
                     }
@@ -353,9 +354,9 @@ impl Sources {
             }
             SourceKey::Bundle(BundleName::Signer(signer, labels)) => self.bundles_of(signer, labels),
             SourceKey::Bundle(BundleName::Name(name)) => match self.bundles.find("", name) {
-                Found::None => Err(self.unknown(Kind::ClusterTrustBundle, "", name)),
-                Found::Twins => Err(format!("there is more than one ClusterTrustBundle {name}")),
-                Found::One(bundle) => Ok(bundle.content.clone()),
+                Lookup::None => Err(self.unknown(Kind::ClusterTrustBundle, "", name)),
+                Lookup::Duplicates => Err(format!("there is more than one ClusterTrustBundle {name}")),
+                Lookup::One(bundle) => Ok(bundle.content.clone()),
             },
             SourceKey::File(path) => self.certificate_files.get(path).cloned().unwrap_or_else(|| Err(not_read(path))),
         }
@@ -363,13 +364,13 @@ impl Sources {
 
     /// The bundles of a signer that `labels` selects, one behind the other in the order of their names.
     fn bundles_of(&self, signer: &str, labels: &LabelSelector) -> Result<Bytes, String> {
-        let meant = |bundle: &Bundle| bundle.signer_name == signer && labels.selects(&bundle.labels);
+        let meant = |bundle: &TrustBundle| bundle.signer_name == signer && labels.selects(&bundle.labels);
         let mut content = Vec::new();
-        for (id, bundle, twins) in self.bundles.iter(Kind::ClusterTrustBundle) {
+        for (id, bundle, duplicates) in self.bundles.iter(Kind::ClusterTrustBundle) {
             if !meant(bundle) {
                 continue;
             }
-            if !twins.is_empty() {
+            if !duplicates.is_empty() {
                 return Err(format!("there is more than one ClusterTrustBundle {}", id.name));
             }
             content.extend_from_slice(&bundle.content);
@@ -457,8 +458,11 @@ impl Namespaces {
     }
 
     /// The namespaces that share their name with another.
-    pub fn twins(&self) -> impl Iterator<Item = (ObjectId, Vec<crate::domain::api::Origin>)> {
-        self.objects.iter(Kind::Namespace).map(|(id, _, twins)| (id, twins)).filter(|(_, twins)| !twins.is_empty())
+    pub fn duplicates(&self) -> impl Iterator<Item = (ObjectId, Vec<crate::domain::api::Origin>)> {
+        self.objects
+            .iter(Kind::Namespace)
+            .map(|(id, _, duplicates)| (id, duplicates))
+            .filter(|(_, duplicates)| !duplicates.is_empty())
     }
 
     /// Whether a profile of `profile` may be used from `user`.
@@ -468,8 +472,8 @@ impl Namespaces {
             NamespacesFrom::Same => profile == user,
             NamespacesFrom::Selector => {
                 let mut labels = match self.objects.find("", user) {
-                    Found::One(labels) => labels.clone(),
-                    Found::None | Found::Twins => BTreeMap::new(),
+                    Lookup::One(labels) => labels.clone(),
+                    Lookup::None | Lookup::Duplicates => BTreeMap::new(),
                 };
                 // Kubernetes gives this label to every namespace, and nobody can take it away.
                 labels.insert("kubernetes.io/metadata.name".to_owned(), user.to_owned());

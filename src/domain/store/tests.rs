@@ -212,10 +212,10 @@ fn files_are_trust_sources_too() {
 }
 
 #[test]
-fn twins_are_in_error_until_one_goes() {
+fn duplicates_are_in_error_until_one_goes() {
     let pki = pki();
     let spec = |user: &str| json!({"certificate": {"dns": "c.example"}, "identity": {"user": user}});
-    let twin = |mut object: Object| {
+    let duplicate = |mut object: Object| {
         match &mut object {
             Object::CertificateMapping { meta, .. } | Object::CertificatePolicy { meta, .. } => {
                 meta.origin = Origin { file: "b.yaml".into(), document: 3 };
@@ -231,7 +231,7 @@ fn twins_are_in_error_until_one_goes() {
     index.apply(p());
     let m = || mapping("m", "x", spec("svc"));
     index.apply(m());
-    index.apply(twin(mapping("m", "x", spec("svc"))));
+    index.apply(duplicate(mapping("m", "x", spec("svc"))));
     let decide = |index: &mut Index| self::decide(&index.publish().unwrap(), "api", &pki.client);
     assert_eq!(decide(&mut index), Err(Reason::PolicyInvalid));
     assert_eq!(
@@ -242,13 +242,13 @@ fn twins_are_in_error_until_one_goes() {
         ]
     );
     index.apply(m());
-    index.apply(twin(m()));
-    assert!(index.publish().is_none(), "the same twins again");
-    index.delete(&twin(m()).id());
+    index.apply(duplicate(m()));
+    assert!(index.publish().is_none(), "the same duplicates again");
+    index.delete(&duplicate(m()).id());
     assert_eq!(decide(&mut index), Ok("svc".to_owned()));
     assert_eq!(lines(&index), [""; 0]);
 
-    index.apply(twin(p()));
+    index.apply(duplicate(p()));
     assert_eq!(decide(&mut index), Err(Reason::PolicyInvalid));
     assert_eq!(lines(&index).len(), 2, "not that one loses to the other as well: {:?}", lines(&index));
     index.delete(&p().id());

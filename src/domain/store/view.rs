@@ -1,7 +1,7 @@
-//! What the store knows, frozen, for whoever judges an object that is not in it yet.
+//! The store as of one publication, frozen, for reviews of objects that are not stored yet.
 //!
-//! Owns what an object may be judged by: trust profiles, policies, labels of namespaces, mappings. It is shared, cheap to
-//! make after an edit of a mapping, and never changes, so judging needs no lock and disturbs nobody.
+//! Owns what an object may be judged by: trust profiles, policies, labels of namespaces, mappings. It is shared, cheap
+//! to make after an edit of a mapping, and never changes, so judging needs no lock and disturbs nobody.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -39,7 +39,7 @@ pub(super) struct ViewContent {
 
 /// The policies that one takes everything from, and those that take everything from it, as `namespace/name`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Rivals {
+pub struct RouteConflicts {
     /// Every request that it names is decided by these; empty when it decides any.
     pub winners: Vec<String>,
     /// These decide nothing any more, and would without it or without others.
@@ -78,7 +78,7 @@ impl View {
     }
 
     /// Who decides in place of whom once a policy of this name has these routes.
-    pub fn rivals(&self, meta: &ObjectMeta, routes: &[Route]) -> Rivals {
+    pub fn rivals(&self, meta: &ObjectMeta, routes: &[Route]) -> RouteConflicts {
         let name = format!("{}/{}", meta.namespace, meta.name);
         let known = self.known.policies.values().flatten().filter(|policy| *policy.name != *name);
         let known = known.map(|policy| (policy.created, &*policy.name, policy.compiled.routes.as_slice()));
@@ -88,7 +88,7 @@ impl View {
         });
         let candidates: Vec<_> = all.iter().map(|&(_, name, routes)| Candidate { name, routes }).collect();
         let name_of = |at: &usize| candidates.get(*at).map_or("", |candidate| candidate.name);
-        let mut rivals = Rivals::default();
+        let mut rivals = RouteConflicts::default();
         for Conflict { loser, winners } in Selection::new(&candidates).conflicts(&candidates) {
             if name_of(&loser) == name {
                 rivals.winners = winners.iter().map(|at| name_of(at).to_owned()).collect();
@@ -138,7 +138,8 @@ impl Index {
         View { known: Arc::clone(known), mappings: self.mappings.table() }
     }
 
-    /// What is legal but doubtful about the stored objects at `now`, as of the last [`Index::publish`], sorted by object.
+    /// What is legal but doubtful about the stored objects at `now`, as of the last [`Index::publish`], sorted by
+    /// object.
     pub fn lint(&self, now: UnixTime) -> Vec<Problem> {
         let mut out = Problems::default();
         self.policies.lint(&self.profiles, &mut out);
@@ -148,8 +149,8 @@ impl Index {
             let warnings = mapping.name().map(|(form, _)| lint::certificate_name(&field.child("certificate"), form));
             out.add(mapping.id(), Severity::Warning, warnings.unwrap_or_default());
         }
-        for (id, traits) in self.traits() {
-            out.add(id, Severity::Warning, traits.warnings());
+        for (id, findings) in self.findings() {
+            out.add(id, Severity::Warning, findings.warnings());
         }
         for (id, mapping, trust) in self.policies.mappings() {
             if let Some(profile) = self.profiles.verifier(trust, &id.namespace, &self.namespaces) {

@@ -23,7 +23,7 @@ use super::sources::Asker;
 use super::wire::{API_VERSION, CauseOut, DetailsOut, RequestIn, ResponseOut, ReviewIn, ReviewOut, StatusOut};
 use crate::domain::api::{FieldError, Kind, Object, PeerSource, TrustSource};
 use crate::domain::store::View;
-use crate::domain::store::review::{Verdict, profile_deletion, review};
+use crate::domain::store::review::{ReviewFindings, profile_deletion, review};
 use crate::panics;
 use certgate_x509::UnixTime;
 
@@ -189,12 +189,12 @@ impl Reviewer {
     fn settle<'a>(
         &self,
         asked: &'a Asked,
-        mut verdict: Verdict,
+        mut verdict: ReviewFindings,
         only_labels: bool,
     ) -> (ReviewOutcome, ResponseOut<'a>) {
         if only_labels {
             // The spec is as it was: nothing may hold this up, but what the labels cause should be known.
-            let Verdict { errors, contradictions, .. } = std::mem::take(&mut verdict);
+            let ReviewFindings { errors, contradictions, .. } = std::mem::take(&mut verdict);
             verdict.warnings = errors.into_iter().chain(contradictions).collect();
         }
         if !verdict.is_good() {
@@ -366,7 +366,7 @@ fn internal(message: String) -> StatusOut {
     StatusOut { status: "Failure", code: 500, reason: "InternalError", message, details: None }
 }
 
-fn invalid(asked: &Asked, verdict: &Verdict) -> StatusOut {
+fn invalid(asked: &Asked, verdict: &ReviewFindings) -> StatusOut {
     let (mut causes, mut message) = (Vec::new(), String::new());
     let mut left_out = 0_usize;
     for FieldError { path, message: problem } in verdict.wrong() {

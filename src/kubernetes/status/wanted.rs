@@ -8,8 +8,8 @@ use serde_json::{Value, json};
 use super::types::{AnchorStatus, ConditionStatus, CrlStatus};
 use crate::domain::api::FieldError;
 use crate::domain::decide::resolved_profile::{self, CrlKind};
-use crate::domain::policy::freshness::{CrlFreshness, concerning};
-use crate::domain::policy::lint::Trait;
+use crate::domain::policy::freshness::{CrlFreshness, expiring};
+use crate::domain::policy::lint::MappingFinding;
 use crate::domain::store::{MappingReport, PolicyReport, ProfileReport};
 use certgate_x509::{FreshnessLimit, UnixTime};
 
@@ -90,14 +90,14 @@ fn fresh(crls: &[resolved_profile::CrlStatus], now: UnixTime) -> ConditionConten
     if crls.is_empty() {
         return condition("RevocationFresh", Unknown, "NotChecked", "the profile checks revocation by no CRL");
     }
-    let concerning = concerning(crls, now);
+    let expiring = expiring(crls, now);
     let mut message = String::new();
-    for (crl, _) in concerning.iter().take(MAX_CRLS) {
-        let line = crl.concern(now).unwrap_or_default();
+    for (crl, _) in expiring.iter().take(MAX_CRLS) {
+        let line = crl.expiry_warning(now).unwrap_or_default();
         message.push_str(if message.is_empty() { "" } else { "\n" });
         message.push_str(&line);
     }
-    match concerning.first() {
+    match expiring.first() {
         None => condition("RevocationFresh", True, "Current", "every CRL is current"),
         Some((crl, CrlFreshness::Ended)) if crl.kind == CrlKind::Delta => {
             condition("RevocationFresh", True, "DeltaEnded", message)
@@ -205,19 +205,23 @@ pub fn policy(report: &PolicyReport, generation: i64) -> Value {
 /// no use for it.
 pub fn mapping(report: &MappingReport, generation: i64) -> Value {
     use ConditionStatus::{False, True};
-    let MappingReport { errors, conflicts, traits } = report;
-    let has = |one| traits.contains(one);
+    let MappingReport { errors, conflicts, findings } = report;
+    let has = |one| findings.contains(one);
     let ready = match (errors.as_slice(), conflicts.as_slice()) {
-        ([], []) if has(Trait::NotSelected) => condition("Ready", False, "NotSelected", lines(&traits.warnings())),
-        ([], []) if has(Trait::WeakIssuer) => condition("Ready", False, "WeakIssuer", lines(&traits.warnings())),
-        ([], []) if has(Trait::Disabled) => {
+        ([], []) if has(MappingFinding::NotSelected) => {
+            condition("Ready", False, "NotSelected", lines(&findings.warnings()))
+        }
+        ([], []) if has(MappingFinding::WeakIssuer) => {
+            condition("Ready", False, "WeakIssuer", lines(&findings.warnings()))
+        }
+        ([], []) if has(MappingFinding::Disabled) => {
             condition("Ready", True, "Disabled", "certificates are denied by this object with ACCOUNT_DISABLED")
         }
         ([], []) => condition("Ready", True, "Ready", "certificates are mapped by this object"),
         ([], conflicts) => condition("Ready", False, "Conflicted", lines(conflicts)),
         (errors, _) => condition("Ready", False, "Invalid", lines(errors)),
     };
-    let mut conditions = vec![accepted(errors, &traits.warnings()), ready];
+    let mut conditions = vec![accepted(errors, &findings.warnings()), ready];
     if !conflicts.is_empty() {
         conditions.push(condition("Conflicted", True, "Contradicted", lines(conflicts)));
     }
@@ -244,7 +248,7 @@ mod tests {
     use crate::domain::api::Kind;
     use crate::domain::api::{ObjectId, Origin};
     use crate::domain::decide::verifier::{CertificateVerifier, VerifierParameters};
-    use crate::domain::policy::lint::Traits;
+    use crate::domain::policy::lint::MappingFindings;
     use certgate_x509::{Freshness, MaxAge, RevocationPolicy};
 
     fn id(kind: Kind) -> ObjectId {
@@ -426,12 +430,13 @@ mod tests {
 
     #[test]
     fn a_mapping_is_ready_when_it_maps_or_denies_somebody() {
-        let traits = |list: &[Trait]| list.iter().copied().fold(Traits::default(), Traits::with);
-        let status_of = |list: &[Trait], conflicts: &[FieldError]| {
-            let report = MappingReport { errors: vec![], conflicts: conflicts.to_vec(), traits: traits(list) };
+        let findings =
+            |list: &[MappingFinding]| list.iter().copied().fold(MappingFindings::default(), MappingFindings::with);
+        let status_of = |list: &[MappingFinding], conflicts: &[FieldError]| {
+            let report = MappingReport { errors: vec![], conflicts: conflicts.to_vec(), findings: findings(list) };
             mapping(&report, 1)
         };
-        use Trait::{Disabled, NotSelected, Reversed, WeakIssuer};
+        use MappingFinding::{Disabled, NotSelected, Reversed, WeakIssuer};
         for (list, ready, accepted) in [
             (&[][..], ("True", "Ready"), "Accepted"),
             (&[Disabled], ("True", "Disabled"), "Accepted"),
@@ -444,7 +449,7 @@ mod tests {
             assert_eq!(condition(&status, "Ready"), ready, "{list:?}");
             assert_eq!(condition(&status, "Accepted").1, accepted, "{list:?}");
         }
-        assert!(status_of(&[Disabled, NotSelected], &[]).to_string().contains("may be allowed all the same"));
+        assert!(status_of(&[Disabled, NotSelected], &[]).to_string().contains("may still be allowed"));
         let conflicted = status_of(&[], &[FieldError::new("spec.identity", "CertificateMapping b")]);
         assert_eq!(condition(&conflicted, "Ready"), ("False", "Conflicted"));
         assert_eq!(condition(&conflicted, "Conflicted"), ("True", "Contradicted"));

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::{Key, Set, Store};
 use crate::domain::api::{Kind, ObjectId};
-use crate::domain::policy::lint::Traits;
+use crate::domain::policy::lint::MappingFindings;
 use crate::domain::store::{MappingReport, PolicyReport, ProfileReport};
 use crate::kubernetes::status::{digest, wanted, writer};
 use certgate_x509::UnixTime;
@@ -43,9 +43,9 @@ pub struct Wanted {
     /// The mappings that something is wrong with.
     mappings: HashMap<Key, MappingReport>,
     /// What else there is to tell of mappings, where there is.
-    traits: HashMap<Key, Traits>,
+    findings: HashMap<Key, MappingFindings>,
     /// Digests of the status of mappings that nothing is wrong with, by generation and what else there is to tell.
-    sound: HashMap<(i64, Traits), u64>,
+    sound: HashMap<(i64, MappingFindings), u64>,
     /// The time as of which a status is told.
     now: UnixTime,
     /// When the status of a profile changes by itself: a CRL of it ends, or ends soon.
@@ -60,7 +60,7 @@ impl Default for Wanted {
             profiles: HashMap::new(),
             policies: HashMap::new(),
             mappings: HashMap::new(),
-            traits: HashMap::new(),
+            findings: HashMap::new(),
             sound: HashMap::new(),
             now: UnixTime::from_secs(0),
             turn: None,
@@ -81,7 +81,7 @@ impl Wanted {
     /// Notes when the status of a profile changes by itself next.
     fn note_turn(&mut self) {
         let crls = self.profiles.values().flat_map(|report| &report.crls);
-        self.turn = crls.filter_map(|crl| crl.next_turn(self.now)).min();
+        self.turn = crls.filter_map(|crl| crl.next_change(self.now)).min();
     }
 
     /// Something was published.
@@ -100,8 +100,8 @@ impl Wanted {
             Kind::TrustProfile => Some(wanted::profile(self.profiles.get(key)?, generation, self.now)),
             Kind::CertificatePolicy => Some(wanted::policy(self.policies.get(key)?, generation)),
             _ => {
-                let traits = self.traits.get(key).copied().unwrap_or_default();
-                let sound = MappingReport { traits, ..MappingReport::default() };
+                let findings = self.findings.get(key).copied().unwrap_or_default();
+                let sound = MappingReport { findings, ..MappingReport::default() };
                 Some(wanted::mapping(self.mappings.get(key).unwrap_or(&sound), generation))
             }
         }
@@ -109,10 +109,10 @@ impl Wanted {
 
     fn digest_of(&mut self, kind: Kind, key: &Key, generation: i64) -> Option<u64> {
         if kind == Kind::CertificateMapping && !self.mappings.contains_key(key) {
-            let traits = self.traits.get(key).copied().unwrap_or_default();
-            let sound = MappingReport { traits, ..MappingReport::default() };
+            let findings = self.findings.get(key).copied().unwrap_or_default();
+            let sound = MappingReport { findings, ..MappingReport::default() };
             let digest = || digest(&wanted::mapping(&sound, generation));
-            return Some(*self.sound.entry((generation, traits)).or_insert_with(digest));
+            return Some(*self.sound.entry((generation, findings)).or_insert_with(digest));
         }
         self.of(kind, key, generation).map(|status| digest(&status))
     }
@@ -141,7 +141,7 @@ impl Store {
             let reports = self.index.mapping_reports();
             let is_sound = |report: &MappingReport| report.errors.is_empty() && report.conflicts.is_empty();
             let (sound, unsound): (Vec<_>, Vec<_>) = reports.into_iter().partition(|(_, report)| is_sound(report));
-            self.wanted.traits = sound.into_iter().map(|(id, report)| (key(&id), report.traits)).collect();
+            self.wanted.findings = sound.into_iter().map(|(id, report)| (key(&id), report.findings)).collect();
             self.wanted.mappings = unsound.into_iter().map(|(id, report)| (key(&id), report)).collect();
             self.wanted.look = true;
             self.wanted.note_turn();

@@ -1,15 +1,15 @@
 //! What a CheckResponse does.
 
 use super::Bench;
-use crate::support::client::{Call, Client};
-use crate::support::envoy_config::{FailureMode, Listener, Underscores};
-use crate::support::pki::Pki;
-use crate::support::stand_in::StandIn;
-use crate::support::wire::{
+use crate::with_envoy;
+use certgate_harness::client::{Call, Client};
+use certgate_harness::envoy_config::{FailureMode, Listener, Underscores};
+use certgate_harness::pki::Pki;
+use certgate_harness::stand_in::StandIn;
+use certgate_harness::wire::{
     CheckResponse, DeniedResponse, HeaderValueOption, HttpResponse, HttpStatus, OVERWRITE_IF_EXISTS_OR_ADD,
     PERMISSION_DENIED, Status,
 };
-use crate::with_envoy;
 
 const USER: &str = "x-certgate-user";
 
@@ -209,10 +209,10 @@ async fn numbered(answers: Vec<CheckResponse>) -> Bench {
     })
     .await;
     let trusted =
-        Listener::http("trusted").authorization(|a| a.mutations = crate::support::envoy_config::Mutations::Trusted);
+        Listener::http("trusted").authorization(|a| a.mutations = certgate_harness::envoy_config::Mutations::Trusted);
     Bench::start(Pki::new(), authorizer, [Listener::http("closed"), trusted]).await
 }
 
-async fn nth(client: &Client, at: usize) -> crate::support::client::Reply {
+async fn nth(client: &Client, at: usize) -> certgate_harness::client::Reply {
     client.get(&format!("/{at}")).await
 }

@@ -4,12 +4,12 @@ mod answers;
 mod questions;
 mod xfcc;
 
-use crate::support::client::Client;
-use crate::support::envoy::Envoy;
-use crate::support::envoy_config::{Config, Listener};
-use crate::support::pki::{Identity, Pki};
-use crate::support::stand_in::StandIn;
-use crate::support::upstream::Upstream;
+use certgate_harness::client::Client;
+use certgate_harness::envoy::Envoy;
+use certgate_harness::envoy_config::{Config, Listener};
+use certgate_harness::pki::{Identity, Pki};
+use certgate_harness::stand_in::StandIn;
+use certgate_harness::upstream::Upstream;
 
 /// Envoy in front of an upstream, asking a stand-in.
 struct Bench {

@@ -5,13 +5,13 @@ use std::time::Duration;
 use rcgen::ExtendedKeyUsagePurpose;
 
 use super::Bench;
-use crate::support::client::Call;
-use crate::support::envoy_config::{ClientCertificates, Listener, PeerCertificate, RawHeaders, Resumption, Route};
-use crate::support::pki::{Authority, Identity, Leaf, Pki};
-use crate::support::stand_in::StandIn;
-use crate::support::wait::{PATIENCE, until};
-use crate::support::wire::Peer;
 use crate::with_envoy;
+use certgate_harness::client::Call;
+use certgate_harness::envoy_config::{ClientCertificates, Listener, PeerCertificate, RawHeaders, Resumption, Route};
+use certgate_harness::pki::{Authority, Identity, Leaf, Pki};
+use certgate_harness::stand_in::StandIn;
+use certgate_harness::wait::{PATIENCE, until};
+use certgate_harness::wire::Peer;
 
 const SPIFFE: &str = "spiffe://lab.test/acme";
 

@@ -1,11 +1,11 @@
 //! `x-forwarded-client-cert`.
 
 use super::Bench;
-use crate::support::client::Call;
-use crate::support::envoy_config::{Details, Format, ForwardClientCert, Listener};
-use crate::support::pki::{Leaf, Pki};
-use crate::support::stand_in::StandIn;
 use crate::with_envoy;
+use certgate_harness::client::Call;
+use certgate_harness::envoy_config::{Details, Format, ForwardClientCert, Listener};
+use certgate_harness::pki::{Leaf, Pki};
+use certgate_harness::stand_in::StandIn;
 
 const XFCC: &str = "x-forwarded-client-cert";
 const FORGED: &str = "Hash=00;Subject=\"CN=admin\"";

@@ -6,8 +6,8 @@ use tokio::task::JoinSet;
 
 use super::{ALONE, Attacked, STREAMS, most_files};
 use crate::run;
-use crate::support::pki::Pki;
-use crate::support::raw::{Answers, Raw};
+use certgate_harness::pki::Pki;
+use certgate_harness::raw::{Answers, Raw};
 
 /// KiB of memory that several attacks may take together, above what an idle certgate has. 64 MiB are promised.
 const TOGETHER: u64 = 48 << 10;

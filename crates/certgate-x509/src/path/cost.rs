@@ -22,8 +22,8 @@ pub(super) fn is_allowed(kind: KeyKind, exponent: Exponent, origin: KeyOrigin) -
     }
 }
 
-/// About how many microseconds one verification of a message of `octets` takes on a current core. `tests/flood.rs` of
-/// the service prints measured figures beside these.
+/// About how many microseconds one verification of a message of `octets` takes on a current core.
+/// `tests/figures/flood.rs` of the service prints measured figures beside these.
 pub(super) fn microseconds(kind: KeyKind, exponent: Exponent, octets: usize) -> u32 {
     let arithmetic = match kind {
         KeyKind::Rsa(bits) => rsa(bits, exponent),

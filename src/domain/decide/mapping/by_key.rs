@@ -1,15 +1,15 @@
-//! The identity of a certificate that is believed for its key alone.
+//! The identity of a certificate that is trusted for its key alone.
 //!
-//! Whoever has the key writes the rest of the certificate, so no name in it stands for anybody: what maps it must name the
-//! key, or the very certificate by its SHA-256. Names that refuse still do; they are no protection from the holder of the
-//! key, who can leave them out.
+//! The holder of the key writes the rest of the certificate, so none of its names proves an identity: what maps it must
+//! name the key, or the very certificate by its SHA-256. Names that refuse still do; they are no protection from the
+//! holder of the key, who can leave them out.
 
 use std::sync::Arc;
 
 use super::key::{Form, keys_of};
 use super::rules::{self, Folds, Mapping};
-use super::table::{MappingTable, Status};
-use super::{Claims, Holder, STAGE, Unmapped, fail};
+use super::table::{MappingStatus, MappingTable};
+use super::{Claims, MappingEntry, STAGE, Unmapped, fail};
 use crate::domain::api::Precedence;
 use crate::domain::decide::identity::Identity;
 use crate::domain::decide::reason::Reason;
@@ -23,9 +23,9 @@ pub fn identify_by_key<T: Trace>(
     certificate: &Certificate,
     trace: &mut T,
 ) -> Result<Arc<Identity>, Unmapped> {
-    let nobody = "the certificate is believed for its key alone, and no mapping names it by publicKeySha256 or sha256: \
+    let unmapped = "the certificate is trusted for its key alone, and no mapping names it by publicKeySha256 or sha256: \
                   other names in it are its holder's word";
-    let Some(mapping) = mapping else { return fail(trace, Reason::NoMapping, nobody.to_owned()) };
+    let Some(mapping) = mapping else { return fail(trace, Reason::NoMapping, unmapped.to_owned()) };
     if mapping.precedence == Precedence::DenyFirst
         && let Some(rule) = rules::first_deny(&mapping.rules, certificate, &Folds::default(), trace)
     {
@@ -34,12 +34,12 @@ pub fn identify_by_key<T: Trace>(
     let mut claims = Claims::default();
     let list = &mapping.one_to_one;
     keys_of(certificate, list.forms(), |form, key| {
-        list.find(form, key).for_each(|entry| consider(&mut claims, Holder::OneToOne(entry), form, trace));
+        list.find(form, key).for_each(|entry| consider(&mut claims, MappingEntry::OneToOne(entry), form, trace));
     });
     if let Some(selector) = &mapping.selector {
         keys_of(certificate, table.forms(), |form, key| {
             for entry in table.find(namespace, selector, form, key) {
-                consider(&mut claims, Holder::Object(entry, form), form, trace);
+                consider(&mut claims, MappingEntry::Object(entry, form), form, trace);
             }
         });
     }
@@ -49,14 +49,14 @@ pub fn identify_by_key<T: Trace>(
             Ok(holder.identity())
         }
         Some(Err(Unmapped { reason, detail })) => fail(trace, reason, detail),
-        None => fail(trace, Reason::NoMapping, nobody.to_owned()),
+        None => fail(trace, Reason::NoMapping, unmapped.to_owned()),
     }
 }
 
 /// Adds what names the certificate by `form`, if that is more than its holder's word or refuses.
-fn consider<'a, T: Trace>(claims: &mut Claims<'a>, holder: Holder<'a>, form: Form, trace: &mut T) {
+fn consider<'a, T: Trace>(claims: &mut Claims<'a>, holder: MappingEntry<'a>, form: Form, trace: &mut T) {
     let binds = matches!(form, Form::Sha256 | Form::PublicKeySha256);
-    if binds || holder.status() != Status::Enabled {
+    if binds || holder.status() != MappingStatus::Enabled {
         claims.add(holder, trace);
     } else {
         trace.step(STAGE, Verdict::Skip, || format!("{holder}: its holder's word"));

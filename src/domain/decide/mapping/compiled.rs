@@ -10,9 +10,9 @@ use certgate_x509::Sha256;
 pub struct CompiledMapping {
     /// What names the certificate, when that can be read.
     pub key: Option<NameKey>,
-    /// SHA-256 of the key of the certificate, where that stands in the mapping.
+    /// SHA-256 of the key of an inline certificate.
     pub public_key: Option<Sha256>,
-    /// Who the certificate stands for; empty when there are errors.
+    /// The identity of the certificate; empty when there are errors.
     pub identity: Identity,
     /// Whether the mapping is in force.
     pub state: MappingState,

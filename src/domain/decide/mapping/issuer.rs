@@ -1,8 +1,8 @@
 //! Whether the issuer that a mapping names is the CA that issued the certificate.
 //!
-//! A name alone does not say: any CA below a trust anchor may have certified another one under the same name, and its own
-//! leaves with the same serial numbers. So the issuer is taken from the validated path, and its key must be known by a
-//! hash in the mapping, or because the trust profile holds that key, and no other, under that name.
+//! A name alone does not say: any CA below a trust anchor may have certified another one under the same name, and its
+//! own leaves with the same serial numbers. So the issuer is taken from the validated path, and its key must be known
+//! by a hash in the mapping, or because the trust profile holds that key, and no other, under that name.
 
 use std::sync::Arc;
 
@@ -18,15 +18,15 @@ pub struct PathIssuer<'a> {
     profile: &'a CertificateVerifier,
 }
 
-/// What an issuer's name in a mapping comes to.
+/// Whether an issuer's name in a mapping means the CA on the path.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Binding {
     /// It means the CA that issued the certificate.
     Bound,
     /// It means another CA of that name.
     Other,
-    /// It names a certificate of a CA that is not at hand, so that nobody knows its key: perhaps the CA that issued the
-    /// certificate, by another of its certificates.
+    /// It names a CA certificate that is neither configured nor presented, so its key is unknown: perhaps another
+    /// certificate of the CA that issued the leaf.
     Unproven,
     /// Nothing but the name says so, for this reason.
     Weak(String),
@@ -50,7 +50,7 @@ impl<'a> PathIssuer<'a> {
         let (name, key) = (issuer.subject(), issuer.public_key_sha256());
         match pin {
             Some(IssuerPin::PublicKey(sha256)) if sha256 == key => Binding::Bound,
-            // The same key in another encoding is the same CA; whether it is cannot always be told.
+            // The same key in another encoding is the same CA; not every key can be compared.
             Some(IssuerPin::PublicKey(sha256)) => match issuer.public_key_fingerprints() {
                 Some(names) if names.contains(&sha256) => Binding::Bound,
                 Some(_) => Binding::Other,
@@ -70,12 +70,12 @@ impl<'a> PathIssuer<'a> {
         }
     }
 
-    /// What a pin to one certificate of a CA comes to. A CA may have several certificates, and each path shows one: another
-    /// one at hand with the issuer's name and key will do. Which one the path shows, and which ones are at hand, is for the
-    /// client to choose, so that one which is not at hand says nothing.
+    /// Resolves a pin to one certificate of a CA. A CA may have several certificates, and each path shows one: another
+    /// known certificate with the issuer's name and key is accepted. The client chooses which one the path shows and
+    /// which ones it presents, so an unknown certificate proves nothing.
     fn certified(&self, issuer: &Arc<Certificate>, wanted: Sha256) -> Binding {
-        let mut at_hand = self.profile.named(issuer.subject()).chain(self.presented).chain([issuer]);
-        let Some(pinned) = at_hand.find(|found| found.aliases().any(|sha256| sha256 == wanted)) else {
+        let mut known = self.profile.named(issuer.subject()).chain(self.presented).chain([issuer]);
+        let Some(pinned) = known.find(|found| found.aliases().any(|sha256| sha256 == wanted)) else {
             return Binding::Unproven;
         };
         if pinned.subject() != issuer.subject() {

@@ -186,7 +186,7 @@ pub fn pin(form: Form, key: &[u8]) -> Option<IssuerPin> {
     }
 }
 
-/// Whether two keys of one form may name one certificate, as far as the keys tell. `false` is certain, but for two pins
+/// Whether two keys of one form may name one certificate, as far as the keys show. `false` is certain, but for two pins
 /// of different kinds.
 pub fn may_coincide(form: Form, left: &[u8], right: &[u8]) -> bool {
     lookup(form, left) == lookup(form, right)
@@ -231,7 +231,7 @@ fn ascii_lower(text: &str) -> Cow<'_, str> {
 
 /// Calls `visit` with each key of `certificate` whose form is among `forms`.
 ///
-/// A form that no mapping uses costs nothing. An empty subject names nobody. Of an ECDSA signature both forms count.
+/// A form that no mapping uses costs nothing. An empty subject names no one. Of an ECDSA signature both forms count.
 pub fn keys_of(certificate: &Certificate, forms: Forms, mut visit: impl FnMut(Form, &[u8])) {
     if forms.contains(Form::Sha256) {
         certificate.aliases().for_each(|sha256| visit(Form::Sha256, sha256.as_bytes()));

@@ -28,7 +28,7 @@ use certgate_x509::{Certificate, GeneralName, Trace, Verdict};
 use issuer::{Binding, PathIssuer};
 use key::{Form, IssuerPin, keys_of, reversed_keys_of};
 use rules::{Folds, Mapping, OneToOneEntry, RuleOutcome};
-use table::{Entry, MappingTable, Status};
+use table::{Entry, MappingStatus, MappingTable};
 
 /// Why a certificate has no identity.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -77,12 +77,12 @@ fn fail<T: Trace, V>(trace: &mut T, reason: Reason, detail: String) -> Result<V,
 
 /// What names a certificate by itself.
 #[derive(Copy, Clone)]
-enum Holder<'a> {
+enum MappingEntry<'a> {
     OneToOne(&'a OneToOneEntry),
     Object(Entry<'a>, Form),
 }
 
-impl Holder<'_> {
+impl MappingEntry<'_> {
     fn agrees_with(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::OneToOne(left), Self::OneToOne(right)) => left.identity == right.identity,
@@ -93,11 +93,11 @@ impl Holder<'_> {
         }
     }
 
-    fn status(&self) -> Status {
+    fn status(&self) -> MappingStatus {
         match self {
             Self::OneToOne(entry) => match entry.state {
-                MappingState::Enabled => Status::Enabled,
-                MappingState::Disabled => Status::Disabled,
+                MappingState::Enabled => MappingStatus::Enabled,
+                MappingState::Disabled => MappingStatus::Disabled,
             },
             Self::Object(object, _) => object.status(),
         }
@@ -126,7 +126,7 @@ impl Holder<'_> {
     }
 }
 
-impl std::fmt::Display for Holder<'_> {
+impl std::fmt::Display for MappingEntry<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::OneToOne(entry) => write!(f, "oneToOne[{}] by {}", entry.index, entry.key.form.name()),
@@ -138,22 +138,28 @@ impl std::fmt::Display for Holder<'_> {
 /// Everything that names one certificate by itself, drawn together.
 #[derive(Default)]
 struct Claims<'a> {
-    first: Option<Holder<'a>>,
-    disabled: Option<Holder<'a>>,
-    invalid: Option<Holder<'a>>,
-    rival: Option<Holder<'a>>,
+    first: Option<MappingEntry<'a>>,
+    disabled: Option<MappingEntry<'a>>,
+    invalid: Option<MappingEntry<'a>>,
+    rival: Option<MappingEntry<'a>>,
     /// Those that would count if their issuer were known by more than a name, and why it is not.
-    weak: Vec<(Holder<'a>, String)>,
+    weak: Vec<(MappingEntry<'a>, String)>,
 }
 
 impl<'a> Claims<'a> {
     /// Adds what names the certificate by `form`, and says whether it does: an issuer's name may mean another CA.
-    fn consider<T: Trace>(&mut self, holder: Holder<'a>, form: Form, issuer: PathIssuer<'_>, trace: &mut T) -> bool {
+    fn consider<T: Trace>(
+        &mut self,
+        holder: MappingEntry<'a>,
+        form: Form,
+        issuer: PathIssuer<'_>,
+        trace: &mut T,
+    ) -> bool {
         let binding = if form == Form::IssuerSerial { issuer.binding(holder.pin()) } else { Binding::Bound };
         match binding {
             Binding::Bound => self.add(holder, trace),
-            // Neither counts for more than a name; but which certificate of a CA is at hand is for the client to choose.
-            Binding::Unproven if holder.status() != Status::Enabled => self.add(holder, trace),
+            // Neither proves more than a name, and the client chooses which certificates of a CA it presents.
+            Binding::Unproven if holder.status() != MappingStatus::Enabled => self.add(holder, trace),
             Binding::Other | Binding::Unproven => {
                 let why = match binding {
                     Binding::Other => "means another CA of that name",
@@ -163,7 +169,7 @@ impl<'a> Claims<'a> {
                 return false;
             }
             // A mapping that denies does so for whatever CA has the name.
-            Binding::Weak(_) if holder.status() != Status::Enabled => self.add(holder, trace),
+            Binding::Weak(_) if holder.status() != MappingStatus::Enabled => self.add(holder, trace),
             Binding::Weak(why) => {
                 trace.step(STAGE, Verdict::Note, || format!("WEAK: {holder}: {why}"));
                 self.weak.push((holder, why));
@@ -172,16 +178,16 @@ impl<'a> Claims<'a> {
         true
     }
 
-    fn add<T: Trace>(&mut self, holder: Holder<'a>, trace: &mut T) {
+    fn add<T: Trace>(&mut self, holder: MappingEntry<'a>, trace: &mut T) {
         trace.step(STAGE, Verdict::Note, || match holder.status() {
-            Status::Enabled => format!("{holder}: user {:?}", holder.user()),
-            Status::Disabled => format!("{holder}: disabled"),
-            Status::Invalid | Status::InvalidDisabled => format!("{holder}: does not compile"),
+            MappingStatus::Enabled => format!("{holder}: user {:?}", holder.user()),
+            MappingStatus::Disabled => format!("{holder}: disabled"),
+            MappingStatus::Invalid | MappingStatus::InvalidDisabled => format!("{holder}: does not compile"),
         });
         match holder.status() {
-            Status::Disabled | Status::InvalidDisabled => _ = self.disabled.get_or_insert(holder),
-            Status::Invalid => _ = self.invalid.get_or_insert(holder),
-            Status::Enabled => {
+            MappingStatus::Disabled | MappingStatus::InvalidDisabled => _ = self.disabled.get_or_insert(holder),
+            MappingStatus::Invalid => _ = self.invalid.get_or_insert(holder),
+            MappingStatus::Enabled => {
                 let first = self.first.get_or_insert(holder);
                 if !first.agrees_with(&holder) {
                     self.rival.get_or_insert(holder);
@@ -194,8 +200,8 @@ impl<'a> Claims<'a> {
         self.first.is_none() && self.disabled.is_none() && self.invalid.is_none() && self.weak.is_empty()
     }
 
-    /// What the claims come to; `None` when there are none. A disabled entry outweighs everything.
-    fn settle(&self) -> Option<Result<Holder<'a>, Unmapped>> {
+    /// The result of all claims; `None` when there are none. A disabled entry outweighs everything.
+    fn settle(&self) -> Option<Result<MappingEntry<'a>, Unmapped>> {
         if let Some(holder) = &self.disabled {
             return Some(Err(Unmapped { reason: Reason::AccountDisabled, detail: format!("{holder} is disabled") }));
         }
@@ -232,7 +238,7 @@ fn specific<T: Trace>(
         let mut found = false;
         keys_of(certificate, list.forms(), |form, key| {
             for entry in list.find(form, key) {
-                found |= claims.consider(Holder::OneToOne(entry), form, issuer, trace);
+                found |= claims.consider(MappingEntry::OneToOne(entry), form, issuer, trace);
             }
         });
         if !found {
@@ -245,7 +251,7 @@ fn specific<T: Trace>(
         let mut found = false;
         keys_of(certificate, table.forms(), |form, key| {
             for entry in table.find(namespace, selector, form, key) {
-                found |= claims.consider(Holder::Object(entry, form), form, issuer, trace);
+                found |= claims.consider(MappingEntry::Object(entry, form), form, issuer, trace);
             }
         });
         if !found {
@@ -269,7 +275,7 @@ fn specific<T: Trace>(
     })
 }
 
-/// Tells of what would name the certificate if its distinguished name were written the other way round, as OpenSSL prints
+/// Notes entries that would name the certificate if their distinguished name were written in reverse, as OpenSSL prints
 /// it.
 fn note_reversed<T: Trace>(
     mapping: &Mapping,
@@ -278,18 +284,18 @@ fn note_reversed<T: Trace>(
     certificate: &Certificate,
     trace: &mut T,
 ) {
-    let mut note = |holder: Holder<'_>, form: Form| {
+    let mut note = |holder: MappingEntry<'_>, form: Form| {
         trace.step(STAGE, Verdict::Note, || {
             let name = if form == Form::Subject { certificate.subject() } else { certificate.issuer() };
             format!("{holder} would match in reverse order: write {:?}", name.to_rfc4514())
         });
     };
     reversed_keys_of(certificate, mapping.one_to_one.forms(), |form, key| {
-        mapping.one_to_one.find(form, key).for_each(|entry| note(Holder::OneToOne(entry), form));
+        mapping.one_to_one.find(form, key).for_each(|entry| note(MappingEntry::OneToOne(entry), form));
     });
     if let Some(selector) = &mapping.selector {
         reversed_keys_of(certificate, table.forms(), |form, key| {
-            table.find(namespace, selector, form, key).for_each(|entry| note(Holder::Object(entry, form), form));
+            table.find(namespace, selector, form, key).for_each(|entry| note(MappingEntry::Object(entry, form), form));
         });
     }
 }

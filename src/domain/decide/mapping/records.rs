@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use super::key::{self, Form};
-use super::table::Status;
+use super::table::MappingStatus;
 
 /// Records in a page. A write to shared storage copies one page, so small pages make small edits cheap and large ones
 /// make clones cheap; at this size 100,000 records are 391 pages.
@@ -25,13 +25,13 @@ pub struct Head {
     pub user_len: u16,
     /// One more than the uid's length; 0 without a uid.
     pub uid_len: u16,
-    /// The form of the key; `None` when nobody can tell which certificate is named.
+    /// The form of the key; `None` when the name of the certificate cannot be read.
     pub form: Option<Form>,
     /// What the mapping does.
-    pub status: Status,
+    pub status: MappingStatus,
 }
 
-/// One mapping. Its texts stand one after the other: key, user, uid, and the object's name.
+/// One mapping. Its texts, one after the other: key, user, uid, and the object's name.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub struct Record<'a> {
     /// What is no text.
@@ -191,7 +191,7 @@ impl Records {
     }
 
     /// Changes what a mapping does.
-    pub fn change_status(&mut self, at: u32, change: impl FnOnce(Status) -> Status) {
+    pub fn change_status(&mut self, at: u32, change: impl FnOnce(MappingStatus) -> MappingStatus) {
         let Some((page, at)) = self.page_mut(at) else { return };
         if let Some(Some(slot)) = page.slots.get_mut(at) {
             slot.head.status = change(slot.head.status);
@@ -211,7 +211,7 @@ mod tests {
             user_len: 0,
             uid_len: 0,
             form: Some(Form::Uri),
-            status: Status::Enabled,
+            status: MappingStatus::Enabled,
         };
         Record { head, texts: texts.as_bytes() }
     }
@@ -231,15 +231,15 @@ mod tests {
         assert_eq!(name(&live, 300), None);
         live.set(300, record("a longer one than before"));
         live.push(record("last"));
-        live.change_status(301, |_| Status::Disabled);
-        assert_eq!(live.get(301).map(|record| record.head.status), Some(Status::Disabled));
+        live.change_status(301, |_| MappingStatus::Disabled);
+        assert_eq!(live.get(301).map(|record| record.head.status), Some(MappingStatus::Disabled));
         assert_eq!((name(&live, 300), name(&live, 1000)), (Some("a longer one than before"), Some("last")));
         for n in 0..1000 {
             let want = format!("record {n}");
             assert_eq!(name(&kept, n), Some(&*want));
             assert!(n == 300 || name(&live, n) == Some(&*want), "{n}");
         }
-        assert_eq!((kept.get(1000), kept.get(301).unwrap().head.status), (None, Status::Enabled));
+        assert_eq!((kept.get(1000), kept.get(301).unwrap().head.status), (None, MappingStatus::Enabled));
         assert!(Arc::ptr_eq(&live.pages[0], &kept.pages[0]), "untouched pages are shared");
     }
 

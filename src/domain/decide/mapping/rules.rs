@@ -110,7 +110,8 @@ impl std::fmt::Display for Source {
 }
 
 impl Source {
-    /// Calls `visit` with each such name of `certificate` until it says that it has seen enough, and says whether it did.
+    /// Calls `visit` with each such name of `certificate` until it says that it has seen enough, and says whether it
+    /// did.
     fn any<'a>(&self, certificate: &'a Certificate, mut visit: impl FnMut(Tested<'a>) -> bool) -> bool {
         let attribute = |value: AttributeValue<'a>| Tested { text: value.text, is_doubtful: value.is_doubtful };
         match self {
@@ -131,7 +132,8 @@ impl Source {
             (Self::Uri, GeneralName::Uri(text))
             | (Self::Email, GeneralName::Email(text))
             | (Self::UserPrincipalName, GeneralName::UserPrincipalName(text)) => read(text),
-            // A principal name in a string type that Windows does not write, and a mail address beyond ASCII (RFC 9598).
+            // A principal name in a string type that Windows does not write, and a mail address beyond ASCII (RFC
+            // 9598).
             (Self::UserPrincipalName, GeneralName::Other { type_id, .. }) if *type_id == *UPN => {
                 Some(Tested { text: None, is_doubtful: true })
             }

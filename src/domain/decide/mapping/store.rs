@@ -1,7 +1,9 @@
-//! The CertificateMapping objects as the index edits them, and what is to be told about them.
+//! The CertificateMapping objects as the index edits them, and what is wrong with them.
 //!
-//! Owned here: which record an object has, its twins, and which mappings share a name of a certificate. What the records
-//! are is [`super::table`]'s.
+//! Owned here: which record an object has, objects of the same name, and which mappings share the name of a certificate.
+//! [`super::table`] owns the records.
+
+mod stored;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::BuildHasher;
@@ -12,14 +14,15 @@ use hashbrown::HashTable;
 use super::interner::Interner;
 use super::key::{self, Form, Forms, NameKey};
 use super::records::{Head, Record};
-use super::table::{Attributes, Entry, Group, MappingTable, Shape, Status, key_hash};
-use crate::domain::api::{FieldError, Kind, LabelSelector, MappingState, ObjectId, ObjectMeta, Origin};
+use super::table::{Attributes, Group, MappingStatus, MappingTable, Shape, key_hash};
+use crate::domain::api::{FieldError, LabelSelector, MappingState, ObjectId, ObjectMeta, Origin, duplicate_error};
 use crate::domain::decide::identity::Identity;
 use crate::domain::decide::mapping::compiled::CompiledMapping;
 use certgate_x509::Sha256;
+pub use stored::{Contradiction, StoredMapping};
 
 /// The most mappings of one name that one of them is compared with.
-const MAX_RIVALS: usize = 16;
+const MAX_COMPARED_MAPPINGS: usize = 16;
 
 /// The mappings as the index edits them.
 #[derive(Debug, Default)]
@@ -36,12 +39,12 @@ pub struct MappingStore {
     /// What is wrong with the mappings that do not compile.
     errors: BTreeMap<u32, Vec<FieldError>>,
     /// The mappings that share their name with another object.
-    twins: BTreeSet<u32>,
-    /// The mappings that name a certificate which nobody can tell.
+    duplicates: BTreeSet<u32>,
+    /// The mappings that name a certificate that cannot be read.
     unreadable: BTreeSet<u32>,
     /// The mappings whose name is that of another one too, but for the pin of an issuer.
     rivals: BTreeSet<u32>,
-    /// The keys of the certificates that stand in mappings.
+    /// The keys of inline certificates.
     public_keys: BTreeMap<u32, Sha256>,
 }
 
@@ -87,10 +90,10 @@ impl MappingStore {
             uid_len: uid.map_or(0, |uid| short(uid.len()).saturating_add(1)),
             form,
             status: match (errors.is_empty(), state) {
-                (true, MappingState::Enabled) => Status::Enabled,
-                (true, MappingState::Disabled) => Status::Disabled,
-                (false, MappingState::Enabled) => Status::Invalid,
-                (false, MappingState::Disabled) => Status::InvalidDisabled,
+                (true, MappingState::Enabled) => MappingStatus::Enabled,
+                (true, MappingState::Disabled) => MappingStatus::Disabled,
+                (false, MappingState::Enabled) => MappingStatus::Invalid,
+                (false, MappingState::Disabled) => MappingStatus::InvalidDisabled,
             },
         };
         let record = Record { head, texts: &texts };
@@ -122,8 +125,10 @@ impl MappingStore {
     }
 
     /// The mappings that compile.
-    pub fn working(&self) -> impl Iterator<Item = Stored<'_>> {
-        let compiles = |stored: &Stored<'_>| matches!(stored.record.head.status, Status::Enabled | Status::Disabled);
+    pub fn working(&self) -> impl Iterator<Item = StoredMapping<'_>> {
+        let compiles = |stored: &StoredMapping<'_>| {
+            matches!(stored.record.head.status, MappingStatus::Enabled | MappingStatus::Disabled)
+        };
         self.ids.iter().filter_map(|at| self.stored(*at)).filter(compiles)
     }
 
@@ -133,17 +138,17 @@ impl MappingStore {
         &self,
         policies: &impl Fn(&str) -> &'p [(Arc<str>, &'p LabelSelector)],
     ) -> Vec<Contradiction> {
-        let pair = |own: Stored<'_>, other: Stored<'_>| {
+        let pair = |own: StoredMapping<'_>, other: StoredMapping<'_>| {
             let both =
                 |selector: &LabelSelector| selector.selects(&own.group.labels) && selector.selects(&other.group.labels);
             let among = policies(&own.group.namespace);
-            let (policy, _) = among.iter().find(|(_, selector)| both(selector)).filter(|_| own.rivals(&other))?;
+            let (policy, _) = among.iter().find(|(_, selector)| both(selector)).filter(|_| own.contradicts(&other))?;
             Some(Contradiction { id: own.id(), other: other.record.name().to_owned(), policy: Arc::clone(policy) })
         };
         let mut out = Vec::new();
         for at in &self.rivals {
             let Some(own) = self.stored(*at) else { continue };
-            let others = self.of_same_name(*at).take(MAX_RIVALS).filter_map(|other| self.stored(other));
+            let others = self.of_same_name(*at).take(MAX_COMPARED_MAPPINGS).filter_map(|other| self.stored(other));
             out.extend(others.filter_map(|other| pair(own, other)).min_by(|left, right| left.other.cmp(&right.other)));
         }
         if self.forms.get(Form::PublicKeySha256 as usize).is_none_or(|count| *count == 0) {
@@ -151,7 +156,8 @@ impl MappingStore {
         }
         for (at, sha256) in &self.public_keys {
             let Some(own) = self.stored(*at) else { continue };
-            let named = self.named(&own.group.namespace, Form::PublicKeySha256, sha256.as_bytes()).take(MAX_RIVALS);
+            let named =
+                self.named(&own.group.namespace, Form::PublicKeySha256, sha256.as_bytes()).take(MAX_COMPARED_MAPPINGS);
             for other in named.filter_map(|other| self.stored(other)) {
                 out.extend([pair(own, other), pair(other, own)].into_iter().flatten());
             }
@@ -161,13 +167,13 @@ impl MappingStore {
 
     /// The mappings that do not work, each with all that is wrong.
     pub fn problems(&self) -> impl Iterator<Item = (ObjectId, Vec<FieldError>)> {
-        let places: BTreeSet<u32> = self.errors.keys().chain(&self.twins).copied().collect();
+        let places: BTreeSet<u32> = self.errors.keys().chain(&self.duplicates).copied().collect();
         places.into_iter().filter_map(|at| {
             let id = self.id(at)?;
             let mut errors = self.errors.get(&at).cloned().unwrap_or_default();
-            if self.twins.contains(&at) {
+            if self.duplicates.contains(&at) {
                 let others = self.same_name(&id.namespace, &id.name).filter(|other| *other != at);
-                errors.push(twin_error(others.filter_map(|other| self.id(other)).map(|id| id.origin)));
+                errors.push(duplicate_error(others.filter_map(|other| self.id(other)).map(|id| id.origin)));
             }
             Some((id, errors))
         })
@@ -180,12 +186,12 @@ impl MappingStore {
         uses.fold(0, usize::saturating_add)
     }
 
-    /// Whether any mapping names a certificate which nobody can tell.
+    /// Whether any mapping names a certificate that cannot be read.
     pub fn has_unreadable(&self) -> bool {
         !self.unreadable.is_empty()
     }
 
-    /// The mappings selected by `selector` that name a certificate which nobody can tell, sorted, and whether they are
+    /// The mappings selected by `selector` that name a certificate that cannot be read, sorted, and whether they are
     /// meant to be in force.
     pub fn unreadable(&self, namespace: &str, selector: &LabelSelector) -> BTreeMap<ObjectId, MappingState> {
         let selected = |at: &u32| {
@@ -196,16 +202,16 @@ impl MappingStore {
         self.unreadable.iter().filter_map(selected).collect()
     }
 
-    fn stored(&self, at: u32) -> Option<Stored<'_>> {
+    fn stored(&self, at: u32) -> Option<StoredMapping<'_>> {
         let record = self.table.records.get(at)?;
         let shape = self.shapes.get(record.head.shape)?;
         let (group, attributes) = (self.groups.get(shape.group)?, self.attributes.get(shape.attributes)?);
-        Some(Stored { record, group, attributes, file: self.files.get(shape.file)? })
+        Some(StoredMapping { record, group, attributes, file: self.files.get(shape.file)? })
     }
 
     /// The records of `namespace` that are found by `key` in `form`.
     fn named<'a>(&'a self, namespace: &'a str, form: Form, key: &'a [u8]) -> impl Iterator<Item = u32> + use<'a> {
-        let same = move |stored: Stored<'_>| {
+        let same = move |stored: StoredMapping<'_>| {
             stored.record.head.form == Some(form)
                 && stored.group.namespace == namespace
                 && stored.record.lookup() == key
@@ -229,11 +235,11 @@ impl MappingStore {
         selector: &'a LabelSelector,
         key: &'a NameKey,
         identity: &'a Identity,
-    ) -> impl Iterator<Item = Stored<'a>> {
+    ) -> impl Iterator<Item = StoredMapping<'a>> {
         let NameKey { form, bytes } = key;
         let found = self.named(namespace, *form, key::lookup(*form, bytes)).filter_map(|at| self.stored(at));
         found.filter(move |stored| {
-            stored.record.head.status == Status::Enabled
+            stored.record.head.status == MappingStatus::Enabled
                 && selector.selects(&stored.group.labels)
                 && key::may_coincide(*form, stored.record.key(), bytes)
                 && !stored.entry().stands_for(identity)
@@ -245,14 +251,15 @@ impl MappingStore {
     }
 
     fn same_name(&self, namespace: &str, name: &str) -> impl Iterator<Item = u32> {
-        let is_it = move |stored: Stored<'_>| stored.record.name() == name && stored.group.namespace == namespace;
+        let is_it =
+            move |stored: StoredMapping<'_>| stored.record.name() == name && stored.group.namespace == namespace;
         let found = self.ids.iter_hash(self.id_hash(namespace, name)).copied();
         found.filter(move |&at| self.stored(at).is_some_and(is_it))
     }
 
     fn find(&self, namespace: &str, name: &str, origin: &Origin) -> Option<u32> {
         let is_it =
-            |stored: Stored<'_>| stored.record.head.document == origin.document && **stored.file == *origin.file;
+            |stored: StoredMapping<'_>| stored.record.head.document == origin.document && **stored.file == *origin.file;
         self.same_name(namespace, name).find(|&at| self.stored(at).is_some_and(is_it))
     }
 
@@ -260,11 +267,11 @@ impl MappingStore {
         self.stored(at).map(|stored| stored.id())
     }
 
-    /// Whether the record at `at` is `record`, but for its twins.
+    /// Whether the record at `at` is `record`, but for its duplicates.
     fn is_as(&self, at: u32, record: Record<'_>, errors: &[FieldError]) -> bool {
         let Some(stored) = self.table.records.get(at) else { return false };
         let status = record.head.status;
-        let status = if self.twins.contains(&at) { as_twin(status) } else { status };
+        let status = if self.duplicates.contains(&at) { as_duplicate(status) } else { status };
         let wanted = Record { head: Head { status, ..record.head }, ..record };
         stored == wanted && self.errors.get(&at).map_or(&[][..], Vec::as_slice) == errors
     }
@@ -310,7 +317,7 @@ impl MappingStore {
         if let Some(rival) = rival {
             self.rivals.extend([at, rival]);
         }
-        self.settle_twins(at);
+        self.mark_duplicates(at);
         at
     }
 
@@ -335,7 +342,7 @@ impl MappingStore {
             entry.remove();
         }
         self.errors.remove(&at);
-        self.twins.remove(&at);
+        self.duplicates.remove(&at);
         self.unreadable.remove(&at);
         self.public_keys.remove(&at);
         if let Some(head) = self.table.records.take(at) {
@@ -347,13 +354,13 @@ impl MappingStore {
             self.free.push(at);
         }
         if let [only] = others[..]
-            && self.twins.remove(&only)
+            && self.duplicates.remove(&only)
         {
             let compiles = !self.errors.contains_key(&only);
             if compiles {
                 self.table.records.change_status(only, |status| match status {
-                    Status::Invalid => Status::Enabled,
-                    Status::InvalidDisabled => Status::Disabled,
+                    MappingStatus::Invalid => MappingStatus::Enabled,
+                    MappingStatus::InvalidDisabled => MappingStatus::Disabled,
                     other => other,
                 });
             }
@@ -361,21 +368,21 @@ impl MappingStore {
     }
 
     fn hashes(&self, at: u32) -> Option<(u64, Option<u64>)> {
-        let Stored { record, group, .. } = self.stored(at)?;
+        let StoredMapping { record, group, .. } = self.stored(at)?;
         let key = record.head.form.map(|form| key_hash(&self.table.hasher, &group.namespace, form, record.lookup()));
         Some((self.id_hash(&group.namespace, record.name()), key))
     }
 
     /// Marks the record at `at` and those of the same name, when there are any.
-    fn settle_twins(&mut self, at: u32) {
+    fn mark_duplicates(&mut self, at: u32) {
         let Some(id) = self.id(at) else { return };
         let all: Vec<u32> = self.same_name(&id.namespace, &id.name).collect();
         if all.len() < 2 {
             return;
         }
         for at in all {
-            self.twins.insert(at);
-            self.table.records.change_status(at, as_twin);
+            self.duplicates.insert(at);
+            self.table.records.change_status(at, as_duplicate);
         }
     }
 
@@ -396,93 +403,9 @@ impl MappingStore {
     }
 }
 
-/// A stored mapping.
-#[derive(Copy, Clone, Debug)]
-pub struct Stored<'a> {
-    record: Record<'a>,
-    group: &'a Group,
-    attributes: &'a Attributes,
-    file: &'a Arc<str>,
-}
-
-impl<'a> Stored<'a> {
-    /// The object.
-    pub fn id(&self) -> ObjectId {
-        ObjectId {
-            kind: Kind::CertificateMapping,
-            namespace: self.group.namespace.clone(),
-            name: self.record.name().to_owned(),
-            origin: Origin { file: Arc::clone(self.file), document: self.record.head.document },
-        }
-    }
-
-    /// The object's namespace.
-    pub fn namespace(&self) -> &'a str {
-        &self.group.namespace
-    }
-
-    /// The object's labels; equal ones of one namespace are one value.
-    pub fn labels(&self) -> &'a BTreeMap<String, String> {
-        &self.group.labels
-    }
-
-    /// The form and the key of the name.
-    pub fn name(&self) -> Option<(Form, &'a [u8])> {
-        Some((self.record.head.form?, self.record.key()))
-    }
-
-    /// Whether it is meant to be in force.
-    pub fn state(&self) -> MappingState {
-        match self.record.head.status {
-            Status::Enabled | Status::Invalid => MappingState::Enabled,
-            Status::Disabled | Status::InvalidDisabled => MappingState::Disabled,
-        }
-    }
-
-    fn entry(&self) -> Entry<'a> {
-        Entry { record: self.record, group: self.group, attributes: self.attributes }
-    }
-
-    /// Whether both, whose names are of one certificate as far as their forms tell, give it identities that differ.
-    fn rivals(&self, other: &Self) -> bool {
-        let in_force = |stored: &Self| stored.record.head.status == Status::Enabled;
-        let coincide = match (self.record.head.form, other.record.head.form) {
-            (Some(form), Some(other_form)) if form == other_form => {
-                key::may_coincide(form, self.record.key(), other.record.key())
-            }
-            _ => true,
-        };
-        in_force(self) && in_force(other) && coincide && !self.entry().agrees_with(&other.entry())
-    }
-}
-
-/// Two mappings that give one certificate different identities under one policy.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Contradiction {
-    /// The one that it is told of.
-    pub id: ObjectId,
-    /// The other's name, in the same namespace.
-    pub other: String,
-    /// The policy that selects both, as `namespace/name`.
-    pub policy: Arc<str>,
-}
-
-fn as_twin(status: Status) -> Status {
+fn as_duplicate(status: MappingStatus) -> MappingStatus {
     match status {
-        Status::Enabled | Status::Invalid => Status::Invalid,
-        Status::Disabled | Status::InvalidDisabled => Status::InvalidDisabled,
+        MappingStatus::Enabled | MappingStatus::Invalid => MappingStatus::Invalid,
+        MappingStatus::Disabled | MappingStatus::InvalidDisabled => MappingStatus::InvalidDisabled,
     }
-}
-
-/// The error of an object that shares its name with others of its kind.
-pub fn twin_error(others: impl Iterator<Item = Origin>) -> FieldError {
-    let mut places: Vec<String> = others
-        .map(|origin| match &*origin.file {
-            "" => "the cluster".to_owned(),
-            file => file.to_owned(),
-        })
-        .collect();
-    places.sort();
-    places.dedup();
-    FieldError::new("metadata.name", format!("another object of this kind has the same name, in {}", places.join(", ")))
 }

@@ -41,7 +41,7 @@ pub struct Shape {
 
 /// What a mapping does to its certificate.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
-pub enum Status {
+pub enum MappingStatus {
     /// It gives the certificate its identity.
     Enabled,
     /// It denies the certificate.
@@ -90,7 +90,7 @@ impl<'a> Entry<'a> {
     }
 
     /// What the mapping does.
-    pub fn status(&self) -> Status {
+    pub fn status(&self) -> MappingStatus {
         self.record.head.status
     }
 

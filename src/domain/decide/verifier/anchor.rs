@@ -19,10 +19,10 @@ pub enum UnfitAnchor {
 
 /// Whether the extensions of a certificate let it be a trust anchor.
 ///
-/// RFC 5280 section 6.1.1 (d) takes an anchor for a name and a key, so path building asks nobody this. It is asked where
-/// certificates become anchors: whoever lists a client's certificate, to pin it, would let its key issue every identity
-/// (RFC 5280 section 4.2.1.9: without cA, the key must not verify signatures on certificates). Certificates of versions 1
-/// and 2 have no extensions.
+/// RFC 5280 section 6.1.1 (d) takes an anchor for a name and a key, so path building asks nobody this. It is asked
+/// where certificates become anchors: whoever lists a client's certificate, to pin it, would let its key issue every
+/// identity (RFC 5280 section 4.2.1.9: without cA, the key must not verify signatures on certificates). Certificates of
+/// versions 1 and 2 have no extensions.
 pub fn check_anchor(certificate: &Certificate) -> Result<(), UnfitAnchor> {
     match (certificate.version(), certificate.basic_constraints()) {
         (Version::V3, None) => return Err(UnfitAnchor::NoBasicConstraints),

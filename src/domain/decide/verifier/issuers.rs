@@ -55,13 +55,14 @@ impl CertificateVerifier {
         self.signers().named_canonical(name).filter(counts).map(|found| found.public_key())
     }
 
-    /// Whether an issuer may be known by its hash alone, so that [`CertificateVerifier::issuer_keys`] does not tell its name.
+    /// Whether an issuer may be known by its hash alone, so that [`CertificateVerifier::issuer_keys`] cannot find it by
+    /// name.
     pub fn has_nameless_authorities(&self) -> bool {
         !self.nameless_authorities.is_empty()
     }
 
-    /// Whether certificates are believed by their paths, and not as peers alone.
-    pub fn believes_chains(&self) -> bool {
+    /// Whether the profile accepts certificates by their paths, and not as peers alone.
+    pub fn accepts_chains(&self) -> bool {
         self.mode != TrustMode::Peer
     }
 }

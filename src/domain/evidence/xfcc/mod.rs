@@ -1,7 +1,7 @@
 //! Envoy's `x-forwarded-client-cert` (XFCC).
 //!
 //! Owns: reading the header in its text ([`text`]) and JSON ([`json`]) form, choosing an element, and refusing what
-//! contradicts itself. Deliberately not here: whether the header is to be believed at all. A policy names it as a
+//! contradicts itself. Deliberately not here: whether to trust the header at all. A policy names it as a
 //! source only where the proxy in front replaces or appends to what clients send, and says which element counts.
 //!
 //! The header is a list to which each proxy may append one element about the client certificate that it saw, so the
@@ -82,11 +82,11 @@ pub enum XfccError {
     Syntax {
         /// Where.
         at: usize,
-        /// What should stand there.
+        /// What is expected there.
         want: &'static str,
     },
-    /// A key that may stand only once stands twice in an element.
-    #[error("byte {at}: {key} stands twice in one element")]
+    /// A key that may occur only once occurs twice in an element.
+    #[error("byte {at}: {key} occurs twice in one element")]
     Duplicate {
         /// Where the second one is.
         at: usize,
@@ -226,7 +226,7 @@ pub fn certificate(lines: &[&[u8]], element: NonZeroUsize, by: Option<&str>) -> 
     Ok((leaf, chain))
 }
 
-/// The certificates that came with `leaf`, from the right-most element that tells of it; none when no element does.
+/// The certificates that came with `leaf`, from the right-most element that names it; none when no element does.
 /// They only help path building, so the element need not be one that the policy trusts.
 pub fn chain_of(lines: &[&[u8]], leaf: &Bytes) -> Result<Vec<Bytes>, XfccError> {
     let elements = parse(lines)?;

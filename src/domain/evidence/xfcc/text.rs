@@ -11,7 +11,7 @@
 //! quoted  = *("\" octet / octet but DQUOTE, "\" and controls)
 //! ```
 //!
-//! The keys of an element stand in the order By, Hash, Cert, Chain, Subject, URI, DNS, Issuer; By, URI and DNS may be
+//! The keys of an element are in the order By, Hash, Cert, Chain, Subject, URI, DNS, Issuer; By, URI and DNS may be
 //! repeated, the others not. There are no blanks around separators. Backslashes in `Subject` and `Issuer` are RFC
 //! 2253's own, which Envoy copies: they are skipped in pairs to find the closing quote and mean nothing here.
 //!
@@ -127,7 +127,7 @@ fn read_element<'a>(line: &'a [u8], mut rest: &'a [u8]) -> Result<(Element<'a>, 
     }
 }
 
-/// A value and what follows it, or the place of the fault and what should stand there.
+/// A value and what follows it, or the place of the fault and what is expected there.
 type Value<'a> = Result<(&'a [u8], &'a [u8]), (&'a [u8], &'static str)>;
 
 fn raw(text: &[u8]) -> Value<'_> {

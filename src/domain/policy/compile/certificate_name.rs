@@ -167,7 +167,7 @@ fn check_ascii(text: &str) -> Result<&str, String> {
     if text.is_ascii() {
         Ok(text)
     } else {
-        Err(format!("{} is not ASCII: write it as it stands in the certificate", shown(text)))
+        Err(format!("{} is not ASCII: write it as in the certificate", shown(text)))
     }
 }
 

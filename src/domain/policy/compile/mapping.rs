@@ -25,13 +25,13 @@ pub fn certificate_mapping(meta: &ObjectMeta, spec: &api::CertificateMappingSpec
     CompiledMapping {
         key,
         public_key,
-        identity: if errors.is_empty() { identity } else { nobody() },
+        identity: if errors.is_empty() { identity } else { empty_identity() },
         state: spec.state,
         errors,
     }
 }
 
-fn nobody() -> Identity {
+fn empty_identity() -> Identity {
     Identity { user: String::new(), groups: Vec::new(), uid: None, extra: std::collections::BTreeMap::new() }
 }
 
@@ -161,7 +161,7 @@ fn part(field: &Field<'_>, spec: &RulePart, action: RuleAction, report: &mut Rep
         RuleField::Dns | RuleField::UserPrincipalName => Case::Insensitive,
         _ => spec.case,
     };
-    // Compiled for any source, so that a wrong value is told beside a wrong attribute.
+    // Compiled for any source, so that one compilation reports a wrong value and a wrong attribute.
     let part = Part::new(source.clone().unwrap_or(Source::Dns), &spec.value, case, spec.values, action);
     report.take(&value, part).filter(|_| source.is_some())
 }

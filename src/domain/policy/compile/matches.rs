@@ -1,4 +1,4 @@
-//! The `match` section of a policy: the routes that it stands for.
+//! The `match` section of a policy: the routes that it expands to.
 
 use std::collections::BTreeSet;
 
@@ -16,14 +16,14 @@ const MAX_PATH: usize = 1024;
 /// The longest method; the longest registered one has 17 characters.
 const MAX_METHOD: usize = 32;
 
-/// The most guesses at the hosts of one policy that cannot be read; each request is compared with all of them. With more,
-/// the policy stands for every host.
+/// The most guesses at the hosts of one policy that cannot be read; each request is compared with all of them. With
+/// more, the policy stands for every host.
 const MAX_GUESSES: usize = 64;
 
-/// The routes that `matches` stand for.
+/// The routes that `matches` expand to.
 ///
-/// What cannot be read might be anything, and a request must not fall to another policy for it: a path or method selects
-/// its hosts whole, and a host every one that can be recognised in it (see [`recognize`]).
+/// What cannot be read might be anything, and a request must not fall to another policy for it: a path or method
+/// selects its hosts whole, and a host every one that can be recognised in it (see [`recognize`]).
 pub fn matches(field: &Field<'_>, matches: &[RequestMatch], report: &mut Report) -> Vec<Route> {
     report.cap(field, matches.len(), MAX_MATCHES);
     let mut routes = Vec::new();
@@ -43,13 +43,13 @@ pub fn matches(field: &Field<'_>, matches: &[RequestMatch], report: &mut Report)
     routes.sort();
     routes.dedup();
     if routes.contains(&everything()) {
-        // It stands before all others.
+        // It precedes all others.
         routes.retain(|route| !matches!(route.host, HostPattern::Guess(_)) || *route == everything());
     }
     routes
 }
 
-/// Every request, for a policy of which nobody can tell which it means.
+/// Every request, for a policy whose `match` cannot be read.
 pub fn everything() -> Route {
     let Recognized { host, .. } = Recognized::everything();
     Route { host, path: PathPattern::Unreadable, case: PathCase::Ambiguous, methods: Vec::new() }
@@ -75,7 +75,7 @@ fn host_pattern(field: &Field<'_>, text: &str, report: &mut Report) -> Option<Ho
 fn request_match(field: &Field<'_>, spec: &RequestMatch, routes: &mut Vec<Route>, report: &mut Report) {
     let hosts_field = field.child("hosts");
     let mut hosts = Vec::with_capacity(spec.hosts.len().max(1));
-    // Those that have a path of their own, so that nobody can tell which paths are meant.
+    // Entries with a path: which paths they mean cannot be read.
     let mut whole_hosts = Vec::new();
     for (at, host) in spec.hosts.iter().enumerate() {
         match host_pattern(&hosts_field.at(at), host, report) {
@@ -142,7 +142,7 @@ fn path_match(field: &Field<'_>, spec: &PathMatch, report: &mut Report) -> Optio
         return None;
     }
     if text.contains('*') {
-        let message = format!("{}: `*` stands for itself here; a prefix covers all below it", shown(text));
+        let message = format!("{}: `*` is no wildcard here; a prefix covers all below it", shown(text));
         report.warning(&field, message);
     }
     report.take(&field, compile(text).map_err(|error| format!("{}: {error}", shown(text))))

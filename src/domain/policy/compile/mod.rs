@@ -1,9 +1,17 @@
 //! From what an operator wrote to what decides: every kind compiled, or all its errors at once with their fields.
 //!
-//! The file source, the watch, admission, `check` and `explain` all end here, so they cannot disagree. One object is
-//! looked at by itself: whether what it refers to exists is the index's business. Where an object does not compile, the
-//! parts that still can be read are kept, because an invalid policy denies the requests that it selects and an invalid
-//! mapping the certificate that it names.
+//! The file source, the watch, admission, `check` and `explain` all end here, so they cannot disagree. Compiling looks at
+//! one object by itself. Where an object does not compile, the parts that still can be read are kept, because an invalid
+//! policy denies the requests that it selects and an invalid mapping the certificate that it names.
+//!
+//! A trust profile has one step more, since its certificates and CRLs come from elsewhere:
+//!
+//! 1. [`TrustProfileSpec`](crate::domain::api::TrustProfileSpec), as written;
+//! 2. [`CompiledProfile`], checked, with its sources named ([`trust_profile`]);
+//! 3. [`ResolvedProfile`](crate::domain::decide::resolved_profile::ResolvedProfile), its sources joined
+//!    ([`CompiledProfile::resolve`]), ready to verify certificates.
+//!
+//! Not owned here: whether what an object refers to exists, and reading sources; both are the wing `store`'s.
 
 mod certificate_name;
 mod evidence;
@@ -32,7 +40,10 @@ pub use policy::{certificate_policy, unreadable_match};
 pub use requirements::{MAXIMUM_RSA_BITS, MINIMUM_RSA_BITS, Requirements, WEAKEST_RSA_BITS};
 pub use resolve::{Content, NOT_READ, ProfileSources, Resolution, SourceState};
 pub use revocation::CompiledRevocation;
-pub use source::{BundleName, CertificateSource, Reading, Role, SourceRef, Usable, certificates as pem_certificates};
+pub use source::{
+    BundleName, CertificateFilter, CertificateSource, Role, SourceRef, UsableCertificates,
+    certificates as pem_certificates,
+};
 pub use trust::{CompiledProfile, trust_profile};
 
 /// The most trust sources in one list. A union of more is better kept in one bundle.
@@ -47,14 +58,14 @@ pub const MAX_POLICIES: usize = 64;
 /// The most entries in `match`, as Gateway API allows in a rule.
 pub const MAX_MATCHES: usize = 64;
 
-/// The most routes that `match` may stand for: hosts times paths, added up. Each takes about 100 bytes of a snapshot.
+/// The most routes that `match` may expand to: hosts times paths, added up. Each takes about 100 bytes of a snapshot.
 pub const MAX_ROUTES: usize = 4096;
 
 /// The most places to look for a certificate; there are three kinds.
 pub const MAX_EVIDENCE: usize = 8;
 
-/// The most one-to-one entries of a policy: what fits into one object of Kubernetes. More belong into CertificateMapping
-/// objects.
+/// The most one-to-one entries of a policy: what fits into one object of Kubernetes. More belong into
+/// CertificateMapping objects.
 pub const MAX_ONE_TO_ONE: usize = 10_000;
 
 /// The most rules of a policy. They are tried one after the other.

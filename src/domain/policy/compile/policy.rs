@@ -16,7 +16,7 @@ pub fn certificate_policy(meta: &ObjectMeta, spec: &CertificatePolicySpec) -> Co
     let field = Field::root("spec");
     let match_field = field.child("match");
     let mut routes = matches(&match_field, &spec.matches, &mut report);
-    // Nothing is left of these, so nobody can tell which requests they mean.
+    // Nothing is left of these entries, so which requests they mean is unknown.
     if meta.unread.iter().any(|error| is_whole_match(&error.path)) {
         routes.push(everything());
     }
@@ -61,8 +61,8 @@ fn is_whole_match(path: &str) -> bool {
     }
 }
 
-/// The hosts in a policy's `match` that cannot be read. Where an edit can be refused, one with any is: which requests the
-/// policy means is not known, and it must not be left to a guess.
+/// The hosts in a policy's `match` that cannot be read. Where an edit can be refused, one with any is: which requests
+/// the policy means is not known, and it must not be left to a guess.
 pub fn unreadable_match(spec: &CertificatePolicySpec) -> Vec<FieldError> {
     let field = Field::root("spec");
     unreadable_hosts(&field.child("match"), &spec.matches)

@@ -1,8 +1,8 @@
-//! The last step of a `TrustProfile`: from a [`CompiledProfile`], which names its sources, to a [`ResolvedProfile`], which
-//! holds what they contain and verifies certificates.
+//! The last step of a `TrustProfile`: from a [`CompiledProfile`], which names its sources, to a [`ResolvedProfile`],
+//! which holds what they contain and verifies certificates.
 //!
 //! A source whose content has never been readable makes the profile unavailable: a replica must not decide by a part of
-//! what the author wrote. Owned here: which content is joined to what, and what its author is told about it. Reading the
+//! what the author wrote. Owned here: which content is joined to what, and which errors its author gets. Reading the
 //! sources and keeping their last good content is the wing `store`'s.
 
 use std::collections::BTreeSet;
@@ -117,9 +117,9 @@ impl CompiledProfile {
 
     /// Joins the profile `id` with the contents of its sources.
     ///
-    /// `former` is the last resolution of the same compiled profile: what has not changed is taken over from it, so that
-    /// nothing that was built for path building is built again. `used` is the revocation data that any version of this
-    /// profile has used so far: no CRL replaces a newer one.
+    /// `former` is the last resolution of the same compiled profile: what has not changed is taken over from it, so
+    /// that nothing that was built for path building is built again. `used` is the revocation data that any version of
+    /// this profile has used so far: no CRL replaces a newer one.
     #[must_use]
     pub fn resolve(
         &self,

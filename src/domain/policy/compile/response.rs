@@ -1,4 +1,4 @@
-//! What the upstream and the client are told.
+//! `response`: the headers that the upstream receives, and the answers that denied clients get.
 
 use crate::domain::decide::compiled::{DEFAULT_GROUPS_HEADER, DEFAULT_USER_HEADER, HeaderNames, Statuses};
 use std::collections::BTreeSet;

@@ -13,13 +13,13 @@ use certgate_x509::{Certificate, encoding::bundle};
 
 /// The longest name of a signer: a host name of 253 octets, a slash, and a path (Kubernetes' limit for
 /// CertificateSigningRequests is 571).
-const MAX_SIGNER: usize = 571;
+const MAX_SIGNER_NAME: usize = 571;
 
 /// The longest path of a file.
-const MAX_FILE: usize = 4096;
+const MAX_FILE_PATH: usize = 4096;
 
-/// The most bad certificates of one text that are told one by one.
-const MAX_TOLD: usize = 16;
+/// The most bad certificates of one text that are reported one by one.
+const MAX_REPORTED: usize = 16;
 
 /// Where certificates come from, or other things that are signed.
 #[derive(Clone, Debug)]
@@ -40,12 +40,12 @@ pub struct CertificateSource {
     /// Where they come from.
     pub source: SourceRef,
     /// Which of them count.
-    pub reading: Reading,
+    pub filter: CertificateFilter,
 }
 
 /// Which certificates of a text count.
 #[derive(Copy, Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Reading {
+pub struct CertificateFilter {
     /// What each must be.
     pub role: Role,
     /// What one that is not does to the others.
@@ -63,7 +63,7 @@ pub enum Role {
 
 /// What a text holds.
 #[derive(Clone, Debug, Default)]
-pub struct Usable {
+pub struct UsableCertificates {
     /// The certificates that count, each once.
     pub certificates: Vec<Arc<Certificate>>,
     /// What is wrong with the others.
@@ -79,8 +79,8 @@ pub enum BundleName {
     Signer(String, LabelSelector),
 }
 
-/// Compiles a list of sources, given with their places in it. The certificates that do not count go to `skipped` and are
-/// warned of.
+/// Compiles a list of sources, given with their places in it. The certificates that do not count go to `skipped` and
+/// are warned of.
 pub(super) fn sources<'s>(
     field: &Field<'_>,
     specs: impl ExactSizeIterator<Item = (usize, &'s TrustSource)>,
@@ -100,9 +100,9 @@ fn source(
     report: &mut Report,
 ) -> Option<CertificateSource> {
     let TrustSource { config_map, secret, cluster_trust_bundle, inline, file, on_bad_certificate } = spec;
-    // What stands in the profile is its author's; bundles are often made by others.
+    // The author of the profile writes inline certificates; others often make the bundles.
     let default = if inline.is_some() { OnBadCertificateSpec::Refuse } else { OnBadCertificateSpec::Skip };
-    let reading = Reading { role, on_bad: on_bad_certificate.unwrap_or(default) };
+    let filter = CertificateFilter { role, on_bad: on_bad_certificate.unwrap_or(default) };
     let source = match (config_map, secret, cluster_trust_bundle, inline, file) {
         (Some(key), None, None, None, None) => {
             key_ref(&field.child("configMap"), key, report);
@@ -116,7 +116,7 @@ fn source(
             SourceRef::Bundle(bundle_name(&field.child("clusterTrustBundle"), bundle, report)?)
         }
         (None, None, None, Some(pem), None) => {
-            SourceRef::Inline(inline_certificates(&field.child("inline"), pem, reading, skipped, report)?)
+            SourceRef::Inline(inline_certificates(&field.child("inline"), pem, filter, skipped, report)?)
         }
         (None, None, None, None, Some(path)) => file_ref(&field.child("file"), path, report),
         _ => {
@@ -124,20 +124,20 @@ fn source(
             return None;
         }
     };
-    Some(CertificateSource { source, reading })
+    Some(CertificateSource { source, filter })
 }
 
 fn inline_certificates(
     field: &Field<'_>,
     pem: &str,
-    reading: Reading,
+    filter: CertificateFilter,
     skipped: &mut Vec<FieldError>,
     report: &mut Report,
 ) -> Option<Arc<[Arc<Certificate>]>> {
-    let Usable { certificates, skipped: bad } =
-        report.take(field, certificates(&Bytes::copy_from_slice(pem.as_bytes()), reading))?;
+    let UsableCertificates { certificates, skipped: bad } =
+        report.take(field, certificates(&Bytes::copy_from_slice(pem.as_bytes()), filter))?;
     if certificates.is_empty() {
-        // The author has it at hand; there is nothing to wait for.
+        // The author can correct an inline certificate at once: it is an error, not a source to wait for.
         bad.iter().for_each(|problem| report.error(field, problem));
         return None;
     }
@@ -166,7 +166,7 @@ fn bundle_name(field: &Field<'_>, spec: &BundleRef, report: &mut Report) -> Opti
             // As the API server takes them: a domain, a slash, and a path.
             let parts = signer.split_once('/');
             let sound = parts.is_some_and(|(domain, path)| domain.contains('.') && !path.is_empty());
-            if !sound || signer.len() > MAX_SIGNER || !signer.bytes().all(is_signer_byte) {
+            if !sound || signer.len() > MAX_SIGNER_NAME || !signer.bytes().all(is_signer_byte) {
                 let message = format_args!("{} is not the name of a signer: want domain/path", shown(signer));
                 report.error(&field.child("signerName"), message);
             }
@@ -188,7 +188,7 @@ const fn is_signer_byte(byte: u8) -> bool {
 }
 
 pub(super) fn file_ref<T>(field: &Field<'_>, path: &str, report: &mut Report) -> SourceRef<T> {
-    if path.is_empty() || path.len() > MAX_FILE || path.chars().any(char::is_control) {
+    if path.is_empty() || path.len() > MAX_FILE_PATH || path.chars().any(char::is_control) {
         report.error(field, format_args!("{} is not the path of a file", shown(path)));
     }
     SourceRef::File(path.to_owned())
@@ -206,37 +206,37 @@ pub(super) fn key_ref(field: &Field<'_>, spec: &KeyRef, report: &mut Report) {
 /// # Errors
 /// The text is no PEM, or none of its certificates can be read; with [`OnBadCertificateSpec::Refuse`] also when one
 /// cannot be read or is of no use.
-pub fn certificates(pem: &Bytes, reading: Reading) -> Result<Usable, String> {
+pub fn certificates(pem: &Bytes, filter: CertificateFilter) -> Result<UsableCertificates, String> {
     let mut seen = BTreeSet::new();
-    let mut found = Usable::default();
+    let mut found = UsableCertificates::default();
     let (mut is_readable, mut bad) = (false, 0_usize);
     for (at, block) in (1_usize..).zip(bundle::blocks(pem).map_err(|error| error.to_string())?) {
         let parsed = block.der.map_err(|error| error.to_string());
         let parsed = parsed.and_then(|der| Certificate::from_der(der).map_err(|error| error.to_string()));
         is_readable |= parsed.is_ok();
-        match parsed.and_then(|certificate| fit(certificate, reading.role)) {
+        match parsed.and_then(|certificate| fit(certificate, filter.role)) {
             Ok(certificate) if seen.insert(certificate.sha256()) => found.certificates.push(Arc::new(certificate)),
             Ok(_) => {}
             Err(problem) => {
                 bad = bad.saturating_add(1);
-                if bad <= MAX_TOLD {
+                if bad <= MAX_REPORTED {
                     found.skipped.push(format!("certificate {at} (line {}): {problem}", block.place.line));
                 }
             }
         }
     }
-    if reading.on_bad == OnBadCertificateSpec::Refuse || !is_readable {
+    if filter.on_bad == OnBadCertificateSpec::Refuse || !is_readable {
         return match bad.checked_sub(1) {
             None => Ok(found),
             Some(0) => Err(found.skipped.concat()),
             Some(more) => Err(format!("{} (and {more} more)", found.skipped.first().map_or("", String::as_str))),
         };
     }
-    if let Some(more) = bad.checked_sub(MAX_TOLD).filter(|more| *more > 0) {
+    if let Some(more) = bad.checked_sub(MAX_REPORTED).filter(|more| *more > 0) {
         found.skipped.push(format!("{more} more certificates cannot be used"));
     }
     for problem in &mut found.skipped {
-        problem.push_str("; it does not count, the others do (onBadCertificate: Skip)");
+        problem.push_str("; it is skipped, the others are used (onBadCertificate: Skip)");
     }
     Ok(found)
 }

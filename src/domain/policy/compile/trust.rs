@@ -15,7 +15,7 @@ use crate::domain::api::{
 };
 use certgate_x509::Sha256;
 
-/// A profile as it stands by itself; its sources are not resolved.
+/// A `TrustProfile` that is checked, with its sources named and not read.
 #[derive(Debug)]
 pub struct CompiledProfile {
     /// What makes a certificate valid.
@@ -57,7 +57,7 @@ pub fn trust_profile(meta: &ObjectMeta, spec: &TrustProfileSpec) -> (Option<Comp
     let chain = spec.mode != TrustModeSpec::Peer;
     let peer = spec.mode != TrustModeSpec::Chain;
     let mut skipped = Vec::new();
-    // What no chain is believed by need not be a CA's.
+    // In mode Peer no path ends at these certificates, so they need not be CAs.
     let role = match spec.anchor_extensions {
         AnchorExtensionsSpec::Enforce if chain => Role::Anchor,
         AnchorExtensionsSpec::Enforce | AnchorExtensionsSpec::Ignore => Role::Any,
@@ -136,7 +136,7 @@ fn peers(
                 keys.extend(report.take(&field.at(at).child("publicKeySha256"), key));
             }
             Some(_) => {
-                let message = "a publicKeySha256 stands alone: give it, or a place that holds certificates";
+                let message = "want either publicKeySha256 or a place that holds certificates";
                 report.error(&field.at(at), message);
             }
             None => places.push((at, source)),

@@ -9,14 +9,14 @@ use crate::domain::decide::mapping::rules::{Mapping, Source};
 use crate::domain::decide::verifier::CertificateVerifier;
 use certgate_x509::{Subtree, looks_reversed};
 
-/// What is said of a distinguished name that seems to be written in the order of a certificate, wherever it stands.
+/// The warning about a distinguished name that seems to be written in the order of a certificate, in any field.
 pub const REVERSED: &str = "the distinguished name looks reversed: write the most specific part first, as in \
                             CN=acme,O=Acme,C=DE; `openssl x509 -subject -nameopt RFC2253` prints it so";
 
-/// What is to be told of a mapping that compiles.
+/// A finding about a mapping that compiles.
 #[derive(Copy, Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(u8)]
-pub enum Trait {
+pub enum MappingFinding {
     /// It denies its certificate.
     Disabled,
     /// No policy selects it.
@@ -27,23 +27,23 @@ pub enum Trait {
     Reversed,
 }
 
-/// A set of traits.
+/// A set of [`MappingFinding`]s.
 #[derive(Copy, Clone, Debug, Default, PartialEq, Eq, Hash)]
-pub struct Traits(u8);
+pub struct MappingFindings(u8);
 
-impl Traits {
+impl MappingFindings {
     /// The set with `one`.
     #[must_use]
-    pub const fn with(self, one: Trait) -> Self {
+    pub const fn with(self, one: MappingFinding) -> Self {
         Self(self.0 | (1 << one as u8))
     }
 
     /// Whether `one` is in the set.
-    pub const fn contains(self, one: Trait) -> bool {
+    pub const fn contains(self, one: MappingFinding) -> bool {
         self.0 & (1 << one as u8) != 0
     }
 
-    /// Whether there is nothing to tell.
+    /// Whether there are no findings.
     pub const fn is_empty(self) -> bool {
         self.0 == 0
     }
@@ -56,54 +56,54 @@ impl Traits {
                 out.push(FieldError::new(field, message));
             }
         };
-        let not_selected = match self.contains(Trait::Disabled) {
+        let not_selected = match self.contains(MappingFinding::Disabled) {
             true => {
-                "no CertificatePolicy of this namespace selects the mapping: nobody is denied by it, and its certificate may \
-                 be allowed all the same"
+                "no CertificatePolicy of this namespace selects the mapping: it denies nothing, and its certificate may still \
+                 be allowed"
             }
-            false => "no CertificatePolicy of this namespace selects the mapping: nobody is mapped by it",
+            false => "no CertificatePolicy of this namespace selects the mapping: it maps nothing",
         };
-        add(Trait::NotSelected, "metadata.labels", not_selected);
+        add(MappingFinding::NotSelected, "metadata.labels", not_selected);
         add(
-            Trait::WeakIssuer,
+            MappingFinding::WeakIssuer,
             "spec.certificate.issuerSerial",
             "weak: the trust profile of a policy that selects the mapping does not hold exactly one key under the \
              issuer's name, so the certificate is denied with WEAK_MAPPING; list the issuing CA's certificate in \
              intermediates, or give issuerPublicKeySha256",
         );
-        add(Trait::Reversed, "spec.certificate", REVERSED);
+        add(MappingFinding::Reversed, "spec.certificate", REVERSED);
         out
     }
 }
 
-/// The traits of a mapping by `key`; `profiles` are those of the policies that select it, as far as they are known.
-pub fn traits<'a>(
+/// The findings of a mapping by `key`; `profiles` are those of the policies that select it, as far as they are known.
+pub fn findings<'a>(
     form: Form,
     key: &[u8],
     state: MappingState,
     profiles: impl IntoIterator<Item = Option<&'a CertificateVerifier>>,
-) -> Traits {
-    let mut traits = Traits::default();
+) -> MappingFindings {
+    let mut findings = MappingFindings::default();
     if state == MappingState::Disabled {
-        traits = traits.with(Trait::Disabled);
+        findings = findings.with(MappingFinding::Disabled);
     }
     if distinguished_name(form, key).is_some_and(looks_reversed) {
-        traits = traits.with(Trait::Reversed);
+        findings = findings.with(MappingFinding::Reversed);
     }
     let mut is_selected = false;
     for profile in profiles {
         is_selected = true;
         if state == MappingState::Enabled && profile.is_some_and(|profile| is_weak(form, key, profile)) {
-            traits = traits.with(Trait::WeakIssuer);
+            findings = findings.with(MappingFinding::WeakIssuer);
         }
     }
-    if is_selected { traits } else { traits.with(Trait::NotSelected) }
+    if is_selected { findings } else { findings.with(MappingFinding::NotSelected) }
 }
 
 /// Whether the issuer in a name is sure to be known by no more than its name.
 fn is_weak(form: Form, key: &[u8], profile: &CertificateVerifier) -> bool {
     let Some(issuer) = distinguished_name(form, key).filter(|_| form == Form::IssuerSerial) else { return false };
-    if !profile.believes_chains() {
+    if !profile.accepts_chains() {
         return true;
     }
     let keys: BTreeSet<&[u8]> = profile.issuer_keys(issuer).collect();
@@ -136,8 +136,8 @@ pub fn weak_issuers(mapping: &Mapping, profile: &CertificateVerifier) -> Vec<Fie
     report.warnings
 }
 
-/// The rules that allow by an attribute which a CA of the profile may give in addition to the one that it is bound to: a CA
-/// for names below `O=Partner` may certify `O=Partner,O=Contoso`.
+/// The rules that allow by an attribute which a CA of the profile may give in addition to the one that it is bound to:
+/// a CA for names below `O=Partner` may certify `O=Partner,O=Contoso`.
 pub fn repeatable(mapping: &Mapping, profile: &CertificateVerifier) -> Vec<FieldError> {
     let mut report = Report::default();
     let root = Field::root("spec");

@@ -88,7 +88,7 @@ fn one_bad_certificate_of_a_bundle_leaves_the_others() {
         }
         let [problem] = &lines(&index)[..] else { panic!("{row}: {:?}", lines(&index)) };
         assert!(problem.starts_with(&format!("Warning TrustProfile ns/t: {ROOTS}: ")), "{row}: {problem}");
-        assert!(problem.contains(want) && problem.contains("the others do"), "{row}: {problem}");
+        assert!(problem.contains(want) && problem.contains("the others are used"), "{row}: {problem}");
         let report = &index.profile_reports()[0];
         assert_eq!((report.skipped.len(), report.unresolved.len()), (1, 0), "{row}");
     }

@@ -1,7 +1,7 @@
 //! What is told of mappings that work by themselves and not together with what is around them.
 
 use super::*;
-use crate::domain::policy::lint::Trait;
+use crate::domain::policy::lint::MappingFinding;
 use certgate_x509::Certificate;
 
 fn uri(name: &str, label: &str, uri: &str, user: &str) -> Object {
@@ -146,17 +146,21 @@ fn a_mapping_that_no_policy_selects_is_told() {
     };
     assert_eq!(about("a"), [""; 0]);
     assert_eq!(about("broken"), [""; 0], "a policy that does not compile selects all the same");
-    let nobody = "metadata.labels: no CertificatePolicy of this namespace selects the mapping: nobody is ";
-    assert!(about("lost")[0].ends_with(&format!("{nobody}mapped by it")), "{told:#?}");
-    assert!(about("off")[0].contains(&format!("{nobody}denied by it, and its certificate may")), "{told:#?}");
+    let unselected = "metadata.labels: no CertificatePolicy of this namespace selects the mapping: it ";
+    assert!(about("lost")[0].ends_with(&format!("{unselected}maps nothing")), "{told:#?}");
+    assert!(about("off")[0].contains(&format!("{unselected}denies nothing, and its certificate may")), "{told:#?}");
     let reports = index.mapping_reports();
-    let traits: Vec<_> = reports
+    let findings: Vec<_> = reports
         .iter()
         .map(|(id, report)| {
-            (id.name.as_str(), report.traits.contains(Trait::NotSelected), report.traits.contains(Trait::Disabled))
+            (
+                id.name.as_str(),
+                report.findings.contains(MappingFinding::NotSelected),
+                report.findings.contains(MappingFinding::Disabled),
+            )
         })
         .collect();
-    assert_eq!(traits, [("lost", true, false), ("off", true, true)]);
+    assert_eq!(findings, [("lost", true, false), ("off", true, true)]);
 }
 
 #[test]
@@ -182,13 +186,13 @@ fn an_issuer_that_no_key_is_known_of_is_told() {
             selecting("p", "x", json!({})),
         ]
     };
-    let told = |index: &Index, one: Trait| {
-        let reports = index.mapping_reports().into_iter().filter(|(_, report)| report.traits.contains(one));
+    let told = |index: &Index, one: MappingFinding| {
+        let reports = index.mapping_reports().into_iter().filter(|(_, report)| report.findings.contains(one));
         reports.map(|(id, _)| id.name).collect::<Vec<_>>()
     };
     let mut index = index(all());
-    assert_eq!(told(&index, Trait::WeakIssuer), ["unknown"]);
-    assert_eq!(told(&index, Trait::Reversed), ["reversed", "subject"]);
+    assert_eq!(told(&index, MappingFinding::WeakIssuer), ["unknown"]);
+    assert_eq!(told(&index, MappingFinding::Reversed), ["reversed", "subject"]);
     let lines = warnings(&index);
     assert!(lines.iter().any(|line| line.contains("ns/unknown: spec.certificate.issuerSerial: weak: ")), "{lines:#?}");
     assert!(
@@ -198,10 +202,10 @@ fn an_issuer_that_no_key_is_known_of_is_told() {
     let two = [pki().ca, pki().ca].map(|ca| json!({"inline": pem(&ca)}));
     index.apply(profile(json!({"trustAnchors": two})));
     index.publish();
-    assert_eq!(told(&index, Trait::WeakIssuer), ["known", "unknown"], "two keys of one name");
+    assert_eq!(told(&index, MappingFinding::WeakIssuer), ["known", "unknown"], "two keys of one name");
     index.apply(profile(json!({"trustAnchors": [], "issuingAuthorities": [{"sha256": "a".repeat(64)}]})));
     index.publish();
-    assert_eq!(told(&index, Trait::WeakIssuer), [""; 0], "an authority without a name may be the one");
+    assert_eq!(told(&index, MappingFinding::WeakIssuer), [""; 0], "an authority without a name may be the one");
 }
 
 /// The same of entries of a policy: in `check`, in the webhook and in the policy's status.

@@ -14,7 +14,7 @@ pub struct OneToOneEntry {
     pub index: usize,
     /// What names the certificate.
     pub key: NameKey,
-    /// Who it stands for.
+    /// The identity of the certificate.
     pub identity: Arc<Identity>,
     /// Whether it is in force.
     pub state: MappingState,

@@ -10,7 +10,7 @@ use super::{
     HealthChecks, Http, Listener, Mutations, Paths, PeerCertificate, Protocol, RawHeaders, Resumption, Route, UPSTREAM,
     Underscores,
 };
-use crate::support::pki::Identity;
+use crate::pki::Identity;
 
 const HTTP_CONNECTION_MANAGER: &str =
     "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager";

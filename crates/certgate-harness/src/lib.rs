@@ -4,7 +4,8 @@
 //! Everything listens on free ports of 127.0.0.1, lives in temporary directories and ends with the test, whatever way
 //! the test ends. Nothing here sleeps for a fixed time: conditions are awaited, with a deadline.
 
-pub mod bars;
+#![allow(missing_docs, reason = "only tests use it")]
+
 pub mod certgate;
 pub mod client;
 pub mod envoy;

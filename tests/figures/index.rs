@@ -1,16 +1,12 @@
 //! What 100,000 mappings cost. A measurement, not a check of behaviour: `make figures-directory` runs it optimized. The
 //! memory is judged, which is the same in every build.
 
-#[path = "support/bars.rs"]
-#[allow(dead_code, reason = "shared with measurements that have other bars")]
-mod bars;
-
 use std::time::{Duration, Instant};
 
-use bars::Bars;
-
+use crate::in_own_process;
 use certgate::domain::api::{CertificateMappingSpec, CertificateName, IdentitySpec, Object, ObjectMeta, Origin};
 use certgate::domain::store::Index;
+use certgate_testing::bars::Bars;
 
 const MAPPINGS: u32 = 100_000;
 
@@ -60,6 +56,10 @@ fn timed<T>(work: impl FnOnce() -> T) -> (T, Duration) {
 #[test]
 #[ignore = "a measurement"]
 fn a_hundred_thousand_mappings() {
+    in_own_process("index::a_hundred_thousand_mappings", measure);
+}
+
+fn measure() {
     let mut index = Index::new();
     index.apply(mapping(0));
     let _ = index.publish();

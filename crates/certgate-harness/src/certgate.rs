@@ -21,17 +21,21 @@ pub struct Certgate {
     directory: TempDir,
 }
 
-/// The program: where `CERTGATE_BIN` says, or next to the test that runs.
+/// The program: where `CERTGATE_BIN` says, where Cargo says, or beside the test or example that runs.
+///
+/// Only a test target knows `env!("CARGO_BIN_EXE_certgate")` when it is compiled; newer versions of Cargo set the
+/// variable for the process as well.
 pub fn binary() -> PathBuf {
-    if let Some(path) = std::env::var_os("CERTGATE_BIN") {
-        return path.into();
-    }
-    if let Some(path) = option_env!("CARGO_BIN_EXE_certgate") {
-        return path.into();
+    for variable in ["CERTGATE_BIN", "CARGO_BIN_EXE_certgate"] {
+        if let Some(path) = std::env::var_os(variable) {
+            return path.into();
+        }
     }
     let here = std::env::current_exe().expect("a running program has a path");
-    // target/PROFILE/examples/demo -> target/PROFILE/certgate
-    here.ancestors().nth(2).expect("examples lie two levels down").join("certgate")
+    // target/PROFILE/deps/e2e-0123, target/PROFILE/examples/demo -> target/PROFILE/certgate
+    let path = here.ancestors().nth(2).expect("tests and examples lie two levels down").join("certgate");
+    assert!(path.exists(), "{} is not there: name the program in CERTGATE_BIN", path.display());
+    path
 }
 
 impl Certgate {

@@ -1,8 +1,6 @@
 //! The figures of a CRL with a million entries. They need an optimized build: `make figures-crl`.
 
-#[path = "support/bars.rs"]
-#[allow(dead_code, reason = "other kinds of figures are measured elsewhere")]
-mod bars;
+use certgate_testing::bars;
 use certgate_testing::der;
 use certgate_testing::status;
 use certgate_x509::{

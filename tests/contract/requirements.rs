@@ -19,11 +19,11 @@ use serde_json::{Value, json};
 use der::{Draft, Key, NOW, ext};
 use status::CrlDraft;
 
-const SHA1_CA: &str = include_str!("data/weak/sha1-ca.pem");
-const SHA1_CLIENT: &str = include_str!("data/weak/sha1-client.pem");
-const SHA1_CRL: &str = include_str!("data/weak/sha1.crl");
-const RSA_CA: &str = include_str!("data/weak/rsa1024-ca.pem");
-const RSA_CLIENT: &str = include_str!("data/weak/rsa1024-client.pem");
+const SHA1_CA: &str = include_str!("../data/weak/sha1-ca.pem");
+const SHA1_CLIENT: &str = include_str!("../data/weak/sha1-client.pem");
+const SHA1_CRL: &str = include_str!("../data/weak/sha1.crl");
+const RSA_CA: &str = include_str!("../data/weak/rsa1024-ca.pem");
+const RSA_CLIENT: &str = include_str!("../data/weak/rsa1024-client.pem");
 
 const GOLD: &str = "1.2.3.1";
 const SILVER: &str = "1.2.3.2";

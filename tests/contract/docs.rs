@@ -310,3 +310,16 @@ fn the_image_is_built_from_bases_by_digest() {
     assert!(!build(&["certgate:1"], None).0, "a tag is no digest");
     assert!(build(&["--update", "certgate:1"], None).0);
 }
+
+/// A file that was moved must be moved on that page too.
+#[test]
+fn paths_in_the_architecture_exist() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let page = fs::read_to_string(root.join("docs/architecture.md")).unwrap();
+    let is_path = |text: &&str| ["src/", "crates/", "tests/", "docs/"].iter().any(|folder| text.starts_with(folder));
+    let named: Vec<&str> =
+        page.split(['`', ' ', '\n']).filter(is_path).map(|path| path.trim_end_matches(',')).collect();
+    assert!(named.len() > 60, "the page names files: {named:?}");
+    let lost: Vec<_> = named.into_iter().filter(|path| !root.join(path).exists()).collect();
+    assert!(lost.is_empty(), "docs/architecture.md names files that do not exist: {lost:#?}");
+}

@@ -114,7 +114,7 @@ fn alerts_ask_for_metrics_that_exist_and_have_a_runbook() {
     }
     let alerts = alerts(&rules);
     assert!(alerts.len() > 10, "{alerts:?}");
-    let tests = read("tests/monitoring/alerts_test.yaml");
+    let tests = read("tests/data/alerts_test.yaml");
     for alert in alerts {
         assert!(page.contains(&format!("\n### {alert}\n")), "docs/operations.md has no runbook for {alert}");
         let anchor =
@@ -181,10 +181,9 @@ fn promtool() -> Option<PathBuf> {
 #[test]
 fn alerts_fire_when_they_should() {
     let Some(promtool) = promtool() else { return };
-    for args in [
-        ["check", "rules", "charts/certgate/files/alerts.yaml"],
-        ["test", "rules", "tests/monitoring/alerts_test.yaml"],
-    ] {
+    for args in
+        [["check", "rules", "charts/certgate/files/alerts.yaml"], ["test", "rules", "tests/data/alerts_test.yaml"]]
+    {
         let done = Command::new(&promtool).args(args).current_dir(root()).output().unwrap();
         let said = format!("{}{}", String::from_utf8_lossy(&done.stdout), String::from_utf8_lossy(&done.stderr));
         assert!(done.status.success(), "promtool {args:?}:\n{said}");

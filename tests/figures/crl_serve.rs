@@ -3,12 +3,9 @@
 
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test may panic, and says what it measured")]
 
-#[path = "support/bars.rs"]
-#[allow(dead_code, reason = "ratios are measured elsewhere")]
-mod bars;
+use certgate_harness::ports;
+use certgate_testing::bars;
 use certgate_testing::der;
-#[path = "support/ports.rs"]
-mod ports;
 use certgate_testing::status;
 
 use std::fs;

@@ -6,23 +6,16 @@
 
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test may panic, and says what it measured")]
 
-#[path = "support/bars.rs"]
-#[allow(dead_code, reason = "ratios are measured elsewhere")]
-mod bars;
-
 use std::fs::{self, File};
 use std::io::{BufWriter, Write};
 use std::path::Path;
-use std::process::Command;
 use std::time::{Duration, Instant};
 
-use bars::Bars;
+use crate::in_own_process;
 use certgate::file::loader::{Loader, ReloadOutcome};
+use certgate_testing::bars::Bars;
 
 const MAPPINGS: usize = 100_000;
-
-/// Names the layout that a child process measures.
-const LAYOUT: &str = "CERTGATE_SCALE_LAYOUT";
 
 fn write_mapping(out: &mut impl Write, n: usize) {
     write!(
@@ -118,33 +111,20 @@ fn measure(files: usize) {
     bars.end();
 }
 
-/// Runs `measure` in a process of its own, so that memory is that of one layout.
-fn in_own_process(test: &str, files: usize) {
-    if std::env::var(LAYOUT).is_ok_and(|layout| layout == test) {
-        return measure(files);
-    }
-    let status = Command::new(std::env::current_exe().unwrap())
-        .args(["--ignored", "--exact", test, "--nocapture", "--test-threads=1"])
-        .env(LAYOUT, test)
-        .status()
-        .unwrap();
-    assert!(status.success());
-}
-
 #[test]
 #[ignore = "a measurement, for release builds"]
 fn in_one_file() {
-    in_own_process("in_one_file", 1);
+    in_own_process("directory::in_one_file", || measure(1));
 }
 
 #[test]
 #[ignore = "a measurement, for release builds"]
 fn in_a_hundred_files() {
-    in_own_process("in_a_hundred_files", 100);
+    in_own_process("directory::in_a_hundred_files", || measure(100));
 }
 
 #[test]
 #[ignore = "a measurement, for release builds"]
 fn in_a_file_each() {
-    in_own_process("in_a_file_each", MAPPINGS);
+    in_own_process("directory::in_a_file_each", || measure(MAPPINGS));
 }

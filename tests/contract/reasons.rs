@@ -12,5 +12,5 @@ fn the_page_is_made_from_the_table() {
         std::fs::write(&path, &want).expect("docs can be written");
     }
     let have = std::fs::read_to_string(&path).unwrap_or_default();
-    assert!(have == want, "docs/reasons.md is stale: run `UPDATE=1 cargo test --test reasons`");
+    assert!(have == want, "docs/reasons.md is stale: run `UPDATE=1 cargo test --test contract reasons`");
 }

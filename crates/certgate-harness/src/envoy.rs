@@ -51,7 +51,7 @@ impl AccessRecord {
 pub fn binary() -> Option<&'static Path> {
     static BINARY: OnceLock<Option<PathBuf>> = OnceLock::new();
     let found = BINARY.get_or_init(|| {
-        let script = concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/fetch-envoy");
+        let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../../scripts/fetch-envoy");
         let why = match Command::new(script).output() {
             Ok(output) if output.status.success() => {
                 return Some(PathBuf::from(String::from_utf8_lossy(&output.stdout).trim()));

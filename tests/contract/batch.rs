@@ -148,10 +148,10 @@ fn body(pem: &str) -> Value {
 #[test]
 fn weak_cryptography_counts_where_the_case_says_so() {
     let [sha1_ca, sha1_client, rsa_ca, rsa_client] = [
-        include_str!("data/weak/sha1-ca.pem"),
-        include_str!("data/weak/sha1-client.pem"),
-        include_str!("data/weak/rsa1024-ca.pem"),
-        include_str!("data/weak/rsa1024-client.pem"),
+        include_str!("../data/weak/sha1-ca.pem"),
+        include_str!("../data/weak/sha1-client.pem"),
+        include_str!("../data/weak/rsa1024-ca.pem"),
+        include_str!("../data/weak/rsa1024-client.pem"),
     ]
     .map(body);
     let (good, ..) = case();

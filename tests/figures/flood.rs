@@ -1,7 +1,7 @@
 //! What strangers' certificates cost: a request in, a denial and its cost out.
 //!
 //! Counts and the cost model judge; so does the least time of some runs against that of one P-256 signature in the same
-//! run, with a wide margin. Figures are printed: `cargo test --profile measure --test flood -- --nocapture`.
+//! run, with a wide margin. Figures are printed: `cargo test --profile measure --test figures -- flood:: --nocapture`.
 
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test may panic and print")]
 
