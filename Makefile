@@ -4,7 +4,7 @@ CARGO ?= cargo
 export CARGO_TERM_COLOR ?= auto
 
 .PHONY: help build demo test test-debug test-kubernetes test-mesh figures figures-directory \
-	figures-crl figures-hostile figures-kubernetes kube-parts mesh-parts chart crds mutants lint fmt deny clean
+	figures-crl figures-path figures-hostile figures-kubernetes kube-parts mesh-parts chart crds mutants lint fmt deny clean
 
 help: ## List the recipes.
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 24
@@ -43,13 +43,16 @@ test-mesh: ## Play the examples in deploy/ on the real control planes; skipped u
 	$(CARGO) test --locked --test mesh -- --test-threads=1
 
 # For a quiet machine. With CI=true times are told and not judged: they are the neighbours'.
-figures: figures-directory figures-crl figures-hostile figures-kubernetes ## Measure, and hold each figure to its bar.
+figures: figures-directory figures-crl figures-path figures-hostile figures-kubernetes ## Measure, and hold each figure to its bar.
 
 figures-directory: ## The figures with 100,000 mappings in a directory.
 	$(CARGO) test --locked --profile measure --test figures -- --ignored directory:: index:: --test-threads=1 --nocapture
 
 figures-crl: ## The figures of a CRL of a million entries; a minute.
 	$(CARGO) test --locked --profile measure --test figures -- --ignored crl:: crl_serve:: --test-threads=1 --nocapture
+
+figures-path: ## Path validation beside rustls-webpki; a minute.
+	CARGO_INCREMENTAL=0 $(CARGO) test --locked --profile measure -p certgate-x509 --test path_speed -- --ignored --nocapture
 
 figures-hostile: ## What strangers can cost, in processor time and memory; two minutes.
 	$(CARGO) test --locked --profile measure --test figures -- flood:: --test-threads=1 --nocapture

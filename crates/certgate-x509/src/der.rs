@@ -197,6 +197,12 @@ impl<'a> Reader<'a> {
         Ok(tlv.content)
     }
 
+    /// [`Reader::oid`] for DER that [`check`] has walked.
+    #[inline]
+    pub(crate) fn checked_oid(&mut self) -> Result<&'a [u8], DerError> {
+        self.expect(tag::OID).map(|tlv| tlv.content)
+    }
+
     /// The content octets of an INTEGER, minimal, of any sign and size.
     pub fn integer(&mut self) -> Result<&'a [u8], DerError> {
         let tlv = self.expect(tag::INTEGER)?;
@@ -261,8 +267,14 @@ pub fn check(bytes: &[u8]) -> Result<(), DerError> {
     let mut depth = 0_usize;
     let mut rest = bytes;
     loop {
-        let (tag, header, length) = header(rest)?;
-        let body = rest.get(header..).unwrap_or_default();
+        // Most elements have one octet of length.
+        let (tag, body, length) = match rest {
+            [tag, length @ ..0x80, body @ ..] if tag & 0x1f != 0x1f => (*tag, body, usize::from(*length)),
+            _ => {
+                let (tag, header, length) = header(rest)?;
+                (tag, rest.get(header..).unwrap_or_default(), length)
+            }
+        };
         let (content, follows) = body.split_at_checked(length).ok_or(DerError::Truncated)?;
         check_form(tag, content)?;
         if tag & 0x20 != 0 {
@@ -326,6 +338,7 @@ fn check_integer(content: &[u8]) -> Result<(), DerError> {
 }
 
 /// X.690 8.19: no sub-identifier begins with 0x80 and the last one ends.
+#[inline]
 fn check_oid(content: &[u8]) -> Result<(), DerError> {
     let mut starts = true;
     for octet in content {

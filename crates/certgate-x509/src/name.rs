@@ -250,7 +250,7 @@ impl Name {
 #[inline]
 fn attribute<'a>(members: &mut Reader<'a>) -> Result<(&'a [u8], Tlv<'a>), DerError> {
     let mut member = members.nested(tag::SEQUENCE)?;
-    let type_oid = member.oid()?;
+    let type_oid = member.checked_oid()?;
     let value = member.any()?;
     member.finish()?;
     Ok((type_oid, value))

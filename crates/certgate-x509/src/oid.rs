@@ -15,6 +15,9 @@ pub struct Oid(Cow<'static, [u8]>);
 #[error("not a dotted object identifier: want at least two arcs, the first 0 to 2, the second below 40 under 0 and 1")]
 pub struct OidError;
 
+/// The key purposes of nearly all certificates, which need no memory of their own: clientAuth and serverAuth.
+const COMMON: [&[u8]; 2] = [&[0x2b, 6, 1, 5, 5, 7, 3, 2], &[0x2b, 6, 1, 5, 5, 7, 3, 1]];
+
 impl Oid {
     /// An identifier from content octets that are known to be right.
     pub const fn from_static(content: &'static [u8]) -> Self {
@@ -23,7 +26,10 @@ impl Oid {
 
     /// An identifier from content octets that [`super::der`] has checked.
     pub fn from_content(content: &[u8]) -> Self {
-        Self(Cow::Owned(content.to_vec()))
+        match COMMON.iter().find(|common| **common == content) {
+            Some(common) => Self(Cow::Borrowed(common)),
+            None => Self(Cow::Owned(content.to_vec())),
+        }
     }
 
     /// The content octets.

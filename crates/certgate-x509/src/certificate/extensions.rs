@@ -125,14 +125,14 @@ pub(super) struct AuthorityKeyIdentifier {
 #[derive(Debug, Default)]
 pub(super) struct Extensions {
     pub(super) list: Vec<ExtensionSpan>,
-    pub(super) subject_alt_names: Box<[GeneralName]>,
+    pub(super) subject_alt_names: Vec<GeneralName>,
     pub(super) basic_constraints: Option<BasicConstraints>,
     pub(super) key_usage: Option<KeyUsage>,
-    pub(super) extended_key_usage: Option<Box<[Oid]>>,
+    pub(super) extended_key_usage: Option<Vec<Oid>>,
     pub(super) name_constraints: Option<Box<NameConstraints>>,
-    pub(super) certificate_policies: Option<Box<[Oid]>>,
-    pub(super) application_policies: Option<Box<[Oid]>>,
-    pub(super) policy_mappings: Option<Box<[(Oid, Oid)]>>,
+    pub(super) certificate_policies: Option<Vec<Oid>>,
+    pub(super) application_policies: Option<Vec<Oid>>,
+    pub(super) policy_mappings: Option<Vec<(Oid, Oid)>>,
     pub(super) policy_constraints: Option<PolicyConstraints>,
     pub(super) inhibit_any_policy: Option<u32>,
     pub(super) subject_key_identifier: Option<Span>,
@@ -159,7 +159,7 @@ impl Extensions {
         let mut list: Vec<ExtensionSpan> = Vec::with_capacity(8);
         while !reader.is_empty() {
             let mut one = reader.nested(tag::SEQUENCE).map_err(field)?;
-            let oid = one.oid().map_err(field)?;
+            let oid = one.checked_oid().map_err(field)?;
             let critical = match one.optional(tag::BOOLEAN).map_err(field)? {
                 None => false,
                 // X.690 11.5: the default value is not encoded.
@@ -212,7 +212,7 @@ impl Extensions {
                 // An empty list is refused where names count (path validation); old OCSP responders have one.
                 let sequence = der::exactly(value, tag::SEQUENCE)?;
                 if !sequence.content.is_empty() {
-                    self.subject_alt_names = GeneralName::read_all(sequence.content, der)?.into();
+                    self.subject_alt_names = GeneralName::read_all(sequence.content, der)?;
                 }
             }
             id::BASIC_CONSTRAINTS => self.basic_constraints = Some(basic_constraints(value)?),
@@ -312,14 +312,14 @@ fn authority_key_identifier(value: &[u8], der: &Bytes) -> Result<AuthorityKeyIde
     Ok(AuthorityKeyIdentifier { key_identifier })
 }
 
-fn extended_key_usage(value: &[u8]) -> Result<Box<[Oid]>, ExtensionProblem> {
+fn extended_key_usage(value: &[u8]) -> Result<Vec<Oid>, ExtensionProblem> {
     let mut reader = Reader::new(der::exactly(value, tag::SEQUENCE)?.content);
     let mut purposes = Vec::with_capacity(2);
     while !reader.is_empty() {
         purposes.push(Oid::from_content(reader.oid()?));
         bounded(purposes.len())?;
     }
-    if purposes.is_empty() { Err(DerError::Empty.into()) } else { Ok(purposes.into()) }
+    if purposes.is_empty() { Err(DerError::Empty.into()) } else { Ok(purposes) }
 }
 
 /// Whether the qualifiers of policies are ones that RFC 5280 defines.
@@ -333,7 +333,7 @@ enum Qualifiers {
 const KNOWN_QUALIFIERS: [&[u8]; 2] = [&[0x2b, 6, 1, 5, 5, 7, 2, 1], &[0x2b, 6, 1, 5, 5, 7, 2, 2]];
 
 /// The policies of a SEQUENCE OF PolicyInformation.
-fn policy_information(value: &[u8]) -> Result<(Box<[Oid]>, Qualifiers), ExtensionProblem> {
+fn policy_information(value: &[u8]) -> Result<(Vec<Oid>, Qualifiers), ExtensionProblem> {
     der::check(value)?;
     let mut reader = Reader::new(der::exactly(value, tag::SEQUENCE)?.content);
     let mut policies = Vec::with_capacity(2);
@@ -366,10 +366,10 @@ fn policy_information(value: &[u8]) -> Result<(Box<[Oid]>, Qualifiers), Extensio
     if sorted.windows(2).any(|pair| pair.first() == pair.last()) {
         return Err(ExtensionProblem::DuplicatePolicy);
     }
-    Ok((policies.into(), known))
+    Ok((policies, known))
 }
 
-fn policy_mappings(value: &[u8]) -> Result<Box<[(Oid, Oid)]>, ExtensionProblem> {
+fn policy_mappings(value: &[u8]) -> Result<Vec<(Oid, Oid)>, ExtensionProblem> {
     let mut reader = Reader::new(der::exactly(value, tag::SEQUENCE)?.content);
     let mut mappings = Vec::with_capacity(2);
     while !reader.is_empty() {
@@ -380,7 +380,7 @@ fn policy_mappings(value: &[u8]) -> Result<Box<[(Oid, Oid)]>, ExtensionProblem> 
         mappings.push((issuer, subject));
         bounded(mappings.len())?;
     }
-    if mappings.is_empty() { Err(DerError::Empty.into()) } else { Ok(mappings.into()) }
+    if mappings.is_empty() { Err(DerError::Empty.into()) } else { Ok(mappings) }
 }
 
 fn policy_constraints(value: &[u8]) -> Result<PolicyConstraints, ExtensionProblem> {

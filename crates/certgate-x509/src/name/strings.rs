@@ -89,8 +89,24 @@ fn transcoded<'a>(chars: impl Iterator<Item = Option<char>>) -> Result<Decoded<'
     Ok(Decoded::Transcoded(text))
 }
 
-/// X.680 41.4: the characters of PrintableString.
+/// Which octets [`is_listed`] names: a look-up takes less than the comparisons.
+#[expect(clippy::indexing_slicing, reason = "evaluated by the compiler, within 256")]
+static PRINTABLE: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut octet = 0_u8;
+    while octet < 0x80 {
+        table[octet as usize] = is_listed(octet);
+        octet = octet.wrapping_add(1);
+    }
+    table
+};
+
 fn is_printable(b: u8) -> bool {
+    PRINTABLE.get(usize::from(b)).copied().unwrap_or(false)
+}
+
+/// X.680 41.4: the characters of PrintableString.
+const fn is_listed(b: u8) -> bool {
     b.is_ascii_alphanumeric()
         || matches!(b, b' ' | b'\'' | b'(' | b')' | b'+' | b',' | b'-' | b'.' | b'/' | b':' | b'=' | b'?')
 }
@@ -131,12 +147,31 @@ fn fold_char(c: char, push: impl FnMut(char)) {
 }
 
 fn fold_ascii(out: &mut Vec<u8>, text: &[u8]) {
+    if is_spaced_once(text) {
+        let start = out.len();
+        out.extend_from_slice(text);
+        out.get_mut(start..).unwrap_or_default().make_ascii_lowercase();
+        return;
+    }
     for (at, word) in text.split(is_blank).filter(|word| !word.is_empty()).enumerate() {
         if at > 0 {
             out.push(b' ');
         }
         out.extend(word.iter().map(u8::to_ascii_lowercase));
     }
+}
+
+/// Whether the only white space of a text is single spaces between words, as in nearly all names.
+fn is_spaced_once(text: &[u8]) -> bool {
+    let mut after_blank = true;
+    for octet in text {
+        let blank = is_blank(octet);
+        if blank && (after_blank || *octet != b' ') {
+            return false;
+        }
+        after_blank = blank;
+    }
+    !after_blank
 }
 
 /// The white space of `char::is_whitespace` below U+0080.
