@@ -13,20 +13,20 @@ use std::thread;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HOST, HeaderName, HeaderValue, RETRY_AFTER};
+use http::header::{ALLOW, CACHE_CONTROL, HOST, HeaderValue, RETRY_AFTER, X_CONTENT_TYPE_OPTIONS};
 use http::uri::Authority;
-use http::{HeaderMap, Method, Request, Response, StatusCode};
+use http::{Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::body::{Body, Incoming};
-use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::TokioIo;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 use crate::lifecycle::{Lifecycle, Phase};
 use crate::listeners::Listeners;
 use crate::metrics::Metrics;
 use crate::places::Places;
+use crate::web::server::{ACCEPT_PAUSE, connections, is_json, respond, text};
 
 /// Connections at once: probes, a scraper or two, an operator.
 const MAX_CONNECTIONS: usize = 64;
@@ -42,9 +42,6 @@ const MAX_EXPLANATIONS: usize = 2;
 /// How much lower the priority of the threads that explain is.
 const NICENESS: i32 = 10;
 
-/// The longest head of a request, and what is read of a body at a time. The stack would take 400 KiB on each connection.
-const MAX_HEAD: usize = 16 << 10;
-
 /// How long a client may take to send its headers.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -53,9 +50,6 @@ const EXCHANGE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How long a connection may stay, however busy.
 const CONNECTION_TIMEOUT: Duration = Duration::from_secs(300);
-
-/// How long accepting pauses after an error such as too many open files.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// Answers the questions of `POST /explain`: JSON in, JSON out.
 pub type Explain = Arc<dyn Fn(&[u8]) -> Result<Vec<u8>, NoAnswer> + Send + Sync>;
@@ -113,7 +107,7 @@ impl Admin {
     pub async fn serve(mut self, listeners: impl Into<Listeners>) -> Infallible {
         let listeners = listeners.into();
         self.names = if listeners.are_loopback() { Names::Loopback } else { Names::Any };
-        let connections = Places::of_open_files(MAX_CONNECTIONS);
+        let places = Places::of_open_files(MAX_CONNECTIONS);
         loop {
             let stream = match listeners.accept().await {
                 Ok((stream, _)) => stream,
@@ -124,18 +118,14 @@ impl Admin {
                 }
             };
             // The oldest goes, whatever it does: a probe takes a millisecond, and must not wait for others to end.
-            let Some(place) = connections.admit() else { continue };
+            let Some(place) = places.admit() else { continue };
             let admin = self.clone();
             tokio::spawn(async move {
                 let service = service_fn(move |request: Request<Incoming>| {
                     let admin = admin.clone();
                     async move { Ok::<_, Infallible>(admin.call(request).await) }
                 });
-                let connection = http1::Builder::new()
-                    .timer(TokioTimer::new())
-                    .header_read_timeout(HEADER_TIMEOUT)
-                    .max_buf_size(MAX_HEAD)
-                    .serve_connection(TokioIo::new(stream), service);
+                let connection = connections(HEADER_TIMEOUT).serve_connection(TokioIo::new(stream), service);
                 // How a probe's connection ends concerns nobody.
                 tokio::select! {
                     _ = tokio::time::timeout(CONNECTION_TIMEOUT, connection) => {}
@@ -151,10 +141,14 @@ impl Admin {
         B: Body<Data = Bytes>,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
-        match tokio::time::timeout(EXCHANGE_TIMEOUT, self.route(request)).await {
+        let mut response = match tokio::time::timeout(EXCHANGE_TIMEOUT, self.route(request)).await {
             Ok(response) => response,
             Err(_) => text(StatusCode::REQUEST_TIMEOUT, "the request took too long\n"),
-        }
+        };
+        let headers = response.headers_mut();
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+        response
     }
 
     async fn route<B>(&self, request: Request<B>) -> Response<Full<Bytes>>
@@ -199,7 +193,7 @@ impl Admin {
         };
         let Ok(permit) = self.explanations.clone().try_acquire_owned() else { return busy() };
         match explain_apart(explain.clone(), body, permit).await {
-            Ok(Some(Ok(json))) => respond(StatusCode::OK, HeaderValue::from_static("application/json"), json.into()),
+            Ok(Some(Ok(json))) => respond(StatusCode::OK, "application/json", json.into()),
             Ok(Some(Err(NoAnswer::BadQuestion(error)))) => text(StatusCode::BAD_REQUEST, &format!("{error}\n")),
             Ok(Some(Err(NoAnswer::NotReady(error)))) => text(StatusCode::SERVICE_UNAVAILABLE, &format!("{error}\n")),
             Ok(None) => text(StatusCode::INTERNAL_SERVER_ERROR, "the explanation failed; the log tells why\n"),
@@ -216,8 +210,7 @@ impl Admin {
     }
 
     fn metrics(&self) -> Response<Full<Bytes>> {
-        const OPEN_METRICS: HeaderValue =
-            HeaderValue::from_static("application/openmetrics-text; version=1.0.0; charset=utf-8");
+        const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
         respond(StatusCode::OK, OPEN_METRICS, self.metrics.render().into())
     }
 }
@@ -264,34 +257,15 @@ fn is_for_loopback<B>(request: &Request<B>) -> bool {
         && request.uri().authority().is_none_or(is_loopback)
 }
 
-fn is_json(headers: &HeaderMap) -> bool {
-    let media_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    media_type.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case("application/json")
-}
-
 fn not_allowed(methods: &'static str) -> Response<Full<Bytes>> {
     let mut response = text(StatusCode::METHOD_NOT_ALLOWED, "not with this method\n");
     response.headers_mut().insert(ALLOW, HeaderValue::from_static(methods));
     response
 }
 
-fn text(status: StatusCode, body: &str) -> Response<Full<Bytes>> {
-    respond(status, HeaderValue::from_static("text/plain; charset=utf-8"), Bytes::copy_from_slice(body.as_bytes()))
-}
-
-fn respond(status: StatusCode, media_type: HeaderValue, body: Bytes) -> Response<Full<Bytes>> {
-    const NO_SNIFF: HeaderName = HeaderName::from_static("x-content-type-options");
-    let mut response = Response::new(Full::new(body));
-    *response.status_mut() = status;
-    let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, media_type);
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    headers.insert(NO_SNIFF, HeaderValue::from_static("nosniff"));
-    response
-}
-
 #[cfg(test)]
 mod tests {
+    use http::header::CONTENT_TYPE;
     use tokio::net::TcpListener;
 
     use super::*;
@@ -471,7 +445,7 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let mut stream = tokio::net::TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
         tokio::spawn(admin(Phase::Serving).serve(listener));
-        let head = format!("GET /livez HTTP/1.1\r\nX: {}", "x".repeat(2 * MAX_HEAD));
+        let head = format!("GET /livez HTTP/1.1\r\nX: {}", "x".repeat(2 * crate::web::server::MAX_HEAD));
         stream.write_all(head.as_bytes()).await.unwrap();
         let mut answer = [0; 12];
         let answered = tokio::time::timeout(HEADER_TIMEOUT / 2, stream.read_exact(&mut answer)).await;

@@ -19,10 +19,11 @@ use thiserror::Error;
 pub use self::once::{check_cluster, explain_by_cluster};
 use self::policies::{LoadError, Loaded, Refusal};
 use crate::admin::{Admin, Explain, NoAnswer};
+use crate::clock;
 use crate::config::{PolicySource, ServeConfig};
 use crate::domain::decide::failures::Failures;
 use crate::envoy::server::{self, Ended, ServerOptions, Transport};
-use crate::envoy::service::{Authorizer, system_clock};
+use crate::envoy::service::Authorizer;
 use crate::explain::{self, Explanation, Question, QuestionError, RemoteError};
 use crate::file::report::Class;
 use crate::kubernetes::admission::metrics::AdmissionMetrics;
@@ -114,7 +115,7 @@ async fn run(
         );
     }
     let lifecycle = Lifecycle::new();
-    let authorizer = Authorizer::new(metrics.clone(), system_clock, config.denials_per_second);
+    let authorizer = Authorizer::new(metrics.clone(), clock::now, config.denials_per_second);
     let authorizer = Arc::new(authorizer.remembering(failures));
 
     let admin_port = bind(&config.admin_listen)?;
@@ -184,7 +185,7 @@ async fn run(
     let mut server = tokio::spawn(server::serve(listener, authorizer.clone(), lifecycle.clone(), transport, options));
     lifecycle.advance(Phase::Serving);
     tracing::info!("ready");
-    tokio::spawn(freshness::watch(authorizer.clone(), system_clock));
+    tokio::spawn(freshness::watch(authorizer.clone(), clock::now));
 
     let signal = tokio::select! {
         signal = signals.next() => signal,
@@ -234,7 +235,7 @@ fn explainer(authorizer: &Arc<Authorizer>, metrics: &Arc<Metrics>, refusal: &Arc
         let question = serde_json::from_slice(question).map_err(|error| NoAnswer::BadQuestion(error.to_string()))?;
         let snapshot =
             authorizer.current().ok_or_else(|| NoAnswer::NotReady("the policies are not loaded yet".to_owned()))?;
-        let mut explanation = explain::explain(&question, &snapshot, system_clock())
+        let mut explanation = explain::explain(&question, &snapshot, clock::now())
             .map_err(|error| NoAnswer::BadQuestion(error.to_string()))?;
         explanation.warnings.extend(refused_edit(metrics.load_errors(), refusal.why()));
         Ok(serde_json::to_vec_pretty(&explanation).expect("an explanation is plain text"))
@@ -302,7 +303,7 @@ pub fn explain_by_directory(
         let found = if invalid == 1 { "1 error".to_owned() } else { format!("{invalid} errors") };
         writeln!(errors, "certgate: {found} in the policies; `certgate check {directory}` names all")?;
     }
-    Ok(explain::explain(question, &snapshot, system_clock())?)
+    Ok(explain::explain(question, &snapshot, clock::now())?)
 }
 
 #[cfg(test)]

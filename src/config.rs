@@ -8,6 +8,7 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::clock;
 use crate::kubernetes::cluster::ClusterOptions;
 use crate::kubernetes::store::Scope;
 use crate::listeners::ListenAddress;
@@ -111,8 +112,7 @@ pub fn default_workers() -> NonZeroUsize {
 pub fn replica_name() -> String {
     let named = std::env::var("POD_NAME").or_else(|_| std::env::var("HOSTNAME")).ok().filter(|name| !name.is_empty());
     let host = named.unwrap_or_else(|| rustix::system::uname().nodename().to_string_lossy().into_owned());
-    let started = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-    format!("{host}_{}_{:x}", std::process::id(), started.as_millis())
+    format!("{host}_{}_{:x}", std::process::id(), clock::unix_millis())
 }
 
 #[cfg(test)]

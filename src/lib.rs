@@ -10,6 +10,7 @@
 pub mod admin;
 pub mod app;
 pub mod cli;
+pub mod clock;
 pub mod commands;
 pub mod config;
 pub mod domain;
@@ -27,3 +28,5 @@ pub mod reference;
 pub mod telemetry;
 pub mod terminal;
 pub mod tls;
+pub mod watch;
+pub mod web;

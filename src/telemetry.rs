@@ -3,6 +3,8 @@
 //! Owns the format and the way to the sink, not what is said. Lines pass through a bounded queue to a thread of their own:
 //! a slow sink must not slow decisions down, so a line that finds the queue full is dropped and counted.
 
+pub mod limit;
+
 use std::fmt::Write as _;
 use std::io::{self, Write};
 use std::sync::Arc;

@@ -4,8 +4,8 @@ use std::io::Write;
 use std::sync::Arc;
 
 use super::ExplainError;
+use crate::clock;
 use crate::domain::store::{AbsentSources, Problem, Severity};
-use crate::envoy::service::system_clock;
 use crate::explain::{self, Explanation, Question};
 use crate::file::check::{Check, CheckOptions, Place};
 use crate::file::loader::Totals;
@@ -16,7 +16,7 @@ use crate::kubernetes::store::Scope;
 /// Everything that is wrong with the objects of a cluster.
 pub fn check_cluster(scope: &Scope, options: CheckOptions) -> Result<Check, ReadError> {
     let ClusterContent { index, objects, .. } = read::read(scope, options.sources)?;
-    let found = index.problems().into_iter().chain(index.lint(system_clock()));
+    let found = index.problems().into_iter().chain(index.lint(clock::now()));
     let mut problems: Vec<_> = found.flat_map(lines).map(|problem| (String::new(), problem)).collect();
     problems.sort_by(|(_, a), (_, b)| (&a.object, &a.field, a.class).cmp(&(&b.object, &b.field, b.class)));
     problems.dedup();
@@ -61,5 +61,5 @@ pub fn explain_by_cluster(
         let objects = if count == 1 { "1 object is".to_owned() } else { format!("{count} objects are") };
         writeln!(errors, "certgate: {objects} in error; `certgate check --kubernetes` names all")?;
     }
-    Ok(explain::explain(question, &snapshot, system_clock())?)
+    Ok(explain::explain(question, &snapshot, clock::now())?)
 }

@@ -16,7 +16,7 @@ use crate::domain::decide::Snapshot;
 use crate::envoy::service::Authorizer;
 use crate::file::loader::{Loader, Reload, ReloadOutcome};
 use crate::file::report::{Class, Problem};
-use crate::file::watch::{Source, WatchOptions};
+use crate::file::watch::{PolicyWatcher, WatchOptions};
 use crate::metrics::{Load, Metrics};
 use crate::panics;
 
@@ -107,7 +107,7 @@ pub fn watch(
         // meanwhile.
         let _ = rustix::process::nice(NICENESS);
         let path = loader.path().to_owned();
-        let mut source = Source::new(loader, WatchOptions::default());
+        let mut source = PolicyWatcher::new(loader, WatchOptions::default());
         loop {
             let ended = panics::guarded(|| source.run(|reload| take_over(&reload, &authorizer, &metrics, &refusal)));
             if let Err(panic) = ended {
@@ -123,7 +123,7 @@ pub fn watch(
             if authorizer.current().is_some_and(|snapshot| snapshot.counts().policies > 0) {
                 loader.expect_objects();
             }
-            source = Source::new(loader, WatchOptions::default());
+            source = PolicyWatcher::new(loader, WatchOptions::default());
         }
     })?;
     Ok(())
@@ -235,10 +235,10 @@ fn retire(mut former: Arc<Snapshot>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::envoy::service::system_clock;
+    use crate::clock;
 
     fn authorizer(metrics: &Arc<Metrics>) -> Authorizer {
-        Authorizer::new(metrics.clone(), system_clock, 0)
+        Authorizer::new(metrics.clone(), clock::now, 0)
     }
 
     #[test]

@@ -15,6 +15,7 @@ use crate::domain::decide::reason::Reason;
 use crate::explain::{self, HeaderLine, Length, Question, to_pem};
 use crate::kubernetes::store::Scope;
 use crate::terminal::{self, Terminal};
+use certgate_x509::encoding::pem::raw_blocks;
 
 /// Show how one request is decided, step by step. Exit code 0: it passes, 1: it is denied, 2: there is no answer.
 #[derive(Debug, Args)]
@@ -191,7 +192,7 @@ fn presented(path: &Path) -> Result<(String, Option<String>), String> {
         Err(InputError::Malformed { content, problem }) => {
             let _ = writeln!(io::stderr(), "certgate: {problem}");
             match String::from_utf8(content.to_vec()) {
-                Ok(text) if text.contains("-----BEGIN CERTIFICATE-----") => Ok((text, None)),
+                Ok(text) if raw_blocks(text.as_bytes()).next().is_some() => Ok((text, None)),
                 // No proxy would have sent it. The file itself is presented, which is not a certificate.
                 _ => Ok((to_pem(&[content]), None)),
             }

@@ -8,19 +8,18 @@ use std::time::{Duration, Instant};
 
 use bytes::{Buf, Bytes};
 use clap::Args;
-use http::header::{CONTENT_TYPE, HOST, HeaderValue, TE};
+use http::header::{CONTENT_TYPE, HeaderValue, TE};
 use http::uri::Authority;
-use http::{HeaderMap, Method, Request, StatusCode, Uri, Version};
-use http_body_util::{BodyExt, Full, Limited};
-use hyper_util::rt::{TokioExecutor, TokioIo};
+use http::{HeaderMap, Method, Request, Response, StatusCode, Uri, Version};
+use http_body_util::{Collected, Full};
 use prost::Message;
 use thiserror::Error;
-use tokio::net::TcpStream;
 use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::{HealthCheckRequest, HealthCheckResponse};
 
 use super::exit::Exit;
 use crate::domain::policy::duration::GoDuration;
+use crate::web::client::{self, ClientError, ServerUrl};
 
 /// How long one attempt may take.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(3);
@@ -121,18 +120,10 @@ async fn within(url: &str, asked: impl Future<Output = Result<(), Unhealthy>>) -
 }
 
 async fn readyz(url: &str) -> Result<(), Unhealthy> {
-    let (authority, stream) = connect(url).await?;
-    let (mut sender, connection) =
-        hyper::client::conn::http1::handshake(stream).await.map_err(|error| failed(url, error))?;
-    tokio::spawn(connection);
-    let request = Request::get("/readyz")
-        .header(HOST, authority.as_str())
-        .body(Full::<Bytes>::default())
-        .expect("the parts are valid");
-    let response = sender.send_request(request).await.map_err(|error| failed(url, error))?;
+    let request = Request::get("/readyz").body(Full::default()).expect("the parts are valid");
+    let response = send(url, &authority(url)?, request).await?;
     let status = response.status();
-    let body = Limited::new(response.into_body(), MAX_ANSWER).collect().await;
-    let body = body.map_err(|error| failed(url, error))?.to_bytes();
+    let body = response.into_body().to_bytes();
     match status {
         StatusCode::OK => Ok(()),
         _ => Err(Unhealthy::Status(url.to_owned(), status, crate::telemetry::clean(body.trim_ascii(), 512))),
@@ -140,18 +131,14 @@ async fn readyz(url: &str) -> Result<(), Unhealthy> {
 }
 
 async fn grpc_health(url: &str) -> Result<(), Unhealthy> {
-    let (authority, stream) = connect(url).await?;
-    let (mut sender, connection) = hyper::client::conn::http2::handshake(TokioExecutor::new(), stream)
-        .await
-        .map_err(|error| failed(url, error))?;
-    tokio::spawn(connection);
+    let authority = authority(url)?;
     // The whole server's health has the empty name.
     let question = HealthCheckRequest::default().encode_to_vec();
     let mut frame = vec![0; PREFIX];
     frame.extend_from_slice(&question);
     let uri = Uri::builder()
         .scheme("http")
-        .authority(authority)
+        .authority(authority.clone())
         .path_and_query("/grpc.health.v1.Health/Check")
         .build()
         .expect("the parts are valid");
@@ -163,9 +150,7 @@ async fn grpc_health(url: &str) -> Result<(), Unhealthy> {
         .header(TE, HeaderValue::from_static("trailers"))
         .body(Full::new(Bytes::from(frame)))
         .expect("the parts are valid");
-    let response = sender.send_request(request).await.map_err(|error| failed(url, error))?;
-    let (parts, body) = response.into_parts();
-    let body = Limited::new(body, MAX_ANSWER).collect().await.map_err(|error| failed(url, error))?;
+    let (parts, body) = send(url, &authority, request).await?.into_parts();
     let trailers = body.trailers().cloned().unwrap_or_default();
     if parts.status != StatusCode::OK {
         return Err(Unhealthy::Status(url.to_owned(), parts.status, String::new()));
@@ -191,26 +176,21 @@ fn grpc_status(headers: &HeaderMap) -> Option<&str> {
     headers.get("grpc-status")?.to_str().ok()
 }
 
-fn failed(url: &str, error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Unhealthy {
-    Unhealthy::Exchange(url.to_owned(), error.into())
-}
-
-async fn connect(url: &str) -> Result<(Authority, TokioIo<TcpStream>), Unhealthy> {
-    let authority = authority(url)?;
-    // A URI keeps the brackets of an IPv6 address, a socket wants none.
-    let host = authority.host().trim_start_matches('[').trim_end_matches(']');
-    let stream = TcpStream::connect((host, authority.port_u16().unwrap_or(80)))
-        .await
-        .map_err(|error| Unhealthy::Connect(url.to_owned(), error))?;
-    Ok((authority, TokioIo::new(stream)))
+async fn send(
+    url: &str,
+    authority: &Authority,
+    request: Request<Full<Bytes>>,
+) -> Result<Response<Collected<Bytes>>, Unhealthy> {
+    client::send(authority, request, MAX_ANSWER).await.map_err(|error| match error {
+        ClientError::Connect(error) => Unhealthy::Connect(url.to_owned(), error),
+        ClientError::Exchange(error) => Unhealthy::Exchange(url.to_owned(), error),
+    })
 }
 
 /// The authority of `http://host:port`.
 fn authority(url: &str) -> Result<Authority, Unhealthy> {
-    let wrong = || Unhealthy::Address(url.to_owned());
-    let uri: Uri = url.parse().map_err(|_| wrong())?;
-    match (uri.scheme_str(), uri.authority()) {
-        (Some("http"), Some(authority)) if uri.path() == "/" && uri.query().is_none() => Ok(authority.clone()),
-        _ => Err(wrong()),
+    match ServerUrl::parse(url) {
+        Some(ServerUrl { authority, has_path: false }) => Ok(authority),
+        _ => Err(Unhealthy::Address(url.to_owned())),
     }
 }

@@ -7,7 +7,7 @@ use clap::Args;
 use super::Output;
 use super::exit::Exit;
 use super::input::{self, CertificateArgs, InputError, parse_time};
-use crate::envoy::service::system_clock;
+use crate::clock;
 use crate::inspect::{self, Inspection};
 use crate::terminal::{self, Terminal};
 use certgate_x509::UnixTime;
@@ -28,7 +28,7 @@ pub struct InspectArgs {
 
 /// Runs the command.
 pub fn run(args: &InspectArgs, output: impl Write, mut errors: impl Write) -> Exit {
-    let now = args.at.unwrap_or_else(system_clock);
+    let now = args.at.unwrap_or_else(clock::now);
     let Some(path) = args.certificate.path() else {
         let _ = writeln!(errors, "certgate: a certificate is needed: certgate inspect CERT");
         return Exit::Usage;

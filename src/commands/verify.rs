@@ -10,7 +10,7 @@ use std::fs;
 use std::io::{self, BufRead, Write};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::Instant;
 
 use clap::{Args, ValueEnum};
 use serde::Serialize;
@@ -21,6 +21,7 @@ use batch::Answer;
 use super::Output;
 use super::exit::Exit;
 use super::input::{self, CertificateArgs, InputError, parse_time};
+use crate::clock;
 use crate::domain::decide::reason::Reason;
 use crate::domain::decide::verifier::{check_anchor, lint_anchor};
 use crate::domain::policy::duration::GoDuration;
@@ -206,7 +207,7 @@ fn run_batch(mut input: impl BufRead, output: impl Write) -> io::Result<Exit> {
         }
         // An empty line is answered like every other, so that answers and lines stay side by side.
         let start = Instant::now();
-        let answer = batch::answer(line.trim_ascii(), now());
+        let answer = batch::answer(line.trim_ascii(), clock::now());
         let micros = u64::try_from(start.elapsed().as_micros()).unwrap_or(u64::MAX);
         serde_json::to_writer(&mut output, &Timed { answer, micros })?;
         output.write_all(b"\n")?;
@@ -215,13 +216,8 @@ fn run_batch(mut input: impl BufRead, output: impl Write) -> io::Result<Exit> {
     }
 }
 
-fn now() -> UnixTime {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    UnixTime::from_secs(i64::try_from(since.as_secs()).unwrap_or(i64::MAX))
-}
-
 fn run_one(args: &VerifyArgs, mut output: impl Write, mut errors: impl Write) -> io::Result<Exit> {
-    let now = args.at.unwrap_or_else(now);
+    let now = args.at.unwrap_or_else(clock::now);
     let presented = match presented(args) {
         Ok(presented) => presented,
         Err(problem) => {

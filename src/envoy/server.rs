@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Waker};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use hyper::rt::Executor;
 use hyper::server::conn::http2;
@@ -35,7 +35,9 @@ use super::unread::{MAX_UNREAD, Outbox, Unread, WRITE_DEADLINE};
 use crate::lifecycle::{Lifecycle, Phase};
 use crate::listeners::Listeners;
 use crate::places::{Place, Places};
+use crate::telemetry::limit::LogLimit;
 use crate::tls::accept::Acceptor;
+use crate::web::server::ACCEPT_PAUSE;
 
 /// The service's name in gRPC, under which its health is reported besides the process's.
 pub const SERVICE: &str = "envoy.service.auth.v3.Authorization";
@@ -66,9 +68,6 @@ const PREFACE_DEADLINE: Duration = Duration::from_secs(5);
 
 /// How often it is told that connections are refused.
 const LOG_AGAIN: Duration = Duration::from_secs(60);
-
-/// How long accepting pauses after an error such as too many open files.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// How the server runs.
 #[derive(Copy, Clone, Debug)]
@@ -183,7 +182,7 @@ async fn serve_within(
 
 /// Accepts for ever. One connection too many is closed at once: its proxy knows then, and may have a way elsewhere.
 async fn accept(listeners: &Listeners, workers: &[Worker], connections: &Places) {
-    let mut refused: Option<Instant> = None;
+    let refusals = LogLimit::every(LOG_AGAIN);
     loop {
         connections.few_leave().await;
         let accepted = match listeners.accept().await {
@@ -193,8 +192,7 @@ async fn accept(listeners: &Listeners, workers: &[Worker], connections: &Places)
         match accepted {
             Ok(stream) => {
                 let Some(place) = connections.admit() else {
-                    if refused.is_none_or(|at| at.elapsed() > LOG_AGAIN) {
-                        refused = Some(Instant::now());
+                    if refusals.admit().is_some() {
                         tracing::warn!(limit = connections.limit(), "all connections are in use; others are closed");
                     }
                     continue;

@@ -5,8 +5,7 @@
 //! a failed call into an allow under `failure_mode_allow`, an answer never.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwapOption;
 
@@ -20,6 +19,7 @@ use crate::domain::request::{Headers, Request};
 use crate::metrics::Metrics;
 use crate::panics::{self, Panic};
 use crate::telemetry::clean;
+use crate::telemetry::limit::LogLimit;
 use certgate_x509::UnixTime;
 
 /// Characters of a foreign text that a log line keeps.
@@ -45,7 +45,7 @@ pub struct Authorizer {
     current: ArcSwapOption<Snapshot>,
     metrics: Arc<Metrics>,
     clock: fn() -> UnixTime,
-    denial_log: RateLimit,
+    denial_log: LogLimit,
     failures: Arc<Failures>,
     decider: Decider,
 }
@@ -56,7 +56,14 @@ impl Authorizer {
     pub fn new(metrics: Arc<Metrics>, clock: fn() -> UnixTime, denials_per_second: u32) -> Self {
         let (current, failures) = (ArcSwapOption::empty(), Arc::default());
         let decider = Decider(Box::new(Snapshot::decide_recalling));
-        Self { current, metrics, clock, denial_log: RateLimit::new(denials_per_second), failures, decider }
+        Self {
+            current,
+            metrics,
+            clock,
+            denial_log: LogLimit::new(denials_per_second, Duration::from_secs(1)),
+            failures,
+            decider,
+        }
     }
 
     /// The same, with `decide` in place of the policies' decision.
@@ -129,9 +136,9 @@ impl Authorizer {
     fn record(&self, decision: &Decision, request: Option<&CheckRequest<'_>>, now: UnixTime, started: Instant) {
         self.metrics.decided(decision, started.elapsed());
         let Err(denial) = decision.verdict() else { return };
-        match self.denial_log.admit(now) {
-            Admission::Refused => self.metrics.denials_not_logged(1),
-            Admission::Granted { left_out } => {
+        match self.denial_log.admit_at(Duration::from_secs(now.as_secs().unsigned_abs())) {
+            None => self.metrics.denials_not_logged(1),
+            Some(left_out) => {
                 if left_out > 0 {
                     tracing::warn!(left_out, "denials were left out of the log by its rate limit");
                 }
@@ -191,56 +198,6 @@ fn first_line(headers: &dyn Headers, name: &str) -> Option<String> {
     let mut lines = Vec::new();
     headers.lines(name, &mut lines);
     lines.first().map(|line| clean(line, LOGGED))
-}
-
-/// The system's clock in whole seconds.
-pub fn system_clock() -> UnixTime {
-    let secs = |duration: std::time::Duration| i64::try_from(duration.as_secs()).unwrap_or(i64::MAX);
-    UnixTime::from_secs(match SystemTime::now().duration_since(UNIX_EPOCH) {
-        Ok(since) => secs(since),
-        Err(before) => -secs(before.duration()),
-    })
-}
-
-/// At most so many in each second of the clock, without a lock.
-#[derive(Debug)]
-struct RateLimit {
-    per_second: u32,
-    /// The second in the upper half, how many asked in it in the lower.
-    state: AtomicU64,
-}
-
-#[derive(Copy, Clone, Debug, PartialEq, Eq)]
-enum Admission {
-    /// Granted; `left_out` were refused in the second before, told once.
-    Granted {
-        left_out: u32,
-    },
-    Refused,
-}
-
-impl RateLimit {
-    fn new(per_second: u32) -> Self {
-        Self { per_second, state: AtomicU64::new(0) }
-    }
-
-    fn admit(&self, now: UnixTime) -> Admission {
-        // The lower 32 bits tell neighbouring seconds apart, which is all that is needed.
-        let second = now.as_secs() as u32;
-        let next = |state: u64| match ((state >> 32) as u32 == second, state as u32) {
-            (true, asked) => (asked.saturating_add(1), 0),
-            (false, asked) => (1, asked.saturating_sub(self.per_second)),
-        };
-        let pack = |state| u64::from(second) << 32 | u64::from(next(state).0);
-        let before = self
-            .state
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |state| Some(pack(state)))
-            .unwrap_or_else(|unchanged| unchanged);
-        match next(before) {
-            (asked, left_out) if asked <= self.per_second => Admission::Granted { left_out },
-            _ => Admission::Refused,
-        }
-    }
 }
 
 #[cfg(test)]

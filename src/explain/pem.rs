@@ -5,7 +5,12 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
 use thiserror::Error;
+
+use certgate_x509::encoding::base64::Base64Error;
+use certgate_x509::encoding::pem::{LINE, RawBlock, raw_blocks};
+use certgate_x509::limits::MAX_CERTIFICATE_TEXT;
 
 const BEGIN: &str = "-----BEGIN CERTIFICATE-----";
 const END: &str = "-----END CERTIFICATE-----";
@@ -24,19 +29,24 @@ pub(super) struct Block {
     /// The block as it stands in the file, with a line feed at its end.
     pub(super) text: String,
     /// Its content, when that is base64.
-    pub(super) der: Option<Vec<u8>>,
+    pub(super) der: Option<Bytes>,
 }
 
 /// All certificate blocks of `text`, in order. Keys and remarks between them are passed over. One that does not end
 /// goes to the end of the text, for the core to refuse.
 pub(super) fn certificates(text: &str) -> Result<Vec<Block>, PemError> {
-    let mut blocks = Vec::new();
-    for part in text.split(BEGIN).skip(1) {
-        let (body, end) = part.split_once(END).map_or((part, ""), |(body, _)| (body, END));
-        let base64: String = body.split_ascii_whitespace().collect();
-        let body = body.replace('\r', "");
-        blocks.push(Block { text: format!("{BEGIN}{body}{end}\n"), der: STANDARD.decode(base64).ok() });
-    }
+    let block = |block: RawBlock<'_>| {
+        let body = String::from_utf8_lossy(block.body).replace('\r', "");
+        let end = if block.is_terminated { END } else { "" };
+        let der = match block.der(MAX_CERTIFICATE_TEXT) {
+            Ok(der) => Some(der),
+            // For the core to refuse as a certificate.
+            Err(Base64Error::Empty) => Some(Bytes::new()),
+            Err(_) => None,
+        };
+        Block { text: format!("{BEGIN}{body}{end}\n"), der }
+    };
+    let blocks: Vec<Block> = raw_blocks(text.as_bytes()).map(block).collect();
     if blocks.is_empty() { Err(PemError::NoCertificate) } else { Ok(blocks) }
 }
 
@@ -44,7 +54,7 @@ pub(super) fn certificates(text: &str) -> Result<Vec<Block>, PemError> {
 pub fn to_pem<T: AsRef<[u8]>>(certificates: &[T]) -> String {
     let block = |der: &T| {
         let base64 = STANDARD.encode(der);
-        let lines: Vec<_> = base64.as_bytes().chunks(64).map(String::from_utf8_lossy).collect();
+        let lines: Vec<_> = base64.as_bytes().chunks(LINE).map(String::from_utf8_lossy).collect();
         format!("{BEGIN}\n{}\n{END}\n", lines.join("\n"))
     };
     certificates.iter().map(block).collect()

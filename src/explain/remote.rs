@@ -3,14 +3,13 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{CONTENT_TYPE, HOST};
-use http::{Method, Request, StatusCode, Uri};
-use http_body_util::{BodyExt, Full, Limited};
-use hyper_util::rt::TokioIo;
+use http::header::CONTENT_TYPE;
+use http::{Request, StatusCode};
+use http_body_util::Full;
 use thiserror::Error;
-use tokio::net::TcpStream;
 
 use super::{Explanation, Question};
+use crate::web::client::{self, ClientError, ServerUrl};
 
 /// How long a server may take.
 const ANSWER_DEADLINE: Duration = Duration::from_secs(10);
@@ -51,31 +50,18 @@ pub async fn ask(address: &str, question: &Question) -> Result<Explanation, Remo
 
 async fn exchange(address: &str, question: &Question) -> Result<Explanation, RemoteError> {
     let here = || address.to_owned();
-    let failed = |error: Box<dyn std::error::Error + Send + Sync>| RemoteError::Exchange(here(), error);
-    let uri: Uri = address.parse().map_err(|_| RemoteError::Address(here()))?;
-    let authority = match (uri.scheme_str(), uri.authority()) {
-        (Some("http"), Some(authority)) => authority.clone(),
-        _ => return Err(RemoteError::Address(here())),
-    };
-    // A URI keeps the brackets of an IPv6 address, a socket wants none.
-    let host = authority.host().trim_start_matches('[').trim_end_matches(']');
-    let stream = TcpStream::connect((host, authority.port_u16().unwrap_or(80)))
-        .await
-        .map_err(|error| RemoteError::Connect(here(), error))?;
-    let (mut sender, connection) =
-        hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(|error| failed(error.into()))?;
-    tokio::spawn(connection);
+    let url = ServerUrl::parse(address).ok_or_else(|| RemoteError::Address(here()))?;
     let body = serde_json::to_vec(question).expect("a question is plain text");
-    let request = Request::builder()
-        .method(Method::POST)
-        .uri("/explain")
-        .header(HOST, authority.as_str())
+    let request = Request::post("/explain")
         .header(CONTENT_TYPE, "application/json")
         .body(Full::new(Bytes::from(body)))
         .expect("the parts are valid");
-    let response = sender.send_request(request).await.map_err(|error| failed(error.into()))?;
+    let response = client::send(&url.authority, request, MAX_ANSWER).await.map_err(|error| match error {
+        ClientError::Connect(error) => RemoteError::Connect(here(), error),
+        ClientError::Exchange(error) => RemoteError::Exchange(here(), error),
+    })?;
     let status = response.status();
-    let body = Limited::new(response.into_body(), MAX_ANSWER).collect().await.map_err(failed)?.to_bytes();
+    let body = response.into_body().to_bytes();
     if status != StatusCode::OK {
         let text = crate::telemetry::clean(body.trim_ascii(), 512);
         return Err(RemoteError::Status(here(), status, text));

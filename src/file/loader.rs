@@ -7,28 +7,26 @@
 //! It does not watch (see [`super::watch`]) and does not compile (the index does).
 
 mod problems;
+mod reading;
 
-use std::cell::Cell;
 use std::collections::BTreeSet;
-use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use problems::{note_what_follows, whole_file};
+use reading::{Changes, give_back};
 
-use super::bulk;
-use super::loaded::{Content, FileState, Whole, forget};
+use super::loaded::{Content, FileState, Whole};
 use super::manifest::Foreign;
 use super::report::{Class, Problem};
-use super::scan::{Listed, Listing, Root, Stamp};
-use super::source::{self, SourceFiles};
-use super::split::SplitError;
+use super::scan::Root;
+use super::source::SourceFiles;
+use crate::clock;
 use crate::domain::api::{Kind, ObjectId};
 use crate::domain::decide::Snapshot;
 use crate::domain::store::{AbsentSources, Index};
-use certgate_x509::{UnixTime, limits::MAX_CRL_TEXT};
 
 /// How often a directory that changes while it is read is read again before [`PATIENCE`] counts.
 const MIN_ATTEMPTS: u32 = 2;
@@ -39,9 +37,6 @@ const PATIENCE: Duration = Duration::from_millis(300);
 
 /// The pause before a directory that changed while it was read is read again.
 const PAUSE: Duration = Duration::from_millis(5);
-
-/// A source from which on [`give_back`] is worth it.
-const LARGE: usize = 16 << 20;
 
 /// After what time memory that was freed is given back: more than allocators wait.
 const FREED_FOR: Duration = Duration::from_secs(1);
@@ -89,36 +84,6 @@ pub struct Reload {
     pub parsed: usize,
     /// How long it took.
     pub elapsed: Duration,
-}
-
-/// What a listing differed in from what was known.
-#[derive(Copy, Clone, Debug, PartialEq, Eq)]
-enum Changes {
-    /// Nothing.
-    None,
-    /// One file is new or has changed; none is gone.
-    OneFile,
-    /// More than that.
-    Several,
-}
-
-/// What came of reading what changed.
-#[derive(Copy, Clone, Debug)]
-struct Absorbed {
-    changes: Changes,
-    whole: Whole,
-}
-
-impl Absorbed {
-    /// Takes note of a file that was read.
-    fn note(&mut self, changed: bool, whole: Whole) {
-        if changed {
-            self.changes = if self.changes == Changes::None { Changes::OneFile } else { Changes::Several };
-        }
-        if whole == Whole::Torn {
-            self.whole = Whole::Torn;
-        }
-    }
 }
 
 /// Reads a directory, again and again.
@@ -179,7 +144,7 @@ impl Loader {
 
     /// Sets how long a directory that has changed must stay as it is before what was read of it counts. Events tell when
     /// a writer is done, so it is zero unless there are none.
-    pub fn set_calm(&mut self, calm: Duration) {
+    pub fn set_settle_time(&mut self, calm: Duration) {
         self.calm = calm;
     }
 
@@ -260,9 +225,7 @@ impl Loader {
             }
         }
         // The clock is read here, at the edge: what expires soon depends on it.
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let now = UnixTime::from_secs(i64::try_from(now.as_secs()).unwrap_or(i64::MAX));
-        problems.extend(self.placed(self.index.lint(now)));
+        problems.extend(self.placed(self.index.lint(clock::now())));
         let is_whole = !problems.iter().any(|problem| problem.class == Class::Unreadable);
         let has_policies = self.objects().any(|id| id.kind == Kind::CertificatePolicy);
         note_what_follows(&mut problems);
@@ -361,126 +324,6 @@ impl Loader {
         (outcome, problems)
     }
 
-    /// Reads what changed against `listing` into the index.
-    fn absorb(&mut self, listing: &Listing) -> Absorbed {
-        let mut absorbed = Absorbed { changes: Changes::None, whole: Whole::Whole };
-        let index = &mut self.index;
-        let mut gone = self.files.len();
-        let mut listed = listing.files.iter().peekable();
-        self.files.retain(|(name, state)| {
-            // Both are sorted by name.
-            while listed.next_if(|listed| *listed.name < **name).is_some() {}
-            let keep = listed.peek().is_some_and(|listed| *listed.name == **name);
-            if !keep {
-                state.chunks.iter().for_each(|chunk| forget(index, name, chunk));
-            }
-            keep
-        });
-        gone -= self.files.len();
-        if gone > 0 {
-            absorbed.changes = Changes::Several;
-        }
-        let mut known = std::mem::take(&mut self.files).into_iter().peekable();
-        self.files.reserve_exact(listing.files.len());
-        let mut small = Vec::new();
-        for listed in &listing.files {
-            let (name, mut state, restamped) = match known.next_if(|(name, _)| *name == listed.name) {
-                Some((name, state)) if state.settled && state.stamp == listed.stamp && state.error.is_none() => {
-                    self.files.push((name, state));
-                    continue;
-                }
-                Some((name, state)) => {
-                    let restamped = state.stamp != listed.stamp;
-                    (name, state, restamped)
-                }
-                None => {
-                    let state = FileState::new(listed.stamp);
-                    if listed.stamp.size_or(bulk::MAX_SMALL) < bulk::MAX_SMALL {
-                        small.push((self.files.len(), listed));
-                        self.files.push((Arc::clone(&listed.name), state));
-                        continue;
-                    }
-                    (Arc::clone(&listed.name), state, true)
-                }
-            };
-            let (edited, whole) = self.read_file(&name, &mut state, &listed.stamp);
-            self.files.push((name, state));
-            absorbed.note(restamped || edited, whole);
-        }
-        self.read_small(&small, &mut absorbed);
-        absorbed
-    }
-
-    /// Reads new small files, by their numbers in `files`, into the index.
-    fn read_small(&mut self, small: &[(usize, &Listed)], absorbed: &mut Absorbed) {
-        if small.len() < bulk::MIN_FILES {
-            for (at, listed) in small {
-                let mut state = FileState::new(listed.stamp);
-                let (_, whole) = self.read_file(&listed.name, &mut state, &listed.stamp);
-                self.files[*at].1 = state;
-                absorbed.note(true, whole);
-            }
-            return;
-        }
-        let listed: Vec<&Listed> = small.iter().map(|(_, listed)| *listed).collect();
-        let now = SystemTime::now();
-        bulk::read(&self.root, &listed, |n, read| {
-            let (name, state) = &mut self.files[small[n].0];
-            let read = read.map(|(chunks, stamp)| {
-                state.chunks.reserve_exact(chunks.len());
-                self.parsed += chunks.len();
-                chunks.into_iter().for_each(|chunk| state.adopt(&mut self.index, name, chunk));
-                stamp
-            });
-            let whole = state.note_read(read, &listed[n].stamp, now);
-            absorbed.note(true, whole);
-        });
-    }
-
-    /// Reads one file into the index. Tells whether its content is another one than before, and whether it was whole.
-    fn read_file(&mut self, name: &Arc<str>, state: &mut FileState, stamp: &Stamp) -> (bool, Whole) {
-        let path = self.root.resolve(name);
-        let now = SystemTime::now();
-        let mut edited = false;
-        let read = File::open(&path).map_err(SplitError::from).and_then(|file| {
-            let edit = state.update(&mut self.index, name, &file, stamp)?;
-            self.parsed += edit.parsed;
-            edited = edit.parsed > 0 || edit.forgotten > 0;
-            Ok(Stamp::of(&file.metadata()?))
-        });
-        let whole = state.note_read(read, stamp, now);
-        (edited, whole)
-    }
-
-    /// Reads the files that trust profiles name where they changed.
-    fn read_sources(&mut self) {
-        let wanted = self.index.wanted_files();
-        let resolve = |name: &str| self.root.resolve_source(name);
-        let mut is_current = self.is_current;
-        let certificates = |file: &mut File, _| source::certificates(file);
-        self.certificate_files.refresh(&wanted.certificates, resolve, certificates, |name, content| {
-            is_current = false;
-            self.index.set_certificate_file(name, content);
-        });
-        let large = Cell::new(false);
-        let crls = |file: &mut File, length| {
-            large.set(large.get() || length >= LARGE as u64);
-            // Nothing of it would be used: it need not be read to its cap each time.
-            if length > MAX_CRL_TEXT as u64 {
-                return Err(source::too_long(MAX_CRL_TEXT));
-            }
-            source::crls(file)
-        };
-        self.crl_files.refresh(&wanted.crls, resolve, crls, |name, content| {
-            is_current = false;
-            self.index.set_crl_file(name, content);
-        });
-        self.is_current = is_current;
-        if large.get() {
-            self.large = Some(Instant::now());
-        }
-    }
-
     fn has_objects(&self) -> bool {
         let chunks = self.files.iter().flat_map(|(_, state)| &state.chunks);
         chunks.into_iter().any(|chunk| match &chunk.content {
@@ -504,10 +347,4 @@ impl Loader {
         }
         totals
     }
-}
-
-/// Lets the allocator return to the system what was freed some time ago. mimalloc keeps freed blocks for a moment and
-/// looks after them only when it frees another large one, which in a server at rest never comes.
-fn give_back() {
-    drop(std::hint::black_box(Vec::<u8>::with_capacity(2 * LARGE)));
 }

@@ -4,6 +4,8 @@
 //! them. It turns such a document into an object or into all its errors. Other documents are passed over, and only
 //! named. It reads no files, and it does not judge what a spec means.
 
+mod class;
+
 use std::collections::BTreeMap;
 use std::panic;
 use std::sync::LazyLock;
@@ -14,22 +16,15 @@ use bytes::Bytes;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value as Json, json};
 
+use class::{DocumentClass, classify};
+
 use super::metadata;
 use super::report::shown;
-use super::schema::{Fault, Schema, advice, distance, locate};
+use super::schema::{Fault, Schema, advice, locate};
 use super::yaml::{self, Document, Extent, Mark, Node, Parsed, Value};
 use crate::domain::api::Report as FieldErrors;
 use crate::domain::api::{CertificatePolicySpec, DEFAULT_NAMESPACE, FieldError, Kind, Object, ObjectMeta};
 use crate::domain::policy::compile::{certificate_policy, unreadable_match};
-
-/// The API group of certgate's kinds.
-const GROUP: &str = "certgate.dev";
-
-/// The name in [`GROUP`]. Who writes it in a group means ours.
-const NAME: &str = "certgate";
-
-/// How far another group may differ in spelling and still be taken for a misspelt [`GROUP`].
-const GROUP_TYPO: usize = 3;
 
 /// What a chunk holds.
 #[derive(Debug, Default)]
@@ -125,7 +120,7 @@ impl<'a> Fields<'a> {
         self.0.documents.iter().find_map(|document| {
             let root = &document.root;
             let found = match (classify(root), root.get("items").map(|items| &items.value)) {
-                (Class::List, Some(Value::Sequence(items))) => items.iter().find(|item| wanted.is(item)),
+                (DocumentClass::List, Some(Value::Sequence(items))) => items.iter().find(|item| wanted.is(item)),
                 _ => Some(root).filter(|root| wanted.is(root)),
             };
             found.map(|root| locate(root, path))
@@ -140,7 +135,7 @@ impl Wanted<'_> {
         }
         let field = |key: &str| root.get("metadata").and_then(|node| node.get(key)).and_then(Node::text);
         let namespace = if self.kind.is_namespaced() { field("namespace").unwrap_or(DEFAULT_NAMESPACE) } else { "" };
-        matches!(classify(root), Class::Ours(kind) if kind == self.kind)
+        matches!(classify(root), DocumentClass::Ours(kind) if kind == self.kind)
             && field("name") == Some(self.name)
             && namespace == self.namespace
     }
@@ -154,87 +149,10 @@ fn mark_after(before: &[u8], first_line: u32) -> Mark {
     Mark { line: first_line.saturating_add(small(lines)), column: small(column).saturating_add(1) }
 }
 
-/// Whose a document is.
-enum Class {
-    /// One of the kinds that are read.
-    Ours(Kind),
-    /// A list of documents.
-    List,
-    /// Somebody else's.
-    Foreign,
-    /// It could be ours but cannot be told, or it is ours and of no kind or version that we know.
-    Unclear(&'static str, String),
-}
-
-/// The kinds of [`GROUP`].
-const OWN_KINDS: [Kind; 3] = [Kind::TrustProfile, Kind::CertificatePolicy, Kind::CertificateMapping];
-
-/// Whether a document of this `apiVersion` is certain to be somebody else's: the group is a domain name, as those of
-/// all custom resources are, and not nearly ours.
-fn is_of_others(api_version: &str) -> bool {
-    let Some((group, version)) = api_version.split_once('/') else { return false };
-    let is_label = |label: &str| {
-        !label.is_empty() && label.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
-    };
-    group.contains('.')
-        && group.split('.').all(is_label)
-        && is_label(version)
-        && !group.contains(NAME)
-        && distance(group, GROUP) > GROUP_TYPO
-}
-
-fn classify(root: &Node<'_>) -> Class {
-    if !matches!(root.value, Value::Mapping(_)) {
-        return Class::Unclear("", "want a mapping with apiVersion and kind".to_owned());
-    }
-    let Some(kind) = root.get("kind").and_then(Node::text) else {
-        return Class::Unclear("kind", "is required".to_owned());
-    };
-    let Some(api_version) = root.get("apiVersion").and_then(Node::text) else {
-        return Class::Unclear("apiVersion", "is required".to_owned());
-    };
-    let (group, version) = api_version.split_once('/').unwrap_or(("", api_version));
-    let same_version = |ours: &Kind| ours.api_version() == api_version;
-    match Kind::ALL.into_iter().find(|ours| ours.name() == kind) {
-        Some(ours) if same_version(&ours) => return Class::Ours(ours),
-        Some(Kind::ClusterTrustBundle) if group == "certificates.k8s.io" => {
-            return Class::Ours(Kind::ClusterTrustBundle);
-        }
-        _ => {}
-    }
-    let item_kind = kind.strip_suffix("List");
-    if api_version == "v1" && kind == "List" {
-        return Class::List;
-    }
-    let listed = item_kind.and_then(|item| Kind::ALL.into_iter().find(|ours| ours.name() == item));
-    if listed.is_some_and(|ours| same_version(&ours)) {
-        return Class::List;
-    }
-    // To pass over a strict policy would leave its requests to a wider one, so its kind, or a list that might hold it,
-    // is another's only when the group is certain to be.
-    let is_own = OWN_KINDS.into_iter().any(|own| [Some(kind), item_kind].contains(&Some(own.name())));
-    if is_own && group != GROUP && !is_of_others(api_version) {
-        let hint = format!("unknown group {}; did you mean `{}`?", shown(group), Kind::CertificatePolicy.api_version());
-        return Class::Unclear("apiVersion", hint);
-    }
-    if kind == "List" && group != GROUP && !is_of_others(api_version) {
-        return Class::Unclear("apiVersion", format!("unknown version {}; want `v1`", shown(api_version)));
-    }
-    if group != GROUP {
-        return Class::Foreign;
-    }
-    if api_version != Kind::CertificatePolicy.api_version() {
-        let message = format!("unknown version {}; want {}", shown(version), Kind::CertificatePolicy.api_version());
-        return Class::Unclear("apiVersion", message);
-    }
-    let known = OWN_KINDS.map(Kind::name);
-    Class::Unclear("kind", format!("unknown kind {}; {}", shown(kind), advice(kind, known.into_iter(), "want one of")))
-}
-
 fn read_document(document: &Document<'_>, reading: &mut Reading) {
     let root = &document.root;
     let class = classify(root);
-    if let Class::Foreign = class {
+    if let DocumentClass::Foreign = class {
         // What YAML others write is theirs, as long as it is certain that the document is theirs.
         if document.errors.iter().all(|error| error.extent == Extent::Part) {
             reading.foreign.push(foreign(root));
@@ -250,9 +168,9 @@ fn read_document(document: &Document<'_>, reading: &mut Reading) {
         }));
     }
     match class {
-        Class::Foreign => {}
-        Class::Ours(_) | Class::Unclear(..) => read_object(root, class, readable, reading),
-        Class::List => read_list(root, readable, reading),
+        DocumentClass::Foreign => {}
+        DocumentClass::Ours(_) | DocumentClass::Unclear(..) => read_object(root, class, readable, reading),
+        DocumentClass::List => read_list(root, readable, reading),
     }
 }
 
@@ -289,8 +207,8 @@ fn read_list(root: &Node<'_>, readable: bool, reading: &mut Reading) {
         Some(Node { value: Value::Sequence(items), .. }) => {
             for item in items {
                 match classify(item) {
-                    Class::Foreign => reading.foreign.push(foreign(item)),
-                    Class::List => faults.push(Fault {
+                    DocumentClass::Foreign => reading.foreign.push(foreign(item)),
+                    DocumentClass::List => faults.push(Fault {
                         at: item.at,
                         path: "items".to_owned(),
                         message: "a list may not hold lists".to_owned(),
@@ -307,16 +225,16 @@ fn read_list(root: &Node<'_>, readable: bool, reading: &mut Reading) {
     reading.faults.extend(faults.into_iter().map(|fault| DocumentFault { object: None, fault }));
 }
 
-fn read_object(root: &Node<'_>, class: Class, readable: bool, reading: &mut Reading) {
+fn read_object(root: &Node<'_>, class: DocumentClass, readable: bool, reading: &mut Reading) {
     let mut faults = Vec::new();
     let object = match class {
-        Class::Ours(kind) => build(kind, root, &mut faults),
-        Class::Unclear(path, message) => {
+        DocumentClass::Ours(kind) => build(kind, root, &mut faults),
+        DocumentClass::Unclear(path, message) => {
             let at = root.get(path).map_or(root.at, |node| node.at);
             faults.push(Fault { at, path: path.to_owned(), message });
             None
         }
-        Class::List | Class::Foreign => None,
+        DocumentClass::List | DocumentClass::Foreign => None,
     };
     match object {
         Some(object) if faults.is_empty() && readable => reading.objects.push((object, root.at)),

@@ -14,14 +14,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use crate::watch::SWAPPED_LINK;
+
 /// How many files are listed. Ten times the largest directory that certgate is measured with.
 const MAX_FILES: usize = 1_000_000;
 
 /// How deep directories nest, against loops through mounts.
 const MAX_DEPTH: usize = 32;
-
-/// The link that a kubelet swaps to change all files of a mounted ConfigMap or Secret at once.
-pub const SWAPPED_LINK: &str = "..data";
 
 /// A file system's clock may stand still this long; a file changed within it may change again and show the same stamp.
 const CLOCK_TICK: Duration = Duration::from_millis(50);

@@ -2,101 +2,19 @@
 //!
 //! This module owns the shape of documents: which fields there are, of which type, which must be there, which words an
 //! enumeration knows. It names every error at once, each with its field path and place, and proposes the field or word
-//! that was probably meant. Whether values make sense is `compile`'s part. The schemas come from the Rust types
-//! (`Kind::schema`); their vocabulary is small, and a keyword beyond it is refused rather than passed over.
+//! that was probably meant. Whether values make sense is `compile`'s part, and the schemas themselves are [`Schema`]'s.
 
 use std::fmt::Write as _;
 
 use serde_json::{Map, Value as Json};
+use strsim::osa_distance;
 
 use super::report::shown;
 use super::scalar;
 use super::yaml::{Key, Mark, Node, Scalar, Style, Value};
-
-/// A schema, prepared for checking.
-#[derive(Debug)]
-pub enum Schema {
-    /// Anything; the value is neither checked nor kept.
-    Ignored,
-    /// A mapping with these fields and no others.
-    Fields {
-        /// The fields in the order of the schema.
-        fields: Vec<(Box<str>, Schema)>,
-        /// Which of them must be there.
-        required: Vec<Box<str>>,
-    },
-    /// A mapping with free keys.
-    Map(Box<Schema>),
-    /// A list.
-    List(Box<Schema>),
-    /// A text.
-    Text,
-    /// One of some words.
-    Words(Vec<Box<str>>),
-    /// A whole number.
-    Integer,
-    /// `true` or `false`.
-    Boolean,
-}
-
-/// Why a JSON schema cannot be prepared: its vocabulary is larger than the file source knows.
-#[derive(Debug, PartialEq, Eq, thiserror::Error)]
-#[error("JSON schema at {path}: {message}")]
-pub struct SchemaError {
-    path: String,
-    message: String,
-}
+pub use crate::domain::api::Schema;
 
 impl Schema {
-    /// Prepares a JSON schema. An empty schema (`{}`) accepts and drops everything.
-    pub fn new(json: &Json) -> Result<Self, SchemaError> {
-        Self::at("#", json)
-    }
-
-    fn at(path: &str, json: &Json) -> Result<Self, SchemaError> {
-        let error = |message: String| SchemaError { path: path.to_owned(), message };
-        let object = json.as_object().ok_or_else(|| error("not an object".to_owned()))?;
-        let known =
-            ["type", "properties", "required", "additionalProperties", "items", "enum", "default", "description"];
-        if let Some(keyword) = object.keys().find(|key| !known.contains(&key.as_str())) {
-            return Err(error(format!("unknown keyword {keyword}")));
-        }
-        let words = |key: &str| -> Result<Vec<Box<str>>, SchemaError> {
-            let Some(list) = object.get(key) else { return Ok(Vec::new()) };
-            let list = list.as_array().map(|words| words.iter().map(|w| w.as_str().map(Box::from)).collect());
-            list.flatten().ok_or_else(|| error(format!("{key} is not a list of texts")))
-        };
-        let Some(kind) = object.get("type") else {
-            return if object.is_empty() { Ok(Self::Ignored) } else { Err(error("no type".to_owned())) };
-        };
-        Ok(match kind.as_str().unwrap_or_default() {
-            "object" => {
-                match (object.get("properties").and_then(Json::as_object), object.get("additionalProperties")) {
-                    (Some(properties), Some(Json::Bool(false))) => Self::Fields {
-                        fields: properties
-                            .iter()
-                            .map(|(name, inner)| {
-                                Ok((Box::from(name.as_str()), Self::at(&format!("{path}/{name}"), inner)?))
-                            })
-                            .collect::<Result<_, _>>()?,
-                        required: words("required")?,
-                    },
-                    (None, Some(inner)) => Self::Map(Box::new(Self::at(&format!("{path}/*"), inner)?)),
-                    _ => return Err(error("neither a closed set of properties nor a map".to_owned())),
-                }
-            }
-            "array" => match object.get("items") {
-                Some(inner) => Self::List(Box::new(Self::at(&format!("{path}/[]"), inner)?)),
-                None => return Err(error("a list without items".to_owned())),
-            },
-            "string" if object.contains_key("enum") => Self::Words(words("enum")?),
-            "string" => Self::Text,
-            "integer" => Self::Integer,
-            "boolean" => Self::Boolean,
-            other => return Err(error(format!("unknown type {other:?}"))),
-        })
-    }
-
     /// Checks `node`, found at the field `path`, and gives it as JSON. All errors are added to `faults`; the JSON is only
     /// of use when there are none.
     pub fn check(&self, node: &Node<'_>, path: &str, faults: &mut Vec<Fault>) -> Json {
@@ -293,32 +211,13 @@ pub fn advice<'a>(got: &str, known: impl Iterator<Item = &'a str> + Clone, other
     let got = got.get(..got.len().min(64)).unwrap_or("").to_ascii_lowercase();
     let nearest = known
         .clone()
-        .map(|word| (distance(&got, &word.to_ascii_lowercase()), word))
+        .map(|word| (osa_distance(&got, &word.to_ascii_lowercase()), word))
         .filter(|(distance, word)| *distance <= (word.len() / 3).max(1) && *distance < word.len())
         .min();
     match nearest {
         Some((_, word)) => format!("did you mean `{word}`?"),
         None => format!("{otherwise} {}", known.collect::<Vec<_>>().join(", ")),
     }
-}
-
-/// The number of edits (insert, delete, replace, swap of neighbours) between two short texts, by bytes.
-pub fn distance(a: &str, b: &str) -> usize {
-    let (a, b) = (a.as_bytes(), b.as_bytes());
-    let mut before: Vec<usize> = Vec::new();
-    let mut above: Vec<usize> = (0..=b.len()).collect();
-    for (i, x) in a.iter().enumerate() {
-        let mut row = vec![i + 1];
-        for (j, y) in b.iter().enumerate() {
-            let mut cost = (above[j] + usize::from(x != y)).min(above[j + 1] + 1).min(row[j] + 1);
-            if i > 0 && j > 0 && *x == b[j - 1] && a[i - 1] == *y {
-                cost = cost.min(before[j - 1] + 1);
-            }
-            row.push(cost);
-        }
-        before = std::mem::replace(&mut above, row);
-    }
-    above[b.len()]
 }
 
 /// The place of the field at `path` below `root`, or of the nearest field above it that is there.

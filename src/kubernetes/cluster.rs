@@ -24,7 +24,7 @@ use super::health::Health;
 use super::selector::PolicySelector;
 use super::shutdown::ClusterShutdown;
 use super::status::lease::LeaseOptions;
-use super::status::writer::{LeaseDeadline, claim, now, write_status};
+use super::status::writer::{LeaseDeadline, claim, write_status};
 use super::store::{GRACE, Scope, SetEventHandler, Store};
 use crate::domain::api::Kind;
 use crate::domain::decide::Snapshot;
@@ -145,7 +145,7 @@ pub fn run(
                 show_certificate(watching.0, watching.1, served).await;
             });
             tasks.spawn_local(async move {
-                keep_certificate(kept.0, kept.1, held, now).await;
+                keep_certificate(kept.0, kept.1, held, crate::clock::now).await;
             });
         }
         if let Some(feed) = admission {

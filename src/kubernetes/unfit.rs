@@ -6,10 +6,7 @@
 
 use serde_json::{Map, Value};
 
-use crate::domain::api::FieldError;
-
-/// The deepest nesting that is followed; the kinds' schemas are less deep.
-const MAX_DEPTH: usize = 32;
+use crate::domain::api::{FieldError, Schema};
 
 /// The most errors that are told. One is enough to make the object invalid, and a hostile one may have a million.
 const MAX_ERRORS: usize = 1000;
@@ -18,87 +15,71 @@ const MAX_ERRORS: usize = 1000;
 ///
 /// Something unreadable never disappears where its absence would mean something: a required field and an element of a
 /// list are replaced by an empty value that compiles to an error of its own.
-pub fn fit(schema: &Value, value: Value) -> (Value, Vec<FieldError>) {
+pub fn fit(schema: &Schema, value: Value) -> (Value, Vec<FieldError>) {
     let mut errors = Vec::new();
-    let fitted = brought(schema, value, "spec", MAX_DEPTH, &mut errors).unwrap_or_else(|| blank(schema, MAX_DEPTH));
+    let fitted = brought(schema, value, "spec", &mut errors).unwrap_or_else(|| blank(schema));
     (fitted, errors)
 }
 
 /// The value as the schema has it; `None` after noting that it is of another type.
-fn brought(schema: &Value, value: Value, path: &str, depth: usize, errors: &mut Vec<FieldError>) -> Option<Value> {
-    if depth == 0 {
-        note(errors, FieldError::new(path, "nested too deeply"));
-        return None;
-    }
-    let wanted = schema.get("type").and_then(Value::as_str).unwrap_or_default();
-    let value = match (wanted, value) {
-        ("object", Value::Object(fields)) => Value::Object(object(schema, fields, path, depth, errors)),
-        ("array", Value::Array(items)) => {
-            let inner = schema.get("items").unwrap_or(&Value::Null);
-            let element = |(at, item)| {
-                let path = format!("{path}[{at}]");
-                brought(inner, item, &path, depth - 1, errors).unwrap_or_else(|| blank(inner, depth - 1))
-            };
+fn brought(schema: &Schema, value: Value, path: &str, errors: &mut Vec<FieldError>) -> Option<Value> {
+    let value = match (schema, value) {
+        (Schema::Fields { .. } | Schema::Map(_), Value::Object(fields)) => {
+            Value::Object(object(schema, fields, path, errors))
+        }
+        (Schema::List(inner), Value::Array(items)) => {
+            let element =
+                |(at, item)| brought(inner, item, &format!("{path}[{at}]"), errors).unwrap_or_else(|| blank(inner));
             Value::Array(items.into_iter().enumerate().map(element).collect())
         }
-        ("string", Value::String(text)) => match schema.get("enum").and_then(Value::as_array) {
-            Some(words) if !words.iter().any(|word| word.as_str() == Some(&text)) => {
-                let words: Vec<_> = words.iter().filter_map(Value::as_str).collect();
+        (Schema::Words(words), Value::String(text)) => {
+            if !words.iter().any(|word| **word == *text) {
                 let message = format!("{text:?} is not known to this version: want one of {}", words.join(", "));
                 note(errors, FieldError::new(path, message));
                 return None;
             }
-            _ => Value::String(text),
-        },
-        ("integer", Value::Number(number)) if number.is_i64() => Value::Number(number),
-        (wanted, other) => {
-            note(errors, FieldError::new(path, format!("want {wanted}, found {}", type_of(&other))));
+            Value::String(text)
+        }
+        (Schema::Text, value @ Value::String(_)) | (Schema::Boolean, value @ Value::Bool(_)) => value,
+        (Schema::Integer, Value::Number(number)) if number.is_i64() => Value::Number(number),
+        (schema, other) => {
+            let message = format!("want {}, found {}", wanted_type(schema), type_of(&other));
+            note(errors, FieldError::new(path, message));
             return None;
         }
     };
     Some(value)
 }
 
-fn object(
-    schema: &Value,
-    fields: Map<String, Value>,
-    path: &str,
-    depth: usize,
-    errors: &mut Vec<FieldError>,
-) -> Map<String, Value> {
+fn object(schema: &Schema, given: Map<String, Value>, path: &str, errors: &mut Vec<FieldError>) -> Map<String, Value> {
     let before = errors.len();
-    let properties = schema.get("properties").and_then(Value::as_object);
-    let values = schema.get("additionalProperties").filter(|values| values.is_object());
     let mut fitted = Map::new();
-    for (name, value) in fields {
+    for (name, value) in given {
         let path = format!("{path}.{name}");
-        let Some(inner) = properties.and_then(|properties| properties.get(&name)).or(values) else {
+        let Some(inner) = field(schema, &name) else {
             note(errors, FieldError::new(path, "not known to this version"));
             continue;
         };
         // One text for a list of texts tells what is meant, and may tell which requests a policy has to deny.
-        let is_text = |items: &Value| items["type"] == "string" && items.get("enum").is_none();
-        let is_listed = value.is_string() && inner.get("items").is_some_and(is_text);
+        let is_listed = value.is_string() && matches!(inner, Schema::List(items) if matches!(**items, Schema::Text));
         let listed = is_listed.then(|| Value::Array(vec![value.clone()]));
-        if let Some(value) = brought(inner, value, &path, depth - 1, errors) {
+        if let Some(value) = brought(inner, value, &path, errors) {
             fitted.insert(name, value);
         } else if let Some(list) = listed {
             fitted.insert(name, list);
-        } else if inner.get("type").and_then(Value::as_str) == Some("array") {
+        } else if let Schema::List(items) = inner {
             // An empty list often means `any`; a list with one unreadable element does not.
-            let element = inner.get("items").map(|items| blank(items, depth - 1));
-            fitted.insert(name, Value::Array(element.into_iter().collect()));
+            fitted.insert(name, Value::Array(vec![blank(items)]));
         }
     }
     for name in required(schema) {
-        if !fitted.contains_key(name) {
+        if !fitted.contains_key(&**name) {
             let missing = FieldError::new(format!("{path}.{name}"), "missing");
             // Only what this object has brought: all errors would make the work quadratic.
             if !errors.iter().skip(before).any(|error| error.path == missing.path) {
                 note(errors, missing);
             }
-            let inner = properties.and_then(|properties| properties.get(name)).unwrap_or(&Value::Null);
-            fitted.insert(name.to_owned(), blank(inner, depth - 1));
+            fitted.insert(name.to_string(), field(schema, name).map_or(Value::Null, blank));
         }
     }
     fitted
@@ -112,21 +93,44 @@ fn note(errors: &mut Vec<FieldError>, error: FieldError) {
     }
 }
 
-fn required(schema: &Value) -> impl Iterator<Item = &str> {
-    schema.get("required").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str)
+fn required(schema: &Schema) -> &[Box<str>] {
+    if let Schema::Fields { required, .. } = schema { required } else { &[] }
+}
+
+/// The schema of a field, or of a map's values.
+fn field<'s>(schema: &'s Schema, name: &str) -> Option<&'s Schema> {
+    match schema {
+        Schema::Fields { fields, .. } => fields.iter().find(|(field, _)| **field == *name).map(|(_, inner)| inner),
+        Schema::Map(inner) => Some(inner),
+        _ => None,
+    }
 }
 
 /// The emptiest value of a schema.
-fn blank(schema: &Value, depth: usize) -> Value {
-    match schema.get("type").and_then(Value::as_str) {
-        Some("object") if depth > 0 => {
-            let inner = |name: &str| schema.get("properties").and_then(|all| all.get(name)).unwrap_or(&Value::Null);
-            Value::Object(required(schema).map(|name| (name.to_owned(), blank(inner(name), depth - 1))).collect())
+fn blank(schema: &Schema) -> Value {
+    match schema {
+        Schema::Fields { required, .. } => {
+            let inner = |name: &str| field(schema, name).map_or(Value::Null, blank);
+            Value::Object(required.iter().map(|name| (name.to_string(), inner(name))).collect())
         }
-        Some("object") => Value::Object(Map::new()),
-        Some("array") => Value::Array(Vec::new()),
-        Some("integer") => Value::from(0),
-        _ => schema.get("enum").and_then(|words| words.get(0)).cloned().unwrap_or_else(|| Value::from("")),
+        Schema::Map(_) => Value::Object(Map::new()),
+        Schema::List(_) => Value::Array(Vec::new()),
+        Schema::Integer => Value::from(0),
+        Schema::Boolean => Value::from(false),
+        Schema::Words(words) => Value::from(words.first().map_or("", |word| &**word)),
+        Schema::Text | Schema::Ignored => Value::from(""),
+    }
+}
+
+/// The type that a schema asks for, as the API server's own messages name it.
+const fn wanted_type(schema: &Schema) -> &'static str {
+    match schema {
+        Schema::Fields { .. } | Schema::Map(_) => "object",
+        Schema::List(_) => "array",
+        Schema::Text | Schema::Words(_) => "string",
+        Schema::Integer => "integer",
+        Schema::Boolean => "boolean",
+        Schema::Ignored => "nothing",
     }
 }
 
@@ -149,7 +153,7 @@ mod tests {
     use crate::domain::api::{CertificateMappingSpec, CertificatePolicySpec, Kind};
 
     fn fitted(kind: Kind, value: Value) -> (Value, Vec<String>) {
-        let (fitted, errors) = fit(kind.schema().expect("one of ours"), value);
+        let (fitted, errors) = fit(kind.shape().expect("one of ours"), value);
         (fitted, errors.iter().map(ToString::to_string).collect())
     }
 

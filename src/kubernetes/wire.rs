@@ -229,7 +229,7 @@ fn spec<T: DeserializeOwned>(kind: Kind, raw: Option<&RawValue>, errors: &mut Ve
         return Ok(spec);
     }
     let value = serde_json::from_str(text).map_err(unreadable)?;
-    let schema = kind.schema().ok_or_else(|| ApiError::Unreadable(format!("{kind} has no schema")))?;
+    let schema = kind.shape().ok_or_else(|| ApiError::Unreadable(format!("{kind} has no schema")))?;
     let (fitted, found) = unfit::fit(schema, value);
     *errors = found;
     serde_json::from_value(fitted).map_err(unreadable)

@@ -11,7 +11,8 @@ use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 
-use super::{Values, millis_now};
+use super::Values;
+use crate::clock::unix_millis;
 
 /// Gives the registry the values as they are at each scrape.
 #[derive(Debug)]
@@ -87,7 +88,7 @@ impl Collector for Scrape {
         ] {
             let since = since.load(Ordering::Relaxed);
             if since > 0 {
-                let age = ConstGauge::new(Duration::from_millis(millis_now().saturating_sub(since)).as_secs_f64());
+                let age = ConstGauge::new(Duration::from_millis(unix_millis().saturating_sub(since)).as_secs_f64());
                 age.encode(encoder.encode_descriptor(name, help, None, MetricType::Gauge)?)?;
             }
         }

@@ -12,7 +12,7 @@ mod profiles;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use prometheus_client::collector::Collector;
 use prometheus_client::registry::Registry;
@@ -21,6 +21,7 @@ use self::decisions::Decisions;
 use self::encode::Scrape;
 use self::histogram::Histogram;
 use self::profiles::Profiles;
+use crate::clock::unix_millis;
 use crate::domain::decide::Counts;
 use crate::domain::decide::decision::Decision;
 use crate::domain::decide::resolved_profile::{AnchorsStatus, CrlStatus};
@@ -183,7 +184,7 @@ impl Metrics {
             Load::Applied { problems } => {
                 set(&self.values.load_errors, 0);
                 set(&self.values.object_problems, problems);
-                self.values.loaded_at.store(millis_now(), Ordering::Relaxed);
+                self.values.loaded_at.store(unix_millis(), Ordering::Relaxed);
             }
             Load::Refused { errors } => {
                 self.values.load_failures.fetch_add(1, Ordering::Relaxed);
@@ -200,7 +201,7 @@ impl Metrics {
     /// Records that a snapshot was published.
     pub fn published(&self, generation: u64, counts: Counts) {
         self.values.generation.store(generation, Ordering::Relaxed);
-        self.values.published_at.store(millis_now(), Ordering::Relaxed);
+        self.values.published_at.store(unix_millis(), Ordering::Relaxed);
         let counts = [counts.policies, counts.invalid_policies, counts.unavailable_policies, counts.mappings];
         for (gauge, count) in self.values.objects.iter().zip(counts) {
             gauge.store(i64::try_from(count).unwrap_or(i64::MAX), Ordering::Relaxed);
@@ -239,11 +240,6 @@ impl fmt::Debug for Values {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Values").finish_non_exhaustive()
     }
-}
-
-/// Milliseconds since the epoch.
-fn millis_now() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
 }
 
 #[cfg(test)]
@@ -292,7 +288,7 @@ mod tests {
 
     #[test]
     fn each_crl_has_series_of_its_own() {
-        let now = i64::try_from(millis_now() / 1000).unwrap();
+        let now = i64::try_from(unix_millis() / 1000).unwrap();
         let max_age = MaxAge::NextUpdate;
         let crl = |issuer: &str, kind, scope: &str, entries, age, next: Option<i64>| CrlStatus {
             profile: "a/p".into(),
@@ -369,7 +365,7 @@ mod tests {
 
     #[test]
     fn the_first_anchor_of_a_profile_to_end_is_told() {
-        let now = i64::try_from(millis_now() / 1000).unwrap();
+        let now = i64::try_from(unix_millis() / 1000).unwrap();
         let ends = |profile: &str, left| AnchorsStatus {
             profile: profile.into(),
             first_expiry: UnixTime::from_secs(now + left),

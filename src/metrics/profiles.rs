@@ -10,7 +10,7 @@ use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::gauge::ConstGauge;
 
-use super::millis_now;
+use crate::clock::unix_millis;
 use crate::domain::decide::resolved_profile::{AnchorsStatus, CrlKind, CrlStatus};
 
 /// What all profiles rely on.
@@ -101,7 +101,7 @@ impl Profiles {
 
     /// Encodes the gauges.
     pub(super) fn encode(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
-        let now = i64::try_from(millis_now() / 1000).unwrap_or(i64::MAX);
+        let now = i64::try_from(unix_millis() / 1000).unwrap_or(i64::MAX);
         let gauges = self.gauges.load();
         let mut family = |name: &str, help: &str, value: &dyn Fn(&CrlGauge) -> Option<i64>| {
             let mut family = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;

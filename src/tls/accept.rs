@@ -6,8 +6,8 @@
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::time::Duration;
 
 use rustls::{CertificateError, Error as TlsError};
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -18,6 +18,7 @@ use super::server::TlsServer;
 use super::stream::{Bounded, Secured};
 use crate::places::Places;
 use crate::telemetry::clean;
+use crate::telemetry::limit::LogLimit;
 
 /// How long a handshake may take. It has two round trips; Envoy gives a connection up after 5 s unless told otherwise.
 const DEADLINE: Duration = Duration::from_secs(5);
@@ -104,7 +105,7 @@ pub struct Acceptor {
     server: Arc<TlsServer>,
     under_way: Places,
     deadline: Duration,
-    log: Mutex<LogLimit>,
+    log: LogLimit,
 }
 
 impl Acceptor {
@@ -119,7 +120,7 @@ impl Acceptor {
     }
 
     pub(crate) fn within(server: Arc<TlsServer>, at_once: usize, deadline: Duration) -> Self {
-        Self { server, under_way: Places::new(at_once), deadline, log: Mutex::default() }
+        Self { server, under_way: Places::new(at_once), deadline, log: LogLimit::new(LOGGED, Duration::from_secs(1)) }
     }
 
     /// Does the handshake of a connection that was accepted from `peer`. `None`: it failed, was counted, and the connection
@@ -167,8 +168,7 @@ impl Acceptor {
             // Probes of load balancers end early all day, and whoever holds handshakes open does not choose the log's length.
             return tracing::debug!(server, ?outcome, peer, "a TLS handshake was given up: {error}");
         }
-        let admitted = self.log.lock().unwrap_or_else(PoisonError::into_inner).admit(Instant::now());
-        if let Some(left_out) = admitted {
+        if let Some(left_out) = self.log.admit() {
             if left_out > 0 {
                 tracing::warn!(
                     server,
@@ -184,39 +184,5 @@ impl Acceptor {
 impl fmt::Debug for Acceptor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Acceptor").field("server", &self.server).finish_non_exhaustive()
-    }
-}
-
-/// At most [`LOGGED`] in each second.
-#[derive(Debug, Default)]
-struct LogLimit {
-    second: Option<Instant>,
-    asked: u32,
-}
-
-impl LogLimit {
-    /// Whether one more may be logged, and how many were left out in the second before, told once.
-    fn admit(&mut self, now: Instant) -> Option<u32> {
-        let fresh = self.second.is_none_or(|second| now.saturating_duration_since(second) >= Duration::from_secs(1));
-        let left_out = if fresh { self.asked.saturating_sub(LOGGED) } else { 0 };
-        if fresh {
-            (self.second, self.asked) = (Some(now), 0);
-        }
-        self.asked = self.asked.saturating_add(1);
-        (self.asked <= LOGGED).then_some(left_out)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_log_is_limited_and_tells_what_is_left_out() {
-        let (mut limit, start) = (LogLimit::default(), Instant::now());
-        let admitted = (0..LOGGED + 3).filter(|_| limit.admit(start).is_some()).count();
-        assert_eq!(admitted, LOGGED as usize);
-        assert_eq!(limit.admit(start + Duration::from_secs(1)), Some(3));
-        assert_eq!(limit.admit(start + Duration::from_secs(1)), Some(0));
     }
 }

@@ -5,7 +5,6 @@
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
@@ -14,6 +13,7 @@ use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 
 use super::accept::HandshakeOutcome;
+use crate::clock;
 use certgate_x509::UnixTime;
 
 /// The health of every server with TLS.
@@ -98,7 +98,7 @@ impl Collector for Exported {
         if servers.is_empty() {
             return Ok(());
         }
-        let now = now();
+        let now = clock::now();
         let mut gauge = |name: &str, help: &str, value: &dyn Fn(&ServerHealth) -> i64| {
             let mut family = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
             for server in &servers {
@@ -139,10 +139,4 @@ impl Collector for Exported {
         }
         Ok(())
     }
-}
-
-/// The system's clock.
-pub(super) fn now() -> UnixTime {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    UnixTime::from_secs(i64::try_from(since.as_secs()).unwrap_or(i64::MAX))
 }

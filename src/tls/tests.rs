@@ -13,7 +13,7 @@ use super::health::{Exported, TlsHealth};
 use super::identity::{Identity, Part};
 use super::server::{Material, TlsServer};
 use super::testing::{Mount, Pair, client, shake, until};
-use super::watch::{Notice, WatchOptions, follow};
+use super::watch::{WatchMode, WatchOptions, follow};
 use certgate_x509::{der::Reader, der::tag};
 
 fn identity(pair: &Pair) -> Identity {
@@ -196,12 +196,12 @@ fn a_mounted_secret_is_followed(options: WatchOptions) {
 
 #[test]
 fn a_mounted_secret_is_followed_by_events() {
-    a_mounted_secret_is_followed(WatchOptions { notice: Notice::Events, poll: Duration::from_secs(3600) });
+    a_mounted_secret_is_followed(WatchOptions { mode: WatchMode::Events, poll: Duration::from_secs(3600) });
 }
 
 #[test]
 fn a_mounted_secret_is_followed_without_events() {
-    a_mounted_secret_is_followed(WatchOptions { notice: Notice::Poll, poll: Duration::from_millis(20) });
+    a_mounted_secret_is_followed(WatchOptions { mode: WatchMode::Poll, poll: Duration::from_millis(20) });
 }
 
 #[test]
@@ -215,7 +215,7 @@ fn certificate_and_key_may_be_written_one_after_the_other() {
     std::fs::write(&files.certificate, &one.certificate).unwrap();
     std::fs::write(&files.key, &one.key).unwrap();
     let health = Arc::new(TlsHealth::default());
-    let options = WatchOptions { notice: Notice::Events, poll: Duration::from_secs(3600) };
+    let options = WatchOptions { mode: WatchMode::Events, poll: Duration::from_secs(3600) };
     let server = follow(files.clone(), &[b"h2"], health.server("test"), options).unwrap();
     std::fs::write(&files.certificate, &two.certificate).unwrap();
     std::fs::write(&files.key, &two.key).unwrap();
@@ -352,7 +352,7 @@ fn authorities_and_lists_are_followed_too() {
     tls.clients =
         Some(ClientFiles { authorities: mount.path("ca.crt"), allowed: Vec::new(), list: Some(mount.path("callers")) });
     let health = Arc::new(TlsHealth::default());
-    let options = WatchOptions { notice: Notice::Events, poll: Duration::from_secs(3600) };
+    let options = WatchOptions { mode: WatchMode::Events, poll: Duration::from_secs(3600) };
     let _server = follow(tls, &[b"h2"], health.server("test"), options).unwrap();
     swap(&mut mount, files(&caller.certificate, "a.example\nb.example\n"));
     until("the longer list", || value(&health, APPLIED) == 1);

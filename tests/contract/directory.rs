@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use certgate::domain::decide::Snapshot;
 use certgate::file::loader::{Loader, Reload, ReloadOutcome};
-use certgate::file::watch::{Notice, Source, Stopper, WatchOptions};
+use certgate::file::watch::{PolicyWatcher, StopHandle, WatchMode, WatchOptions};
 use tempfile::TempDir;
 
 mod watching;

@@ -48,7 +48,7 @@ const WINGS: &[&str] = &["request", "api", "evidence", "decide", "policy", "stor
 const ADAPTERS: &[&str] = &["envoy", "file", "kubernetes", "admin"];
 
 /// What adapters share: it may use the core, and none of them.
-const SHARED: &[&str] = &["listeners", "places", "tls"];
+const SHARED: &[&str] = &["clock", "listeners", "places", "telemetry", "tls", "watch", "web"];
 
 /// What composes: nothing that is composed may name these.
 const COMPOSITION: &[&str] = &["app", "cli", "commands"];

@@ -10,6 +10,7 @@ mod mapping;
 mod object;
 mod policy;
 mod schema;
+mod shape;
 mod trust_profile;
 
 use schemars::JsonSchema;
@@ -25,6 +26,7 @@ pub use policy::{
     XfccEvidence,
 };
 pub use schema::schema_of;
+pub use shape::{Schema, SchemaError};
 pub use trust_profile::{
     AllowedNamespaces, AnchorExtensionsSpec, BundleRef, CertificateHash, CertificatePoliciesSpec, CrlKeyRef, CrlSource,
     DisallowedHash, EcdsaCurveSpec, ExplicitPolicySpec, ExtendedKeyUsageSpec, KeyRef, NamespacesFrom,

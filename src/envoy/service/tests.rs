@@ -1,10 +1,12 @@
 use std::io;
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use prost::Message;
 use tracing_subscriber::fmt::MakeWriter;
 
 use super::*;
+use crate::clock;
 use crate::domain::decide::decision::Presented;
 use crate::domain::decide::identity::Identity;
 use crate::domain::evidence::EvidenceSource;
@@ -156,7 +158,7 @@ fn a_panic_is_a_denial_and_leaves_the_service_usable() {
 
 #[test]
 fn before_the_first_policies_everything_is_denied() {
-    let authorizer = Authorizer::new(Arc::new(Metrics::new()), system_clock, 10);
+    let authorizer = Authorizer::new(Arc::new(Metrics::new()), clock::now, 10);
     assert_eq!(refused_with(&authorizer.check(&message())), Some(503));
 }
 
@@ -182,7 +184,7 @@ fn a_decision_on_headers_that_cannot_be_read_is_void() {
 #[test]
 fn mutated_requests_neither_pass_nor_panic() {
     // Without a policy that allows, nothing that a message says may let it pass.
-    let authorizer = Authorizer::new(Arc::new(Metrics::new()), system_clock, 0);
+    let authorizer = Authorizer::new(Arc::new(Metrics::new()), clock::now, 0);
     authorizer.publish(Index::new().publish().unwrap());
     let original = message();
     for at in 0..original.len() {

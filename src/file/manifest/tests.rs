@@ -163,7 +163,7 @@ fn our_kinds_are_passed_over_only_when_certainly_of_others() {
         ("example..com/v1", false),
         ("example.com/", false),
     ];
-    for own in OWN_KINDS.map(Kind::name) {
+    for own in super::class::OWN_KINDS.map(Kind::name) {
         for (api, is_foreign) in groups {
             let document = format!("{{apiVersion: {api}, kind: {own}, metadata: {{name: x}}, spec: {{}}}}");
             for text in [

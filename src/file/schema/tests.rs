@@ -175,11 +175,3 @@ fn paths_lead_to_places() {
         assert_eq!((at.line, at.column), (line, column), "{path}");
     }
 }
-
-#[test]
-fn edits_are_counted() {
-    for (a, b, want) in [("", "", 0), ("a", "", 1), ("name", "nmae", 1), ("hosts", "host", 1), ("abc", "xyz", 3)] {
-        assert_eq!(distance(a, b), want, "{a} {b}");
-        assert_eq!(distance(b, a), want, "{b} {a}");
-    }
-}

@@ -22,6 +22,7 @@ use super::super::wire::{self, Key, Received};
 use super::certificate::{self, Data, RotationStep, Terms};
 use super::server::ALPN;
 use crate::domain::api::{Kind, Object};
+use crate::telemetry::limit::LogLimit;
 use crate::tls::accept::Acceptor;
 use crate::tls::health::ServerHealth;
 use crate::tls::identity::Identity;
@@ -102,8 +103,12 @@ impl ServedCertificate {
 /// Shows what stands in the Secret, now and whenever it changes. Never returns.
 pub async fn show_certificate(api: Api, options: IssuerOptions, served: ServedCertificate) -> ! {
     let target = target(&options);
-    let mut watcher =
-        Watcher { served, last: None, failed: None, secret: format!("{}/{}", options.namespace, options.secret) };
+    let mut watcher = Watcher {
+        served,
+        last: None,
+        failures: LogLimit::every(LOG_AGAIN),
+        secret: format!("{}/{}", options.namespace, options.secret),
+    };
     follow(&api, &target, &mut watcher).await
 }
 
@@ -114,7 +119,7 @@ fn target(options: &IssuerOptions) -> Target {
 struct Watcher {
     served: ServedCertificate,
     last: Option<Sha256>,
-    failed: Option<Instant>,
+    failures: LogLimit,
     secret: String,
 }
 
@@ -148,12 +153,11 @@ impl Listener for Watcher {
     }
 
     fn heard(&mut self) {
-        self.failed = None;
+        self.failures.reset();
     }
 
     fn failed(&mut self, error: &ApiError, _: Duration) {
-        if self.failed.is_none_or(|at| at.elapsed() > LOG_AGAIN) {
-            self.failed = Some(Instant::now());
+        if self.failures.admit().is_some() {
             tracing::warn!(secret = self.secret, "cannot watch the Secret of the admission webhook: {error}");
         }
     }
@@ -167,7 +171,8 @@ pub async fn keep_certificate(
     clock: fn() -> UnixTime,
 ) -> ! {
     let keeper = Keeper { api, options, known: RefCell::default(), clock };
-    let (mut failed, mut looked): (Option<Instant>, Option<Instant>) = (None, None);
+    let failures = LogLimit::every(LOG_AGAIN);
+    let mut looked: Option<Instant> = None;
     loop {
         tokio::time::sleep(HELD_POLL).await;
         if held.get().is_none_or(|until| Instant::now() >= until) {
@@ -180,12 +185,11 @@ pub async fn keep_certificate(
         }
         looked = Some(Instant::now());
         match keeper.look().await {
-            Ok(()) => failed = None,
+            Ok(()) => failures.reset(),
             // Another replica was faster; the next look sees what it did.
             Err(error) if error.is_conflict() => {}
             Err(error) => {
-                if failed.is_none_or(|at| at.elapsed() > LOG_AGAIN) {
-                    failed = Some(Instant::now());
+                if failures.admit().is_some() {
                     tracing::warn!("cannot keep the certificate of the admission webhook: {error}");
                 }
             }

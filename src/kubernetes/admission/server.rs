@@ -8,13 +8,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
-use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
+use http::header::CONTENT_LENGTH;
+use http::{HeaderMap, Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Incoming;
-use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 use tokio::sync::{Semaphore, watch};
 
@@ -24,6 +23,7 @@ use crate::listeners::Listeners;
 use crate::places::{Place, Places};
 use crate::tls::accept::Acceptor;
 use crate::tls::stream::Secured;
+use crate::web::server::{ACCEPT_PAUSE, connections, is_json, respond, text};
 
 /// Where reviews are taken.
 pub const PATH: &str = "/validate";
@@ -44,9 +44,6 @@ const MAX_BUFFERED_KIB: usize = 24 * 1024;
 /// Reviews of so many bytes at most are small: all connections together may hold one each, and none waits for large ones.
 const SMALL: usize = 64 * 1024;
 
-/// The longest head of a request, and what is read of a body at a time. The stack would take 400 KiB on each connection.
-const MAX_HEAD: usize = 16 << 10;
-
 /// How long the body of a review may take. API servers have it whole when they begin to send. What takes longer keeps
 /// others from sending theirs.
 const BODY_TIMEOUT: Duration = Duration::from_secs(2);
@@ -55,9 +52,6 @@ const BODY_TIMEOUT: Duration = Duration::from_secs(2);
 /// default, and close connections that nothing goes over for 90 s, which they should do first.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(120);
 const EXCHANGE_TIMEOUT: Duration = Duration::from_secs(10);
-
-/// How long accepting pauses after an error such as too many open files.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// The webhook.
 #[derive(Clone, Debug)]
@@ -80,7 +74,7 @@ impl Webhook {
         tls: watch::Receiver<Option<Arc<Acceptor>>>,
     ) -> Infallible {
         let listeners = listeners.into();
-        let connections = Places::of_open_files(MAX_CONNECTIONS);
+        let places = Places::of_open_files(MAX_CONNECTIONS);
         loop {
             let (stream, peer) = match listeners.accept().await {
                 Ok(accepted) => accepted,
@@ -95,7 +89,7 @@ impl Webhook {
                 continue;
             };
             // One that waits for its next request gives way: its API server connects anew.
-            let Some(place) = connections.admit() else { continue };
+            let Some(place) = places.admit() else { continue };
             let webhook = self.clone();
             tokio::spawn(async move {
                 tokio::select! {
@@ -115,11 +109,7 @@ impl Webhook {
             let webhook = self.clone();
             async move { Ok::<_, Infallible>(webhook.call(request, Some(place)).await) }
         });
-        let connection = http1::Builder::new()
-            .timer(TokioTimer::new())
-            .header_read_timeout(HEADER_TIMEOUT)
-            .max_buf_size(MAX_HEAD)
-            .serve_connection(TokioIo::new(stream), service);
+        let connection = connections(HEADER_TIMEOUT).serve_connection(TokioIo::new(stream), service);
         // How a connection ends concerns nobody: a review without an answer is not admitted.
         if let Err(error) = connection.await {
             tracing::debug!(%error, "a connection of the admission webhook broke");
@@ -206,24 +196,8 @@ impl Webhook {
     }
 }
 
-fn is_json(headers: &HeaderMap) -> bool {
-    let media_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    media_type.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case("application/json")
-}
-
 fn content_length(headers: &HeaderMap) -> Option<usize> {
     headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
-}
-
-fn text(status: StatusCode, body: &str) -> Response<Full<Bytes>> {
-    respond(status, "text/plain; charset=utf-8", Bytes::copy_from_slice(body.as_bytes()))
-}
-
-fn respond(status: StatusCode, media_type: &'static str, body: Bytes) -> Response<Full<Bytes>> {
-    let mut response = Response::new(Full::new(body));
-    *response.status_mut() = status;
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(media_type));
-    response
 }
 
 #[cfg(test)]

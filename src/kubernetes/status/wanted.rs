@@ -449,7 +449,7 @@ mod tests {
             assert_eq!(condition(&status, "Ready"), ready, "{list:?}");
             assert_eq!(condition(&status, "Accepted").1, accepted, "{list:?}");
         }
-        assert!(status_of(&[Disabled, NotSelected], &[]).to_string().contains("may be allowed all the same"));
+        assert!(status_of(&[Disabled, NotSelected], &[]).to_string().contains("may still be allowed"));
         let conflicted = status_of(&[], &[FieldError::new("spec.identity", "CertificateMapping b")]);
         assert_eq!(condition(&conflicted, "Ready"), ("False", "Conflicted"));
         assert_eq!(condition(&conflicted, "Conflicted"), ("True", "Contradicted"));

@@ -8,7 +8,7 @@
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use http::Method;
 use serde_json::{Value, json};
@@ -19,9 +19,9 @@ use super::super::health::Health;
 use super::super::store::{Due, Store};
 use super::lease::{Claim, DURATION, LOOK, LeaseOptions, RENEWAL};
 use super::{digest, wanted};
+use crate::clock::now;
 use crate::domain::api::Kind;
 use crate::kubernetes::shutdown::ClusterShutdown;
-use certgate_x509::UnixTime;
 
 /// Who owns the fields of a status (server-side apply).
 const FIELD_MANAGER: &str = "certgate";
@@ -144,12 +144,6 @@ pub async fn claim(api: Api, lease: LeaseOptions, held: LeaseDeadline, shutdown:
         tracing::warn!("cannot give the lease for writing status back; it runs out by itself: {error}");
     }
     shutdown.done();
-}
-
-/// The system's clock.
-pub fn now() -> UnixTime {
-    let elapsed = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    UnixTime::from_secs(i64::try_from(elapsed.as_secs()).unwrap_or(i64::MAX))
 }
 
 async fn write(api: &Api, due: &Due) -> Result<WriteOutcome, ApiError> {

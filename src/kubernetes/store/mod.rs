@@ -27,6 +27,7 @@ use super::status;
 use super::wire::{Key, Received};
 use crate::domain::api::{Kind, NamespacesFrom, Object, ObjectId, Origin, PeerSource, TrustProfileSpec, TrustSource};
 use crate::domain::store::Index;
+use crate::telemetry::limit::LogLimit;
 
 /// How long what has changed waits for the first list of a source that it names. A ConfigMap that comes with its profile is
 /// not missing.
@@ -95,8 +96,10 @@ struct Set {
     /// Counts the lists.
     epoch: u32,
     heard: u64,
-    /// The last failure's class, and when it was logged.
-    failure: Option<(&'static str, Instant)>,
+    /// The last failure's class.
+    failure: Option<&'static str>,
+    /// How often it is logged.
+    failure_log: LogLimit,
 }
 
 /// What is kept of an object.
@@ -170,7 +173,14 @@ impl Store {
     /// Begins to know about a set.
     pub fn add(&mut self, target: &Target) {
         let heard = self.health.now();
-        let set = Set { progress: Progress::Waiting, objects: HashMap::new(), epoch: 0, heard, failure: None };
+        let set = Set {
+            progress: Progress::Waiting,
+            objects: HashMap::new(),
+            epoch: 0,
+            heard,
+            failure: None,
+            failure_log: LogLimit::every(LOG_AGAIN),
+        };
         self.sets.insert(target.clone(), set);
         self.pending(target, true);
     }
@@ -450,11 +460,12 @@ impl Listener for SetEventHandler {
         }
         let Some(set) = store.sets.get_mut(&self.target) else { return };
         let class = error.class();
-        let logged = set.failure.is_some_and(|(former, at)| former == class && at.elapsed() < LOG_AGAIN);
-        if logged {
+        if set.failure.replace(class) != Some(class) {
+            set.failure_log.reset();
+        }
+        if set.failure_log.admit().is_none() {
             return;
         }
-        set.failure = Some((class, Instant::now()));
         let retry_ms = u64::try_from(pause.as_millis()).unwrap_or(u64::MAX);
         let hint = if ours && error.is_not_found() {
             "; are the custom resource definitions installed (`certgate crds`)?"

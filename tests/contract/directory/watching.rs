@@ -5,21 +5,21 @@ use super::*;
 /// A source that runs until dropped.
 struct Running {
     reloads: Receiver<Reload>,
-    stopper: Stopper,
+    stopper: StopHandle,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Running {
-    fn start(path: &Path, notice: Notice) -> Self {
+    fn start(path: &Path, mode: WatchMode) -> Self {
         let mut loader = Loader::new(path);
         loader.reload();
-        let options = match notice {
+        let options = match mode {
             // So slow that a test that passes was told by an event.
-            Notice::Events => WatchOptions { notice, poll: Duration::from_secs(60), niceness: 0 },
-            Notice::Poll => WatchOptions { notice, poll: Duration::from_millis(20), niceness: 0 },
+            WatchMode::Events => WatchOptions { mode, poll: Duration::from_secs(60), niceness: 0 },
+            WatchMode::Poll => WatchOptions { mode, poll: Duration::from_millis(20), niceness: 0 },
         };
-        let source = Source::new(loader, options);
-        let stopper = source.stopper();
+        let source = PolicyWatcher::new(loader, options);
+        let stopper = source.stop_handle();
         let (sender, reloads) = mpsc::channel();
         let thread = source.spawn(move |reload| _ = sender.send(reload)).unwrap();
         Self { reloads, stopper, thread: Some(thread) }
@@ -61,18 +61,18 @@ impl Drop for Running {
 }
 
 /// Runs `test` with events and with the poll alone.
-fn both(test: impl Fn(Notice)) {
-    test(Notice::Events);
-    test(Notice::Poll);
+fn both(test: impl Fn(WatchMode)) {
+    test(WatchMode::Events);
+    test(WatchMode::Poll);
 }
 
 #[test]
 fn edits_of_every_sort_are_noticed() {
-    both(|notice| {
+    both(|mode| {
         let dir = tempfile::tempdir().unwrap();
         let at = |name: &str| dir.path().join(name);
         fs::write(at("a.yaml"), mapping("a")).unwrap();
-        let running = Running::start(dir.path(), notice);
+        let running = Running::start(dir.path(), mode);
         // In place.
         fs::write(at("a.yaml"), mappings(&["a", "b"])).unwrap();
         running.until(2);
@@ -97,10 +97,10 @@ fn edits_of_every_sort_are_noticed() {
 
 #[test]
 fn broken_yaml_is_reported_once_and_its_end_too() {
-    both(|notice| {
+    both(|mode| {
         let dir = tempfile::tempdir().unwrap();
         fs::write(dir.path().join("a.yaml"), mapping("a")).unwrap();
-        let running = Running::start(dir.path(), notice);
+        let running = Running::start(dir.path(), mode);
         replace(&dir.path().join("b.yaml"), "a: b: c\n");
         let refused = running.until_refused();
         assert_eq!(&*refused.problems[0].file, "b.yaml");
@@ -114,10 +114,10 @@ fn broken_yaml_is_reported_once_and_its_end_too() {
 
 #[test]
 fn the_swap_of_a_mounted_config_map_is_noticed_and_whole() {
-    both(|notice| {
+    both(|mode| {
         let dir = tempfile::tempdir().unwrap();
         mount(dir.path(), "0", &[("a.yaml", mapping("a")), ("b.yaml", mapping("b"))]);
-        let running = Running::start(dir.path(), notice);
+        let running = Running::start(dir.path(), mode);
         for version in 1..6 {
             let names: Vec<String> = (0..=version).map(|n| format!("m{n}")).collect();
             let names: Vec<&str> = names.iter().map(String::as_str).collect();
@@ -143,12 +143,12 @@ fn the_swap_of_a_mounted_config_map_is_noticed_and_whole() {
 
 #[test]
 fn a_directory_that_is_deleted_and_made_anew_is_noticed() {
-    both(|notice| {
+    both(|mode| {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("deep/policies");
         fs::create_dir_all(&path).unwrap();
         fs::write(path.join("a.yaml"), mapping("a")).unwrap();
-        let running = Running::start(&path, notice);
+        let running = Running::start(&path, mode);
         fs::rename(dir.path().join("deep"), dir.path().join("gone")).unwrap();
         running.until_refused();
         fs::create_dir_all(&path).unwrap();
@@ -181,7 +181,7 @@ fn a_directory_that_is_replaced_is_still_watched() {
         let file = live.join("team/a.yaml");
         fs::create_dir_all(live.join("team")).unwrap();
         fs::write(&file, mapping("m0")).unwrap();
-        let running = Running::start(&live, Notice::Events);
+        let running = Running::start(&live, WatchMode::Events);
         // Once this is noticed, events come.
         fs::write(&file, mappings(&["m0", "m1"])).unwrap();
         running.until(2);
@@ -201,7 +201,7 @@ fn a_directory_that_is_replaced_is_still_watched() {
 fn an_edit_is_live_within_a_second_under_constant_edits() {
     let dir = tempfile::tempdir().unwrap();
     fs::write(dir.path().join("a.yaml"), mapping("a")).unwrap();
-    let running = Running::start(dir.path(), Notice::Events);
+    let running = Running::start(dir.path(), WatchMode::Events);
     let noisy = dir.path().join("noise.yaml");
     let (stop, stopped) = mpsc::channel::<()>();
     let writer = std::thread::spawn(move || {
@@ -233,7 +233,7 @@ fn a_file_that_is_being_written_is_not_read_by_halves() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("a.yaml");
     fs::write(&path, mapping("a")).unwrap();
-    let running = Running::start(dir.path(), Notice::Events);
+    let running = Running::start(dir.path(), WatchMode::Events);
     // Once this is noticed, events come.
     replace(&path, &mappings(&["a", "b"]));
     running.until(2);

@@ -35,6 +35,12 @@ pub fn certificate(text: &[u8]) -> Result<Bytes, Base64Error> {
     decode(text, MAX_FORWARDED_CERTIFICATE)
 }
 
+/// Decodes `text`, in which white space counts for nothing, to at least one and at most `limit` octets.
+pub fn decode_lax(text: &[u8], limit: usize) -> Result<Bytes, Base64Error> {
+    let digits: Vec<u8> = text.iter().copied().filter(|octet| !octet.is_ascii_whitespace()).collect();
+    decode(&digits, limit)
+}
+
 /// Decodes `text` to at least one and at most `limit` octets.
 pub fn decode(text: &[u8], limit: usize) -> Result<Bytes, Base64Error> {
     if text.is_empty() {

@@ -11,6 +11,7 @@ use bytes::Bytes;
 use thiserror::Error;
 
 use super::base64::{self, Base64Error};
+use super::pem;
 use super::percent::{self, PercentError};
 use crate::der::{self, DerError, Reader, tag};
 use crate::limits::{MAX_CERTIFICATE_TEXT, MAX_CERTIFICATES_IN_TEXT, MAX_CONFIGURED_CERTIFICATE};
@@ -20,8 +21,6 @@ const PKCS7_DATA: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 7, 1];
 const PKCS7_SIGNED_DATA: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 7, 2];
 
 const BEGIN: &[u8] = b"-----BEGIN ";
-const BEGIN_CERTIFICATE: &[u8] = b"-----BEGIN CERTIFICATE-----";
-const END_CERTIFICATE: &[u8] = b"-----END CERTIFICATE-----";
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
 /// What a file is, by its form.
@@ -166,7 +165,7 @@ pub fn read(content: &[u8]) -> Result<Found, ContainerError> {
     let certificates = match form {
         Form::Pem | Form::MarkedPem => blocks(text)?,
         Form::UrlEncodedPem => blocks(&percent::decode(text.trim_ascii())?)?,
-        Form::Base64 => vec![body(text, 1)?],
+        Form::Base64 => vec![body(text, MAX_CONFIGURED_CERTIFICATE)?],
         Form::Der => vec![Bytes::copy_from_slice(text)],
         Form::Pkcs7 => match unarmoured(text)? {
             Some(der) => pkcs7(&der)?,
@@ -187,7 +186,7 @@ fn first_label(text: &[u8]) -> Option<&[u8]> {
 
 fn labelled(text: &[u8], label: &[u8], is_marked: bool) -> Option<Form> {
     // Many tools write certificates among keys and other blocks.
-    if memchr::memmem::find(text, BEGIN_CERTIFICATE).is_some() {
+    if memchr::memmem::find(text, pem::BEGIN).is_some() {
         return Some(if is_marked { Form::MarkedPem } else { Form::Pem });
     }
     match label {
@@ -272,24 +271,22 @@ fn inside(text: &[u8]) -> Option<Reader<'_>> {
 /// Every `CERTIFICATE` block; the text between them is ignored.
 fn blocks(text: &[u8]) -> Result<Vec<Bytes>, ContainerError> {
     let mut found = Vec::new();
-    let mut rest = text;
-    while let Some(at) = memchr::memmem::find(rest, BEGIN_CERTIFICATE) {
+    for block in pem::raw_blocks(text) {
         let number = found.len().saturating_add(1);
         if number > MAX_CERTIFICATES_IN_TEXT {
             return Err(ContainerError::TooMany);
         }
-        let start = at.saturating_add(BEGIN_CERTIFICATE.len());
-        let inner = rest.get(start..).unwrap_or_default();
-        let end = memchr::memmem::find(inner, END_CERTIFICATE).ok_or(ContainerError::Unfinished { number })?;
-        found.push(body(inner.get(..end).unwrap_or_default(), number)?);
-        rest = inner.get(end.saturating_add(END_CERTIFICATE.len())..).unwrap_or_default();
+        if !block.is_terminated {
+            return Err(ContainerError::Unfinished { number });
+        }
+        found.push(block.der(MAX_CONFIGURED_CERTIFICATE).map_err(|cause| ContainerError::Body { number, cause })?);
     }
     if found.is_empty() { Err(ContainerError::Unknown) } else { Ok(found) }
 }
 
-fn body(text: &[u8], number: usize) -> Result<Bytes, ContainerError> {
-    let digits: Vec<u8> = text.iter().copied().filter(|octet| !octet.is_ascii_whitespace()).collect();
-    base64::decode(&digits, MAX_CONFIGURED_CERTIFICATE).map_err(|cause| ContainerError::Body { number, cause })
+/// The DER of the only block, or of base64 without boundaries.
+fn body(text: &[u8], limit: usize) -> Result<Bytes, ContainerError> {
+    base64::decode_lax(text, limit).map_err(|cause| ContainerError::Body { number: 1, cause })
 }
 
 /// The DER of PKCS #7 in PEM; `None` when it is in no PEM.
@@ -299,11 +296,7 @@ fn unarmoured(text: &[u8]) -> Result<Option<Bytes>, ContainerError> {
     let inner = memchr::memmem::find(after, b"-----").map(|at| after.get(at.saturating_add(5)..).unwrap_or_default());
     let inner = inner.unwrap_or_default();
     let end = memchr::memmem::find(inner, b"-----END ").ok_or(ContainerError::Unfinished { number: 1 })?;
-    let digits: Vec<u8> =
-        inner.get(..end).unwrap_or_default().iter().copied().filter(|b| !b.is_ascii_whitespace()).collect();
-    let decoded =
-        base64::decode(&digits, MAX_CERTIFICATE_TEXT).map_err(|cause| ContainerError::Body { number: 1, cause })?;
-    Ok(Some(decoded))
+    body(inner.get(..end).unwrap_or_default(), MAX_CERTIFICATE_TEXT).map(Some)
 }
 
 /// The certificates of a SignedData (RFC 5652 sections 3 and 5.1; RFC 2315 has the same shape). Signatures are not
@@ -345,7 +338,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use certgate_testing::template::{Key, Template, pem};
+    use certgate_testing::template::{Key, Template, pem as write_pem};
 
     fn tlv(tag: u8, content: impl AsRef<[u8]>) -> Vec<u8> {
         let mut out = Vec::new();
@@ -391,18 +384,18 @@ mod tests {
     fn every_form_with_certificates_is_read() {
         let all = certificates();
         let [leaf, ca] = &all;
-        let both = [pem(leaf), pem(ca)].concat().into_bytes();
+        let both = [write_pem(leaf), write_pem(ca)].concat().into_bytes();
         let among = [armoured("PRIVATE KEY", b"secret"), b"\r\nsubject=x\r\n".to_vec(), both.clone()].concat();
         let one = [leaf.clone()].to_vec();
         for (name, content, form, want) in [
             ("PEM", both.clone(), Form::Pem, &all[..]),
             ("PEM among other things", among, Form::Pem, &all),
-            ("PEM with CRLF", pem(leaf).replace('\n', "\r\n").into_bytes(), Form::Pem, &one),
+            ("PEM with CRLF", write_pem(leaf).replace('\n', "\r\n").into_bytes(), Form::Pem, &one),
             ("PEM behind a mark", [BYTE_ORDER_MARK, &both].concat(), Form::MarkedPem, &all),
             ("URL-encoded PEM", percent_encoded(&both), Form::UrlEncodedPem, &all),
             (
                 "as nginx writes it",
-                pem(leaf).replace(' ', "%20").replace('\n', "%0A").into(),
+                write_pem(leaf).replace(' ', "%20").replace('\n', "%0A").into(),
                 Form::UrlEncodedPem,
                 &one,
             ),
@@ -464,7 +457,7 @@ mod tests {
                 vec![b'x'; MAX_CERTIFICATE_TEXT + 1],
                 ContainerError::TooLong { length: MAX_CERTIFICATE_TEXT + 1 },
             ),
-            ("too many", pem(&leaf).repeat(MAX_CERTIFICATES_IN_TEXT + 1).into_bytes(), ContainerError::TooMany),
+            ("too many", write_pem(&leaf).repeat(MAX_CERTIFICATES_IN_TEXT + 1).into_bytes(), ContainerError::TooMany),
         ] {
             assert!(!want.is_malformed(), "{name}");
             assert_eq!(read(&content), Err(want), "{name}");
@@ -474,7 +467,7 @@ mod tests {
     #[test]
     fn a_broken_certificate_is_not_another_thing() {
         let [leaf, ca] = certificates();
-        let text = pem(&leaf);
+        let text = write_pem(&leaf);
         let cut = text.replace("-----END CERTIFICATE-----\n", "");
         let odd = text.replacen("MII", "M*I", 1);
         let bag = signed_data(&[leaf.clone(), ca]);

@@ -3,7 +3,8 @@
 //! Owns: reading one or several `CERTIFICATE` blocks that fill a text entirely: lines of 64 characters but the last,
 //! one LF after each line, nothing before, between or after the blocks. That is what OpenSSL and BoringSSL write, and
 //! so what Envoy, nginx and the AWS load balancer send. One certificate has one PEM, but for the LF at the end, which
-//! may be missing. Files written by people are [`super::bundle`]'s concern.
+//! may be missing. Files written by people are [`super::bundle`]'s concern; for tools that take any text, [`raw_blocks`]
+//! cuts out the blocks without judging what surrounds them.
 
 use bytes::Bytes;
 use thiserror::Error;
@@ -84,6 +85,40 @@ pub fn certificates(text: &[u8], limit: usize) -> Result<Vec<Bytes>, PemError> {
         }
         rest = after;
     }
+}
+
+/// A `CERTIFICATE` block as it stands in a text.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub struct RawBlock<'t> {
+    /// What follows the `BEGIN` boundary, up to the `END` boundary where there is one.
+    pub body: &'t [u8],
+    /// Whether there is an `END` boundary before the next `BEGIN` and the end of the text.
+    pub is_terminated: bool,
+}
+
+impl RawBlock<'_> {
+    /// The DER in the block, of at most `limit` octets.
+    pub fn der(&self, limit: usize) -> Result<Bytes, Base64Error> {
+        base64::decode_lax(self.body, limit)
+    }
+}
+
+/// The `CERTIFICATE` blocks of a text, in order, whatever stands between them.
+pub fn raw_blocks(text: &[u8]) -> impl Iterator<Item = RawBlock<'_>> {
+    let after_begin = |text| {
+        let at = memchr::memmem::find(text, BEGIN)?;
+        text.get(at.saturating_add(BEGIN.len())..)
+    };
+    let mut rest = after_begin(text);
+    std::iter::from_fn(move || {
+        let open = rest?;
+        rest = after_begin(open);
+        let next = rest.map_or(open.len(), |rest| open.len().saturating_sub(rest.len()).saturating_sub(BEGIN.len()));
+        let own = open.get(..next).unwrap_or_default();
+        let end = memchr::memmem::find(own, END);
+        let body = own.get(..end.unwrap_or(own.len())).unwrap_or_default();
+        Some(RawBlock { body, is_terminated: end.is_some() })
+    })
 }
 
 /// Reads the block at the start of `text`; returns its DER and what follows its `END` line.
@@ -228,6 +263,19 @@ mod tests {
         assert!(matches!(read(&broken), Err(PemError::Body { block: 1, .. })), "not base64");
         let second = format!("{good}{broken}");
         assert!(matches!(read(&second), Err(PemError::Body { block: 2, .. })), "the failing block is named");
+    }
+
+    #[test]
+    fn blocks_are_cut_out_of_any_text() {
+        let begin = "-----BEGIN CERTIFICATE-----";
+        let end = "-----END CERTIFICATE-----";
+        let text = format!("a {begin}\r\n QUJD\r\n{end} b {begin}x{begin}REVG");
+        let found: Vec<_> = raw_blocks(text.as_bytes()).collect();
+        let block = |body, is_terminated| RawBlock { body, is_terminated };
+        assert_eq!(found, [block(b"\r\n QUJD\r\n", true), block(b"x", false), block(b"REVG", false)]);
+        assert_eq!(found[0].der(3), Ok(Bytes::from_static(b"ABC")));
+        assert!(found[0].der(2).is_err() && found[1].der(3).is_err());
+        assert_eq!(raw_blocks(end.as_bytes()).count(), 0);
     }
 
     #[test]

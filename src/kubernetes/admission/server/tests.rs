@@ -156,7 +156,7 @@ async fn a_connection_takes_one_review_after_another() {
 async fn a_head_without_an_end_is_refused_before_it_is_long() {
     let running = start().await;
     let mut stream = running.connect().await;
-    let head = format!("POST {PATH} HTTP/1.1\r\nX: {}", "x".repeat(2 * MAX_HEAD));
+    let head = format!("POST {PATH} HTTP/1.1\r\nX: {}", "x".repeat(2 * crate::web::server::MAX_HEAD));
     stream.write_all(head.as_bytes()).await.unwrap();
     let mut answer = vec![0; 12];
     tokio::time::timeout(SOON, stream.read_exact(&mut answer)).await.expect("nobody waits for its end").unwrap();
