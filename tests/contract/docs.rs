@@ -287,7 +287,6 @@ fn links_lead_somewhere() {
 /// The image's bases are named by digest: looked up once, written down, and taken from there from then on.
 #[test]
 fn the_image_is_built_from_bases_by_digest() {
-    use std::os::unix::fs::PermissionsExt as _;
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let dir = tempfile::tempdir().unwrap();
     let (lock, log, docker) = (dir.path().join("images.lock"), dir.path().join("log"), dir.path().join("docker"));
@@ -297,8 +296,7 @@ fn the_image_is_built_from_bases_by_digest() {
         "#!/bin/sh\nif [ \"$1\" = buildx ]; then echo \"look-up $4\" >> {log}; echo \"${{DIGEST-sha256:{digest}}}\"; else echo \"$@\" >> {log}; fi\n",
         log = log.display()
     );
-    fs::write(&docker, stand_in).unwrap();
-    fs::set_permissions(&docker, fs::Permissions::from_mode(0o755)).unwrap();
+    certgate_testing::program::write(&docker, &stand_in);
     let build = |args: &[&str], digest: Option<&str>| {
         let path = format!("{}:{}", dir.path().display(), std::env::var("PATH").unwrap());
         let mut command = Command::new(root.join("deploy/docker/build"));

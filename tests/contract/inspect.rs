@@ -32,6 +32,9 @@ use x509_parser::prelude::{FromDer as _, X509Certificate};
 
 use der::*;
 
+mod hostile;
+mod readers;
+
 fn pem(label: &str, der: &[u8]) -> String {
     format!("-----BEGIN {label}-----\n{}\n-----END {label}-----\n", STANDARD.encode(der))
 }
@@ -74,93 +77,6 @@ fn certificates() -> BTreeSet<Vec<u8>> {
         }
     }
     found
-}
-
-/// What certgate takes, x509-parser takes too, and sees the same: the fields, the extensions, and the contents of those
-/// that both read.
-fn compare(certificate: &Certificate) {
-    let (rest, other) = X509Certificate::from_der(certificate.der()).expect("x509-parser reads it");
-    assert!(rest.is_empty());
-    assert_eq!(AsRef::<[u8]>::as_ref(&other.tbs_certificate), certificate.tbs());
-    assert_eq!(other.subject().as_raw(), certificate.subject().der());
-    assert_eq!(other.issuer().as_raw(), certificate.issuer().der());
-    assert_eq!(other.public_key().raw, certificate.public_key());
-    assert_eq!(other.version().0, certificate.version() as u32);
-    let magnitude: Vec<u8> = other.raw_serial().iter().copied().skip_while(|octet| *octet == 0).collect();
-    assert_eq!(magnitude, certificate.serial_number());
-    assert_eq!(other.validity().not_before.timestamp(), certificate.not_before().as_secs());
-    assert_eq!(other.validity().not_after.timestamp(), certificate.not_after().as_secs());
-    let theirs = other.extensions().iter().map(|one| (one.oid.as_bytes(), one.critical, one.value));
-    assert!(theirs.eq(certificate.extensions().map(|one| (one.oid, one.critical, one.value))));
-    for extension in other.extensions() {
-        match extension.parsed_extension() {
-            ParsedExtension::BasicConstraints(theirs) => {
-                let ours = certificate.basic_constraints().unwrap();
-                assert_eq!((theirs.ca, theirs.path_len_constraint), (ours.is_ca, ours.path_len));
-            }
-            ParsedExtension::KeyUsage(theirs) => {
-                let count = certificate.key_usage().unwrap().names().count();
-                assert_eq!(theirs.flags.count_ones() as usize, count);
-                let ours = certificate.key_usage().unwrap();
-                assert_eq!(
-                    (theirs.digital_signature(), theirs.key_cert_sign(), theirs.crl_sign()),
-                    (ours.digital_signature(), ours.key_cert_sign(), ours.crl_sign())
-                );
-            }
-            ParsedExtension::ExtendedKeyUsage(theirs) => {
-                let is_client = certificate
-                    .extended_key_usage()
-                    .unwrap()
-                    .iter()
-                    .any(|purpose| purpose.to_string() == ext::CLIENT_AUTH);
-                assert_eq!(theirs.client_auth, is_client);
-            }
-            ParsedExtension::CertificatePolicies(theirs) => {
-                let theirs = theirs.iter().map(|policy| policy.policy_id.as_bytes());
-                assert!(theirs.eq(certificate.certificate_policies().unwrap().iter().map(|oid| oid.as_bytes())));
-            }
-            ParsedExtension::SubjectKeyIdentifier(theirs) => {
-                assert_eq!(Some(theirs.0), certificate.subject_key_identifier());
-            }
-            ParsedExtension::SubjectAlternativeName(theirs) => {
-                assert_eq!(theirs.general_names.len(), certificate.subject_alt_names().len());
-                for (theirs, ours) in theirs.general_names.iter().zip(certificate.subject_alt_names()) {
-                    match (theirs, ours) {
-                        (OtherName::DNSName(theirs), GeneralName::Dns(ours))
-                        | (OtherName::URI(theirs), GeneralName::Uri(ours))
-                        | (OtherName::RFC822Name(theirs), GeneralName::Email(ours)) => assert_eq!(theirs, ours),
-                        (OtherName::DirectoryName(theirs), GeneralName::DirectoryName(ours)) => {
-                            assert_eq!(theirs.as_raw(), ours.der());
-                        }
-                        (OtherName::IPAddress(_), GeneralName::Ip(_))
-                        | (OtherName::RegisteredID(_), GeneralName::RegisteredId(_))
-                        | (OtherName::OtherName(..), GeneralName::UserPrincipalName(_) | GeneralName::Other { .. })
-                        | (OtherName::X400Address(_) | OtherName::EDIPartyName(_), GeneralName::Unsupported { .. }) => {
-                        }
-                        (theirs, ours) => panic!("{theirs} is not {ours}"),
-                    }
-                }
-            }
-            ParsedExtension::ParseError { error } => panic!("{}: {error}", extension.oid),
-            _ => {}
-        }
-    }
-}
-
-#[test]
-fn both_readers_see_the_same_in_every_certificate_of_the_suites() {
-    let (mut read, mut refused) = (0, 0);
-    for der in certificates() {
-        match Certificate::from_der(der.clone()) {
-            Ok(certificate) => {
-                compare(&certificate);
-                read += 1;
-            }
-            Err(_) => refused += 1,
-        }
-    }
-    println!("{read} certificates read alike by both readers; {refused} that the engine refuses");
-    assert!(read > 400, "{read}");
 }
 
 /// A whole mapping object for one of the names that are offered.
@@ -518,70 +434,6 @@ fn what_is_unusual_is_told() {
     let at = |time| inspect(Form::Der, &[draft.der(&ca).into()], time).certificate.unwrap().unusual.join("\n");
     assert!(at(NOW.plus(2 * 86_400)).contains("it expired at"));
     assert!(at(NOW.minus(2 * 86_400)).contains("it is not valid before"));
-}
-
-/// Both forms of the answer: bounded by the size of the certificate, and without anything that deceives a terminal.
-fn check_answers(der: &[u8], what: &str) {
-    let inspection = inspected(der);
-    let (page, program) = (render(&inspection, Terminal::default()), json(&inspection));
-    assert!(program.bytes().all(|octet| octet == b'\n' || (b' '..=b'~').contains(&octet)), "{what}");
-    serde_json::from_str::<Value>(&program).unwrap();
-    for c in page.chars().filter(|c| !(' '..='~').contains(c) && *c != '\n') {
-        assert_eq!(c.escape_debug().count(), 1, "{what}: {c:?}");
-    }
-    let most = 64 * der.len() + 64 * 1024;
-    assert!(page.len() < most && program.len() < most, "{what}: {} and {} of {}", page.len(), program.len(), der.len());
-}
-
-#[test]
-fn hostile_certificates_are_described_within_bounds() {
-    let clients = Clients::new();
-    let mut random = mutate::Random(8);
-    let suites: Vec<Vec<u8>> = certificates().into_iter().collect();
-    for n in 0..3_000 {
-        let original = suites.get(random.below(suites.len() + 40)).unwrap_or(&clients.client);
-        let mut der = original.clone();
-        for _ in 0..=random.below(3) {
-            let at = random.below(der.len());
-            der[at] = match random.below(3) {
-                0 => der[at] ^ (1 << random.below(8)),
-                1 => random.number() as u8,
-                _ => [0, 0x30, 0x80, 0xff, 0x1b, 0x7f][random.below(6)],
-            };
-        }
-        check_answers(&der, &format!("mutation {n}"));
-    }
-    for n in 0..500 {
-        check_answers(&mutate::mutate(&clients.client, &mut random), &format!("other mutation {n}"));
-    }
-}
-
-#[test]
-fn large_certificates_are_described_within_bounds() {
-    let key = Key::ed25519();
-    let names: Vec<Vec<u8>> = (0..20_000).map(|n| dns(&format!("h{n}.example"))).collect();
-    let uris: Vec<Vec<u8>> = (0..50).map(|n| uri(&format!("urn:{n}:{}", "x".repeat(4_000)))).collect();
-    let parts: Vec<String> = (0..250).map(|n| format!("OU={n}{}", "\u{202e}".repeat(60))).collect();
-    let subject = Name::parse_rfc4514(&parts.join(",")).unwrap().der().to_vec();
-    let purposes: Vec<String> = (0..4_000).map(|n| format!("1.3.6.1.4.1.99999.{n}")).collect();
-    let purposes: Vec<&str> = purposes.iter().map(String::as_str).collect();
-    let client = || Draft::client("CN=a", "CN=Root", &key);
-    for (what, draft) in [
-        ("many names", client().with(ext::names(&names))),
-        ("long names", client().with(ext::names(&uris))),
-        ("a long subject", Draft { subject, ..client() }),
-        ("many purposes", client().with(ext::purposes(&purposes))),
-        ("a large unknown extension", client().with(ext::any("1.2.3.4", false, vec![0xff; 200_000]))),
-    ] {
-        let der = draft.der(&key);
-        assert!(Certificate::from_der(der.clone()).is_ok(), "{what}");
-        check_answers(&der, what);
-        let page = render(&inspected(&der), Terminal::default());
-        assert!(page.len() < 300_000, "{what}: a page of {} bytes", page.len());
-    }
-    let many = vec![Bytes::from(client().der(&key)); 1_000];
-    let inspection = inspect(Form::Pem, &many, NOW);
-    assert_eq!((inspection.chain.len(), inspection.omitted), (32, 967));
 }
 
 #[test]

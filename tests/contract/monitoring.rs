@@ -158,14 +158,14 @@ fn status_conditions_and_reasons_are_described() {
     let code = read("src/kubernetes/status/wanted.rs");
     let code = code.split("#[cfg(test)]").next().unwrap();
     let mut seen = 0;
-    for call in code.split("told(\"").skip(1) {
+    for call in code.split("condition(\"").skip(1) {
         let mut words = call.split('"');
         let (condition, reason) = (words.next().unwrap(), words.nth(1).unwrap());
         let has_row = page.lines().any(|line| line.starts_with(&format!("| `{condition}` | `{reason}`")));
         assert!(has_row, "docs/operations.md has no row for condition {condition} with reason {reason}");
         seen += 1;
     }
-    assert!(seen > 12, "{seen}: mend how this test reads the code");
+    assert!(seen > 12, "{seen}: correct how this test reads the code");
 }
 
 /// `promtool`, where `scripts/chart-parts` has it.

@@ -103,6 +103,37 @@ fn the_figures_are_measured() {
     }
 }
 
+/// The targets that `--test` names in a text.
+fn targets(text: &str) -> impl Iterator<Item = &str> {
+    let named = text.split("--test").skip(1).filter_map(|rest| rest.strip_prefix([' ', '=']));
+    let is_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    named.map(move |rest| &rest[..rest.find(|c| !is_name(c)).unwrap_or(rest.len())]).filter(|name| !name.is_empty())
+}
+
+#[test]
+fn recipes_and_pages_name_targets_that_exist() {
+    let mut files = vec!["Makefile".into(), ".cargo/mutants.toml".into(), "README.md".into()];
+    for folder in ["docs", "scripts", "crates/certgate-x509/tests", "tests/figures"] {
+        let entries = fs::read_dir(Path::new(ROOT).join(folder)).expect("a folder of the project");
+        let names = entries.map(|entry| entry.expect("a readable folder").path());
+        files.extend(names.filter(|path| path.is_file()));
+    }
+    let mut seen = 0;
+    for file in files {
+        let file = Path::new(ROOT).join(file);
+        let text = fs::read_to_string(&file).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
+        for target in targets(&text) {
+            let places = ["tests", "crates/certgate-x509/tests"].map(|folder| Path::new(ROOT).join(folder));
+            let exists = |place: &Path| {
+                place.join(format!("{target}.rs")).exists() || place.join(target).join("main.rs").exists()
+            };
+            assert!(places.iter().any(|place| exists(place)), "{}: there is no test target {target}", file.display());
+            seen += 1;
+        }
+    }
+    assert!(seen > 20, "{seen}: correct how this test reads recipes and pages");
+}
+
 #[test]
 fn continuous_integration_runs_all_of_it() {
     let script = read(".ci/run");

@@ -2,7 +2,7 @@
 //! differ, because those of the README may be taken where tests run, and certgate is built already.
 
 use std::fs;
-use std::os::unix::fs::{PermissionsExt as _, symlink};
+use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
@@ -55,8 +55,7 @@ fn the_readme_can_be_pasted() {
         symlink(Path::new(ROOT).join("scripts"), path("scripts")).expect("a link can be made");
         let example = fs::read_to_string(Path::new(ROOT).join("deploy/envoy/envoy.yaml")).expect("it is there");
         fs::write(path("deploy/envoy/envoy.yaml"), with_ports(example)).expect("the directory is writable");
-        fs::write(path("bin/cargo"), "#!/bin/sh\n").expect("the directory is writable");
-        fs::set_permissions(path("bin/cargo"), fs::Permissions::from_mode(0o755)).expect("it is ours");
+        certgate_testing::program::write(&path("bin/cargo"), "#!/bin/sh\n");
 
         let mut command = Command::new("bash");
         command.args(["-e", "-c", &with_ports(script())]).current_dir(folder.path());

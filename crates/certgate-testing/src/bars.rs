@@ -26,6 +26,12 @@ pub struct Bars {
     missed: Vec<String>,
 }
 
+impl Default for Bars {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl Bars {
     /// For the machine that this is.
     pub fn new() -> Self {

@@ -6,6 +6,7 @@ pub mod bars;
 pub mod chain;
 pub mod der;
 pub mod mutate;
+pub mod program;
 pub mod skip;
 pub mod status;
 pub mod suites;
