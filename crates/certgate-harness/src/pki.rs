@@ -327,6 +327,12 @@ pub struct Pki {
     pub server: Identity,
 }
 
+impl Default for Pki {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl Pki {
     /// The name in the server's certificate.
     pub const SERVER_NAME: &'static str = "api.example.test";
