@@ -99,7 +99,7 @@ fn links_and_long_messages_are_paid_for() {
         let broken = check_links(&[&leaf, &issuer], &pool, &SignaturePolicy::default(), &budget).unwrap_err();
         let oversized = matches!(
             broken.error,
-            PathError::Signature(SignatureError::Oversized { origin: KeyOrigin::, .. })
+            PathError::Signature(SignatureError::Oversized { origin: KeyOrigin::Presented, .. })
         );
         assert!(oversized, "{broken}");
         assert_eq!((budget.spent().signatures, budget.fails_until()), (0, Some(FOREVER)));
