@@ -102,18 +102,6 @@ fn namesakes_that_come_along_have_a_budget() {
     assert!(detail.contains("keys to try"), "{detail}");
 }
 
-/// Nor is it tried by a key that is too dear.
-#[test]
-fn keys_that_come_along_have_a_size() {
-    let mut world = World::rooted();
-    let dear = Key::hollow_rsa(8192, &[1, 0, 1], 1);
-    world.crls.push(CrlDraft::new(CA).der(&dear));
-    world.presented = vec![Draft::new(CA, ROOT, &dear).with(ext::key_usage(&[6])).sign(&world.root)];
-    let (kind, detail) = world.answer().unwrap_err();
-    assert_eq!(kind, ErrorKind::StatusUnknown);
-    assert!(detail.contains("configured may have 4096"), "{detail}");
-}
-
 /// Of many lists by another key of the CA the newest is heard, wherever it stands.
 #[test]
 fn many_lists_of_another_signer_do_not_hide_the_newest() {
