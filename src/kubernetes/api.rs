@@ -388,10 +388,10 @@ mod tests {
         let labels = Some("example.com/team=a,tier=front".to_owned());
         let labelled = Target { labels, ..Target::all(Kind::CertificatePolicy, Some("a")) };
         let query = |target: &Target| target.list_request(500, None).unwrap().uri().query().unwrap().to_owned();
-        assert_eq!(query(&labelled), "&limit=500&labelSelector=example.com%2Fteam%3Da%2Ctier%3Dfront");
+        assert_eq!(query(&labelled), "&labelSelector=example.com%2Fteam%3Da%2Ctier%3Dfront&limit=500");
         let signer = Some("example.com/mesh".to_owned());
         let signed = Target { signer, ..Target::all(Kind::ClusterTrustBundle, None) };
-        assert_eq!(query(&signed), "&limit=500&fieldSelector=spec.signerName%3Dexample.com%2Fmesh");
+        assert_eq!(query(&signed), "&fieldSelector=spec.signerName%3Dexample.com%2Fmesh&limit=500");
         assert_eq!(labelled.to_string(), "CertificatePolicy with labels example.com/team=a,tier=front of namespace a");
     }
 
