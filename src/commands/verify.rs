@@ -1,6 +1,6 @@
 //! `certgate verify`: one certificate in plain words, or cases of a suite line by line.
 //!
-//! Owned here: the flags, reading files, and printing. What is checked is [`certgate_x509::verify`]'s.
+//! Owned here: the flags, reading files, and printing. What is checked is [`certgate_x509::Verification::verify`]'s.
 
 mod answer;
 pub mod batch;

@@ -1,7 +1,7 @@
 //! How long the CRLs of a profile stay valid, and the warnings for the operator who replaces them.
 //!
 //! Owned here: when a CRL is out of date under its profile's policy, from when that is worth a warning, and what
-//! follows from it. Whether a certificate is denied for it is decided by [`certgate_x509::check`], by the same
+//! follows from it. Whether a certificate is denied for it is decided by [`certgate_x509::check_revocation`], by the same
 //! [`Expiry`].
 
 use std::fmt;
