@@ -1,8 +1,8 @@
-//! URIs that lead to the same place.
+//! URIs with the same target.
 
 use std::borrow::Cow;
 
-/// Without the escapes of characters that need none (RFC 3986 section 2.3); the digits of the others in upper case.
+/// Decodes escapes of characters that need none (RFC 3986 section 2.3); writes the digits of the others in upper case.
 pub(super) fn unescaped(text: &str) -> Cow<'_, str> {
     if !text.contains('%') {
         return Cow::Borrowed(text);
@@ -54,7 +54,7 @@ pub(super) fn authority(text: &str) -> Cow<'_, str> {
 }
 
 /// Further spellings of a folded URI: without dot segments (RFC 3986 section 6.2.2.3), with and without the slash of an
-/// empty path (section 6.2.3), each with and without its user, which does not tell hosts apart.
+/// empty path (section 6.2.3), each with and without its user, which does not distinguish hosts.
 pub(super) fn same(text: &str) -> Vec<Box<str>> {
     let Some((scheme, rest)) = text.split_once("://") else { return Vec::new() };
     let split = |text: &'_ str, at: &[char]| text.find(at).unwrap_or(text.len());
