@@ -1,9 +1,9 @@
 //! The gRPC server: connections, threads and shutdown.
 //!
-//! Owns the sockets and the HTTP/2 settings; knows nothing of decisions beyond calling the service. Each worker is a thread
-//! Each worker is a thread with a runtime of its own, and a connection stays with one worker: no request crosses
-//! threads. One task accepts connections and hands each to the worker with the fewest. The kernel would spread them
-//! unevenly over several listeners, because a proxy opens few, long connections.
+//! Owns the sockets and the HTTP/2 settings; of decisions it knows only the service that it calls. Each worker is a
+//! thread with a runtime of its own, and a connection stays with one worker: no request crosses threads. One task
+//! accepts connections and hands each to the worker with the fewest. The kernel would spread them unevenly over several
+//! listeners, because a proxy opens few, long connections.
 
 use std::future::{Future, poll_fn};
 use std::io;

@@ -51,8 +51,8 @@ pub struct Authorizer {
 }
 
 impl Authorizer {
-    /// An authorizer without policies, which denies everything until [`Authorizer::publish`]. At most `denials_per_second`
-    /// denials are logged.
+    /// An authorizer without policies, which denies everything until [`Authorizer::publish`]. It logs at most
+    /// `denials_per_second` denials.
     pub fn new(metrics: Arc<Metrics>, clock: fn() -> UnixTime, denials_per_second: u32) -> Self {
         let (current, failures) = (ArcSwapOption::empty(), Arc::default());
         let decider = Decider(Box::new(Snapshot::decide_recalling));

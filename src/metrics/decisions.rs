@@ -1,7 +1,7 @@
 //! Decisions, counted by policy, outcome and reason.
 //!
-//! Counting takes no lock: the counters of a policy are found through one pointer that changes only when a policy decides
-//! for the first time.
+//! Counting takes no lock: one pointer leads to the counters of a policy, and it changes only when a policy decides for
+//! the first time.
 
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -56,11 +56,12 @@ pub struct Rule {
 pub struct Part {
     /// The names that are tested.
     source: Source,
-    /// The pattern that a name must match unchanged, or else
+    /// A name matches if its text matches this pattern unchanged.
     pattern: Pattern,
-    /// this one in its normal form.
+    /// A name also matches if its normal form matches this pattern.
     normal: Pattern,
-    /// in a rule that denies: this one, after invisible characters were removed from the name.
+    /// In a rule that denies, a name also matches if its folded form, without invisible characters, matches this
+    /// pattern.
     folded: Option<Pattern>,
     /// How many of the names must fit.
     values: Values,

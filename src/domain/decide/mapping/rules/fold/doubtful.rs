@@ -9,9 +9,9 @@ use std::net::Ipv6Addr;
 use super::uri::unescaped;
 use crate::domain::decide::mapping::rules::Source;
 
-/// The most octets of a text outside ASCII that are folded: 4 KiB. A folded text can be eleven times as long, and folding
-/// takes tens of nanoseconds an octet. Real names are far shorter: an organization has at most 64 characters (ub-organization-
-/// name, RFC 5280 appendix A.1), a user principal name 1,024.
+/// The most octets of a text outside ASCII that are folded: 4 KiB. A folded text can be eleven times as long, and
+/// folding takes tens of nanoseconds per octet. Real names are far shorter: an organization has at most 64 characters
+/// (ub-organization-name, RFC 5280 appendix A.1), a user principal name 1,024.
 const MAX_FOLDED: usize = 4096;
 
 /// Whether `text` is too long to be folded.

@@ -31,8 +31,8 @@ pub(super) fn unescaped(text: &str) -> Cow<'_, str> {
     Cow::Owned(out)
 }
 
-/// A URI, its scheme in lower case, without dots at the end of the host, and without a port that is empty or the scheme's
-/// own (RFC 3986 section 6.2.3).
+/// A URI with its scheme in lower case, without dots at the end of the host, and without a port that is empty or the
+/// scheme's default (RFC 3986 section 6.2.3).
 pub(super) fn authority(text: &str) -> Cow<'_, str> {
     let Some((scheme, rest)) = text.split_once("://") else { return Cow::Borrowed(text) };
     let (authority, path) =
