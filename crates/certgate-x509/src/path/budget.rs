@@ -1,4 +1,4 @@
-//! How much work one request may take. A client chooses most of the certificates that are verified. Without limits it
+//! Limits of the work for one request. A client chooses most of the certificates that are verified. Without limits it
 //! could send certificates that are all each other's issuers, and keys that cost a hundred times what usual ones do.
 //!
 //! There are two accounts. Each *configured* key may be used once; the operator chose it, and the limit only stops
@@ -137,7 +137,7 @@ impl Budget {
         }
     }
 
-    /// Whether a limit was reached. Then something relevant may not have been looked at, and nothing may be accepted.
+    /// Whether a limit was reached. Then something relevant may be unexamined, and no result may be accepted.
     pub fn is_exhausted(&self) -> bool {
         self.exhausted.get().is_some()
     }
@@ -145,11 +145,11 @@ impl Budget {
     /// The last second at which the same certificates fail in the same way under the same profile, when the failure
     /// does not depend on anything else and is not cheaper to find again; `None` when it may be another one.
     pub fn fails_until(&self) -> Option<UnixTime> {
-        // What the configuration costs is remembered by the pool, and may be less the next time.
+        // The pool caches the results that the configuration pays for, so their cost may be less the next time.
         self.fails_until.get().filter(|_| self.exhausted.get() != Some(Account::Configured))
     }
 
-    /// Makes [`Budget::fails_until`] return `None`: the caller has gone on to another question.
+    /// Makes [`Budget::fails_until`] return `None`: the caller has continued with another question.
     pub fn forget_failure(&self) {
         self.fails(None);
     }
