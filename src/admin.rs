@@ -1,8 +1,8 @@
 //! The admin port: health, readiness, metrics and `explain` over HTTP/1.1.
 //!
-//! Owns the endpoints and their limits. `explain` tells which certificates are trusted and why a request was refused, so it
-//! is served only where the operator meant it to be; everything else says nothing that is secret. Nothing here changes the
-//! process. Explanations are made on threads of their own, so that probes never wait for one.
+//! Owns the endpoints and their limits. `explain` reveals which certificates are trusted and why a request was denied,
+//! so the port serves it only where the operator enabled it. The other endpoints reveal no secret. No endpoint changes
+//! the process. Explanations run on threads of their own, so that probes never wait for one.
 
 use std::convert::Infallible;
 use std::fmt;
@@ -28,18 +28,18 @@ use crate::metrics::Metrics;
 use crate::places::Places;
 use crate::web::server::{ACCEPT_PAUSE, connections, is_json, respond, text};
 
-/// Connections at once: probes, a scraper or two, an operator.
+/// Limit of concurrent connections: probes, one or two scrapers, an operator.
 const MAX_CONNECTIONS: usize = 64;
 
-/// The longest question: a certificate chain, and headers like those that a CheckRequest may hold.
+/// The longest question body: a certificate chain, and headers of the size that a CheckRequest may hold.
 const MAX_QUESTION: usize = 1 << 20;
 
-/// Questions that are received or answered at once, and explanations that are made at once. An explanation may take as long
-/// as the worst decision, which must not keep the processors from those that Envoy waits for.
+/// Limits of concurrent questions (received or answered) and of concurrent explanations. An explanation may take as
+/// long as the most expensive decision, and must not take the processors from the requests that Envoy waits for.
 const MAX_QUESTIONS: usize = 8;
 const MAX_EXPLANATIONS: usize = 2;
 
-/// How much lower the priority of the threads that explain is.
+/// Niceness of the threads that explain, relative to the process.
 const NICENESS: i32 = 10;
 
 /// How long a client may take to send its headers.
@@ -48,22 +48,22 @@ const HEADER_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a whole exchange may take.
 const EXCHANGE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How long a connection may stay, however busy.
+/// The lifetime of a connection, also of a busy one.
 const CONNECTION_TIMEOUT: Duration = Duration::from_secs(300);
 
 /// Answers the questions of `POST /explain`: JSON in, JSON out.
 pub type Explain = Arc<dyn Fn(&[u8]) -> Result<Vec<u8>, NoAnswer> + Send + Sync>;
 
-/// Why a question has no answer.
+/// Why a question was not answered.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum NoAnswer {
-    /// The question makes no sense.
+    /// The question is invalid.
     BadQuestion(String),
-    /// It cannot be answered yet.
+    /// The server is not ready to answer.
     NotReady(String),
 }
 
-/// What the admin port shows.
+/// The admin port's endpoints and their limits.
 #[derive(Clone)]
 pub struct Admin {
     lifecycle: Lifecycle,
@@ -74,13 +74,13 @@ pub struct Admin {
     names: Names,
 }
 
-/// By which names the address may be called where questions are answered.
+/// Host names that a request for an explanation may use.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 enum Names {
-    /// Any: the address is reached from elsewhere, under names that only the operator knows.
+    /// Any name: other machines reach the address under names that only the operator knows.
     Any,
-    /// Those of this machine: nobody else has a reason to use another, but a page whose own name was made to lead here
-    /// (DNS rebinding) has; to the browser it is then of one origin with certgate.
+    /// Names of this machine. A client on it has no reason to use another name. A web page could, by DNS rebinding: it
+    /// points its own name at this address, and the browser then treats certgate as the page's own origin.
     Loopback,
 }
 
@@ -103,7 +103,7 @@ impl Admin {
         }
     }
 
-    /// Serves on `listeners` for as long as the process lives: while it drains, readiness must still be told.
+    /// Serves on `listeners` for the lifetime of the process: readiness must be reported during draining, too.
     pub async fn serve(mut self, listeners: impl Into<Listeners>) -> Infallible {
         let listeners = listeners.into();
         self.names = if listeners.are_loopback() { Names::Loopback } else { Names::Any };
@@ -117,7 +117,8 @@ impl Admin {
                     continue;
                 }
             };
-            // The oldest goes, whatever it does: a probe takes a millisecond, and must not wait for others to end.
+            // Evicts the oldest connection, busy or idle: a probe takes a millisecond and must not wait for other
+            // connections.
             let Some(place) = places.admit() else { continue };
             let admin = self.clone();
             tokio::spawn(async move {
@@ -126,7 +127,7 @@ impl Admin {
                     async move { Ok::<_, Infallible>(admin.call(request).await) }
                 });
                 let connection = connections(HEADER_TIMEOUT).serve_connection(TokioIo::new(stream), service);
-                // How a probe's connection ends concerns nobody.
+                // The result of a connection is ignored.
                 tokio::select! {
                     _ = tokio::time::timeout(CONNECTION_TIMEOUT, connection) => {}
                     () = place.lost() => {}
@@ -174,7 +175,8 @@ impl Admin {
         }
     }
 
-    /// A question must be declared as JSON: a browser that some page has led here cannot do so without asking first.
+    /// The content type must be JSON: a browser sends a preflight request before it sends JSON for a page of another
+    /// origin.
     async fn answer_question<B>(&self, explain: &Explain, request: Request<B>) -> Response<Full<Bytes>>
     where
         B: Body<Data = Bytes>,
@@ -215,7 +217,7 @@ impl Admin {
     }
 }
 
-/// Makes an explanation on a thread of its own, which ends with it. `None`: it panicked.
+/// Runs an explanation on a thread of its own. `None`: the explanation panicked.
 async fn explain_apart(
     explain: Explain,
     question: Bytes,
@@ -223,12 +225,12 @@ async fn explain_apart(
 ) -> io::Result<Option<Result<Vec<u8>, NoAnswer>>> {
     let (done, answer) = oneshot::channel();
     thread::Builder::new().name("explain".to_owned()).spawn(move || {
-        // Without it, it explains all the same.
+        // If the priority cannot be lowered, the explanation runs all the same.
         let _ = rustix::process::nice(NICENESS);
         let answer = explain(&question);
-        // Whoever has the answer may ask the next question at once.
+        // Released before the answer is sent, so that the client may send its next question at once.
         drop(permit);
-        // The client may have gone.
+        // The client may have closed the connection.
         let _ = done.send(answer);
     })?;
     Ok(answer.await.ok())
@@ -241,8 +243,8 @@ fn busy() -> Response<Full<Bytes>> {
     response
 }
 
-/// Whether `Host` (RFC 9110 section 7.2), of which there must be exactly one, and the target's own authority if it has
-/// one, are `localhost` or loopback addresses, with any port.
+/// Whether the request has exactly one `Host` (RFC 9110 section 7.2), and whether that and the authority of the request
+/// target, if present, are `localhost` or loopback addresses, with any port.
 fn is_for_loopback<B>(request: &Request<B>) -> bool {
     let is_loopback = |authority: &Authority| {
         let host = authority.host();
@@ -394,7 +396,7 @@ mod tests {
             tokio::spawn(async move { call(&admin, Method::POST, "/explain", true, question).await })
         };
         let waiting = [ask("1?"), ask("2?")];
-        // On the one thread of this test: whoever explains there would wait for ever.
+        // The test has one thread: an explanation on it would block for ever.
         let both = tokio::time::timeout(EXCHANGE_TIMEOUT, begun.acquire_many(2)).await;
         both.expect("two are made at once").unwrap().forget();
         let (status, body) = ask("3?").await.unwrap();
@@ -426,7 +428,7 @@ mod tests {
             stream.write_all(head).await.unwrap();
             held.push(stream);
         }
-        // Once all of them have been read.
+        // The request after all of them were read.
         let refused = async { while ask(address, "/explain", "Host: localhost\r\n").await != "503" {} };
         tokio::time::timeout(EXCHANGE_TIMEOUT / 2, refused).await.expect("one more is refused");
     }
@@ -452,7 +454,7 @@ mod tests {
         let mut probe = tokio::net::TcpStream::connect(address).await.unwrap();
         probe.write_all(b"GET /livez HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").await.unwrap();
         let mut answer = String::new();
-        // Before any of the others runs into a timeout.
+        // Shorter than the timeout of the other connections.
         let answered = tokio::time::timeout(HEADER_TIMEOUT / 2, probe.read_to_string(&mut answer)).await;
         answered.expect("a probe does not wait").unwrap();
         assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");

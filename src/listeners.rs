@@ -1,6 +1,6 @@
-//! Where ports listen: the address as an operator writes it, the sockets that it becomes, and accepting from all of them.
+//! Listeners of ports: the address as an operator writes it, its sockets, and accepting from all of them.
 //!
-//! A name stands for every address that it has, so that `localhost` is reached by IPv4 and IPv6 alike. Names are looked up
+//! A name means every address that it resolves to, so `localhost` is reachable by IPv4 and IPv6. Names are resolved
 //! once, at start.
 
 use std::collections::BTreeSet;
@@ -17,7 +17,7 @@ use socket2::{Domain, Socket, Type};
 use thiserror::Error;
 use tokio::net::{TcpListener, TcpStream};
 
-/// Connections that may wait to be accepted: what the kernel allows by default.
+/// Connections that may wait to be accepted: the kernel's default limit.
 const BACKLOG: i32 = 4096;
 
 /// An address to listen on: `127.0.0.1:9090`, `[::1]:9090` or `localhost:9090`.
@@ -33,7 +33,7 @@ enum Host {
     Name(String),
 }
 
-/// The text is no address to listen on.
+/// The text is not a listen address.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error("want ADDRESS:PORT, [IPv6 ADDRESS]:PORT or NAME:PORT")]
 pub struct NoListenAddress;
@@ -48,7 +48,8 @@ impl FromStr for ListenAddress {
         let (name, port) = text.rsplit_once(':').ok_or(NoListenAddress)?;
         let port = port.parse().map_err(|_| NoListenAddress)?;
         let is_name = |c: u8| c.is_ascii_alphanumeric() || b"-._".contains(&c);
-        // The last label of a name is not a number (RFC 1123 section 2.1), or a mistyped address would be looked up.
+        // The last label of a name is not a number (RFC 1123 section 2.1). Otherwise a mistyped address would be
+        // resolved as a name.
         let last = name.trim_end_matches('.').rsplit('.').next().unwrap_or_default();
         let is_number = last.bytes().all(|c| c.is_ascii_digit());
         if !name.bytes().all(is_name) || is_number {
@@ -74,7 +75,7 @@ impl fmt::Display for ListenAddress {
 }
 
 impl ListenAddress {
-    /// The addresses that it stands for. Blocks while a name is looked up.
+    /// Its addresses. Blocks while it resolves a name.
     pub fn addresses(&self) -> io::Result<BTreeSet<SocketAddr>> {
         Ok(match &self.host {
             Host::Address(address) => [SocketAddr::new(*address, self.port)].into(),
@@ -82,10 +83,10 @@ impl ListenAddress {
         })
     }
 
-    /// Binds a socket to each address that it stands for. Blocks while a name is looked up.
+    /// Binds a socket to each of its addresses. Blocks while it resolves a name.
     ///
-    /// `[::]` accepts IPv4 too, and is `0.0.0.0` where the kernel has no IPv6. An address of a name that this machine does
-    /// not have is left out when there is another.
+    /// `[::]` accepts IPv4 too, and becomes `0.0.0.0` where the kernel has no IPv6. If a name has several addresses,
+    /// those that this machine does not have are skipped.
     pub fn bind(&self) -> io::Result<Bound> {
         let name = match &self.host {
             Host::Address(address) => return Bound::to(SocketAddr::new(*address, self.port)),
@@ -95,7 +96,7 @@ impl ListenAddress {
         let mut bound = Bound::default();
         let mut failed = None;
         for mut address in found {
-            // Port 0 is any free one, and the same for all.
+            // Port 0 selects a free port; all addresses use the same one.
             if let (0, Some(first)) = (address.port(), bound.addresses.first()) {
                 address.set_port(first.port());
             }
@@ -117,13 +118,13 @@ impl ListenAddress {
     }
 }
 
-/// Whether this machine does not have the address, or its family.
+/// Whether this machine lacks the address or its family.
 fn is_absent(error: &io::Error) -> bool {
     [Errno::ADDRNOTAVAIL, Errno::AFNOSUPPORT].iter().any(|absent| error.raw_os_error() == Some(absent.raw_os_error()))
 }
 
-/// Binds `address` by `bind`. `[::]` is every address of both families, and on a machine without IPv6 every address that
-/// there is: one configuration serves everywhere.
+/// Binds `address` by `bind`. `[::]` is every address of both families, and on a machine without IPv6 every IPv4
+/// address: one configuration works everywhere.
 fn on_any_family<T>(address: SocketAddr, bind: impl Fn(SocketAddr) -> io::Result<T>) -> io::Result<T> {
     match bind(address) {
         Err(error) if address.ip() == Ipv6Addr::UNSPECIFIED && is_absent(&error) => {
@@ -134,7 +135,7 @@ fn on_any_family<T>(address: SocketAddr, bind: impl Fn(SocketAddr) -> io::Result
     }
 }
 
-/// Sockets that are bound, and do not listen yet.
+/// Bound sockets that do not listen yet.
 #[derive(Debug, Default)]
 pub struct Bound {
     sockets: Vec<Socket>,
@@ -150,7 +151,7 @@ impl Bound {
         let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
         socket.set_reuse_address(true)?;
         if address.is_ipv6() && address.ip().is_unspecified() {
-            // Whatever the kernel's default is.
+            // Independent of the kernel's default.
             socket.set_only_v6(false)?;
         }
         socket.set_nonblocking(true)?;
@@ -174,7 +175,7 @@ impl Bound {
         self.addresses.iter().map(SocketAddr::to_string).collect::<Vec<_>>().join(", ")
     }
 
-    /// Lets clients connect. To be called within the runtime that accepts them.
+    /// Starts listening. Must be called within the runtime that accepts the connections.
     pub fn listen(self) -> io::Result<Listeners> {
         let listen = |socket: Socket| {
             socket.listen(BACKLOG)?;
@@ -185,11 +186,11 @@ impl Bound {
     }
 }
 
-/// Sockets that listen, accepted from as if they were one.
+/// Listening sockets, accepted from as one.
 #[derive(Debug)]
 pub struct Listeners {
     listeners: Vec<TcpListener>,
-    /// Which one is asked first, so that none keeps another waiting.
+    /// The socket to poll first, so that none starves another.
     next: AtomicUsize,
 }
 
@@ -216,8 +217,8 @@ impl Listeners {
         .await
     }
 
-    /// Whether only this machine can connect. An address that nobody can tell counts as one of this machine: the stricter
-    /// way for what is told on it.
+    /// Whether only this machine can connect. An address that cannot be determined counts as loopback, which is the
+    /// stricter choice for the data served there.
     pub fn are_loopback(&self) -> bool {
         let is_loopback = |address: SocketAddr| address.ip().to_canonical().is_loopback();
         self.listeners.iter().all(|listener| listener.local_addr().map_or(true, is_loopback))

@@ -1,25 +1,26 @@
-//! How many there may be at once of what costs its owner nothing, and which one goes when another comes.
+//! Limits of concurrent connections, handshakes and calls that cost their client nothing, and which one is evicted for
+//! a newcomer.
 //!
-//! A connection that has proved nothing yet, or waits for its next request, holds its place for a while and costs its owner
-//! nothing; so do a handshake and a call whose message does not come. Whoever reaches a port could take all places and keep
-//! everybody else out. So when all are taken, one that waits gives its place to the newcomer, the one that has waited longest
-//! first. One that is being served keeps its place.
+//! A connection that has proved nothing yet, or waits for its next request, holds a place for a while at no cost to its
+//! client. So do a handshake and a call whose message does not arrive. A client that reaches a port could take all
+//! places and lock everyone else out. So when all places are taken, a newcomer evicts the holder that has waited
+//! longest. A holder that is being served keeps its place.
 //!
-//! Those that were served before and those that never were wait apart: newcomers that are never served push one another
-//! out, and of the others only those that take the places up to [`STRANGERS`] for newcomers.
+//! Holders that were served before ("known") and those that never were ("strangers") wait separately. Strangers evict
+//! one another, and evict known holders only until strangers hold their share of the places ([`STRANGERS`]).
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
 
-/// The share of the places, as a divisor, that those may hold that were never served while others were.
+/// The share of the places, as a divisor, that strangers may hold while known holders wait.
 const STRANGERS: usize = 4;
 
-/// So many may have lost their places and not left yet before newcomers wait: what they hold is not free until then.
+/// How many evicted holders may still be present before newcomers wait: until they leave, their resources are not free.
 const MAX_LEAVING: usize = 128;
 
-/// Places for so many at once.
+/// A limited number of places.
 #[derive(Clone, Debug)]
 pub struct Places {
     limit: usize,
@@ -30,24 +31,24 @@ pub struct Places {
 #[derive(Debug, Default)]
 struct State {
     taken: usize,
-    /// Those that have lost their places and are there yet.
+    /// Evicted holders that have not left yet.
     leaving: usize,
-    /// Numbers those that begin to wait.
+    /// The next number in the order of waiting.
     next: u64,
-    /// Those that wait and were never served, by when they began.
+    /// Waiting strangers, in the order in which they began to wait.
     strangers: BTreeMap<u64, Arc<Notify>>,
-    /// Those that wait and were served before, by when they began.
+    /// Waiting known holders, in the order in which they began to wait.
     known: BTreeMap<u64, Arc<Notify>>,
 }
 
-/// What a place is taken for at the moment.
+/// The current use of a place.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 enum Use {
-    /// It waits under this number, and was never served.
+    /// Waits under this number, and was never served.
     Stranger(u64),
-    /// It waits under this number, and was served before.
+    /// Waits under this number, and was served before.
     Known(u64),
-    /// It is being served.
+    /// Is being served.
     Served,
 }
 
@@ -57,7 +58,7 @@ impl Places {
         Self { limit, state: Arc::default(), left: Arc::default() }
     }
 
-    /// The most connections, which is `limit` unless the process may not open that many files: half of those are left to
+    /// At most `limit` places, and at most half of the files that the process may open. The other half is left to
     /// everything else, so that one port cannot keep another from accepting.
     pub fn of_open_files(limit: usize) -> Self {
         let files = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
@@ -65,24 +66,24 @@ impl Places {
         Self::new(limit.min(half).max(1))
     }
 
-    /// The most at once.
+    /// The limit.
     pub fn limit(&self) -> usize {
         self.limit
     }
 
-    /// Waits while too many have lost their places and not left yet. For one at a time, who lets all others in.
+    /// Waits while too many evicted holders have not left yet. For one waiter: the task that accepts all others.
     pub async fn few_leave(&self) {
         while self.state().leaving >= MAX_LEAVING {
             self.left.notified().await;
         }
     }
 
-    /// A place for one more, which waits at first. `None`: all others are being served.
+    /// A place for a newcomer, which waits at first. `None`: all others are being served.
     pub fn admit(&self) -> Option<Place> {
         let mut state = self.state();
         if state.taken >= self.limit {
             state.oldest(self.limit)?.notify_one();
-            // Its place is the newcomer's; it leaves without giving one back.
+            // The newcomer takes over the place of the evicted holder, which frees none when it leaves.
             state.leaving += 1;
         } else {
             state.taken += 1;
@@ -106,7 +107,7 @@ impl State {
         number
     }
 
-    /// Takes the one that gives way out of those that wait.
+    /// Removes the holder to evict from those that wait.
     fn oldest(&mut self, limit: usize) -> Option<Arc<Notify>> {
         let oldest = match self.strangers.len() > limit / STRANGERS {
             true => self.strangers.pop_first(),
@@ -115,7 +116,7 @@ impl State {
         oldest.or_else(|| self.known.pop_first()).map(|(_, leave)| leave)
     }
 
-    /// Takes one out of those that wait. `false`: it has lost its place.
+    /// Removes a holder from those that wait. `false`: it was evicted.
     fn take(&mut self, place: Use) -> bool {
         match place {
             Use::Stranger(number) => self.strangers.remove(&number).is_some(),
@@ -125,7 +126,7 @@ impl State {
     }
 }
 
-/// A place that is taken.
+/// A taken place.
 #[derive(Debug)]
 pub struct Place {
     places: Places,
@@ -134,7 +135,7 @@ pub struct Place {
 }
 
 impl Place {
-    /// From now on it is served and keeps its place. `false`: it has just lost it.
+    /// The holder is served from now on and keeps its place. `false`: it was just evicted.
     pub fn serve(&self) -> bool {
         let mut state = self.own();
         let kept = self.places.state().take(*state);
@@ -144,7 +145,7 @@ impl Place {
         kept
     }
 
-    /// It was served, and from now on waits (again) behind all others that do. `false`: it has lost its place.
+    /// The holder was served, and from now on waits (again) as the last one. `false`: it was evicted.
     pub fn served(&self) -> bool {
         let mut state = self.own();
         let mut all = self.places.state();
@@ -157,7 +158,7 @@ impl Place {
         kept
     }
 
-    /// It has just begun to ask: it goes on waiting, behind those that wait as it does. `false`: it has lost its place.
+    /// The holder has begun a request: it waits on, as the last one of its kind. `false`: it was evicted.
     pub fn asks(&self) -> bool {
         let mut state = self.own();
         let mut all = self.places.state();
@@ -178,7 +179,7 @@ impl Place {
         kept
     }
 
-    /// When it has lost its place.
+    /// Completes when the holder was evicted.
     pub async fn lost(&self) {
         self.leave.notified().await;
     }
@@ -192,7 +193,7 @@ impl Drop for Place {
     fn drop(&mut self) {
         let own = *self.own();
         let mut state = self.places.state();
-        // One that lost its place has none to give back.
+        // An evicted holder frees no place.
         if state.take(own) {
             state.taken -= 1;
         } else {

@@ -1,7 +1,7 @@
 //! Logs: structured lines on standard error.
 //!
-//! Owns the format and the way to the sink, not what is said. Lines pass through a bounded queue to a thread of their own:
-//! a slow sink must not slow decisions down, so a line that finds the queue full is dropped and counted.
+//! Owns the format and the path to the sink, not the messages. Lines pass through a bounded queue to a thread of their
+//! own. A slow sink must not slow decisions down, so a line is dropped and counted when the queue is full.
 
 pub mod limit;
 
@@ -17,11 +17,11 @@ use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
 
-/// How many lines may wait for the sink; at half a kilobyte each, 4 MiB.
+/// How many lines may wait for the sink: 4 MiB at half a kilobyte each.
 const QUEUE: usize = 8192;
 
-/// The client of the API server tells each attempt that fails as an error. certgate says the same once a minute for each
-/// watch, and its metrics count. A filter that names this target again brings it back.
+/// The client of the API server logs each failed attempt as an error. certgate logs the same once a minute for each
+/// watch, and its metrics count the failures. A filter that names this target enables it again.
 const QUIET: &str = "kube_client::client::builder=off";
 
 /// The form of log lines.
@@ -39,8 +39,8 @@ pub enum TelemetryError {
     /// The filter does not parse.
     #[error("the log filter {0:?} is not valid: {1}")]
     Filter(String, tracing_subscriber::filter::ParseError),
-    /// The filter has a directive that is neither a level nor `target=level`. It would be taken for a target, and all
-    /// others would be silent.
+    /// The filter has a directive that is neither a level nor `target=level`. It would be read as a target, and all
+    /// other targets would be silent.
     #[error("the log filter {0:?} is not valid: {1:?} is not a level; want one of {levels}, or target=level", levels = LEVELS.join(", "))]
     Level(String, String),
     /// Another subscriber is installed already.
@@ -51,19 +51,19 @@ pub enum TelemetryError {
     Thread(#[from] io::Error),
 }
 
-/// Keeps the log's thread alive; dropping it writes what is queued.
+/// Keeps the log thread alive; dropping it writes the queued lines.
 #[derive(Debug)]
 pub struct LogGuard {
     queue: Queue,
     thread: Option<JoinHandle<()>>,
 }
 
-/// Sends all log lines to standard error from now on. Lines that are dropped are counted in `dropped`.
+/// Sends all log lines to standard error from now on. `dropped` counts the dropped lines.
 pub fn init(format: LogFormat, filter: &str, dropped: Arc<AtomicU64>) -> Result<LogGuard, TelemetryError> {
     if let Some(word) = stray_directive(filter) {
         return Err(TelemetryError::Level(filter.to_owned(), word.to_owned()));
     }
-    // An empty filter has a meaning of its own.
+    // An empty filter has its own meaning.
     let whole = if filter.is_empty() { String::new() } else { format!("{QUIET},{filter}") };
     let filter = EnvFilter::try_new(whole).map_err(|error| TelemetryError::Filter(filter.to_owned(), error))?;
     let (queue, thread) = Queue::start(io::stderr(), dropped)?;
@@ -80,8 +80,8 @@ pub fn init(format: LogFormat, filter: &str, dropped: Arc<AtomicU64>) -> Result<
 /// The levels of a filter, from silence to everything.
 const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
 
-/// The first directive of `filter` that is no level and gives no target a level. Those of spans are left to the
-/// library, but for a level that is missing at their end. A filter of nothing but commas is stray as a whole.
+/// The first directive of `filter` that is not a level and sets no target's level. The library checks span directives,
+/// except for a missing level at their end. A filter of commas alone is stray as a whole.
 fn stray_directive(filter: &str) -> Option<&str> {
     let is_level = |word: &str| LEVELS.iter().any(|level| level.eq_ignore_ascii_case(word));
     let is_number = |word: &str| matches!(word.as_bytes(), [b'0'..=b'5']);
@@ -109,7 +109,7 @@ impl Drop for LogGuard {
     }
 }
 
-/// The near end of the queue.
+/// The sending end of the queue.
 #[derive(Clone, Debug)]
 struct Queue {
     lines: SyncSender<Vec<u8>>,
@@ -124,8 +124,8 @@ impl Queue {
     }
 }
 
-/// Writes lines until an empty one comes. A sink that fails is tried again with the next line: there is nowhere else to
-/// tell about it.
+/// Writes lines until an empty one arrives. After a sink error it tries again with the next line: there is no other
+/// place to report the error.
 fn drain(lines: &Receiver<Vec<u8>>, mut sink: impl Write) {
     while let Ok(line) = lines.recv() {
         if line.is_empty() {
@@ -144,7 +144,7 @@ impl<'w> MakeWriter<'w> for Queue {
     }
 }
 
-/// One line in the making; queued when it is dropped.
+/// A line being written; dropping it queues it.
 struct Line<'q> {
     queue: &'q Queue,
     text: Vec<u8>,
@@ -173,10 +173,10 @@ impl Drop for Line<'_> {
     }
 }
 
-/// Text from outside, safe for a log line: control characters and bytes that are not UTF-8 are replaced, and no more than
-/// `max` characters are kept.
+/// Text from outside, safe for a log line: replaces control characters and bytes that are not UTF-8, and keeps at most
+/// `max` characters.
 pub fn clean(bytes: &[u8], max: usize) -> String {
-    // No character is shorter than an octet, so the rest cannot matter.
+    // A UTF-8 character has at most four octets, so the rest does not matter.
     let head = bytes.get(..max.saturating_mul(4)).unwrap_or(bytes);
     let text = String::from_utf8_lossy(head);
     let mut out = String::with_capacity(text.len().min(max));
@@ -247,7 +247,7 @@ mod tests {
         }
     }
 
-    /// A sink that waits for leave before every write.
+    /// A sink that waits for permission before every write.
     struct Gate(Receiver<()>, Arc<Mutex<Vec<u8>>>);
 
     impl Write for Gate {
@@ -271,7 +271,7 @@ mod tests {
         for _ in 0..QUEUE + 10 {
             queue.make_writer().write_all(b"line\n").unwrap();
         }
-        // The thread may hold one line in its hand.
+        // The thread may already have taken one line.
         assert!((9..=10).contains(&dropped.load(Ordering::Relaxed)), "{dropped:?}");
         drop(open);
         drop(LogGuard { queue, thread: Some(thread) });

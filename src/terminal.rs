@@ -1,7 +1,7 @@
-//! What commands print: pages of a terminal's width, colour, JSON, and texts that cannot deceive a terminal.
+//! Output of commands: pages of a terminal's width, colour, JSON, and texts that cannot deceive a terminal.
 //!
-//! Owns how all commands treat `NO_COLOR`, `TERM`, `COLUMNS` and an output that is no terminal: alike. What a page says is
-//! the commands' own.
+//! Owns the common treatment of `NO_COLOR`, `TERM`, `COLUMNS` and an output that is not a terminal. The commands own
+//! the content of pages.
 
 use std::ffi::OsString;
 use std::fmt::Write as _;
@@ -9,18 +9,18 @@ use std::io::{self, IsTerminal};
 
 use serde::Serialize;
 
-/// The widest line that wrapping aims at where nothing says how wide the terminal is.
+/// The line width if the width of the terminal is unknown.
 const WIDTH: usize = 100;
 
-/// Widths between which a page is laid out, whatever the terminal says.
+/// The range of page widths, whatever the terminal reports.
 const WIDTHS: std::ops::RangeInclusive<usize> = 50..=160;
 
 /// Whether colours are used.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub enum Colour {
-    /// They are.
+    /// Colours are used.
     Used,
-    /// They are not.
+    /// Colours are not used.
     None,
 }
 
@@ -64,7 +64,7 @@ impl Default for Terminal {
 }
 
 impl Terminal {
-    /// What standard output is.
+    /// The properties of standard output.
     pub fn of_stdout() -> Self {
         let stdout = io::stdout();
         let is_terminal = stdout.is_terminal();
@@ -72,8 +72,8 @@ impl Terminal {
         Self::new(|name| std::env::var_os(name), is_terminal.then(columns).flatten(), is_terminal)
     }
 
-    /// `COLUMNS` counts wherever it is set, then the terminal's own width. Colours are for terminals that are not `dumb`,
-    /// unless `NO_COLOR` is set to anything (<https://no-color.org>).
+    /// `COLUMNS` has precedence over the terminal's own width. Colours are used on terminals other than `dumb`, unless
+    /// `NO_COLOR` is set to any non-empty value (<https://no-color.org>).
     fn new(variable: impl Fn(&str) -> Option<OsString>, columns: Option<usize>, is_terminal: bool) -> Self {
         let set = variable("COLUMNS").and_then(|text| text.to_str()?.parse().ok());
         let width = set.or(columns).filter(|width| *width > 0).unwrap_or(WIDTH);
@@ -83,7 +83,8 @@ impl Terminal {
         Self { width: width.clamp(*WIDTHS.start(), *WIDTHS.end()), colour }
     }
 
-    /// Paints the beginning of each line that begins with one of `words`, blanks before it included in the comparison.
+    /// Paints the start of each line that begins with one of `words`; blanks before the word are part of the
+    /// comparison.
     pub fn painted(&self, page: String, words: &[(&str, Paint)]) -> String {
         if self.colour == Colour::None {
             return page;
@@ -103,8 +104,8 @@ impl Terminal {
     }
 }
 
-/// `text` on one line and without anything that changes how a terminal shows it: control characters, the controls of
-/// bidirectional text, characters without a shape and marks that stand on others are written as escapes.
+/// `text` on one line, with escapes for everything that changes how a terminal shows it: control characters, the
+/// controls of bidirectional text, characters without a shape and combining marks.
 pub fn plain(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
@@ -116,12 +117,12 @@ pub fn plain(text: &str) -> String {
     out
 }
 
-/// [`plain`] of each line, for complaints: the names of files in them are not always the operator's own.
+/// [`plain`] of each line, for error messages: file names in them may come from others than the operator.
 pub fn plain_lines(text: &str) -> String {
     text.split('\n').map(plain).collect::<Vec<_>>().join("\n")
 }
 
-/// At most `limit` characters of [`plain`] text; what is cut off is counted.
+/// At most `limit` characters of [`plain`] text; a text that is cut shows its length.
 pub fn clipped(text: &str, limit: usize) -> String {
     match text.char_indices().nth(limit) {
         None => plain(text),
@@ -129,14 +130,14 @@ pub fn clipped(text: &str, limit: usize) -> String {
     }
 }
 
-/// A value as JSON for people and programs, in ASCII alone: no text in it can deceive a terminal, and none is changed.
+/// A value as JSON for people and programs, in ASCII alone: no text can deceive a terminal, and none is changed.
 pub fn json(value: &impl Serialize) -> String {
     let text = serde_json::to_string_pretty(value).expect("the answers of commands have texts for keys");
     let mut out = String::with_capacity(text.len() + 1);
     for c in text.chars() {
         match c {
             '\n' | ' '..='~' => out.push(c),
-            // Outside ASCII a character can stand only within a string.
+            // A character outside ASCII can occur only within a string.
             c => c.encode_utf16(&mut [0; 2]).iter().for_each(|unit| {
                 let _ = write!(out, "\\u{unit:04x}");
             }),
@@ -179,20 +180,20 @@ impl Page {
         self.out.push('\n');
     }
 
-    /// A name and what it stands for.
+    /// A name and its value.
     pub fn row(&mut self, name: &str, text: &str) {
         let names = self.names;
         self.wrapped(&format!("  {name:<names$}  "), text);
     }
 
-    /// A line that is never broken, for what is copied from the page.
+    /// A line that is never wrapped, for text to copy from the page.
     pub fn line(&mut self, text: &str) {
         self.out.push_str(&plain(text));
         self.out.push('\n');
     }
 
-    /// Writes `text` behind `lead`, its further lines below its first. Words are never cut: fingerprints must stay whole
-    /// to be copied.
+    /// Writes `text` after `lead`, with further lines indented below its first. Words are never cut: fingerprints must
+    /// stay whole to be copied.
     pub fn wrapped(&mut self, lead: &str, text: &str) {
         let indent = lead.chars().count();
         self.out.push_str(lead);

@@ -1,7 +1,7 @@
-//! The answers to calls, as HTTP/2 carries them.
+//! Responses to calls, as HTTP/2 carries them.
 //!
-//! Owns the headers and trailers of gRPC's answers and the body between them, whose octets count as unread until they have
-//! been written.
+//! Owns the headers and trailers of gRPC responses and the body between them. The body's octets count as unread until
+//! they are written.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -29,12 +29,12 @@ pub fn unimplemented() -> Response<GrpcBody> {
     failed("12", "certgate does not serve this method")
 }
 
-/// A call whose caller has gone: gRPC's status 1, CANCELLED.
+/// A call that the client has ended: gRPC's status 1, CANCELLED.
 pub fn cancelled() -> Response<GrpcBody> {
     failed("1", "the call ended early")
 }
 
-/// One call too many of its kind: gRPC's status 8, RESOURCE_EXHAUSTED.
+/// A call above the limit of its method: gRPC's status 8, RESOURCE_EXHAUSTED.
 pub fn exhausted() -> Response<GrpcBody> {
     failed("8", "too many calls of this method are under way")
 }
@@ -64,17 +64,17 @@ fn respond(mut headers: HeaderMap, body: GrpcBody) -> Response<GrpcBody> {
 pub enum GrpcBody {
     /// A framed message, then the trailers of a successful call; `None` when the message has been sent.
     Message(Option<Answer>),
-    /// Nothing (more).
+    /// No message, or none left.
     Nothing,
     /// The body of a service that tonic implements.
     Tonic {
         /// The body.
         body: tonic::body::Body,
-        /// Where its octets count until they have been written.
+        /// Counts the body's octets until they are written.
         outbox: Arc<Outbox>,
-        /// The call, which is open for as long.
+        /// Keeps the call open while the body exists.
         _open: Open,
-        /// What the call holds of those that there may be at once, until the body has gone.
+        /// The call's permit, if its method limits concurrent calls; released with the body.
         _call: Option<OwnedSemaphorePermit>,
     },
 }

@@ -1,8 +1,8 @@
 //! gRPC over HTTP/2 for one unary method: taking the message out of a request's body.
 //!
-//! Owns the framing (<https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md>). A generic stack answers a message that
-//! is too large or not well framed with a failed call, which Envoy turns into an allow under `failure_mode_allow`; here such
-//! a message is an [`Unreceived`] that the service denies like any other.
+//! Owns the framing (<https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md>). A generic stack fails the call
+//! when a message is too large or badly framed. Envoy turns a failed call into an allow under `failure_mode_allow`.
+//! Here such a message is an [`Unreceived`], which the service denies like any other.
 
 use std::future::{Future, poll_fn};
 use std::sync::Arc;
@@ -22,21 +22,21 @@ use crate::places::Places;
 /// 60 KB, and a policy reads no body. Larger ones are drained and denied.
 pub const MAX_MESSAGE: usize = 1 << 20;
 
-/// How long a call's body may take to arrive. Envoy has the whole message when it begins to send, and gives up on the answer
-/// after a fraction of a second unless told otherwise; a body that takes longer is held open to fill memory.
+/// The deadline for a call's body. Envoy has the whole message when it begins to send, and by default its own deadline
+/// is a fraction of a second. A slower body serves only to fill memory.
 pub const BODY_DEADLINE: Duration = Duration::from_secs(10);
 
-/// The octets that unfinished messages may hold, those of all connections together. Only messages that have begun to arrive
-/// and have not ended count, which honest ones do for a moment: this is room for more than a hundred of those with the longest
-/// chain that a proxy forwards.
+/// The octets that unfinished messages of all connections together may hold. Only messages that have begun and not
+/// ended count. Messages from a proxy stay in that state for a moment. The limit has room for more than a hundred
+/// messages with the longest chain that a proxy forwards.
 pub const MAX_UNFINISHED: usize = 16 << 20;
 
-/// Calls that may wait for their message, those of all connections together. A proxy sends the message with its call, so that
-/// honest calls wait where a frame was cut or a window is full; each that waits holds some kilobytes. This is room for
-/// everything that two connections may have open.
+/// The calls of all connections together that may wait for their message. A proxy sends the message with its call, so
+/// its calls wait only where a frame was split or a window is full. Each waiting call holds a few kilobytes. The limit
+/// covers all streams of two connections.
 pub const MAX_WAITING: usize = 2048;
 
-/// Octets before a message: a flag for compression, and the length.
+/// Octets before a message: the compression flag and the length.
 const PREFIX: usize = 5;
 
 /// Why no message was received.
@@ -54,30 +54,30 @@ pub enum Unreceived<E> {
         /// The body's length.
         received: usize,
     },
-    /// The body did not end in time.
+    /// The body did not end before the deadline.
     #[error("the CheckRequest did not arrive within {} ms", .deadline.as_millis())]
     TooSlow {
-        /// How long it could take.
+        /// The deadline.
         deadline: Duration,
     },
-    /// All unfinished messages together hold what they may.
+    /// The budget of unfinished messages is used up.
     #[error("unfinished CheckRequests hold {limit} octets already")]
     Exhausted {
-        /// How much they may hold.
+        /// The budget in octets.
         limit: usize,
     },
-    /// The call has waited longest of all, and others need its place.
+    /// The call was evicted: it had waited longest, and a new call needed its place.
     #[error("the CheckRequest had not arrived when {limit} later calls waited for theirs")]
     GaveWay {
-        /// How many may wait.
+        /// How many calls may wait.
         limit: usize,
     },
-    /// The stream failed; nobody waits for an answer.
+    /// The stream failed; no client waits for the answer.
     #[error("the stream ended early: {0}")]
     Stream(E),
 }
 
-/// What unfinished messages hold, those of all connections together.
+/// Octets that the unfinished messages of all connections hold.
 #[derive(Debug)]
 pub struct Budget {
     limit: usize,
@@ -85,12 +85,12 @@ pub struct Budget {
 }
 
 impl Budget {
-    /// They may hold `limit` octets.
+    /// A budget of `limit` octets.
     pub fn new(limit: usize) -> Self {
         Self { limit, held: AtomicUsize::new(0) }
     }
 
-    /// What they hold.
+    /// The octets in use.
     #[cfg(test)]
     pub(super) fn held(&self) -> usize {
         self.held.load(Ordering::Relaxed)
@@ -106,14 +106,14 @@ impl Budget {
     }
 }
 
-/// What calls may hold until their message is there.
+/// Limits of calls that wait for their message.
 #[derive(Clone, Debug)]
 pub struct Receiving {
-    /// How long a message may take.
+    /// Deadline of a message.
     pub deadline: Duration,
-    /// What all unfinished messages may hold together.
+    /// Budget of all unfinished messages.
     pub budget: Arc<Budget>,
-    /// The places of those that wait.
+    /// The places of waiting calls.
     pub waiting: Places,
 }
 
@@ -127,15 +127,15 @@ impl Default for Receiving {
     }
 }
 
-/// Receives the one message of a unary call within the deadline, holding no more of it than the budget allows while it is
-/// unfinished. What has come by the deadline, or when the call has to give way to others, is thrown away. What is too large or
-/// finds no room is read to its end and thrown away, so that the caller gets an answer and not a reset.
+/// Receives the one message of a unary call within the deadline. An unfinished message holds no more than the budget
+/// allows. Discards what has arrived when the deadline passes or the call is evicted. Reads a message that is too large
+/// or exceeds the budget to its end and discards it, so that the caller gets an answer instead of a reset.
 pub async fn receive<B>(body: B, limits: &Receiving, call: &Open) -> Result<Bytes, Unreceived<B::Error>>
 where
     B: Body<Data = Bytes>,
 {
     let mut whole = std::pin::pin!(receive_whole(body, &limits.budget, call));
-    // What came with the call takes no place.
+    // A message that arrived with its call takes no place.
     if let Poll::Ready(received) = poll_fn(|cx| Poll::Ready(whole.as_mut().poll(cx))).await {
         return received;
     }
@@ -146,27 +146,27 @@ where
     }
 }
 
-/// A message with what comes before it.
+/// A message with its gRPC prefix.
 pub fn framed(message: &[u8]) -> Bytes {
     let mut framed = BytesMut::with_capacity(PREFIX.saturating_add(message.len()));
     framed.put_u8(0);
-    // Nothing longer than `MAX_MESSAGE` was received.
+    // No message longer than `MAX_MESSAGE` is received.
     framed.put_u32(u32::try_from(message.len()).unwrap_or(u32::MAX));
     framed.extend_from_slice(message);
     framed.freeze()
 }
 
-/// Why a call waits no more.
+/// Why a call stopped waiting.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub enum Given {
-    /// Its deadline has passed.
+    /// The deadline has passed.
     Up,
-    /// Its place is another's.
+    /// The call was evicted.
     Away,
 }
 
 impl Receiving {
-    /// Waits for `done` as long as a call may wait.
+    /// Waits for `done` until the deadline or the eviction of the call.
     pub async fn until_lost<F: Future>(&self, done: F) -> Result<F::Output, Given> {
         let place = self.waiting.admit().ok_or(Given::Away)?;
         tokio::select! {
@@ -192,12 +192,12 @@ where
     whole.message()
 }
 
-/// A body as it arrives. Nearly always it is one piece, which is then neither copied nor counted.
+/// A body as it arrives. It is nearly always one piece, which is neither copied nor counted.
 struct Whole<'b> {
     budget: &'b Budget,
-    /// The call whose connection holds it.
+    /// The call that the body belongs to.
     call: &'b Open,
-    /// What of the budget this body has.
+    /// The octets that this body has taken of the budget.
     taken: usize,
     state: Held,
     received: usize,
@@ -207,9 +207,9 @@ struct Whole<'b> {
 enum Held {
     /// The only piece, and the last.
     One(Bytes),
-    /// All pieces so far, in memory of their own: a small piece would keep the whole buffer that it was read into.
+    /// All pieces so far, copied: a small piece would keep the whole buffer that it was read into.
     Pieces(BytesMut),
-    /// Nothing: there was no room.
+    /// The body was discarded: it exceeded a limit.
     Nothing,
 }
 
@@ -228,7 +228,7 @@ impl<'b> Whole<'b> {
         let first = self.received == 0;
         self.received = self.received.saturating_add(data.len());
         if self.received > MAX_MESSAGE + PREFIX {
-            // It is refused whatever follows.
+            // The message is rejected whatever follows.
             self.state = Held::Nothing;
             return self.release();
         }
@@ -238,7 +238,7 @@ impl<'b> Whole<'b> {
         }
         let Held::Pieces(pieces) = &mut self.state else { return };
         pieces.extend_from_slice(&data);
-        // What the memory is, not what is in it.
+        // Counts the capacity and not the length.
         let more = pieces.capacity().saturating_sub(self.taken);
         if more > 0 {
             if self.budget.take(more) {
@@ -311,7 +311,7 @@ mod tests {
         Receiving { deadline, budget: Arc::new(Budget::new(budget)), ..Receiving::default() }
     }
 
-    /// Receives as a call of some connection.
+    /// Receives as a call of a test connection.
     async fn receive<B: Body<Data = Bytes>>(body: B, limits: &Receiving) -> Result<Bytes, Unreceived<B::Error>> {
         let unread = Arc::new(Unread::new(usize::MAX, BODY_DEADLINE));
         let call = Arc::new(unread.outbox()).begin();
@@ -336,7 +336,7 @@ mod tests {
         assert_eq!(receive_pieces(vec![frame(b"")]).await.unwrap(), "");
     }
 
-    /// A body that goes on after its pieces, with nothing.
+    /// A body that never ends after its pieces.
     struct Unfinished(Pieces);
 
     impl Body for Unfinished {
@@ -372,7 +372,7 @@ mod tests {
         let forever = Duration::from_secs(3600);
         let limits = receiving(forever, 200_000);
         let budget = limits.budget.clone();
-        // Polled once: so much of it has arrived.
+        // Polled once, so that this much has arrived.
         let mut first = Box::pin(receive(Unfinished(Pieces(half().into())), &limits));
         let mut second = Box::pin(receive(Unfinished(Pieces(half().into())), &limits));
         for waiting in [&mut first, &mut second] {
@@ -420,7 +420,7 @@ mod tests {
         assert!(futures_now(second.as_mut()).is_none(), "a message that came with its call took no place");
     }
 
-    /// What a future gives at once.
+    /// The output of a future that is ready at once.
     fn futures_now<F: Future>(future: Pin<&mut F>) -> Option<F::Output> {
         match future.poll(&mut Context::from_waker(std::task::Waker::noop())) {
             Poll::Ready(output) => Some(output),

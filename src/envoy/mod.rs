@@ -1,7 +1,7 @@
 //! Envoy's external authorization (`envoy.service.auth.v3`): the adapter between gRPC and the core.
 //!
-//! [`request`] reads a CheckRequest, [`response`] turns a decision into the answer, [`service`] joins the two around one
-//! decision, and [`server`] carries them over HTTP/2. Nothing here knows where policies come from.
+//! [`request`] reads a CheckRequest, [`response`] turns a decision into the answer, [`service`] joins the two around
+//! one decision, and [`server`] carries them over HTTP/2. This module does not know the source of policies.
 
 pub mod answer;
 pub mod grpc;

@@ -1,7 +1,7 @@
 //! The first octets of an HTTP/2 connection (RFC 9113, section 3.4).
 //!
-//! The HTTP/2 stack waits for them without a limit, and probes a connection only once they have come. So they are read
-//! here, within a deadline, and told to the stack again.
+//! The HTTP/2 stack waits for the preface without a limit, and probes a connection only after it. So this module reads
+//! the preface within a deadline, and then replays it to the stack.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -11,16 +11,16 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, ReadBuf};
 
 const PREFACE: [u8; 24] = *b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
-/// A connection whose peer has said that it speaks HTTP/2.
+/// A connection whose peer has sent the HTTP/2 preface.
 #[derive(Debug)]
 pub struct Prefaced<S> {
     stream: S,
-    /// How much of the preface has been told again.
+    /// How much of the preface was replayed.
     told: usize,
 }
 
 impl<S: AsyncRead + Unpin> Prefaced<S> {
-    /// Waits for the preface. What differs from it is not waited out.
+    /// Waits for the preface. Fails on the first differing octet.
     pub async fn read(mut stream: S) -> io::Result<Self> {
         let (mut found, mut length) = ([0; PREFACE.len()], 0);
         while let Some(room) = found.get_mut(length..).filter(|room| !room.is_empty()) {

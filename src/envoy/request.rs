@@ -3,9 +3,9 @@
 //! Owns the reading of Envoy's message; knows nothing of certificates or policies. The message is read where it lies:
 //! one walk finds the few fields that every decision needs, and headers are searched only when a policy names one.
 //!
-//! The message comes from the proxy and not from the client, but the client chooses much of what is in it. A message that
-//! a conforming encoder would not write (a field that stands once is there twice, a length that does not fit) is refused
-//! whole, so that certgate and the proxy cannot disagree about what it says.
+//! The message comes from the proxy, but the client chooses much of its content. A message that a conforming encoder
+//! would not write (a singular field that occurs twice, a length that does not fit) is rejected whole, so that certgate
+//! and the proxy cannot disagree about its content.
 
 use std::cell::Cell;
 use std::net::IpAddr;
@@ -116,7 +116,7 @@ impl<'a> CheckRequest<'a> {
         })
     }
 
-    /// What the core is asked.
+    /// The request to decide, as the core takes it.
     pub fn request(&self) -> Request<'_> {
         Request {
             named_policy: self.named_policy,
@@ -127,14 +127,14 @@ impl<'a> CheckRequest<'a> {
         }
     }
 
-    /// Whether the headers that were searched so far could be read. A decision made on headers that could not be is void.
+    /// Whether the headers searched so far were readable. A decision made on unreadable headers is void.
     pub fn headers_were_readable(&self) -> Result<(), ParseError> {
         self.headers.error.get().map_or(Ok(()), |error| Err(ParseError::Wire(error)))
     }
 }
 
-/// Takes one entry of `context_extensions`. A map holds a key once; when two entries name the policy differently, neither
-/// can be preferred.
+/// Reads one entry of `context_extensions`. A map holds a key once; two entries that name different policies are an
+/// error.
 fn name_policy<'a>(entry: &'a [u8], named: &mut Option<&'a [u8]>) -> Result<(), ParseError> {
     let Entry { key, value, .. } = read_entry(entry)?;
     if key != POLICY_KEY {
@@ -175,7 +175,7 @@ fn read_entry(bytes: &[u8]) -> Result<Entry<'_>, WireError> {
     })
 }
 
-/// Reads the request line. Headers are left alone.
+/// Reads the request line, and does not read the headers.
 fn read_http(bytes: &[u8]) -> Result<HttpRequest<'_>, WireError> {
     let (mut method, mut path, mut host) = (None, None, None);
     for field in Fields::of(bytes) {
@@ -198,7 +198,7 @@ fn read_http(bytes: &[u8]) -> Result<HttpRequest<'_>, WireError> {
 #[derive(Debug)]
 struct WireHeaders<'a> {
     http: &'a [u8],
-    /// The first error that a search met. Searching cannot fail in the core's eyes, so the service asks afterwards.
+    /// The first error of a search. The core's interface has no search errors, so the service checks this afterwards.
     error: Cell<Option<WireError>>,
 }
 
@@ -211,7 +211,7 @@ impl<'a> WireHeaders<'a> {
                 field.once(&mut header_map)?;
             }
         }
-        // Under `encode_raw_headers` the lines stand in `header_map`, one by one, and `headers` stays empty.
+        // Under `encode_raw_headers` Envoy writes one line per entry in `header_map`, and leaves `headers` empty.
         let (lines, number) = match header_map {
             Some(map) => (map, field::HEADER_MAP_HEADERS),
             None => (self.http, field::HTTP_HEADERS),
@@ -401,7 +401,7 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever prost and we both accept, we read alike.
+        /// A message that both parsers accept has the same meaning to both.
         #[test]
         fn agrees_with_prost(
             at in any::<prop::sample::Index>(),

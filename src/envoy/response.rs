@@ -1,11 +1,12 @@
 //! A decision as a CheckResponse.
 //!
-//! Owns what Envoy is told: which headers the upstream gets and loses, the answer to a refused client, the metadata.
+//! Owns the content of the response to Envoy: the headers that are set and removed upstream, the answer to a denied
+//! client, the metadata.
 //!
-//! Envoy lets a request pass when `status.code` is 0, and 0 is what an empty message means: a forgotten field would allow.
-//! Therefore no structure with defaults stands for the response. [`Reply`] has one constructor, which takes a decision;
-//! a refusal is a type that cannot hold the code 0 ([`Refusal`]), and only a decision's [`Effect::Pass`] becomes a
-//! [`Passage`]. A grant whose headers cannot be sent as they are is refused, never sent in part.
+//! Envoy lets a request pass when `status.code` is 0, and an empty message has code 0: a forgotten field would allow.
+//! Therefore no structure with defaults represents the response. [`Reply`] has one constructor, which takes a decision.
+//! A refusal is a type that cannot hold the code 0 ([`Refusal`]). Only [`Effect::Pass`] becomes a [`Passage`]. A grant
+//! with a header that cannot be sent unchanged is denied, never sent in part.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -17,11 +18,11 @@ use crate::domain::decide::decision::{Decision, Denial, Effect, Mode, Reveal};
 use crate::domain::decide::reason::Reason;
 use crate::domain::evidence::EvidenceSource;
 
-/// The response header that tells a refused client the reason, where the policy reveals it.
+/// The response header that carries the reason to a denied client, where the policy reveals it.
 pub const REASON_HEADER: &str = "x-certgate-reason";
 
-/// Characters of a certificate's names and serial number in the metadata. Those of usual certificates have a quarter of that,
-/// hostile ones tens of thousands, and Envoy copies them for each request.
+/// Limit of characters of a certificate's names and serial number in the metadata. Usual certificates need a quarter of
+/// that. Hostile ones have tens of thousands, and Envoy copies them for each request.
 const MAX_TEXT: usize = 512;
 
 /// Octets of a message's prefix in gRPC: a flag and the message's length.
@@ -65,18 +66,18 @@ pub struct Reply {
     frame: Bytes,
 }
 
-/// What happened to the request in the end: a grant that cannot be expressed is refused after all.
+/// Whether the response carries the decision: a grant that cannot be sent is denied instead.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub enum Sent {
     /// The decision itself.
     AsDecided,
-    /// A refusal with [`Reason::Internal`], because a header of the grant cannot be sent.
+    /// A denial with [`Reason::Internal`], because a header of the grant cannot be sent.
     RefusedInstead,
 }
 
 impl Reply {
-    /// The response for `decision`. `identity_headers` are all that any policy can set; what this decision does not set
-    /// itself is removed from the client's request.
+    /// The response for `decision`. `identity_headers` are all headers that any policy can set; those that this
+    /// decision does not set are removed from the client's request.
     pub fn to(decision: &Decision, identity_headers: &[Arc<str>]) -> (Self, Sent) {
         match decision.effect() {
             Effect::Pass(grant) => {
@@ -112,7 +113,7 @@ impl Reply {
         let len =
             u32::try_from(frame.len() - PREFIX).expect("a response holds a few headers, each capped by its policy");
         frame[1..PREFIX].copy_from_slice(&len.to_be_bytes());
-        // A copy has no room to spare: an answer may have to wait.
+        // A copy has no spare capacity, which an answer would hold while it waits.
         Self { frame: Bytes::copy_from_slice(&frame) }
     }
 }
@@ -125,7 +126,7 @@ enum RefusalCode {
     Unauthenticated = 16,
 }
 
-/// What a refused request is answered with.
+/// The answer to a denied request.
 struct Refusal {
     code: RefusalCode,
     /// 400 to 599: Envoy would pass 200 or 302 through to the client.
@@ -159,13 +160,13 @@ impl Refusal {
     }
 }
 
-/// Why a grant cannot be sent to Envoy. Policies are compiled so that this does not happen; it is the last line.
+/// Why a grant cannot be sent to Envoy. Compiled policies prevent this; this is the last check.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Unsendable {
     /// The name is not a lower-case HTTP token (RFC 9110 section 5.6.2).
     #[error("{0:?} is not a header name")]
     Name(String),
-    /// The value holds a control character, which Envoy refuses or, in answers to clients, writes as it is.
+    /// The value holds a control character, which Envoy rejects or, in answers to clients, writes unchanged.
     #[error("the value of {0} holds a control character")]
     Value(String),
     /// Envoy cannot set two lines of one header.
@@ -197,13 +198,13 @@ impl<'a> Passage<'a> {
         Ok(Self { set, identity_headers })
     }
 
-    /// The headers that the upstream's request gets, in place of any that the client sent.
+    /// The headers that are set upstream, in place of any that the client sent.
     pub fn set(&self) -> &'a [(Arc<str>, Arc<str>)] {
         self.set
     }
 
-    /// The headers that the upstream's request loses: all that some policy can emit, save those that are set. Envoy
-    /// removes after it sets, so that a name in both lists would vanish.
+    /// The headers that are removed upstream: all that some policy can emit, except those that are set. Envoy removes
+    /// after it sets, so a name in both lists would be lost.
     pub fn removed(&self) -> impl Iterator<Item = &'a str> {
         let set = self.set;
         self.identity_headers
@@ -230,8 +231,9 @@ fn is_lower_token(octet: u8) -> bool {
     octet.is_ascii_lowercase() || octet.is_ascii_digit() || b"!#$%&'*+-.^_`|~".contains(&octet)
 }
 
-/// A HeaderValueOption that replaces what is there. Envoy heeds the deprecated `append` for upstream requests and
-/// `append_action` elsewhere, and versions differ; both say the same. `value` is used because `raw_value` is ignored.
+/// A HeaderValueOption that replaces an existing header. Envoy reads the deprecated `append` for upstream requests and
+/// `append_action` elsewhere, depending on the version; both request replacement. `value` is used because Envoy ignores
+/// `raw_value`.
 fn write_header(message: &mut Writer<'_>, number: u32, name: &str, value: &str) {
     message.message(number, |w| {
         w.message(field::OPTION_HEADER, |w| {
@@ -243,7 +245,7 @@ fn write_header(message: &mut Writer<'_>, number: u32, name: &str, value: &str) 
     });
 }
 
-/// A `google.protobuf.Struct` in the making.
+/// A `google.protobuf.Struct` being written.
 struct Struct<'w, 'b>(&'w mut Writer<'b>);
 
 impl Struct<'_, '_> {
@@ -273,7 +275,7 @@ impl Struct<'_, '_> {
     }
 }
 
-/// What access logs and later filters may know of the decision. The compared values of a denial are not among it: they
+/// The metadata of the decision for access logs and later filters. The compared values of a denial are left out: they
 /// hold text that the client chose.
 fn write_metadata(metadata: &mut Struct<'_, '_>, decision: &Decision) {
     if let Some(policy) = decision.policy() {
@@ -318,7 +320,7 @@ fn write_metadata(metadata: &mut Struct<'_, '_>, decision: &Decision) {
     }
 }
 
-/// A text that a client chose, no longer than [`MAX_TEXT`].
+/// A text that a client chose, cut to [`MAX_TEXT`].
 fn capped(text: &str) -> Cow<'_, str> {
     match text.char_indices().nth(MAX_TEXT) {
         None => text.into(),
@@ -326,7 +328,7 @@ fn capped(text: &str) -> Cow<'_, str> {
     }
 }
 
-/// The word for a policy's mode in metadata, logs and `explain`.
+/// The name of a policy's mode in metadata, logs and `explain`.
 pub fn mode_word(mode: Mode) -> &'static str {
     match mode {
         Mode::Enforce => "Enforce",
@@ -334,7 +336,7 @@ pub fn mode_word(mode: Mode) -> &'static str {
     }
 }
 
-/// The word for where a certificate was found, as policies write it.
+/// The name of a certificate's source, as policies write it.
 pub fn source_word(source: EvidenceSource) -> &'static str {
     match source {
         EvidenceSource::PeerCertificate => "peerCertificate",

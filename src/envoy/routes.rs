@@ -1,7 +1,7 @@
 //! The methods that are served, and what a call holds while it is open.
 //!
-//! Owns which method a call reaches, and how calls are bounded: those that wait for their message have to give way to others,
-//! answers count until they are written, and a connection's place is known by the calls that it has completed.
+//! Owns which method a call reaches, and the limits of calls: calls that wait for their message can be evicted, answers
+//! count until they are written, and each completed call resets the eviction age of its connection.
 
 use std::convert::Infallible;
 use std::future::{Future, ready};
@@ -30,14 +30,14 @@ use crate::places::Place;
 
 pub(super) const CHECK_PATH: &str = "/envoy.service.auth.v3.Authorization/Check";
 
-/// Calls of reflection at once, and of watched health. Each may hold an answer that its caller does not take.
+/// Concurrent calls of reflection, and of watched health. Each may hold an answer that its caller does not read.
 const MAX_REFLECTIONS: usize = 16;
 pub(super) const MAX_WATCHES: usize = 256;
 
-/// The largest message of those methods. They take a name.
+/// The largest message of those methods. Their argument is a name.
 const MAX_NAME: usize = 4096;
 
-/// The answer to a call. Boxed, so that of a call that was decided no more is kept than its answer.
+/// The future of a call's answer. Boxed, so that only the answer of a decided call stays in memory.
 pub(super) struct Answering(Pin<Box<dyn Future<Output = Response<GrpcBody>> + Send>>);
 
 impl Future for Answering {
@@ -53,10 +53,10 @@ type TonicService = BoxCloneSyncService<Request<tonic::body::Body>, Response<ton
 /// A method that a generic stack serves.
 struct Other {
     path: &'static str,
-    /// Whether a call has one message, which is then received before the stack has anything to do with it.
+    /// Whether the method takes one message. It is received before the stack gets the call.
     is_unary: bool,
     service: TonicService,
-    /// How many calls there may be at once, where that matters.
+    /// Limit of concurrent calls, if the method has one.
     calls: Option<Arc<Semaphore>>,
 }
 
@@ -93,7 +93,7 @@ impl Routes {
         Self { authorizer, receiving, others }
     }
 
-    /// Answers a call of such a method. `None`: it had to give way, or its caller has gone.
+    /// Answers a call of such a method. `None`: the call was evicted, or its client has gone.
     async fn answer(
         &self,
         other: &Other,
@@ -101,7 +101,7 @@ impl Routes {
         outbox: &Arc<Outbox>,
         open: Open,
     ) -> Option<Response<GrpcBody>> {
-        // The generic stack takes 8 KiB for a message that does not come.
+        // The generic stack allocates 8 KiB for each message that it waits for.
         let body = match other.is_unary {
             true => match grpc::receive(body, &self.receiving, &open).await {
                 Ok(message) => tonic::body::Body::new(Full::new(grpc::framed(&message))),
@@ -126,7 +126,7 @@ impl Routes {
     }
 }
 
-/// One connection's caller.
+/// The calls of one connection.
 pub(super) struct Caller {
     pub routes: Arc<Routes>,
     pub seat: Seat,
@@ -136,7 +136,7 @@ pub(super) struct Caller {
 /// A connection's place, and what else ends with it.
 pub(super) struct Seat {
     pub place: Place,
-    /// The connections of the worker that serves it, one less when this is dropped.
+    /// The connection count of its worker; dropping this subtracts one.
     pub count: Arc<std::sync::atomic::AtomicUsize>,
 }
 
@@ -147,7 +147,7 @@ impl Drop for Seat {
 }
 
 impl Caller {
-    /// Answers one call. What its future holds is held by each call that waits, so it begins with nothing but the body.
+    /// Answers one call. Every waiting call holds what its future holds, so the future starts with the body alone.
     pub fn call(self: Arc<Self>, request: Request<Incoming>) -> Answering {
         let open = self.outbox.begin();
         let is_post = request.method() == Method::POST;
@@ -160,7 +160,7 @@ impl Caller {
         let Some(other) = self.routes.others.iter().find(|other| other.path == path).cloned() else {
             return Answering(Box::pin(ready(answer::unimplemented())));
         };
-        // A call that waits keeps nothing of what its caller has sent, but which method it is.
+        // A waiting call keeps only the method of its head.
         drop(head);
         Answering(Box::pin(async move {
             let answer = self.routes.answer(&other, body, &self.outbox, open).await;
@@ -177,11 +177,11 @@ impl Caller {
         let reply = match grpc::receive(body, &self.routes.receiving, &open).await {
             Ok(message) => {
                 let reply = authorizer.check(&message);
-                // A connection that has lost its place just now is closed with its answer or without.
+                // A connection that was evicted just now closes; the answer may be lost.
                 self.seat.place.served();
                 reply
             }
-            // The caller has gone, so nothing was decided, and what is sent reaches nobody.
+            // The client has gone, so nothing was decided, and no client receives the answer.
             Err(error @ Unreceived::Stream(_)) => {
                 tracing::debug!(%error, "a call ended early");
                 return answer::cancelled();
@@ -192,7 +192,7 @@ impl Caller {
     }
 }
 
-/// A call as the generic stack wants it: with nothing of the caller's head. No message is compressed, or it is refused.
+/// The request for the generic stack, without the caller's headers. The stack rejects compressed messages.
 fn asked(path: &'static str, body: tonic::body::Body) -> Request<tonic::body::Body> {
     let mut request = Request::new(body);
     *request.method_mut() = Method::POST;
@@ -212,8 +212,8 @@ where
     BoxCloneSyncService::new(service)
 }
 
-/// Reports SERVING exactly while the process serves. At the end the statuses are taken away, which ends calls that watch
-/// them and would hold their connections open.
+/// Reports SERVING exactly while the process serves. At the end it removes the statuses, which ends the calls that
+/// watch them and would hold their connections open.
 async fn report_health(mut reporter: HealthReporter, lifecycle: Lifecycle) {
     let mut phases = lifecycle.subscribe();
     loop {

@@ -1,9 +1,9 @@
-//! The gRPC server: connections, threads and their end.
+//! The gRPC server: connections, threads and shutdown.
 //!
-//! Owns the sockets and the HTTP/2 settings; knows nothing of decisions beyond calling the service. Each worker is a thread
-//! with a runtime of its own, and a connection stays with one worker: no request ever crosses threads. One task accepts
-//! and hands each connection to the worker that has the fewest, because a proxy keeps few, long connections and the
-//! kernel's hashing over several listeners would spread them unevenly.
+//! Owns the sockets and the HTTP/2 settings; of decisions it knows only the service that it calls. Each worker is a
+//! thread with a runtime of its own, and a connection stays with one worker: no request crosses threads. One task
+//! accepts connections and hands each to the worker with the fewest. The kernel would spread them unevenly over several
+//! listeners, because a proxy opens few, long connections.
 
 use std::future::{Future, poll_fn};
 use std::io;
@@ -42,31 +42,33 @@ use crate::web::server::ACCEPT_PAUSE;
 /// The service's name in gRPC, under which its health is reported besides the process's.
 pub const SERVICE: &str = "envoy.service.auth.v3.Authorization";
 
-/// Concurrent streams of a connection. Envoy assumes 1024 until it reads the server's limit and the surplus is reset, so
-/// the limit must not be lower. Nor is it higher: a client that finds no stream free waits or opens another connection. What
-/// the streams of all connections may hold together is bounded by [`Receiving`] and [`Unread`].
+/// Concurrent streams of a connection. Envoy assumes 1024 until it reads the server's limit, and the server resets the
+/// excess, so the limit must not be lower. It is not higher either: a client without a free stream waits or opens
+/// another connection. [`Receiving`] and [`Unread`] bound what the streams of all connections hold together.
 const MAX_STREAMS: u32 = 1024;
 
-/// Streams that the peer may reset before they were looked at. Envoy resets a call at its deadline; when certgate is slow,
-/// hundreds at once are honest, and the default of 20 would close the connection on the rest.
+/// Streams that the peer may reset before the server has accepted them. Envoy resets a call at its deadline; when
+/// certgate is slow, hundreds at once are legitimate. The default of 20 would close the connection with all its other
+/// calls.
 const MAX_PENDING_RESETS: usize = 1024;
 
 /// How often an idle connection is probed, and how long the answer may take.
 const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(30);
 const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Connections at once, if the process may open that many files: those of 256 proxies with 16 threads each, where callers
-/// must have a certificate. Elsewhere anybody may open them, and each takes some 30 KiB: those of 32 proxies.
+/// Limit of connections, if the process may open that many files: those of 256 proxies with 16 threads each, where
+/// callers need a certificate. Without client certificates any caller may open connections, and each takes about 30
+/// KiB: those of 32 proxies.
 const MAX_CONNECTIONS: usize = 4096;
 const MAX_ANONYMOUS: usize = 512;
 
-/// How long a connection may take to end that holds little and has to give back what it holds.
+/// How long an evicted connection that holds little may take to end.
 const GRACE: Duration = Duration::from_millis(100);
 
-/// How long the preface of a connection may take to arrive; what follows it is bounded by the probes.
+/// The deadline of a connection's preface; probes bound what follows it.
 const PREFACE_DEADLINE: Duration = Duration::from_secs(5);
 
-/// How often it is told that connections are refused.
+/// Log interval of refused connections.
 const LOG_AGAIN: Duration = Duration::from_secs(60);
 
 /// How the server runs.
@@ -78,7 +80,7 @@ pub struct ServerOptions {
     pub drain_deadline: Duration,
 }
 
-/// How callers speak with the server.
+/// The transport of callers.
 #[derive(Clone, Debug)]
 pub enum Transport {
     /// HTTP/2 with prior knowledge.
@@ -87,21 +89,21 @@ pub enum Transport {
     Tls(Arc<Acceptor>),
 }
 
-/// What callers may cost.
+/// Limits of callers.
 #[derive(Clone, Debug)]
 struct Limits {
     /// Their connections.
     connections: Places,
     /// How long the preface of a connection may take.
     preface: Duration,
-    /// What calls may hold until their message is there.
+    /// Limits of calls that wait for their message.
     receiving: Receiving,
-    /// What answers may hold that are not read.
+    /// Limits of answers that are not read.
     unread: Arc<Unread>,
 }
 
 impl Limits {
-    /// The usual ones.
+    /// The default limits.
     fn of(transport: &Transport) -> Self {
         let connections = match transport {
             Transport::Tls(acceptor) if acceptor.server().asks_clients() => MAX_CONNECTIONS,
@@ -180,7 +182,8 @@ async fn serve_within(
     })
 }
 
-/// Accepts for ever. One connection too many is closed at once: its proxy knows then, and may have a way elsewhere.
+/// Accepts connections for ever. Closes a connection above the limit at once: its proxy notices that and can try
+/// another server.
 async fn accept(listeners: &Listeners, workers: &[Worker], connections: &Places) {
     let refusals = LogLimit::every(LOG_AGAIN);
     loop {
@@ -209,7 +212,7 @@ async fn accept(listeners: &Listeners, workers: &[Worker], connections: &Places)
     }
 }
 
-/// Sets what must be set on each accepted stream. Without TCP_NODELAY small answers wait for acknowledgements, 40 ms each.
+/// Sets the options of an accepted stream. Without TCP_NODELAY small answers wait 40 ms for acknowledgements.
 fn prepare(stream: TcpStream) -> io::Result<StdTcpStream> {
     stream.set_nodelay(true)?;
     SockRef::from(&stream).set_tcp_keepalive(&TcpKeepalive::new().with_time(KEEP_ALIVE_INTERVAL))?;
@@ -232,7 +235,7 @@ impl Worker {
         let count = connections.clone();
         thread::Builder::new().name(format!("worker-{number}")).spawn(move || {
             runtime.block_on(serve_connections(incoming, &count, &port));
-            // Nobody waits any more when the deadline has passed.
+            // After the deadline no receiver waits.
             let _ = finish.send(());
         })?;
         Ok(Self { streams, connections, finished })
@@ -240,7 +243,7 @@ impl Worker {
 
     fn take(&self, stream: StdTcpStream, place: Place) {
         self.connections.fetch_add(1, Ordering::Relaxed);
-        // The worker's thread ends after its sender does, so somebody receives.
+        // The worker's thread ends after its sender, so the receiver exists.
         let _ = self.streams.send((stream, place));
     }
 
@@ -250,7 +253,7 @@ impl Worker {
     }
 }
 
-/// What connections are served by.
+/// What serves a connection needs.
 struct Port {
     routes: Arc<Routes>,
     unread: Arc<Unread>,
@@ -302,7 +305,7 @@ impl Port {
         }
     }
 
-    /// Serves a connection once it turns out to be one of HTTP/2.
+    /// Serves a connection after its HTTP/2 preface has arrived.
     async fn serve_prefaced<S>(self: Arc<Self>, stream: S, seat: Seat)
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
@@ -334,7 +337,7 @@ impl Port {
         let connection = http2::Builder::new(AtOnce)
             .timer(TokioTimer::new())
             .max_concurrent_streams(MAX_STREAMS)
-            // Entries of a table would keep the buffers that they were read into (see `stream`).
+            // Entries of a header table would keep the buffers that they were read into (see `stream`).
             .header_table_size(0)
             .max_pending_accept_reset_streams(MAX_PENDING_RESETS)
             .keep_alive_interval(KEEP_ALIVE_INTERVAL)
@@ -342,7 +345,7 @@ impl Port {
             .auto_date_header(false)
             .serve_connection(TokioIo::new(Paced::new(stream, outbox.clone())), service);
         let mut connection = std::pin::pin!(connection);
-        // Whatever is open on it goes with it.
+        // Closing the connection closes its streams.
         let closed = async {
             tokio::select! {
                 () = caller.seat.place.lost() => "others needed its place",
@@ -368,7 +371,7 @@ impl Port {
             Err(why) => {
                 metrics.connection_evicted();
                 if let Some(_lingers) = outbox.linger() {
-                    // A proxy sends no more calls on it then, and loses none.
+                    // The proxy then sends no more calls on it, and loses none.
                     connection.as_mut().graceful_shutdown();
                     tokio::select! {
                         _ = tokio::time::timeout(GRACE, run(connection.as_mut(), &outbox)) => {}
@@ -381,7 +384,7 @@ impl Port {
     }
 }
 
-/// Runs a connection, and tells its outbox whenever it has written what it could.
+/// Runs a connection, and notifies its outbox after each poll, when all possible writes are done.
 async fn run<C: Future>(mut connection: Pin<&mut C>, outbox: &Outbox) -> C::Output {
     poll_fn(|cx| {
         outbox.begin_turn();
@@ -392,15 +395,15 @@ async fn run<C: Future>(mut connection: Pin<&mut C>, outbox: &Outbox) -> C::Outp
     .await
 }
 
-/// Begins the work on a call as soon as it has come, so that what came with it is gone before the next one is looked at:
-/// thousands of calls that arrive together do not lie in memory together. A task is made of what has to wait.
+/// Polls a call as soon as it has arrived, before the next one is read: thousands of calls that arrive together are
+/// never in memory together. Spawns a task only for a call that has to wait.
 #[derive(Copy, Clone, Debug)]
 struct AtOnce;
 
 impl<F: Future<Output = ()> + Send + 'static> Executor<F> for AtOnce {
     fn execute(&self, work: F) {
         let mut work = Box::pin(work);
-        // The task asks again, with a waker of its own.
+        // The task polls again, with a waker of its own.
         if work.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending() {
             tokio::spawn(work);
         }

@@ -1,8 +1,8 @@
 //! One Check: from the bytes of a CheckRequest to the bytes of its answer.
 //!
-//! Owns the order of things around a decision: one load of the current policies, one reading of the clock, the decision,
-//! the answer, the count and the log line. Whatever goes wrong here denies, and does so as a successful call: Envoy turns
-//! a failed call into an allow under `failure_mode_allow`, an answer never.
+//! Owns the sequence around a decision: one load of the current policies, one reading of the clock, the decision, the
+//! answer, the count and the log line. Any failure here denies in a successful call: Envoy turns a failed call into an
+//! allow under `failure_mode_allow`, but never a denial.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -22,10 +22,10 @@ use crate::telemetry::clean;
 use crate::telemetry::limit::LogLimit;
 use certgate_x509::UnixTime;
 
-/// Characters of a foreign text that a log line keeps.
+/// Limit of characters of a foreign text in a log line.
 const LOGGED: usize = 256;
 
-/// Characters of a denial's compared values that a log line keeps.
+/// Limit of characters of a denial's compared values in a log line.
 const LOGGED_DETAIL: usize = 1024;
 
 /// Decides a request by the current policies: [`Snapshot::decide_recalling`], unless a test replaces it.
@@ -51,8 +51,8 @@ pub struct Authorizer {
 }
 
 impl Authorizer {
-    /// An authorizer without policies, which denies everything until [`Authorizer::publish`]. At most `denials_per_second`
-    /// denials are logged.
+    /// An authorizer without policies, which denies everything until [`Authorizer::publish`]. It logs at most
+    /// `denials_per_second` denials.
     pub fn new(metrics: Arc<Metrics>, clock: fn() -> UnixTime, denials_per_second: u32) -> Self {
         let (current, failures) = (ArcSwapOption::empty(), Arc::default());
         let decider = Decider(Box::new(Snapshot::decide_recalling));
@@ -66,29 +66,29 @@ impl Authorizer {
         }
     }
 
-    /// The same, with `decide` in place of the policies' decision.
+    /// The same, with `decide` in place of the decision by policies.
     #[cfg(test)]
     pub(super) fn deciding_by(self, decide: impl Fn(&Request<'_>) -> Decision + Send + Sync + 'static) -> Self {
         Self { decider: Decider(Box::new(move |_, request, _, _| decide(request))), ..self }
     }
 
-    /// The same, remembering failures where others can see how many there are.
+    /// The same, with a failure memory that the caller shares.
     #[must_use]
     pub fn remembering(self, failures: Arc<Failures>) -> Self {
         Self { failures, ..self }
     }
 
-    /// Decides by `snapshot` from now on, and returns the snapshot before it. Requests in flight keep theirs.
+    /// Makes `snapshot` current, and returns the one before it. Requests in flight keep theirs.
     pub fn publish(&self, snapshot: Arc<Snapshot>) -> Option<Arc<Snapshot>> {
         self.current.swap(Some(snapshot))
     }
 
-    /// The snapshot that decides at the moment.
+    /// The current snapshot.
     pub fn current(&self) -> Option<Arc<Snapshot>> {
         self.current.load_full()
     }
 
-    /// The metrics that decisions are counted in.
+    /// The metrics that count the decisions.
     pub fn metrics(&self) -> &Arc<Metrics> {
         &self.metrics
     }
@@ -120,7 +120,7 @@ impl Authorizer {
         .unwrap_or_else(|panic| self.answer_panic(&panic, message.len(), started))
     }
 
-    /// Answers a call whose message could not be received as one.
+    /// Answers a call whose message was not received.
     pub fn refuse_unreceived(&self, why: &str) -> Reply {
         self.metrics.unreadable_request();
         let decision = Decision::refused(Reason::ForwardedInvalid, why);

@@ -1,11 +1,13 @@
-//! A connection's octets: nothing is read from who does not read, and frames that do not end are counted.
+//! A connection's octets: reading stops while writes are blocked, and unfinished frames are counted.
 //!
-//! Calls that are read while their answers cannot be written would pile up. So a connection whose last write has to wait is
-//! not read from until it has been done. Of a frame (RFC 9113, section 4.1) and of a block of headers the HTTP/2 stack keeps
-//! what has come until the end is there, on each of thousands of connections; how much that is, is told to the outbox.
+//! Calls that are read while their answers cannot be written would accumulate. So a connection whose last write is
+//! blocked is not read from until that write completes. The HTTP/2 stack buffers a frame (RFC 9113, section 4.1) and a
+//! block of headers until its end, on each of thousands of connections; this module reports the buffered octets to the
+//! outbox.
 //!
-//! So is what the table of headers (RFC 7541, section 2.3.2) may hold: a path of three octets in it keeps the whole buffer
-//! that it was read into. certgate asks for no table, but a caller need not care, and the stack does not make him.
+//! It also reports what the header table (RFC 7541, section 2.3.2) may hold: an entry for a path of three octets keeps
+//! the whole buffer that it was read into. certgate offers a table size of 0, but a caller can ignore that, and the
+//! stack does not enforce it.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -16,42 +18,43 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::unread::Outbox;
 
-/// Octets that are read in a turn. What was read is worked on before more is, so that few streams are open at once on a
-/// connection whose calls come with their messages, however many come together; and other connections have theirs.
+/// Octets that are read in a turn. The server processes what it has read before it reads more. So few streams are open
+/// at once on a connection whose calls come with their messages, however many arrive together, and other connections
+/// get their turn.
 const TURN: usize = 16 << 10;
 
-/// A turn is over, too, when so many streams have come in it: with indexed headers (RFC 7541) eleven octets open one.
+/// A turn also ends after this many streams: with indexed headers (RFC 7541) eleven octets open one.
 const STREAMS: usize = 32;
 
-/// What a connection keeps at most that was encrypted and cannot be sent.
+/// The most encrypted data that a connection keeps while it cannot be sent.
 const MAX_UNSENT: usize = crate::tls::stream::MAX_UNSENT;
 
-/// Octets that are read at once while much is stuck: 150 streams at most.
+/// Octets per read while much is stuck: 150 streams at most.
 const PIECE: usize = 2 << 10;
 
-/// A connection that is read from only while it can be written to.
+/// A connection that is read only while it can be written.
 #[derive(Debug)]
 pub struct Paced<S> {
     stream: S,
     outbox: Arc<Outbox>,
-    /// Whether a write waits, and the octets since everything had been written.
+    /// Whether a write is blocked, and the octets accepted since everything was written.
     blocked: bool,
     unsent: usize,
-    /// Who wants to read meanwhile.
+    /// The reader that waits meanwhile.
     reader: Option<Waker>,
     frames: Frames,
-    /// The turn, and what may be read in it yet.
+    /// The number of the turn, and the octets left in it.
     turn: u64,
     left: usize,
 }
 
 impl<S> Paced<S> {
-    /// Says to `outbox` when nothing can be written.
+    /// Reports blocked writes to `outbox`.
     pub fn new(stream: S, outbox: Arc<Outbox>) -> Self {
         Self { stream, outbox, blocked: false, unsent: 0, reader: None, frames: Frames::default(), turn: 0, left: TURN }
     }
 
-    /// Some octets were taken, by the kernel or by TLS, or none can be.
+    /// Records that the kernel or TLS took octets, or that the write is blocked.
     fn wrote(&mut self, polled: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
         match &polled {
             Poll::Ready(Ok(octets)) => self.unsent = self.unsent.saturating_add(*octets),
@@ -78,12 +81,12 @@ impl<S: AsyncRead + Unpin> AsyncRead for Paced<S> {
             (self.turn, self.left) = (turn, TURN);
         }
         if self.left == 0 || self.outbox.must_wait() {
-            // It goes on in the next turn.
+            // Reading continues in the next turn.
             cx.waker().wake_by_ref();
             return Poll::Pending;
         }
         let before = buf.filled().len();
-        // Only a short piece needs memory that was written to, which is all that an idle connection would do with its buffer.
+        // Only a short piece needs initialized memory; an idle connection would otherwise initialize its whole buffer.
         let polled = if self.outbox.is_pressed() {
             let room = buf.remaining().min(PIECE);
             let mut piece = ReadBuf::new(buf.initialize_unfilled_to(room));
@@ -105,7 +108,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Paced<S> {
         if self.frames.table.held() != tabled {
             self.outbox.tabled(self.frames.table.held());
         }
-        // One that has the same length by chance is another one all the same.
+        // Another frame of the same length is reported, too.
         if self.frames.held != held || (held > 0 && self.frames.ended != ended) {
             self.outbox.partial(self.frames.held, self.frames.ended != ended);
         }
@@ -124,24 +127,24 @@ const END_HEADERS: u8 = 4;
 const PADDED: u8 = 8;
 const PRIORITY: u8 = 32;
 
-/// What a table may hold at most: each entry takes 32 octets of 4,096 that every table has at first.
+/// The most entries of a table: each takes 32 octets of the initial 4,096.
 const MAX_ENTRIES: usize = 128;
 
 /// The buffer that an entry may keep: as long as the largest frame.
 const BUFFER: usize = 16 << 10;
 
-/// The first octet of a block of headers that begins with giving the table up (RFC 7541, section 6.3).
+/// The first octet of a block of headers that begins with a table size update to 0 (RFC 7541, section 6.3).
 const NO_TABLE: u8 = 0x20;
 
-/// What a connection's table of headers may hold, by what has come so far.
+/// The upper bound of what a connection's header table holds, from the octets so far.
 #[derive(Debug, Default)]
 struct Table {
     /// All octets, and the blocks of headers among them.
     octets: usize,
     blocks: usize,
-    /// Whether the caller knows that there is to be no table. Before that he may say one thing and then another.
+    /// Whether the caller knows the table size of 0. Before that it may change the size several times.
     told: bool,
-    /// Whether he has given it up; then there can be none any more.
+    /// Whether the caller has set the table size to 0; after that the table stays empty.
     given_up: bool,
 }
 
@@ -149,28 +152,28 @@ impl Table {
     fn held(&self) -> usize {
         match self.given_up {
             true => 0,
-            // Each block keeps one buffer, and no more is kept than has come.
+            // Each block keeps one buffer, and the total is no more than what has arrived.
             false => self.octets.min(self.blocks.min(MAX_ENTRIES).saturating_mul(BUFFER)),
         }
     }
 }
 
-/// Where in its frames a connection is.
+/// The position of a connection in its frames.
 #[derive(Debug)]
 struct Frames {
-    /// What must come before the next head: of the preface, or of a payload.
+    /// The octets before the next frame header: of the preface, or of a payload.
     rest: usize,
     head: [u8; 9],
-    /// How much of the next head is there.
+    /// How much of the next frame header has arrived.
     headed: usize,
-    /// Whether a block of headers goes on in the next frame.
+    /// Whether a block of headers continues in the next frame.
     goes_on: bool,
     /// The octets that the stack keeps.
     held: usize,
-    /// How many times it could let go of them.
+    /// How many times the stack could free them.
     ended: u64,
     table: Table,
-    /// Octets of a payload until its block of headers begins, where the first one is looked at.
+    /// Octets of a payload before its block of headers; used for the first block.
     block_in: Option<usize>,
 }
 
@@ -190,7 +193,7 @@ impl Default for Frames {
 }
 
 impl Frames {
-    /// Takes what has come, and gives the number of streams that it opens.
+    /// Processes the octets that have arrived; returns the number of streams that they open.
     fn feed(&mut self, mut octets: &[u8]) -> usize {
         let mut streams = 0;
         self.table.octets = self.table.octets.saturating_add(octets.len());
@@ -233,7 +236,7 @@ impl Frames {
 }
 
 impl Frames {
-    /// Looks whether a block of headers begins in this piece of a payload, and gives up the table.
+    /// Checks whether a block of headers begins in this piece of a payload with a table size update to 0.
     fn look(&mut self, piece: &[u8]) {
         let Some(before) = self.block_in else { return };
         match piece.get(before) {
@@ -269,7 +272,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Paced<S> {
         let polled = Pin::new(&mut self.stream).poll_flush(cx);
         match polled {
             Poll::Pending => self.waits(),
-            // What TLS has taken is written, too.
+            // What TLS has taken was written, too.
             Poll::Ready(_) => {
                 self.unsent = 0;
                 if std::mem::take(&mut self.blocked) {

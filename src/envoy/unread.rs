@@ -1,11 +1,14 @@
-//! What is stuck on connections: answers that their callers do not take, and frames that do not end.
+//! What is stuck on connections: answers that callers do not read, and frames that do not end.
 //!
-//! An answer is in memory until it has been written. A caller that opens no window for it (RFC 9113, section 5.2), or does
-//! not read, has certgate keep it, and its stream. So each connection knows the answers that it has not written
-//! ([`Outbox`]); what is left of them when it can write no more is stuck, and what is stuck on all connections together is
-//! bounded ([`Unread`]): beyond that the connection with the most is closed. So is one on which an answer stays for too long.
-//! Whatever else a caller can have certgate keep for him counts as stuck, too: what has come of a message, of a frame or of a
-//! block of headers that has not ended; what TLS has encrypted and cannot send; the slots of streams that the HTTP/2 stack
+//! An answer stays in memory until it is written. A caller that opens no flow-control window for it (RFC 9113, section
+//! 5.2), or does not read, makes certgate keep the answer and its stream. So each connection records its unwritten
+//! answers ([`Outbox`]). Answers that remain when the connection can write no more are stuck. [`Unread`] bounds what is
+//! stuck on all connections together: above the limit it closes the connection with the most. It also closes a
+//! connection on which an answer stays for too long.
+//!
+//! Other memory that a caller can occupy counts as stuck, too: the received part of an unfinished message, frame or
+//! block of headers; encrypted octets that TLS cannot send; stream slots, which the HTTP/2 stack keeps for the lifetime
+//! of a connection once it has needed them; the possible content of the header table.
 //! keeps for as long as a connection lives, once it has needed them; what its table of headers may hold.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -16,36 +19,35 @@ use std::time::{Duration, Instant};
 use bytes::{Buf, Bytes};
 use tokio::sync::Notify;
 
-/// How long an answer may wait to be written. Envoy gives up a call after a fraction of a second unless told otherwise, and
-/// resets its stream then.
+/// The write deadline of an answer. By default Envoy gives up a call after a fraction of a second, and then resets its
+/// stream.
 pub const WRITE_DEADLINE: Duration = Duration::from_secs(10);
 
-/// The octets that may be stuck, those of all connections together: some thousand answers of the usual size, where honest
-/// connections have none for longer than a moment, or, beside those that are free, the slots of two connections that have had
-/// all their streams open.
+/// The octets that may be stuck on all connections together. That is some thousand answers of the usual size, of which
+/// well-behaved connections have none for longer than a moment. It is also, beyond the free slots, the slots of two
+/// connections that have had all their streams open.
 pub const MAX_UNREAD: usize = 16 << 20;
 
-/// What an answer holds beside its octets: headers, trailers, what is left of the call.
+/// What an answer holds besides its octets: headers, trailers, the rest of the call.
 const STREAM: usize = 2048;
 
-/// What a stream that is open for the first time adds to the memory of the process, as it was measured: about 2 KiB that the
-/// HTTP/2 stack keeps of it, and for the next one once it has gone, and what its growing tables leave behind.
+/// Measured memory of the process for each stream that is open for the first time: about 2 KiB of stream state, which
+/// the HTTP/2 stack keeps for reuse, and what its growing tables leave behind.
 const SLOT: usize = 8 << 10;
 
-/// So many slots of all connections together do not count: a proxy that is busy has some dozen calls open on each.
+/// Slots of all connections together that do not count: a busy proxy has a few dozen calls open on each connection.
 const FREE_SLOTS: usize = 1024;
 
-/// Calls that a connection may have had open at once and still be closed in peace.
+/// A connection that never had more open calls than this may be closed gracefully while calls are open.
 const FEW: usize = 64;
 
-/// What those connections may hold, all together, that were closed and have a moment to end in peace: some forty that are
-/// idle. The others end at once.
+/// What all connections that close gracefully may hold together: about forty idle ones. The others are closed at once.
 const MAX_LINGERING: usize = 4 << 20;
 
-/// What a connection holds that has no calls: the buffers and the state of the HTTP/2 stack.
+/// What a connection without calls holds: the buffers and the state of the HTTP/2 stack.
 const CONNECTION: usize = 32 << 10;
 
-/// Streams that may come on a connection that ends in peace.
+/// Streams that may arrive on a connection that closes gracefully.
 const LATE: usize = 8;
 
 /// What is stuck on all connections of a port.
@@ -54,9 +56,9 @@ pub struct Unread {
     limit: usize,
     deadline: Duration,
     stuck: Mutex<Stuck>,
-    /// The number of connections that have to close and have not begun to.
+    /// The number of connections that must close and have not begun to.
     closing: AtomicUsize,
-    /// Whether a quarter of what may be stuck is.
+    /// Whether more than a quarter of the limit is stuck.
     pressed: AtomicBool,
 }
 
@@ -65,11 +67,11 @@ struct Stuck {
     /// Numbers the connections.
     next: u64,
     total: Amount,
-    /// The connections on which something is stuck: how much, and what closes them.
+    /// The connections on which something is stuck: the amount, and the signal that closes them.
     outboxes: BTreeMap<u64, (Amount, Arc<Notify>)>,
-    /// Those that have to close and have not begun to.
+    /// Connections that must close and have not begun to.
     closing: BTreeSet<u64>,
-    /// What those hold that end in peace.
+    /// What the gracefully closing connections hold.
     lingering: usize,
 }
 
@@ -81,7 +83,7 @@ struct Amount {
 }
 
 impl Amount {
-    /// The octets of both, but for so many slots.
+    /// The octets of both, without the first `free` slots.
     fn beyond(self, free: usize) -> usize {
         self.octets.saturating_add(self.slots.saturating_sub(free).saturating_mul(SLOT))
     }
@@ -103,7 +105,7 @@ impl Unread {
         Self { limit, deadline, stuck: Mutex::default(), closing: AtomicUsize::new(0), pressed: AtomicBool::new(false) }
     }
 
-    /// The answers of one more connection.
+    /// The outbox of a new connection.
     pub fn outbox(self: &Arc<Self>) -> Outbox {
         let mut stuck = self.stuck();
         let number = stuck.next;
@@ -111,7 +113,7 @@ impl Unread {
         Outbox { unread: self.clone(), number, close: Arc::default(), state: Mutex::default(), turn: AtomicU64::new(0) }
     }
 
-    /// Says how much is stuck on a connection now, and closes those with the most while there is too much.
+    /// Records what is stuck on a connection now, and closes those with the most while the total exceeds the limit.
     fn settle(&self, number: u64, held: Amount, close: &Arc<Notify>) {
         let mut stuck = self.stuck();
         if stuck.closing.contains(&number) {
@@ -135,7 +137,7 @@ impl Unread {
         self.pressed.store(stuck.total.beyond(FREE_SLOTS) > self.limit / 4, Ordering::Relaxed);
     }
 
-    /// A connection begins to close, or has ended.
+    /// Records that a connection begins to close, or has ended.
     fn closes(&self, number: u64) {
         let mut stuck = self.stuck();
         if let Some((held, _)) = stuck.outboxes.remove(&number) {
@@ -146,7 +148,7 @@ impl Unread {
         self.pressed.store(stuck.total.beyond(FREE_SLOTS) > self.limit / 4, Ordering::Relaxed);
     }
 
-    /// Whether a connection that holds so much may end in peace. It must give that back.
+    /// Whether a connection that holds this much may close gracefully. If so, the caller must release the amount later.
     fn lingers(&self, octets: usize) -> bool {
         let lingering = &mut self.stuck().lingering;
         let fits = lingering.saturating_add(octets) <= MAX_LINGERING;
@@ -161,7 +163,7 @@ impl Unread {
     }
 }
 
-/// The answers of one connection that it has not written.
+/// The unwritten answers of one connection.
 #[derive(Debug)]
 pub struct Outbox {
     unread: Arc<Unread>,
@@ -175,29 +177,29 @@ pub struct Outbox {
 struct Answers {
     /// Numbers the answers.
     next: u64,
-    /// Since when each has waited.
+    /// The time since which each has waited.
     waiting: BTreeMap<u64, Instant>,
-    /// What they hold, and their streams.
+    /// What the answers and their streams hold.
     held: usize,
-    /// What was told as stuck.
+    /// The amount last reported as stuck.
     told: Amount,
-    /// Since when nothing can be written, and what was encrypted in vain.
+    /// The time since which writes are blocked, and the octets encrypted meanwhile.
     blocked: Option<Instant>,
     unsent: usize,
-    /// What has come of messages that have not ended.
+    /// The received part of unfinished messages.
     unfinished: usize,
-    /// The octets of a frame that has not ended, and since when it has begun.
+    /// The received part of an unfinished frame, and when it began.
     partial: usize,
     partial_since: Option<Instant>,
-    /// What a table of headers may hold.
+    /// What a header table may hold.
     tabled: usize,
-    /// Streams that have come and were not looked at yet, those that are open, and the most at once so far.
+    /// Streams that arrived and have not begun, open streams, and the highest number at once so far.
     arrived: usize,
     open: usize,
     most: usize,
-    /// The connection closes, and counts no more.
+    /// The connection closes, and no longer counts.
     closes: bool,
-    /// What it may hold while it ends in peace.
+    /// What the connection may hold while it closes gracefully.
     lingers: Option<usize>,
 }
 
@@ -209,7 +211,7 @@ impl Answers {
 }
 
 impl Outbox {
-    /// Counts turns of the connection: each is over when it can do no more at once.
+    /// Begins a turn of the connection. A turn ends when the connection can make no more progress.
     pub fn begin_turn(&self) {
         self.turn.fetch_add(1, Ordering::Relaxed);
     }
@@ -219,13 +221,13 @@ impl Outbox {
         self.turn.load(Ordering::Relaxed)
     }
 
-    /// Whether connections have to close that have not begun to. Until they do, nothing more is read from any: what they hold
-    /// is not free yet.
+    /// Whether some connection must close and has not begun to. Until then no connection reads: the memory is not free
+    /// yet.
     pub fn must_wait(&self) -> bool {
         self.unread.closing.load(Ordering::Relaxed) > 0
     }
 
-    /// Whether so much is stuck on all connections that little should be read at once.
+    /// Whether so much is stuck on all connections that reads should be small.
     pub fn is_pressed(&self) -> bool {
         self.unread.pressed.load(Ordering::Relaxed)
     }
@@ -236,14 +238,14 @@ impl Outbox {
         self.unread.closes(self.number);
     }
 
-    /// Says that so many streams have come.
+    /// Records that this many streams have arrived.
     pub fn arrived(&self, streams: usize) {
         let mut answers = self.answers();
         answers.arrived = answers.arrived.saturating_add(streams);
         answers.most = answers.most.max(answers.arrived.saturating_add(answers.open));
     }
 
-    /// One of them is looked at. It is open until what is returned is dropped.
+    /// Begins one of the arrived streams. It is open until the returned value is dropped.
     pub fn begin(self: &Arc<Self>) -> Open {
         let mut answers = self.answers();
         answers.arrived = answers.arrived.saturating_sub(1);
@@ -253,14 +255,14 @@ impl Outbox {
         Open(self.clone())
     }
 
-    /// Whether nothing waits and no call is open, or few ever were.
+    /// Whether no answer waits, and no call is open or few ever were.
     fn is_light(&self) -> bool {
         let answers = self.answers();
         (answers.open == 0 || answers.most <= FEW) && answers.held == 0 && answers.unsent == 0 && answers.partial == 0
     }
 
-    /// Whether there is time to end a connection in peace that closes: while it holds little, and those that do together.
-    /// Until what is returned is dropped, [`Self::overflows`] tells when it holds more.
+    /// Whether a connection that closes may do so gracefully: it holds little, and so do all such connections together.
+    /// Until the returned value is dropped, [`Self::overflows`] reports when the connection holds more.
     pub fn linger(&self) -> Option<Linger<'_>> {
         if !self.is_light() {
             return None;
@@ -275,7 +277,7 @@ impl Outbox {
         })
     }
 
-    /// An answer to write, of the call that is open until then.
+    /// An answer to write. Its call stays open until it is written.
     pub fn put(self: &Arc<Self>, octets: Bytes, call: Option<Open>) -> Answer {
         let size = octets.len().saturating_add(STREAM);
         let mut answers = self.answers();
@@ -287,10 +289,10 @@ impl Outbox {
         Answer { octets, _held: Held { outbox: self.clone(), number, size }, _call: call }
     }
 
-    /// Must be called when the connection has written what it could: what is left is stuck.
+    /// Must be called when the connection has written what it could: the rest is stuck.
     pub fn settle(&self) {
         let mut answers = self.answers();
-        // Everything that has come was looked at.
+        // All arrived streams have begun.
         answers.arrived = 0;
         let held = answers.stuck();
         if answers.lingers.is_some_and(|most| held.beyond(0) > most) {
@@ -304,20 +306,20 @@ impl Outbox {
         self.unread.settle(self.number, held, &self.close);
     }
 
-    /// Says that the connection cannot write, and what it may have encrypted since it could.
+    /// Records that writes are blocked, and the octets encrypted since they were not.
     pub fn blocked(&self, unsent: usize) {
         let mut answers = self.answers();
         answers.blocked.get_or_insert_with(Instant::now);
         answers.unsent = unsent;
     }
 
-    /// Says that everything has been written.
+    /// Records that everything was written.
     pub fn flushed(&self) {
         let mut answers = self.answers();
         (answers.blocked, answers.unsent) = (None, 0);
     }
 
-    /// Says how much has come of a frame that has not ended; it is another one than before if `begun`.
+    /// Records the received part of an unfinished frame; `begun`: it is another frame than before.
     pub fn partial(&self, octets: usize, begun: bool) {
         let mut answers = self.answers();
         answers.partial = octets;
@@ -328,12 +330,12 @@ impl Outbox {
         }
     }
 
-    /// Says how much a table of headers may hold.
+    /// Records how much a header table may hold.
     pub fn tabled(&self, octets: usize) {
         self.answers().tabled = octets;
     }
 
-    /// When the connection must be closed, because of the answers that are stuck on it.
+    /// Completes when the connection must be closed because of what is stuck on it.
     pub async fn overflows(&self) {
         tokio::select! {
             () = self.close.notified() => {}
@@ -368,7 +370,7 @@ impl Drop for Outbox {
     }
 }
 
-/// The octets of an answer, counted until they have been written.
+/// The octets of an answer, counted until they are written.
 #[derive(Debug)]
 pub struct Answer {
     octets: Bytes,
@@ -376,7 +378,7 @@ pub struct Answer {
     _call: Option<Open>,
 }
 
-/// What a connection that ends in peace may hold.
+/// The share of a gracefully closing connection.
 #[derive(Debug)]
 pub struct Linger<'o> {
     unread: &'o Unread,
@@ -390,18 +392,18 @@ impl Drop for Linger<'_> {
     }
 }
 
-/// A call that is open.
+/// An open call.
 #[derive(Debug)]
 pub struct Open(Arc<Outbox>);
 
 impl Open {
-    /// Says that so much more has come of its message.
+    /// Records that this many more octets of its message were received.
     pub fn holds(&self, octets: usize) {
         let mut answers = self.0.answers();
         answers.unfinished = answers.unfinished.saturating_add(octets);
     }
 
-    /// Says that so much of it is kept no more.
+    /// Records that this many octets of its message were released.
     pub fn gives_back(&self, octets: usize) {
         let mut answers = self.0.answers();
         answers.unfinished = answers.unfinished.saturating_sub(octets);

@@ -1,16 +1,16 @@
 //! Protocol Buffers on the wire: reading fields in place, and writing messages into one buffer.
 //!
-//! Owns the encoding (<https://protobuf.dev/programming-guides/encoding/>) and nothing of any message's meaning. Most of
-//! a CheckRequest is headers that no policy reads, so nothing is decoded into structures here: a [`Fields`] walks over
-//! borrowed bytes, and a field that nobody asks for costs one length and one jump. Groups are refused; no message of
-//! ours has any.
+//! Owns the encoding (<https://protobuf.dev/programming-guides/encoding/>), and knows no message's meaning. Most of a
+//! CheckRequest is headers that no policy reads, so this module decodes nothing into structures: a [`Fields`] walks
+//! over borrowed bytes, and an unread field costs one length and one jump. Groups are rejected; certgate's messages
+//! have none.
 
 use thiserror::Error;
 
 /// Why bytes are not a message.
 #[derive(Copy, Clone, Debug, PartialEq, Eq, Error)]
 pub enum WireError {
-    /// A value ends after the message does.
+    /// A value extends past the end of the message.
     #[error("a field is longer than the message that holds it")]
     Truncated,
     /// A number has more than ten octets or does not fit 64 bits.
@@ -19,13 +19,13 @@ pub enum WireError {
     /// Field number 0, or one above 2^29 - 1.
     #[error("a field has an impossible number")]
     FieldNumber,
-    /// A group, or a wire type that does not exist.
+    /// A group, or an undefined wire type.
     #[error("wire type {0} is not used here")]
     WireType(u8),
-    /// A known field with another wire type than its declaration says.
+    /// A known field with a wire type that differs from its declaration.
     #[error("field {0} is not length-delimited")]
     NotBytes(u32),
-    /// A field that a message holds at most once stands there again.
+    /// A singular field that occurs again.
     #[error("field {0} is repeated")]
     Repeated(u32),
 }
@@ -33,7 +33,7 @@ pub enum WireError {
 /// The value of one field.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub enum Value<'a> {
-    /// A number of any kind; certgate reads none, so its value is not kept.
+    /// A number of any kind; certgate reads none, so its value is dropped.
     Scalar,
     /// A string, bytes or an embedded message.
     Bytes(&'a [u8]),
@@ -57,7 +57,7 @@ impl<'a> Field<'a> {
         }
     }
 
-    /// Puts the value into `slot`, which must be empty: for fields that a message holds at most once.
+    /// Stores the value in `slot`, which must be empty: for singular fields.
     pub fn once(self, slot: &mut Option<&'a [u8]>) -> Result<(), WireError> {
         match slot.replace(self.bytes()?) {
             None => Ok(()),
@@ -86,7 +86,7 @@ impl<'a> Fields<'a> {
 
     #[inline]
     fn number(&mut self) -> Result<u64, WireError> {
-        // Keys and lengths of up to 127 are one octet, and nearly all there is.
+        // Nearly all keys and lengths are at most 127 and take one octet.
         if let [octet @ 0..=0x7f, rest @ ..] = self.rest {
             self.rest = rest;
             return Ok(u64::from(*octet));
@@ -172,8 +172,8 @@ impl<'b> Writer<'b> {
     /// An embedded message, whose fields `content` writes.
     pub fn message(&mut self, field: u32, content: impl FnOnce(&mut Writer<'_>)) {
         self.varint(u64::from(field) << 3 | 2);
-        // One octet is kept for the length, which is known only afterwards; a message of 128 octets or more moves up by
-        // the octets that its length needs besides.
+        // One octet is reserved for the length, which is known only afterwards; a message of 128 octets or more is
+        // moved to make room for the other octets of its length.
         let at = self.out.len();
         self.out.push(0);
         content(&mut Writer { out: self.out });

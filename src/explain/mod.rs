@@ -1,8 +1,8 @@
 //! `explain`: the same decision as the server's, with its steps.
 //!
-//! Owns the question's and the answer's form in JSON, which is stable, and the answer's form for people
-//! ([`mod@render`]). The decision itself is made by the snapshot and Envoy's response by [`crate::envoy::response`];
-//! nothing is decided here.
+//! Owns the JSON form of the question and of the answer, which is stable, and the answer's form for people
+//! ([`mod@render`]). The snapshot makes the decision, and [`crate::envoy::response`] makes Envoy's response; this
+//! module decides nothing.
 
 mod pem;
 mod remote;
@@ -73,7 +73,7 @@ pub struct HeaderLine {
     pub value: String,
 }
 
-/// Why a question has no answer.
+/// Why a question was not answered.
 #[derive(Debug, Error)]
 pub enum QuestionError {
     /// The time is in another form.
@@ -97,19 +97,19 @@ pub struct Explanation {
     pub at: String,
     /// The generation of the policies that decided.
     pub generation: u64,
-    /// What is to be known about the policies that decided, such as that a later edit was refused.
+    /// Warnings about the policies that decided, for example that a later edit was rejected.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub warnings: Vec<String>,
     /// The request as it was decided.
     pub request: ExplainedRequest,
     /// The steps in order.
     pub steps: Vec<ExplainedStep>,
-    /// What was decided.
+    /// The decision.
     pub decision: Decided,
-    /// What becomes of the request when it passes.
+    /// Changes of the request when it passes.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub upstream: Option<Upstream>,
-    /// What the client is answered when it does not.
+    /// The client's response when the request is denied.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub answer: Option<ClientResponse>,
 }
@@ -148,7 +148,7 @@ pub enum StepResult {
     Fail,
     /// An alternative that did not apply.
     Skip,
-    /// A finding that decides nothing.
+    /// A finding without effect on the decision.
     Note,
 }
 
@@ -170,7 +170,7 @@ pub enum ExplainedOutcome {
     Allow,
     /// It passes although the policy denies it, because the policy is in mode Audit.
     AllowAudited,
-    /// It is refused.
+    /// It is denied.
     Deny,
 }
 
@@ -191,15 +191,15 @@ pub struct Decided {
     /// The identity of the client.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub identity: Option<ExplainedIdentity>,
-    /// The certificate that was found.
+    /// The certificate that was used.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub certificate: Option<ExplainedCertificate>,
-    /// The certificate policies that its path is valid for, dotted; `anyPolicy` stands for those that it does not name.
+    /// The certificate policies that its path is valid for, dotted; `anyPolicy` represents all others.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub certificate_policies: Vec<String>,
 }
 
-/// A row of the table of reasons, with the values of this case.
+/// A row of the table of reasons, with the values of this decision.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ExplainedReason {
@@ -257,7 +257,7 @@ pub struct ExplainedCertificate {
     pub subject: String,
     /// Its issuer, RFC 4514.
     pub issuer: String,
-    /// Its serial number, lower-case hexadecimal. Servers of before called it `serial`.
+    /// Its serial number, lower-case hexadecimal. Earlier servers call it `serial`.
     #[serde(alias = "serial")]
     pub serial_number: String,
 }
@@ -271,7 +271,7 @@ pub struct Upstream {
     pub remove: Vec<String>,
 }
 
-/// What a refused client is answered.
+/// The response to a denied client.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ClientResponse {
     /// The HTTP status.
@@ -430,8 +430,8 @@ impl QuestionCertificates {
         })
     }
 
-    /// What a proxy with `cert` and `chain` details would forward, unless the question says otherwise: so that policies
-    /// with these `rules` of evidence can be explained too. Without a rule that reads the header there is none.
+    /// The header that a proxy forwards with `cert` and `chain` details, unless the question has one: so that policies
+    /// with these `rules` of evidence can be explained, too. `None` without a rule that reads the header.
     fn xfcc(&self, question: &Question, rules: &[EvidenceRule]) -> Option<MadeHeader> {
         let given = question.headers.iter().any(|line| line.name.eq_ignore_ascii_case(XFCC));
         let sha256 = self.sha256.filter(|_| !given)?;
@@ -480,7 +480,7 @@ impl QuestionCertificates {
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct MadeHeader {
     value: String,
-    /// What is said of it where it holds more than the certificates.
+    /// The note about the header where it holds more than the certificates.
     assumed: Option<String>,
 }
 
@@ -497,7 +497,7 @@ fn url_encode(text: &str) -> String {
     out
 }
 
-/// The question's headers, and the one that the proxy adds.
+/// The question's headers, and the header that the proxy adds.
 struct HeaderLines<'q>(&'q [HeaderLine], Option<&'q str>);
 
 impl Headers for HeaderLines<'_> {

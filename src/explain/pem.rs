@@ -1,7 +1,7 @@
-//! The certificates of a question: PEM with anything around it.
+//! The certificates of a question: PEM with any text around it.
 //!
-//! Only cuts blocks out. Whether a block holds a certificate is for the core to say, which also reads what a proxy
-//! forwards; so that `explain` shows the same error as the server.
+//! Only extracts blocks. The core, which also reads what a proxy forwards, validates their content; so `explain` shows
+//! the same error as the server.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -18,7 +18,7 @@ const END: &str = "-----END CERTIFICATE-----";
 /// Why a text holds no certificates.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum PemError {
-    /// No block begins.
+    /// The text has no block.
     #[error("no \"{BEGIN}\" in it")]
     NoCertificate,
 }
@@ -26,21 +26,21 @@ pub enum PemError {
 /// One block.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Block {
-    /// The block as it stands in the file, with a line feed at its end.
+    /// The block as the file has it, with a line feed at its end.
     pub(super) text: String,
-    /// Its content, when that is base64.
+    /// Its decoded content, if it is base64.
     pub(super) der: Option<Bytes>,
 }
 
-/// All certificate blocks of `text`, in order. Keys and remarks between them are passed over. One that does not end
-/// goes to the end of the text, for the core to refuse.
+/// All certificate blocks of `text`, in order. Skips keys and remarks between them. An unterminated block extends to
+/// the end of the text, and the core rejects it.
 pub(super) fn certificates(text: &str) -> Result<Vec<Block>, PemError> {
     let block = |block: RawBlock<'_>| {
         let body = String::from_utf8_lossy(block.body).replace('\r', "");
         let end = if block.is_terminated { END } else { "" };
         let der = match block.der(MAX_CERTIFICATE_TEXT) {
             Ok(der) => Some(der),
-            // For the core to refuse as a certificate.
+            // The core rejects it as a certificate.
             Err(Base64Error::Empty) => Some(Bytes::new()),
             Err(_) => None,
         };

@@ -1,4 +1,4 @@
-//! Asking a live server: `POST /explain` of its admin port.
+//! Queries a live server: `POST /explain` of its admin port.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use thiserror::Error;
 use super::{Explanation, Question};
 use crate::web::client::{self, ClientError, ServerUrl};
 
-/// How long a server may take.
+/// The deadline of an answer.
 const ANSWER_DEADLINE: Duration = Duration::from_secs(10);
 
 /// The longest answer that is read.
@@ -23,7 +23,7 @@ pub enum RemoteError {
     /// The address is not `http://host:port`.
     #[error("{0:?} is not the address of an admin port, such as http://127.0.0.1:9091")]
     Address(String),
-    /// No connection.
+    /// The connection failed.
     #[error("cannot connect to {0}: {1}")]
     Connect(String, std::io::Error),
     /// The exchange failed.
@@ -32,7 +32,7 @@ pub enum RemoteError {
     /// The server did not answer in time.
     #[error("{0} did not answer within {secs} s", secs = ANSWER_DEADLINE.as_secs())]
     Deadline(String),
-    /// The server refused the question.
+    /// The server rejected the question.
     #[error("{0} answered {1}: {2}")]
     Status(String, StatusCode, String),
     /// The answer is not an explanation.

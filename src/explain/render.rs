@@ -1,9 +1,9 @@
-//! An explanation for people: what was asked, what was compared in which order, what came of it and what to do.
+//! An explanation for people: the question, the comparisons in order, the outcome and what to do.
 
 use super::{ExplainedOutcome, Explanation, StepResult};
 use crate::terminal::{Page, Paint, Terminal};
 
-/// What is painted.
+/// The words that are painted.
 pub const PAINTED: &[(&str, Paint)] = &[
     ("  FAIL", Paint::Bad),
     ("  DENY", Paint::Bad),
@@ -95,7 +95,7 @@ fn steps(page: &mut Page, explanation: &Explanation) {
             StepResult::Skip => "skip",
             StepResult::Note => "   ·",
         };
-        // A stage is named once; its further steps follow below it.
+        // A stage is named once; its further steps follow without the name.
         let stage = if step.stage == last { "" } else { step.stage.as_str() };
         page.wrapped(&format!("  {mark}  {stage:stage_width$}  "), &step.detail);
         last = &step.stage;
@@ -145,7 +145,7 @@ fn decision(page: &mut Page, explanation: &Explanation) {
     }
 }
 
-/// What becomes of the request, or what the client is answered.
+/// The changes of the request, or the client's response.
 fn consequences(page: &mut Page, explanation: &Explanation) {
     if let Some(upstream) = &explanation.upstream {
         page.heading("The upstream's request");

@@ -1,7 +1,7 @@
 //! Object identifiers and extensions in words, as `x509-parser` reads them.
 //!
-//! Owns the words. Nothing that decides asks for them: the engine reads what it needs by itself, and a test holds both
-//! readers against each other. `x509-parser` also reads certificates that the engine refuses, as far as it can.
+//! Owns the words. The decision does not use them: the engine parses by itself, and a test compares both parsers.
+//! `x509-parser` also reads certificates that the engine rejects, as far as it can.
 
 use std::borrow::Cow;
 use std::net::{Ipv4Addr, Ipv6Addr};
@@ -20,7 +20,7 @@ const MAX_LISTED: usize = 16;
 /// Octets of an unknown value that are shown.
 const MAX_SHOWN: usize = 32;
 
-/// Identifiers that the registry of `x509-parser` lacks, or calls otherwise than the standards.
+/// Identifiers that the registry of `x509-parser` lacks or names differently from the standards.
 const KNOWN: &[(&str, &str)] = &[
     ("1.2.840.10045.2.1", "id-ecPublicKey"),
     ("1.3.101.112", "Ed25519"),
@@ -145,7 +145,7 @@ pub fn extension(extension: &X509Extension<'_>) -> String {
     }
 }
 
-/// What `x509-parser` does not read.
+/// The value of an extension that `x509-parser` does not read.
 fn of_others(oid: &[u8], value: &[u8]) -> String {
     let read = match Oid::from_content(oid).to_string().as_str() {
         "1.3.6.1.4.1.311.25.2" => sid_of(value).map(|sid| sid.unwrap_or_else(|| "no SID in it".to_owned())),
@@ -170,7 +170,7 @@ fn template(value: &[u8]) -> Result<String, DerError> {
     Ok(if version.is_empty() { id.to_string() } else { format!("{id} version{version}") })
 }
 
-/// CertificatePolicies of Microsoft's, whose policies are key purposes.
+/// Microsoft's CertificatePolicies, whose policies are key purposes.
 fn application_policies(value: &[u8]) -> Result<String, DerError> {
     let mut reader = Reader::new(der::exactly(value, tag::SEQUENCE)?.content);
     let mut purposes = Vec::new();
@@ -235,7 +235,7 @@ fn address(octets: &[u8]) -> String {
     }
 }
 
-/// The text of a string type, as far as it is one.
+/// The text of a string type, as far as it decodes.
 fn string(tag: u8, content: &[u8]) -> String {
     match tag {
         tag::UTF8_STRING | tag::PRINTABLE_STRING | tag::IA5_STRING | tag::VISIBLE_STRING | tag::NUMERIC_STRING => {
@@ -249,7 +249,7 @@ fn string(tag: u8, content: &[u8]) -> String {
     }
 }
 
-/// Octets whose meaning is not known.
+/// Octets of unknown meaning.
 pub fn octets(octets: &[u8]) -> String {
     match octets.get(..MAX_SHOWN) {
         Some(first) if octets.len() > MAX_SHOWN => format!("{} octets: {}…", octets.len(), hexadecimal(first)),
@@ -257,7 +257,7 @@ pub fn octets(octets: &[u8]) -> String {
     }
 }
 
-/// The first entries of a list, and that there are more.
+/// The first entries of a list, and a mark if there are more.
 fn joined(entries: impl Iterator<Item = String>) -> String {
     let mut entries = entries.fuse();
     let shown: Vec<String> = entries.by_ref().take(MAX_LISTED).collect();

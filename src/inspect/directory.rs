@@ -1,8 +1,8 @@
 //! The names by which Active Directory maps a certificate: `altSecurityIdentities`, and the SID that a CA put into it.
 //!
-//! Owns the strings ([MS-PKCA] section 3.1.5.2.1, KB5014754). Names of distinguished names stand in the order of the
-//! certificate, the reverse of RFC 4514, with the abbreviations and quotes of Windows (`CertNameToStr`). certgate does not
-//! look anything up in a directory: these are for whoever fills one.
+//! Owns the strings ([MS-PKCA] section 3.1.5.2.1, KB5014754). Distinguished names are in the order of the certificate,
+//! the reverse of RFC 4514, with the abbreviations and quotes of Windows (`CertNameToStr`). certgate looks up nothing
+//! in a directory: these strings are for the administrator who fills one.
 
 use aws_lc_rs::digest;
 use serde::Serialize;
@@ -15,7 +15,7 @@ use super::Strength;
 pub(super) const SID_EXTENSION: &[u8] = &[0x2b, 6, 1, 4, 1, 0x82, 0x37, 25, 2];
 const SID_NAME: &[u8] = &[0x2b, 6, 1, 4, 1, 0x82, 0x37, 25, 2, 1];
 
-/// How a SID stands in a URI (KB5014754).
+/// The prefix of a SID in a URI (KB5014754).
 const SID_URI: &str = "tag:microsoft.com,2022-09-14:sid:";
 
 /// The longest SID is shorter: 15 sub-authorities of 10 digits.
@@ -24,15 +24,15 @@ const MAX_SID: usize = 192;
 /// One value of `altSecurityIdentities`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct AltSecurityIdentity {
-    /// The form, as Microsoft calls it.
+    /// The form's name at Microsoft.
     pub form: &'static str,
     /// The value.
     pub value: String,
-    /// Whether KB5014754 counts it as strong.
+    /// Whether KB5014754 classifies it as strong.
     pub strength: Strength,
 }
 
-/// The SIDs that the certificate holds: of the extension, then of URIs. More than one means that they contradict.
+/// The SIDs in the certificate: those of the extension, then those of URIs. More than one means a contradiction.
 pub fn sids(certificate: &Certificate) -> Vec<String> {
     let mut found: Vec<String> = Vec::new();
     let extension = certificate.extension(SID_EXTENSION).and_then(|extension| sid_of(extension.value).ok().flatten());
@@ -74,13 +74,13 @@ fn is_sid(text: &str) -> bool {
         })
 }
 
-/// Every value that the certificate can be mapped by, strong ones first.
+/// Every value that can map the certificate, strong ones first.
 pub fn alt_security_identities(certificate: &Certificate) -> Vec<AltSecurityIdentity> {
     let mut out = Vec::new();
     let mut add = |form, value: String, strength| out.push(AltSecurityIdentity { form, value, strength });
     let issuer = x500(certificate.issuer());
     if let (Some(issuer), [_, ..]) = (&issuer, certificate.serial_number()) {
-        // The value that Windows holds least significant octet first, without leading zero octets.
+        // The serial number in Windows order, least significant octet first, without leading zero octets.
         let reversed: Vec<u8> = certificate.serial_number().iter().rev().copied().collect();
         let value = format!("X509:<I>{issuer}<SR>{}", super::hexadecimal(&reversed));
         add("X509IssuerSerialNumber", value, Strength::Strong);
@@ -120,7 +120,7 @@ fn key_octets(spki: &[u8]) -> Result<&[u8], DerError> {
     reader.bit_string_octets()
 }
 
-/// A name as Windows writes it, in the order of the certificate; `None` for an empty one, and where a value is no text.
+/// A name as Windows writes it, in the order of the certificate; `None` if it is empty or a value is not text.
 pub fn x500(name: &Name) -> Option<String> {
     let rdns = name.rdns();
     let rdn = |attributes: &Vec<_>| {
@@ -149,7 +149,7 @@ fn windows_name(ours: &str) -> String {
     }
 }
 
-/// A value in double quotes where it could be taken for more than a value.
+/// A value, in double quotes if it contains special characters.
 fn quoted(value: &str) -> String {
     let is_special = |c: char| matches!(c, ',' | '+' | '=' | '"' | '\n' | '\r' | '<' | '>' | '#' | ';');
     if value.is_empty() || value.starts_with(' ') || value.ends_with(' ') || value.contains(is_special) {

@@ -1,8 +1,8 @@
-//! `certgate inspect`: a certificate in words, and every name that a policy can be written with.
+//! `certgate inspect`: a certificate in words, and every name that a policy can use for it.
 //!
-//! Owns the answer's form in JSON, which is stable, and for people ([`mod@render`]). What a name means to a policy is asked of
-//! the code that compiles policies ([`names`]); what a certificate is, of the engine; and what the engine has no need to
-//! know, of `x509-parser` ([`describe`]), which also reads what the engine refuses.
+//! Owns the answer's JSON form, which is stable, and the form for people ([`mod@render`]). The code that compiles
+//! policies defines what a name means to a policy ([`names`]). The engine describes the certificate. `x509-parser`
+//! describes what the engine need not read ([`describe`]), and also certificates that the engine rejects.
 
 pub mod describe;
 pub mod directory;
@@ -27,22 +27,22 @@ use certgate_x509::{Certificate, PublicKey, Sha256, UnixTime, Version, der::Read
 use directory::AltSecurityIdentity;
 use names::PolicyName;
 
-/// The most names of one form that are looked at.
+/// The most names of one form that are examined.
 pub const MAX_NAMES: usize = 100;
 
 /// The most certificates behind the first that are described.
 pub const MAX_CHAIN: usize = 32;
 
-/// The most findings that are told of one certificate.
+/// The most findings that are reported for one certificate.
 const MAX_FINDINGS: usize = 40;
 
 /// The longest description of an extension, in characters.
 const MAX_DESCRIPTION: usize = 1_000;
 
-/// The longest name that is only shown, in characters.
+/// The longest name that is shown without use in a policy, in characters.
 const MAX_TEXT: usize = 4_096;
 
-/// Whether another CA that is trusted can give a name away.
+/// Whether another trusted CA can issue a certificate with this name.
 #[derive(Copy, Clone, Debug, PartialEq, Eq, Serialize)]
 #[expect(missing_docs, reason = "the names say it")]
 pub enum Strength {
@@ -55,7 +55,7 @@ pub enum Strength {
 pub struct NamedOid {
     /// Dotted.
     pub oid: String,
-    /// What standards call it.
+    /// Its name in standards.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
 }
@@ -71,12 +71,12 @@ impl fmt::Display for NamedOid {
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Inspection {
-    /// The time by which dates are judged, RFC 3339.
+    /// The reference time for validity, RFC 3339.
     pub at: String,
     /// The form of the file, such as `PEM`; absent where it could not be read.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub form: Option<String>,
-    /// Whether the engine takes all certificates of the file.
+    /// Whether the engine accepts all certificates of the file.
     pub well_formed: bool,
     /// Why it does not.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -96,7 +96,7 @@ fn is_zero(number: &usize) -> bool {
     *number == 0
 }
 
-/// A certificate in words. Where the engine refuses it, this is what `x509-parser` reads, as far as it can.
+/// A certificate in words. For one that the engine rejects, this is what `x509-parser` reads, as far as it can.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct CertificateReport {
@@ -117,7 +117,7 @@ pub struct CertificateReport {
     pub not_after: String,
     /// 1, 2 or 3.
     pub version: u32,
-    /// Kind and size of the key, or why it is not known.
+    /// Kind and size of the key, or why they are unknown.
     pub public_key: String,
     /// The algorithm of the signature.
     pub signature_algorithm: NamedOid,
@@ -138,21 +138,21 @@ pub struct CertificateReport {
     /// The account's SID (1.3.6.1.4.1.311.25.2, or the URI of KB5014754).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sid: Option<String>,
-    /// The names that policies can mean it by.
+    /// The names that policies can use for it.
     pub names: Vec<PolicyName>,
     /// How many names were left out.
     #[serde(skip_serializing_if = "is_zero")]
     pub names_omitted: usize,
-    /// What Active Directory can map it by.
+    /// The strings by which Active Directory can map it.
     pub alt_security_identities: Vec<AltSecurityIdentity>,
-    /// A whole `CertificateMapping`; absent for one that the engine refuses.
+    /// A whole `CertificateMapping`; absent for a certificate that the engine rejects.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub mapping: Option<Json>,
     /// Every extension in order.
     pub extensions: Vec<ExtensionReport>,
-    /// What is unusual about it.
+    /// Unusual properties.
     pub unusual: Vec<String>,
-    /// Why the engine refuses it.
+    /// Why the engine rejects it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub refused: Option<String>,
 }
@@ -163,7 +163,7 @@ pub struct ExtensionReport {
     /// Its type.
     #[serde(flatten)]
     pub oid: NamedOid,
-    /// Whether who does not know it must refuse the certificate.
+    /// Whether a reader that does not know the extension must reject the certificate.
     pub critical: bool,
     /// Its value.
     pub description: String,
@@ -192,7 +192,7 @@ pub fn inspect(form: Form, certificates: &[Bytes], now: UnixTime) -> Inspection 
     }
 }
 
-/// The answer about a file whose certificates cannot even be cut out of it.
+/// The answer for a file from which no certificate can be extracted.
 pub fn unreadable(detail: &str, now: UnixTime) -> Inspection {
     Inspection {
         at: now.to_string(),
@@ -206,7 +206,7 @@ pub fn unreadable(detail: &str, now: UnixTime) -> Inspection {
 }
 
 fn report(der: &Bytes, now: UnixTime) -> CertificateReport {
-    // A defect of the other reader must not keep back what the engine has read.
+    // A defect of `x509-parser` must not suppress what the engine has read.
     let other = panics::guarded(|| other_reading(der));
     let other = other.unwrap_or_else(|panic| Err(format!("x509-parser failed at {}", panic.place)));
     match Certificate::from_der(der.clone()) {
@@ -329,7 +329,7 @@ fn other_reading(der: &[u8]) -> Result<CertificateReport, String> {
     Ok(report)
 }
 
-/// Lower-case hexadecimal; `00` for nothing, which stands for the number zero.
+/// Lower-case hexadecimal; `00` for no octets, which represent zero.
 pub fn hexadecimal(octets: &[u8]) -> String {
     if octets.is_empty() {
         return "00".to_owned();

@@ -1,8 +1,8 @@
-//! The names by which policies can mean a certificate, each proved by the code that policies are compiled with.
+//! The names that policies can use for a certificate, each verified by the code that compiles policies.
 //!
-//! Owns: which names a certificate offers, in which words, and a whole `CertificateMapping` of it. A name counts only if it
-//! compiles and its key is among those by which the server looks the very certificate up; what does not is shown with the
-//! reason, so that nobody pastes what can never match.
+//! Owns which names a certificate offers, in which words, and a whole `CertificateMapping` of it. A name is offered
+//! only if it compiles and its key is among those by which the server looks up this certificate. Other names are shown
+//! with the reason, so that no user pastes a name that can never match.
 
 use serde::Serialize;
 use serde_json::{Value as Json, json};
@@ -30,7 +30,7 @@ pub struct PolicyName {
     pub field: &'static str,
     /// All of `spec.certificate`.
     pub certificate: CertificateName,
-    /// Whether another CA that is trusted can give the name away.
+    /// Whether another trusted CA can issue a certificate with the name.
     pub strength: Strength,
     /// Why a mapping cannot use it.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -87,8 +87,7 @@ pub fn policy_names(certificate: &Certificate) -> (Vec<PolicyName>, usize) {
     (named.into_iter().map(proved).collect(), omitted)
 }
 
-/// An issuer's name alone does not say which CA issued the certificate, unless a trust profile holds exactly one key of
-/// it.
+/// An issuer's name alone does not identify the CA, unless a trust profile holds exactly one key of that name.
 fn strength(form: Form, name: &CertificateName) -> Strength {
     let is_unpinned = name
         .issuer_serial
@@ -100,7 +99,7 @@ fn strength(form: Form, name: &CertificateName) -> Strength {
     }
 }
 
-/// Why a mapping with this name would not mean the certificate.
+/// Why a mapping with this name would not match the certificate.
 fn problem(certificate: &Certificate, name: &CertificateName) -> Option<String> {
     let spec = CertificateMappingSpec {
         certificate: name.clone(),
@@ -134,7 +133,7 @@ pub fn mapping(certificate: &Certificate) -> Json {
     })
 }
 
-/// The mapping in YAML. Every text is quoted, so that none is taken for a number or a word of YAML's.
+/// The mapping in YAML. Every text is quoted, so that YAML reads none as a number or keyword.
 pub fn mapping_yaml(mapping: &Json) -> String {
     let text = |pointer: &str| yaml_text(mapping.pointer(pointer).and_then(Json::as_str).unwrap_or_default());
     format!(
@@ -177,7 +176,7 @@ pub fn yaml_text(text: &str) -> String {
     out
 }
 
-/// The text by which people would call the account.
+/// The likely account name.
 fn user(certificate: &Certificate) -> Option<String> {
     let names = certificate.subject_alt_names().iter();
     let upn = names.clone().find_map(|name| match name {

@@ -1,17 +1,17 @@
-//! An inspection for people. What is to be pasted stands on lines of its own, which are never broken.
+//! An inspection for people. Text for pasting is on lines of its own, which are never wrapped.
 
 use super::names::{mapping_yaml, name_yaml};
 use super::{CertificateReport, Inspection, Strength};
 use crate::terminal::{Page, Paint, Terminal, clipped};
 use certgate_x509::UnixTime;
 
-/// How many entries of a list the page shows; JSON has all that are looked at.
+/// How many entries of a list the page shows; the JSON form has all that were examined.
 const SHOWN: usize = 20;
 
-/// The longest text of the page, in characters; a longer one is cut and says so. JSON has it whole.
+/// The longest text of the page, in characters; a longer one is cut and marked. JSON has the whole text.
 const LONGEST: usize = 4_096;
 
-/// What is painted.
+/// The words that are painted.
 pub const PAINTED: &[(&str, Paint)] =
     &[("MALFORMED", Paint::Bad), ("Unusual", Paint::Doubtful), ("  refused ", Paint::Bad)];
 

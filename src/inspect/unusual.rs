@@ -1,6 +1,6 @@
-//! What is unusual about a certificate: why a policy may refuse it, and what its reader should know before trusting a name.
+//! Unusual properties of a certificate: why a policy may reject it, and what to know before trusting a name.
 //!
-//! Owns the findings' words. They are hints for people; what decides is path validation under a trust profile.
+//! Owns the findings' words. They are hints for people; path validation under a trust profile decides.
 
 use super::directory::sids;
 use super::{CertificateReport, describe};
@@ -11,16 +11,17 @@ use certgate_x509::{
 
 const DAY: i64 = 86_400;
 
-/// How long before its end a certificate is spoken of.
+/// How long before its end a certificate is reported as ending soon.
 const ENDS_SOON: i64 = 30 * DAY;
 
-/// The longest validity of a client that goes without saying: 825 days, long the CA/Browser Forum's limit for servers.
+/// The longest validity of a client certificate without a finding: 825 days, long the CA/Browser Forum's limit for
+/// servers.
 const LONG: i64 = 825 * DAY;
 
-/// 64 bits of output of a generator (CA/Browser Forum Baseline Requirements section 7.1).
+/// 64 bits from a random generator (CA/Browser Forum Baseline Requirements section 7.1).
 const SHORT_SERIAL: usize = 8;
 
-/// The findings about a certificate that the engine takes, at `now`.
+/// The findings about a certificate that the engine accepts, at `now`.
 pub fn findings(certificate: &Certificate, report: &CertificateReport, now: UnixTime) -> Vec<String> {
     let mut out = Vec::new();
     let mut say = |text: String| out.push(text);
@@ -131,7 +132,7 @@ fn name(which: &str, name: &Name, say: &mut impl FnMut(String)) {
     }
 }
 
-/// Whether a text holds what [`crate::terminal::plain`] would escape.
+/// Whether [`crate::terminal::plain`] would escape a character of the text.
 fn is_deceptive(text: &str) -> bool {
     text.chars().any(|c| !matches!(c, ' '..='~') && c.escape_debug().count() > 1)
 }

@@ -1,7 +1,7 @@
 //! Decisions, counted by policy, outcome and reason.
 //!
-//! Counting takes no lock: the counters of a policy are found through one pointer that changes only when a policy decides
-//! for the first time.
+//! Counting takes no lock: one pointer leads to the counters of a policy, and it changes only when a policy decides for
+//! the first time.
 
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -73,8 +73,8 @@ impl Decisions {
         }
     }
 
-    /// The counters of a policy that may be new. Policies come from the operator, so the table stays as small as what
-    /// was ever configured.
+    /// The counters of a policy that may be new. Policies come from the operator, so the table only grows with the
+    /// policies ever configured.
     #[cold]
     fn add_policy(&self, policy: &str) -> Arc<PolicyCounters> {
         let _adding = self.adding.lock().unwrap_or_else(PoisonError::into_inner);
@@ -89,7 +89,7 @@ impl Decisions {
         counters
     }
 
-    /// Encodes those that were made; series without a count are left out.
+    /// Encodes the decisions; omits series without a count.
     pub(super) fn encode(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
         let mut family = encoder.encode_descriptor(
             "decisions",

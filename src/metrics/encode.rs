@@ -1,4 +1,4 @@
-//! The names, types and help of what [`super::Values`] holds, written at each scrape.
+//! The names, types and help texts of [`super::Values`], written at each scrape.
 
 use std::fmt;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use prometheus_client::metrics::gauge::ConstGauge;
 use super::Values;
 use crate::clock::unix_millis;
 
-/// Gives the registry the values as they are at each scrape.
+/// Provides the registry with the current values at each scrape.
 #[derive(Debug)]
 pub(super) struct Scrape(pub(super) Arc<Values>);
 

@@ -1,4 +1,4 @@
-//! What the memory of failures tells of itself.
+//! Metrics of the failure memory.
 
 use std::fmt;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use prometheus_client::metrics::gauge::ConstGauge;
 
 use crate::domain::decide::failures::Failures;
 
-/// The metrics over a memory.
+/// The metrics of one memory.
 #[derive(Debug)]
 pub struct Exported(pub Arc<Failures>);
 

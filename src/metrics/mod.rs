@@ -1,7 +1,6 @@
-//! What the process counts and measures, in OpenMetrics text.
+//! The process's counters and gauges, in OpenMetrics text.
 //!
-//! Owns what is counted and when; `encode` has the names and help of plain numbers. The path of a request takes no
-//! lock.
+//! Owns what is counted and when; `encode` has the names and help of plain numbers. The request path takes no lock.
 
 mod decisions;
 mod encode;
@@ -71,12 +70,12 @@ impl Drop for GaugeGuard {
 /// The outcome of reading the policies.
 #[derive(Copy, Clone, Debug)]
 pub enum Load {
-    /// Everything could be read; so many objects or parts of objects do not work.
+    /// Everything was read; this many objects or parts of objects do not work.
     Applied {
         /// Problems of objects that were read but do not compile.
         problems: usize,
     },
-    /// Something could not be read; the last snapshot goes on.
+    /// Something could not be read; the last snapshot stays in use.
     Refused {
         /// How many errors were found.
         errors: usize,
@@ -118,7 +117,7 @@ impl Metrics {
         Self { registry, values }
     }
 
-    /// Adds what another part of the process tells about itself. Names get the prefix `certgate_`.
+    /// Adds a collector of another part of the process. Names get the prefix `certgate_`.
     pub fn register(&mut self, collector: Box<dyn Collector>) {
         self.registry.register_collector(collector);
     }
@@ -140,7 +139,8 @@ impl Metrics {
         self.hold(|values| &values.connections)
     }
 
-    /// Counts a connection that was closed because others needed its place, or because its answers were not read.
+    /// Counts an evicted connection: it was closed because another one needed its place, or because its answers were
+    /// not read.
     pub fn connection_evicted(&self) {
         self.values.connections_evicted.fetch_add(1, Ordering::Relaxed);
     }
@@ -170,7 +170,7 @@ impl Metrics {
         self.values.denials_not_logged.fetch_add(count, Ordering::Relaxed);
     }
 
-    /// The counter of log lines that were dropped because the sink did not keep up; the log's writer counts here.
+    /// The counter of log lines that were dropped because the sink was too slow; the log writer increments it.
     pub fn log_lines_dropped(&self) -> Arc<AtomicU64> {
         self.values.log_lines_dropped.clone()
     }
@@ -193,7 +193,7 @@ impl Metrics {
         }
     }
 
-    /// How many errors made the last reading of the policies a refused one; 0 when it was taken over.
+    /// How many errors caused the last load of the policies to be rejected; 0 when it was applied.
     pub fn load_errors(&self) -> i64 {
         self.values.load_errors.load(Ordering::Relaxed)
     }
@@ -208,7 +208,7 @@ impl Metrics {
         }
     }
 
-    /// Records what the profiles of a snapshot rely on, each CRL with series of its own.
+    /// Records what the profiles of a snapshot use, with series for each CRL.
     pub fn relies_on(
         &self,
         crls: impl IntoIterator<Item = CrlStatus>,

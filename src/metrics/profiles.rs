@@ -1,4 +1,4 @@
-//! What the trust profiles rely on: the CRLs and trust anchors of those in the current snapshot, and which of all profiles
+//! What the trust profiles use: the CRLs and trust anchors of those in the current snapshot, and which of all profiles
 //! are degraded.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -13,7 +13,7 @@ use prometheus_client::metrics::gauge::ConstGauge;
 use crate::clock::unix_millis;
 use crate::domain::decide::resolved_profile::{AnchorsStatus, CrlKind, CrlStatus};
 
-/// What all profiles rely on.
+/// What all profiles use.
 #[derive(Default)]
 pub(super) struct Profiles {
     gauges: ArcSwap<Gauges>,
@@ -23,20 +23,20 @@ pub(super) struct Profiles {
 #[derive(Default)]
 struct Gauges {
     crls: BTreeMap<CrlLabels, CrlGauge>,
-    /// When the first anchor of a profile ends.
+    /// When the first anchor of a profile expires.
     anchors: BTreeMap<Arc<str>, i64>,
 }
 
-/// What tells a CRL from the others and is the same for the next one in its place.
+/// Labels that distinguish a CRL from the others, and stay the same for its successor.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
 struct CrlLabels {
     profile: Arc<str>,
     issuer: String,
     kind: CrlKind,
     scope: String,
-    /// The signer's key, where CRLs of several keys are alike up to here.
+    /// The signer's key, if CRLs of several keys have the same labels up to here.
     key: Option<String>,
-    /// Counts those that are alike in everything else, from 1.
+    /// Numbers CRLs whose other labels are equal, from 1.
     ordinal: usize,
 }
 
@@ -49,8 +49,8 @@ struct CrlGauge {
 }
 
 impl Profiles {
-    /// Takes the place of what was relied on before. CRLs with the same labels are told apart by their keys, and counted
-    /// in the order in which they come where that does not help.
+    /// Replaces the recorded CRLs and anchors. CRLs with the same labels are distinguished by their keys, and numbered
+    /// in their order if the keys are the same.
     pub(super) fn set(
         &self,
         crls: impl IntoIterator<Item = CrlStatus>,
@@ -94,7 +94,7 @@ impl Profiles {
         self.gauges.store(Arc::new(gauges));
     }
 
-    /// Takes note of the profiles that are degraded.
+    /// Records the degraded profiles.
     pub(super) fn set_degraded(&self, profiles: impl IntoIterator<Item = Arc<str>>) {
         self.degraded.store(Arc::new(profiles.into_iter().collect()));
     }
@@ -116,7 +116,7 @@ impl Profiles {
                     ("key", labels.key.as_deref().unwrap_or_default()),
                     ("ordinal", if labels.ordinal > 1 { &*ordinal } else { "" }),
                 ];
-                // To Prometheus an empty label is none.
+                // Prometheus treats an empty label as absent.
                 let told: Vec<_> = labels.into_iter().filter(|(_, value)| !value.is_empty()).collect();
                 ConstGauge::new(value).encode(family.encode_family(&told)?)?;
             }

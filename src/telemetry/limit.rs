@@ -1,7 +1,7 @@
-//! How often the log may repeat itself.
+//! Rate limit of repeated log messages.
 //!
-//! One type for every message that a stranger, or a fault that lasts, could repeat without end. It counts what it omits,
-//! so that the next line can say how many there were.
+//! One type for every message that a stranger or a lasting fault could repeat without end. It counts omitted lines, so
+//! that the next line can report their number.
 
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -33,13 +33,14 @@ impl LogLimit {
         Self::new(1, period)
     }
 
-    /// Asks for one line now. `None`: omit it. `Some`: write it; so many were omitted in the period before, reported once.
+    /// Requests one line now. `None`: omit it. `Some`: write it; the value is the number omitted in the period before,
+    /// reported once.
     pub fn admit(&self) -> Option<u32> {
         static START: LazyLock<Instant> = LazyLock::new(Instant::now);
         self.admit_at(START.elapsed())
     }
 
-    /// The same by the caller's clock, which has any origin. A clock that is set back begins a period.
+    /// The same by the caller's clock, which has any origin. Setting the clock back begins a period.
     pub fn admit_at(&self, now: Duration) -> Option<u32> {
         let now = u64::try_from(now.as_millis()).unwrap_or(u64::MAX) & MAX_TIME;
         let count = |state: u64| match (state >> COUNT_BITS, state & MAX_COUNT) {
@@ -57,7 +58,7 @@ impl LogLimit {
         (asked <= self.lines).then(|| u32::try_from(omitted).unwrap_or(u32::MAX))
     }
 
-    /// Begins anew: what was logged is over, and the next line is about something else.
+    /// Starts over: the logged condition has ended, and the next line concerns another one.
     pub fn reset(&self) {
         self.state.store(0, Ordering::Relaxed);
     }
@@ -70,7 +71,7 @@ mod tests {
     #[test]
     fn each_period_has_its_lines_and_omitted_ones_are_reported_once() {
         let (limit, period) = (LogLimit::new(3, Duration::from_secs(1)), Duration::from_secs(1));
-        // A wall clock, whose milliseconds have more bits than are kept.
+        // A wall clock: its milliseconds have more bits than the state keeps.
         let start = Duration::from_secs(1_800_000_000);
         let admitted = |at| limit.admit_at(at);
         assert_eq!([0; 5].map(|_| admitted(start)), [Some(0), Some(0), Some(0), None, None]);

@@ -1,8 +1,8 @@
 //! Cases of test suites, one JSON object each (feature `batch`).
 //!
-//! A case is a path case (`leaf`, `trust_anchors`, …) or, when it has a `response`, an OCSP case. Fields that are not
-//! known are left alone, since suites carry titles and expectations. A case that cannot be read is answered with
-//! [`Failure::Malformed`]; a certificate in it that cannot be parsed is not that: refusing it is what suites ask about.
+//! A case is a path case (`leaf`, `trust_anchors`, …) or, if it has a `response`, an OCSP case. Unknown fields are
+//! ignored, since suites have titles and expectations. A case that cannot be read fails with [`Failure::Malformed`]. A
+//! certificate in it that cannot be parsed is another failure: suites test its rejection.
 
 use std::sync::Arc;
 
@@ -28,10 +28,10 @@ use crate::time::UnixTime;
 use crate::trace::NoTrace;
 use crate::verify::{Verification, VerificationFailure};
 
-/// What is answered to one case.
+/// The answer to one case.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Answer {
-    /// The case's own, whatever its type; null when it has none or is not JSON.
+    /// The case's own, of any type; null if it has none or is not JSON.
     pub id: Value,
     /// What was compared, when the certificate or the response is valid.
     pub outcome: Result<String, Failure>,
@@ -79,11 +79,11 @@ enum Usage {
     Any,
 }
 
-/// When CRLs are asked.
+/// When CRLs are checked.
 #[derive(Copy, Clone, Debug, Default, Deserialize)]
 #[serde(rename_all = "lowercase")]
 enum Revocation {
-    /// When the case has some; then an unknown status refuses.
+    /// If the case has some; an unknown status is then rejected.
     #[default]
     Auto,
     Required,
@@ -125,7 +125,7 @@ pub fn answer(line: &[u8], now: UnixTime) -> Answer {
     Answer { id, outcome }
 }
 
-/// A case's fields as its type wants them.
+/// A case's fields in their JSON types.
 fn read<T: for<'de> Deserialize<'de>>(case: Value) -> Result<T, Failure> {
     serde_json::from_value(case).map_err(|error| Failure::Malformed(error.to_string()))
 }
@@ -139,14 +139,14 @@ fn all_octets(field: &str, texts: &[String], limit: usize) -> Result<Vec<Bytes>,
     texts.iter().map(|text| octets(field, text, limit)).collect()
 }
 
-/// The certificate, or why it is none.
+/// The certificate, or its parse error.
 fn certificate(field: &str, der: Bytes) -> Result<Arc<Certificate>, Failure> {
     Certificate::from_der(der)
         .map(Arc::new)
         .map_err(|error| Failure::Invalid(ErrorKind::Malformed, format!("{field}: {error}")))
 }
 
-/// What parses of a list; the rest is noted.
+/// The list's certificates that parse; the others are noted.
 fn parsed<T, E: std::fmt::Display>(
     field: &str,
     list: Vec<Bytes>,
@@ -163,7 +163,7 @@ fn parsed<T, E: std::fmt::Display>(
     out
 }
 
-/// A time within what certificates can say, so that arithmetic on it means something.
+/// A time within the range of certificates' dates, so that arithmetic on it is meaningful.
 fn time(seconds: Option<i64>, now: UnixTime) -> Result<UnixTime, Failure> {
     const LAST: i64 = 253_402_300_799;
     match seconds {
@@ -173,8 +173,8 @@ fn time(seconds: Option<i64>, now: UnixTime) -> Result<UnixTime, Failure> {
     }
 }
 
-/// Suites have CRLs that were current for a week when they were made and name dates years apart: see
-/// [`MaxAge::Weekly`]. No clock skew: their dates are meant to the second.
+/// Suites have CRLs that were current for a week when they were made, and use dates years apart: see
+/// [`MaxAge::Weekly`]. No clock skew: their dates are exact to the second.
 fn freshness(max_age: Option<u32>) -> Freshness {
     let max_age = max_age.map_or(MaxAge::Weekly, |seconds| MaxAge::Seconds(i64::from(seconds)));
     Freshness { max_age, clock_skew: 0 }
@@ -234,7 +234,7 @@ impl PathCase {
                 dotted.parse().map_err(|error| Failure::Malformed(format!("initial_policy_set: {name:?}: {error}")))
             })
             .collect::<Result<_, _>>()?;
-        // Any policy in the set makes it the set of all, which is the empty one here.
+        // Any policy in the set makes it the set of all policies, which is empty here.
         let has_any = set.contains(&crate::path::ANY_POLICY);
         Ok(PolicyParameters {
             initial_policy_set: if has_any { Vec::new() } else { set },
@@ -278,8 +278,8 @@ impl PathCase {
     }
 }
 
-/// With a `leaf` the response must say that it is good; without one its signer must only have the right to answer for
-/// the issuer, at the time that it was made unless the case names another.
+/// With a `leaf` the response must report it as good. Without one the response's signer must only be authorized to
+/// answer for the issuer, at the time of signing unless the case names another.
 fn ocsp_case(case: Value, now: UnixTime) -> Result<String, Failure> {
     let case: OcspCase = read(case)?;
     let response = octets("response", &case.response, MAX_OCSP_RESPONSE)?;

@@ -1,13 +1,14 @@
 //! X.509 certificates: parsed once, strictly, into an owned immutable value.
 //!
-//! A [`Certificate`] is well-formed; that says nothing about its issuer. [`super::path`] checks signatures, dates,
-//! names and usages.
+//! A [`Certificate`] is well-formed; its issuer is not yet verified. [`super::path`] checks signatures, dates, names
+//! and usages.
 //!
-//! Strict means: DER, not BER (the whole tree is walked first); no octet after the end; the profile of RFC 5280
-//! section 4.1 wherever two lenient parsers could read two certificates. Accepted on purpose, because issuers write it
-//! and no check depends on it: an encoded `cA FALSE`, a path length without cA, trailing zero bits in keyUsage,
-//! GeneralizedTime before 2050, an unsorted multi-valued RDN. Path validation refuses below the anchor a serial number
-//! of zero, which old roots have, and an empty subjectAltName, which old OCSP responders have.
+//! Strict means: DER, not BER (the whole tree is checked first); no trailing octets; the profile of RFC 5280 section
+//! 4.1 wherever two lenient parsers could read two different certificates. Some deviations are accepted on purpose,
+//! because issuers write them and no check depends on them: an encoded `cA FALSE`, a path length without cA, trailing
+//! zero bits in keyUsage, GeneralizedTime before 2050, an unsorted multi-valued RDN. Path validation rejects two more
+//! below the anchor: a serial number of zero, which old roots have, and an empty subjectAltName, which old OCSP
+//! responders have.
 
 mod error;
 mod extensions;
@@ -35,7 +36,7 @@ pub use extensions::{BasicConstraints, Extension, KeyUsage, PolicyConstraints, i
 pub(crate) use name_constraints::octets_in_comparisons;
 pub use name_constraints::{NameConstraints, Subtree};
 
-/// A well-formed certificate. Cheap to share in an `Arc`; fingerprints are computed once, when first asked for.
+/// A well-formed certificate. Cheap to share in an `Arc`; fingerprints are computed once, on first use.
 pub struct Certificate {
     der: Bytes,
     tbs: Span,
@@ -61,7 +62,7 @@ pub fn public_key_fingerprints(spki: &[u8]) -> Option<Box<[Sha256]>> {
 }
 
 impl Certificate {
-    /// Parses one certificate; nothing may follow it.
+    /// Parses one certificate; rejects trailing octets.
     pub fn from_der(der: impl Into<Bytes>) -> Result<Self, CertificateError> {
         let der = der.into();
         if der.len() > MAX_CERTIFICATE {
@@ -97,7 +98,7 @@ impl Certificate {
             return Err(CertificateError::Validity { not_before, not_after });
         }
         let subject = fields.expect(tag::SEQUENCE).map_err(at("subject"))?;
-        // That of a self-issued certificate is not worked out a second time.
+        // A self-issued certificate reuses the parsed issuer.
         let subject = if subject.whole == issuer.der() { issuer.clone() } else { name("subject", subject, &der)? };
         let public_key = fields.expect(tag::SEQUENCE).map_err(at("subjectPublicKeyInfo"))?;
         let mut spki = Reader::new(public_key.content);
@@ -146,14 +147,14 @@ impl Certificate {
         &self.der
     }
 
-    /// SHA-256 of the DER, made when first asked for.
+    /// SHA-256 of the DER, computed on first use.
     pub fn sha256(&self) -> Sha256 {
         *self.sha256.get_or_init(|| Sha256::of(&self.der))
     }
 
     /// The SHA-256 values under which this certificate can be looked up: [`Certificate::sha256`], and for one that is
-    /// signed with ECDSA that of [`Certificate::ecdsa_twin`], which anybody can make: (r, n − s) verifies where (r, s)
-    /// does. A list of single certificates has to be asked for both. Computed when first asked for.
+    /// signed with ECDSA also that of [`Certificate::ecdsa_twin`]. Anyone can make the twin: (r, n − s) verifies if (r,
+    /// s) does. A list of single certificates must be searched for both. Computed on first use.
     pub fn aliases(&self) -> impl Iterator<Item = Sha256> {
         let twin = || twin::twin(self.tbs(), self.signature_algorithm(), self.signature());
         let own = std::iter::once_with(|| self.sha256());
@@ -223,14 +224,14 @@ impl Certificate {
         self.public_key.get(&self.der)
     }
 
-    /// SHA-256 of the DER SubjectPublicKeyInfo, made when first asked for.
+    /// SHA-256 of the DER SubjectPublicKeyInfo, computed on first use.
     pub fn public_key_sha256(&self) -> Sha256 {
         *self.public_key_sha256.get_or_init(|| Sha256::of(self.public_key()))
     }
 
     /// The SHA-256 values of the DER SubjectPublicKeyInfo in each encoding in which path validation accepts the key,
-    /// its own first. A list of refused keys has to be asked for all of them. `None` for an encoding from which the
-    /// others cannot be derived; path validation accepts no such key. Computed when first asked for.
+    /// its own first. A list of rejected keys must be searched for all of them. `None` for an encoding from which the
+    /// others cannot be derived; path validation rejects such a key. Computed on first use.
     pub fn public_key_fingerprints(&self) -> Option<&[Sha256]> {
         self.public_key_fingerprints.get_or_init(|| key_fingerprints::fingerprints(self.public_key())).as_deref()
     }
@@ -249,7 +250,7 @@ impl Certificate {
         self.extensions().find(|extension| extension.oid == oid)
     }
 
-    /// The first critical extension that nothing here processes.
+    /// The first critical extension that the crate does not process.
     pub fn unknown_critical_extension(&self) -> Option<Oid> {
         self.extensions.unknown_critical.map(|oid| Oid::from_content(oid.get(&self.der)))
     }
@@ -259,7 +260,7 @@ impl Certificate {
         &self.extensions.subject_alt_names
     }
 
-    /// Whether subjectAltName is there and names nothing, which RFC 5280 4.2.1.6 forbids.
+    /// Whether subjectAltName is present and empty, which RFC 5280 4.2.1.6 forbids.
     pub fn has_empty_subject_alt_name(&self) -> bool {
         self.subject_alt_names().is_empty() && self.extension(id::SUBJECT_ALT_NAME).is_some()
     }
@@ -349,8 +350,8 @@ fn version(fields: &mut Reader<'_>) -> Result<Version, CertificateError> {
     }
 }
 
-/// RFC 5280 4.1.2.2: a positive integer of at most 20 octets. The limit is read as one of the encoding's content
-/// octets; those of the sign count. Returns the magnitude.
+/// RFC 5280 4.1.2.2: a positive integer of at most 20 octets. The limit applies to the content octets of the encoding,
+/// including a sign octet. Returns the magnitude.
 fn serial<'a>(fields: &mut Reader<'a>) -> Result<&'a [u8], CertificateError> {
     let content = fields.integer().map_err(at("serialNumber"))?;
     if content.len() > MAX_SERIAL_NUMBER {

@@ -1,10 +1,10 @@
 //! A strict DER reader: X.690 chapter 10 and 11 as far as certificates, CRLs and OCSP responses need it.
 //!
-//! Owned here: tags, lengths, and the primitive types whose encodings have only one legal form. Not owned: what a
-//! value means. BER is refused wherever it differs from DER (indefinite and non-minimal lengths, constructed strings,
-//! lax booleans), because two parsers that read one certificate differently are how forgeries begin.
+//! Owns tags, lengths, and the primitive types whose encodings have only one legal form, but not the meaning of values.
+//! BER is rejected wherever it differs from DER (indefinite and non-minimal lengths, constructed strings, lax
+//! booleans), because two parsers that read one certificate differently enable forgeries.
 //!
-//! Nothing here recurses on input, allocates, or panics.
+//! No function recurses on input, allocates, or panics.
 
 use thiserror::Error;
 
@@ -44,7 +44,7 @@ pub mod tag {
     }
 }
 
-/// Why bytes are not the DER that was wanted.
+/// Why bytes are not the expected DER.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[expect(missing_docs, reason = "the messages say it")]
 pub enum DerError {
@@ -100,7 +100,7 @@ pub struct Tlv<'a> {
     pub whole: &'a [u8],
 }
 
-/// A part of a longer slice that the holder owns, kept as offsets.
+/// A part of a longer slice, which the holder owns, stored as offsets.
 #[derive(Copy, Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Span {
     start: u32,
@@ -108,7 +108,7 @@ pub(crate) struct Span {
 }
 
 impl Span {
-    /// Where `part` lies in `whole`; empty when it does not.
+    /// The position of `part` in `whole`; empty if it is not inside.
     pub(crate) fn of(whole: &[u8], part: &[u8]) -> Self {
         let start = (part.as_ptr() as usize).checked_sub(whole.as_ptr() as usize);
         let end = start.and_then(|start| start.checked_add(part.len())).filter(|end| *end <= whole.len());
@@ -172,7 +172,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// The next element when it carries `wanted`; otherwise nothing is read.
+    /// The next element if it has the tag `wanted`; otherwise reads nothing.
     #[inline]
     pub fn optional(&mut self, wanted: u8) -> Result<Option<Tlv<'a>>, DerError> {
         if self.peek_tag() == Some(wanted) { self.any().map(Some) } else { Ok(None) }
@@ -260,9 +260,9 @@ pub(crate) fn header(bytes: &[u8]) -> Result<(u8, usize, usize), DerError> {
 }
 
 /// Checks that `bytes` hold exactly one element and that everything in it, to any allowed depth, is well-formed DER:
-/// lengths, forms, and the universal types that have only one legal encoding. String contents are for their decoders.
+/// lengths, forms, and the universal types that have only one legal encoding. Decoders check the contents of strings.
 pub fn check(bytes: &[u8]) -> Result<(), DerError> {
-    // What follows the constructed elements that are open, outermost first.
+    // The octets after each open constructed element, outermost first.
     let mut after: [&[u8]; MAX_DEPTH] = [&[]; MAX_DEPTH];
     let mut depth = 0_usize;
     let mut rest = bytes;
@@ -284,7 +284,7 @@ pub fn check(bytes: &[u8]) -> Result<(), DerError> {
         } else {
             rest = follows;
         }
-        // What has ended with this element.
+        // The elements that end with this one.
         while depth > 0 && rest.is_empty() {
             depth = depth.saturating_sub(1);
             rest = after.get(depth).copied().unwrap_or_default();
@@ -306,8 +306,8 @@ fn check_form(tag: u8, content: &[u8]) -> Result<(), DerError> {
         // SEQUENCE and SET are always constructed.
         0x10 | 0x11 => Err(DerError::WrongForm(tag)),
         0x00 => Err(DerError::ReservedTag(tag)),
-        // EXTERNAL, EMBEDDED PDV and CHARACTER STRING are constructed and have no place in a certificate; unknown
-        // extensions may hold anything, but they are not walked.
+        // EXTERNAL, EMBEDDED PDV and CHARACTER STRING are constructed and do not occur in certificates; unknown
+        // extensions may hold anything, but they are not checked.
         _ if tag & 0x20 != 0 => Err(DerError::WrongForm(tag)),
         tag::BOOLEAN => boolean(content).map(drop),
         tag::INTEGER | tag::ENUMERATED => check_integer(content),
@@ -361,7 +361,7 @@ fn check_bit_string(content: &[u8]) -> Result<(), DerError> {
 }
 
 /// The first 32 named bits of a BIT STRING's content as a word, bit 0 of the type being the highest bit. Trailing zero
-/// bits, which X.690 11.2.2 forbids and some issuers write, say nothing and are taken.
+/// bits, which X.690 11.2.2 forbids and some issuers write, have no meaning and are accepted.
 pub fn named_bits(content: &[u8]) -> Result<u32, DerError> {
     check_bit_string(content)?;
     let octets = content.get(1..).unwrap_or_default();
@@ -372,7 +372,7 @@ pub fn named_bits(content: &[u8]) -> Result<u32, DerError> {
     Ok(u32::from_be_bytes(word))
 }
 
-/// A non-negative INTEGER as a number; larger values than `u32::MAX` are refused.
+/// A non-negative INTEGER as a number; rejects values above `u32::MAX`.
 pub fn small_unsigned(content: &[u8]) -> Result<u32, DerError> {
     check_integer(content)?;
     if content.first().is_some_and(|first| *first >= 0x80) || content.len() > 5 {
@@ -382,10 +382,10 @@ pub fn small_unsigned(content: &[u8]) -> Result<u32, DerError> {
     u32::try_from(value).map_err(|_| DerError::IntegerRange)
 }
 
-/// RFC 5280 4.1.2.5: UTCTime is `YYMMDDHHMMSSZ` with years 1950 to 2049, GeneralizedTime `YYYYMMDDHHMMSSZ`; seconds
-/// are there, fractions and offsets are not.
+/// RFC 5280 4.1.2.5: UTCTime is `YYMMDDHHMMSSZ` with years 1950 to 2049, GeneralizedTime `YYYYMMDDHHMMSSZ`; seconds are
+/// required, fractions and offsets are rejected.
 ///
-/// Dates before 2050 SHALL be UTCTime; a GeneralizedTime is taken for them all the same, as PKITS 4.2.4 wants.
+/// Dates before 2050 SHALL be UTCTime; a GeneralizedTime is accepted for them all the same, as PKITS 4.2.4 requires.
 pub fn time(tlv: Tlv<'_>) -> Result<UnixTime, DerError> {
     let (year, rest) = match (tlv.tag, tlv.content.len()) {
         (tag::UTC_TIME, 13) => {

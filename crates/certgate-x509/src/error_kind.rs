@@ -1,6 +1,6 @@
-//! What kind of failure an error is, for callers that map errors to codes of their own.
+//! Kinds of errors, for callers that map errors to their own codes.
 
-/// Why a certificate is refused, in few kinds, in the order in which the checks run.
+/// Why a certificate is rejected, in few kinds, in the order in which the checks run.
 ///
 /// Exhaustive on purpose: the compiler reports a new kind to code that maps kinds to codes.
 #[derive(Copy, Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -15,7 +15,7 @@ pub enum ErrorKind {
     Untrusted,
     /// A signature does not verify, or its key or algorithm is not allowed.
     Signature,
-    /// A name lies outside what a CA on the path may certify (RFC 5280 section 4.2.1.10).
+    /// A name is outside what a CA on the path may certify (RFC 5280 section 4.2.1.10).
     NameConstraint,
     /// The key may not be used for the purpose (RFC 5280 sections 4.2.1.3 and 4.2.1.12).
     KeyPurpose,
@@ -25,6 +25,6 @@ pub enum ErrorKind {
     StatusUnknown,
     /// The CRLs and OCSP responses for a certificate are out of date.
     StatusStale,
-    /// The caller's own check refused a valid path, with its code ([`crate::path::Rejection`]).
+    /// The caller's own check rejected a valid path, with its code ([`crate::path::Rejection`]).
     Rejected(u32),
 }

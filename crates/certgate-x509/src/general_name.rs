@@ -1,8 +1,8 @@
 //! GeneralName (RFC 5280 section 4.2.1.6): the forms of subject alternative names, with the user principal name of
 //! Microsoft's otherName taken apart.
 //!
-//! Texts are checked to be what their ASN.1 type allows; whether a DNS name or a URI makes sense is decided where it is
-//! compared. Ranges and subtrees of name constraints are elsewhere ([`super::path`]).
+//! Texts are checked against their ASN.1 type; the comparison decides whether a DNS name or a URI is well-formed.
+//! [`super::path`] handles ranges and subtrees of name constraints.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};

@@ -1,6 +1,6 @@
-//! The largest inputs that the crate reads. Every parser refuses what is larger before it reads on.
+//! The largest inputs that the crate reads. Every parser rejects larger ones before it reads on.
 //!
-//! Lengths are in octets. How much work a search for a path may take is bounded by [`Budget`](crate::Budget).
+//! Lengths are in octets. [`Budget`](crate::Budget) bounds the work of a search for a path.
 
 /// The longest certificate that [`Certificate::from_der`](crate::Certificate::from_der) parses, in octets of DER: 1
 /// MiB. Certificates in use have one to three kilobytes; the longest of public test suites, with thousands of name

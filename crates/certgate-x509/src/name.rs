@@ -3,12 +3,12 @@
 //! A [`Name`] keeps its DER and its RDN structure, and one canonical octet string made once: two names are equal
 //! exactly when these are. Nothing in certgate compares display strings.
 //!
-//! RFC 5280 7.1 prepares attribute values by RFC 4518. What is done of it here: every string type is transcoded to
-//! Unicode, case is folded, white space is trimmed at both ends and inner runs count as one space. What is not:
-//! Unicode normalization (NFKC) and the removal of invisible characters; names that differ in those are different. Nor
-//! does case folding lead from outside ASCII into it, as RFC 3454 table B.2 does with `ß`, `ſ`, the Kelvin sign and
-//! ligatures: `admın` with a dotless i is not `admin`. Only white space of any kind counts as a space.
-//! That way a look-alike never matches; a CA whose certificates spell one name in two normal forms does not chain.
+//! RFC 5280 7.1 prepares attribute values by RFC 4518. This module implements a part of it: it transcodes every string
+//! type to Unicode, folds case, trims white space at both ends and treats inner runs as one space. It omits Unicode
+//! normalization (NFKC) and the removal of invisible characters; names that differ in those are different. Nor does
+//! case folding map characters outside ASCII to ASCII, as RFC 3454 table B.2 does with `ß`, `ſ`, the Kelvin sign and
+//! ligatures: `admın` with a dotless i is not `admin`. Only white space of any kind counts as a space. So a look-alike
+//! never matches; the certificates of a CA that spell one name in two normal forms do not chain.
 
 mod order;
 mod rfc4514;
@@ -31,7 +31,7 @@ pub use order::looks_reversed;
 /// `==` is the comparison of RFC 5280 section 7.1, not of octets.
 #[derive(Clone)]
 pub struct Name {
-    /// Has been read once, and so reads well again.
+    /// Was parsed once, so parsing it again succeeds.
     der: Bytes,
     canonical: Vec<u8>,
     /// The texts that are not UTF-8 in the DER, in the order of their attributes.
@@ -52,12 +52,12 @@ struct Attribute<'a> {
     value: &'a [u8],
 }
 
-/// The value of an attribute, as rules look at it.
+/// The value of an attribute, as rules test it.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub struct AttributeValue<'a> {
     /// Its text; `None` when it is not of a string type.
     pub text: Option<&'a str>,
-    /// Whether other software may read another text in it, or a text where there is none here.
+    /// Whether other software may read another text in it, or a text where this parser reads none.
     pub is_doubtful: bool,
 }
 
@@ -67,7 +67,7 @@ pub enum NameError {
     /// The DER is not that of a name.
     #[error("name: {0}")]
     Der(#[from] DerError),
-    /// A string holds what its type forbids.
+    /// A string holds characters that its type forbids.
     #[error("attribute {attribute}: {problem}")]
     Value {
         /// The attribute's short name or dotted type.
@@ -109,7 +109,7 @@ pub enum StringError {
 }
 
 impl Name {
-    /// Parses a whole DER Name; trailing octets are refused.
+    /// Parses a whole DER Name; rejects trailing octets.
     pub fn from_der(der: impl Into<Bytes>) -> Result<Self, NameError> {
         let der = der.into();
         der::check(&der)?;

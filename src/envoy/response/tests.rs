@@ -55,7 +55,7 @@ fn decode(decision: &Decision, identity_headers: &[&str]) -> (CheckResponse, Sen
     (response, sent)
 }
 
-/// What Envoy does: it lets pass whatever has code 0, and whatever has no denied response to send.
+/// Envoy's rule: it lets a response with code 0 pass, and one without a denied response.
 fn envoy_lets_pass(response: &CheckResponse) -> bool {
     response.status.as_ref().is_none_or(|status| status.code == 0)
         || !matches!(response.http_response, Some(HttpResponse::DeniedResponse(_)))
@@ -206,7 +206,7 @@ fn a_grant_that_cannot_be_sent_is_refused() {
     }
 }
 
-/// Names the one place that may write a CheckResponse: a structure with defaults would allow by default.
+/// Names the only file that may write a CheckResponse: a structure with defaults would allow by default.
 #[test]
 fn no_other_code_of_the_adapter_makes_a_response() {
     for (file, source) in [

@@ -24,7 +24,7 @@ use crate::envoy::proto::auth::{AttributeContext, CheckRequest, CheckResponse};
 use crate::metrics::Metrics;
 use certgate_x509::UnixTime;
 
-/// Denies, but `/wait` only when the gate is open, and `/panic` not at all. Remembers which threads asked.
+/// Denies, but `/wait` only while the gate is open; panics on `/panic`. Records the calling threads.
 #[derive(Default)]
 struct Gate {
     open: Mutex<bool>,
@@ -172,7 +172,7 @@ async fn a_body_that_never_ends_is_denied_at_its_deadline() {
     assert!(metrics.contains("certgate_unreadable_requests_total 1\n"), "{metrics}");
 }
 
-/// Sends a message of about this size, and never the end of the call's body.
+/// Sends a message of about this size, and never ends the call's body.
 async fn check_without_end(channel: Channel, padding: usize) -> CheckResponse {
     let mut client = tonic::client::Grpc::new(channel);
     client.ready().await.unwrap();
@@ -186,7 +186,7 @@ async fn check_without_end(channel: Channel, padding: usize) -> CheckResponse {
 
 #[tokio::test]
 async fn unfinished_messages_of_all_connections_share_their_room() {
-    // Room for one of these, with what its buffer grows by, and not for two.
+    // Room for one of these including the growth of its buffer, and not for two.
     let mut bodies = bodies(1_750_000);
     bodies.receiving.deadline = PATIENCE;
     let budget = bodies.receiving.budget.clone();
@@ -356,7 +356,7 @@ async fn connections_are_capped_and_the_idle_give_way() {
         caller.ask(1).await;
         callers.push(caller);
     }
-    // Asks again, so that the second one has been idle for longest.
+    // A further call, so that the second one has been idle for longest.
     callers[0].ask(3).await;
     let mut newcomer = Raw::connect(running.address, &Raw::SETTINGS).await;
     newcomer.ask(1).await;
@@ -364,7 +364,7 @@ async fn connections_are_capped_and_the_idle_give_way() {
     for caller in &mut callers {
         caller.ask(5).await;
     }
-    // The silent push one another out, and of those who asked no more than their share.
+    // Silent connections evict one another, and of the active ones no more than their share.
     for _ in 0..20 {
         silent.push(TcpStream::connect(running.address).await.unwrap());
     }
@@ -442,7 +442,7 @@ impl Raw {
     }
 }
 
-/// Entries of a table of headers would keep the buffers that they were read into.
+/// Entries of a header table would keep the buffers that they were read into.
 #[tokio::test]
 async fn no_table_of_headers_is_asked_for() {
     use tokio::io::AsyncReadExt;
@@ -523,7 +523,7 @@ async fn calls_without_a_message_give_way_to_later_ones() {
     assert_eq!(calls.len(), 8);
     let metrics = running.authorizer.metrics().render();
     assert!(metrics.contains("certgate_unreadable_requests_total 12\n"), "{metrics}");
-    // One more of them gives way if its message comes a moment after its head.
+    // One more of them is evicted if its message arrives a moment after its headers.
     running.client().await.check(request("/", 0)).await.unwrap();
 }
 
@@ -547,7 +547,7 @@ async fn handshakes_that_nobody_ends_keep_no_proxy_out() {
         let shaken = connector.connect(rustls::pki_types::ServerName::try_from(NAME).unwrap(), stream);
         tokio::time::timeout(PATIENCE, shaken).await.expect("at once").expect("the oldest of the silent gives way");
     }
-    // Nor are there more of them than there may be connections.
+    // There cannot be more handshakes than connections either.
     let limits = Limits { connections: Places::new(4), ..Limits::default() };
     let acceptor = Transport::Tls(Arc::new(Acceptor::within(server, 8, PATIENCE * 9)));
     let running = start_within(2, PATIENCE, acceptor, limits).await;

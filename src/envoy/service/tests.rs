@@ -199,7 +199,7 @@ fn a_decision_on_headers_that_cannot_be_read_is_void() {
 
 #[test]
 fn mutated_requests_neither_pass_nor_panic() {
-    // Without a policy that allows, nothing that a message says may let it pass.
+    // Without a policy that allows, no content of a message may let it pass.
     let authorizer = Authorizer::new(Arc::new(Metrics::new()), clock::now, 0);
     authorizer.publish(Index::new().publish().unwrap());
     let original = message();

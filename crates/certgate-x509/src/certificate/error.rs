@@ -26,7 +26,7 @@ pub enum CertificateError {
         /// The length found.
         length: usize,
     },
-    /// The encoding is not DER, or not of the type that belongs there.
+    /// The encoding is not DER, or not of the expected type.
     #[error("{field}: {source}")]
     Der {
         /// The field of the certificate.
@@ -54,7 +54,7 @@ pub enum CertificateError {
     /// A serial number has more octets than RFC 5280 allows.
     #[error("serial number of {0} octets: at most {MAX_SERIAL_NUMBER}")]
     LongSerial(usize),
-    /// The signature algorithm outside the signed part is not the one inside.
+    /// The signature algorithms outside and inside the signed part differ.
     #[error("signature algorithm {outer} outside the signed part, {inner} inside")]
     AlgorithmMismatch {
         /// Of the outer field, hexadecimal DER.
@@ -62,7 +62,7 @@ pub enum CertificateError {
         /// Of the inner field, hexadecimal DER.
         inner: String,
     },
-    /// The dates are the wrong way round.
+    /// The validity ends before it begins.
     #[error("notBefore {not_before} is after notAfter {not_after}")]
     Validity {
         /// The first valid second.
@@ -90,7 +90,7 @@ pub enum CertificateError {
     /// More than [`MAX_CERTIFICATE_EXTENSIONS`].
     #[error("more than {MAX_CERTIFICATE_EXTENSIONS} extensions")]
     TooManyExtensions,
-    /// An extension that is decoded is malformed.
+    /// A decoded extension is malformed.
     #[error("extension {oid}: {problem}")]
     Extension {
         /// Its dotted type.

@@ -38,7 +38,7 @@ pub mod id {
 pub struct Extension<'a> {
     /// The content octets of its type.
     pub oid: &'a [u8],
-    /// Whether a verifier that does not process it must refuse the certificate.
+    /// Whether a verifier that does not process it must reject the certificate.
     pub critical: bool,
     /// The DER inside the OCTET STRING.
     pub value: &'a [u8],
@@ -49,7 +49,7 @@ pub struct Extension<'a> {
 pub struct BasicConstraints {
     /// Whether the subject is a CA.
     pub is_ca: bool,
-    /// How many intermediates, self-issued ones apart, may follow.
+    /// How many intermediates may follow, not counting self-issued ones.
     pub path_len: Option<u32>,
 }
 
@@ -115,13 +115,13 @@ pub struct PolicyConstraints {
     pub inhibit_policy_mapping: Option<u32>,
 }
 
-/// authorityKeyIdentifier (4.2.1.1); a hint for path building.
+/// authorityKeyIdentifier (4.2.1.1); it only orders candidates in path building.
 #[derive(Copy, Clone, Debug, Default)]
 pub(super) struct AuthorityKeyIdentifier {
     pub(super) key_identifier: Option<Span>,
 }
 
-/// What is decoded of a certificate's extensions.
+/// The decoded extensions of a certificate.
 #[derive(Debug, Default)]
 pub(super) struct Extensions {
     pub(super) list: Vec<ExtensionSpan>,
@@ -189,7 +189,7 @@ impl Extensions {
         Ok(out)
     }
 
-    /// Decodes one extension, and says whether path validation or revocation checking processes it: then it may be
+    /// Decodes one extension, and returns whether path validation or revocation checking processes it: then it may be
     /// critical.
     fn decode(&mut self, oid: &[u8], value: &[u8], der: &Bytes) -> Result<Processed, ExtensionProblem> {
         match oid {
@@ -209,7 +209,7 @@ impl Extensions {
                 self.key_usage = Some(KeyUsage(bits));
             }
             id::SUBJECT_ALT_NAME => {
-                // An empty list is refused where names count (path validation); old OCSP responders have one.
+                // Path validation, where names matter, rejects an empty list; old OCSP responders have one.
                 let sequence = der::exactly(value, tag::SEQUENCE)?;
                 if !sequence.content.is_empty() {
                     self.subject_alt_names = GeneralName::read_all(sequence.content, der)?;
@@ -223,8 +223,8 @@ impl Extensions {
             id::CERTIFICATE_POLICIES => {
                 let (policies, qualifiers) = policy_information(value)?;
                 self.certificate_policies = Some(policies);
-                // RFC 5280 4.2.1.4: who cannot interpret a qualifier refuses the certificate if the extension is
-                // critical.
+                // RFC 5280 4.2.1.4: a verifier that cannot interpret a qualifier rejects the certificate if the
+                // extension is critical.
                 if qualifiers == Qualifiers::Unknown {
                     return Ok(Processed::No);
                 }
@@ -254,7 +254,7 @@ impl Extensions {
             id::AUTHORITY_INFO_ACCESS | id::SUBJECT_INFO_ACCESS => {
                 der::check(value)?;
                 der::exactly(value, tag::SEQUENCE)?;
-                // RFC 5280 4.2.2: these are never critical. A critical one asks for processing that does not exist.
+                // RFC 5280 4.2.2: these are never critical. A critical one requires processing that does not exist.
                 return Ok(Processed::No);
             }
             _ => return Ok(Processed::No),
@@ -275,7 +275,7 @@ fn field(source: DerError) -> CertificateError {
 
 fn basic_constraints(value: &[u8]) -> Result<BasicConstraints, ExtensionProblem> {
     let mut reader = Reader::new(der::exactly(value, tag::SEQUENCE)?.content);
-    // An encoded default (`cA FALSE`) is not DER, but so many CAs write it that it is taken.
+    // An encoded default (`cA FALSE`) is not DER, but so many CAs write it that it is accepted.
     let is_ca = match reader.optional(tag::BOOLEAN)? {
         Some(tlv) => der::boolean(tlv.content)?,
         None => false,
@@ -285,12 +285,12 @@ fn basic_constraints(value: &[u8]) -> Result<BasicConstraints, ExtensionProblem>
         None => None,
     };
     reader.finish()?;
-    // RFC 5280 4.2.1.9: no pathLenConstraint unless cA is asserted. Issuers write it all the same, and then it limits
-    // nothing.
+    // RFC 5280 4.2.1.9: no pathLenConstraint unless cA is asserted. Issuers write it all the same; it then has no
+    // effect.
     Ok(BasicConstraints { is_ca, path_len: path_len.filter(|_| is_ca) })
 }
 
-/// The content of a number of certificates: an INTEGER that is not negative; beyond 32 bits it is as good as none.
+/// The content of a number of certificates: a non-negative INTEGER; one beyond 32 bits counts as no limit.
 fn skip_certs(content: &[u8]) -> Result<u32, DerError> {
     match der::small_unsigned(content) {
         Err(DerError::IntegerRange) if content.first().is_some_and(|first| *first < 0x80) => Ok(u32::MAX),
@@ -305,7 +305,7 @@ fn authority_key_identifier(value: &[u8], der: &Bytes) -> Result<AuthorityKeyIde
     let issuer = reader.optional(tag::context_constructed(1))?;
     let serial = reader.optional(tag::context(2))?;
     reader.finish()?;
-    // RFC 5280 4.2.1.1 (and X.509): issuer and serial number are both there or both absent.
+    // RFC 5280 4.2.1.1 (and X.509): issuer and serial number are both present or both absent.
     if issuer.is_some() != serial.is_some() {
         return Err(ExtensionProblem::HalfIssuerSerial);
     }
@@ -322,7 +322,7 @@ fn extended_key_usage(value: &[u8]) -> Result<Vec<Oid>, ExtensionProblem> {
     if purposes.is_empty() { Err(DerError::Empty.into()) } else { Ok(purposes) }
 }
 
-/// Whether the qualifiers of policies are ones that RFC 5280 defines.
+/// Whether RFC 5280 defines the qualifiers of the policies.
 #[derive(Copy, Clone, PartialEq, Eq)]
 enum Qualifiers {
     Processed,
@@ -342,7 +342,7 @@ fn policy_information(value: &[u8]) -> Result<(Vec<Oid>, Qualifiers), ExtensionP
         let mut information = reader.nested(tag::SEQUENCE)?;
         policies.push(Oid::from_content(information.oid()?));
         bounded(policies.len())?;
-        // Those that RFC 5280 defines inform people, and 6.1 does not look at them.
+        // Qualifiers that RFC 5280 defines are informational, and 6.1 ignores them.
         if let Some(qualifiers) = information.optional(tag::SEQUENCE)? {
             let mut qualifiers = Reader::new(qualifiers.content);
             if qualifiers.is_empty() {

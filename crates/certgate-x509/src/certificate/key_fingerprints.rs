@@ -1,11 +1,11 @@
-//! The fingerprints of a public key in each encoding that it has in a SubjectPublicKeyInfo.
+//! The fingerprints of a public key in each of its encodings in a SubjectPublicKeyInfo.
 //!
 //! A key is identified by the SHA-256 of its SubjectPublicKeyInfo, and one key has several encodings: RSA with NULL or
 //! without parameters, or as a key for RSASSA-PSS (RFC 4055 section 1.2); a point of an elliptic curve uncompressed,
-//! compressed or hybrid (SEC 1 section 2.3.3). The owner of the key can have it certified in any of them, so a list of
-//! refused keys has to be asked for all. A key in an encoding from which the others cannot be made has no fingerprints:
-//! a compressed point, or explicit curve parameters (RFC 5480 section 2.1.1 forbids them). Path validation accepts no
-//! such key. Whether the key is strong enough is checked elsewhere.
+//! compressed or hybrid (SEC 1 section 2.3.3). The owner of the key can have any of them certified, so a list of
+//! rejected keys must be searched for all. A key in an encoding from which the others cannot be derived has no
+//! fingerprints: a compressed point, or explicit curve parameters (RFC 5480 section 2.1.1 forbids them). Path
+//! validation rejects such a key. This module does not check the strength of keys.
 
 use crate::der::{self, Reader, tag};
 use crate::fingerprint::Sha256;
@@ -27,8 +27,8 @@ const HASHES: [(&[u8], u8); 3] = [
 ];
 const NULL: &[u8] = &[tag::NULL, 0];
 
-/// The SHA-256 of every encoding of the key in the DER SubjectPublicKeyInfo `spki`, its own first; `None` when they
-/// cannot be derived. For RSASSA-PSS these are the parameters with which signatures are accepted.
+/// The SHA-256 of every encoding of the key in the DER SubjectPublicKeyInfo `spki`, its own first; `None` if they
+/// cannot be derived. For RSASSA-PSS the encodings are those with accepted parameters.
 pub(super) fn fingerprints(spki: &[u8]) -> Option<Box<[Sha256]>> {
     let mut fields = Reader::new(der::exactly(spki, tag::SEQUENCE).ok()?.content);
     let mut algorithm = fields.nested(tag::SEQUENCE).ok()?;
@@ -56,7 +56,7 @@ fn rsa(key: &[u8]) -> Option<Vec<Vec<u8>>> {
     numbers.finish().ok()?;
     let mut out = vec![info(RSA_ENCRYPTION, NULL, key), info(RSA_ENCRYPTION, &[], key), info(RSASSA_PSS, &[], key)];
     for (hash, salt) in HASHES {
-        // RFC 4055 2.1: the parameters of a hash are NULL, and their absence is taken.
+        // RFC 4055 2.1: the parameters of a hash are NULL; absent ones are accepted.
         for (of_hash, of_generator) in [(NULL, NULL), (NULL, &[][..]), (&[][..], NULL), (&[], &[])] {
             let hash = |parameters: &[u8]| element(tag::SEQUENCE, &[&element(tag::OID, hash), parameters].concat());
             let generator = [element(tag::OID, MGF1), hash(of_generator)].concat();

@@ -16,14 +16,14 @@ use super::error::ExtensionProblem;
 pub struct NameConstraints {
     permitted: Box<[Subtree]>,
     excluded: Box<[Subtree]>,
-    /// What long subtrees add to the number of comparisons.
+    /// The additional comparisons for long subtrees.
     length_cost: usize,
 }
 
-/// Octets of a name or subtree for which a comparison counts as one more.
+/// Octets of a name or subtree that count as one more comparison.
 const OCTETS_PER_COMPARISON: usize = 32;
 
-/// How many more comparisons a name or subtree of so many octets counts as.
+/// The additional comparisons for a name or subtree of this many octets.
 pub(crate) fn octets_in_comparisons(octets: usize) -> usize {
     octets.checked_div(OCTETS_PER_COMPARISON).unwrap_or(0)
 }
@@ -41,21 +41,21 @@ pub enum Subtree {
     DirectoryName(Name),
     /// An address range.
     Ip {
-        /// The address, with the bits beyond the prefix as they came.
+        /// The address, with the bits beyond the prefix unchanged.
         address: IpAddr,
         /// How many leading bits count.
         prefix: u8,
     },
     /// A user principal name, or every one of a domain.
     UserPrincipalName(String),
-    /// An otherName of a type that is not compared.
+    /// An otherName of a type that cannot be compared.
     OtherName(Oid),
-    /// A form that is not compared, by its tag.
+    /// A form that cannot be compared, by its tag.
     Unsupported(u8),
 }
 
 impl NameConstraints {
-    /// Parses the value of the extension, whose DER has been walked.
+    /// Parses the value of the extension, whose DER was checked.
     pub(crate) fn parse(value: &[u8], owner: &Bytes) -> Result<Self, ExtensionProblem> {
         let mut reader = Reader::new(der::exactly(value, tag::SEQUENCE)?.content);
         let mut subtrees = |n: u8| -> Result<Box<[Subtree]>, ExtensionProblem> {
@@ -65,8 +65,8 @@ impl NameConstraints {
             while !list.is_empty() {
                 let mut subtree = list.nested(tag::SEQUENCE)?;
                 out.push(Subtree::read(&mut subtree, owner)?);
-                // RFC 5280 4.2.1.10: minimum is zero (and so not encoded), maximum absent; a certificate with other
-                // values is refused, since no verifier processes them.
+                // RFC 5280 4.2.1.10: minimum is zero (and so not encoded), maximum absent. A certificate with other
+                // values is rejected, since no verifier processes them.
                 if !subtree.is_empty() {
                     return Err(ExtensionProblem::SubtreeDistance);
                 }
@@ -85,24 +85,24 @@ impl NameConstraints {
         Ok(Self { permitted, excluded, length_cost })
     }
 
-    /// permittedSubtrees: for each form that has some, a name of that form lies in one of them.
+    /// permittedSubtrees: a name of a form that has permitted subtrees must be in one of them.
     pub fn permitted(&self) -> &[Subtree] {
         &self.permitted
     }
 
-    /// excludedSubtrees: a name lies in none of them.
+    /// excludedSubtrees: a name must be in none of them.
     pub fn excluded(&self) -> &[Subtree] {
         &self.excluded
     }
 
-    /// What comparing every subtree with a name adds to the number of comparisons, because subtrees are long.
+    /// The additional comparisons for a name with every subtree, because subtrees are long.
     pub(crate) fn length_cost(&self) -> usize {
         self.length_cost
     }
 }
 
 impl Subtree {
-    /// How long it is.
+    /// Its length.
     fn octets(&self) -> usize {
         match self {
             Self::Email(text) | Self::Dns(text) | Self::Uri(text) | Self::UserPrincipalName(text) => text.len(),

@@ -1,9 +1,9 @@
-//! The other encoding that an ECDSA signature has: when (r, s) verifies, so does (r, n − s).
+//! The other encoding of an ECDSA signature: if (r, s) verifies, so does (r, n − s).
 //!
-//! Anybody can swap the one for the other in a certificate without a key. The signed part stays the same, and the
-//! SHA-256 of the certificate does not. Both forms are the same certificate to everything that looks one up by that
-//! hash, above all to what refuses it. The other signature algorithms have one signature for one message and key, or
-//! need the key to make a second one. Whether a signature verifies is not asked here.
+//! Anyone can replace one by the other in a certificate without a key. The signed part stays the same, but the SHA-256
+//! of the certificate changes. A look-up by that hash must treat both forms as the same certificate, in particular a
+//! look-up for rejection. The other signature algorithms have one signature for a message and key, or need the key to
+//! make a second one. This module does not verify signatures.
 
 use std::cmp::Ordering;
 
@@ -31,10 +31,10 @@ const ORDERS: [&[u8]; 3] = [
     ],
 ];
 
-/// The DER of the certificate with these parts and the other signature; `None` when there is no other.
+/// The DER of the certificate with these parts and the other signature; `None` if there is no other.
 ///
-/// The curve is not known, as it belongs to the issuer's key: it is the smallest one whose order is above r and s. A
-/// signature of a larger curve fits a smaller one in one of 2^128 cases.
+/// The curve is unknown, because it belongs to the issuer's key: the smallest one whose order is greater than r and s
+/// is used. A signature of a larger curve fits a smaller one in one of 2^128 cases.
 pub(super) fn twin(tbs: &[u8], algorithm: &[u8], signature: &[u8]) -> Option<Vec<u8>> {
     let oid = Reader::new(der::exactly(algorithm, tag::SEQUENCE).ok()?.content).oid().ok()?;
     if !oid.starts_with(ECDSA) {

@@ -1,8 +1,8 @@
 //! Base64 (RFC 4648, section 4), canonical only.
 //!
-//! Owns: decoding with the size cap. Padding must be there and the unused bits of the last character must be zero
-//! (RFC 4648, sections 3.2 and 3.5), so each octet string has exactly one spelling; line breaks and blanks are refused
-//! (section 3.1). [`Decoder`] does the same piece by piece, for texts that are too long to be held.
+//! Owns decoding with the size cap. Padding is required and the unused bits of the last character must be zero (RFC
+//! 4648, sections 3.2 and 3.5), so each octet string has exactly one spelling; line breaks and blanks are rejected
+//! (section 3.1). [`Decoder`] does the same piece by piece, for texts too long to be held.
 
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD};
 use base64::{DecodeError, DecodeSliceError, Engine as _};
@@ -14,7 +14,7 @@ use crate::limits::MAX_FORWARDED_CERTIFICATE;
 /// Why a text is not base64.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum Base64Error {
-    /// The text would decode to more octets than wanted. Found before anything is decoded.
+    /// The text would decode to more octets than the cap. Detected before decoding.
     #[error("{characters} base64 characters hold more than {limit} octets")]
     TooLong {
         /// The length of the text.
@@ -25,7 +25,7 @@ pub enum Base64Error {
     /// The text is not canonical base64.
     #[error("not canonical base64: {0}")]
     Invalid(#[from] base64::DecodeError),
-    /// There is nothing to decode.
+    /// The text is empty.
     #[error("no base64 characters")]
     Empty,
 }
@@ -35,7 +35,7 @@ pub fn certificate(text: &[u8]) -> Result<Bytes, Base64Error> {
     decode(text, MAX_FORWARDED_CERTIFICATE)
 }
 
-/// Decodes `text`, in which white space counts for nothing, to at least one and at most `limit` octets.
+/// Decodes `text`, ignoring white space, to at least one and at most `limit` octets.
 pub fn decode_lax(text: &[u8], limit: usize) -> Result<Bytes, Base64Error> {
     let digits: Vec<u8> = text.iter().copied().filter(|octet| !octet.is_ascii_whitespace()).collect();
     decode(&digits, limit)
@@ -63,7 +63,8 @@ const CHUNK: usize = 4096;
 /// Octets of a chunk.
 const DECODED: usize = CHUNK / 4 * 3;
 
-/// Decodes a text that comes in pieces, such as its lines. The outcome is that of [`decode`] for all pieces joined.
+/// Decodes a text that arrives in pieces, such as its lines. The outcome equals that of [`decode`] for the joined
+/// pieces.
 #[derive(Debug)]
 pub(super) struct Decoder {
     limit: usize,
@@ -78,13 +79,12 @@ pub(super) struct Decoder {
 }
 
 impl Decoder {
-    /// At most `limit` octets are wanted.
+    /// A decoder of at most `limit` octets.
     pub(super) fn new(limit: usize) -> Self {
         Self { limit, octets: 0, chunk: [0; CHUNK], filled: 0, characters: 0, error: None }
     }
 
-    /// Decodes the next piece of the text, giving octets to `take` as they come; only errors of `take` are returned
-    /// now.
+    /// Decodes the next piece of the text, and passes octets to `take` as they come; returns only errors of `take`.
     pub(super) fn push<E>(&mut self, mut piece: &[u8], take: &mut impl FnMut(&[u8]) -> Result<(), E>) -> Result<(), E> {
         self.characters = self.characters.saturating_add(piece.len());
         while !piece.is_empty() && self.error.is_none() && !self.is_too_long() {
@@ -100,7 +100,7 @@ impl Decoder {
         Ok(())
     }
 
-    /// The last octets of the text, which is at its end. Returns whether it was base64 at all.
+    /// The last octets of the text, which has ended. Returns whether the text was base64.
     pub(super) fn finish(mut self) -> Result<Vec<u8>, Base64Error> {
         let too_long = Base64Error::TooLong { characters: self.characters, limit: self.limit };
         if self.characters == 0 {
@@ -173,7 +173,7 @@ fn shifted(error: DecodeSliceError, base: usize, chunk: &[u8]) -> DecodeError {
         DecodeSliceError::DecodeError(DecodeError::InvalidPadding) if chunk.len() < CHUNK => {
             DecodeError::InvalidPadding
         }
-        // A whole chunk that is not the last: something follows the padding.
+        // A full chunk that is not the last: characters follow the padding.
         DecodeSliceError::DecodeError(DecodeError::InvalidPadding) | DecodeSliceError::OutputSliceTooSmall => {
             let at = memchr::memchr(b'=', chunk).unwrap_or(chunk.len());
             DecodeError::InvalidByte(at.saturating_add(base), b'=')
@@ -215,7 +215,7 @@ mod tests {
         }
     }
 
-    /// Canonical text of any length around a chunk's, in pieces, and now and then a character that is another.
+    /// Canonical text of any length around a chunk's, in pieces, sometimes with one changed character.
     fn pieces() -> impl Strategy<Value = Vec<Vec<u8>>> {
         let octets = prop_oneof![0..200_usize, 3060..3090_usize, 6130..6160_usize];
         let other = proptest::option::of((any::<proptest::sample::Index>(), prop_oneof![Just(b'='), any::<u8>()]));

@@ -1,15 +1,15 @@
-//! PEM as people keep it: the contents of a ConfigMap, a Secret, a file or an inline field.
+//! PEM as people store it: the contents of a ConfigMap, a Secret, a file or an inline field.
 //!
-//! Owns: finding every `CERTIFICATE` block of such a text, or every `X509 CRL` block, and naming the block and line
-//! that fail. Text between blocks is allowed (RFC 7468, section 2: explanatory text), as are CRLF, blanks at the end of
-//! a line and any line length (section 3, the lax form), because tools write all of these. It does not parse
-//! certificates, and it is not used for what a proxy forwards: [`super::pem`] is.
+//! Owns finding every `CERTIFICATE` block of such a text, or every `X509 CRL` block, and naming the block and line that
+//! fail. Text between blocks is allowed (RFC 7468, section 2: explanatory text), as are CRLF, blanks at the end of a
+//! line and any line length (section 3, the lax form), because tools write all of these. It does not parse
+//! certificates. For what a proxy forwards, use [`super::pem`].
 //!
-//! A text whose blocks cannot be separated is an error as a whole, never skipped over: a trust source that silently
-//! lost a certificate would trust, or distrust, something else than its author wrote. So any line that contains
-//! `-----BEGIN` or `-----END` must be a well-formed boundary. What stands in a block and is not base64 is an error of
-//! that block; whether the others count is for the caller to say. A private key is refused, with a message that says so
-//! and does not quote it: it has no business where certgate reads certificates.
+//! A text whose blocks cannot be separated is an error as a whole, never skipped: a trust source that silently lost a
+//! certificate would trust, or distrust, something else than its author wrote. So any line that contains `-----BEGIN`
+//! or `-----END` must be a well-formed boundary. Content of a block that is not base64 is an error of that block; the
+//! caller decides whether the others are used. A private key is rejected, with a message that names the problem and
+//! does not quote the key: it must not be where certgate reads certificates.
 
 use std::fmt;
 
@@ -23,10 +23,10 @@ use crate::limits::{
     MAX_CERTIFICATE_TEXT, MAX_CERTIFICATES_IN_TEXT, MAX_CONFIGURED_CERTIFICATE, MAX_CRL, MAX_CRL_TEXT, MAX_CRLS_IN_TEXT,
 };
 
-/// A line is held as a whole up to this length; of a longer one, what comes last.
+/// A line up to this length is held whole; of a longer one, its end is held.
 const MAX_LINE: usize = 4096;
 
-/// What is held of a longer line: where a boundary marker, of 10 octets at most, may begin.
+/// The held octets of a longer line: a boundary marker, of 10 octets at most, may begin there.
 const MARKER: usize = 10;
 
 /// A kind of block, and its caps.
@@ -89,7 +89,7 @@ pub enum BundleError {
     /// The same for CRLs.
     #[error("no `-----BEGIN X509 CRL-----` block")]
     NoCrl,
-    /// The text is another form of certificates, or another thing.
+    /// The text is another form of certificates, or another object.
     #[error("it is {0}, and PEM is wanted: {advice}", advice = .0.advice())]
     Other(Form),
     /// A private key.
@@ -132,7 +132,7 @@ pub enum BundleError {
 enum Line<'a> {
     Begin(&'a [u8]),
     End(&'a [u8]),
-    /// Holds a boundary marker and is none.
+    /// Contains a boundary marker and is not a boundary.
     Malformed,
     Other,
 }
@@ -144,7 +144,7 @@ pub enum Part<'a> {
     Octets(&'a [u8]),
     /// The end of the block.
     End(Place),
-    /// The end of a block that is not base64, or too long; the octets that came of it are not to be used.
+    /// The end of a block that is not base64, or too long; its octets must not be used.
     Bad(Place, Base64Error),
 }
 
@@ -157,7 +157,7 @@ pub struct Block {
     pub der: Result<Bytes, Base64Error>,
 }
 
-/// Finds the blocks of a text that comes in pieces. Of the text a line is held, and of a long one a part.
+/// Finds the blocks of a text that arrives in pieces. Holds one line of the text, or a part of a long one.
 #[derive(Debug)]
 pub struct Blocks {
     wanted: &'static Wanted,
@@ -165,24 +165,24 @@ pub struct Blocks {
     length: usize,
     /// Blocks that were begun.
     begun: usize,
-    /// The block that is open.
+    /// The open block.
     open: Option<(Place, Box<Decoder>)>,
     /// The number of the line, counting from 1.
     line: usize,
-    /// What has come of a line whose end has not.
+    /// The received part of an unfinished line.
     rest: Vec<u8>,
-    /// Whether the line is longer than is held.
+    /// Whether the line is longer than the held part.
     long: Long,
 }
 
-/// How much of a line has been read before its end.
+/// How much of a line was read before its end.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 enum Long {
     /// Nothing.
     No,
-    /// The most.
+    /// Most of it.
     Yes,
-    /// The most, and the last of it are blanks, which may only be at the end; the first of them.
+    /// Most of it, and it ends in blanks, which are allowed only at the end of the line; the first of them.
     Blank(u8),
 }
 
@@ -231,8 +231,7 @@ fn read(
     }
 }
 
-/// The error, or what the text is instead of PEM where that is recognised. A key in PEM has an error of its own
-/// already.
+/// The error, or the form of the text if another form than PEM is recognised. A key in PEM already has its own error.
 fn named(error: BundleError, text: &[u8]) -> BundleError {
     match (&error, container::recognise(text)) {
         (_, None | Some(Form::Pem)) => error,
@@ -256,7 +255,7 @@ impl Blocks {
         Self { wanted, length: 0, begun: 0, open: None, line: 1, rest: Vec::new(), long: Long::No }
     }
 
-    /// Looks through the next piece of the text. After an error, the text is not to be used.
+    /// Searches the next piece of the text. After an error, the text must not be used.
     pub fn push<E: From<BundleError>>(
         &mut self,
         mut text: &[u8],
@@ -282,7 +281,7 @@ impl Blocks {
         Ok(())
     }
 
-    /// The text is at its end, at which no block may be open; and there must have been one.
+    /// Ends the text: no block may be open, and there must have been one.
     pub fn finish<E: From<BundleError>>(mut self, take: &mut impl FnMut(Part<'_>) -> Result<(), E>) -> Result<(), E> {
         self.last_of_line(take)?;
         match self.open {
@@ -292,7 +291,7 @@ impl Blocks {
         }
     }
 
-    /// A line whose end has come, of which `rest` is what has not been read.
+    /// A line whose end has arrived; `rest` is the unread part.
     fn last_of_line<E: From<BundleError>>(
         &mut self,
         take: &mut impl FnMut(Part<'_>) -> Result<(), E>,
@@ -311,7 +310,7 @@ impl Blocks {
         line: &[u8],
         take: &mut impl FnMut(Part<'_>) -> Result<(), E>,
     ) -> Result<(), E> {
-        // As where such a line comes in pieces.
+        // As if such a line arrived in pieces.
         if line.len() > MAX_LINE && holds_marker(line) {
             return Err(BundleError::Boundary { line: self.line }.into());
         }
@@ -345,7 +344,7 @@ impl Blocks {
         }
     }
 
-    /// Reads most of a line that is longer than is held. It is no boundary, and must not look like one.
+    /// Reads most of a line that is longer than the held part. It is not a boundary, and must not look like one.
     fn spill<E: From<BundleError>>(&mut self, take: &mut impl FnMut(Part<'_>) -> Result<(), E>) -> Result<(), E> {
         let Some(most) = self.rest.len().checked_sub(MARKER).filter(|_| self.rest.len() > MAX_LINE) else {
             return Ok(());
@@ -356,7 +355,7 @@ impl Blocks {
         Ok(())
     }
 
-    /// Reads a part of a long line, of which `seen` is what has come.
+    /// Reads a part of a long line; `seen` is the received part.
     fn part_of_line<E: From<BundleError>>(
         &mut self,
         seen: &[u8],
@@ -371,7 +370,7 @@ impl Blocks {
         if let (Some((_, body)), false) = (&mut self.open, written.is_empty()) {
             let mut take = |octets: &[u8]| take(Part::Octets(octets));
             if let Long::Blank(blank) = self.long {
-                // Amid a line it is not base64, which the body says.
+                // In the middle of a line blanks are not base64, which the body reports.
                 body.push(&[blank], &mut take)?;
             }
             body.push(written, &mut take)?;
@@ -385,8 +384,8 @@ impl Blocks {
     }
 }
 
-/// RFC 7468, section 3 allows more in a label, but no kind of PEM block uses it; and a label that is quoted in a
-/// message must not be able to hold a key that lost its line breaks.
+/// RFC 7468, section 3 allows more in a label, but no kind of PEM block uses it; and a label that a message quotes must
+/// not be able to hold a key that lost its line breaks.
 fn is_label(label: &[u8]) -> bool {
     label.len() <= 32 && label.iter().all(|octet| matches!(octet, b'A'..=b'Z' | b'0'..=b'9' | b' '))
 }
@@ -409,7 +408,7 @@ fn classify(line: &[u8]) -> Line<'_> {
     if holds_marker(line) { Line::Malformed } else { Line::Other }
 }
 
-/// Whether text holds what begins a boundary.
+/// Whether text contains the start of a boundary.
 fn holds_marker(text: &[u8]) -> bool {
     let holds = |marker| memchr::memmem::find(text, marker).is_some();
     holds(b"-----BEGIN".as_slice()) || holds(b"-----END")

@@ -1,9 +1,9 @@
-//! The forms in which people keep certificates: PEM with anything around it, DER, PKCS #7, URL-encoded PEM; and what is
-//! often taken for one: a PKCS #12 store, a key, a request.
+//! The forms in which people store certificates: PEM with any text around it, DER, PKCS #7, URL-encoded PEM; and files
+//! often mistaken for certificates: a PKCS #12 store, a key, a request.
 //!
-//! Owns: telling these apart by their first octets, and cutting certificates out of those that hold some. Commands read
-//! all of them ([`read`]). Policies take PEM alone ([`super::bundle`]), which asks here what it was given instead. What
-//! a certificate means is not looked at, so a broken one is for the reader of certificates to refuse.
+//! Owns recognising these by their first octets, and extracting certificates. Commands read all of them ([`read`]).
+//! Policies accept PEM alone ([`super::bundle`]), and use this module to name what they got instead. Certificates are
+//! not parsed here; the certificate parser rejects broken ones.
 
 use std::fmt;
 
@@ -23,7 +23,7 @@ const PKCS7_SIGNED_DATA: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 7, 2];
 const BEGIN: &[u8] = b"-----BEGIN ";
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
-/// What a file is, by its form.
+/// The form of a file.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 #[expect(missing_docs, reason = "the names are the forms")]
 pub enum Form {
@@ -63,7 +63,7 @@ impl fmt::Display for Form {
 }
 
 impl Form {
-    /// How PEM is made of it; what else to do where it holds no certificate.
+    /// How to convert it to PEM; what else to do if it holds no certificate.
     pub const fn advice(self) -> &'static str {
         match self {
             Self::Pem => "it is what is wanted",
@@ -86,16 +86,16 @@ impl Form {
     }
 }
 
-/// What a file holds.
+/// The content of a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Found {
     /// Its form.
     pub form: Form,
-    /// The DER of its certificates in order, at least one. In PKCS #7 they are a set, whose order means nothing.
+    /// The DER of its certificates in order, at least one. PKCS #7 holds a set, whose order has no meaning.
     pub certificates: Vec<Bytes>,
 }
 
-/// Why a file gives no certificates.
+/// Why a file yields no certificates.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[expect(missing_docs, reason = "the messages say it")]
 pub enum ContainerError {
@@ -105,7 +105,7 @@ pub enum ContainerError {
     TooLong { length: usize },
     #[error("more than {MAX_CERTIFICATES_IN_TEXT} certificates")]
     TooMany,
-    /// Another thing than certificates.
+    /// Not certificates.
     #[error("it is {0}: {advice}", advice = .0.advice())]
     Other(Form),
     #[error("there is no certificate in it: neither PEM nor DER")]
@@ -123,13 +123,13 @@ pub enum ContainerError {
 }
 
 impl ContainerError {
-    /// Whether there is a certificate, and it is broken; not another thing altogether.
+    /// Whether there is a certificate that is broken, and not another object.
     pub const fn is_malformed(&self) -> bool {
         matches!(self, Self::Pkcs7(_) | Self::Percent(_) | Self::Unfinished { .. } | Self::Body { .. })
     }
 }
 
-/// What a file is; `None` when no form is recognised.
+/// The form of a file; `None` if it is not recognised.
 pub fn recognise(content: &[u8]) -> Option<Form> {
     if content.starts_with(b"\xff\xfe") || content.starts_with(b"\xfe\xff") {
         return Some(Form::Utf16);
@@ -144,7 +144,7 @@ pub fn recognise(content: &[u8]) -> Option<Form> {
         return Some(Form::UrlEncodedPem);
     }
     if text.first() == Some(&tag::SEQUENCE) {
-        // 0x30 is also the digit 0. Of DER, some length or key is no UTF-8.
+        // 0x30 is also the digit 0. In DER, some length or key is not UTF-8.
         let broken = || std::str::from_utf8(text).is_err().then_some(Form::Der);
         return of_der(text).or_else(broken);
     }
@@ -208,7 +208,7 @@ fn is_base64(octet: u8) -> bool {
     octet.is_ascii_alphanumeric() || matches!(octet, b'+' | b'/' | b'=') || octet.is_ascii_whitespace()
 }
 
-/// What DER that begins with a SEQUENCE is; also where it is cut short, or is BER as many tools write it.
+/// The form of DER that begins with a SEQUENCE, also if it is truncated, or BER as many tools write it.
 fn of_der(text: &[u8]) -> Option<Form> {
     let mut outer = inside(text)?;
     let Ok(first) = outer.any() else {
@@ -234,7 +234,7 @@ fn of_der(text: &[u8]) -> Option<Form> {
     }
 }
 
-/// What the signed part of a certificate, CRL or request belongs to. What is none of these is taken for a broken
+/// The kind of object by its signed part: certificate, CRL or request. Anything else is treated as a broken
 /// certificate.
 fn of_signed(tbs: &[u8]) -> Form {
     let mut reader = Reader::new(tbs);
@@ -258,7 +258,7 @@ fn of_signed(tbs: &[u8]) -> Form {
     }
 }
 
-/// The content of the SEQUENCE at the front of `text`, as far as it goes, whatever its length says.
+/// The content of the SEQUENCE at the front of `text`, as far as it extends, regardless of its length field.
 fn inside(text: &[u8]) -> Option<Reader<'_>> {
     if let [tag::SEQUENCE, 0x80, rest @ ..] = text {
         return Some(Reader::new(rest));
@@ -299,8 +299,8 @@ fn unarmoured(text: &[u8]) -> Result<Option<Bytes>, ContainerError> {
     body(inner.get(..end).unwrap_or_default(), MAX_CERTIFICATE_TEXT).map(Some)
 }
 
-/// The certificates of a SignedData (RFC 5652 sections 3 and 5.1; RFC 2315 has the same shape). Signatures are not
-/// looked at: what is wanted is a bag of certificates, and each is judged by itself.
+/// The certificates of a SignedData (RFC 5652 sections 3 and 5.1; RFC 2315 has the same structure). Signatures are not
+/// verified: it is used as a bag of certificates, and each is validated by itself.
 fn pkcs7(text: &[u8]) -> Result<Vec<Bytes>, ContainerError> {
     let read = || -> Result<Vec<Bytes>, DerError> {
         let mut info = Reader::new(der::exactly(text, tag::SEQUENCE)?.content);
@@ -484,7 +484,7 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever a file holds, it is read or refused, and a changed octet makes no other certificate of a whole PEM.
+        /// Any file is read or rejected, and a changed octet never makes another certificate of a whole PEM.
         #[test]
         fn any_file_is_read_or_refused(content in proptest::collection::vec(any::<u8>(), 0..200)) {
             let _ = read(&content);

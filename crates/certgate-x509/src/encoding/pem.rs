@@ -1,10 +1,10 @@
 //! The PEM that proxies write (RFC 7468, section 3, the strict form).
 //!
-//! Owns: reading one or several `CERTIFICATE` blocks that fill a text entirely: lines of 64 characters but the last,
-//! one LF after each line, nothing before, between or after the blocks. That is what OpenSSL and BoringSSL write, and
-//! so what Envoy, nginx and the AWS load balancer send. One certificate has one PEM, but for the LF at the end, which
-//! may be missing. Files written by people are [`super::bundle`]'s concern; for tools that take any text, [`raw_blocks`]
-//! cuts out the blocks without judging what surrounds them.
+//! Owns reading one or several `CERTIFICATE` blocks that fill a text entirely: lines of 64 characters except the last,
+//! one LF after each line, no other text before, between or after the blocks. OpenSSL and BoringSSL write this form,
+//! and so Envoy, nginx and the AWS load balancer send it. One certificate has one PEM, except for the LF at the end,
+//! which may be missing. For files written by people, use [`super::bundle`]; for tools that accept any text,
+//! [`raw_blocks`] extracts the blocks without checking the text around them.
 
 use bytes::Bytes;
 use thiserror::Error;
@@ -87,7 +87,7 @@ pub fn certificates(text: &[u8], limit: usize) -> Result<Vec<Bytes>, PemError> {
     }
 }
 
-/// A `CERTIFICATE` block as it stands in a text.
+/// A `CERTIFICATE` block as the text has it.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub struct RawBlock<'t> {
     /// What follows the `BEGIN` boundary, up to the `END` boundary where there is one.
@@ -103,7 +103,7 @@ impl RawBlock<'_> {
     }
 }
 
-/// The `CERTIFICATE` blocks of a text, in order, whatever stands between them.
+/// The `CERTIFICATE` blocks of a text, in order, with any text between them.
 pub fn raw_blocks(text: &[u8]) -> impl Iterator<Item = RawBlock<'_>> {
     let after_begin = |text| {
         let at = memchr::memmem::find(text, BEGIN)?;
@@ -126,7 +126,8 @@ fn read_block(text: &[u8], block: usize) -> Result<(Bytes, &[u8]), PemError> {
     let Some((BEGIN, mut rest)) = split_line(text) else {
         return Err(PemError::Begin { block });
     };
-    // Every certificate needs a little more than 4/3 of its length, but a long text is not worth a large buffer yet.
+    // Every certificate needs a little more than 4/3 of its length, but a long text does not justify a large buffer
+    // yet.
     let mut body = Vec::with_capacity(rest.len().min(4096));
     let mut line = 1_usize;
     let mut full = true;

@@ -1,6 +1,6 @@
 //! Percent-decoding (RFC 3986, section 2.1), never form-decoding: `+` stays `+`.
 //!
-//! Owns: turning `%HH` into octets, strictly. It does not know what the octets are.
+//! Owns the strict conversion of `%HH` into octets. It does not interpret the octets.
 //!
 //! Form-decoding (`application/x-www-form-urlencoded`) turns `+` into a space, which breaks base64 and is a known way
 //! for two parsers to disagree. Proxies that write certificates either escape `+` or leave it raw; both read the same

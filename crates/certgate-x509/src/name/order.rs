@@ -1,7 +1,7 @@
-//! The order of the parts of a name, for telling names that were written the wrong way round.
+//! The order of the parts of a name, for detecting names in reverse order.
 //!
 //! RFC 4514 puts the most specific part first, a certificate the most general; OpenSSL prints names in the order of the
-//! certificate. Nothing that decides asks for any of this.
+//! certificate. No decision uses this module.
 
 use super::{AttributeType, Oid};
 
@@ -38,8 +38,9 @@ fn specificity(rdn: &[u8]) -> Option<u8> {
     })
 }
 
-/// Whether the name with this canonical form begins with something specific, such as a CN, and ends with something
-/// general, such as a country: its author probably wrote the general part first, where RFC 4514 wants the specific one.
+/// Whether the name with this canonical form begins with a specific attribute, such as a CN, and ends with a general
+/// one, such as a country. Its author probably wrote the general part first, but RFC 4514 requires the specific one
+/// first.
 pub fn looks_reversed(canonical: &[u8]) -> bool {
     let rdns = rdns(canonical);
     let ends = rdns.first().zip(rdns.last());

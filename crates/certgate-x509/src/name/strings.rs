@@ -35,7 +35,7 @@ pub(super) enum Decoded<'a> {
     NotAString,
 }
 
-/// Decodes a value by its string type. NUL is refused in every type: it ends strings in C and begins deceptions.
+/// Decodes a value by its string type. NUL is rejected in every type: it ends strings in C, which allows deceptions.
 pub(super) fn decode(value: Tlv<'_>) -> Result<Decoded<'_>, StringError> {
     let octets = value.content;
     let ascii = |ok: fn(u8) -> bool, problem| match octets.iter().find(|b| !ok(**b)) {
@@ -67,9 +67,9 @@ pub(super) fn decode(value: Tlv<'_>) -> Result<Decoded<'_>, StringError> {
     }
 }
 
-/// Whether others may read another text than `text` in a value with this tag: T.61 has ways to write accented letters
-/// that ISO 8859-1 reads as two, and escape sequences that change its alphabet; it shares with ASCII what is here let
-/// pass.
+/// Whether other software may read another text than `text` in a value with this tag. T.61 encodes accented letters in
+/// ways that ISO 8859-1 reads as two letters, and has escape sequences that change its alphabet. Any character that it
+/// does not share with ASCII makes the text doubtful.
 pub(super) fn is_doubtful(tag: u8, text: &str) -> bool {
     tag == tag::TELETEX_STRING
         && !text
@@ -131,8 +131,9 @@ pub(super) fn fold(out: &mut Vec<u8>, text: &str) {
     }
 }
 
-/// Upper then lower: ς and σ fold alike, as in Unicode's full case folding. A character outside ASCII never becomes one
-/// within, nor a text with one: U+0131, U+017F, U+212A and U+FB01 only look like `i`, `s`, `k` and `fi`.
+/// Upper then lower: ς and σ fold to the same character, as in Unicode's full case folding. Folding never maps a
+/// character outside ASCII to ASCII, nor to a text with ASCII: U+0131, U+017F, U+212A and U+FB01 only look like `i`,
+/// `s`, `k` and `fi`.
 fn fold_char(c: char, push: impl FnMut(char)) {
     let foreign = |folded: char| !folded.is_ascii();
     if c.is_ascii() {

@@ -1,10 +1,10 @@
-//! How much work one request may take. A client chooses most of the certificates that are verified. Without limits it
+//! Limits of the work for one request. A client chooses most of the certificates that are verified. Without limits it
 //! could send certificates that are all each other's issuers, and keys that cost a hundred times what usual ones do.
 //!
 //! There are two accounts. Each *configured* key may be used once; the operator chose it, and the limit only stops
 //! absurd configurations. The work that a *client* can multiply is limited to two milliseconds of signatures and to
 //! three milliseconds altogether, on a current core. One budget serves a whole request: the search for the path, the
-//! searches for the signers of CRLs, and the keys that CRLs are tried with. An exhausted budget refuses the request; it
+//! searches for the signers of CRLs, and the keys that CRLs are tried with. An exhausted budget rejects the request; it
 //! never accepts one.
 
 use std::cell::{Cell, RefCell};
@@ -27,7 +27,7 @@ const MAX_PRESENTED_MICROSECONDS: u32 = 2_000;
 /// Microseconds of all work that a client can multiply, signatures included.
 const MAX_WORK_MICROSECONDS: u32 = 3_000;
 
-/// Configured certificates looked at as issuers. An honest search looks at fewer than 20.
+/// Configured certificates tried as issuers. An honest search tries fewer than 20.
 const MAX_CONFIGURED_STEPS: u32 = 20_000;
 
 /// Presented certificates looked at as issuers, and how many more for each presented certificate. An honest search
@@ -137,7 +137,7 @@ impl Budget {
         }
     }
 
-    /// Whether a limit was reached. Then something relevant may not have been looked at, and nothing may be accepted.
+    /// Whether a limit was reached. Then something relevant may be unexamined, and no result may be accepted.
     pub fn is_exhausted(&self) -> bool {
         self.exhausted.get().is_some()
     }
@@ -145,11 +145,11 @@ impl Budget {
     /// The last second at which the same certificates fail in the same way under the same profile, when the failure
     /// does not depend on anything else and is not cheaper to find again; `None` when it may be another one.
     pub fn fails_until(&self) -> Option<UnixTime> {
-        // What the configuration costs is remembered by the pool, and may be less the next time.
+        // The pool caches the results that the configuration pays for, so their cost may be less the next time.
         self.fails_until.get().filter(|_| self.exhausted.get() != Some(Account::Configured))
     }
 
-    /// Makes [`Budget::fails_until`] return `None`: the caller has gone on to another question.
+    /// Makes [`Budget::fails_until`] return `None`: the caller has continued with another question.
     pub fn forget_failure(&self) {
         self.fails(None);
     }

@@ -28,14 +28,12 @@ use super::{
     PathError, PathFailure, PathParameters, Rejection, RolloverRule, ValidPath, constraints, policies, validate,
 };
 
-/// After so many steps the search is not an ordinary one, and it pays to work out which certificates can lead to an
-/// anchor at all.
+/// After this many steps the search is unusual, and it pays to compute which certificates can lead to an anchor at all.
 const REACH_AFTER: u32 = 200;
 
-/// Finds a path from `leaf` to an anchor of `pool` that is valid at `now` and that `accept` takes.
+/// Finds a path from `leaf` to an anchor of `pool` that is valid at `now` and that `accept` accepts.
 ///
-/// `presented` certificates help to build paths and are trusted for nothing. What `accept` returns is handed back
-/// beside the path.
+/// `presented` certificates help to build paths and are not trusted. The result of `accept` is returned with the path.
 pub fn find_path<T: Trace, R>(
     leaf: &Arc<Certificate>,
     presented: &[Arc<Certificate>],
@@ -48,7 +46,7 @@ pub fn find_path<T: Trace, R>(
     find_path_within(&Budget::default(), leaf, presented, pool, parameters, now, trace, accept)
 }
 
-/// [`find_path`] within what is left of a budget, which others share.
+/// [`find_path`] within the rest of a shared budget.
 #[expect(clippy::too_many_arguments, reason = "the inputs of RFC 5280 section 6.1.1, and what they may cost")]
 pub fn find_path_within<T: Trace, R>(
     budget: &Budget,
@@ -90,7 +88,7 @@ struct Search<'a> {
     budget: &'a Budget,
     /// Signatures verified so far, by child and key.
     signatures: HashMap<(Node, u32), Result<(), SignatureError>, RandomState>,
-    /// Whether the caller has been asked about a path.
+    /// Whether `accept` was called for a path.
     offered: bool,
     best: Option<Failure>,
 }
@@ -110,7 +108,7 @@ struct Failure {
     path: Vec<Node>,
 }
 
-/// What became of a chain that reached an anchor.
+/// The result of a chain that reached an anchor.
 enum Completion<R> {
     Accepted(ValidPath, R),
     /// The signature of this position does not verify by the key above it.
@@ -148,7 +146,7 @@ impl<'a> Search<'a> {
             if self.nodes.is_anchor(candidate) {
                 match self.complete(&frames, candidate, trace, &mut accept) {
                     Completion::Accepted(path, result) => return Ok((path, result)),
-                    // Everything above the pair goes with it.
+                    // Everything above the pair is removed with it.
                     Completion::BadSignature(position) => frames.truncate(position.saturating_add(1)),
                     Completion::Refused => {}
                     Completion::Stop => break,
@@ -160,7 +158,7 @@ impl<'a> Search<'a> {
         Err(self.failure())
     }
 
-    /// Takes an intermediate onto the path, unless it cannot be one there.
+    /// Adds an intermediate to the path, unless it is unfit as one.
     fn descend<T: Trace>(&mut self, frames: &mut Vec<Frame>, candidate: Node, counted: u32, trace: &mut T) {
         let Some(certificate) = self.nodes.certificate(candidate) else { return };
         let intermediates = u32::try_from(frames.len()).unwrap_or(u32::MAX);
@@ -191,7 +189,7 @@ impl<'a> Search<'a> {
         }
     }
 
-    /// Whether an anchor may have issued the certificate to its own name, and that is enough.
+    /// Whether an anchor may have issued the certificate to its own name, and that is sufficient.
     fn is_next_key(&self, certificate: &Certificate) -> bool {
         self.parameters.rollover == RolloverRule::KeyCertSign
             && certificate.is_self_issued()
@@ -311,7 +309,8 @@ impl<'a> Search<'a> {
         let outcome = match parsed {
             Ok(_) if self.budget.knows_link(certificate, authority, policy) => Ok(()),
             Ok(public_key) => {
-                // Each configured key once is what the configuration costs; whatever more there is the client has made.
+                // The first use of each configured key is charged to the configuration; further uses are charged to the
+                // client.
                 let once = in_pool.is_some() || self.nodes.is_first_use(key);
                 let account =
                     if origin == KeyOrigin::Configured && once { Account::Configured } else { Account::Presented };
@@ -344,7 +343,7 @@ impl<'a> Search<'a> {
         })
     }
 
-    /// Keeps a failure when it got farther than the one that is kept.
+    /// Keeps a failure if it got farther than the kept one.
     fn fail<T: Trace>(
         &mut self,
         frames: &[Frame],
@@ -378,7 +377,8 @@ impl<'a> Search<'a> {
             position: 0,
             path: vec![0],
         });
-        // What the caller refuses, and what names the time of the check, is no matter of the certificates alone.
+        // A rejection by the caller, and a failure that names the time of the check, do not depend on the certificates
+        // alone.
         let lasts = !self.offered && kept.rank != Rank::Time;
         self.budget.fails(lasts.then(|| self.nodes.unchanged_until()));
         self.resolve(&kept)

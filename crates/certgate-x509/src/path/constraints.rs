@@ -1,9 +1,9 @@
 //! Name constraints (RFC 5280 section 6.1.3 (b), (c)) applied to the names of a certificate. [`super::names`] compares
 //! one name with one subtree.
 //!
-//! A form that is constrained and cannot be compared refuses, whether the extension is critical or not: forms without
-//! a comparison (x400Address, ediPartyName, registeredID, otherName other than the user principal name), malformed
-//! names, malformed subtrees.
+//! A constrained form that cannot be compared is rejected, whether the extension is critical or not: forms without a
+//! comparison (x400Address, ediPartyName, registeredID, otherName other than the user principal name), malformed names,
+//! malformed subtrees.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -28,8 +28,8 @@ pub(super) fn check(
     if !subject.is_empty() {
         check_name(constraints, Constrained::Directory(subject), constrainer, budget)?;
     }
-    // RFC 5280 4.2.1.10 asks for this only where subjectAltName is absent. It is done always: mappings may read
-    // the attribute, whatever else is in the certificate.
+    // RFC 5280 4.2.1.10 requires this only if subjectAltName is absent. It is always done: mappings may read the
+    // attribute, regardless of the other names in the certificate.
     for mail in subject.values(&AttributeType::EMAIL_ADDRESS) {
         check_name(constraints, Constrained::Email(mail), constrainer, budget)?;
     }
@@ -102,7 +102,7 @@ enum Constrained<'a> {
 }
 
 impl Constrained<'_> {
-    /// How long it is.
+    /// Its length.
     fn octets(self) -> usize {
         match self {
             Self::Email(text) | Self::Dns(text) | Self::Uri(text) | Self::UserPrincipalName(text) => text.len(),
@@ -112,7 +112,7 @@ impl Constrained<'_> {
         }
     }
 
-    /// `None`: the subtree is of another form and says nothing about this name.
+    /// `None`: the subtree has another form and does not apply to this name.
     fn compare(self, subtree: &Subtree, direction: Direction) -> Option<Comparison> {
         const NO_COMPARISON: Comparison = Comparison::Unsupported("names of this form are not compared");
         match (self, subtree) {

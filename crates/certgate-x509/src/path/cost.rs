@@ -1,11 +1,11 @@
-//! What a signature verification costs, and which keys are too costly for where they come from.
+//! The cost of a signature verification, and which keys are too expensive for their origin.
 //!
-//! The owner of an RSA key chooses its modulus and exponent, and they decide what everybody else pays for its
-//! signatures: an RSA-8192 key with an exponent of 33 bits costs as much as thirty P-256 keys.
+//! The owner of an RSA key chooses its modulus and exponent, which determine every verifier's cost: an RSA-8192 key
+//! with an exponent of 33 bits costs as much as thirty P-256 keys.
 
 use super::key_kind::{Curve, KeyKind, KeyOrigin};
 
-/// What of an RSA public exponent decides what it costs.
+/// The properties of an RSA public exponent that determine its cost.
 #[derive(Copy, Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Exponent {
     /// Its length.
@@ -37,7 +37,7 @@ pub(super) fn microseconds(kind: KeyKind, exponent: Exponent, octets: usize) -> 
 }
 
 /// A squaring for each bit of the exponent, a multiplication for each one of them (for each third bit of a long
-/// exponent, which is taken by windows), and what prepares them, all quadratic in the words of the modulus.
+/// exponent, which is taken by windows), and their preparation, all quadratic in the words of the modulus.
 fn rsa(bits: u32, exponent: Exponent) -> u32 {
     /// The length from which aws-lc takes windows of three bits.
     const WINDOWS: u32 = 24;

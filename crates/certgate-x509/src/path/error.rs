@@ -29,7 +29,7 @@ pub enum PathError {
     /// Only v3 certificates carry the extensions that the checks need.
     #[error("the certificate is of version {0:?}, not V3")]
     OldVersion(Version),
-    /// RFC 5280 4.2: a critical extension that is not processed refuses the certificate.
+    /// RFC 5280 4.2: a critical extension that is not processed requires rejection.
     #[error("critical extension {0} is not supported")]
     UnknownCriticalExtension(Oid),
     /// RFC 5280 4.1.2.6: without a subject, subjectAltName is there and critical.
@@ -126,7 +126,7 @@ pub enum PathError {
         /// The purpose.
         wanted: &'static str,
     },
-    /// Work ran out: hostile or absurdly tangled certificates.
+    /// The budget is exhausted: hostile or absurdly tangled certificates.
     #[error("gave up after the budget of {budget} {unit}")]
     Budget {
         /// What was counted.
@@ -151,11 +151,11 @@ pub(super) enum Rank {
     DeadEnd,
     /// A signature does not verify: most likely another CA of the same name.
     Signature,
-    /// There is an issuer, and it may not issue.
+    /// There is an issuer, but it may not issue.
     Issuer,
-    /// There is an issuer, and its time is over or has not come.
+    /// There is an issuer, but it has expired or is not valid yet.
     Time,
-    /// Work ran out.
+    /// The budget is exhausted.
     Budget,
     /// Signatures lead to an anchor, and a rule over the whole path fails.
     Path,

@@ -1,10 +1,10 @@
 //! Whether a list of certificates is one chain: each signed by the key of the next.
 //!
-//! Path building needs no such check: it takes presented certificates in any order and from any source. This is for
-//! evidence in which a proxy may have joined what two parties sent. Matching names prove nothing, and signatures alone
-//! do not either: an attacker can have the public key of a foreign CA certified under a key of their own. The foreign
-//! leaf is then signed by that CA's key, and the certificate for it by the attacker's. So each certificate must also be
-//! on the valid path, or be configured, or be signed by a configured key.
+//! Path building does not need this check: it accepts presented certificates in any order and from any source. The
+//! check is for evidence in which a proxy may have joined what two parties sent. Matching names prove nothing, and
+//! signatures alone do not either: an attacker can have the public key of a foreign CA certified under their own key.
+//! The foreign leaf is then signed by that CA's key, and the certificate for that key by the attacker's. So each
+//! certificate must also be on the valid path, or be configured, or be signed by a configured key.
 
 use std::sync::Arc;
 
@@ -29,7 +29,7 @@ pub struct BrokenLink {
     pub error: PathError,
 }
 
-/// A certificate for which only the next one of its list vouches.
+/// A certificate that only the next one of its list certifies.
 #[derive(Copy, Clone, Debug, PartialEq, Eq, Error)]
 #[error("certificate {certificate} is neither of the valid path nor configured: anybody can have joined what follows")]
 pub struct Unvouched {
@@ -58,9 +58,9 @@ pub fn check_vouched(chain: &[Arc<Certificate>], path: &[Arc<Certificate>], pool
     Ok(())
 }
 
-/// Verifies that each certificate of `chain` is signed by the next, by keys and algorithms that `policy` takes. The
-/// client pays: whose key it is makes no difference but for how large it may be. A search within the same budget does
-/// not verify these signatures again.
+/// Verifies that each certificate of `chain` is signed by the next, by keys and algorithms that `policy` accepts. The
+/// cost is charged to the client; the origin of a key matters only for its permitted size. A search within the same
+/// budget does not verify these signatures again.
 pub fn check_links(
     chain: &[&Arc<Certificate>],
     pool: &Pool,

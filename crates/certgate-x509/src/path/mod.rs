@@ -1,14 +1,14 @@
 //! Path building and validation by RFC 5280 section 6: from a leaf, over intermediates, to a trust anchor.
 //!
-//! [`find_path`] tries every candidate path within a [`Budget`] and gives each valid one to the caller's `accept`,
-//! which may refuse it (an issuer that is not listed, a revoked certificate); the first accepted path wins. When none
-//! is, the failure that got farthest is kept, with the path it belongs to.
+//! [`find_path`] tries every candidate path within a [`Budget`] and passes each valid one to the caller's `accept`,
+//! which may reject it (an issuer that is not listed, a revoked certificate); the first accepted path wins. If none is
+//! accepted, the failure that got farthest is kept, with its path.
 //!
 //! A trust anchor is a name and a key, and the operator's decision: its validity, version, basicConstraints, keyUsage,
-//! path length and policies are not looked at (RFC 5280 section 6.1 takes none of them as input). Its name
-//! constraints are: they can only narrow what the operator's decision admits (RFC 5937).
+//! path length and policies are ignored (RFC 5280 section 6.1 takes none of them as input). Its name constraints apply:
+//! they can only narrow the operator's decision (RFC 5937).
 //!
-//! Not here: revocation, lists of issuers, whom a caller trusts.
+//! Does not check revocation or lists of issuers, and does not choose trust anchors.
 
 mod algorithms;
 mod budget;
@@ -42,14 +42,14 @@ pub use policies::{ANY_POLICY, PolicyParameters, ValidPolicies};
 pub use pool::Pool;
 pub use signature::{SignatureError, SignaturePolicy};
 
-/// What a path must fulfil.
+/// The requirements on a path.
 #[derive(Clone, Debug)]
 pub struct PathParameters {
     /// What extendedKeyUsage must say.
     pub usage: UsageRule,
     /// What the leaf may be.
     pub leaf: LeafRule,
-    /// Keys and algorithms that count.
+    /// Accepted keys and algorithms.
     pub signatures: SignaturePolicy,
     /// The most intermediates, self-issued ones included.
     pub max_path_length: u32,
@@ -154,11 +154,11 @@ impl ValidPath {
     }
 }
 
-/// Why a caller's `accept` refuses a valid path.
+/// Why a caller's `accept` rejects a valid path.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rejection {
-    /// Why: one of the engine's kinds, or a number of the caller's own ([`ErrorKind::Rejected`]). Of several refusals
-    /// the one with the greatest kind is kept.
+    /// The reason: one of the engine's kinds, or the caller's own number ([`ErrorKind::Rejected`]). Of several
+    /// rejections the one with the greatest kind is kept.
     pub kind: ErrorKind,
     /// What was compared.
     pub detail: String,

@@ -1,7 +1,7 @@
 //! How names compare with the subtrees of name constraints, form by form (RFC 5280 section 4.2.1.10).
 //!
-//! Every comparison answers one of three: inside, outside, or that it cannot be made. A name or subtree that is not
-//! well-formed cannot be compared, and then the caller refuses, whichever way the constraint points.
+//! Every comparison has one of three results: inside, outside, or not comparable. A malformed name or subtree is not
+//! comparable, and then the caller rejects the name, for permitted and excluded subtrees.
 
 use std::net::IpAddr;
 
@@ -16,8 +16,8 @@ pub(super) enum Comparison {
     Unsupported(&'static str),
 }
 
-/// Which way a constraint points. Where a name stands for many (a wildcard), inside means *all* of them for a
-/// permitted subtree and *any* of them for an excluded one.
+/// The kind of constraint. If a name covers many (a wildcard), inside means *all* of them for a permitted subtree and
+/// *any* of them for an excluded one.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub(super) enum Direction {
     Permitted,
@@ -47,13 +47,13 @@ pub(super) fn dns(name: &str, base: &str, direction: Direction) -> Comparison {
         return Comparison::Unsupported("the subtree is not a DNS name");
     }
     if let Some(domain) = domain {
-        // Every name that a wildcard stands for is below what follows it.
+        // Every name that a wildcard matches is below the part after it.
         return answer(is_below_or_at(host, domain) && (wildcard || !host.eq_ignore_ascii_case(domain)));
     }
     if is_below_or_at(host, base) {
         return Comparison::Inside;
     }
-    // `*.example.com` stands for `bar.example.com` too.
+    // `*.example.com` matches `bar.example.com` too.
     let touches = wildcard
         && direction == Direction::Excluded
         && base.split_once('.').is_some_and(|(_, parent)| parent.eq_ignore_ascii_case(host));
@@ -73,7 +73,7 @@ pub(super) fn email(name: &str, base: &str, direction: Direction) -> Comparison 
 }
 
 /// A user principal name. Microsoft, whose form it is, writes subtrees as a host, `@host`, or `.domain`; names compare
-/// without regard to case. Nothing says whether a bare host holds what is below it: it does when excluded only.
+/// without regard to case. It is undefined whether a bare host holds what is below it: it does when excluded only.
 pub(super) fn user_principal_name(name: &str, base: &str, direction: Direction) -> Comparison {
     let host_only = base.strip_prefix('@').unwrap_or(base);
     match mailbox(name, host_only, direction, str::eq_ignore_ascii_case) {
@@ -86,7 +86,7 @@ pub(super) fn user_principal_name(name: &str, base: &str, direction: Direction) 
 }
 
 fn mailbox(name: &str, base: &str, direction: Direction, same_local: fn(&str, &str) -> bool) -> Comparison {
-    // Local parts with a quoted `@` are legal and unused; telling them from forgeries is not worth it.
+    // Local parts with a quoted `@` are legal and unused; distinguishing them from forgeries is not worth the effort.
     let Some((local, host)) = split_mailbox(name) else {
         return Comparison::Unsupported("it is not a mail address");
     };
@@ -112,7 +112,7 @@ fn split_mailbox(text: &str) -> Option<(&str, &str)> {
 
 /// A URI, by the host of its authority: one host, or every host below a domain.
 pub(super) fn uri(name: &str, base: &str, direction: Direction) -> Comparison {
-    // RFC 5280 4.2.1.10: a URI without an authority that has a fully qualified domain name is refused.
+    // RFC 5280 4.2.1.10: a URI without an authority that has a fully qualified domain name is rejected.
     let Some(host) = uri_host(name) else {
         return Comparison::Unsupported("the URI has no host name");
     };

@@ -1,7 +1,7 @@
-//! The certificates of one search as numbered nodes: who may have issued whom, by names, and whose key is whose.
+//! The certificates of one search as numbered nodes: possible issuers by names, and the key of each node.
 //!
-//! What is asked of a node again and again is worked out once: its candidate issuers, in the order in which they are
-//! likely right, and the number of its key. So a step of the search costs the same however long names and keys are.
+//! Repeated queries about a node are computed once: its candidate issuers, the likeliest first, and the number of its
+//! key. So the cost of a search step does not depend on the length of names and keys.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -23,7 +23,7 @@ pub(super) type Node = u32;
 #[derive(Copy, Clone, Debug)]
 struct Key {
     origin: KeyOrigin,
-    /// Whether a certificate of the client has been verified with it.
+    /// Whether a certificate of the client was verified with it.
     used: bool,
 }
 
@@ -48,8 +48,8 @@ pub(super) struct Nodes<'a> {
     lists: Vec<Node>,
     keys: Vec<Key>,
     numbers: HashMap<&'a [u8], u32, RandomState>,
-    /// How many intermediates at least lie between one of the client's certificates and an anchor, by names; `None`
-    /// inside: no way. Made late.
+    /// The least number of intermediates between one of the client's certificates and an anchor, by names; the inner
+    /// `None`: there is no path. Computed late.
     reach: Option<Vec<Option<u32>>>,
 }
 
@@ -221,7 +221,7 @@ impl<'a> Nodes<'a> {
         reach
     }
 
-    /// The last second at which every certificate that was met is valid or not as it is now.
+    /// The last second until which the validity of every examined certificate stays as it is now.
     pub(super) fn unchanged_until(&self) -> UnixTime {
         let met = self.lists.iter().filter(|node| self.pool_position(**node).is_some() && !self.is_anchor(**node));
         let met = met.filter_map(|node| self.certificate(*node));

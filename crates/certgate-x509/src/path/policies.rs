@@ -19,9 +19,9 @@ pub struct PolicyParameters {
     pub initial_policy_set: Vec<Oid>,
     /// initial-explicit-policy: the path must be valid for at least one policy of the set.
     pub initial_explicit_policy: bool,
-    /// initial-policy-mapping-inhibit: mappings do not count.
+    /// initial-policy-mapping-inhibit: mappings are ignored.
     pub initial_policy_mapping_inhibit: bool,
-    /// initial-any-policy-inhibit: anyPolicy does not count.
+    /// initial-any-policy-inhibit: anyPolicy is ignored.
     pub initial_inhibit_any_policy: bool,
 }
 
@@ -273,6 +273,6 @@ fn constrained(levels: &[Level<'_>], initial: &[Oid]) -> ValidPolicies {
     }
     policies.sort_unstable();
     policies.dedup();
-    // (g) (iii): where the initial set names policies, anyPolicy stands for those.
+    // (g) (iii): if the initial set names policies, anyPolicy represents those.
     ValidPolicies { any: last_any && unconstrained, policies }
 }

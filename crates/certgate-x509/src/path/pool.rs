@@ -1,4 +1,4 @@
-//! Certificates that issuers are looked for among, indexed by subject.
+//! Certificates among which issuers are searched, indexed by subject.
 
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -10,8 +10,8 @@ use crate::name::Name;
 
 use super::signature::{SignatureError, SignaturePolicy};
 
-/// Trust anchors and configured intermediates. Made once and shared by requests: it remembers the signatures between
-/// its certificates.
+/// Trust anchors and configured intermediates. Built once and shared by requests: it caches the signatures between its
+/// certificates.
 #[derive(Debug, Default)]
 pub struct Pool {
     certificates: Vec<Arc<Certificate>>,
@@ -85,7 +85,7 @@ impl Pool {
         self.with_subject(name).iter().any(|position| self.is_anchor(*position as usize))
     }
 
-    /// What became of the signature of one certificate by the key of another, both given by position.
+    /// The result of verifying one certificate by the key of another, both given by position.
     pub(super) fn known_signature(
         &self,
         pair: (usize, usize),

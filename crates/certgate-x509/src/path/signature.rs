@@ -1,8 +1,8 @@
-//! Public keys and signatures: which algorithms count, how strong a key must be, and the verification itself.
+//! Public keys and signatures: which algorithms are accepted, how strong a key must be, and the verification itself.
 //!
-//! The arithmetic is aws-lc's. Owned here is what may reach it: the algorithm identifiers of RFC 4055, 5758, 8410 and
-//! 5480 with exactly the parameters those allow, and key sizes. Everything else is refused by name. What a verification
-//! costs, and which keys cost too much, is [`super::cost`]'s.
+//! aws-lc does the arithmetic. This module owns its inputs: the algorithm identifiers of RFC 4055, 5758, 8410 and 5480
+//! with exactly the parameters those allow, and key sizes. Everything else is rejected by name. [`super::cost`] owns
+//! the cost of a verification, and which keys are too expensive.
 
 use aws_lc_rs::digest;
 use aws_lc_rs::signature::{self as lc, RsaPublicKeyComponents};
@@ -14,20 +14,20 @@ use super::key_kind::{Curve, KeyKind, KeyOrigin};
 use crate::der::{self, DerError, Reader, tag};
 use crate::oid::Oid;
 
-/// What signatures and keys a caller takes.
+/// The signatures and keys that a caller accepts.
 #[derive(Copy, Clone, Debug, PartialEq, Eq, Hash)]
 pub struct SignaturePolicy {
-    /// The least size of an RSA modulus, in bits. Below 1024 nothing is verified whatever this says.
+    /// The least size of an RSA modulus, in bits. Keys below 1024 are always rejected.
     pub minimum_rsa_bits: u32,
     /// The least size of an elliptic curve's field, in bits. Ed25519 counts as 256.
     pub minimum_ec_bits: u32,
-    /// Whether SHA-1 signatures count.
+    /// Whether SHA-1 signatures are accepted.
     pub sha1: Sha1,
     /// The algorithms whose signatures count, the above permitting.
     pub algorithms: SignatureAlgorithms,
 }
 
-/// Whether SHA-1 signatures count. Collisions are practical: a forger can obtain one signature for two contents.
+/// Whether SHA-1 signatures are accepted. Collisions are practical: a forger can obtain one signature for two contents.
 #[derive(Copy, Clone, Debug, PartialEq, Eq, Hash)]
 #[expect(missing_docs, reason = "the names say it")]
 pub enum Sha1 {
@@ -35,7 +35,7 @@ pub enum Sha1 {
     Allowed,
 }
 
-/// RSA of 2048 bits, P-256, no SHA-1: what NIST SP 800-57 and the CA/Browser Forum ask for.
+/// RSA of 2048 bits, P-256, no SHA-1: the requirements of NIST SP 800-57 and the CA/Browser Forum.
 impl Default for SignaturePolicy {
     fn default() -> Self {
         Self { minimum_rsa_bits: 2048, minimum_ec_bits: 256, sha1: Sha1::Refused, algorithms: SignatureAlgorithms::ALL }
@@ -43,7 +43,7 @@ impl Default for SignaturePolicy {
 }
 
 impl SignaturePolicy {
-    /// What counts here and would not by default, in words; `None` when nothing does.
+    /// What this policy accepts beyond the default, in words; `None` if nothing.
     pub fn weakness(&self) -> Option<String> {
         let default = Self::default();
         let sha1 = (self.sha1 == Sha1::Allowed).then(|| "SHA-1 signatures".to_owned());
@@ -54,19 +54,19 @@ impl SignaturePolicy {
     }
 }
 
-/// Why a key or signature does not count.
+/// Why a key or signature is rejected.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum SignatureError {
-    /// The signature algorithm is not known.
+    /// The signature algorithm is unknown.
     #[error("signature algorithm {0} is not supported")]
     UnsupportedAlgorithm(Oid),
-    /// The parameters of the algorithm are not the ones its standard wants.
+    /// The parameters of the algorithm are not those of its standard.
     #[error("the parameters of signature algorithm {0} are not supported")]
     UnsupportedParameters(Oid),
     /// A SHA-1 signature where none is allowed.
     #[error("signature algorithm {0} uses SHA-1")]
     Sha1(Oid),
-    /// An algorithm that is supported, and not one of those that the caller takes.
+    /// A supported algorithm that the caller does not accept.
     #[error("signature algorithm {0} is not one of those that are allowed")]
     NotAllowed(SignatureAlgorithm),
     /// The public key's algorithm or curve is not known.
@@ -75,7 +75,7 @@ pub enum SignatureError {
     /// The public key is malformed.
     #[error("public key: {0}")]
     Key(DerError),
-    /// The key is not of the kind that the signature algorithm wants.
+    /// The key is not of the kind that the signature algorithm requires.
     #[error("a {key} key cannot have made a signature with algorithm {algorithm}")]
     KeyMismatch {
         /// The key's kind.
@@ -88,13 +88,13 @@ pub enum SignatureError {
     WeakKey {
         /// The key's kind and size.
         key: KeyKind,
-        /// The least size that counts.
+        /// The least size that is accepted.
         minimum: u32,
     },
-    /// An RSA public exponent that is none (RFC 8017 section 3.1).
+    /// An invalid RSA public exponent (RFC 8017 section 3.1).
     #[error("the RSA public exponent is even or below 3")]
     BadExponent,
-    /// A key whose verifications would cost more than its origin is allowed.
+    /// A key whose verifications cost more than its origin permits.
     #[error(
         "{key} key with a public exponent of {exponent_bits} bits: {origin} may have {} and {} bits",
         origin.modulus_bits(),
@@ -108,7 +108,7 @@ pub enum SignatureError {
         /// Where it came from.
         origin: KeyOrigin,
     },
-    /// The signature is not one of the message by the key.
+    /// The signature does not verify for the message and key.
     #[error("the signature does not verify with the {0} key")]
     Invalid(KeyKind),
 }
@@ -175,7 +175,7 @@ impl<'a> PublicKey<'a> {
         let parameters = algorithm.rest();
         let unsupported = || SignatureError::UnsupportedKey(Oid::from_content(oid));
         match (oid, parameters) {
-            // RFC 3279 2.3.1: NULL; its absence is taken, as RFC 4055 asks for signatures.
+            // RFC 3279 2.3.1: NULL; its absence is accepted, as RFC 4055 requires for signatures.
             (RSA_ENCRYPTION, NULL | []) => {
                 let (kind, exponent, rsa) = rsa(octets)?;
                 Ok(Self { kind, exponent, rsa, octets, pss: None })
@@ -212,7 +212,7 @@ impl<'a> PublicKey<'a> {
         self.kind
     }
 
-    /// Refuses a key that is shorter than `policy` wants.
+    /// Rejects a key that is shorter than `policy` requires.
     pub fn check_strength(&self, policy: &SignaturePolicy) -> Result<(), SignatureError> {
         let (bits, minimum) = match self.kind {
             KeyKind::Rsa(bits) => (bits, policy.minimum_rsa_bits),
@@ -223,7 +223,7 @@ impl<'a> PublicKey<'a> {
         if bits < minimum { Err(SignatureError::WeakKey { key: self.kind, minimum }) } else { Ok(()) }
     }
 
-    /// Refuses an RSA key whose verifications cost more than keys of that origin may.
+    /// Rejects an RSA key whose verifications cost more than its origin permits.
     pub fn check_cost(&self, origin: KeyOrigin) -> Result<(), SignatureError> {
         if cost::is_allowed(self.kind, self.exponent, origin) {
             return Ok(());
@@ -258,7 +258,7 @@ impl<'a> PublicKey<'a> {
         outcome.map_err(|_| SignatureError::Invalid(self.kind))
     }
 
-    /// The same for a message of which only the digest is at hand, made by [`digest`] for this algorithm.
+    /// The same for a message of which only the digest is available, made by [`digest`] for this algorithm.
     pub fn verify_digest(
         &self,
         algorithm: &[u8],
@@ -295,7 +295,7 @@ impl<'a> PublicKey<'a> {
     ) -> Result<Verification, SignatureError> {
         let name = || Oid::from_content(oid);
         let mismatch = || SignatureError::KeyMismatch { key: self.kind, algorithm: name() };
-        // Whatever the policy says: aws-lc verifies PSS, and SHA-384, with keys of that length only.
+        // Regardless of the policy: aws-lc verifies PSS, and SHA-384, with keys of that length only.
         let needs_2048 = || match self.kind {
             KeyKind::Rsa(..2048) => Err(SignatureError::WeakKey { key: self.kind, minimum: 2048 }),
             _ => Ok(()),
@@ -451,7 +451,7 @@ fn bits(magnitude: &[u8]) -> u32 {
 }
 
 /// RFC 4055 3.1: RSASSA-PSS-params with a SHA-2 hash, MGF1 with the same hash, and a salt as long as the hash. The
-/// defaults of the structure mean SHA-1 and are refused; other combinations are legal and not in use.
+/// defaults of the structure mean SHA-1 and are rejected; other combinations are legal and not in use.
 fn pss(parameters: &[u8]) -> Option<(SignatureAlgorithm, &'static lc::RsaParameters)> {
     let parsed = || -> Result<Option<(SignatureAlgorithm, &'static lc::RsaParameters)>, DerError> {
         let mut reader = Reader::new(der::exactly(parameters, tag::SEQUENCE)?.content);

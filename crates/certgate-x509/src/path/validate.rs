@@ -1,4 +1,4 @@
-//! The checks of RFC 5280 section 6.1 that look at one certificate: as the leaf of a path, and as an issuer within it.
+//! The checks of RFC 5280 section 6.1 on one certificate: as the leaf of a path, and as an issuer within it.
 //!
 //! Signatures, names that chain, policies and name constraints are checked where the path is put together
 //! ([`super::build`]).
@@ -17,8 +17,8 @@ const ANY_EXTENDED_KEY_USAGE: &[u8] = &[0x55, 0x1d, 37, 0];
 /// purposes.
 const ANY_APPLICATION_POLICY: &[u8] = &[0x2b, 6, 1, 4, 1, 0x82, 0x37, 10, 12, 1];
 
-/// What makes a certificate unfit as a leaf, independent of its issuer. First what is wrong with it at all times, then
-/// the time, then its key.
+/// Why a certificate is unfit as a leaf, independent of its issuer. First its permanent defects, then the time, then
+/// its key.
 pub(super) fn leaf(certificate: &Certificate, parameters: &PathParameters, now: UnixTime) -> Result<(), PathError> {
     form(certificate)?;
     let is_ca = certificate.basic_constraints().is_some_and(|constraints| constraints.is_ca);
@@ -43,8 +43,8 @@ pub(super) fn leaf(certificate: &Certificate, parameters: &PathParameters, now: 
     Ok(())
 }
 
-/// What makes a certificate unfit as an intermediate (6.1.4); `below` intermediates, self-issued ones apart, lie
-/// between it and the leaf.
+/// Why a certificate is unfit as an intermediate (6.1.4); `below` is the number of intermediates between it and the
+/// leaf, not counting self-issued ones.
 pub(super) fn issuer(certificate: &Certificate, below: u32, now: UnixTime) -> Result<(), PathError> {
     form(certificate)?;
     time(certificate, now)?;
@@ -61,7 +61,7 @@ pub(super) fn next_key(certificate: &Certificate, below: u32, now: UnixTime) -> 
     }
 }
 
-/// Whether a certificate is one of a CA that may have so many below it.
+/// Whether a certificate is that of a CA that may have this many intermediates below it.
 fn capacity(certificate: &Certificate, below: u32) -> Result<(), PathError> {
     // 6.1.4 (k). A certificate without extensions could be let in by other means; there are none here.
     let constraints = certificate.basic_constraints().filter(|constraints| constraints.is_ca);
@@ -77,7 +77,7 @@ fn capacity(certificate: &Certificate, below: u32) -> Result<(), PathError> {
     }
 }
 
-/// What every certificate below the anchor fulfils.
+/// The requirements on every certificate below the anchor.
 fn form(certificate: &Certificate) -> Result<(), PathError> {
     if certificate.version() != Version::V3 {
         return Err(PathError::OldVersion(certificate.version()));

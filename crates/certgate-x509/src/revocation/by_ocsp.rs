@@ -1,4 +1,4 @@
-//! The status of a certificate of a path by the OCSP responses at hand.
+//! The status of a certificate of a path by the available OCSP responses.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use super::ocsp::{self, Authority, Nonce, OcspGood, OcspPolicy, Responder};
 use super::signer::Pending;
 
 impl Check<'_> {
-    /// What OCSP responses say; `None` when none is about the certificate.
+    /// The status by OCSP responses; `None` if none covers the certificate.
     pub(super) fn by_ocsp<T: Trace>(
         &self,
         path: &[Arc<Certificate>],
@@ -50,9 +50,9 @@ impl Check<'_> {
         best
     }
 
-    /// Refuses the answer of a delegate that is itself revoked. Where its CA has not said that this need not be checked
-    /// and nothing is known, the delegate counts: RFC 6960 4.2.2.2.1 leaves that to the relying party, and the CA can
-    /// end it by the dates of the delegate's certificate.
+    /// Rejects the answer of a delegate that is itself revoked. If its CA does not exempt it from this check and its
+    /// status is unknown, the delegate is accepted: RFC 6960 4.2.2.2.1 leaves that to the relying party, and the CA can
+    /// limit the validity of the delegate's certificate.
     fn trust_delegate<T: Trace>(
         &self,
         good: OcspGood,

@@ -1,11 +1,11 @@
 //! The status of the certificates of a path by CRLs (RFC 5280 section 6.3).
 //!
-//! The section's algorithm asks distribution point after distribution point and stops at the first answer, so its
-//! outcome depends on their order. Here every CRL at hand that may apply to a certificate is used, the newest first:
+//! The section's algorithm processes one distribution point after another and stops at the first answer, so its outcome
+//! depends on their order. This module uses every available CRL that may apply to a certificate, the newest first:
 //!
 //! - its scope decides whether a CRL applies, and to which reasons ([`super::scope`]);
-//! - its signer decides whether it counts: one that the path gives the right to sign it ([`super::signer`]);
-//! - its date decides between two: a newer CRL overrides an older one for the reasons that it covers;
+//! - its signer decides whether it is valid: the path must authorize the signer ([`super::signer`]);
+//! - its date decides between two CRLs: a newer one overrides an older one for the reasons that it covers;
 //! - the certificate is good when current CRLs cover all reasons and none lists it. A listing in a CRL that is out of
 //!   date still revokes; the absence from one proves nothing.
 //!
@@ -34,10 +34,10 @@ use super::{
     RevocationPolicy, RevocationScope,
 };
 
-/// CRLs of one certificate that are named when none of them helps.
+/// The most CRLs of one certificate that an error names.
 const MAX_EXPLAINED_CRLS: usize = 8;
 
-/// Certificates among which the signers of CRLs are looked for.
+/// Certificates among which the signers of CRLs are searched.
 #[derive(Copy, Clone, Debug)]
 pub struct SignerCandidates<'a> {
     /// The profile's anchors and intermediates.
@@ -60,7 +60,7 @@ pub fn check_revocation<T: Trace>(
     check_revocation_within(&Budget::default(), data, policy, path, helpers, now, trace)
 }
 
-/// [`check_revocation`] within what is left of a budget, which the search for the path shares.
+/// [`check_revocation`] within the rest of a budget, which the search for the path shares.
 pub fn check_revocation_within<T: Trace>(
     budget: &Budget,
     data: &RevocationData,
@@ -118,8 +118,8 @@ pub(super) struct Check<'a> {
     pub(super) policy: &'a RevocationPolicy,
     pub(super) helpers: SignerCandidates<'a>,
     pub(super) now: UnixTime,
-    /// What searches for the signers of CRLs may cost, and keys that CRLs are tried by. When it has run out, a CRL may
-    /// not have been evaluated, and no status is good any more.
+    /// The budget of searches for CRL signers and of keys tried on CRLs. When it is exhausted, a CRL may be
+    /// unevaluated, and no status is good any more.
     pub(super) budget: &'a Budget,
 }
 
@@ -128,13 +128,13 @@ pub(super) struct Check<'a> {
 pub(super) enum NotApplicable {
     /// Other certificates are in its scope.
     Scope,
-    /// thisUpdate lies ahead.
+    /// thisUpdate is in the future.
     NotYetValid,
     /// It is a delta CRL; those apply only with their base.
     Delta,
     /// The signature does not verify by any key of the issuer's name, or the key may not sign CRLs.
     Signature(SignatureError),
-    /// No certificate with the issuer's name is at hand.
+    /// No certificate with the issuer's name is available.
     NoSigner,
     /// The issuer's certificate lacks cRLSign.
     MayNotSign,
@@ -147,7 +147,7 @@ struct ApplicableCrl<'a> {
     crl: &'a Crl,
     /// The delta CRL that brings it up to date.
     delta: Option<&'a Crl>,
-    /// Which of the two has the entry.
+    /// The one of the two that has the entry.
     listed_by: &'a Crl,
     reasons: CoveredReasons,
     authority: Authority,
@@ -159,8 +159,8 @@ struct ApplicableCrl<'a> {
 }
 
 impl<'a> Check<'a> {
-    /// The status of one certificate of a path: until when it is known to be good. Revoked by one source is revoked,
-    /// whatever another says.
+    /// The status of one certificate of a path, and how long it is known to be good. A certificate that one source
+    /// reports as revoked is revoked, regardless of other sources.
     pub(super) fn certificate<T: Trace>(
         &self,
         path: &[Arc<Certificate>],
@@ -196,7 +196,7 @@ impl<'a> Check<'a> {
         let points = Points::of(certificate);
         let mut lists = self.lists(&points, certificate);
         match (lists.next(), lists.next()) {
-            // As nearly always: nothing to compare and to collect.
+            // The usual case: nothing to compare or collect.
             (Some(held), None) => match self.evaluate(held, &points, path, position, pending, trace) {
                 Ok(applied) => self.conclude(&points, &[&applied], &[], trace),
                 Err(problem) => self.conclude(&points, &[], &[(held.crl(), problem)], trace),
@@ -223,7 +223,7 @@ impl<'a> Check<'a> {
         lists.sort_by_key(|held| std::cmp::Reverse(held.crl().number()));
         for held in lists {
             let crl = held.crl();
-            // What would be superseded below need not be verified.
+            // A CRL that is superseded below need not be verified.
             let superseded_by = |new: &ApplicableCrl<'_>| {
                 new.authority == Authority::Independent
                     && new.crl.number() > crl.number()
@@ -238,7 +238,7 @@ impl<'a> Check<'a> {
                 Err(problem) => not_applicable.push((crl, problem)),
             }
         }
-        // CRLNumber never goes back: a CRL no longer applies once there is one of its scope with a higher number.
+        // CRLNumber never decreases: a CRL no longer applies if one of its scope has a higher number.
         let superseded = |old: &ApplicableCrl<'_>| {
             applicable.iter().any(|new| {
                 new.crl.number() > old.crl.number()
@@ -370,7 +370,7 @@ impl<'a> Check<'a> {
                 applied.time = delta.this_update();
                 return;
             }
-            // What is out of date can add a revocation and not lift one.
+            // An outdated CRL can add a revocation but not remove one.
             let Some(until) = until else { continue };
             let is_hold = |entry: &RevocationEntry| entry.reason == Some(CrlReason::CertificateHold);
             if is_removal {
@@ -413,12 +413,12 @@ impl<'a> Check<'a> {
         }
     }
 
-    /// Whether thisUpdate lies ahead.
+    /// Whether thisUpdate is in the future.
     fn is_early(&self, crl: &Crl) -> bool {
         crl.this_update() > self.now.plus(self.policy.freshness.clock_skew)
     }
 
-    /// The last second at which a CRL counts as current, clock skew included; `None` when it has passed.
+    /// The last second at which a CRL counts as current, clock skew included; `None` if it has passed.
     fn current_until(&self, crl: &Crl, certificate: &Certificate) -> Option<UnixTime> {
         let freshness = &self.policy.freshness;
         let mut until = freshness.expiry(crl.this_update(), crl.next_update()).at;
@@ -437,7 +437,7 @@ impl<'a> Check<'a> {
         }
     }
 
-    /// Why no CRL at hand determines the status.
+    /// Why no available CRL determines the status.
     fn explain(
         &self,
         certificate: &Certificate,
@@ -456,8 +456,8 @@ impl<'a> Check<'a> {
     }
 }
 
-/// Whether a CRL is one of those that the Baseline Requirements want weekly: about an end entity, and of a CA that
-/// replaces it within the year.
+/// Whether the Baseline Requirements require a weekly update of a CRL: it applies to an end entity, and its CA replaces
+/// it within the year.
 fn is_weekly(crl: &Crl, certificate: &Certificate) -> bool {
     const YEAR: i64 = 366 * 24 * 3600;
     let is_ca = certificate.basic_constraints().is_some_and(|constraints| constraints.is_ca);

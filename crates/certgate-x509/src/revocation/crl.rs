@@ -1,15 +1,15 @@
 //! Certificate revocation lists (RFC 5280 section 5): parsed once, strictly, into a compact value.
 //!
-//! A [`Crl`] is well-formed and holds nothing critical that certgate cannot process; that says nothing about who made
-//! it, whether it is current, or which certificates it is about. Those are for [`super::check`].
+//! A [`Crl`] is well-formed and holds nothing critical that certgate cannot process. It is not yet known who signed it,
+//! whether it is current, or which certificates it covers; [`super::check`] decides that.
 //!
-//! The list is read as a stream ([`CrlParser`]): it comes in pieces, every element is looked at once, and what is kept
-//! is the table of serial numbers ([`super::serials`]) and the digest of the signed part. Strict where a second parser
-//! could see another list: DER, no octet after the end, no extension twice, v1 without extensions, both algorithm
-//! fields equal. Taken although RFC 5280 forbids issuers to write it: a missing nextUpdate (the profile's `maxAge` then
-//! governs), a missing CRLNumber in a list without authorityKeyIdentifier (lists from before the profile have neither),
-//! GeneralizedTime before 2050, serial numbers that no certificate here can have (negative, or beyond 20 octets; PKITS
-//! 4.4.14 wants it).
+//! The parser reads the list as a stream ([`CrlParser`]): the list arrives in pieces, every element is read once, and
+//! the parser keeps only the table of serial numbers ([`super::serials`]) and the digest of the signed part. It is
+//! strict where another parser could read a different list: DER, no trailing octets, no duplicate extension, v1 without
+//! extensions, both algorithm fields equal. It accepts some deviations that RFC 5280 forbids issuers: a missing
+//! nextUpdate (the profile's `maxAge` then applies), a missing CRLNumber in a list without authorityKeyIdentifier
+//! (lists from before the profile have neither), GeneralizedTime before 2050, serial numbers that no certificate here
+//! can have (negative, or longer than 20 octets; PKITS 4.4.14 requires it).
 
 mod entries;
 mod parser;
@@ -35,7 +35,7 @@ use entries::Entries;
 
 pub use parser::CrlParser;
 
-/// Octets that are given to the parser at once.
+/// Octets that the parser gets at once.
 const PIECE_OCTETS: usize = 64 << 10;
 
 /// RFC 5280 5.2.3: CRL numbers have at most 20 octets.
@@ -64,13 +64,13 @@ pub struct Crl {
     signed: Signed,
 }
 
-/// What the extensions of a CRL say.
+/// The extensions of a CRL.
 #[derive(Debug, Default)]
 struct Extensions {
     number: Option<CrlNumber>,
     base: Option<CrlNumber>,
     issuing_point: Option<IssuingDistributionPoint>,
-    /// The whole value: it is compared between a delta CRL and its base, nothing more.
+    /// The whole value; it is used only to compare a delta CRL with its base.
     authority_key_identifier: Option<Box<[u8]>>,
 }
 
@@ -84,7 +84,7 @@ pub enum CrlError {
     /// Longer than [`MAX_CRL`].
     #[error("CRL of {0} octets: at most {MAX_CRL} are parsed")]
     TooLong(usize),
-    /// The encoding is not DER, or not of the type that belongs there.
+    /// The encoding is not DER, or not of the expected type.
     #[error("{field}: {source}")]
     Der {
         /// The field of the CRL.
@@ -98,7 +98,7 @@ pub enum CrlError {
     /// Extensions in a v1 CRL.
     #[error("{0} in a CRL of version 1")]
     NotInVersion1(&'static str),
-    /// The signature algorithm outside the signed part is not the one inside.
+    /// The signature algorithms outside and inside the signed part differ.
     #[error("the signature algorithm outside the signed part is not the one inside")]
     AlgorithmMismatch,
     /// The issuer is malformed.
@@ -107,18 +107,18 @@ pub enum CrlError {
     /// RFC 5280 5.1.2.3: the issuer is not empty.
     #[error("the issuer is empty")]
     EmptyIssuer,
-    /// The dates are the wrong way round.
+    /// nextUpdate is before thisUpdate.
     #[error("thisUpdate {this_update} is after nextUpdate {next_update}")]
     Updates {
-        /// When the CRL was made.
+        /// thisUpdate.
         this_update: UnixTime,
-        /// When the next one comes.
+        /// nextUpdate.
         next_update: UnixTime,
     },
     /// RFC 5280 5.2: a critical extension that is not processed makes the CRL unusable.
     #[error("critical extension {0} is not supported")]
     UnknownCriticalExtension(Oid),
-    /// RFC 5280 5.3: so does one of an entry.
+    /// RFC 5280 5.3: so does a critical extension of an entry.
     #[error("critical extension {oid} of the entry for serial number {serial} is not supported")]
     UnknownCriticalEntryExtension {
         /// Its type.
@@ -129,10 +129,10 @@ pub enum CrlError {
     /// RFC 5280 5.2: an extension appears twice.
     #[error("extension {0} appears twice")]
     DuplicateExtension(Oid),
-    /// More than a CRL or an entry has.
+    /// Too many extensions of a CRL or of an entry.
     #[error("more extensions than a CRL ({MAX_CRL_EXTENSIONS}) or an entry has")]
     TooManyExtensions,
-    /// RFC 5280 5.2.1, 5.2.3, 5.2.6: these are not critical.
+    /// RFC 5280 5.2.1, 5.2.3, 5.2.6: these extensions are not critical.
     #[error("extension {0} is critical, which it may not be")]
     Critical(Oid),
     /// RFC 5280 5.2.3: a CRL number has at most 20 octets and is not negative.
@@ -158,13 +158,13 @@ pub enum CrlError {
         /// The entry, hexadecimal.
         serial: String,
     },
-    /// Two entries are about one certificate, and RFC 5280 does not say which one applies.
+    /// Two entries are for one certificate, and RFC 5280 does not define which one applies.
     #[error("serial number {0} is listed twice")]
     DuplicateEntry(String),
 }
 
 impl Crl {
-    /// Parses one CRL; nothing may follow it.
+    /// Parses one CRL; rejects trailing octets.
     pub fn from_der(der: impl AsRef<[u8]>) -> Result<Self, CrlError> {
         let der = der.as_ref();
         if der.len() > MAX_CRL {
@@ -226,23 +226,23 @@ impl Crl {
         self.entries.get(&self.issuer, issuer, serial)
     }
 
-    /// Verifies its signature by the key in the DER SubjectPublicKeyInfo `spki`. The outcome is remembered, so that a
+    /// Verifies its signature by the key in the DER SubjectPublicKeyInfo `spki`. The CRL caches the outcome, so that a
     /// second call with the same key costs a comparison.
     pub fn verify(&self, spki: &[u8], policy: &SignaturePolicy) -> Result<(), SignatureError> {
         self.signed.verify(spki, policy)
     }
 
-    /// Whether the outcome of verifying it by this key is remembered.
+    /// Whether the outcome of verifying it by this key is cached.
     pub(super) fn has_tried(&self, spki: &[u8], policy: &SignaturePolicy) -> bool {
         self.signed.has_tried(spki, policy)
     }
 
-    /// How many octets verifying it has to hash: none where the digest is kept.
+    /// How many octets a verification hashes: none if the digest is kept.
     pub(super) fn signed_octets(&self) -> usize {
         self.signed.octets()
     }
 
-    /// Whether both CRLs are about the same certificates and reasons: of one issuer and key, with one issuing
+    /// Whether both CRLs cover the same certificates and reasons: they have one issuer and key, and one issuing
     /// distribution point. A delta CRL has the scope of the CRL that it completes.
     pub fn has_scope_of(&self, other: &Crl) -> bool {
         self.issuer == other.issuer
@@ -287,7 +287,7 @@ impl fmt::Display for Crl {
     }
 }
 
-/// The version that a CRL says it has.
+/// The version that a CRL declares.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 enum Version {
     V1,
@@ -345,7 +345,7 @@ impl Extensions {
             seen.push(extension.oid);
             out.take(&extension, issuer)?;
         }
-        // 5.2.3: every CRL has a number. Lists from before the profile have none, and no key identifier either.
+        // 5.2.3: every CRL has a number. Lists from before the profile have neither a number nor a key identifier.
         match (out.number, out.base, &out.authority_key_identifier) {
             (None, Some(_), _) => Err(CrlError::NoNumber("deltaCRLIndicator")),
             (None, _, Some(_)) => Err(CrlError::NoNumber("authorityKeyIdentifier")),
@@ -371,7 +371,7 @@ impl Extensions {
                 self.authority_key_identifier = Some(extension.value.into());
             }
             id::FRESHEST_CRL => {
-                // Where a newer delta CRL can be fetched; offline, whatever is at hand is used.
+                // Locations of newer delta CRLs; offline, only available CRLs are used.
                 for point in distribution::points(extension.value).map_err(at("freshestCRL"))? {
                     point.map_err(at("freshestCRL"))?;
                 }

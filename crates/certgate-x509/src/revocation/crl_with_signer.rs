@@ -6,8 +6,8 @@ use crate::path::{SignatureError, SignaturePolicy};
 
 use super::crl::Crl;
 
-/// A CRL with the signer that was verified here, if any. Other sets of trust anchors may share the CRL itself; what
-/// their anchors prove is nothing to this one.
+/// A CRL with the signer that was verified here, if any. Other sets of trust anchors may share the CRL itself; a signer
+/// verified under their anchors proves nothing under these.
 #[derive(Debug)]
 pub(super) struct CrlWithSigner {
     crl: Arc<Crl>,

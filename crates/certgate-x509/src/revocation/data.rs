@@ -25,12 +25,12 @@ pub struct RevocationData {
     by_issuer: HashMap<Box<[u8]>, Vec<Arc<CrlWithSigner>>, RandomState>,
     has_deltas: bool,
     responses: Vec<Arc<OcspResponse>>,
-    /// Verified CRLs that were in use and for which nothing is offered any more, the last ones first. They are not used
-    /// for any certificate; they keep older CRLs from taking their place.
+    /// Verified CRLs that were in use and for which no CRL is offered any more, the last ones first. They apply to no
+    /// certificate; they keep older CRLs from replacing them.
     retired: Vec<Arc<CrlWithSigner>>,
 }
 
-/// The most CRLs that are remembered after nothing is offered for them any more: as many as one text can hold.
+/// The most CRLs that are kept after no CRL is offered for them any more: as many as one text can hold.
 const MAX_RETIRED: usize = MAX_CRLS_IN_TEXT;
 
 impl RevocationData {
@@ -56,10 +56,10 @@ impl RevocationData {
         data
     }
 
-    /// The set that replaces this one when `offered` has been read. It holds the offered CRLs, except those older than
-    /// a CRL of this set that was verified under `policy`; and the CRLs of this set that nothing newer replaces
-    /// (RFC 5280 section 5.2.3: CRL numbers increase). A CRL for which nothing is offered any more leaves the set, as
-    /// the operator has removed it; it comes back when an older one is offered in its place. The list names the offered
+    /// The set that replaces this one after `offered` was read. It holds the offered CRLs, except those older than a
+    /// CRL of this set that was verified under `policy`. It also holds the CRLs of this set that no newer one replaces
+    /// (RFC 5280 section 5.2.3: CRL numbers increase). A CRL for which none is offered any more leaves the set, because
+    /// the operator has removed it; it returns when an older one is offered in its place. The list names the offered
     /// CRLs that did not replace one of this set.
     pub fn updated(&self, offered: Self, policy: &SignaturePolicy) -> (Self, Vec<Rollback>) {
         let mut next: Vec<Arc<CrlWithSigner>> =
@@ -114,7 +114,7 @@ impl RevocationData {
         let may_sign = |certificate: &&Arc<Certificate>| certificate.key_usage().is_none_or(|usage| usage.crl_sign());
         for certificate in certificates.iter().filter(may_sign) {
             for one in self.of(certificate.subject()) {
-                // A failure here is found again, and reported, where a certificate's status depends on it.
+                // A failure here recurs, and is reported, where a certificate's status depends on it.
                 if one.verify(certificate.public_key(), policy).is_ok() {
                     one.record_signer(certificate.public_key(), policy);
                 }
@@ -132,7 +132,7 @@ impl RevocationData {
         &self.crls
     }
 
-    /// The set with OCSP responses added, which count beside the CRLs.
+    /// The set with OCSP responses added, which are used besides the CRLs.
     #[must_use]
     pub fn with_responses(mut self, responses: impl IntoIterator<Item = Arc<OcspResponse>>) -> Self {
         self.responses.extend(responses);

@@ -1,9 +1,8 @@
 //! Distribution points of certificates (RFC 5280 section 4.2.1.13), issuing distribution points of CRLs (section
-//! 5.2.5), and when one means the other (section 6.3.3 (b)).
+//! 5.2.5), and when one matches the other (section 6.3.3 (b)).
 //!
-//! A certificate's points are read in place, without a copy: most CRLs name no point, and then nothing is
-//! compared. Names are compared as they are encoded, directory names by section 7.1; two spellings of one URI are two
-//! names.
+//! A certificate's points are read in place, without a copy: most CRLs name no point, and then no names are compared.
+//! Names are compared as encoded, directory names by section 7.1; two spellings of one URI are two names.
 
 use bytes::Bytes;
 
@@ -95,7 +94,7 @@ impl<'a> DistributionPoint<'a> {
         Ok(Self { name, reasons, crl_issuer })
     }
 
-    /// How many names it has; a point without any counts as one.
+    /// The number of its names; a point without names counts as one.
     pub(super) fn names(&self) -> usize {
         let full = match self.name {
             Some(PointName::Full(content)) => general_names(content).count(),
@@ -163,7 +162,7 @@ fn relative_name(issuer: &Name, rdn: &[u8]) -> Result<Name, NameError> {
     Name::from_der(whole)
 }
 
-/// What kind of certificate a CRL is about.
+/// The kind of certificate that a CRL covers.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub enum CrlSubjects {
     /// Every certificate of its issuer.
@@ -172,7 +171,7 @@ pub enum CrlSubjects {
     EndEntities,
     /// onlyContainsCACerts.
     Cas,
-    /// onlyContainsAttributeCerts: nothing that certgate asks about.
+    /// onlyContainsAttributeCerts: not relevant to certgate.
     Attributes,
 }
 
@@ -205,7 +204,7 @@ pub enum IdpError {
     /// More than one of its booleans is set.
     #[error("more than one of onlyContainsUserCerts, onlyContainsCACerts and onlyContainsAttributeCerts")]
     Contradiction,
-    /// More names than are looked at.
+    /// Too many names.
     #[error("more than {MAX_DISTRIBUTION_POINTS} names")]
     TooMany,
 }
@@ -262,7 +261,7 @@ impl IssuingDistributionPoint {
         }
     }
 
-    /// Whether the scopes have something in common: a kind of certificate, a reason, and a name where both have some.
+    /// Whether the scopes overlap: in a kind of certificate, a reason, and a name if both have names.
     pub(super) fn overlaps(&self, other: &Self) -> bool {
         let subjects = self.subjects == other.subjects || [self, other].iter().any(|p| p.subjects == CrlSubjects::All);
         let reasons = self.reasons.without(other.reasons) != self.reasons;
@@ -273,7 +272,7 @@ impl IssuingDistributionPoint {
         subjects && reasons && names
     }
 
-    /// The names of the point in readable form; none when the CRL is not bound to a point.
+    /// The names of the point in readable form; none if the CRL is not bound to a point.
     pub fn point_names(&self) -> impl Iterator<Item = String> {
         let readable = |name: &IssuingName| match name {
             IssuingName::Directory(name) => name.to_rfc4514(),
@@ -304,8 +303,8 @@ impl IssuingDistributionPoint {
         self.indirect
     }
 
-    /// 6.3.3 (b) (2) (i): one of the CRL's names is one of the point's, or of its cRLIssuer where the point has no
-    /// name; `issuer` is whom a relative name is relative to. A CRL without names is at every point.
+    /// 6.3.3 (b) (2) (i): one of the CRL's names is one of the point's, or of its cRLIssuer if the point has no name; a
+    /// relative name is relative to `issuer`. A CRL without names matches every point.
     pub(super) fn is_at(&self, point: &DistributionPoint<'_>, issuer: &Name) -> bool {
         let Some(names) = &self.names else { return true };
         match point.name {
@@ -316,7 +315,7 @@ impl IssuingDistributionPoint {
         }
     }
 
-    /// The same for a point that has no more than the certificate issuer's name (the last paragraph of 6.3.3).
+    /// The same for a point that has only the certificate issuer's name (the last paragraph of 6.3.3).
     pub(super) fn is_at_issuer(&self, issuer: &Name) -> bool {
         let Some(names) = &self.names else { return true };
         names.iter().any(|name| matches!(name, IssuingName::Directory(n) if n == issuer))

@@ -1,8 +1,7 @@
 //! The CRLs in use in the process, by the SHA-256 of their DER: a CRL that is read twice is stored and verified once.
 //!
-//! An interned CRL is a function of its octets alone, so interning changes time and memory and no result. The table
-//! holds weak references. Which signer a CRL has depends on the trust anchors and is kept in
-//! [`super::crl_with_signer`].
+//! An interned CRL is a function of its octets alone, so interning affects time and memory but no result. The table
+//! holds weak references. The signer of a CRL depends on the trust anchors and is kept in [`super::crl_with_signer`].
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -14,7 +13,7 @@ static INTERNED: Mutex<BTreeMap<Sha256, Weak<Crl>>> = Mutex::new(BTreeMap::new()
 
 /// The equal CRL that is in use already, or else `crl`, which was parsed from octets with this SHA-256.
 pub(super) fn intern(sha256: Sha256, crl: Crl) -> Arc<Crl> {
-    // A poisoned lock holds a whole map: nothing panics between two changes of it.
+    // A poisoned lock holds a consistent map: no code panics during a change of it.
     let mut known = INTERNED.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some(known) = known.get(&sha256).and_then(Weak::upgrade) {
         return known;

@@ -43,7 +43,7 @@ pub struct RevocationPolicy {
     pub mode: RevocationMode,
     /// Which certificates of a path.
     pub scope: RevocationScope,
-    /// What follows when a status is unknown.
+    /// The action when a status is unknown.
     pub on_unknown: OnUnknown,
     /// How old data may be.
     pub freshness: Freshness,
@@ -54,7 +54,7 @@ pub struct RevocationPolicy {
 /// Whether revocation is checked.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub enum RevocationMode {
-    /// By the data at hand.
+    /// By the available data.
     Offline,
     /// Not at all.
     NoCheck,
@@ -71,10 +71,10 @@ pub enum RevocationScope {
     EntireChain,
 }
 
-/// What follows when the status of a certificate cannot be determined.
+/// The action when the status of a certificate cannot be determined.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub enum OnUnknown {
-    /// The path is refused.
+    /// The path is rejected.
     Deny,
     /// The path passes, with a warning.
     Allow,
@@ -83,7 +83,7 @@ pub enum OnUnknown {
 /// How old a CRL may be.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub struct Freshness {
-    /// The greatest age, counted from thisUpdate, whatever nextUpdate says.
+    /// The greatest age, counted from thisUpdate, regardless of nextUpdate.
     pub max_age: MaxAge,
     /// Seconds that clocks may differ.
     pub clock_skew: i64,
@@ -96,13 +96,13 @@ pub enum MaxAge {
     NextUpdate,
     /// So many seconds.
     Seconds(i64),
-    /// As [`MaxAge::NextUpdate`]; but a CRL that its CA replaces within the year, and that applies to an end entity,
-    /// is too old after seven days. The Baseline Requirements of the CA/Browser Forum (4.9.7) ask so much of CAs: one
-    /// that is older was replaced, or its CA has stopped working.
+    /// As [`MaxAge::NextUpdate`], but a CRL that its CA replaces within the year, and that applies to an end entity, is
+    /// too old after seven days. The Baseline Requirements of the CA/Browser Forum (4.9.7) require weekly CRLs: an
+    /// older one was replaced, or its CA has stopped working.
     Weekly,
 }
 
-/// By what a CRL is out of date.
+/// The limit by which a CRL is out of date.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub enum FreshnessLimit {
     /// Its nextUpdate.
@@ -113,12 +113,12 @@ pub enum FreshnessLimit {
     NoNextUpdate(i64),
 }
 
-/// When a CRL is out of date, without regard to the skew of clocks, and by what.
+/// When a CRL is out of date, without clock skew, and by which limit.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub struct Expiry {
     /// The last second at which it is current.
     pub at: UnixTime,
-    /// The limit that comes first.
+    /// The earliest limit.
     pub by: FreshnessLimit,
 }
 
@@ -144,7 +144,7 @@ impl Freshness {
 /// How old a CRL without nextUpdate may be, in seconds: seven days.
 pub const MAX_AGE_WITHOUT_NEXT_UPDATE: i64 = 7 * 24 * 3600;
 
-/// Denies what is unknown, for every certificate below the anchor.
+/// Rejects unknown statuses, for every certificate below the anchor.
 impl Default for RevocationPolicy {
     fn default() -> Self {
         Self {
@@ -167,13 +167,13 @@ impl Default for Freshness {
 /// The outcome for a path of which no certificate is revoked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RevocationOutcome {
-    /// The last second at which the CRLs and responses that were used are current; `None` when none was used.
+    /// The last second at which the used CRLs and responses are current; `None` if none was used.
     pub valid_until: Option<UnixTime>,
-    /// Unknown statuses that [`OnUnknown::Allow`] let pass.
+    /// Unknown statuses that [`OnUnknown::Allow`] accepted.
     pub warnings: Vec<String>,
 }
 
-/// Why a path is refused: the status of one certificate.
+/// Why a path is rejected: the status of one certificate.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RevocationFailure {
     /// Position of the certificate in the path; 0 is the leaf.
@@ -182,7 +182,7 @@ pub struct RevocationFailure {
     pub status: BadStatus,
 }
 
-/// A status that does not let a certificate pass.
+/// A status that rejects a certificate.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum BadStatus {
     /// Revoked.
@@ -199,13 +199,13 @@ pub enum BadStatus {
     },
     /// No CRL or response determines it.
     Unknown {
-        /// What was looked at, and why it does not apply.
+        /// What was examined, and why it does not apply.
         detail: String,
     },
 }
 
 impl BadStatus {
-    /// What kind of failure it is.
+    /// The kind of failure.
     pub fn kind(&self) -> ErrorKind {
         match self {
             Self::Revoked { .. } => ErrorKind::Revoked,

@@ -88,31 +88,31 @@ impl ReasonFlags {
         Ok(Self(set))
     }
 
-    /// What is in both.
+    /// The intersection.
     #[must_use]
     pub fn and(self, other: Self) -> Self {
         Self(self.0 & other.0)
     }
 
-    /// What is in either.
+    /// The union.
     #[must_use]
     pub fn or(self, other: Self) -> Self {
         Self(self.0 | other.0)
     }
 
-    /// What is in this and not in the other.
+    /// The difference.
     #[must_use]
     pub fn without(self, other: Self) -> Self {
         Self(self.0 & !other.0)
     }
 
-    /// Whether no reason is in it.
+    /// Whether the set is empty.
     pub fn is_empty(self) -> bool {
         self.0 == 0
     }
 
-    /// Whether an entry with `reason` is about a reason in this set. An entry that gives none, or `unspecified`, may be
-    /// about any.
+    /// Whether an entry with `reason` concerns a reason in this set. An entry without a reason, or with `unspecified`,
+    /// may concern any.
     pub fn concern(self, reason: Option<CrlReason>) -> bool {
         match reason {
             None | Some(CrlReason::Unspecified | CrlReason::RemoveFromCrl) => !self.is_empty(),

@@ -8,7 +8,7 @@ use super::crl::Crl;
 use super::distribution::{self, CrlSubjects, DistributionPoint, IssuingDistributionPoint};
 use super::reason::ReasonFlags;
 
-/// Where, by its own extension, a certificate's status is published.
+/// Where a certificate's status is published, by its own extension.
 #[derive(Debug)]
 pub(super) struct Points<'a> {
     pub(super) certificate: &'a Certificate,
@@ -17,15 +17,15 @@ pub(super) struct Points<'a> {
     pub(super) other_issuers: Vec<Name>,
     /// Whether CRLs of its own issuer may apply.
     pub(super) own_issuer: bool,
-    /// Why the extension cannot be read. Then the issuer's own CRLs can say that the certificate is revoked, and
-    /// nothing can say that it is not.
+    /// Why the extension cannot be read. Then the issuer's own CRLs can prove that the certificate is revoked, and no
+    /// CRL can prove that it is not.
     pub(super) problem: Option<String>,
 }
 
-/// Names in all points of a certificate that are looked at, for each CRL. Real ones have up to five.
+/// The most names in all points of a certificate that are examined for each CRL. Real certificates have up to five.
 const MAX_POINT_NAMES: usize = 64;
 
-/// The reasons for which a CRL counts.
+/// The reasons that a CRL covers.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub(super) struct CoveredReasons {
     /// Being listed for one of these revokes.
@@ -70,7 +70,7 @@ impl<'a> Points<'a> {
         Ok(Self { certificate, points: Some(points), other_issuers, own_issuer, problem: None })
     }
 
-    /// The reasons for which `crl` applies to the certificate; none when it does not apply.
+    /// The reasons for which `crl` applies to the certificate; empty if it does not apply.
     pub(super) fn reasons(&self, crl: &Crl) -> CoveredReasons {
         let scope = crl.issuing_distribution_point();
         let mut found = CoveredReasons { listing: ReasonFlags::NONE, absence: ReasonFlags::NONE };
@@ -84,8 +84,8 @@ impl<'a> Points<'a> {
             if Self::means(&point, crl, is_own) {
                 let reasons = point.reasons.and(reasons);
                 found.listing = found.listing.or(reasons);
-                // Stricter than RFC 5280: a point without cRLIssuer does not lead to an indirect CRL. What that lists
-                // is revoked; what it does not list may be meant to be found elsewhere.
+                // Stricter than RFC 5280: a point without cRLIssuer does not lead to an indirect CRL. A certificate
+                // that such a CRL lists is revoked; the status of one that it does not list may be published elsewhere.
                 if point.crl_issuer.is_some() || !is_indirect {
                     found.absence = found.absence.or(reasons);
                 }
@@ -105,7 +105,7 @@ impl<'a> Points<'a> {
         let scope = crl.issuing_distribution_point();
         let is_indirect = scope.is_some_and(IssuingDistributionPoint::is_indirect);
         let issuer_fits = match point.crl_issuer {
-            // 4.2.1.13: an issuer that names itself should have omitted it; that makes its CRL no less its own.
+            // 4.2.1.13: an issuer that names itself should have omitted the field; its CRL is its own all the same.
             Some(_) => (is_indirect || is_own) && point.crl_issuers().any(|name| name == *crl.issuer()),
             None => is_own,
         };
@@ -113,7 +113,7 @@ impl<'a> Points<'a> {
     }
 }
 
-/// 6.3.3 (b) (2) (ii) to (iv). A certificate of version 1 or 2 does not say whether it is a CA's.
+/// 6.3.3 (b) (2) (ii) to (iv). A certificate of version 1 or 2 does not state whether it is a CA's.
 fn is_about(subjects: CrlSubjects, certificate: &Certificate) -> bool {
     let is_ca = certificate.basic_constraints().is_some_and(|constraints| constraints.is_ca);
     let is_v3 = certificate.version() == Version::V3;

@@ -1,16 +1,16 @@
 //! Revoked serial numbers, kept compactly: the table behind a CRL's look-up.
 //!
-//! A million entries with serial numbers of 20 octets take 23 octets each, a look-up touches two or three cache
-//! lines, and neither depends on how the CA chooses its numbers.
+//! A million entries with serial numbers of 20 octets take 23 octets each. A look-up touches two or three cache lines.
+//! Neither depends on how the CA chooses its numbers.
 //!
-//! How: a key has 24 octets, the number of the certificate issuer and the serial number with zeros in front. Its last
-//! four octets, the tail, are mixed with the others, the head, by a bijection, so that they spread evenly whatever the
-//! numbers are. The leading bits of the mixed tail choose a bucket and need not be stored. The other bits lie packed
-//! beside those of the neighbours: for a number that is not listed, two look-ups in two megabytes nearly always end
-//! the matter. Heads, without the zeros that all of a list have in front, and dates lie apart. Inside a bucket
-//! everything is sorted, so even a list made to fall into one bucket costs a binary search and no more.
+//! A key has 24 octets: the number of the certificate issuer and the serial number with leading zeros. A bijection
+//! mixes its last four octets, the tail, with the others, the head, so that tails spread evenly for any numbers. The
+//! leading bits of the mixed tail select a bucket and are not stored. The remaining bits are packed next to those of
+//! the neighbours: for a number that is not listed, two look-ups in two megabytes nearly always suffice. Heads, without
+//! the leading zeros that all keys of a list share, and dates are stored separately. Each bucket is sorted, so even a
+//! list made to fall into one bucket costs only a binary search.
 //!
-//! [`records`] collects entries as they come and makes the table of them.
+//! [`records`] collects entries as they arrive and builds the table.
 
 mod records;
 
@@ -42,23 +42,23 @@ const DATE_OCTETS: usize = 4;
 /// Records in a bucket, on average at most.
 const RECORDS_PER_BUCKET: usize = 8;
 
-/// Records among which a look-up counts rather than searches: so many are compared at once, without a branch to guess.
+/// The most records that a look-up compares all at once, without branches, instead of searching.
 const MAX_COUNTED_RECORDS: usize = 64;
 
-/// Records of one remainder that are passed one by one before they are searched.
+/// The most records of one remainder that are tried one by one before a search.
 const MAX_PASSED_RECORDS: usize = 8;
 
-/// What a CRL says about a certificate that it lists.
+/// The entry of a CRL for a certificate that it lists.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub struct RevocationEntry {
-    /// When the certificate was revoked. Dates before 1970 and after 2106 are kept as the nearest of these.
+    /// When the certificate was revoked. Dates before 1970 and after 2106 are stored as the nearest of these.
     pub date: UnixTime,
-    /// Why, where the CRL says so.
+    /// The reason, if the CRL gives one.
     pub reason: Option<CrlReason>,
 }
 
-/// The content of an INTEGER as certificates give their serial number, without a sign octet; `None` for what no
-/// certificate's is: negative, or too long.
+/// The content of an INTEGER in the form of certificates' serial numbers, without a sign octet; `None` for one that no
+/// certificate has: negative, or too long.
 pub(super) fn magnitude(content: &[u8]) -> Option<&[u8]> {
     match content {
         [first, ..] if *first >= 0x80 => None,
@@ -74,7 +74,7 @@ pub(super) struct Serials {
     layout: Layout,
     /// Where each bucket begins, in records, and the number of records.
     starts: Box<[u32]>,
-    /// What is left of each mixed tail.
+    /// The remainder of each mixed tail.
     remainders: Remainders,
     /// Records of `layout.stride()` octets: the head of the key, then the date.
     records: Box<[u8]>,
@@ -111,13 +111,13 @@ impl Layout {
         usize::try_from(bucket).unwrap_or(usize::MAX)
     }
 
-    /// What is left of the mixed tail of a key.
+    /// The remainder of a key's mixed tail.
     #[inline]
     fn rest(self, key: &Key) -> u32 {
         key.mixed & u32::MAX.checked_shr(self.bits).unwrap_or(0)
     }
 
-    /// What is stored of the head of a key; `None` when no key of this layout is like it.
+    /// The stored part of a key's head; `None` if no key of this layout has such a head.
     #[inline]
     fn head(self, key: &Key) -> Option<&[u8]> {
         let (zeros, head) = key.head.split_at_checked(HEAD_OCTETS.checked_sub(self.head)?)?;
@@ -187,12 +187,12 @@ fn fold(head: &[u8; HEAD_OCTETS]) -> u32 {
     u32::try_from(step(state, last) >> 32).unwrap_or(0)
 }
 
-/// What is left of the mixed tails, in as few octets as they need.
+/// The remainders of the mixed tails, in as few octets as possible.
 #[derive(Debug)]
 enum Remainders {
-    /// At most 16 bits of each, as in a list of some half a million entries or more.
+    /// At most 16 bits each, as in a list of about half a million entries or more.
     Short(Box<[u16]>),
-    /// More.
+    /// More than 16 bits.
     Long(Box<[u32]>),
 }
 
@@ -259,7 +259,7 @@ impl Serials {
         let start = usize::try_from(*self.starts.get(bucket)?).ok()?;
         let end = usize::try_from(*self.starts.get(bucket.saturating_add(1))?).ok()?;
         let mut at = self.first_at_least(rest, start, end);
-        // Equal remainders are rare unless a list was made to have them; then the records are still in order.
+        // Equal remainders are rare unless a list was made for that; such records are still sorted.
         if at.saturating_add(MAX_PASSED_RECORDS) < end
             && self.remainder(at.saturating_add(MAX_PASSED_RECORDS)) == Some(rest)
         {
@@ -283,7 +283,7 @@ impl Serials {
         None
     }
 
-    /// The first record of a bucket whose remainder is not below the wanted one.
+    /// The first record of a bucket whose remainder is at least `rest`.
     #[inline]
     fn first_at_least(&self, rest: u32, start: usize, end: usize) -> usize {
         if end.saturating_sub(start) <= MAX_COUNTED_RECORDS {
@@ -300,14 +300,14 @@ impl Serials {
         self.records.get(from..from.saturating_add(stride))?.split_at_checked(self.layout.head)
     }
 
-    /// What is left of the mixed tail of a record's key.
+    /// The remainder of a record's mixed tail.
     #[inline]
     fn remainder(&self, at: usize) -> Option<u32> {
         self.remainders.get(at)
     }
 }
 
-/// The first number of a range that is not below, where those that are come first.
+/// The first number of a range that is not below; numbers that are below come first.
 fn partition(start: usize, end: usize, is_below: impl Fn(usize) -> bool) -> usize {
     let (mut low, mut high) = (start, end);
     while low < high {

@@ -1,8 +1,8 @@
-//! A signature that is verified when a key is known, with the outcomes remembered.
+//! A signature that is verified once a key is known, with cached outcomes.
 //!
-//! A CRL is parsed long before a path shows who may have signed it. What is kept for that moment is the digest of the
-//! signed part, not the part itself, wherever the algorithm signs a digest; a CRL of a million entries then keeps 64
-//! octets of it. Ed25519 signs the message, so there the signed part stays in memory.
+//! A CRL is parsed long before a path shows who may have signed it. If the algorithm signs a digest, only the digest of
+//! the signed part is kept until then; a CRL of a million entries then needs 64 octets for it. Ed25519 signs the
+//! message, so there the signed part stays in memory.
 
 use std::sync::{PoisonError, RwLock};
 
@@ -10,9 +10,9 @@ use aws_lc_rs::digest::{Context, Digest};
 
 use crate::path::signature::{self, PublicKey, SignatureError, SignaturePolicy};
 
-/// Outcomes that are remembered. One CRL has one signer; keys of the same name come from key roll-over, and from
-/// whoever presents certificates; policies come from the profiles that name the CRL. What is forgotten costs time, no
-/// more: nothing is concluded from an outcome but by whoever has brought the key.
+/// The most cached outcomes. One CRL has one signer. Other keys of the same name come from key roll-over and from
+/// clients, which present certificates; policies come from the profiles that name the CRL. A lost outcome costs only
+/// time: an outcome is used only for a caller that supplies the key.
 const MAX_REMEMBERED_OUTCOMES: usize = 16;
 
 /// A signature and what it is over.
@@ -23,7 +23,7 @@ pub(super) struct Signed {
     known: RwLock<Vec<RememberedOutcome>>,
 }
 
-/// What is kept of the signed part.
+/// The kept form of the signed part.
 pub(super) enum SignedPart {
     /// Its digest, which is what the algorithm signs.
     Digest(Digest),
@@ -31,7 +31,7 @@ pub(super) enum SignedPart {
     Whole(Box<[u8]>),
 }
 
-/// A signed part that comes in pieces.
+/// A signed part that arrives in pieces.
 pub(super) enum SignedPieces {
     /// Its algorithm signs a digest.
     Digest(Context),
@@ -60,7 +60,7 @@ impl SignedPieces {
         }
     }
 
-    /// There are no more.
+    /// Ends the signed part.
     pub(super) fn finish(self) -> SignedPart {
         match self {
             Self::Digest(context) => SignedPart::Digest(context.finish()),
@@ -88,7 +88,7 @@ impl Signed {
 
     /// Verifies the signature by the key in the DER SubjectPublicKeyInfo `spki`, once for each key.
     pub(super) fn verify(&self, spki: &[u8], policy: &SignaturePolicy) -> Result<(), SignatureError> {
-        // A poisoned lock holds what was remembered before the panic; nothing is half written.
+        // A poisoned lock holds the outcomes cached before the panic; none is partially written.
         let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
         if let Some(known) = known.iter().find(|known| *known.spki == *spki && known.policy == *policy) {
             return known.outcome.clone();
@@ -103,8 +103,8 @@ impl Signed {
             return outcome;
         }
         if known.len() >= MAX_REMEMBERED_OUTCOMES {
-            // Keys that fail can be made at will, by whoever presents certificates or writes a profile. They never
-            // displace one that verifies, and one that verifies always finds a place.
+            // Clients that present certificates, and authors of profiles, can make any number of keys that fail. Such
+            // keys never displace one that verifies, and one that verifies always gets a place.
             match known.iter().position(|known| known.outcome.is_err()) {
                 Some(failed) => drop(known.remove(failed)),
                 None if outcome.is_ok() => drop(known.remove(0)),
@@ -115,7 +115,7 @@ impl Signed {
         outcome
     }
 
-    /// Whether the outcome of this key is remembered.
+    /// Whether the outcome of this key is cached.
     pub(super) fn has_tried(&self, spki: &[u8], policy: &SignaturePolicy) -> bool {
         let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
         known.iter().any(|known| *known.spki == *spki && known.policy == *policy)

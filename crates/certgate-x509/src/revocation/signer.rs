@@ -1,13 +1,13 @@
 //! Who may sign a CRL about a certificate (RFC 5280 section 6.3.3 (f) and (g)).
 //!
-//! A signer bears the CRL issuer's name, may sign CRLs (keyUsage, where there is one, has cRLSign; an anchor's is
-//! looked at too), and its key verifies the signature. It is a certificate of the path, or another one whose own path
-//! is valid, ends at the same trust anchor, and is not revoked.
+//! A signer has the CRL issuer's name, may sign CRLs (keyUsage, if present, has cRLSign; this also holds for an
+//! anchor), and its key verifies the signature. It is a certificate of the path, or another one whose own path is
+//! valid, ends at the same trust anchor, and is not revoked.
 //!
-//! Stricter than RFC 5280: the other signer of a CA's own CRL (a separate key, or an older or newer one) is certified
-//! by that CA or by the CA that certified it, not by any CA below the anchor; else any sub-CA that certifies the
-//! name could vouch for another's certificates. For an indirect CRL the distribution point names the issuer, and that
-//! is enough.
+//! Stricter than RFC 5280: another signer of a CA's own CRL (a separate key, or an older or newer one) must be
+//! certified by that CA or by the CA that certified it, not by any CA below the anchor. Otherwise any sub-CA that
+//! certifies the name could vouch for another CA's certificates. For an indirect CRL the distribution point names the
+//! issuer, and that is sufficient.
 
 use std::sync::Arc;
 
@@ -33,7 +33,7 @@ pub(super) enum Authority {
 }
 
 /// The certificates whose status is being determined. A CRL whose signer depends on one of them proves nothing about
-/// it; looking for such a signer again would not end.
+/// it; searching for such a signer again would never end.
 #[derive(Copy, Clone, Debug)]
 pub(super) struct Pending<'a> {
     certificate: &'a Certificate,
@@ -63,12 +63,12 @@ impl Pending<'_> {
     }
 }
 
-/// How deep signers of CRLs about signers of CRLs are followed.
+/// The depth to which signers of CRLs about CRL signers are followed.
 const MAX_SIGNER_DEPTH: usize = 3;
 
 impl<'a> Check<'a> {
-    /// Finds who signed a CRL, and what the signature is worth for the certificate at `position`; with the signer's
-    /// DER SubjectPublicKeyInfo.
+    /// Finds the signer of a CRL, and the authority of its signature for the certificate at `position`; also returns
+    /// the signer's DER SubjectPublicKeyInfo.
     pub(super) fn authority<'p, T: Trace>(
         &self,
         held: &CrlWithSigner,
@@ -83,7 +83,7 @@ impl<'a> Check<'a> {
         let crl = held.crl();
         let mut problem = NotApplicable::NoSigner;
         let anchor = path.len().saturating_sub(1);
-        // Above the certificate first: its issuer is nearly always the one.
+        // Certificates above this one are tried first: the signer is nearly always its issuer.
         let above = path.iter().enumerate().skip(position.saturating_add(1));
         let below = path.iter().enumerate().take(position.saturating_add(1)).rev();
         for (at, candidate) in above.chain(below) {
@@ -126,8 +126,8 @@ impl<'a> Check<'a> {
         held.crl().verify(key, policy).map_err(NotApplicable::Signature)
     }
 
-    /// Pays for trying one more key, unless it is configured or has been tried: a client can send
-    /// others that it has made itself.
+    /// Charges the budget for trying one more key, unless it is configured or was tried: a client can send any number
+    /// of other keys.
     fn afford(&self, crl: &Crl, spki: &[u8]) -> Result<(), NotApplicable> {
         if crl.has_tried(spki, &self.policy.signatures) || self.helpers.pool.has_key(spki) {
             return Ok(());
@@ -188,7 +188,7 @@ impl<'a> Check<'a> {
                         format!("its path ends at [{}], not at [{}]", found.anchor().subject(), anchor.subject());
                     return Err(Rejection { kind: ErrorKind::Untrusted, detail });
                 }
-                // A name is not enough: any CA below the anchor can give a certificate the name of another.
+                // A name is not sufficient: any CA below the anchor can issue a certificate with the name of another.
                 if is_own && !is_certified_by(certifiers, found.certificates()) {
                     let detail = format!("it is certified by another [{}]", signer.issuer());
                     return Err(Rejection { kind: ErrorKind::Untrusted, detail });
@@ -202,7 +202,7 @@ impl<'a> Check<'a> {
         }
     }
 
-    /// Whether the path of a signer is not revoked, as far as the profile wants to know.
+    /// Whether the path of a signer is not revoked, as far as the profile requires a check.
     fn is_good<T: Trace>(
         &self,
         path: &[Arc<Certificate>],
@@ -224,8 +224,8 @@ impl<'a> Check<'a> {
     }
 }
 
-/// Who may certify the other keys of a CA, given the certificates `above` one that it issued: the CA, and the CA that
-/// certified it. Each may be there with more than one key, by certificates that it issued to itself.
+/// The CAs that may certify the other keys of a CA, given the certificates `above` one that it issued: the CA, and the
+/// CA that certified it. Each may occur with several keys, by certificates that it issued to itself.
 fn certifiers(above: &[Arc<Certificate>]) -> &[Arc<Certificate>] {
     let mut ends = above.iter().enumerate().filter(|(_, certificate)| !certificate.is_self_issued());
     let last = ends.nth(1).map_or(above.len(), |(at, _)| at.saturating_add(1));

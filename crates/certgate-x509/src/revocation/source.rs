@@ -1,7 +1,7 @@
-//! The CRLs of a ConfigMap, a Secret, a file or an inline field: PEM, or one CRL in DER, read as its octets come.
+//! The CRLs of a ConfigMap, a Secret, a file or an inline field: PEM, or one CRL in DER, parsed as its octets arrive.
 //!
-//! Nothing of the text is held but the line and the element that are being read, so a list of a million entries costs
-//! its table and what the table is made of.
+//! The reader buffers only the current line and element, so a list of a million entries costs only its table and the
+//! records to build it from.
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ use crate::fingerprint::Sha256;
 use super::crl::{Crl, CrlError, CrlParser};
 use super::intern;
 
-/// Octets that are given to the parsers at once.
+/// Octets that the parsers get at once.
 const PIECE_OCTETS: usize = 64 << 10;
 
 /// Why a text holds no CRLs that certgate can use.
@@ -33,7 +33,7 @@ pub enum CrlSourceError {
     },
 }
 
-/// Reads CRLs from a text that comes in pieces.
+/// Reads CRLs from a text that arrives in pieces.
 #[derive(Debug, Default)]
 pub struct CrlReader {
     form: SourceForm,
@@ -43,7 +43,7 @@ pub struct CrlReader {
 /// How the text is encoded.
 #[derive(Debug, Default)]
 enum SourceForm {
-    /// Not known yet; the first octet, if it has come.
+    /// Not known yet; no octet has arrived.
     #[default]
     Unknown,
     /// The same, with the first octet.
@@ -73,14 +73,14 @@ impl std::fmt::Debug for OpenCrl {
 }
 
 impl CrlReader {
-    /// The CRLs of a text that is at hand, at least one, in order.
+    /// The CRLs of a complete text, at least one, in order.
     pub fn read(text: &[u8]) -> Result<Vec<Arc<Crl>>, CrlSourceError> {
         let mut reader = Self::default();
         text.chunks(PIECE_OCTETS).try_for_each(|piece| reader.push(piece))?;
         reader.finish()
     }
 
-    /// Takes the next octets. After an error there is nothing more to be had.
+    /// Parses the next octets. After an error every further call fails.
     pub fn push(&mut self, octets: &[u8]) -> Result<(), CrlSourceError> {
         let found = &mut self.found;
         match &mut self.form {
@@ -106,7 +106,7 @@ impl CrlReader {
         }
     }
 
-    /// The CRLs of the text, which is at its end: at least one, in order.
+    /// The CRLs of the text, which is complete: at least one, in order.
     pub fn finish(mut self) -> Result<Vec<Arc<Crl>>, CrlSourceError> {
         let found = &mut self.found;
         match self.form {
@@ -119,9 +119,9 @@ impl CrlReader {
 }
 
 impl SourceForm {
-    /// What a text is that begins with these octets. A CRL is a SEQUENCE whose length takes octets of its own, so that
-    /// its second octet is not ASCII and it is no PEM. One of less than 128 octets, which cannot hold a usual
-    /// signature, has to come as PEM.
+    /// The form of a text that begins with these octets. A CRL is a SEQUENCE whose length needs octets of its own, so
+    /// its second octet is not ASCII and distinguishes it from PEM. A CRL of less than 128 octets, which cannot hold a
+    /// usual signature, must be in PEM.
     fn of(first: u8, second: u8) -> Self {
         match (first, second) {
             (0x30, 0x81..=0x84) => Self::Der,

@@ -1,10 +1,10 @@
-//! Which CRL may take the place of one that is in use: no older list takes a revocation back.
+//! Which CRL may replace one that is in use: an older list never reverts a revocation.
 //!
-//! RFC 5280 section 5.2.3 has numbers of one scope increase; lists from before it have none, and are ordered by
-//! thisUpdate. The source of CRLs (a mirror, a job that copies files) is not trusted about their order. Only lists
-//! whose signature has been verified take part: what is not verified replaces nothing, and is not kept. A list for
-//! which nothing is offered any more decides about nothing, but is remembered: else two steps would do what one may
-//! not, first nothing and then the older list. Within one process; nothing is remembered beyond it.
+//! RFC 5280 section 5.2.3 requires increasing numbers within one scope; lists from before it have none, and are ordered
+//! by thisUpdate. The source of CRLs (a mirror, a job that copies files) is not trusted about their order. Only lists
+//! with a verified signature take part: an unverified list replaces none, and is not kept. A list for which none is
+//! offered any more has no effect on certificates, but is remembered. Otherwise two steps could do what one may not:
+//! first offer no list, and then the older one. This memory ends with the process.
 
 use std::cmp::Ordering;
 use std::fmt;
@@ -13,30 +13,30 @@ use std::sync::Arc;
 use super::crl::Crl;
 use super::crl_with_signer::CrlWithSigner;
 
-/// A CRL that stays in use although something else is offered in its place.
+/// A CRL that stays in use although another one is offered in its place.
 #[derive(Clone, Debug)]
 pub struct Rollback {
     /// The CRL that stays.
     pub kept: Arc<Crl>,
-    /// What is offered.
+    /// The CRL that is offered.
     pub offered: Arc<Crl>,
-    /// Why that does not take its place.
+    /// Why the offered CRL does not replace it.
     pub because: RollbackReason,
 }
 
-/// Why one CRL does not take the place of another.
+/// Why one CRL does not replace another.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub enum RollbackReason {
-    /// It is of the same scope and older; it does not count.
+    /// It has the same scope and is older; it is ignored.
     Older,
-    /// It is of another scope that overlaps, and older or not verified; both count.
+    /// It has another scope that overlaps, and is older or not verified; both apply.
     Overlaps,
-    /// It is the complete CRL to a delta CRL that is newer; both count.
+    /// It is the complete CRL for a delta CRL that is newer; both apply.
     Delta,
 }
 
 impl Rollback {
-    /// Whether what is offered is older than what stays, and so may lack what that lists.
+    /// Whether the offered CRL is older than the kept one, and so may lack its entries.
     pub(super) fn is_behind(&self) -> bool {
         match self.because {
             RollbackReason::Older => true,
@@ -62,17 +62,17 @@ impl fmt::Display for Rollback {
     }
 }
 
-/// What happens to a CRL in use.
+/// The result for a CRL in use.
 pub(super) enum Succession {
-    /// Something as new or newer has its place.
+    /// A CRL that is as new or newer replaces it.
     Replaced,
-    /// Nothing is offered for it any more.
+    /// No CRL is offered for it any more.
     NotOffered,
     /// It stays in use, without the lists that [`RollbackReason::Older`] names.
     Kept(Vec<Rollback>),
 }
 
-/// Decides about a verified CRL in use. `is_verified` says whether the signature of an offered one is valid.
+/// Decides about a verified CRL in use. `is_verified` returns whether the signature of an offered one is valid.
 pub(super) fn decide(
     kept: &Arc<Crl>,
     offered: &[Arc<CrlWithSigner>],
@@ -93,7 +93,7 @@ pub(super) fn decide(
     }
     let rivals: Vec<_> = of_kind(is_delta).filter(|held| held.crl().has_scope_of(kept)).collect();
     if !rivals.is_empty() {
-        // One that is as new holds its place beside it, or is the same.
+        // A CRL that is equally new keeps its place beside it, or is the same.
         let succeeds = |held: &CrlWithSigner| match age(held.crl(), kept) {
             Ordering::Greater => true,
             Ordering::Equal => held.crl().is_same(kept),
@@ -123,7 +123,7 @@ pub(super) fn decide(
     }
 }
 
-/// How new one CRL is beside another of its scope and kind.
+/// Compares the ages of two CRLs of one scope and kind.
 fn age(one: &Crl, other: &Crl) -> Ordering {
     let by_time = one.this_update().cmp(&other.this_update());
     match (one.number(), other.number()) {

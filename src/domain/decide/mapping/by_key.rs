@@ -1,8 +1,8 @@
 //! The identity of a certificate that is trusted for its key alone.
 //!
-//! The holder of the key writes the rest of the certificate, so none of its names proves an identity: what maps it must
-//! name the key, or the very certificate by its SHA-256. Names that refuse still do; they are no protection from the
-//! holder of the key, who can leave them out.
+//! The holder of the key chooses the rest of the certificate, so none of its names proves an identity: a mapping must
+//! name the key, or this certificate by its SHA-256. Names that deny still deny. They do not protect against the holder
+//! of the key, who can omit them.
 
 use std::sync::Arc;
 
@@ -53,7 +53,8 @@ pub fn identify_by_key<T: Trace>(
     }
 }
 
-/// Adds what names the certificate by `form`, if that is more than its holder's word or refuses.
+/// Adds the entries that name the certificate by `form`, if the form proves more than the holder's claim or the entry
+/// denies.
 fn consider<'a, T: Trace>(claims: &mut Claims<'a>, holder: MappingEntry<'a>, form: Form, trace: &mut T) {
     let binds = matches!(form, Form::Sha256 | Form::PublicKeySha256);
     if binds || holder.status() != MappingStatus::Enabled {

@@ -5,10 +5,10 @@ use crate::domain::api::{FieldError, MappingState};
 use crate::domain::decide::identity::Identity;
 use certgate_x509::Sha256;
 
-/// A compiled `CertificateMapping`, or what can be read of one.
+/// A compiled `CertificateMapping`, or the readable part of one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CompiledMapping {
-    /// What names the certificate, when that can be read.
+    /// The name of the certificate, if it can be read.
     pub key: Option<NameKey>,
     /// SHA-256 of the key of an inline certificate.
     pub public_key: Option<Sha256>,
@@ -16,6 +16,6 @@ pub struct CompiledMapping {
     pub identity: Identity,
     /// Whether the mapping is in force.
     pub state: MappingState,
-    /// All that is wrong.
+    /// All errors.
     pub errors: Vec<FieldError>,
 }

@@ -1,4 +1,4 @@
-//! Values that many mappings share, each stored once and counted.
+//! Values that many mappings share, each stored once with a use count.
 
 use std::hash::{BuildHasher, Hash};
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use super::paged::Paged;
 /// The values by number, as a snapshot keeps them.
 pub type Values<T> = Paged<Option<Arc<T>>>;
 
-/// Gives equal values equal numbers, and takes a number back when its last user is gone.
+/// Assigns equal values the same number, and frees a number with its last use.
 #[derive(Debug)]
 pub struct Interner<T> {
     values: Values<T>,
@@ -65,7 +65,7 @@ impl<T: Hash + Eq> Interner<T> {
         at
     }
 
-    /// Gives one use of the number `at` back.
+    /// Releases one use of the number `at`.
     pub fn release(&mut self, at: u32) {
         let Some(uses) = self.uses.get_mut(at as usize) else { return };
         *uses = uses.saturating_sub(1);

@@ -1,7 +1,7 @@
 //! Whether the issuer that a mapping names is the CA that issued the certificate.
 //!
-//! A name alone does not say: any CA below a trust anchor may have certified another one under the same name, and its
-//! own leaves with the same serial numbers. So the issuer is taken from the validated path, and its key must be known
+//! A name alone does not prove that: any CA below a trust anchor may have certified another CA under the same name, and
+//! may issue leaves with the same serial numbers. So the issuer is taken from the validated path. Its key must be known
 //! by a hash in the mapping, or because the trust profile holds that key, and no other, under that name.
 
 use std::sync::Arc;
@@ -25,15 +25,16 @@ pub enum Binding {
     Bound,
     /// It means another CA of that name.
     Other,
-    /// It names a CA certificate that is neither configured nor presented, so its key is unknown: perhaps another
+    /// It names a CA certificate that is neither configured nor presented, so its key is unknown. It may be another
     /// certificate of the CA that issued the leaf.
     Unproven,
-    /// Nothing but the name says so, for this reason.
+    /// Only the name matches, for this reason.
     Weak(String),
 }
 
 impl<'a> PathIssuer<'a> {
-    /// The issuer on `path`, a path that `profile` has validated; `presented` is what came along with the certificate.
+    /// The issuer on `path`, which `profile` has validated; `presented` are the certificates that the client sent
+    /// along.
     pub fn new(
         path: &'a [Arc<Certificate>],
         presented: &'a [Arc<Certificate>],
@@ -50,7 +51,7 @@ impl<'a> PathIssuer<'a> {
         let (name, key) = (issuer.subject(), issuer.public_key_sha256());
         match pin {
             Some(IssuerPin::PublicKey(sha256)) if sha256 == key => Binding::Bound,
-            // The same key in another encoding is the same CA; not every key can be compared.
+            // The same key in another encoding is the same CA; some keys cannot be compared.
             Some(IssuerPin::PublicKey(sha256)) => match issuer.public_key_fingerprints() {
                 Some(names) if names.contains(&sha256) => Binding::Bound,
                 Some(_) => Binding::Other,

@@ -1,7 +1,6 @@
-//! The forms in which a mapping names a certificate, brought to bytes that are equal exactly when the names are.
+//! The forms in which a mapping names a certificate, converted to bytes that are equal exactly when the names are.
 //!
-//! The same functions make the key of what an operator wrote and the keys of what a certificate holds, so the two
-//! cannot come to differ.
+//! The same functions make the key from an operator's text and the keys of a certificate, so the two cannot diverge.
 
 use std::borrow::Cow;
 
@@ -43,7 +42,7 @@ impl Form {
         Self::Subject,
     ];
 
-    /// The form as its field is called.
+    /// The name of the form's field.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Sha256 => "sha256",
@@ -75,7 +74,7 @@ impl Forms {
     }
 }
 
-/// What names a certificate: a form and its canonical bytes.
+/// A certificate's name: a form and its canonical bytes.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct NameKey {
     /// The form.
@@ -138,7 +137,7 @@ impl NameKey {
     }
 }
 
-/// What a name of the form issuerSerial says about the issuer besides its name.
+/// What a name of the form issuerSerial states about the issuer besides its name.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub enum IssuerPin {
     /// SHA-256 of a certificate of the issuer.
@@ -150,15 +149,16 @@ pub enum IssuerPin {
 const CERTIFICATE_PIN: u8 = 1;
 const PUBLIC_KEY_PIN: u8 = 2;
 
-/// The issuer's canonical bytes after their length, then the serial number after its. A pin follows where there is one.
+/// The issuer's canonical bytes after their length, then the serial number after its length. A pin follows, if there is
+/// one.
 fn issuer_serial(issuer: &[u8], serial: &[u8]) -> Vec<u8> {
     let length = u32::try_from(issuer.len()).unwrap_or(u32::MAX);
-    // RFC 5280 section 4.1.2.2 has at most 20 octets; a longer one of a certificate equals no mapping's.
+    // RFC 5280 section 4.1.2.2 allows at most 20 octets; a certificate's longer one equals no mapping's.
     let serial_length = u8::try_from(serial.len()).unwrap_or(u8::MAX);
     [&length.to_be_bytes()[..], issuer, &[serial_length], serial].concat()
 }
 
-/// Where the issuer ends and where the serial number does, in the bytes of a name of the form issuerSerial.
+/// Where the issuer and the serial number end in the bytes of a name of the form issuerSerial.
 fn borders(key: &[u8]) -> Option<(usize, usize)> {
     let length = u32::from_be_bytes(key.first_chunk::<4>().copied()?);
     let issuer_end = usize::try_from(length).ok()?.checked_add(4)?;
@@ -166,7 +166,7 @@ fn borders(key: &[u8]) -> Option<(usize, usize)> {
     (serial_end <= key.len()).then_some((issuer_end, serial_end))
 }
 
-/// The bytes by which a key is looked up: all but the pin of an issuer.
+/// The bytes for look-up: all but the pin of an issuer.
 pub fn lookup(form: Form, key: &[u8]) -> &[u8] {
     match form {
         Form::IssuerSerial => borders(key).and_then(|(_, end)| key.get(..end)).unwrap_or(key),
@@ -174,7 +174,7 @@ pub fn lookup(form: Form, key: &[u8]) -> &[u8] {
     }
 }
 
-/// The pin of a key, where it has one.
+/// The pin of a key, if it has one.
 pub fn pin(form: Form, key: &[u8]) -> Option<IssuerPin> {
     let (_, end) = borders(key).filter(|_| form == Form::IssuerSerial)?;
     let (kind, sha256) = key.get(end..)?.split_first()?;
@@ -186,8 +186,8 @@ pub fn pin(form: Form, key: &[u8]) -> Option<IssuerPin> {
     }
 }
 
-/// Whether two keys of one form may name one certificate, as far as the keys show. `false` is certain, but for two pins
-/// of different kinds.
+/// Whether two keys of one form may name one certificate, as far as the keys show. `false` is certain, except for two
+/// pins of different kinds.
 pub fn may_coincide(form: Form, left: &[u8], right: &[u8]) -> bool {
     lookup(form, left) == lookup(form, right)
         && match (pin(form, left), pin(form, right)) {
@@ -231,7 +231,8 @@ fn ascii_lower(text: &str) -> Cow<'_, str> {
 
 /// Calls `visit` with each key of `certificate` whose form is among `forms`.
 ///
-/// A form that no mapping uses costs nothing. An empty subject names no one. Of an ECDSA signature both forms count.
+/// A form that no mapping uses costs nothing. An empty subject yields no key. An ECDSA signature has two forms, and
+/// both yield keys.
 pub fn keys_of(certificate: &Certificate, forms: Forms, mut visit: impl FnMut(Form, &[u8])) {
     if forms.contains(Form::Sha256) {
         certificate.aliases().for_each(|sha256| visit(Form::Sha256, sha256.as_bytes()));
@@ -261,7 +262,7 @@ pub fn keys_of(certificate: &Certificate, forms: Forms, mut visit: impl FnMut(Fo
 }
 
 /// Calls `visit` with the keys that the certificate would have if its distinguished names had the reverse order, where
-/// that is another.
+/// that order makes a difference.
 pub fn reversed_keys_of(certificate: &Certificate, forms: Forms, mut visit: impl FnMut(Form, &[u8])) {
     let reversed = |name: &Name| Some(name.reversed_canonical()).filter(|reversed| reversed != name.canonical());
     if let Some(issuer) = reversed(certificate.issuer()).filter(|_| forms.contains(Form::IssuerSerial)) {

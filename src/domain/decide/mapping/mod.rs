@@ -1,8 +1,8 @@
 //! From a certificate to an identity.
 //!
-//! Owns what a policy's mapping section means: single certificates before rules, the first rule that matches, and what
-//! is denied in between. It sees only certificates that have been verified; whether they are is not asked here. Where
-//! mappings are kept is [`table`]'s part, how names are compared [`key`]'s.
+//! Owns the meaning of a policy's mapping section: single certificates before rules, the first rule that matches, and
+//! denials in between. The caller has verified the certificates. [`table`] owns the storage of mappings, [`key`] the
+//! comparison of names.
 
 mod by_key;
 pub mod compiled;
@@ -75,7 +75,7 @@ fn fail<T: Trace, V>(trace: &mut T, reason: Reason, detail: String) -> Result<V,
     Err(Unmapped { reason, detail })
 }
 
-/// What names a certificate by itself.
+/// An entry that names a single certificate.
 #[derive(Copy, Clone)]
 enum MappingEntry<'a> {
     OneToOne(&'a OneToOneEntry),
@@ -110,7 +110,7 @@ impl MappingEntry<'_> {
         }
     }
 
-    /// What it says about the issuer, besides its name.
+    /// What it states about the issuer, besides its name.
     fn pin(&self) -> Option<IssuerPin> {
         match self {
             Self::OneToOne(entry) => key::pin(entry.key.form, &entry.key.bytes),
@@ -135,19 +135,20 @@ impl std::fmt::Display for MappingEntry<'_> {
     }
 }
 
-/// Everything that names one certificate by itself, drawn together.
+/// All entries that name one certificate, combined.
 #[derive(Default)]
 struct Claims<'a> {
     first: Option<MappingEntry<'a>>,
     disabled: Option<MappingEntry<'a>>,
     invalid: Option<MappingEntry<'a>>,
     rival: Option<MappingEntry<'a>>,
-    /// Those that would count if their issuer were known by more than a name, and why it is not.
+    /// Entries that would apply if more than the issuer's name were known, and why it is not.
     weak: Vec<(MappingEntry<'a>, String)>,
 }
 
 impl<'a> Claims<'a> {
-    /// Adds what names the certificate by `form`, and says whether it does: an issuer's name may mean another CA.
+    /// Adds the entry that names the certificate by `form`, and returns whether it applies: an issuer's name may mean
+    /// another CA.
     fn consider<T: Trace>(
         &mut self,
         holder: MappingEntry<'a>,
@@ -168,7 +169,7 @@ impl<'a> Claims<'a> {
                 trace.step(STAGE, Verdict::Skip, || format!("{holder}: {why}"));
                 return false;
             }
-            // A mapping that denies does so for whatever CA has the name.
+            // A mapping that denies applies to every CA with the name.
             Binding::Weak(_) if holder.status() != MappingStatus::Enabled => self.add(holder, trace),
             Binding::Weak(why) => {
                 trace.step(STAGE, Verdict::Note, || format!("WEAK: {holder}: {why}"));
@@ -200,7 +201,7 @@ impl<'a> Claims<'a> {
         self.first.is_none() && self.disabled.is_none() && self.invalid.is_none() && self.weak.is_empty()
     }
 
-    /// The result of all claims; `None` when there are none. A disabled entry outweighs everything.
+    /// The result of all claims; `None` without claims. A disabled entry outweighs everything.
     fn settle(&self) -> Option<Result<MappingEntry<'a>, Unmapped>> {
         if let Some(holder) = &self.disabled {
             return Some(Err(Unmapped { reason: Reason::AccountDisabled, detail: format!("{holder} is disabled") }));
@@ -275,8 +276,8 @@ fn specific<T: Trace>(
     })
 }
 
-/// Notes entries that would name the certificate if their distinguished name were written in reverse, as OpenSSL prints
-/// it.
+/// Notes entries that would name the certificate if their distinguished name had the reverse order, which OpenSSL
+/// prints.
 fn note_reversed<T: Trace>(
     mapping: &Mapping,
     namespace: &str,
@@ -300,12 +301,12 @@ fn note_reversed<T: Trace>(
     }
 }
 
-/// The identity of a certificate under a policy without a mapping section: its subject, or when that is empty its only
+/// The identity of a certificate under a policy without a mapping section: its subject, or, if that is empty, its only
 /// URI, else its first DNS name, else its first e-mail address.
 ///
-/// A name of one form never equals one of another, above all not a subject: a subject has `=` after its first attribute
-/// type, a URI its `:` before any `=`, an e-mail address `@` and neither of them, a host name none of the three. An
-/// alternative name that is not of such a form denies; there is no looking for another one.
+/// A name of one form never equals one of another, in particular not a subject: a subject has `=` after its first
+/// attribute type, a URI has `:` before any `=`, an e-mail address has `@` and neither of them, a host name has none of
+/// the three. An alternative name that does not have its form denies; no other name is tried.
 pub fn subject_identity<T: Trace>(certificate: &Certificate, trace: &mut T) -> Result<Arc<Identity>, Unmapped> {
     let (field, user) = if certificate.subject().is_empty() {
         let (field, well_formed, name) = match alternative_name(certificate) {
@@ -336,7 +337,7 @@ pub fn subject_identity<T: Trace>(certificate: &Certificate, trace: &mut T) -> R
     Ok(Arc::new(Identity { user, groups: Vec::new(), uid: None, extra: BTreeMap::new() }))
 }
 
-/// What an alternative name is called, what it must be like to be a user, and the name.
+/// The name of its form, the check that it can be a user, and the name.
 type AlternativeName<'a> = (&'static str, fn(&str) -> bool, &'a str);
 
 fn alternative_name(certificate: &Certificate) -> Option<AlternativeName<'_>> {
@@ -371,7 +372,7 @@ fn is_uri(text: &str) -> bool {
         })
 }
 
-/// RFC 1123 section 2.1, with the underscores that are in use. A wildcard names no host.
+/// RFC 1123 section 2.1, with the underscores in common use. A wildcard is not a host.
 fn is_host(text: &str) -> bool {
     let text = text.strip_suffix('.').unwrap_or(text);
     text.len() <= 253
@@ -383,7 +384,7 @@ fn is_host(text: &str) -> bool {
         })
 }
 
-/// RFC 5321 section 4.1.2: a dot-string, without `=`, at a host. Quoted local parts are not taken.
+/// RFC 5321 section 4.1.2: a dot-string, without `=`, at a host. Quoted local parts are rejected.
 fn is_email(text: &str) -> bool {
     text.split_once('@').is_some_and(|(local, host)| {
         let atom = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-/?^_`{|}~.".contains(&b);

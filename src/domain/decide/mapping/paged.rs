@@ -1,4 +1,4 @@
-//! Growable storage whose clones share pages: the index writes, snapshots keep what they had.
+//! Growable storage whose clones share pages: the index writes, and snapshots keep their state.
 
 use std::sync::Arc;
 
@@ -6,7 +6,7 @@ use std::sync::Arc;
 /// make clones cheap; at this size 100,000 elements are 391 pages.
 const PAGE: usize = 256;
 
-/// A vector in pages. Cloning it costs one reference count a page; writing to a shared page copies that page alone.
+/// A vector in pages. A clone costs one reference count per page; a write to a shared page copies that page alone.
 #[derive(Clone, Debug)]
 pub struct Paged<T> {
     pages: Vec<Arc<Vec<T>>>,
@@ -32,7 +32,7 @@ impl<T: Clone> Paged<T> {
         Arc::make_mut(self.pages.get_mut(at / PAGE)?).get_mut(at % PAGE)
     }
 
-    /// Adds an element at the end and says where it is.
+    /// Appends an element and returns its place.
     pub fn push(&mut self, value: T) -> u32 {
         let at = u32::try_from(self.len).expect("fewer than 2^32 objects fit into memory");
         match self.pages.last_mut() {

@@ -1,7 +1,7 @@
-//! Where mappings are kept: pages of records, each with the texts of its records in one piece.
+//! Storage of mappings: pages of records, each with the texts of its records in one piece.
 //!
-//! An allocation for each mapping would cost a third more. A write to a record makes the texts of its page anew, without
-//! what is no longer used; clones share the pages that have not changed.
+//! An allocation for each mapping would cost a third more. A write to a record rebuilds the texts of its page without
+//! the unused ones; clones share the unchanged pages.
 
 use std::sync::Arc;
 
@@ -12,10 +12,10 @@ use super::table::MappingStatus;
 /// make clones cheap; at this size 100,000 records are 391 pages.
 const PAGE: usize = 256;
 
-/// What a record has besides its texts.
+/// The fields of a record besides its texts.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub struct Head {
-    /// The number of what it shares with other records.
+    /// The number of the shape that it shares with other records.
     pub shape: u32,
     /// The place in its file.
     pub document: u32,
@@ -34,7 +34,7 @@ pub struct Head {
 /// One mapping. Its texts, one after the other: key, user, uid, and the object's name.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub struct Record<'a> {
-    /// What is no text.
+    /// The other fields.
     pub head: Head,
     /// The texts.
     pub texts: &'a [u8],
@@ -59,7 +59,7 @@ impl<'a> Record<'a> {
         self.head.form.map_or(&[], |form| key::lookup(form, self.key()))
     }
 
-    /// The user that the certificate stands for.
+    /// The user that the certificate maps to.
     pub fn user(&self) -> &'a str {
         self.text(usize::from(self.head.key_len), usize::from(self.head.user_len))
     }
@@ -92,7 +92,7 @@ struct Slot {
 struct Page {
     slots: Vec<Option<Slot>>,
     texts: Vec<u8>,
-    /// How many octets of `texts` belong to no record any more.
+    /// How many octets of `texts` no record uses any more.
     unused: usize,
 }
 
@@ -110,7 +110,7 @@ impl Page {
         Some(Record { head: *head, texts: self.texts.get(from..from.checked_add(*len as usize)?)? })
     }
 
-    /// Writes texts behind all others.
+    /// Appends texts.
     fn append(&mut self, record: Record<'_>) -> Option<Slot> {
         let number = |length: usize| u32::try_from(length).expect("compile caps texts, and a page holds few of them");
         let slot = Slot { head: record.head, from: number(self.texts.len()), len: number(record.texts.len()) };
@@ -118,7 +118,7 @@ impl Page {
         Some(slot)
     }
 
-    /// Makes the texts anew, with space for `more` octets and without what is unused.
+    /// Rebuilds the texts, with space for `more` octets and without the unused ones.
     fn compact(&mut self, more: usize) {
         let used = self.texts.len().saturating_sub(self.unused);
         let former = std::mem::replace(&mut self.texts, Vec::with_capacity(used.saturating_add(more)));
@@ -144,7 +144,7 @@ impl Records {
         Some((Arc::make_mut(self.pages.get_mut(at / PAGE)?), at % PAGE))
     }
 
-    /// Adds a record at the end and says where it is.
+    /// Appends a record and returns its place.
     pub fn push(&mut self, record: Record<'_>) -> u32 {
         let at = u32::try_from(self.len).expect("fewer than 2^32 objects fit into memory");
         let last = self.pages.last().filter(|page| page.slots.len() < PAGE);
@@ -169,7 +169,7 @@ impl Records {
         at
     }
 
-    /// Puts a record where none is any more.
+    /// Stores a record in a free place.
     pub fn set(&mut self, at: u32, record: Record<'_>) {
         let Some((page, at)) = self.page_mut(at) else { return };
         page.compact(record.texts.len());
@@ -179,7 +179,7 @@ impl Records {
         }
     }
 
-    /// Takes a record out.
+    /// Removes a record.
     pub fn take(&mut self, at: u32) -> Option<Head> {
         let (page, at) = self.page_mut(at)?;
         let slot = page.slots.get_mut(at).and_then(Option::take)?;

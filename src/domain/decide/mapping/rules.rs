@@ -21,18 +21,18 @@ use spelling::normal;
 /// The mapping section of a policy, compiled.
 #[derive(Debug)]
 pub struct Mapping {
-    /// What is looked at first.
+    /// What is tried first.
     pub precedence: Precedence,
     /// Single certificates.
     pub one_to_one: OneToOneList,
-    /// The CertificateMapping objects of the policy's namespace that count; `None` for none.
+    /// Selects the CertificateMapping objects of the policy's namespace that apply; `None` for none.
     pub selector: Option<LabelSelector>,
     /// The rules, in order.
     pub rules: Vec<Rule>,
 }
 
 impl Mapping {
-    /// Whether a rule in force allows anybody.
+    /// Whether an enabled rule allows any certificate.
     pub fn has_rules_that_allow(&self) -> bool {
         self.rules.iter().any(|rule| rule.state == MappingState::Enabled && rule.identity.is_some())
     }
@@ -43,9 +43,9 @@ impl Mapping {
 pub struct Rule {
     /// Its name.
     pub name: Box<str>,
-    /// What a certificate must have: all of these, and there is at least one.
+    /// The tests that a certificate must all pass; there is at least one.
     pub parts: Vec<Part>,
-    /// Who a certificate stands for that the rule allows.
+    /// The identity of the certificates that the rule allows.
     pub identity: Option<Arc<Identity>>,
     /// Whether the rule is in force.
     pub state: MappingState,
@@ -56,11 +56,12 @@ pub struct Rule {
 pub struct Part {
     /// The names that are tested.
     source: Source,
-    /// What a name must fit as it stands, or else
+    /// A name matches if its text matches this pattern unchanged.
     pattern: Pattern,
-    /// this one in its normal form.
+    /// A name also matches if its normal form matches this pattern.
     normal: Pattern,
-    /// In a rule that denies: this one, once what nobody sees is taken out of the name.
+    /// In a rule that denies, a name also matches if its folded form, without invisible characters, matches this
+    /// pattern.
     folded: Option<Pattern>,
     /// How many of the names must fit.
     values: Values,
@@ -75,7 +76,7 @@ pub struct Part {
 struct Tested<'a> {
     /// The name; `None` where it cannot be read.
     text: Option<&'a str>,
-    /// Whether somebody else might read something else.
+    /// Whether other software might read another name.
     is_doubtful: bool,
 }
 
@@ -110,8 +111,7 @@ impl std::fmt::Display for Source {
 }
 
 impl Source {
-    /// Calls `visit` with each such name of `certificate` until it says that it has seen enough, and says whether it
-    /// did.
+    /// Calls `visit` with each such name of `certificate` until it returns true, and returns whether it did.
     fn any<'a>(&self, certificate: &'a Certificate, mut visit: impl FnMut(Tested<'a>) -> bool) -> bool {
         let attribute = |value: AttributeValue<'a>| Tested { text: value.text, is_doubtful: value.is_doubtful };
         match self {
@@ -132,7 +132,7 @@ impl Source {
             (Self::Uri, GeneralName::Uri(text))
             | (Self::Email, GeneralName::Email(text))
             | (Self::UserPrincipalName, GeneralName::UserPrincipalName(text)) => read(text),
-            // A principal name in a string type that Windows does not write, and a mail address beyond ASCII (RFC
+            // A principal name in a string type that Windows does not write, and an e-mail address outside ASCII (RFC
             // 9598).
             (Self::UserPrincipalName, GeneralName::Other { type_id, .. }) if *type_id == *UPN => {
                 Some(Tested { text: None, is_doubtful: true })
@@ -179,7 +179,7 @@ impl Part {
             Cow::Borrowed(_) => pattern.clone(),
             Cow::Owned(value) => Pattern::new(&value, case).unwrap_or_else(|_| pattern.clone()),
         };
-        // Issuers' names are equal without regard to case (RFC 5280 section 7.1), so a CA may write its own in any.
+        // The case of issuers' names does not matter (RFC 5280 section 7.1), so a CA may write its own in any case.
         let case = match source {
             Source::Issuer(_) => Case::Insensitive,
             _ => case,
@@ -201,7 +201,7 @@ impl Part {
         self.values
     }
 
-    /// Whether a name that reads `text` fits.
+    /// Whether a name with the text `text` matches.
     pub fn takes(&self, text: &str) -> bool {
         self.pattern.matches(text)
             || match normal(&self.source, text) {
@@ -210,8 +210,8 @@ impl Part {
             }
     }
 
-    /// Whether every certificate that fits `other` is sure to fit this part too, names that only a rule that denies can
-    /// understand apart.
+    /// Whether every certificate that matches `other` certainly matches this part too, apart from names that only a
+    /// rule that denies can interpret.
     fn covers(&self, other: &Self) -> bool {
         let folded = match (&self.folded, &other.folded) {
             (Some(wide), Some(narrow)) => wide.covers(narrow),
@@ -225,12 +225,12 @@ impl Part {
             && self.normal.covers(&other.normal)
     }
 
-    /// Whether any name of its kind fits.
+    /// Whether any name of its kind matches.
     fn takes_any(&self) -> bool {
         self.written.chars().all(|c| c == '*')
     }
 
-    /// Whether enough of the names fit. A name that is absent fits nothing, not even `*`.
+    /// Whether enough of the names match. An absent name matches nothing, not even `*`.
     fn matches(&self, certificate: &Certificate, folds: &Folds) -> bool {
         match self.values {
             Values::Any => self.source.any(certificate, |value| self.fits(value, folds)),
@@ -245,7 +245,7 @@ impl Part {
         }
     }
 
-    /// Whether one name fits. What cannot be compared fits a rule that denies and no other.
+    /// Whether one name matches. A name that cannot be compared matches only rules that deny.
     fn fits(&self, value: Tested<'_>, folds: &Folds) -> bool {
         let Some(folded) = &self.folded else { return value.text.is_some_and(|text| self.takes(text)) };
         let Some(text) = value.text.filter(|_| !value.is_doubtful) else { return true };
@@ -254,7 +254,7 @@ impl Part {
 }
 
 impl Rule {
-    /// Whether the rule asks for nothing but that there be some name.
+    /// Whether the rule requires only that names exist.
     pub fn takes_any(&self) -> bool {
         self.parts.iter().all(Part::takes_any)
     }
@@ -269,7 +269,7 @@ impl Rule {
         self.state == MappingState::Enabled && self.parts.iter().all(|part| part.matches(certificate, folds))
     }
 
-    /// The rule's parts with what the certificate has, as far as the first that does not fit.
+    /// The rule's parts with the certificate's names, up to the first part that does not match.
     fn shown(&self, certificate: &Certificate, folds: &Folds) -> String {
         let mut out = Vec::with_capacity(self.parts.len());
         for part in &self.parts {
@@ -288,7 +288,7 @@ impl Rule {
     }
 }
 
-/// What the rules say of a certificate.
+/// The outcome of the rules for a certificate.
 #[derive(Debug)]
 pub enum RuleOutcome<'a> {
     /// The first rule that matches allows, as this identity.
@@ -299,7 +299,7 @@ pub enum RuleOutcome<'a> {
     NoMatch,
 }
 
-/// What the first rule that matches says.
+/// The outcome of the first rule that matches.
 pub fn first_match<'a, T: Trace>(
     rules: &'a [Rule],
     certificate: &Certificate,
@@ -332,7 +332,7 @@ pub fn first_match<'a, T: Trace>(
     RuleOutcome::NoMatch
 }
 
-/// The first rule that matches and denies, whatever stands before it.
+/// The first rule that matches and denies, regardless of the rules before it.
 pub fn first_deny<'a, T: Trace>(
     rules: &'a [Rule],
     certificate: &Certificate,

@@ -1,6 +1,6 @@
-//! The CertificateMapping objects as the index edits them, and what is wrong with them.
+//! The CertificateMapping objects as the index edits them, and their errors.
 //!
-//! Owned here: which record an object has, objects of the same name, and which mappings share the name of a certificate.
+//! Owns the assignment of records to objects, objects of the same name, and mappings for the same certificate.
 //! [`super::table`] owns the records.
 
 mod stored;
@@ -21,7 +21,7 @@ use crate::domain::decide::mapping::compiled::CompiledMapping;
 use certgate_x509::Sha256;
 pub use stored::{Contradiction, StoredMapping};
 
-/// The most mappings of one name that one of them is compared with.
+/// The most mappings of one name that a mapping is compared with.
 const MAX_COMPARED_MAPPINGS: usize = 16;
 
 /// The mappings as the index edits them.
@@ -36,19 +36,19 @@ pub struct MappingStore {
     free: Vec<u32>,
     /// How many mappings use each form.
     forms: [usize; Form::ALL.len()],
-    /// What is wrong with the mappings that do not compile.
+    /// The errors of the mappings that do not compile.
     errors: BTreeMap<u32, Vec<FieldError>>,
-    /// The mappings that share their name with another object.
+    /// The mappings whose object name another object has.
     duplicates: BTreeSet<u32>,
-    /// The mappings that name a certificate that cannot be read.
+    /// The mappings whose certificate name cannot be read.
     unreadable: BTreeSet<u32>,
-    /// The mappings whose name is that of another one too, but for the pin of an issuer.
+    /// The mappings that share their certificate name with another one, except for the pin of an issuer.
     rivals: BTreeSet<u32>,
     /// The keys of inline certificates.
     public_keys: BTreeMap<u32, Sha256>,
 }
 
-/// Whether an edit changed anything.
+/// Whether an edit changed the store.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 #[must_use]
 pub enum Change {
@@ -132,8 +132,8 @@ impl MappingStore {
         self.ids.iter().filter_map(|at| self.stored(*at)).filter(compiles)
     }
 
-    /// The mappings that contradict another one which some policy selects as well; `policies` gives those of a namespace
-    /// that select any. Where very many mappings share a name, not all are found.
+    /// The mappings that contradict another one which some policy selects as well; `policies` returns those of a
+    /// namespace that select mappings. If very many mappings share a name, not all contradictions are found.
     pub fn contradictions<'p>(
         &self,
         policies: &impl Fn(&str) -> &'p [(Arc<str>, &'p LabelSelector)],
@@ -165,7 +165,7 @@ impl MappingStore {
         out
     }
 
-    /// The mappings that do not work, each with all that is wrong.
+    /// The mappings that do not work, each with all errors.
     pub fn problems(&self) -> impl Iterator<Item = (ObjectId, Vec<FieldError>)> {
         let places: BTreeSet<u32> = self.errors.keys().chain(&self.duplicates).copied().collect();
         places.into_iter().filter_map(|at| {
@@ -186,13 +186,12 @@ impl MappingStore {
         uses.fold(0, usize::saturating_add)
     }
 
-    /// Whether any mapping names a certificate that cannot be read.
+    /// Whether the certificate name of any mapping cannot be read.
     pub fn has_unreadable(&self) -> bool {
         !self.unreadable.is_empty()
     }
 
-    /// The mappings selected by `selector` that name a certificate that cannot be read, sorted, and whether they are
-    /// meant to be in force.
+    /// The mappings selected by `selector` whose certificate name cannot be read, sorted, each with its intended state.
     pub fn unreadable(&self, namespace: &str, selector: &LabelSelector) -> BTreeMap<ObjectId, MappingState> {
         let selected = |at: &u32| {
             let stored = self.stored(*at)?;
@@ -209,7 +208,7 @@ impl MappingStore {
         Some(StoredMapping { record, group, attributes, file: self.files.get(shape.file)? })
     }
 
-    /// The records of `namespace` that are found by `key` in `form`.
+    /// The records of `namespace` with `key` in `form`.
     fn named<'a>(&'a self, namespace: &'a str, form: Form, key: &'a [u8]) -> impl Iterator<Item = u32> + use<'a> {
         let same = move |stored: StoredMapping<'_>| {
             stored.record.head.form == Some(form)
@@ -220,7 +219,7 @@ impl MappingStore {
         found.filter(move |at| self.stored(*at).is_some_and(same))
     }
 
-    /// The records with the name of the record at `at`, but for the pin of an issuer.
+    /// The records with the name of the record at `at`, except for the pin of an issuer.
     fn of_same_name(&self, at: u32) -> impl Iterator<Item = u32> {
         let own = self.stored(at).and_then(|own| Some((own, own.record.head.form?)));
         let others = own
@@ -228,7 +227,7 @@ impl MappingStore {
         others.into_iter().flatten()
     }
 
-    /// The mappings that the selector selects and that give another identity to what may be the certificate of `key`.
+    /// The mappings that the selector selects and that give another identity to a certificate which `key` may name.
     pub fn against<'a>(
         &'a self,
         namespace: &'a str,
@@ -267,7 +266,7 @@ impl MappingStore {
         self.stored(at).map(|stored| stored.id())
     }
 
-    /// Whether the record at `at` is `record`, but for its duplicates.
+    /// Whether the record at `at` equals `record`, apart from its duplicates.
     fn is_as(&self, at: u32, record: Record<'_>, errors: &[FieldError]) -> bool {
         let Some(stored) = self.table.records.get(at) else { return false };
         let status = record.head.status;

@@ -1,8 +1,8 @@
 //! The CertificateMapping objects, 100,000 and more of them, in compact form.
 //!
-//! A mapping is a record of 24 bytes and its texts ([`super::records`]); labels, groups and extra attributes are
-//! interned, and so is what is usual together. A [`MappingTable`] is what a snapshot keeps, and shares everything that has not changed; [`super::store`] edits
-//! it. Which mappings a policy means is asked at look-up, by namespace and labels.
+//! A mapping is a record of 24 bytes and its texts ([`super::records`]); labels, groups, extra attributes and their
+//! common combinations are interned. A snapshot keeps a [`MappingTable`], which shares everything unchanged;
+//! [`super::store`] edits it. A look-up selects the mappings of a policy by namespace and labels.
 
 use std::collections::BTreeMap;
 use std::hash::BuildHasher;
@@ -17,7 +17,7 @@ use super::records::{Record, Records};
 use crate::domain::api::LabelSelector;
 use crate::domain::decide::identity::Identity;
 
-/// Where a mapping lives and what selects it.
+/// The namespace and labels of a mapping, which select it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Group {
     pub(super) namespace: String,
@@ -31,7 +31,7 @@ pub struct Attributes {
     pub(super) extra: BTreeMap<String, Vec<String>>,
 }
 
-/// What mappings share that differ in their texts: numbers of a [`Group`], of [`Attributes`] and of a file.
+/// What mappings with different texts share: the numbers of a [`Group`], of [`Attributes`] and of a file.
 #[derive(Copy, Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Shape {
     pub(super) group: u32,
@@ -46,9 +46,9 @@ pub enum MappingStatus {
     Enabled,
     /// It denies the certificate.
     Disabled,
-    /// It does not compile, or another object has its name; it denies the certificate that it names.
+    /// It does not compile, or another object has its name; it denies its certificate.
     Invalid,
-    /// The same, and it was meant to disable the certificate.
+    /// The same, and its intended effect was to disable the certificate.
     InvalidDisabled,
 }
 
@@ -79,7 +79,7 @@ impl<'a> Entry<'a> {
         self.record.name()
     }
 
-    /// What it says about the issuer, besides its name.
+    /// What it states about the issuer, besides its name.
     pub fn pin(&self) -> Option<IssuerPin> {
         self.record.head.form.and_then(|form| key::pin(form, self.record.key()))
     }
@@ -131,7 +131,7 @@ impl MappingTable {
         self.forms
     }
 
-    /// The number of mappings, with invalid ones.
+    /// The number of mappings, including invalid ones.
     pub fn len(&self) -> usize {
         self.len
     }
@@ -141,8 +141,8 @@ impl MappingTable {
         self.len == 0
     }
 
-    /// The mappings of `namespace` that `selector` selects and that name a certificate by `key` in `form`: the key without
-    /// the pin of an issuer, which stays to be compared ([`Entry::pin`]).
+    /// The mappings of `namespace` that `selector` selects and that name a certificate by `key` in `form`. `key` lacks
+    /// the issuer's pin, which the caller must still compare ([`Entry::pin`]).
     pub fn find<'a, 'k>(
         &'a self,
         namespace: &'k str,
@@ -168,7 +168,7 @@ impl MappingTable {
     }
 }
 
-/// The hash by which a key is found.
+/// The hash of a key for look-up.
 pub(super) fn key_hash(hasher: &RandomState, namespace: &str, form: Form, key: &[u8]) -> u64 {
     hasher.hash_one((namespace, form, key))
 }

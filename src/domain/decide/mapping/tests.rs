@@ -1,4 +1,4 @@
-//! What a mapping section means, row by row.
+//! The meaning of a mapping section, row by row.
 
 mod objects;
 
@@ -36,7 +36,7 @@ fn store(objects: &[(&str, &str, Value)]) -> MappingStore {
     store
 }
 
-/// A profile that holds the CA of [`Template`], and the path from it: whose keys they are does not matter here.
+/// A profile that holds the CA of [`Template`], and the path from it; their keys do not matter here.
 fn trust() -> (CertificateVerifier, [Arc<Certificate>; 2]) {
     let ca = Arc::new(Template::ca().parsed());
     let parameters = VerifierParameters { anchors: vec![Arc::clone(&ca)], ..VerifierParameters::default() };

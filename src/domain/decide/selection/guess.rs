@@ -1,39 +1,39 @@
-//! The hosts that a text might mean which is not a host pattern.
+//! The hosts that an invalid host pattern might mean.
 //!
-//! A policy with such a host is invalid and denies. Which requests it would have decided cannot be known, and none of them
-//! may fall to a laxer policy, so what is recognised here errs on the side of more hosts. It is no second grammar of hosts:
-//! nothing is ever allowed by it.
+//! A policy with such a host is invalid and denies. The requests that it was meant to decide are unknown, and none of
+//! them may fall to a laxer policy, so this module errs on the side of more hosts. It is not a second grammar of hosts:
+//! a guess never allows a request.
 //!
-//! What is recognised: a scheme, a user, a port and a path are taken off. `*` stands for any characters. A label with
-//! letters outside ASCII stands for any one label (it is some A-label, and the tables of UTS 46 are not worth carrying
-//! for this); one with characters that no host has, for any labels. A list in one text is each of its parts, and also what
-//! it would be if its separators stood for something else. So is every other part of the text that looks like a host: what
-//! stands between has perhaps another meaning. A text without a single readable label stands for every host.
+//! A scheme, a user, a port and a path are removed. `*` matches any characters. A label with letters outside ASCII
+//! matches any one label (it is some A-label, and the tables of UTS 46 are not worth their size here). A label with
+//! characters that no host has matches any labels. A list in one text means each of its parts, and also the text with
+//! its separators read as parts of a host. The same holds for every other part of the text that looks like a host: the
+//! characters between may have another meaning. A text without a single readable label means every host.
 
 use std::fmt;
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use super::host::HostPattern;
 
-/// The longest text that is looked into; a host has 253 characters.
+/// The longest text that is analysed; a host has 253 characters.
 const MAX_TEXT: usize = 1024;
 
-/// The most guesses about one text. With more of them it stands for every host.
+/// The most guesses about one text. A text with more of them means every host.
 const MAX_PIECES: usize = 16;
 
-/// The schemes that stand before hosts.
+/// The schemes before hosts.
 const SCHEMES: [&str; 8] = ["http", "https", "ws", "wss", "grpc", "grpcs", "tcp", "tls"];
 
-/// Hosts, by a text in which `*` stands for any characters, dots too, and `?` for one label.
+/// Hosts, by a text in which `*` matches any characters including dots, and `?` matches one label.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct HostGuess(String);
 
-/// What a text might mean.
+/// A possible meaning of a text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Recognized {
     /// The hosts.
     pub host: HostPattern,
-    /// Whether a path stands behind the host, so that nobody can tell which paths are meant.
+    /// Whether the text has a path after the host: the intended paths are then unknown.
     pub has_path: bool,
 }
 
@@ -44,8 +44,8 @@ impl Recognized {
     }
 }
 
-/// What `text` might mean: hosts before all others. The union of what is given holds every host that its author can have
-/// meant.
+/// The possible meanings of `text`: hosts with precedence over all others. Their union contains every host that the
+/// author can have meant.
 pub fn recognize(text: &str) -> Vec<Recognized> {
     let is_separator = |c: char| c.is_whitespace() || matches!(c, ',' | ';');
     let is_around = |c: char| is_separator(c) || matches!(c, '"' | '\'' | '`' | '<' | '>');
@@ -72,7 +72,7 @@ pub fn recognize(text: &str) -> Vec<Recognized> {
         if found.iter().any(is_known) {
             continue;
         }
-        // Which paths are meant, nobody can tell.
+        // The intended paths are unknown.
         found.push(Recognized { host, has_path: true });
         if found.len() > MAX_PIECES {
             return vec![Recognized::everything()];
@@ -81,16 +81,16 @@ pub fn recognize(text: &str) -> Vec<Recognized> {
     found
 }
 
-/// The parts of a text that might be hosts of several labels, whatever stands around them.
+/// The parts of a text that might be hosts of several labels, whatever surrounds them.
 fn words(text: &str) -> impl Iterator<Item = &str> {
     let is_inner = |c: char| c.is_alphanumeric() || matches!(c, '-' | '_' | '.' | '*');
     let words = text.split(move |c| !is_inner(c));
-    // What begins or ends with a dot is a part of something longer.
+    // A word that begins or ends with a dot is a part of something longer.
     words.filter(|word| word.contains('.') && !word.starts_with('.') && !word.ends_with('.'))
 }
 
-/// The same hosts, but before all other policies: what made the text unreadable, a port for instance, may have been there
-/// to tell the policy from another one for the same host.
+/// The same hosts, with precedence over all other policies. What made the text unreadable, for example a port, may have
+/// distinguished the policy from another one for the same host.
 fn before_all(host: HostPattern) -> HostPattern {
     HostPattern::Guess(match host {
         HostPattern::Exact(name) => HostGuess(name),
@@ -112,7 +112,7 @@ fn recognize_one(text: &str) -> Recognized {
     }
 }
 
-/// The hosts that `host` might mean; `None` where nothing in it can be read.
+/// The hosts that `host` might mean; `None` if no part of it can be read.
 fn of_host(host: &str, path: &str) -> Option<HostPattern> {
     let literal = |text: &str| {
         let address: Ipv6Addr = text.split('%').next()?.parse().ok()?;
@@ -125,7 +125,7 @@ fn of_host(host: &str, path: &str) -> Option<HostPattern> {
     if let Some(address) = literal(host) {
         return Some(address).filter(|_| !is_number);
     }
-    // What stands behind it may be the host: `https:/admin`, `https//admin`, `https:admin`.
+    // The host may follow the scheme: `https:/admin`, `https//admin`, `https:admin`.
     let is_scheme = |text: &str| SCHEMES.iter().any(|scheme| scheme.eq_ignore_ascii_case(text));
     let host = match host.split_once(':') {
         Some((_, port)) if port.contains(['.', ':']) => return None,
@@ -148,7 +148,7 @@ fn of_host(host: &str, path: &str) -> Option<HostPattern> {
         if wants_dot {
             guess.push('.');
         }
-        // A label is missing here: whatever it was, or nothing.
+        // A label is missing here: any label, or none.
         wants_dot = !label.is_empty();
         let is_legal = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'*');
         if label.is_empty() {
@@ -157,7 +157,7 @@ fn of_host(host: &str, path: &str) -> Option<HostPattern> {
             is_readable |= label.bytes().any(|b| b != b'*');
             guess.push_str(label);
         } else {
-            // Letters outside ASCII make an A-label; other characters may stand for a dot.
+            // Letters outside ASCII make an A-label; other characters may represent a dot.
             let is_one = |c: char| c.is_alphanumeric() || matches!(c, '-' | '_');
             guess.push(if !label.is_ascii() && label.chars().all(is_one) { '?' } else { '*' });
         }
@@ -165,7 +165,7 @@ fn of_host(host: &str, path: &str) -> Option<HostPattern> {
     if !guess.contains(['*', '?']) {
         return HostPattern::new(&guess).ok();
     }
-    // One label outside ASCII tells at least how many labels there are.
+    // A label outside ASCII shows at least the number of labels.
     (is_readable || !guess.contains('*')).then_some(HostPattern::Guess(HostGuess(guess)))
 }
 
@@ -175,10 +175,10 @@ impl HostGuess {
         &self.0
     }
 
-    /// Whether a host, in its normal form, might be meant. Takes time in proportion to both lengths multiplied.
+    /// Whether a normalized host might be meant. The time is proportional to the product of both lengths.
     pub fn covers(&self, host: &str) -> bool {
         let (mut pattern, mut rest) = (self.0.as_bytes(), host.as_bytes());
-        // What follows the last `*`, and what of the host it has not taken yet.
+        // The pattern after the last `*`, and the part of the host that it has not matched yet.
         let mut retry: Option<(&[u8], &[u8])> = None;
         loop {
             match (pattern.split_first(), rest.split_first()) {

@@ -18,18 +18,18 @@ const MAX_LABEL: usize = 63;
 pub enum HostPattern {
     /// This host.
     Exact(String),
-    /// All names below this one, which stands here with a leading dot.
+    /// All names below this one, which is stored with a leading dot.
     Below(String),
     /// Any host.
     Any,
-    /// Hosts that an unreadable text might mean. Only policies that deny have it.
+    /// Hosts that an unreadable text might mean. Only policies that deny have this.
     Guess(HostGuess),
 }
 
 /// Why a text is not a host pattern.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum HostError {
-    /// A port stands behind the name.
+    /// The name has a port.
     #[error("a host has no port here: the request's port is ignored")]
     Port,
     /// It is a URL, or has a path or a user.
@@ -38,7 +38,7 @@ pub enum HostError {
     /// It has characters outside ASCII. Requests carry internationalized names as A-labels (RFC 5890 section 2.3.2.1).
     #[error("not ASCII: write the name as requests carry it, with labels that begin with `xn--`")]
     NotAscii,
-    /// An asterisk stands elsewhere than as the whole first label.
+    /// An asterisk is not the whole first label.
     #[error("`*` must be the whole first label, as in `*.example.com`, or the whole host")]
     Wildcard,
     /// Anything else.
@@ -96,7 +96,7 @@ impl std::fmt::Display for HostPattern {
 pub fn normalize(authority: &[u8]) -> Option<Cow<'_, str>> {
     let (host, _) = split_port(authority)?;
     if let Some(literal) = host.strip_prefix(b"[").and_then(|rest| rest.strip_suffix(b"]")) {
-        // RFC 3986 section 3.2.2. Zone identifiers have no meaning to another machine.
+        // RFC 3986 section 3.2.2. Zone identifiers have no meaning on another machine.
         let address: Ipv6Addr = std::str::from_utf8(literal).ok()?.parse().ok()?;
         return Some(Cow::Owned(format!("[{address}]")));
     }
@@ -116,7 +116,7 @@ pub fn normalize(authority: &[u8]) -> Option<Cow<'_, str>> {
     }
 }
 
-/// Splits a port off. The port is digits, or nothing (RFC 3986 section 3.2.3).
+/// Splits a port off. The port is digits, or empty (RFC 3986 section 3.2.3).
 fn split_port(authority: &[u8]) -> Option<(&[u8], Option<&[u8]>)> {
     let after = match authority.iter().rposition(|b| *b == b']') {
         Some(end) if authority.first() == Some(&b'[') => end,

@@ -1,4 +1,4 @@
-//! Why no policy selects a request, for `explain`: the policies of its host, each with what does not fit.
+//! Why no policy selects a request, for `explain`: the policies of its host, each with the mismatch.
 
 use std::collections::BTreeSet;
 
@@ -11,7 +11,7 @@ use certgate_x509::{Trace, Verdict};
 const SHOWN: usize = 16;
 
 impl Selection {
-    /// Tells of the routes that cover `host` why they do not take the path or the method; where there are none, of the
+    /// Reports why the routes that cover `host` do not match the path or the method; without such routes, reports the
     /// hosts that policies name.
     pub(super) fn tell_misses<T: Trace>(&self, host: &str, path: &[u8], method: &[u8], trace: &mut T) {
         let mut told = 0_usize;
@@ -50,7 +50,7 @@ impl Selection {
         }
     }
 
-    /// The best route that takes the path and the method once spellings of paths are folded.
+    /// The best route that matches the path and the method after spellings of paths are folded.
     fn respelt_match<'a>(
         &'a self,
         host: &'a str,

@@ -1,17 +1,17 @@
 //! Which policy decides a request: exactly one, or none.
 //!
 //! Owns the order of precedence (host, then path, then methods, then age, then name, as Gateway API orders routes) and
-//! the refusal of paths and methods that can be read in two ways. It knows nothing of what a policy then does.
+//! the rejection of ambiguous paths and methods. It does not know what a policy does.
 //!
-//! Three deliberate strictnesses. A path is checked whenever any policy whose hosts cover the request selects by path, even
-//! when a policy of a more specific host would win without looking at it. So is the method whenever any of them names
-//! methods: RFC 9110 section 9.1 makes methods case-sensitive, but there are servers that take `post` for `POST`, and
-//! such a request must not reach them by the policy for other methods. No policy selects it: [`Reason::NoPolicy`]. And a
-//! path is refused that another policy would get in another spelling ([`spelling`]), where that policy is as specific as
-//! the one selected or more: the upstream may take the two for one. Of that one thing is excepted: what follows a colon,
-//! where the paths of both policies write it out ([`spelling::told_apart`]).
+//! Selection is deliberately strict in three respects. A path is checked whenever any policy whose hosts cover the
+//! request selects by path, even when a policy of a more specific host would win without a path. A method is checked
+//! whenever any of those policies names methods: RFC 9110 section 9.1 makes methods case-sensitive, but some servers
+//! accept `post` for `POST`, and such a request must not reach them by the policy for other methods. No policy selects
+//! it: [`Reason::NoPolicy`]. A path is rejected if another policy, as specific as the selected one or more, would match
+//! another spelling of it ([`spelling`]): the upstream may treat both spellings as one path. The exception is a suffix
+//! after a colon, where the paths of both policies write it out ([`spelling::told_apart`]).
 //!
-//! A policy whose host cannot be read stands before all others for every host that it might mean ([`guess`]).
+//! A policy whose host cannot be read precedes all others for every host that it might mean ([`guess`]).
 
 pub mod guess;
 pub mod host;
@@ -43,13 +43,13 @@ pub struct Route {
     pub host: HostPattern,
     /// The paths.
     pub path: PathPattern,
-    /// Whether the upstream tells the path from its other spellings.
+    /// Whether the upstream distinguishes the path from its other spellings.
     pub case: PathCase,
     /// The methods; empty for any.
     pub methods: Vec<String>,
 }
 
-/// A policy as far as selection sees it. Its number is its place in the list that [`Selection::new`] takes.
+/// The part of a policy that selection uses. Its number is its place in the list that [`Selection::new`] takes.
 #[derive(Copy, Clone, Debug)]
 pub struct Candidate<'a> {
     /// `namespace/name`.
@@ -72,13 +72,13 @@ pub struct Selection {
     has_forms: bool,
 }
 
-/// The methods of RFC 9110 section 9.3 and RFC 5789: those that a careless server knows in any case.
+/// The methods of RFC 9110 section 9.3 and RFC 5789: those that a careless server accepts in any case.
 pub const USUAL_METHODS: [&str; 9] = ["GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH"];
 
-/// How many policies the trace names that would decide if the one that does were not there.
+/// How many policies the trace names that would decide without the selected one.
 const SHOWN_LOSERS: usize = 8;
 
-/// A policy that no request reaches, with those that take its place.
+/// A policy that no request reaches, with the policies that win in its place.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Conflict {
     /// The policy's number.
@@ -88,7 +88,7 @@ pub struct Conflict {
 }
 
 impl Selection {
-    /// Builds the table. `candidates` stand in the order that breaks ties: older ones first, then by name.
+    /// Builds the table. `candidates` are in the order that breaks ties: older ones first, then by name.
     pub fn new(candidates: &[Candidate<'_>]) -> Self {
         let mut selection = Self::default();
         for (policy, candidate) in candidates.iter().enumerate() {
@@ -134,7 +134,7 @@ impl Selection {
                 let detail = || format!("path {} is ambiguous: {ambiguity}", quoted(raw_path));
                 return Err(refuse(trace, Reason::PathAmbiguous, detail));
             }
-            // Nobody will look at it.
+            // The value is not used.
             Err(_) => raw_path.into(),
         };
         if let Some(meant) = self.misspelt_method(&host, http.method) {
@@ -180,12 +180,12 @@ impl Selection {
         Ok(best.choice.policy)
     }
 
-    /// The route of another policy, as specific as `best` or more, that takes the path in another spelling.
+    /// The route of another policy, as specific as `best` or more, that matches the path in another spelling.
     ///
-    /// All spellings count, not only the one with everything folded: which of them the upstream tells apart is unknown. But
-    /// where the policy of `best` writes a segment out as the request has it, and the other one the same with another
-    /// suffix behind a colon, the two say themselves that these are two paths. A suffix that the selected policy does not
-    /// write gets nowhere: it stands in a segment that its path does not reach.
+    /// All spellings are tried, not only the fully folded one: the upstream may distinguish any of them. The exception:
+    /// the policy of `best` writes a segment as the request has it, and the other policy writes the same segment with
+    /// another suffix after a colon. Then the two policies declare that these are two paths. A suffix that the selected
+    /// policy does not write makes no exception: it is in a segment that the policy's path does not reach.
     fn rival<'a>(&'a self, host: &'a str, form: &'a [u8], method: &'a [u8], best: &Match<'a>) -> Option<Match<'a>> {
         let best_rank = best.reach.rank()?;
         let is_told = |reach: &Reach<'_>| {
@@ -219,7 +219,7 @@ impl Selection {
         }
     }
 
-    /// Whether `policy` names `http` in its match, be there a better one or not.
+    /// Whether the match of `policy` covers `http`, even if another policy is better.
     fn covers(&self, policy: usize, http: &Http<'_>) -> bool {
         let Some(host) = host::normalize(http.host) else { return false };
         let raw_path = path::without_query(http.path);
@@ -228,7 +228,7 @@ impl Selection {
             .any(|(_, paths)| paths.matches(&path, http.method).any(|(choice, _)| choice.policy == policy))
     }
 
-    /// The policies that lose every request they name to others.
+    /// The policies that lose to others every request that they name.
     pub fn conflicts(&self, candidates: &[Candidate<'_>]) -> Vec<Conflict> {
         let conflict = |(loser, candidate): (usize, &Candidate<'_>)| {
             let mut winners = BTreeSet::new();
@@ -251,7 +251,7 @@ impl Selection {
         paths.choices(&route.path)
     }
 
-    /// The host patterns that cover `host`, most specific first; before all of them those that might.
+    /// The host patterns that cover `host`, most specific first, after the guesses that cover it.
     fn levels<'a>(&'a self, host: &'a str) -> impl Iterator<Item = (Level<'a>, &'a Paths)> {
         let guesses = self.guesses.iter().filter(|(guess, _)| guess.covers(host));
         let guesses = guesses.map(|(guess, paths)| (Level::Guess(guess), paths));
@@ -261,7 +261,7 @@ impl Selection {
         guesses.chain(exact).chain(below).chain(std::iter::once((Level::Any, &self.any)))
     }
 
-    /// The method that `method` differs from in case alone, where any policy of the host names methods.
+    /// The method that differs from `method` in case alone, if any policy of the host names methods.
     fn misspelt_method<'a>(&'a self, host: &'a str, method: &[u8]) -> Option<&'a str> {
         if USUAL_METHODS.iter().any(|usual| usual.as_bytes() == method) {
             return None;
@@ -325,7 +325,7 @@ fn refuse<T: Trace>(trace: &mut T, reason: Reason, detail: impl FnOnce() -> Stri
     denial
 }
 
-/// Bytes of a request for people to read: quoted, escaped, cut to a length that a log can bear.
+/// Bytes of a request for people to read: quoted, escaped, cut to a length fit for a log.
 fn quoted(bytes: &[u8]) -> String {
     const SHOWN: usize = 200;
     let shown = bytes.get(..SHOWN).unwrap_or(bytes);

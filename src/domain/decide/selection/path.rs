@@ -1,8 +1,8 @@
-//! Paths of requests and of policies, and which of them can be read in one way only.
+//! Paths of requests and of policies, and which of them are unambiguous.
 //!
-//! A proxy, certgate and the service behind both may each normalize a path, and differ. Where a policy is selected by
-//! path, a path on which they could differ is therefore not interpreted but refused. What is left is compared after
-//! percent-decoding, so that `%21` and `!` cannot name one thing to the service and two to certgate.
+//! A proxy, certgate and the service behind both may each normalize a path differently. Where a policy is selected by
+//! path, certgate rejects a path that they could read differently instead of interpreting it. All other paths are
+//! compared after percent-decoding, so that `%21` and `!` cannot name one path to the service and two to certgate.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -14,13 +14,14 @@ use super::spelling::alike;
 /// What makes a path ambiguous.
 #[derive(Copy, Clone, Debug, PartialEq, Eq, Error)]
 pub enum Ambiguity {
-    /// It does not begin with a slash: `*`, an absolute URI, or nothing.
+    /// It does not begin with a slash: `*`, an absolute URI, or empty.
     #[error("it does not begin with `/`")]
     NotAbsolute,
-    /// A segment is `.` or `..`, or is so to those who trim blanks, fold compatibility forms or drop invisible characters.
+    /// A segment is `.` or `..`, or becomes so when blanks are trimmed, compatibility forms folded or invisible
+    /// characters dropped.
     #[error("it has a dot segment")]
     DotSegment,
-    /// Two slashes stand side by side.
+    /// Two adjacent slashes.
     #[error("it has an empty segment")]
     EmptySegment,
     /// An escaped slash or backslash.
@@ -29,17 +30,17 @@ pub enum Ambiguity {
     /// A raw backslash.
     #[error("it has a backslash")]
     Backslash,
-    /// A semicolon, raw or escaped, which some servers take for the start of parameters.
+    /// A semicolon, raw or escaped, which some servers read as the start of parameters.
     #[error("it has a `;`")]
     Parameters,
     /// A raw number sign.
     #[error("it has a `#`")]
     Fragment,
-    /// An escaped question mark or number sign: the end of the path to those who decode first.
+    /// An escaped question mark or number sign: the end of the path to software that decodes first.
     #[error("it escapes a `?` or `#`")]
     EscapedDelimiter,
-    /// Its octets, decoded, are not UTF-8. Overlong forms are not (RFC 3629 section 3); some decoders take them for the
-    /// characters that they spell, a slash for instance, and replace or drop what is invalid.
+    /// Its decoded octets are not UTF-8. Overlong forms are not UTF-8 (RFC 3629 section 3); some decoders read them as
+    /// the characters that they encode, for example a slash, and replace or drop invalid octets.
     #[error("it is not UTF-8 when decoded")]
     NotUtf8,
     /// A percent sign without two hexadecimal digits.
@@ -48,7 +49,7 @@ pub enum Ambiguity {
     /// An escaped letter, digit, `-`, `.`, `_` or `~` (RFC 3986 section 2.3: these should not be escaped).
     #[error("it escapes a character that needs no escape")]
     NeedlessEscape,
-    /// An escaped percent sign before two hexadecimal digits: an escape to those who decode twice.
+    /// An escaped percent sign before two hexadecimal digits: an escape to software that decodes twice.
     #[error("it is escaped twice")]
     DoubleEscape,
     /// A control character, raw or escaped, or a raw blank or character outside ASCII.
@@ -56,12 +57,12 @@ pub enum Ambiguity {
     IllegalCharacter,
 }
 
-/// The path of a request target: what stands before the first `?`.
+/// The path of a request target: everything before the first `?`.
 pub fn without_query(target: &[u8]) -> &[u8] {
     target.split(|b| *b == b'?').next().unwrap_or_default()
 }
 
-/// The decoded form of a path (without query) that everybody reads alike, or why there is none.
+/// The decoded form of a path (without query) that all software reads the same, or why there is none.
 ///
 /// A trailing slash is not an empty segment.
 pub fn canonical(path: &[u8]) -> Result<Cow<'_, [u8]>, Ambiguity> {
@@ -97,14 +98,14 @@ pub fn canonical(path: &[u8]) -> Result<Cow<'_, [u8]>, Ambiguity> {
     }
     let decoded = decode(path);
     let text = std::str::from_utf8(&decoded).map_err(|_| Ambiguity::NotUtf8)?;
-    // Windows drops blanks at the end of names, and others trim both ends or normalize.
+    // Windows drops blanks at the end of names, and other systems trim both ends or normalize.
     if alike(text).split('/').any(|segment| matches!(segment.trim(), "." | "..")) {
         return Err(Ambiguity::DotSegment);
     }
     Ok(Cow::Owned(decoded))
 }
 
-/// Whether a segment without escapes is a dot or two, be there blanks (written `+`) or not.
+/// Whether a segment without escapes is one or two dots, with or without blanks (written `+`).
 fn is_dots(segment: &[u8]) -> bool {
     let mut rest = segment.iter().filter(|b| **b != b'+');
     matches!((rest.next(), rest.next(), rest.next()), (Some(b'.'), None | Some(b'.'), None))
@@ -163,7 +164,7 @@ pub enum PathPattern {
     Prefix(Vec<u8>),
     /// Any path.
     Any,
-    /// A path or method that nobody can read. It might be any, so it takes every request of the host before all others.
+    /// An unreadable path or method. It might be any, so it matches every request of the host before all others.
     Unreadable,
 }
 
@@ -189,7 +190,7 @@ pub enum PathError {
     /// It has a query.
     #[error("a path has no query here: what follows `?` is not compared")]
     Query,
-    /// No request with this path would be let through.
+    /// Requests with this path are always rejected.
     #[error("no request can have this path: {0}")]
     Ambiguous(#[from] Ambiguity),
 }

@@ -1,7 +1,7 @@
 //! The routes of one host pattern: which of them a path and a method select, best first.
 //!
-//! Owns the tables by path, and what belongs to `HEAD`. Two questions are answered from them: which routes take a path as it
-//! stands ([`Paths::matches`]), and which would take it if the spellings of [`super::spelling`] were one
+//! Owns the tables by path, and the treatment of `HEAD`. The tables answer two questions: which routes match a path as
+//! written ([`Paths::matches`]), and which would match it if the spellings of [`super::spelling`] were one
 //! ([`Paths::respelt`]).
 
 use std::cmp::Reverse;
@@ -25,10 +25,10 @@ type Forms = HashMap<Box<[u8]>, BTreeSet<Box<[u8]>>, RandomState>;
 pub struct Paths {
     exact: Table<Choice>,
     prefix: Table<Choice>,
-    /// The lengths that prefixes have, longest first. They bound the look-ups that one path can cause.
+    /// The lengths of prefixes, longest first. They bound the look-ups for one path.
     prefix_lengths: Vec<usize>,
     any: Vec<Choice>,
-    /// Invalid policies of which nobody can tell what paths or methods they mean.
+    /// Invalid policies whose intended paths or methods are unknown.
     unreadable: Vec<Choice>,
     /// Patterns that are not their own form (see [`fold`]), by that form.
     exact_forms: Forms,
@@ -51,7 +51,7 @@ pub struct Choice {
     case: PathCase,
 }
 
-/// Routes that name methods stand before those that do not.
+/// Routes that name methods precede those that do not.
 #[derive(Copy, Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum MethodOrder {
     Named,
@@ -67,11 +67,11 @@ pub enum Reach<'a> {
     Below(&'a [u8]),
     /// Any path.
     Any,
-    /// Nobody can tell which.
+    /// The intended paths are unknown.
     Unreadable,
 }
 
-/// How specific a path pattern is once spellings are folded, the greater the more.
+/// How specific a path pattern is after spellings are folded; greater is more specific.
 #[derive(Copy, Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Rank {
     /// Any path.
@@ -96,7 +96,7 @@ impl Paths {
                 self.exact.entry(path.as_slice().into()).or_default().push(choice);
             }
             PathPattern::Prefix(path) if !path.is_empty() => {
-                // One of which nothing is left would have every path as a spelling.
+                // Every path would be a spelling of a pattern whose form is empty.
                 if is_guarded && *fold(path) != *b"/" {
                     note_form(&mut self.prefix_forms, path);
                 }
@@ -109,7 +109,7 @@ impl Paths {
         self.looks_at_path |= !matches!(route.path, PathPattern::Any | PathPattern::Unreadable);
     }
 
-    /// Puts everything into order, once all routes have been added.
+    /// Sorts everything after all routes were added.
     pub fn sort(&mut self) {
         self.prefix_lengths = lengths(&self.prefix);
         self.prefix_form_lengths = lengths(&self.prefix_forms);
@@ -118,7 +118,7 @@ impl Paths {
         self.unreadable.sort();
     }
 
-    /// Whether a pattern is not its own form, so that a path that is may still have another spelling.
+    /// Whether some pattern is not its own form, so that a path that is its own form may still have another spelling.
     pub fn has_forms(&self) -> bool {
         !(self.exact_forms.is_empty() && self.prefix_forms.is_empty())
     }
@@ -135,8 +135,8 @@ impl Paths {
         unreadable.chain(exact).chain(below.flatten()).chain(any)
     }
 
-    /// The choices that decide about spellings of the path whose form is `form`, each with its pattern, in no order. Where
-    /// everybody who names the pattern for the method says `case: Sensitive`, it is left out.
+    /// The choices for spellings of the path whose form is `form`, each with its pattern, in no order. Omits a pattern
+    /// if all its choices for the method have `case: Sensitive`.
     pub fn respelt<'a>(
         &'a self,
         form: &'a [u8],
@@ -186,7 +186,7 @@ impl Paths {
     }
 }
 
-/// Notes a pattern by its form, unless it is its own.
+/// Records a pattern by its form, unless it is its own form.
 fn note_form(forms: &mut Forms, path: &[u8]) {
     let form = fold(path);
     if *form != *path {
@@ -208,8 +208,8 @@ fn prefixes<'a>(path: &'a [u8], lengths: &'a [usize]) -> impl Iterator<Item = &'
     })
 }
 
-/// Those of the choices of one pattern that take `method`, best first. RFC 9110 section 9.3.2: HEAD is GET but for the
-/// content of its answer, so it belongs to who takes GET, unless one of them names it.
+/// The choices of one pattern that match `method`, best first. HEAD is GET without the content of the response (RFC
+/// 9110 section 9.3.2), so choices that match GET match it, unless some choice names HEAD.
 fn taking<'a>(choices: &'a [Choice], method: &'a [u8]) -> impl Iterator<Item = &'a Choice> {
     let is_head = method == b"HEAD" && !choices.iter().any(|choice| choice.methods.iter().any(|named| named == "HEAD"));
     let method: &[u8] = if is_head { b"GET" } else { method };
@@ -227,8 +227,8 @@ impl Choice {
         if self.methods.is_empty() { "any method".to_owned() } else { format!("method {}", self.methods.join(" or ")) }
     }
 
-    /// The policies among `choices`, those of the pattern of `route`, that take every request of it before `loser` does;
-    /// `None` when something is left to it.
+    /// The policies among `choices`, the choices of `route`'s pattern, that match every request of `route` before
+    /// `loser` does; `None` if some request remains for `loser`.
     pub fn shadows(choices: &[Self], loser: usize, route: &Route) -> Option<BTreeSet<usize>> {
         let before =
             |order: MethodOrder| choices.iter().filter(move |choice| choice.order == order && choice.policy < loser);
@@ -254,7 +254,7 @@ impl Reach<'_> {
         }
     }
 
-    /// The path that the pattern writes out; `None` where there is none.
+    /// The path that the pattern writes out, if any.
     pub fn path(&self) -> Option<&[u8]> {
         match self {
             Self::Exact(path) | Self::Below(path) => Some(path),

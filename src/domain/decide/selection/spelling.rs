@@ -1,10 +1,10 @@
-//! Spellings of a path that one server takes for another path and the next server for the same.
+//! Spellings of a path that one server treats as different paths and another server as the same.
 //!
-//! File systems and frameworks differ in what they tell apart: upper and lower case, dots and blanks at the end of a name
-//! (Windows drops them), a slash at the end of a path, what follows a colon (streams of NTFS), compatibility forms and
-//! characters that show nothing (Unicode normalization). Owns the form in which all such spellings agree, and which of them
-//! policies tell apart by writing both out. What follows when the spellings of a path lead to different policies is the
-//! selection's business.
+//! File systems and frameworks distinguish different things: upper and lower case, dots and blanks at the end of a name
+//! (Windows drops them), a slash at the end of a path, a suffix after a colon (streams of NTFS), compatibility forms
+//! and invisible characters (Unicode normalization). Owns the form that all such spellings share, and which spellings
+//! policies distinguish by writing both out. The selection owns the consequences when spellings of a path select
+//! different policies.
 
 use std::borrow::Cow;
 
@@ -15,9 +15,9 @@ use crate::domain::decide::folding;
 
 /// The form that a canonical path (see [`super::path::canonical`]) shares with all its spellings.
 ///
-/// Characters are taken as [`alike`] has them. Then, in each segment, what follows a colon is dropped, and after that dots
-/// and blanks at the end and blanks at the beginning. Segments of which nothing is left, and a slash at the end, are
-/// dropped. The form of a form is itself, and a prefix of whole segments has a prefix of the form.
+/// [`alike`] converts the characters. Then each segment loses a suffix after a colon, then dots and blanks at its end
+/// and blanks at its beginning. Empty segments and a slash at the end are dropped. The form of a form is itself, and
+/// the form of a prefix of whole segments is a prefix of the form.
 pub fn fold(path: &[u8]) -> Cow<'_, [u8]> {
     if is_plain(path) {
         return Cow::Borrowed(path);
@@ -35,18 +35,18 @@ pub fn fold(path: &[u8]) -> Cow<'_, [u8]> {
     Cow::Owned(folded.into_bytes())
 }
 
-/// The text with one character for all that some system takes for it: case, compatibility forms and invisible characters are
-/// folded, `+` is a blank (forms write it so), and what thereby becomes a delimiter is one.
+/// The text with one character for all that some system treats as the same: case, compatibility forms and invisible
+/// characters are folded, `+` is a blank (as in HTML forms), and a character that folds to a delimiter is one.
 pub fn alike(text: &str) -> String {
     let blanks = text.replace('+', " ");
-    // The dot is what is left of a capital I with a dot, which is an i where Turkish is spoken.
+    // The dot remains of a capital I with a dot, which is an i in Turkish.
     let without_dot = |text: &str| -> String {
         folding::fold(text, Case::Insensitive).chars().filter(|c| *c != '\u{307}').nfc().collect()
     };
-    // Once more, for what a dropped dot has brought together: two blanks are one.
+    // A second time, because dropping a dot can make two blanks adjacent, which count as one.
     let folded = without_dot(&without_dot(&blanks));
     let delimiter = |c: char| match c {
-        // No path that can be read has these; they come from full-width forms and the like.
+        // A canonical path does not contain these; they come from full-width forms and the like.
         '\\' => '/',
         ';' | '?' | '#' => ':',
         other => other,
@@ -54,12 +54,12 @@ pub fn alike(text: &str) -> String {
     folded.chars().map(delimiter).collect()
 }
 
-/// Whether two paths of policies, which are spellings of one path as far as both go, are told apart by what follows a colon:
+/// Whether a suffix after a colon distinguishes two paths of policies that are otherwise spellings of one path:
 /// `/items` and `/items:export`.
 ///
-/// Who writes a suffix out means it, and the request carries it as it was written; so one segment decides in which the
-/// suffixes differ. One may be missing. Both must be plain, since no verb or resource is called `:$DATA`, and differ in more
-/// than their spelling.
+/// An author who writes a suffix means it, and the request carries it as written; so one segment with different
+/// suffixes is enough. One of the two suffixes may be missing. Both must be plain, since no verb or resource is named
+/// `:$DATA`, and must differ in more than spelling.
 pub fn told_apart(own: &[u8], other: &[u8]) -> bool {
     let (Ok(own), Ok(other)) = (std::str::from_utf8(own), std::str::from_utf8(other)) else { return false };
     let (own, other) = (alike(own), alike(other));
@@ -67,7 +67,7 @@ pub fn told_apart(own: &[u8], other: &[u8]) -> bool {
     suffixes(&own).zip(suffixes(&other)).any(differ)
 }
 
-/// The suffixes of the segments that [`fold`] keeps, empty where there is none; `None` for one that is not plain.
+/// The suffixes of the segments that [`fold`] keeps, empty if there is none; `None` for one that is not plain.
 fn suffixes(alike: &str) -> impl Iterator<Item = Option<&str>> {
     let is_name = |part: &str| {
         part.starts_with(|c: char| c.is_ascii_alphanumeric())
@@ -80,7 +80,7 @@ fn suffixes(alike: &str) -> impl Iterator<Item = Option<&str>> {
     })
 }
 
-/// Whether folding certainly changes nothing: most paths, in one pass without allocation.
+/// Whether folding certainly changes nothing: true of most paths, in one pass without allocation.
 fn is_plain(path: &[u8]) -> bool {
     let mut before = b'/';
     for &byte in path {
@@ -102,7 +102,7 @@ fn trimmed_end(text: &str) -> &str {
     text.trim_end_matches(|c: char| c == '.' || c.is_whitespace())
 }
 
-/// Where the colon stands that ends a segment's name.
+/// The position of the colon that ends a segment's name.
 fn colon(segment: &str) -> Option<usize> {
     segment.char_indices().skip(1).find(|(_, c)| *c == ':').map(|(at, _)| at)
 }
@@ -223,7 +223,7 @@ mod tests {
             let path = format!("{path}{}", if slash || path.is_empty() { "/" } else { "" });
             let once = fold(path.as_bytes()).into_owned();
             prop_assert_eq!(fold(&once).into_owned(), once.clone());
-            // A prefix of whole segments has a prefix of the form.
+            // The form of a prefix of whole segments is a prefix of the form.
             for (at, _) in path.match_indices('/').skip(1) {
                 let prefix = fold(&path.as_bytes()[..at]).into_owned();
                 prop_assert!(prefix == b"/" || once == prefix || once.starts_with(&[&prefix[..], b"/"].concat()));

@@ -1,4 +1,4 @@
-//! Selection row by row, and against a model that knows nothing of tables.
+//! Selection row by row, and against a model without tables.
 
 use proptest::prelude::*;
 
@@ -11,7 +11,7 @@ struct Fake {
     routes: Vec<Route>,
 }
 
-/// A route; a path that ends in `!` says `case: Sensitive`, a host that begins with `~` is a guess at that text.
+/// A route; a path that ends in `!` means `case: Sensitive`, a host that begins with `~` is a guess at that text.
 fn route(host: &str, path: &str, methods: &[&str]) -> Route {
     let (path, case) = match path.strip_suffix('!') {
         Some(path) => (path, PathCase::Sensitive),
@@ -266,7 +266,7 @@ fn no_spelling_of_a_path_leads_past_its_policy() {
     for (name, lines, (path, method), want) in rows {
         assert_eq!(select(&policies(lines), &request("x", path, method)), want, "{name}: {path}");
     }
-    // The refusal says who would decide, and what to write.
+    // The denial names the policy that would decide, and the setting to write.
     let mut recorder = Recorder::default();
     let fakes = policies(LAX_AND_STRICT);
     let denial = Selection::new(&candidates(&fakes)).select(&request("x", "/Admin", "GET"), &mut recorder).unwrap_err();
@@ -370,7 +370,7 @@ fn the_trace_tells_who_would_have_decided() {
     );
 }
 
-/// How well a route fits a request, by the words of the documentation; the greater the better.
+/// How well a route matches a request, by the rules of the documentation; greater is better.
 fn fit(route: &Route, host: &str, path: &str, method: &str) -> Option<Fit> {
     let (host_rank, host_length) = match &route.host {
         HostPattern::Exact(name) => (name == host).then_some((2, 0))?,
@@ -390,7 +390,7 @@ fn fit(route: &Route, host: &str, path: &str, method: &str) -> Option<Fit> {
         PathPattern::Any => (1, 0),
     };
     let named = !route.methods.is_empty();
-    // What HEAD is, the caller knows.
+    // The caller handles HEAD.
     (!named || route.methods.iter().any(|m| m == method)).then_some((
         host_rank,
         host_length,
@@ -421,8 +421,8 @@ fn naive(fakes: &[Fake], host: &str, path: &str, method: &str) -> Result<usize, 
     if best_fit.2 == 3 || !fakes.iter().flat_map(|fake| &fake.routes).filter(covers).any(by_path) {
         return Ok(best);
     }
-    // Every other spelling of the path that there is in this small world, and whose pattern takes it. Nobody asks whether
-    // yet another pattern would take that spelling before.
+    // Every other spelling of the path in this small world, and the pattern that matches it. Whether yet another
+    // pattern would match that spelling first does not matter.
     let leads_elsewhere = |other: &String| {
         fakes.iter().flat_map(|fake| &fake.routes).any(|pattern| {
             let alike = |other: &Route| other.host == pattern.host && same_path(other, pattern);
@@ -442,7 +442,7 @@ fn naive(fakes: &[Fake], host: &str, path: &str, method: &str) -> Result<usize, 
 
 type Fit = (usize, usize, usize, usize, bool);
 
-/// The policy that the documentation gives the request to, and by which route, as far as only some routes count.
+/// The policy and route that the documentation assigns the request to, if only some routes apply.
 fn best_of<'a>(
     fakes: &'a [Fake],
     host: &str,
@@ -463,7 +463,7 @@ fn best_of<'a>(
     best
 }
 
-/// How well a route among others fits: HEAD is GET where none of the same host and path names it.
+/// How well a route among others matches: HEAD is GET where none of the same host and path names it.
 fn fit_of(fakes: &[Fake], route: &Route, host: &str, path: &str, method: &str) -> Option<Fit> {
     let alike = |other: &&Route| other.host == route.host && same_path(other, route);
     let alike = fakes.iter().flat_map(|fake| &fake.routes).filter(alike);
@@ -484,7 +484,7 @@ fn same_path(left: &Route, right: &Route) -> bool {
     left.path == right.path || (any(&left.path) && any(&right.path))
 }
 
-/// Whether two routes write out different suffixes behind the colon of a segment; `:$D` is none.
+/// Whether two routes write different suffixes after the colon of a segment; `:$D` is not a suffix.
 fn told_apart(own: &Route, other: &Route) -> bool {
     let suffix = |segment: &str| segment.split_once(':').map_or(String::new(), |(_, suffix)| suffix.to_lowercase());
     let suffixes =
@@ -558,7 +558,7 @@ proptest! {
     ) {
         let mut fakes: Vec<Fake> = policies.into_iter().enumerate().map(|(at, routes)| Fake { name: format!("ns/{at}"), routes }).collect();
         for fake in &mut fakes {
-            // What is unreadable denies whatever it takes.
+            // An unreadable path denies whatever it matches.
             fake.routes.retain(|route| route.path != PathPattern::Unreadable);
             fake.routes.iter_mut().for_each(|route| route.case = PathCase::Ambiguous);
         }
@@ -580,7 +580,7 @@ proptest! {
         host in prop::sample::select(vec!["a.x", "b.a.x", "c.x", "z"]),
         path in prop::sample::select(vec!["/", "/a", "/a/b", "/ab", "//"]),
     ) {
-        // A request that the new policy does not get is decided as before, or refused.
+        // A request that the new policy does not decide is decided as before, or denied.
         let mut fakes: Vec<Fake> = policies.into_iter().enumerate().map(|(at, routes)| Fake { name: format!("ns/{at}"), routes }).collect();
         let before = select(&fakes, &request(host, path, "GET"));
         let new = fakes.len();

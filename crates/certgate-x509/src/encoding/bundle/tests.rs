@@ -107,7 +107,7 @@ fn lists_of_revoked_certificates_have_their_own_label() {
     assert_eq!(in_pieces(&CRL, mixed.as_bytes(), 3), Err(label));
 }
 
-/// What is found in a text that comes in pieces of `size` octets.
+/// The blocks found in a text that arrives in pieces of `size` octets.
 fn in_pieces(wanted: &'static Wanted, text: &[u8], size: usize) -> Result<Vec<Vec<u8>>, BundleError> {
     let (mut found, mut open) = (Vec::new(), Vec::new());
     let mut take = |part: Part<'_>| {
@@ -125,7 +125,7 @@ fn in_pieces(wanted: &'static Wanted, text: &[u8], size: usize) -> Result<Vec<Ve
     Ok(found)
 }
 
-/// Lines as tools and mistakes write them, short ones and some that are longer than is held.
+/// Lines as tools and mistakes write them, short ones and some longer than the held part.
 fn lines() -> impl Strategy<Value = Vec<u8>> {
     let body = (prop_oneof![0..30_usize, 1020..1030_usize, 3000..3200_usize], any::<u8>());
     let body = body.prop_map(|(triples, octet)| STANDARD.encode(vec![octet; triples * 3]));
@@ -150,7 +150,7 @@ proptest! {
     #[test]
     fn in_pieces_is_the_same(text in lines(), size in prop_oneof![1..20_usize, 4000..5000_usize]) {
         let whole = certificates(&text).map(|found| found.into_iter().map(Vec::from).collect());
-        // Only of a whole text it can be told what it is instead.
+        // The other form is recognised only in a whole text.
         prop_assert_eq!(in_pieces(&CERTIFICATE, &text, size).map_err(|error| named(error, &text)), whole);
     }
 }
@@ -210,7 +210,7 @@ fn caps_hold() {
     );
 }
 
-/// A boundary is one with blanks after it, as long as the line is held as a whole.
+/// A boundary may have blanks after it, as long as the line is held whole.
 #[test]
 fn a_boundary_may_be_as_long_as_a_line_is_held() {
     let text = |length: usize| ONE.lines().map(|line| format!("{line:<length$}")).collect::<Vec<_>>().join("\n");

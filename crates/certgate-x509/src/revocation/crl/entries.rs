@@ -1,5 +1,5 @@
-//! revokedCertificates (RFC 5280 sections 5.1.2.6 and 5.3): each entry is looked at once, as it comes, and goes into
-//! the table. What the extensions of the CRL have to permit, and they come last, is judged at the end.
+//! revokedCertificates (RFC 5280 sections 5.1.2.6 and 5.3): each entry is read once, as it arrives, and added to the
+//! table. Rules that depend on the extensions of the CRL, which come last, are checked at the end.
 
 use bytes::Bytes;
 use foldhash::fast::RandomState;
@@ -29,7 +29,7 @@ mod id {
     pub(super) const CERTIFICATE_ISSUER: &[u8] = &[0x55, 0x1d, 29];
 }
 
-/// What the extensions of the CRL, which come after the entries, say about them.
+/// Properties of the entries from the extensions of the CRL, which come after the entries.
 #[derive(Copy, Clone, Debug)]
 pub(super) struct Kind {
     pub(super) indirect: bool,
@@ -85,7 +85,7 @@ impl Collected {
         if entry.reason == Some(CrlReason::RemoveFromCrl) {
             self.removing.get_or_insert_with(|| entry.serial.into());
         }
-        // What no certificate can have is not kept.
+        // Serial numbers that no certificate can have are not kept.
         if let Some(magnitude) = magnitude(entry.serial) {
             self.records.push(self.issuer, magnitude, RevocationEntry { date: entry.date, reason: entry.reason });
         }
@@ -165,7 +165,7 @@ impl<'a> Parsed<'a> {
             match extension.oid {
                 id::REASON_CODE => self.reason = Some(self.reason(extension.value)?),
                 id::INVALIDITY_DATE => {
-                    // 5.3.2: informs people; checked and not kept.
+                    // 5.3.2: informational; checked and not kept.
                     der::exactly(extension.value, tag::GENERALIZED_TIME)
                         .and_then(der::time)
                         .map_err(at("invalidityDate"))?;

@@ -1,7 +1,7 @@
-//! CertificateList (RFC 5280 section 5.1), element by element as its octets come.
+//! CertificateList (RFC 5280 section 5.1), parsed element by element as its octets arrive.
 //!
-//! What is held of the input is the part of an element whose end has not come yet. The elements that a CRL has once are
-//! taken whole; the list of revoked certificates entry by entry.
+//! The parser buffers only an element whose end has not arrived yet. Elements that occur once are read whole; the list
+//! of revoked certificates is read entry by entry.
 
 use bytes::Bytes;
 
@@ -20,11 +20,11 @@ const WHOLE: &str = "certificateList";
 /// The name of the signed part in messages.
 const SIGNED: &str = "tbsCertList";
 
-/// Parses a CRL that comes in pieces.
+/// Parses a CRL that arrives in pieces.
 #[derive(Debug, Default)]
 pub struct CrlParser {
     stage: Stage,
-    /// What has come and is not read yet.
+    /// Octets that have arrived and are not parsed yet.
     rest: Vec<u8>,
     /// Octets before `rest`.
     read: usize,
@@ -49,7 +49,7 @@ pub struct CrlParser {
     signature: Vec<u8>,
 }
 
-/// What is read next. Optional elements may turn out not to be there.
+/// The next element to read. Optional elements may be absent.
 #[derive(Copy, Clone, Debug, Default, PartialEq, Eq)]
 enum Stage {
     #[default]
@@ -73,14 +73,14 @@ enum Stage {
 
 /// What one step has read.
 enum Progress {
-    /// So many octets are read.
+    /// This many octets were read.
     Read(usize),
-    /// The next element has not come as a whole.
+    /// The next element has not arrived whole.
     Wait,
 }
 
 impl CrlParser {
-    /// Takes the next octets. After an error nothing that follows makes a CRL of it.
+    /// Parses the next octets. After an error every further call fails.
     pub fn push(&mut self, octets: &[u8]) -> Result<(), CrlError> {
         let mut rest = std::mem::take(&mut self.rest);
         rest.extend_from_slice(octets);
@@ -99,7 +99,7 @@ impl CrlParser {
         Ok(())
     }
 
-    /// The CRL, of which nothing is missing and after which nothing has come.
+    /// The CRL; an error if octets are missing or follow its end.
     pub fn finish(self) -> Result<Crl, CrlError> {
         if self.stage != Stage::Nothing {
             return Err(at(WHOLE)(DerError::Truncated));
@@ -249,7 +249,7 @@ impl CrlParser {
         }
     }
 
-    /// Reads the entries that have come.
+    /// Reads the entries that have arrived.
     fn entries(&mut self, here: Window<'_>) -> Result<Progress, CrlError> {
         let mut read = 0_usize;
         loop {
@@ -270,7 +270,7 @@ impl CrlParser {
         }
     }
 
-    /// Reads an element that must be there, of the tag `wanted` if that matters.
+    /// Reads a required element, of the tag `wanted` if there is one.
     fn element(
         &mut self,
         here: Window<'_>,
@@ -318,7 +318,7 @@ impl CrlParser {
         Progress::Read(octets)
     }
 
-    /// Takes octets of the signed part into its digest.
+    /// Adds octets of the signed part to its digest.
     fn hash(&mut self, octets: &[u8]) {
         match &mut self.pieces {
             None => self.unhashed.extend_from_slice(octets),
@@ -330,24 +330,24 @@ impl CrlParser {
     }
 }
 
-/// Octets that have come and are not read yet.
+/// Octets that have arrived and are not parsed yet.
 #[derive(Copy, Clone)]
 struct Window<'a> {
     octets: &'a [u8],
     /// Octets before them.
     position: usize,
-    /// Octets up to the end of what they are a part of, those that have not come among them.
+    /// Octets up to the end of the enclosing element, including those that have not arrived.
     room: usize,
 }
 
 impl<'a> Window<'a> {
-    /// What is read within what ends at the position `end`.
+    /// The window limited to the element that ends at position `end`.
     fn until(self, end: usize) -> Self {
         let room = end.saturating_sub(self.position);
         Self { octets: self.octets.get(..room).unwrap_or(self.octets), room, ..self }
     }
 
-    /// The next element, once it has come as a whole.
+    /// The next element, if it has arrived whole.
     fn element(self) -> Result<Option<Tlv<'a>>, DerError> {
         match Reader::new(self.octets).any() {
             Ok(tlv) => Ok(Some(tlv)),
@@ -359,7 +359,7 @@ impl<'a> Window<'a> {
         }
     }
 
-    /// Lengths of the header and the content of a SEQUENCE that is read by its elements, once its header has come.
+    /// Lengths of the header and the content of a SEQUENCE that is read element by element, if its header has arrived.
     fn open(self) -> Result<Option<(usize, usize)>, DerError> {
         if let Some(found) = self.octets.first().filter(|found| **found != tag::SEQUENCE) {
             return Err(DerError::UnexpectedTag { wanted: tag::SEQUENCE, found: *found });

@@ -5,7 +5,7 @@ use aws_lc_rs::digest;
 use crate::certificate::Certificate;
 use crate::der::{self, DerError, Reader, tag};
 
-/// The hash of a CertID. SHA-1 is what responders expect (RFC 5019 section 2.1.1); it names an issuer here and signs
+/// The hash of a CertID. Responders expect SHA-1 (RFC 5019 section 2.1.1); here it identifies an issuer and signs
 /// nothing.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 #[expect(missing_docs, reason = "the names are the algorithms")]
@@ -58,7 +58,7 @@ pub struct IssuerHashes {
 }
 
 impl IssuerHashes {
-    /// Those of `issuer`, whose name is encoded as `name`: as encoded in the certificate in question, which may
+    /// The hashes of `issuer`, whose name is encoded as `name`: as the certificate in question encodes it, which may
     /// differ from the issuer's own certificate.
     pub fn new(hash: CertIdHash, name: &[u8], issuer: &Certificate) -> Self {
         Self { name: hash.of(name), key: hash.of(key_octets(issuer)) }
@@ -72,6 +72,6 @@ pub(super) fn key_octets(certificate: &Certificate) -> &[u8] {
         spki.any()?;
         spki.bit_string_octets()
     };
-    // The certificate was parsed, and this with it.
+    // The certificate was parsed, so this succeeds.
     parsed().unwrap_or_default()
 }

@@ -1,11 +1,11 @@
 //! Checks of an OCSP response: who signed it, for which issuer it may answer, and the status of one certificate
 //! (RFC 6960 sections 3.2 and 4.2.2.2).
 //!
-//! A response counts when it is signed by the CA that issued the certificate, or by a delegate: a certificate issued
-//! directly by that CA's key, in its dates, with OCSPSigning in extendedKeyUsage. A responder that is trusted by
-//! configuration alone (the RFC's third way) is not offered.
+//! A response is accepted if it is signed by the CA that issued the certificate, or by a delegate: a certificate issued
+//! directly by that CA's key, within its validity, with OCSPSigning in extendedKeyUsage. A responder trusted by
+//! configuration alone (the RFC's third way) is not supported.
 //!
-//! When several of its answers are about the certificate, the worst counts.
+//! If several of its answers cover the certificate, the worst one applies.
 
 use std::sync::Arc;
 
@@ -21,34 +21,34 @@ use super::cert_id::{CertIdHash, IssuerHashes, key_octets};
 use super::id;
 use super::response::{CertStatus, OcspResponse, ResponderId, SingleResponse};
 
-/// What a caller asks of responses.
+/// The requirements on responses.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub struct OcspPolicy {
     /// How old they may be.
     pub freshness: Freshness,
     /// Keys and algorithms that may sign them.
     pub signatures: SignaturePolicy,
-    /// Which delegates count.
+    /// Which delegates are accepted.
     pub authority: Authority,
 }
 
-/// Which delegates count.
+/// Which delegates are accepted.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub enum Authority {
-    /// Those that the CA has given OCSPSigning.
+    /// Delegates to which the CA has given OCSPSigning.
     OcspSigning,
-    /// Every certificate that the CA has issued. For suites that leave the authority out.
+    /// Every certificate that the CA has issued. For test suites that do not check the authority.
     AnyIssued,
 }
 
-/// What the request's nonce means for the response (RFC 9654).
+/// The effect of the request's nonce on the response (RFC 9654).
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub enum Nonce<'a> {
-    /// None was sent; what the response has is not looked at.
+    /// None was sent; the response's nonce is ignored.
     NotSent,
-    /// A response with another nonce is refused; one without is taken, since responders may leave it out.
+    /// A response with another nonce is rejected; one without is accepted, since responders may omit it.
     Sent(&'a [u8]),
-    /// A response without this nonce is refused.
+    /// A response without this nonce is rejected.
     Required(&'a [u8]),
 }
 
@@ -61,8 +61,7 @@ pub enum Responder {
     Delegate {
         /// Its certificate.
         certificate: Arc<Certificate>,
-        /// Whether the CA says that its revocation need not be checked (id-pkix-ocsp-nocheck). If it does not, that is
-        /// the caller's to do.
+        /// Whether the CA exempts it from a revocation check (id-pkix-ocsp-nocheck). If not, the caller must check it.
         no_check: bool,
     },
 }
@@ -76,7 +75,7 @@ pub struct OcspGood {
     pub responder: Responder,
 }
 
-/// SHA-1 and RSA below 2048 bits are refused; nextUpdate decides.
+/// SHA-1 and RSA below 2048 bits are rejected; nextUpdate decides.
 impl Default for OcspPolicy {
     fn default() -> Self {
         Self {
@@ -87,7 +86,7 @@ impl Default for OcspPolicy {
     }
 }
 
-/// Judges what `response` says about `certificate`, which `issuer` issued; that is the caller's to know.
+/// Evaluates `response` for `certificate`. The caller must know that `issuer` issued it.
 pub fn check(
     response: &OcspResponse,
     certificate: &Certificate,
@@ -141,12 +140,12 @@ pub fn check(
     }
 }
 
-/// Whether some answer of `response` is about `certificate`.
+/// Whether some answer of `response` covers `certificate`.
 pub fn is_about(response: &OcspResponse, certificate: &Certificate, issuer: &Certificate) -> bool {
     answers(response, certificate, issuer).next().is_some()
 }
 
-/// The answers about `certificate`.
+/// The answers for `certificate`.
 fn answers<'a>(
     response: &'a OcspResponse,
     certificate: &Certificate,
@@ -158,8 +157,8 @@ fn answers<'a>(
     })
 }
 
-/// Whether `response` may answer for `issuer`: all its answers name the issuer, and the signature is
-/// the issuer's or that of a delegate. How old it is and what it says is not looked at.
+/// Whether `response` may answer for `issuer`: all its answers name the issuer, and the issuer or a delegate signed it.
+/// Its age and its answers are not checked.
 pub fn authority(
     response: &OcspResponse,
     issuer: &Certificate,
@@ -199,7 +198,7 @@ fn until(single: &SingleResponse, freshness: &Freshness) -> UnixTime {
     until.plus(freshness.clock_skew)
 }
 
-/// Who signed the response, by the identifier that it gives (4.2.2.2).
+/// The signer of the response, by the identifier in it (4.2.2.2).
 fn signer(
     response: &OcspResponse,
     issuer: &Certificate,
@@ -214,7 +213,7 @@ fn signer(
         }
     }
     for der in response.certificates() {
-        // What does not parse cannot be the signer; the others still can.
+        // A certificate that does not parse cannot be the signer; the others still can.
         let Ok(delegate) = Certificate::from_der(der.clone()).map(Arc::new) else { continue };
         if !is_named(response, &delegate) {
             continue;
@@ -233,7 +232,7 @@ fn signer(
     Err(problem)
 }
 
-/// Whether the response says that the certificate's subject made it.
+/// Whether the response names the certificate's subject as the responder.
 fn is_named(response: &OcspResponse, certificate: &Certificate) -> bool {
     match response.responder() {
         ResponderId::Name(name) => name == certificate.subject(),
@@ -247,7 +246,8 @@ fn verify(response: &OcspResponse, signer: &Certificate, policy: &OcspPolicy) ->
     signature::verify_signature(signer.public_key(), algorithm, data, response.signature(), &policy.signatures)
 }
 
-/// Whether the CA has made the certificate its responder (4.2.2.2): issued it directly, for signing OCSP responses.
+/// Whether the CA has made the certificate its responder (4.2.2.2): it issued the certificate directly, for signing
+/// OCSP responses.
 fn is_delegate(
     delegate: &Arc<Certificate>,
     issuer: &Certificate,
@@ -272,7 +272,7 @@ fn is_delegate(
     if let Some(oid) = delegate.unknown_critical_extension() {
         return Err(format!("critical extension {oid} is not supported"));
     }
-    // A policy that allows SHA-1 allows the certificates of its time.
+    // A policy that allows SHA-1 allows the certificates of that era.
     if delegate.has_empty_subject_alt_name() && policy.signatures.sha1 == Sha1::Refused {
         return Err("its subjectAltName is empty".to_owned());
     }

@@ -1,7 +1,7 @@
 //! OCSP, offline (RFC 6960; RFC 5019 and 9654 where they narrow it): responses that were fetched or stapled elsewhere
 //! are parsed ([`response`]) and judged ([`check()`]); requests are built ([`request()`]).
 //!
-//! Not owned here: sending and fetching.
+//! Does not send or fetch.
 
 pub mod cert_id;
 pub mod check;

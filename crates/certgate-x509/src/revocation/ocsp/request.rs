@@ -1,5 +1,4 @@
-//! Building of OCSPRequest (RFC 6960 section 4.1.1): unsigned, without a requestor's name, as RFC 5019 section 2.1
-//! wants it.
+//! Builds OCSPRequest (RFC 6960 section 4.1.1): unsigned, without a requestor's name, as RFC 5019 section 2.1 requires.
 
 use crate::certificate::Certificate;
 use crate::der::{self, tag};
@@ -8,10 +7,10 @@ use crate::limits::MAX_OCSP_NONCE;
 use super::cert_id::{CertIdHash, IssuerHashes};
 use super::id;
 
-/// The DER of a request for the status of each certificate, given with its issuer. `nonce` is left out when it is
-/// absent or has not 1 to 128 octets.
+/// The DER of a request for the status of each certificate, given with its issuer. Omits `nonce` if it does not have 1
+/// to 128 octets.
 ///
-/// RFC 5019 asks for one certificate, SHA-1 and no nonce where responses are to come from a cache.
+/// RFC 5019 requires one certificate, SHA-1 and no nonce for responses from a cache.
 pub fn request(certificates: &[(&Certificate, &Certificate)], hash: CertIdHash, nonce: Option<&[u8]>) -> Vec<u8> {
     let list: Vec<u8> = certificates
         .iter()

@@ -1,7 +1,6 @@
-//! Parsing of OCSPResponse (RFC 6960 section 4.2.1), strictly: DER, nothing after the end, no unknown critical
-//! extension.
+//! Parsing of OCSPResponse (RFC 6960 section 4.2.1), strictly: DER, no trailing octets, no unknown critical extension.
 //!
-//! Taken although it is not DER: an encoded default version, which responders write and which changes nothing.
+//! One deviation from DER is accepted: an encoded default version, which responders write and which has no effect.
 
 use bytes::Bytes;
 use thiserror::Error;
@@ -16,7 +15,7 @@ use crate::time::UnixTime;
 use super::cert_id::CertIdHash;
 use super::id;
 
-/// Certificates in one response that are looked at. Real ones have one.
+/// The most certificates in one response that are examined. Real responses have one.
 const MAX_RESPONSE_CERTIFICATES: usize = 16;
 
 /// Extensions in one list. Real ones have up to two.
@@ -68,7 +67,7 @@ pub enum CertStatus {
     Revoked {
         /// When.
         date: UnixTime,
-        /// Why, where it says so.
+        /// The reason, if given.
         reason: Option<CrlReason>,
     },
     /// The responder does not know the certificate.
@@ -81,7 +80,7 @@ pub enum OcspError {
     /// Longer than [`MAX_OCSP_RESPONSE`].
     #[error("OCSP response of {0} octets: at most {MAX_OCSP_RESPONSE} are parsed")]
     TooLong(usize),
-    /// The encoding is not DER, or not of the type that belongs there.
+    /// The encoding is not DER, or not of the expected type.
     #[error("{field}: {source}")]
     Der {
         /// The field of the response.
@@ -92,7 +91,7 @@ pub enum OcspError {
     /// RFC 6960 4.2.2.3: the responder could not answer.
     #[error("the responder answers {name} ({code})", name = status_name(*.0), code = .0)]
     Status(u8),
-    /// A response of another kind than basic.
+    /// The response is not a basic one.
     #[error("response type {0} is not supported")]
     Type(Oid),
     /// A version that is not known.
@@ -107,7 +106,7 @@ pub enum OcspError {
     /// An extension appears twice.
     #[error("extension {0} appears twice")]
     DuplicateExtension(Oid),
-    /// More than a response has.
+    /// Too many elements of this kind.
     #[error("more than {0}")]
     TooMany(&'static str),
     /// RFC 9654 2.1: a nonce has 1 to 128 octets.
@@ -116,12 +115,12 @@ pub enum OcspError {
     /// RFC 5280 5.3.1: a reason that is not defined.
     #[error("revocation reason {0} is not defined")]
     Reason(u8),
-    /// The dates are the wrong way round.
+    /// nextUpdate is before thisUpdate.
     #[error("thisUpdate {this_update} is after nextUpdate {next_update}")]
     Updates {
-        /// When the status was known.
+        /// thisUpdate.
         this_update: UnixTime,
-        /// When a newer one comes.
+        /// nextUpdate.
         next_update: UnixTime,
     },
 }
@@ -142,7 +141,7 @@ fn at(field: &'static str) -> impl FnOnce(DerError) -> OcspError {
 }
 
 impl OcspResponse {
-    /// Parses one response; nothing may follow it. A responder's refusal to answer is an error.
+    /// Parses one response; rejects trailing octets. An error status of the responder is an error.
     pub fn from_der(der: impl Into<Bytes>) -> Result<Self, OcspError> {
         let der = der.into();
         if der.len() > MAX_OCSP_RESPONSE {
@@ -250,7 +249,7 @@ impl OcspResponse {
         &self.certificates
     }
 
-    /// Who made it, as it says.
+    /// The responder that it names.
     pub fn responder(&self) -> &ResponderId {
         &self.responder
     }
@@ -265,7 +264,7 @@ impl OcspResponse {
         self.nonce.as_deref()
     }
 
-    /// What it says about each certificate.
+    /// The answers for each certificate.
     pub fn responses(&self) -> &[SingleResponse] {
         &self.responses
     }
@@ -308,17 +307,17 @@ impl SingleResponse {
         })
     }
 
-    /// What it says.
+    /// The status.
     pub fn status(&self) -> CertStatus {
         self.status
     }
 
-    /// The last time at which that is known to be right.
+    /// The last time at which the status is known to be correct.
     pub fn this_update(&self) -> UnixTime {
         self.this_update
     }
 
-    /// When newer information is there.
+    /// When newer information is available.
     pub fn next_update(&self) -> Option<UnixTime> {
         self.next_update
     }
@@ -373,7 +372,7 @@ enum Processed {
     No,
 }
 
-/// Walks Extensions; `take` says which types it processes.
+/// Walks Extensions; `take` returns which types it processes.
 fn extensions(
     explicit: &[u8],
     field: &'static str,

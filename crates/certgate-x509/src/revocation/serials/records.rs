@@ -1,4 +1,4 @@
-//! Entries of a CRL as they come, and the table that is made of them.
+//! Entries of a CRL as they arrive, and the table built from them.
 
 use super::{DATE_OCTETS, HEAD_OCTETS, Key, Layout, Remainders, Serials, half};
 use crate::revocation::reason::CrlReason;
@@ -16,7 +16,7 @@ struct Record {
     reason: u8,
 }
 
-/// Entries in the order in which they came.
+/// Entries in the order of arrival.
 #[derive(Debug, Default)]
 pub(in crate::revocation) struct Records {
     /// All but the last hold [`CHUNK_RECORDS`] records.
@@ -28,7 +28,7 @@ pub(in crate::revocation) struct Records {
 pub(in crate::revocation) struct Duplicate(pub(in crate::revocation) Vec<u8>);
 
 impl Records {
-    /// Adds an entry. `serial` is a magnitude without leading zero octets; one of more than 20 octets is left out.
+    /// Adds an entry. `serial` is a magnitude without leading zero octets; one of more than 20 octets is skipped.
     pub(in crate::revocation) fn push(&mut self, issuer: u32, serial: &[u8], entry: RevocationEntry) {
         let Some(key) = Key::new(issuer, serial) else { return };
         let date = u32::try_from(entry.date.as_secs().clamp(0, i64::from(u32::MAX))).unwrap_or(0);
@@ -91,7 +91,7 @@ impl Records {
             let range = usize::try_from(*from).unwrap_or(0)..usize::try_from(*to).unwrap_or(0);
             bucket.clear();
             bucket.extend(order.get(range).unwrap_or_default().iter().filter_map(|n| self.get(*n)));
-            // What is left of the mixed tail comes first: its leading bits are equal in a bucket.
+            // The remainder of the mixed tail comes first: the leading bits are equal in a bucket.
             bucket.sort_unstable_by_key(|record| record.key);
             let same = |two: &&[&Record]| matches!(two, [one, other] if one.key == other.key);
             if let Some([twice, _]) = bucket.windows(2).find(same) {

@@ -64,13 +64,13 @@ fn lists_of_every_shape_spread_over_the_buckets() {
     }
 }
 
-/// Lists that somebody made so that every number falls into one bucket.
+/// Hostile lists in which every number falls into one bucket.
 #[test]
 fn hostile_lists_are_searched_all_the_same() {
     let made = |n: u32, mixed: u32| {
         let mut head = [0; HEAD_OCTETS];
         head[ISSUER_OCTETS..].copy_from_slice(&[[0x55; 12].as_slice(), &n.to_be_bytes()].concat());
-        // What is mixed is the tail with this; so the mixed tails are equal too.
+        // The tail is mixed with this; so the mixed tails are equal too.
         let tail = unmix(mixed) ^ fold(&head);
         (0, [&head[ISSUER_OCTETS..], &tail.to_be_bytes()].concat())
     };
@@ -91,7 +91,7 @@ fn unmixed(mixed: u32) -> (u32, Vec<u8>) {
     (0, (unmix(mixed) ^ fold(&[0; HEAD_OCTETS])).to_be_bytes().to_vec())
 }
 
-/// Lists that somebody made so that remainders in a bucket are not spread.
+/// Hostile lists in which remainders in a bucket are not spread.
 #[test]
 fn numbers_are_found_where_remainders_crowd() {
     let count = 400;
@@ -106,7 +106,7 @@ fn numbers_are_found_where_remainders_crowd() {
     }
 }
 
-/// What differs from a listed number by its bucket alone is not listed.
+/// A number that differs from a listed one by its bucket alone is not listed.
 #[test]
 fn a_bucket_ends_where_the_next_begins() {
     let count = 512_u32;
@@ -139,7 +139,7 @@ fn twenty_octets_take_twenty_three() {
     assert!(each < 24.0, "{each}");
 }
 
-/// Remainders are counted alike whatever they are held in.
+/// Remainders are counted the same in every representation.
 #[test]
 fn remainders_below_another_are_counted() {
     for bits in [15, 16, 28] {

@@ -1,13 +1,13 @@
-//! What a rule that denies understands besides the spelling of a name: texts that look the same to people, or name the
-//! same host to software.
+//! What a rule that denies matches besides the exact name: texts that look the same to people, or name the same host to
+//! software.
 //!
-//! A rule that allows compares exactly, so that a look-alike gets in nowhere. A rule that denies would be evaded by a
-//! look-alike, so for it both the pattern and the names of the certificate are folded: Unicode's compatibility forms
-//! (NFKC), characters that show nothing (RFC 4518 section 2.2, and Default_Ignorable_Code_Point), dots at the end of a
-//! host, escapes that need not be (RFC 3986 section 6.2.2.2), white space around the parts of an address. The user and dot
-//! segments of a URI do not hide what it leads to ([`uri`]). Names in which others may read another one than stands there
-//! fit every rule that denies ([`doubtful`]). Letters of other scripts that look like Latin ones are not folded: no table of
-//! them is complete.
+//! A rule that allows compares exactly, so that no look-alike gets access. A look-alike would evade a rule that denies,
+//! so for such a rule both the pattern and the names of the certificate are folded: Unicode's compatibility forms
+//! (NFKC), invisible characters (RFC 4518 section 2.2, and Default_Ignorable_Code_Point), dots at the end of a host,
+//! needless escapes (RFC 3986 section 6.2.2.2), white space around the parts of an address. The user and dot segments
+//! of a URI do not hide its target ([`uri`]). Names in which other software may read another name match every rule that
+//! denies ([`doubtful`]). Letters of other scripts that look like Latin ones are not folded: no table of them is
+//! complete.
 
 pub(super) mod doubtful;
 mod uri;
@@ -25,26 +25,25 @@ use crate::domain::api::Case;
 use crate::domain::decide::folding::{fold, is_invisible};
 use crate::domain::decide::matcher::{Pattern, PatternError};
 
-/// The names of one certificate as they were folded for one decision: many rules look at the same ones.
+/// The folded names of one certificate during one decision: many rules test the same names.
 #[derive(Debug, Default)]
 pub struct Folds(RefCell<HashMap<(usize, usize, Case), Rc<Folded>, RandomState>>);
 
 /// One name, folded.
 #[derive(Debug)]
 struct Folded {
-    /// Whether others may read another name in it ([`doubtful::is_doubtful`]).
+    /// Whether other software may read another name in it ([`doubtful::is_doubtful`]).
     is_doubtful: bool,
-    /// Its folded form, where that is another text.
+    /// Its folded form, if it differs.
     text: Option<Box<str>>,
     /// Further texts that mean the same.
     others: Vec<Box<str>>,
 }
 
 impl Folds {
-    /// Whether the folded form of `text`, a name of the certificate that this decision is about, fits `pattern`, or cannot
-    /// be told.
+    /// Whether the folded form of `text`, a name of the certificate of this decision, matches `pattern` or is doubtful.
     pub(super) fn matches(&self, pattern: &Pattern, source: &Source, text: &str, case: Case) -> bool {
-        // A text of the certificate stays where it is for the whole decision, and is of one kind.
+        // A text of the certificate does not move during the decision, and is of one kind.
         let key = (text.as_ptr().addr(), text.len(), case);
         let known = self.0.borrow().get(&key).cloned();
         let folded = known.unwrap_or_else(|| {
@@ -76,12 +75,12 @@ impl Folded {
     }
 }
 
-/// Whose text is folded.
+/// The side of the comparison whose text is folded.
 #[derive(Copy, Clone, PartialEq, Eq)]
 enum Side {
     /// A name of a certificate.
     Name,
-    /// A pattern, in which asterisks and backslashes mean something.
+    /// A pattern, in which asterisks and backslashes are special.
     Pattern,
 }
 
@@ -93,15 +92,15 @@ fn name<'a>(source: &Source, text: &'a str, case: Case) -> Cow<'a, str> {
     })
 }
 
-/// The pattern that folded names are to fit.
+/// The pattern for folded names.
 pub(super) fn pattern(source: &Source, written: &str, case: Case) -> Result<Pattern, PatternError> {
     let spelled = by_source(source, written, Side::Pattern);
     let pattern = Pattern::new(&spelled, Case::Sensitive).or_else(|_| Pattern::new(written, Case::Sensitive))?;
-    // Piece by piece, so that a character that only looks like an asterisk does not become one.
+    // Piece by piece, so that a look-alike of the asterisk does not become one.
     Ok(pattern.mapped(|piece, at| trimmed(source, &fold(piece, case), at.start, at.end).to_owned()))
 }
 
-/// Without what does not count at the ends of a name of this kind.
+/// Removes insignificant characters at the ends of a name of this kind.
 fn trimmed<'a>(source: &Source, mut text: &'a str, start: bool, end: bool) -> &'a str {
     match source {
         Source::Subject(_) | Source::Issuer(_) => {
@@ -132,7 +131,7 @@ fn by_source<'a>(source: &Source, text: &'a str, side: Side) -> Cow<'a, str> {
             match text.is_ascii() {
                 true => then(squeezed(text), |text| text.trim_end_matches(ends).into()),
                 false => {
-                    // The full stops of IDNA, and what NFKC makes an at sign.
+                    // The full stops of IDNA, and characters that NFKC maps to an at sign.
                     let visible = text.chars().filter(|c| !is_invisible(*c)).map(|c| match c {
                         '\u{3002}' | '\u{ff61}' | '\u{ff0e}' => '.',
                         '\u{ff20}' | '\u{fe6b}' => '@',
@@ -146,7 +145,7 @@ fn by_source<'a>(source: &Source, text: &'a str, side: Side) -> Cow<'a, str> {
     }
 }
 
-/// An address without white space at its ends, around its at sign, and in its domain, none of which belongs there.
+/// An address without white space at its ends, around its at sign, and in its domain, where none is allowed.
 fn squeezed(text: &str) -> Cow<'_, str> {
     if !text.contains(char::is_whitespace) {
         return Cow::Borrowed(text);
@@ -160,7 +159,7 @@ fn squeezed(text: &str) -> Cow<'_, str> {
     }
 }
 
-/// `next` of `text`.
+/// Applies `next` to `text`.
 fn then<'a>(text: Cow<'a, str>, next: impl for<'b> Fn(&'b str) -> Cow<'b, str>) -> Cow<'a, str> {
     match text {
         Cow::Borrowed(text) => next(text),
@@ -174,7 +173,8 @@ fn then<'a>(text: Cow<'a, str>, next: impl for<'b> Fn(&'b str) -> Cow<'b, str>) 
     }
 }
 
-/// A mail address without the quotes that its local part, or a part of that, may not need (RFC 5321 section 4.1.2).
+/// An e-mail address without the quotes of its local part, or of a piece of that, which may be needless (RFC 5321
+/// section 4.1.2).
 fn unquoted(text: &str, side: Side) -> Cow<'_, str> {
     let Some((local, domain)) = text.rsplit_once('@') else { return Cow::Borrowed(text) };
     if !local.contains('"') || (side == Side::Pattern && local.contains('\\')) {

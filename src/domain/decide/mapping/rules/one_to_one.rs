@@ -12,7 +12,7 @@ use crate::domain::decide::mapping::key::{Form, Forms, NameKey, lookup, may_coin
 pub struct OneToOneEntry {
     /// Its place in the list.
     pub index: usize,
-    /// What names the certificate.
+    /// The name of the certificate.
     pub key: NameKey,
     /// The identity of the certificate.
     pub identity: Arc<Identity>,
@@ -31,7 +31,7 @@ impl OneToOneEntry {
 #[derive(Debug, Default)]
 pub struct OneToOneList {
     entries: Vec<OneToOneEntry>,
-    /// Their places in `entries`, by what they are looked up by.
+    /// Their places in `entries`, by form and look-up bytes.
     places: HashMap<Form, HashMap<Box<[u8]>, Vec<usize>>>,
     forms: Forms,
 }
@@ -56,8 +56,8 @@ impl OneToOneList {
         Ok(())
     }
 
-    /// The entries that name a certificate by `key` in `form`: the key without the pin of an issuer, which stays to be
-    /// compared.
+    /// The entries that name a certificate by `key` in `form`. `key` lacks the issuer's pin, which the caller must
+    /// still compare.
     pub fn find(&self, form: Form, key: &[u8]) -> impl Iterator<Item = &OneToOneEntry> + use<'_> {
         let places = self.places.get(&form).and_then(|places| places.get(key));
         places.into_iter().flatten().filter_map(|place| self.entries.get(*place))

@@ -1,13 +1,13 @@
-//! Rules that no certificate can reach, because another one always decides before.
+//! Rules that no certificate can reach, because another rule always decides first.
 //!
-//! What is found is certain; not all that there is is found. A rule is covered by one that is looked at before it when
-//! each part of that rule is sure to fit whatever fits some part of the covered one.
+//! Every finding is certain, but not every unreachable rule is found. A rule is covered by an earlier one when each
+//! part of the earlier rule certainly matches whatever matches some part of the covered rule.
 
 use super::Rule;
 use crate::domain::api::{MappingState, Precedence};
 
-/// How much is compared at most: rules are up to 1000, with 32 parts each, and each pair may have to be looked at. One
-/// step is some ten nanoseconds.
+/// The limit of comparisons: up to 1000 rules have 32 parts each, and each pair may have to be compared. One step takes
+/// some ten nanoseconds.
 const BUDGET: usize = 500_000;
 
 /// The rules in force that no certificate can reach, each with the rule that decides in its place, by their indices.
@@ -32,7 +32,7 @@ pub fn unreachable(rules: &[Rule], precedence: Precedence) -> Vec<(usize, usize)
     found
 }
 
-/// Whether `other` is looked at before `rule`.
+/// Whether `other` is tried before `rule`.
 fn comes_before(other: &Rule, other_at: usize, rule: &Rule, at: usize, precedence: Precedence) -> bool {
     let denies = |rule: &Rule| rule.identity.is_none();
     match precedence {

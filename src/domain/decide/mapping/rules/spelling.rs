@@ -1,15 +1,15 @@
-//! One spelling for names that differ in spelling alone, whatever a rule does with them.
+//! One spelling for names that differ in spelling alone, for every kind of rule.
 
 use std::borrow::Cow;
 use std::ops::Range;
 
 use super::Source;
 
-/// A text in which the spelling that does not tell two names of this kind apart is made one: white space of attribute
-/// values (RFC 5280 section 7.1), case of a URI's scheme and host (RFC 3986 section 6.2.2.1), case of an e-mail
-/// address's domain (RFC 5321 section 2.4). Otherwise a rule that denies would be evaded by writing the name in another
-/// way. The same is done to patterns, where an asterisk can hide the borders of such a part: there what could belong
-/// to it is folded.
+/// Normalizes differences of spelling that do not distinguish names of this kind: white space of attribute values (RFC
+/// 5280 section 7.1), case of a URI's scheme and host (RFC 3986 section 6.2.2.1), case of an e-mail address's domain
+/// (RFC 5321 section 2.4). Otherwise another spelling of the name would evade a rule that denies. Patterns are
+/// normalized, too. An asterisk in them can hide the borders of such a part; there everything that could belong to the
+/// part is folded.
 pub fn normal<'a>(source: &Source, text: &'a str) -> Cow<'a, str> {
     match source {
         Source::Subject(_) | Source::Issuer(_) => collapse(text),
@@ -28,7 +28,7 @@ fn collapse(text: &str) -> Cow<'_, str> {
     Cow::Owned(text.split_whitespace().collect::<Vec<_>>().join(" "))
 }
 
-/// Scheme and host. With an asterisk for the scheme or a part of it, all before the path.
+/// Scheme and host. If the scheme contains an asterisk, everything before the path.
 fn case_of_uri(text: &str) -> [Range<usize>; 2] {
     let scheme = text.find(':').unwrap_or(0);
     let authority = scheme.saturating_add("://".len());
@@ -47,7 +47,7 @@ fn case_of_uri(text: &str) -> [Range<usize>; 2] {
     }
 }
 
-/// The domain. Without an at sign, all that an asterisk may have put behind one.
+/// The domain. Without an at sign, everything after an asterisk that may match one.
 fn case_of_email(text: &str) -> Range<usize> {
     text.rfind('@').or_else(|| text.find('*')).unwrap_or(text.len())..text.len()
 }

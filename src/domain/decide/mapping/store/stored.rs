@@ -43,7 +43,7 @@ impl<'a> StoredMapping<'a> {
         Some((self.record.head.form?, self.record.key()))
     }
 
-    /// Whether it is meant to be in force.
+    /// Its intended state.
     pub fn state(&self) -> MappingState {
         match self.record.head.status {
             MappingStatus::Enabled | MappingStatus::Invalid => MappingState::Enabled,
@@ -55,7 +55,7 @@ impl<'a> StoredMapping<'a> {
         Entry { record: self.record, group: self.group, attributes: self.attributes }
     }
 
-    /// Whether both are in force and give different identities to what may be one certificate; the caller has compared
+    /// Whether both are in force and give different identities to what may be one certificate. The caller compares
     /// names of different forms.
     pub(super) fn contradicts(&self, other: &Self) -> bool {
         let in_force = |stored: &Self| stored.record.head.status == MappingStatus::Enabled;
@@ -74,7 +74,7 @@ impl<'a> StoredMapping<'a> {
 pub struct Contradiction {
     /// The mapping that is reported.
     pub id: ObjectId,
-    /// The other's name, in the same namespace.
+    /// The other mapping's name, in the same namespace.
     pub other: String,
     /// The policy that selects both, as `namespace/name`.
     pub policy: Arc<str>,

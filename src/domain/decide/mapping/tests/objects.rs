@@ -1,4 +1,4 @@
-//! What CertificateMapping objects mean, alone and together.
+//! The meaning of CertificateMapping objects, alone and together.
 
 use serde_json::{Value, json};
 

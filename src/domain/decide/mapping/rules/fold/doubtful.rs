@@ -1,7 +1,7 @@
-//! Names that are not what their kind should be, so that software may read another name in them than stands there.
+//! Malformed names, in which software may read another name.
 //!
-//! A rule that denies takes each of them for the name that it is about. None is honest: a host in a certificate is written
-//! in letters, digits, hyphens and dots (RFC 5280 section 4.2.1.6), and an address is a Mailbox, without comments.
+//! A rule that denies matches each of them. None is legitimate: a host in a certificate has only letters, digits,
+//! hyphens and dots (RFC 5280 section 4.2.1.6), and an address is a Mailbox, without comments.
 
 use std::borrow::Cow;
 use std::net::Ipv6Addr;
@@ -9,17 +9,17 @@ use std::net::Ipv6Addr;
 use super::uri::unescaped;
 use crate::domain::decide::mapping::rules::Source;
 
-/// The most octets of a text outside ASCII that are folded: 4 KiB. A folded text can be eleven times as long, and folding
-/// takes tens of nanoseconds an octet. Real names are far shorter: an organization has at most 64 characters (ub-organization-
-/// name, RFC 5280 appendix A.1), a user principal name 1,024.
+/// The most octets of a text outside ASCII that are folded: 4 KiB. A folded text can be eleven times as long, and
+/// folding takes tens of nanoseconds per octet. Real names are far shorter: an organization has at most 64 characters
+/// (ub-organization-name, RFC 5280 appendix A.1), a user principal name 1,024.
 const MAX_FOLDED: usize = 4096;
 
-/// Whether `text` is longer than what is folded.
+/// Whether `text` is too long to be folded.
 pub fn is_too_long(text: &str) -> bool {
     text.len() > MAX_FOLDED && !text.is_ascii()
 }
 
-/// Whether others may read another name in `text`.
+/// Whether other software may read another name in `text`.
 pub fn is_doubtful(source: &Source, text: &str) -> bool {
     match source {
         Source::Dns => !is_host(&unescaped(text)) && text.parse::<Ipv6Addr>().is_err(),
@@ -29,13 +29,13 @@ pub fn is_doubtful(source: &Source, text: &str) -> bool {
     }
 }
 
-/// Whether `text` has no character that a host cannot have. A wildcard counts as one that can.
+/// Whether `text` has only characters of hosts. A wildcard counts as one.
 fn is_host(text: &str) -> bool {
     text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.*".contains(&b))
 }
 
-/// Backslashes that browsers take for slashes, hosts with escapes or two at signs, and web addresses whose host stands
-/// where only the WHATWG's URL standard looks for it, as in `https:host` and `https:///host`.
+/// Backslashes that browsers read as slashes, hosts with escapes or two at signs, and web addresses whose host only the
+/// WHATWG's URL standard finds, as in `https:host` and `https:///host`.
 fn is_doubtful_uri(text: &str) -> bool {
     if text.contains('\\') {
         return true;
@@ -48,7 +48,7 @@ fn is_doubtful_uri(text: &str) -> bool {
     user.contains('@') || (is_web && host.is_empty()) || unescaped(host).contains('%')
 }
 
-/// Comments, routes, lists, names beside the address, and quotes that do not end.
+/// Comments, routes, lists, names beside the address, and unterminated quotes.
 fn is_doubtful_address(text: &str) -> bool {
     let Some((local, domain)) = text.rsplit_once('@') else { return false };
     let domain = domain.trim();

@@ -1,8 +1,8 @@
-//! URIs that lead to the same place.
+//! URIs with the same target.
 
 use std::borrow::Cow;
 
-/// Without the escapes of characters that need none (RFC 3986 section 2.3); the digits of the others in upper case.
+/// Decodes escapes of characters that need none (RFC 3986 section 2.3); writes the digits of the others in upper case.
 pub(super) fn unescaped(text: &str) -> Cow<'_, str> {
     if !text.contains('%') {
         return Cow::Borrowed(text);
@@ -31,8 +31,8 @@ pub(super) fn unescaped(text: &str) -> Cow<'_, str> {
     Cow::Owned(out)
 }
 
-/// A URI, its scheme in lower case, without dots at the end of the host, and without a port that is empty or the scheme's
-/// own (RFC 3986 section 6.2.3).
+/// A URI with its scheme in lower case, without dots at the end of the host, and without a port that is empty or the
+/// scheme's default (RFC 3986 section 6.2.3).
 pub(super) fn authority(text: &str) -> Cow<'_, str> {
     let Some((scheme, rest)) = text.split_once("://") else { return Cow::Borrowed(text) };
     let (authority, path) =
@@ -54,7 +54,7 @@ pub(super) fn authority(text: &str) -> Cow<'_, str> {
 }
 
 /// Further spellings of a folded URI: without dot segments (RFC 3986 section 6.2.2.3), with and without the slash of an
-/// empty path (section 6.2.3), each with and without its user, which does not tell hosts apart.
+/// empty path (section 6.2.3), each with and without its user, which does not distinguish hosts.
 pub(super) fn same(text: &str) -> Vec<Box<str>> {
     let Some((scheme, rest)) = text.split_once("://") else { return Vec::new() };
     let split = |text: &'_ str, at: &[char]| text.find(at).unwrap_or(text.len());
