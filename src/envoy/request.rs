@@ -401,7 +401,7 @@ mod tests {
     }
 
     proptest! {
-        /// Both parsers read alike what both accept.
+        /// A message that both parsers accept has the same meaning to both.
         #[test]
         fn agrees_with_prost(
             at in any::<prop::sample::Index>(),

@@ -32,7 +32,7 @@ pub enum RemoteError {
     /// The server did not answer in time.
     #[error("{0} did not answer within {secs} s", secs = ANSWER_DEADLINE.as_secs())]
     Deadline(String),
-    /// The server refused the question.
+    /// The server rejected the question.
     #[error("{0} answered {1}: {2}")]
     Status(String, StatusCode, String),
     /// The answer is not an explanation.

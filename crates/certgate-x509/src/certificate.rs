@@ -98,7 +98,7 @@ impl Certificate {
             return Err(CertificateError::Validity { not_before, not_after });
         }
         let subject = fields.expect(tag::SEQUENCE).map_err(at("subject"))?;
-        // A self-issued certificate reuses it.
+        // A self-issued certificate reuses the parsed issuer.
         let subject = if subject.whole == issuer.der() { issuer.clone() } else { name("subject", subject, &der)? };
         let public_key = fields.expect(tag::SEQUENCE).map_err(at("subjectPublicKeyInfo"))?;
         let mut spki = Reader::new(public_key.content);

@@ -51,7 +51,7 @@
 //! assert_eq!(failure.kind, ErrorKind::Revoked);
 //! assert!(failure.detail.starts_with("revoked at 2026-06-10T08:00:00Z for keyCompromise"), "{}", failure.detail);
 //!
-//! // A week later the CRL is out of date, and an unknown status is refused.
+//! // A week later the CRL is out of date, and an unknown status is rejected.
 //! let failure = verification(client)?.verify(now.plus(7 * 24 * 3600), &mut NoTrace).unwrap_err();
 //! assert_eq!(failure.kind, ErrorKind::StatusStale);
 //! # Ok(())
@@ -79,7 +79,7 @@
 //!
 //! Algorithms: RSA PKCS #1 v1.5 and PSS with SHA-2, ECDSA on P-256, P-384 and P-521 with SHA-2, Ed25519; with SHA-1
 //! only where [`SignaturePolicy::sha1`] allows it. Not supported: DSA, Ed448, compressed points, explicit curve
-//! parameters. A key or signature of another algorithm is refused by name.
+//! parameters. A key or signature of another algorithm is rejected by name.
 //!
 //! Not in the crate: host names of servers (RFC 9525), fetching of CRLs and OCSP responses, attribute certificates.
 //!
@@ -87,7 +87,7 @@
 //!
 //! [`limits`] has the largest inputs. A [`Budget`] bounds the work for one request, hostile certificates included: two
 //! milliseconds of signatures by presented keys and three of all work that a client can multiply, on a current core;
-//! path length is bounded by [`PathParameters::max_path_length`]. What is larger is refused, never truncated. Nothing
+//! path length is bounded by [`PathParameters::max_path_length`]. Larger inputs are rejected, never truncated. Nothing
 //! recurses on input.
 //!
 //! # Errors

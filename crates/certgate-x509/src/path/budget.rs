@@ -4,7 +4,7 @@
 //! There are two accounts. Each *configured* key may be used once; the operator chose it, and the limit only stops
 //! absurd configurations. The work that a *client* can multiply is limited to two milliseconds of signatures and to
 //! three milliseconds altogether, on a current core. One budget serves a whole request: the search for the path, the
-//! searches for the signers of CRLs, and the keys that CRLs are tried with. An exhausted budget refuses the request; it
+//! searches for the signers of CRLs, and the keys that CRLs are tried with. An exhausted budget rejects the request; it
 //! never accepts one.
 
 use std::cell::{Cell, RefCell};
@@ -27,7 +27,7 @@ const MAX_PRESENTED_MICROSECONDS: u32 = 2_000;
 /// Microseconds of all work that a client can multiply, signatures included.
 const MAX_WORK_MICROSECONDS: u32 = 3_000;
 
-/// Configured certificates looked at as issuers. An honest search looks at fewer than 20.
+/// Configured certificates tried as issuers. An honest search tries fewer than 20.
 const MAX_CONFIGURED_STEPS: u32 = 20_000;
 
 /// Presented certificates looked at as issuers, and how many more for each presented certificate. An honest search

@@ -37,7 +37,7 @@ pub(super) fn microseconds(kind: KeyKind, exponent: Exponent, octets: usize) -> 
 }
 
 /// A squaring for each bit of the exponent, a multiplication for each one of them (for each third bit of a long
-/// exponent, which is taken by windows), and what prepares them, all quadratic in the words of the modulus.
+/// exponent, which is taken by windows), and their preparation, all quadratic in the words of the modulus.
 fn rsa(bits: u32, exponent: Exponent) -> u32 {
     /// The length from which aws-lc takes windows of three bits.
     const WINDOWS: u32 = 24;

@@ -73,7 +73,7 @@ pub(super) fn email(name: &str, base: &str, direction: Direction) -> Comparison 
 }
 
 /// A user principal name. Microsoft, whose form it is, writes subtrees as a host, `@host`, or `.domain`; names compare
-/// without regard to case. Nothing says whether a bare host holds what is below it: it does when excluded only.
+/// without regard to case. It is undefined whether a bare host holds what is below it: it does when excluded only.
 pub(super) fn user_principal_name(name: &str, base: &str, direction: Direction) -> Comparison {
     let host_only = base.strip_prefix('@').unwrap_or(base);
     match mailbox(name, host_only, direction, str::eq_ignore_ascii_case) {
@@ -112,7 +112,7 @@ fn split_mailbox(text: &str) -> Option<(&str, &str)> {
 
 /// A URI, by the host of its authority: one host, or every host below a domain.
 pub(super) fn uri(name: &str, base: &str, direction: Direction) -> Comparison {
-    // RFC 5280 4.2.1.10: a URI without an authority that has a fully qualified domain name is refused.
+    // RFC 5280 4.2.1.10: a URI without an authority that has a fully qualified domain name is rejected.
     let Some(host) = uri_host(name) else {
         return Comparison::Unsupported("the URI has no host name");
     };

@@ -175,7 +175,7 @@ impl<'a> PublicKey<'a> {
         let parameters = algorithm.rest();
         let unsupported = || SignatureError::UnsupportedKey(Oid::from_content(oid));
         match (oid, parameters) {
-            // RFC 3279 2.3.1: NULL; its absence is taken, as RFC 4055 asks for signatures.
+            // RFC 3279 2.3.1: NULL; its absence is accepted, as RFC 4055 requires for signatures.
             (RSA_ENCRYPTION, NULL | []) => {
                 let (kind, exponent, rsa) = rsa(octets)?;
                 Ok(Self { kind, exponent, rsa, octets, pss: None })
@@ -295,7 +295,7 @@ impl<'a> PublicKey<'a> {
     ) -> Result<Verification, SignatureError> {
         let name = || Oid::from_content(oid);
         let mismatch = || SignatureError::KeyMismatch { key: self.kind, algorithm: name() };
-        // Whatever the policy says: aws-lc verifies PSS, and SHA-384, with keys of that length only.
+        // Regardless of the policy: aws-lc verifies PSS, and SHA-384, with keys of that length only.
         let needs_2048 = || match self.kind {
             KeyKind::Rsa(..2048) => Err(SignatureError::WeakKey { key: self.kind, minimum: 2048 }),
             _ => Ok(()),
@@ -451,7 +451,7 @@ fn bits(magnitude: &[u8]) -> u32 {
 }
 
 /// RFC 4055 3.1: RSASSA-PSS-params with a SHA-2 hash, MGF1 with the same hash, and a salt as long as the hash. The
-/// defaults of the structure mean SHA-1 and are refused; other combinations are legal and not in use.
+/// defaults of the structure mean SHA-1 and are rejected; other combinations are legal and not in use.
 fn pss(parameters: &[u8]) -> Option<(SignatureAlgorithm, &'static lc::RsaParameters)> {
     let parsed = || -> Result<Option<(SignatureAlgorithm, &'static lc::RsaParameters)>, DerError> {
         let mut reader = Reader::new(der::exactly(parameters, tag::SEQUENCE)?.content);
