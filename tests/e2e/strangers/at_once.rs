@@ -10,7 +10,7 @@ use certgate_harness::pki::Pki;
 use certgate_harness::raw::{Answers, Raw};
 
 /// KiB of memory that several attacks may take together, above what an idle certgate has. 64 MiB are promised.
-const TOGETHER: u64 = 48 << 10;
+const TOGETHER: u64 = 60 << 10;
 
 /// What strangers do to every connection that they can have, or to as many as it takes.
 #[derive(Copy, Clone, Debug)]
