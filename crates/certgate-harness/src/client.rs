@@ -103,7 +103,7 @@ impl Client {
     }
 
     /// Sends bytes as they are, and reads until the server closes. The bytes should ask it to.
-    pub async fn raw(&self, bytes: &[u8]) -> Raw {
+    pub async fn raw(&self, bytes: &[u8]) -> RawResponse {
         let stream = self.tcp().await.expect("the listener accepts a connection");
         match &self.tls {
             None => exchange(stream, bytes).await,
@@ -129,7 +129,7 @@ async fn handshake(
     Ok(TlsConnector::from(Arc::clone(tls)).connect(name, stream).await?)
 }
 
-async fn exchange(mut stream: impl AsyncRead + AsyncWrite + Unpin, bytes: &[u8]) -> Raw {
+async fn exchange(mut stream: impl AsyncRead + AsyncWrite + Unpin, bytes: &[u8]) -> RawResponse {
     let mut answer = Vec::new();
     let done = async {
         stream.write_all(bytes).await?;
@@ -141,7 +141,7 @@ async fn exchange(mut stream: impl AsyncRead + AsyncWrite + Unpin, bytes: &[u8])
     };
     let done: std::io::Result<()> =
         tokio::time::timeout(DEADLINE, done).await.expect("the server answers and closes in time");
-    Raw { bytes: answer, broken: done.is_err() }
+    RawResponse { bytes: answer, broken: done.is_err() }
 }
 
 /// Trusts this root, presents this certificate, and speaks this version inside.
@@ -196,11 +196,11 @@ pub struct Connection {
     pub resumed: bool,
 }
 
-type Body = BoxBody<Bytes, Infallible>;
+type ClientBody = BoxBody<Bytes, Infallible>;
 
 enum Sender {
-    Http1(hyper::client::conn::http1::SendRequest<Body>),
-    Http2(hyper::client::conn::http2::SendRequest<Body>),
+    Http1(hyper::client::conn::http1::SendRequest<ClientBody>),
+    Http2(hyper::client::conn::http2::SendRequest<ClientBody>),
 }
 
 impl Connection {
@@ -311,7 +311,7 @@ impl Call {
         self
     }
 
-    fn request(self, version: Version) -> Request<Body> {
+    fn request(self, version: Version) -> Request<ClientBody> {
         let mut builder = Request::builder().method(self.method);
         builder = match version {
             Version::Http1 => builder.uri(&self.path).header("host", &self.host),
@@ -359,13 +359,13 @@ impl Reply {
 }
 
 /// What came back for raw bytes.
-pub struct Raw {
+pub struct RawResponse {
     pub bytes: Vec<u8>,
     /// Whether the connection broke instead of ending.
     pub broken: bool,
 }
 
-impl Raw {
+impl RawResponse {
     /// The status line's code, if there was one.
     pub fn status(&self) -> Option<u16> {
         let text = std::str::from_utf8(self.bytes.get(..12)?).ok()?;

@@ -31,7 +31,7 @@ trait Duplex: AsyncRead + AsyncWrite + Unpin + Send {}
 impl<S: AsyncRead + AsyncWrite + Unpin + Send> Duplex for S {}
 
 /// A connection.
-pub struct Raw {
+pub struct RawHttp2 {
     stream: Box<dyn Duplex>,
     next: u32,
     /// What may be sent yet.
@@ -42,7 +42,7 @@ pub struct Raw {
     below: Option<TcpStream>,
 }
 
-impl Raw {
+impl RawHttp2 {
     /// Connects and sends preface and settings.
     pub async fn connect(address: SocketAddr, answers: Answers) -> io::Result<Self> {
         let stream = TcpStream::connect(address).await?;

@@ -87,13 +87,13 @@ impl Drop for StandIn {
     }
 }
 
-type Body = http_body_util::combinators::UnsyncBoxBody<Bytes, Infallible>;
+type GrpcBody = http_body_util::combinators::UnsyncBoxBody<Bytes, Infallible>;
 
 async fn check(
     request: Request<Incoming>,
     answer: Arc<Answer>,
     log: Arc<Mutex<Vec<Asked>>>,
-) -> Result<Response<Body>, Infallible> {
+) -> Result<Response<GrpcBody>, Infallible> {
     let (head, body) = request.into_parts();
     let bytes = body.collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
     // One uncompressed message: a flag, four bytes of length, the message.

@@ -3,7 +3,7 @@
 use certgate_x509::{Certificate, ErrorKind, LeafRule, NoTrace, PathParameters, Pool, find_path};
 use std::sync::Arc;
 
-use crate::der::{Draft, Extension, Key, NOW, bits, dns, ext, oid, seq, tag, tlv, uri};
+use crate::der::{Draft, Extension, NOW, SigningKey, bits, dns, ext, oid, seq, tag, tlv, uri};
 
 /// Seconds in a day.
 pub const DAY: i64 = 86_400;
@@ -13,8 +13,8 @@ pub struct Chain {
     pub root: Draft,
     pub ica: Draft,
     pub leaf: Draft,
-    pub root_key: Key,
-    pub ica_key: Key,
+    pub root_key: SigningKey,
+    pub ica_key: SigningKey,
     pub parameters: PathParameters,
 }
 
@@ -27,7 +27,7 @@ impl Default for Chain {
 impl Chain {
     /// A chain that is valid at [`NOW`] for a TLS client.
     pub fn new() -> Self {
-        let (root_key, ica_key, leaf_key) = (Key::ed25519(), Key::ed25519(), Key::ed25519());
+        let (root_key, ica_key, leaf_key) = (SigningKey::ed25519(), SigningKey::ed25519(), SigningKey::ed25519());
         Self {
             root: Draft::ca("CN=Root", "CN=Root", &root_key),
             ica: Draft::ca("CN=ICA,O=Contoso", "CN=Root", &ica_key),
@@ -39,7 +39,7 @@ impl Chain {
     }
 
     /// Gives the intermediate another key.
-    pub fn set_ica_key(&mut self, key: Key) {
+    pub fn set_ica_key(&mut self, key: SigningKey) {
         self.ica.spki = key.spki();
         self.ica_key = key;
     }

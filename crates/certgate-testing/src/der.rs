@@ -77,7 +77,7 @@ pub fn time(at: UnixTime) -> Vec<u8> {
 }
 
 /// A key pair with the algorithm identifier of its signatures.
-pub struct Key {
+pub struct SigningKey {
     pair: Pair,
     spki: Vec<u8>,
     algorithm: Vec<u8>,
@@ -91,7 +91,7 @@ enum Pair {
     Hollow(Vec<u8>),
 }
 
-impl Key {
+impl SigningKey {
     /// A new Ed25519 key: the cheapest to make and sign with.
     pub fn ed25519() -> Self {
         let pair = Ed25519KeyPair::generate().unwrap();
@@ -207,7 +207,7 @@ pub struct Draft {
 
 impl Draft {
     /// A v3 certificate without extensions, valid a day around [`NOW`].
-    pub fn new(subject: &str, issuer: &str, key: &Key) -> Self {
+    pub fn new(subject: &str, issuer: &str, key: &SigningKey) -> Self {
         Self {
             version: context(0, int(2)),
             serial: vec![0x11, 0x22],
@@ -225,12 +225,12 @@ impl Draft {
     }
 
     /// A CA: basicConstraints and keyUsage.
-    pub fn ca(subject: &str, issuer: &str, key: &Key) -> Self {
+    pub fn ca(subject: &str, issuer: &str, key: &SigningKey) -> Self {
         Self::new(subject, issuer, key).with(ext::ca(None)).with(ext::key_usage(&[5, 6]))
     }
 
     /// A TLS client: clientAuth and a DNS name.
-    pub fn client(subject: &str, issuer: &str, key: &Key) -> Self {
+    pub fn client(subject: &str, issuer: &str, key: &SigningKey) -> Self {
         Self::new(subject, issuer, key)
             .with(ext::purposes(&[ext::CLIENT_AUTH]))
             .with(ext::names(&[dns("client.example")]))
@@ -262,7 +262,7 @@ impl Draft {
     }
 
     /// Encodes and signs.
-    pub fn der(&self, signer: &Key) -> Vec<u8> {
+    pub fn der(&self, signer: &SigningKey) -> Vec<u8> {
         let extensions: Vec<Vec<u8>> = self
             .extensions
             .iter()
@@ -292,7 +292,7 @@ impl Draft {
     }
 
     /// Encodes, signs and parses.
-    pub fn sign(&self, signer: &Key) -> Arc<Certificate> {
+    pub fn sign(&self, signer: &SigningKey) -> Arc<Certificate> {
         Arc::new(Certificate::from_der(self.der(signer)).unwrap())
     }
 }
