@@ -17,7 +17,7 @@ use std::sync::Arc;
 use thiserror::Error;
 
 pub use self::once::{check_cluster, explain_by_cluster};
-use self::policies::{LoadError, Loaded, Refusal};
+use self::policies::{LastLoadError, LoadError, Loaded};
 use crate::admin::{Admin, Explain, NoAnswer};
 use crate::clock;
 use crate::config::{PolicySource, ServeConfig};
@@ -25,7 +25,7 @@ use crate::domain::decide::failures::Failures;
 use crate::envoy::server::{self, Ended, ServerOptions, Transport};
 use crate::envoy::service::Authorizer;
 use crate::explain::{self, Explanation, Question, QuestionError, RemoteError};
-use crate::file::report::Class;
+use crate::file::report::ProblemClass;
 use crate::kubernetes::admission::metrics::AdmissionMetrics;
 use crate::kubernetes::cluster::ClusterError;
 use crate::kubernetes::health::{Exported, Health};
@@ -79,7 +79,7 @@ pub fn serve(config: &ServeConfig) -> Result<(), ServeError> {
         metrics.register(Box::new(admission::Exported(reviews.clone())));
     }
     let failures = Arc::new(Failures::default());
-    metrics.register(Box::new(remembered::Exported(failures.clone())));
+    metrics.register(Box::new(remembered::FailureMetrics(failures.clone())));
     let metrics = Arc::new(metrics);
     let _log = telemetry::init(config.log_format, &config.log_filter, metrics.log_lines_dropped())?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -123,8 +123,8 @@ async fn run(
     // so that callers of a replica that restarts turn to another one instead of being denied.
     let grpc = bind(&config.listen)?;
     let explains = admin_port.addresses().iter().all(|address| config.explain.serves_on(*address));
-    let refusal = Arc::new(Refusal::default());
-    let explain = explains.then(|| explainer(&authorizer, metrics, &refusal));
+    let last_error = Arc::new(LastLoadError::default());
+    let explain = explains.then(|| explainer(&authorizer, metrics, &last_error));
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),
         listen = grpc.shown(),
@@ -154,9 +154,9 @@ async fn run(
                     return Ok(());
                 }
             };
-            policies::take_over(&first, &authorizer, metrics, &refusal);
+            policies::take_over(&first, &authorizer, metrics, &last_error);
             drop(first);
-            policies::watch(loader, authorizer.clone(), metrics.clone(), refusal)?;
+            policies::watch(loader, authorizer.clone(), metrics.clone(), last_error)?;
         }
         PolicySource::Cluster(options) => {
             let feed = match &config.admission {
@@ -229,15 +229,15 @@ fn bind(address: &ListenAddress) -> Result<Bound, ServeError> {
 }
 
 /// Explains by what the server decides by at that moment.
-fn explainer(authorizer: &Arc<Authorizer>, metrics: &Arc<Metrics>, refusal: &Arc<Refusal>) -> Explain {
-    let (authorizer, metrics, refusal) = (authorizer.clone(), metrics.clone(), refusal.clone());
+fn explainer(authorizer: &Arc<Authorizer>, metrics: &Arc<Metrics>, last_error: &Arc<LastLoadError>) -> Explain {
+    let (authorizer, metrics, last_error) = (authorizer.clone(), metrics.clone(), last_error.clone());
     Arc::new(move |question| {
         let question = serde_json::from_slice(question).map_err(|error| NoAnswer::BadQuestion(error.to_string()))?;
         let snapshot =
             authorizer.current().ok_or_else(|| NoAnswer::NotReady("the policies are not loaded yet".to_owned()))?;
         let mut explanation = explain::explain(&question, &snapshot, clock::now())
             .map_err(|error| NoAnswer::BadQuestion(error.to_string()))?;
-        explanation.warnings.extend(refused_edit(metrics.load_errors(), refusal.why()));
+        explanation.warnings.extend(refused_edit(metrics.load_errors(), last_error.why()));
         Ok(serde_json::to_vec_pretty(&explanation).expect("an explanation is plain text"))
     })
 }
@@ -297,7 +297,7 @@ pub fn explain_by_directory(
 ) -> Result<Explanation, ExplainError> {
     let Loaded { first, snapshot, .. } =
         policies::load(directory).map_err(|error| ExplainError::Policies(directory.to_owned(), error))?;
-    let invalid = first.problems.iter().filter(|problem| problem.class == Class::Invalid).count();
+    let invalid = first.problems.iter().filter(|problem| problem.class == ProblemClass::Invalid).count();
     if invalid > 0 {
         let directory = directory.display();
         let found = if invalid == 1 { "1 error".to_owned() } else { format!("{invalid} errors") };

@@ -24,12 +24,12 @@ const MAX_LEAVING: usize = 128;
 #[derive(Clone, Debug)]
 pub struct Places {
     limit: usize,
-    state: Arc<Mutex<State>>,
+    state: Arc<Mutex<PlacesState>>,
     left: Arc<Notify>,
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct PlacesState {
     taken: usize,
     /// Evicted holders that have not left yet.
     leaving: usize,
@@ -95,12 +95,12 @@ impl Places {
         Some(Place { places: self.clone(), leave, state: Mutex::new(Use::Stranger(number)) })
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, PlacesState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl State {
+impl PlacesState {
     fn number(&mut self) -> u64 {
         let number = self.next;
         self.next += 1;

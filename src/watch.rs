@@ -242,12 +242,12 @@ impl DirectoryWatcher {
 /// What the kernel's watcher and the thread that waits share.
 #[derive(Debug, Default)]
 struct Shared {
-    state: Mutex<State>,
+    state: Mutex<WatchState>,
     wake: Condvar,
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct WatchState {
     stop: bool,
     interest: HashMap<PathBuf, Interest>,
     /// The first and the last event after the last wait.
@@ -260,7 +260,7 @@ struct State {
 }
 
 impl Shared {
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, WatchState> {
         // The state is consistent after each statement that changes it, so a panic elsewhere does no harm.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -276,7 +276,7 @@ impl Shared {
             }
             // A watch was lost or the queue overflowed: look, and watch everything anew.
             Ok(_) | Err(_) => {
-                let State { lost, interest, .. } = &mut *state;
+                let WatchState { lost, interest, .. } = &mut *state;
                 lost.extend(interest.keys().cloned());
             }
         }
@@ -287,7 +287,7 @@ impl Shared {
     }
 }
 
-impl State {
+impl WatchState {
     /// Whether `event` is worth a look.
     fn notice(&mut self, event: &Event, filter: fn(&Path, Change) -> bool) -> bool {
         let mut relevant = false;

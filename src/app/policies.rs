@@ -15,7 +15,7 @@ use thiserror::Error;
 use crate::domain::decide::Snapshot;
 use crate::envoy::service::Authorizer;
 use crate::file::loader::{Loader, Reload, ReloadOutcome};
-use crate::file::report::{Class, Problem};
+use crate::file::report::{FileProblem, ProblemClass};
 use crate::file::watch::{PolicyWatcher, WatchOptions};
 use crate::metrics::{Load, Metrics};
 use crate::panics;
@@ -45,13 +45,13 @@ const RETIREMENT_POLL: Duration = Duration::from_millis(5);
 pub enum LoadError {
     /// Documents cannot be read.
     #[error("{}", list(.0))]
-    Unreadable(Arc<[Problem]>),
+    Unreadable(Arc<[FileProblem]>),
     /// Files were being written all the time.
     #[error("the files are being written all the time; no state of them was whole")]
     Busy,
 }
 
-fn list(problems: &[Problem]) -> String {
+fn list(problems: &[FileProblem]) -> String {
     let mut text = match problems.len() {
         1 => "the policies cannot be read".to_owned(),
         n => format!("the policies cannot be read, with {n} errors"),
@@ -100,7 +100,7 @@ pub fn watch(
     loader: Loader,
     authorizer: Arc<Authorizer>,
     metrics: Arc<Metrics>,
-    refusal: Arc<Refusal>,
+    last_error: Arc<LastLoadError>,
 ) -> io::Result<()> {
     thread::Builder::new().name("policies".to_owned()).spawn(move || {
         // On Linux this concerns the calling thread alone. Where it is refused, decisions are a little slower
@@ -109,7 +109,7 @@ pub fn watch(
         let path = loader.path().to_owned();
         let mut source = PolicyWatcher::new(loader, WatchOptions::default());
         loop {
-            let ended = panics::guarded(|| source.run(|reload| take_over(&reload, &authorizer, &metrics, &refusal)));
+            let ended = panics::guarded(|| source.run(|reload| take_over(&reload, &authorizer, &metrics, &last_error)));
             if let Err(panic) = ended {
                 metrics.loaded(Load::Refused { errors: 1 });
                 tracing::error!(
@@ -131,9 +131,9 @@ pub fn watch(
 
 /// Why the whole directory was refused at the last reading, when it was: for explanations that are asked for meanwhile.
 #[derive(Debug, Default)]
-pub struct Refusal(Mutex<Option<String>>);
+pub struct LastLoadError(Mutex<Option<String>>);
 
-impl Refusal {
+impl LastLoadError {
     fn set(&self, why: Option<String>) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = why;
     }
@@ -145,13 +145,13 @@ impl Refusal {
 }
 
 /// Takes one reading over: what it publishes decides from now on.
-pub fn take_over(reload: &Reload, authorizer: &Authorizer, metrics: &Metrics, refusal: &Refusal) {
+pub fn take_over(reload: &Reload, authorizer: &Authorizer, metrics: &Metrics, last_error: &LastLoadError) {
     let problems = &*reload.problems;
     let generation = authorizer.current().map(|snapshot| snapshot.generation());
     metrics.degraded(reload.degraded.iter().cloned());
     match &reload.outcome {
         ReloadOutcome::Published(snapshot) => {
-            refusal.set(None);
+            last_error.set(None);
             let former = authorizer.publish(snapshot.clone());
             let counts = snapshot.counts();
             metrics.loaded(Load::Applied { problems: problems.len() });
@@ -175,8 +175,8 @@ pub fn take_over(reload: &Reload, authorizer: &Authorizer, metrics: &Metrics, re
         }
         ReloadOutcome::Unchanged => {
             metrics.loaded(Load::Applied { problems: problems.len() });
-            refusal.set(None);
-            match problems.iter().filter(|problem| problem.class == Class::Invalid).count() {
+            last_error.set(None);
+            match problems.iter().filter(|problem| problem.class == ProblemClass::Invalid).count() {
                 0 => {
                     tracing::info!(generation, "no decision changes; still deciding by the policies of this generation")
                 }
@@ -191,7 +191,7 @@ pub fn take_over(reload: &Reload, authorizer: &Authorizer, metrics: &Metrics, re
         }
         ReloadOutcome::Refused => {
             metrics.loaded(Load::Refused { errors: problems.len() });
-            refusal
+            last_error
                 .set(problems.first().filter(|problem| problem.file.is_empty()).map(|problem| problem.message.clone()));
             tracing::error!(
                 generation,
@@ -208,11 +208,11 @@ fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
-fn log_problems(problems: &[Problem]) {
+fn log_problems(problems: &[FileProblem]) {
     for problem in problems.iter().take(MAX_LOGGED_PROBLEMS) {
         match problem.class {
-            Class::Unreadable => tracing::error!("{problem}"),
-            Class::Invalid | Class::Warning | Class::Note => tracing::warn!("{problem}"),
+            ProblemClass::Unreadable => tracing::error!("{problem}"),
+            ProblemClass::Invalid | ProblemClass::Warning | ProblemClass::Note => tracing::warn!("{problem}"),
         }
     }
     if let Some(more) = problems.len().checked_sub(MAX_LOGGED_PROBLEMS).filter(|more| *more > 0) {
@@ -247,7 +247,7 @@ mod tests {
         let loaded = load(directory.path()).unwrap();
         let metrics = Arc::new(Metrics::new());
         let authorizer = authorizer(&metrics);
-        take_over(&loaded.first, &authorizer, &metrics, &Refusal::default());
+        take_over(&loaded.first, &authorizer, &metrics, &LastLoadError::default());
         assert!(authorizer.current().is_some());
         assert!(metrics.render().contains("certgate_policy_load_errors 0"));
     }
@@ -267,11 +267,11 @@ mod tests {
         let mut loaded = load(directory.path()).unwrap();
         let metrics = Arc::new(Metrics::new());
         let authorizer = authorizer(&metrics);
-        let refusal = Refusal::default();
-        take_over(&loaded.first, &authorizer, &metrics, &refusal);
+        let last_error = LastLoadError::default();
+        take_over(&loaded.first, &authorizer, &metrics, &last_error);
         drop(loaded.first);
         std::fs::write(directory.path().join("a.yaml"), "a: [").unwrap();
-        take_over(&loaded.loader.reload(), &authorizer, &metrics, &refusal);
+        take_over(&loaded.loader.reload(), &authorizer, &metrics, &last_error);
         assert!(Arc::ptr_eq(&authorizer.current().unwrap(), &loaded.snapshot));
         let text = metrics.render();
         assert!(

@@ -61,7 +61,7 @@ pub fn run(args: &CheckArgs, typed: bool) -> Exit {
             SourceMode::Read => AbsentSources::Reported,
             SourceMode::Skip => AbsentSources::Assumed,
         },
-        warnings: if args.strict { Warnings::Errors } else { Warnings::Told },
+        warnings: if args.strict { Warnings::Errors } else { Warnings::Reported },
     };
     let found = if args.kubernetes {
         if typed {
@@ -98,7 +98,7 @@ pub fn run(args: &CheckArgs, typed: bool) -> Exit {
 
 /// The paths, with standard input as a file in memory.
 struct Input {
-    paths: Vec<check::Named>,
+    paths: Vec<check::CheckedPath>,
     /// How those are called that are files and hold nothing.
     empty: Vec<String>,
     /// Kept open: its path leads through the descriptor.
@@ -117,14 +117,14 @@ impl Input {
                 if holds_nothing(path) {
                     empty.push(path.display().to_string());
                 }
-                named.push(check::Named { path: path.clone(), shown: None });
+                named.push(check::CheckedPath { path: path.clone(), shown: None });
             } else if memory.is_none() {
                 let file = standard_input().map_err(|error| format!("cannot read standard input: {error}"))?;
                 let path = format!("/proc/self/fd/{}", file.as_raw_fd());
                 if holds_nothing(Path::new(&path)) {
                     empty.push(STANDARD_INPUT.to_owned());
                 }
-                named.push(check::Named { path: Path::new(&path).to_owned(), shown: Some(STANDARD_INPUT) });
+                named.push(check::CheckedPath { path: Path::new(&path).to_owned(), shown: Some(STANDARD_INPUT) });
                 memory = Some(file);
             }
         }

@@ -86,13 +86,13 @@ pub fn scope(namespaces: &[String]) -> Scope {
 
 /// Who explains.
 #[derive(Clone)]
-enum Decider<'a> {
+enum DecisionSource<'a> {
     Directory(&'a Path),
     Server(&'a str),
     Cluster(Scope),
 }
 
-impl<'a> Decider<'a> {
+impl<'a> DecisionSource<'a> {
     /// The command line beats the environment; two that come from the same place contradict each other.
     fn chosen(args: &'a ExplainArgs, matches: &ArgMatches) -> Result<Self, &'static str> {
         let is_typed = |flag| matches.value_source(flag) == Some(ValueSource::CommandLine);
@@ -114,8 +114,8 @@ impl<'a> Decider<'a> {
 
 /// Runs the command; `matches` shows which flags were typed.
 pub fn run(args: &ExplainArgs, matches: &ArgMatches) -> Exit {
-    let decider = match Decider::chosen(args, matches) {
-        Ok(decider) => decider,
+    let source = match DecisionSource::chosen(args, matches) {
+        Ok(source) => source,
         Err(error) => return complain(error, Exit::Usage),
     };
     // No policy could be selected, whatever the policies are.
@@ -140,10 +140,10 @@ pub fn run(args: &ExplainArgs, matches: &ArgMatches) -> Exit {
         at: args.at.clone(),
         source_address: args.source_address,
     };
-    let explanation = match decider {
-        Decider::Server(server) => app::explain_by_server(server, &question),
-        Decider::Directory(policies) => app::explain_by_directory(policies, &question, &mut io::stderr().lock()),
-        Decider::Cluster(scope) => app::explain_by_cluster(&scope, &question, &mut io::stderr().lock()),
+    let explanation = match source {
+        DecisionSource::Server(server) => app::explain_by_server(server, &question),
+        DecisionSource::Directory(policies) => app::explain_by_directory(policies, &question, &mut io::stderr().lock()),
+        DecisionSource::Cluster(scope) => app::explain_by_cluster(&scope, &question, &mut io::stderr().lock()),
     };
     let mut explanation = match explanation {
         Ok(explanation) => explanation,

@@ -16,7 +16,7 @@ use clap::{Args, ValueEnum};
 use serde::Serialize;
 
 use answer::{Answered, PAINTED};
-use batch::Answer;
+use batch::CaseAnswer;
 
 use super::Output;
 use super::exit::Exit;
@@ -190,7 +190,7 @@ pub fn run(args: &VerifyArgs, input: impl BufRead, output: impl Write, errors: i
 #[derive(Serialize)]
 struct Timed {
     #[serde(flatten)]
-    answer: Answer,
+    answer: CaseAnswer,
     micros: u64,
 }
 

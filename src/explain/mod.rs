@@ -105,7 +105,7 @@ pub struct Explanation {
     /// The steps in order.
     pub steps: Vec<ExplainedStep>,
     /// The decision.
-    pub decision: Decided,
+    pub decision: ExplainedDecision,
     /// Changes of the request when it passes.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub upstream: Option<Upstream>,
@@ -177,7 +177,7 @@ pub enum ExplainedOutcome {
 /// The decision in an [`Explanation`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Decided {
+pub struct ExplainedDecision {
     /// Whether the request passes.
     pub outcome: ExplainedOutcome,
     /// The deciding policy.
@@ -334,7 +334,7 @@ pub fn explain(question: &Question, snapshot: &Snapshot, now: UnixTime) -> Resul
         steps: recorder.steps().iter().map(explained_step).collect(),
         upstream: upstream(&decision, snapshot),
         answer: answer(&decision),
-        decision: decided(&decision),
+        decision: explained_decision(&decision),
     })
 }
 
@@ -368,9 +368,9 @@ fn answer(decision: &Decision) -> Option<ClientResponse> {
     Some(ClientResponse { status: denial.status, headers })
 }
 
-fn decided(decision: &Decision) -> Decided {
+fn explained_decision(decision: &Decision) -> ExplainedDecision {
     let denial = decision.verdict().err();
-    Decided {
+    ExplainedDecision {
         outcome: match (decision.verdict(), decision.effect()) {
             (Ok(_), Effect::Pass(_)) => ExplainedOutcome::Allow,
             (Err(_), Effect::Pass(_)) => ExplainedOutcome::AllowAudited,

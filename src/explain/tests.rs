@@ -124,7 +124,7 @@ fn explanation(decision: &Decision) -> Explanation {
         ],
         upstream: None,
         answer: answer(decision),
-        decision: decided(decision),
+        decision: explained_decision(decision),
     }
 }
 

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use serde_json::{Value as Json, json};
 
 use super::loader::{Loader, Totals};
-use super::report::{Class, Problem, shown};
+use super::report::{FileProblem, ProblemClass, shown};
 use crate::domain::store::AbsentSources;
 use crate::terminal::plain;
 
@@ -29,14 +29,14 @@ pub struct CheckOptions {
 pub enum Warnings {
     /// They are told.
     #[default]
-    Told,
+    Reported,
     /// They fail the check.
     Errors,
 }
 
 /// A path to check.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Named {
+pub struct CheckedPath {
     /// Where it is.
     pub path: PathBuf,
     /// How it is called, when not by its path.
@@ -45,7 +45,7 @@ pub struct Named {
 
 /// Where the objects are.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
-pub enum Place {
+pub enum ObjectSource {
     /// In files.
     Files,
     /// In a cluster.
@@ -57,15 +57,15 @@ const SHOWN_SKIPPED: usize = 20;
 
 /// What the check of a directory or file found.
 #[derive(Debug)]
-pub struct Check {
+pub struct CheckReport {
     /// Where it was read.
-    pub place: Place,
+    pub source: ObjectSource,
     /// What warnings count as.
     pub strictness: Warnings,
     /// How much was read.
     pub totals: Totals,
     /// All problems, by file and place, each with the path of its file as an operator would write it.
-    pub problems: Vec<(String, Problem)>,
+    pub problems: Vec<(String, FileProblem)>,
     /// The documents that certgate does not read.
     pub ignored: Vec<Ignored>,
     /// The files that are not read because of their names, sorted. Trust sources are not among them.
@@ -86,14 +86,14 @@ pub struct Ignored {
 }
 
 /// Checks the directory or file at `path`.
-pub fn check(path: &Path) -> Check {
-    check_all(&[Named { path: path.to_owned(), shown: None }], CheckOptions::default())
+pub fn check(path: &Path) -> CheckReport {
+    check_all(&[CheckedPath { path: path.to_owned(), shown: None }], CheckOptions::default())
 }
 
 /// Checks directories and files, together one set.
-pub fn check_all(paths: &[Named], options: CheckOptions) -> Check {
+pub fn check_all(paths: &[CheckedPath], options: CheckOptions) -> CheckReport {
     let mut loader = match paths {
-        [Named { path, shown: None }] => Loader::new(path),
+        [CheckedPath { path, shown: None }] => Loader::new(path),
         paths => Loader::several(paths.iter().map(|named| named.path.clone()).collect()),
     };
     loader.set_absent_sources(options.sources);
@@ -115,10 +115,10 @@ pub fn check_all(paths: &[Named], options: CheckOptions) -> Check {
     });
     let problems = problems.collect();
     let skipped = loader.skipped().iter().map(|file| loader.display(file)).collect();
-    Check { place: Place::Files, strictness: options.warnings, totals, problems, ignored, skipped }
+    CheckReport { source: ObjectSource::Files, strictness: options.warnings, totals, problems, ignored, skipped }
 }
 
-impl Check {
+impl CheckReport {
     /// Adds a warning for each of the files, by the names under which they are known, that hold nothing.
     pub fn note_empty(&mut self, files: &[String]) {
         let problem = |file: &String| {
@@ -126,7 +126,14 @@ impl Check {
             let (at, object, field) = (None, None, String::new());
             (
                 file.clone(),
-                Problem { file: Arc::from(file.as_str()), at, object, field, message, class: Class::Warning },
+                FileProblem {
+                    file: Arc::from(file.as_str()),
+                    at,
+                    object,
+                    field,
+                    message,
+                    class: ProblemClass::Warning,
+                },
             )
         };
         self.problems.extend(files.iter().map(problem));
@@ -135,33 +142,33 @@ impl Check {
 
     /// How many problems are errors.
     pub fn errors(&self) -> usize {
-        self.count(&[Class::Unreadable, Class::Invalid])
+        self.count(&[ProblemClass::Unreadable, ProblemClass::Invalid])
     }
 
-    fn count(&self, classes: &[Class]) -> usize {
+    fn count(&self, classes: &[ProblemClass]) -> usize {
         self.problems.iter().filter(|(_, problem)| classes.contains(&problem.class)).count()
     }
 
     /// How many errors make a server refuse the whole edit.
     pub fn refusing(&self) -> usize {
-        self.problems.iter().filter(|(_, problem)| problem.class == Class::Unreadable).count()
+        self.problems.iter().filter(|(_, problem)| problem.class == ProblemClass::Unreadable).count()
     }
 
     /// How many objects can be read, but are in error and so deny.
     pub fn denying(&self) -> usize {
-        let invalid = self.problems.iter().filter(|(_, problem)| problem.class == Class::Invalid);
+        let invalid = self.problems.iter().filter(|(_, problem)| problem.class == ProblemClass::Invalid);
         let objects = invalid.map(|(_, problem)| (&problem.file, &problem.object));
         objects.collect::<BTreeSet<_>>().len()
     }
 
     /// How many problems are warnings.
     pub fn warnings(&self) -> usize {
-        self.count(&[Class::Warning])
+        self.count(&[ProblemClass::Warning])
     }
 
     /// Whether the check is passed.
     pub fn is_valid(&self) -> bool {
-        self.errors() == 0 && (self.strictness == Warnings::Told || self.warnings() == 0)
+        self.errors() == 0 && (self.strictness == Warnings::Reported || self.warnings() == 0)
     }
 
     /// 0 for a check that is passed, else 1.
@@ -196,9 +203,9 @@ impl Check {
         if let Some(more @ 1..) = self.skipped.len().checked_sub(SHOWN_SKIPPED) {
             _ = writeln!(out, "skipped besides: {}", counted(more, "file"));
         }
-        let place = match self.place {
-            Place::Files => counted(self.totals.files, "file"),
-            Place::Cluster => "the cluster".to_owned(),
+        let place = match self.source {
+            ObjectSource::Files => counted(self.totals.files, "file"),
+            ObjectSource::Cluster => "the cluster".to_owned(),
         };
         let read = format!("{} in {place}", counted(self.totals.objects, "object"));
         let warnings = counted(self.warnings(), "warning");
@@ -271,7 +278,7 @@ impl Check {
             "objects": self.totals.objects,
             "errors": self.errors(),
             "warnings": self.warnings(),
-            "notes": self.count(&[Class::Note]),
+            "notes": self.count(&[ProblemClass::Note]),
             "refusing": self.refusing(),
             "denying": self.denying(),
             "problems": problems.collect::<Vec<_>>(),

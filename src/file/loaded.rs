@@ -9,7 +9,7 @@ use std::io::{self, BufReader, Seek};
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use super::manifest::{self, DocumentFault, Foreign, Reading};
+use super::manifest::{self, DocumentFault, ForeignDocument, ParsedChunk};
 use super::scan::Stamp;
 use super::split::{Chunk, Chunks, SplitError};
 use super::yaml::Mark;
@@ -54,40 +54,40 @@ impl ObjectKey {
 pub struct ChunkState {
     hash: ChunkHash,
     line: u32,
-    pub content: Content,
+    pub content: ChunkContent,
 }
 
 #[derive(Debug)]
-pub enum Content {
+pub enum ChunkContent {
     /// Nothing but comments.
-    Nothing,
+    Empty,
     /// One object, as in nearly all chunks.
     One(ObjectKey),
     /// Anything else.
-    More(Box<More>),
+    Mixed(Box<MixedChunk>),
 }
 
 /// Objects with the lines on which their documents start.
 #[derive(Debug)]
-pub struct More {
+pub struct MixedChunk {
     pub objects: Vec<(ObjectKey, u32)>,
-    pub foreign: Vec<Foreign>,
+    pub foreign: Vec<ForeignDocument>,
     pub faults: Vec<DocumentFault>,
 }
 
-impl Content {
+impl ChunkContent {
     pub fn objects(&self) -> impl Iterator<Item = (&ObjectKey, Option<u32>)> {
         let (one, more) = match self {
-            Self::Nothing => (None, None),
+            Self::Empty => (None, None),
             Self::One(key) => (Some((key, None)), None),
-            Self::More(more) => (None, Some(more.objects.iter().map(|(key, line)| (key, Some(*line))))),
+            Self::Mixed(mixed) => (None, Some(mixed.objects.iter().map(|(key, line)| (key, Some(*line))))),
         };
         one.into_iter().chain(more.into_iter().flatten())
     }
 
-    pub fn more(&self) -> Option<&More> {
+    pub fn mixed(&self) -> Option<&MixedChunk> {
         match self {
-            Self::More(more) => Some(more),
+            Self::Mixed(mixed) => Some(mixed),
             _ => None,
         }
     }
@@ -133,14 +133,14 @@ fn hash_of(bytes: &[u8]) -> ChunkHash {
 pub struct NewChunk {
     hash: ChunkHash,
     line: u32,
-    reading: Reading,
+    parsed: ParsedChunk,
 }
 
 impl NewChunk {
     /// Parses a chunk.
     pub fn parse(chunk: &Chunk<'_>) -> Self {
-        let reading = manifest::read(chunk.bytes, chunk.line);
-        Self { hash: hash_of(chunk.bytes), line: chunk.line, reading }
+        let parsed = manifest::read(chunk.bytes, chunk.line);
+        Self { hash: hash_of(chunk.bytes), line: chunk.line, parsed }
     }
 }
 
@@ -153,9 +153,9 @@ pub fn forget(index: &mut Index, file: &Arc<str>, chunk: &ChunkState) {
 
 /// Whether a file was whole while it was read.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
-pub enum Whole {
+pub enum Consistency {
     /// It was the file that was listed, and did not change.
-    Whole,
+    Consistent,
     /// It changed, or was gone.
     Torn,
 }
@@ -168,27 +168,27 @@ impl FileState {
 
     /// Takes note of what came of reading the file that was listed with `stamp`, begun at `now`: the stamp that it had
     /// afterwards, or the error.
-    pub fn note_read(&mut self, read: Result<Stamp, SplitError>, stamp: &Stamp, now: SystemTime) -> Whole {
+    pub fn note_read(&mut self, read: Result<Stamp, SplitError>, stamp: &Stamp, now: SystemTime) -> Consistency {
         self.error = None;
-        let whole = match read {
+        let consistency = match read {
             // With the stamp that was listed, it is the file that was listed and did not change since.
-            Ok(after) if after == *stamp => Whole::Whole,
-            Ok(_) => Whole::Torn,
-            Err(SplitError::Read(error)) if error.kind() == io::ErrorKind::NotFound => Whole::Torn,
+            Ok(after) if after == *stamp => Consistency::Consistent,
+            Ok(_) => Consistency::Torn,
+            Err(SplitError::Read(error)) if error.kind() == io::ErrorKind::NotFound => Consistency::Torn,
             Err(error) => {
                 let at = match error {
                     SplitError::TooLarge { line, .. } => Some(Mark { line, column: 1 }),
                     SplitError::Read(_) => None,
                 };
                 self.error = Some((at, error.to_string()));
-                Whole::Whole
+                Consistency::Consistent
             }
         };
-        self.settled = whole == Whole::Whole && stamp.is_settled(now);
-        if whole == Whole::Whole {
+        self.settled = consistency == Consistency::Consistent && stamp.is_settled(now);
+        if consistency == Consistency::Consistent {
             self.stamp = *stamp;
         }
-        whole
+        consistency
     }
 
     /// Brings the index from the former content of the file to that of `file`.
@@ -303,13 +303,13 @@ impl FileState {
 
     /// Takes the next chunk of the file into the index.
     pub fn adopt(&mut self, index: &mut Index, name: &Arc<str>, new: NewChunk) {
-        let content = self.apply(new.reading, index, name);
+        let content = self.apply(new.parsed, index, name);
         self.chunks.push(ChunkState { hash: new.hash, line: new.line, content });
     }
 
-    fn apply(&mut self, reading: Reading, index: &mut Index, file: &Arc<str>) -> Content {
-        let mut objects: Vec<(ObjectKey, u32)> = Vec::with_capacity(reading.objects.len());
-        for (mut object, at) in reading.objects {
+    fn apply(&mut self, parsed: ParsedChunk, index: &mut Index, file: &Arc<str>) -> ChunkContent {
+        let mut objects: Vec<(ObjectKey, u32)> = Vec::with_capacity(parsed.objects.len());
+        for (mut object, at) in parsed.objects {
             let document = self.next_document;
             self.next_document = document.wrapping_add(1);
             object.meta_mut().origin = Origin { file: Arc::clone(file), document };
@@ -318,11 +318,11 @@ impl FileState {
             objects.push((ObjectKey { kind: object.kind(), document, name }, at.line));
             index.apply(object);
         }
-        let plain = reading.foreign.is_empty() && reading.faults.is_empty();
+        let plain = parsed.foreign.is_empty() && parsed.faults.is_empty();
         match objects.len() {
-            0 if plain => Content::Nothing,
-            1 if plain => objects.pop().map_or(Content::Nothing, |(key, _)| Content::One(key)),
-            _ => Content::More(Box::new(More { objects, foreign: reading.foreign, faults: reading.faults })),
+            0 if plain => ChunkContent::Empty,
+            1 if plain => objects.pop().map_or(ChunkContent::Empty, |(key, _)| ChunkContent::One(key)),
+            _ => ChunkContent::Mixed(Box::new(MixedChunk { objects, foreign: parsed.foreign, faults: parsed.faults })),
         }
     }
 }
@@ -334,10 +334,10 @@ impl ChunkState {
         if from == line {
             return true;
         }
-        let Content::More(more) = &mut self.content else { return true };
+        let ChunkContent::Mixed(mixed) = &mut self.content else { return true };
         let shift = |at: &mut u32| *at = at.saturating_sub(from).saturating_add(line);
-        more.objects.iter_mut().for_each(|(_, at)| shift(at));
-        more.foreign.iter_mut().for_each(|foreign| shift(&mut foreign.line));
-        more.faults.is_empty()
+        mixed.objects.iter_mut().for_each(|(_, at)| shift(at));
+        mixed.foreign.iter_mut().for_each(|foreign| shift(&mut foreign.line));
+        mixed.faults.is_empty()
     }
 }

@@ -18,9 +18,9 @@ use std::time::{Duration, Instant};
 use problems::{note_what_follows, whole_file};
 use reading::{Changes, give_back};
 
-use super::loaded::{Content, FileState, Whole};
-use super::manifest::Foreign;
-use super::report::{Class, Problem};
+use super::loaded::{ChunkContent, Consistency, FileState};
+use super::manifest::ForeignDocument;
+use super::report::{FileProblem, ProblemClass};
 use super::scan::Root;
 use super::source::SourceFiles;
 use crate::clock;
@@ -75,7 +75,7 @@ pub struct Reload {
     /// What came of it.
     pub outcome: ReloadOutcome,
     /// What is wrong: when refused, what is unreadable; else what does not compile, and warnings. At most 1000.
-    pub problems: Arc<[Problem]>,
+    pub problems: Arc<[FileProblem]>,
     /// The trust profiles, as `namespace/name`, that are degraded.
     pub degraded: Arc<[Arc<str>]>,
     /// How much the directory holds.
@@ -97,7 +97,7 @@ pub struct Loader {
     crl_files: SourceFiles,
     /// What the last reload found in the directory.
     directories: BTreeSet<PathBuf>,
-    problems: Arc<[Problem]>,
+    problems: Arc<[FileProblem]>,
     degraded: Arc<[Arc<str>]>,
     /// Whether what was read last and taken over held any object.
     had_objects: bool,
@@ -184,10 +184,10 @@ impl Loader {
     }
 
     /// The documents of kinds that are not read, with their files.
-    pub fn foreign(&self) -> impl Iterator<Item = (&Arc<str>, &Foreign)> {
+    pub fn foreign(&self) -> impl Iterator<Item = (&Arc<str>, &ForeignDocument)> {
         self.files.iter().flat_map(|(name, state)| {
             state.chunks.iter().flat_map(move |chunk| {
-                let foreign = chunk.content.more().map(|more| more.foreign.as_slice()).unwrap_or_default();
+                let foreign = chunk.content.mixed().map(|mixed| mixed.foreign.as_slice()).unwrap_or_default();
                 foreign.iter().map(move |f| (name, f))
             })
         })
@@ -201,14 +201,14 @@ impl Loader {
         })
     }
 
-    /// The path of a file of the directory, as [`Problem::file`] names it, for people.
+    /// The path of a file of the directory, as [`FileProblem::file`] names it, for people.
     pub fn display(&self, file: &str) -> String {
         if file.is_empty() { self.path().display().to_string() } else { self.root.resolve(file).display().to_string() }
     }
 
     /// Reads the directory and gives everything that is wrong with it, also what does not compile among that which can
     /// be read while something else cannot.
-    pub fn check(&mut self) -> (Totals, Vec<Problem>) {
+    pub fn check(&mut self) -> (Totals, Vec<FileProblem>) {
         self.max_problems = usize::MAX;
         let reload = self.reload();
         let mut problems = reload.problems.to_vec();
@@ -226,12 +226,12 @@ impl Loader {
         }
         // The clock is read here, at the edge: what expires soon depends on it.
         problems.extend(self.placed(self.index.lint(clock::now())));
-        let is_whole = !problems.iter().any(|problem| problem.class == Class::Unreadable);
+        let is_whole = !problems.iter().any(|problem| problem.class == ProblemClass::Unreadable);
         let has_policies = self.objects().any(|id| id.kind == Kind::CertificatePolicy);
         note_what_follows(&mut problems);
         if is_whole && !has_policies && self.root.has_directories() {
             let message = format!("{} holds no CertificatePolicy: every request is denied with NO_POLICY", self.root);
-            problems.push(Problem { class: Class::Warning, ..whole_file("", message) });
+            problems.push(FileProblem { class: ProblemClass::Warning, ..whole_file("", message) });
         }
         problems.sort_by(|a, b| (&a.file, a.at, &a.field).cmp(&(&b.file, b.at, &b.field)));
         (reload.totals, problems)
@@ -257,7 +257,7 @@ impl Loader {
         Reload { outcome, problems, degraded, totals: self.totals(), parsed: self.parsed, elapsed: start.elapsed() }
     }
 
-    fn bring_up_to_date(&mut self, start: Instant) -> (ReloadOutcome, Option<Arc<[Problem]>>) {
+    fn bring_up_to_date(&mut self, start: Instant) -> (ReloadOutcome, Option<Arc<[FileProblem]>>) {
         let mut attempts = 0;
         let listing = loop {
             let listing = match self.root.list() {
@@ -273,8 +273,8 @@ impl Loader {
             self.directories.clone_from(&listing.directories);
             let absorbed = self.absorb(&listing);
             self.is_current &= absorbed.changes == Changes::None;
-            let whole = if listing.torn { Whole::Torn } else { absorbed.whole };
-            if absorbed.changes == Changes::None && whole == Whole::Whole {
+            let consistency = if listing.torn { Consistency::Torn } else { absorbed.consistency };
+            if absorbed.changes == Changes::None && consistency == Consistency::Consistent {
                 break listing;
             }
             // Something changed since the last listing: it may still be changing.
@@ -284,11 +284,11 @@ impl Loader {
                 Changes::OneFile if self.calm.is_zero() => listing.is_before_swaps(),
                 _ => self.root.list().is_ok_and(|again| again == listing),
             };
-            if whole == Whole::Whole && is_steady {
+            if consistency == Consistency::Consistent && is_steady {
                 break listing;
             }
             if attempts >= MIN_ATTEMPTS && start.elapsed() > PATIENCE {
-                if whole == Whole::Torn || !listing.is_before_swaps() {
+                if consistency == Consistency::Torn || !listing.is_before_swaps() {
                     return (ReloadOutcome::Busy, None);
                 }
                 break listing;
@@ -327,9 +327,9 @@ impl Loader {
     fn has_objects(&self) -> bool {
         let chunks = self.files.iter().flat_map(|(_, state)| &state.chunks);
         chunks.into_iter().any(|chunk| match &chunk.content {
-            Content::Nothing => false,
-            Content::One(_) => true,
-            Content::More(more) => !more.objects.is_empty(),
+            ChunkContent::Empty => false,
+            ChunkContent::One(_) => true,
+            ChunkContent::Mixed(mixed) => !mixed.objects.is_empty(),
         })
     }
 
@@ -337,11 +337,11 @@ impl Loader {
         let mut totals = Totals { files: self.files.len(), ..Totals::default() };
         for chunk in self.files.iter().flat_map(|(_, state)| &state.chunks) {
             match &chunk.content {
-                Content::Nothing => {}
-                Content::One(_) => totals.objects += 1,
-                Content::More(more) => {
-                    totals.objects += more.objects.len();
-                    totals.foreign += more.foreign.len();
+                ChunkContent::Empty => {}
+                ChunkContent::One(_) => totals.objects += 1,
+                ChunkContent::Mixed(mixed) => {
+                    totals.objects += mixed.objects.len();
+                    totals.foreign += mixed.foreign.len();
                 }
             }
         }

@@ -33,7 +33,7 @@ pub fn shown(text: &str) -> String {
 
 /// What a problem means for the reload.
 #[derive(Copy, Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Class {
+pub enum ProblemClass {
     /// The text is not YAML, or the document cannot be read as its kind: the whole reload is refused.
     Unreadable,
     /// The object is well-formed but does not compile: it denies what it selects.
@@ -44,7 +44,7 @@ pub enum Class {
     Note,
 }
 
-impl Class {
+impl ProblemClass {
     /// One word for machine-readable output.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -61,7 +61,7 @@ impl Class {
 /// Shown as `path/file.yaml:LINE:COL: Kind namespace/name: spec.field.path: message`, without the parts that are not
 /// known.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Problem {
+pub struct FileProblem {
     /// The file, relative to the policy directory; empty when the directory itself is meant.
     pub file: Arc<str>,
     /// The place in the file; a problem of the whole file has none.
@@ -73,16 +73,16 @@ pub struct Problem {
     /// What is wrong, in words.
     pub message: String,
     /// What it means for the reload.
-    pub class: Class,
+    pub class: ProblemClass,
 }
 
-impl fmt::Display for Problem {
+impl fmt::Display for FileProblem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.write(f, &self.file)
     }
 }
 
-impl Problem {
+impl FileProblem {
     /// Writes the problem with `file` as the name of its file.
     pub fn write(&self, out: &mut impl fmt::Write, file: &str) -> fmt::Result {
         out.write_str(file)?;
@@ -93,9 +93,9 @@ impl Problem {
             out.write_str(": ")?;
         }
         match self.class {
-            Class::Warning => out.write_str("warning: ")?,
-            Class::Note => out.write_str("note: ")?,
-            Class::Unreadable | Class::Invalid => {}
+            ProblemClass::Warning => out.write_str("warning: ")?,
+            ProblemClass::Note => out.write_str("note: ")?,
+            ProblemClass::Unreadable | ProblemClass::Invalid => {}
         }
         if let Some(object) = &self.object {
             write!(out, "{object}: ")?;
@@ -113,13 +113,13 @@ mod tests {
 
     #[test]
     fn a_problem_is_one_line_with_the_parts_that_are_known() {
-        let mut problem = Problem {
+        let mut problem = FileProblem {
             file: Arc::from("team/a.yaml"),
             at: Some(Mark { line: 3, column: 7 }),
             object: Some("TrustProfile payments/partners".to_owned()),
             field: "spec.mode".to_owned(),
             message: "unknown word `Chian`".to_owned(),
-            class: Class::Unreadable,
+            class: ProblemClass::Unreadable,
         };
         assert_eq!(
             problem.to_string(),
@@ -128,7 +128,7 @@ mod tests {
         problem.at = None;
         problem.object = None;
         problem.field = String::new();
-        problem.class = Class::Warning;
+        problem.class = ProblemClass::Warning;
         assert_eq!(problem.to_string(), "team/a.yaml: warning: unknown word `Chian`");
     }
 

@@ -22,11 +22,11 @@ const PIECE: usize = 64 << 10;
 /// Files of one kind, as they were last read.
 #[derive(Debug, Default)]
 pub struct SourceFiles {
-    known: BTreeMap<String, State>,
+    known: BTreeMap<String, SourceFileState>,
 }
 
 #[derive(Debug, PartialEq, Eq)]
-enum State {
+enum SourceFileState {
     Read {
         stamp: Stamp,
         /// Whether the stamp is certain to show the next change.
@@ -57,10 +57,10 @@ impl SourceFiles {
             let known = self.known.get(name);
             let path = resolve(name);
             let (state, content) = match read_one(&path, known, &read) {
-                Ok(Reading::Known) => continue,
-                Ok(Reading::Torn(..)) if matches!(known, Some(State::Read { .. })) => continue,
-                Ok(Reading::Torn(state, content) | Reading::Whole(state, content)) => (state, Ok(content)),
-                Err(error) => (State::Failed(error.clone()), Err(format!("cannot read {path:?}: {error}"))),
+                Ok(FileRead::Unchanged) => continue,
+                Ok(FileRead::Torn(..)) if matches!(known, Some(SourceFileState::Read { .. })) => continue,
+                Ok(FileRead::Torn(state, content) | FileRead::Complete(state, content)) => (state, Ok(content)),
+                Err(error) => (SourceFileState::Failed(error.clone()), Err(format!("cannot read {path:?}: {error}"))),
             };
             if content.is_ok() || known != Some(&state) {
                 self.known.insert(name.clone(), state);
@@ -71,25 +71,25 @@ impl SourceFiles {
 }
 
 /// What came of a file.
-enum Reading<T> {
+enum FileRead<T> {
     /// It is as it was.
-    Known,
+    Unchanged,
     /// It has been written meanwhile.
-    Torn(State, T),
+    Torn(SourceFileState, T),
     /// All of it.
-    Whole(State, T),
+    Complete(SourceFileState, T),
 }
 
 fn read_one<T>(
     path: &Path,
-    known: Option<&State>,
+    known: Option<&SourceFileState>,
     read: impl Fn(&mut File, u64) -> Result<T, String>,
-) -> Result<Reading<T>, String> {
+) -> Result<FileRead<T>, String> {
     let say = |error: io::Error| error.to_string();
-    if let Some(State::Read { stamp, settled: true }) = known
+    if let Some(SourceFileState::Read { stamp, settled: true }) = known
         && Stamp::of(&std::fs::metadata(path).map_err(say)?) == *stamp
     {
-        return Ok(Reading::Known);
+        return Ok(FileRead::Unchanged);
     }
     // A FIFO without a writer must not stop the reader.
     let nonblocking = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
@@ -101,9 +101,9 @@ fn read_one<T>(
     let stamp = Stamp::of(&metadata);
     let settled = stamp.is_settled(SystemTime::now());
     let content = read(&mut file, metadata.len())?;
-    let state = State::Read { stamp, settled };
+    let state = SourceFileState::Read { stamp, settled };
     let is_same = Stamp::of(&file.metadata().map_err(say)?) == stamp;
-    Ok(if is_same { Reading::Whole(state, content) } else { Reading::Torn(state, content) })
+    Ok(if is_same { FileRead::Complete(state, content) } else { FileRead::Torn(state, content) })
 }
 
 /// Why a file of more octets is not read.

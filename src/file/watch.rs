@@ -12,7 +12,7 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use super::loader::{Loader, Reload, ReloadOutcome};
-use super::report::Problem;
+use super::report::FileProblem;
 use super::scan;
 use crate::watch::{Change, Debounce, DirectoryWatcher, Wake, WatchSet, Watched};
 pub use crate::watch::{StopHandle, WatchMode};
@@ -122,7 +122,7 @@ impl PolicyWatcher {
 /// What `on_reload` was given last.
 struct Reported {
     refused: bool,
-    problems: Option<Arc<[Problem]>>,
+    problems: Option<Arc<[FileProblem]>>,
 }
 
 impl Reported {

@@ -62,18 +62,18 @@ pub struct Node<'a> {
     /// Where the value starts; for a value that is not there, where its key starts.
     pub at: Mark,
     /// The value.
-    pub value: Value<'a>,
+    pub value: NodeValue<'a>,
 }
 
 /// What a node holds.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Value<'a> {
+pub enum NodeValue<'a> {
     /// Text, or what a plain scalar stands for.
     Scalar(Scalar<'a>),
     /// A list.
     Sequence(Vec<Node<'a>>),
     /// Keys and values in the order of the file, without duplicates.
-    Mapping(Vec<(Key<'a>, Node<'a>)>),
+    Mapping(Vec<(MappingKey<'a>, Node<'a>)>),
 }
 
 /// A scalar's text and whether it was quoted.
@@ -96,7 +96,7 @@ pub enum Style {
 
 /// A key of a mapping.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Key<'a> {
+pub struct MappingKey<'a> {
     /// Where it starts.
     pub at: Mark,
     /// Its text.
@@ -107,7 +107,7 @@ impl<'a> Node<'a> {
     /// The value under `key` when this is a mapping that has it.
     pub fn get(&self, key: &str) -> Option<&Node<'a>> {
         match &self.value {
-            Value::Mapping(entries) => entries.iter().find(|(k, _)| k.scalar.text == key).map(|(_, node)| node),
+            NodeValue::Mapping(entries) => entries.iter().find(|(k, _)| k.scalar.text == key).map(|(_, node)| node),
             _ => None,
         }
     }
@@ -115,14 +115,14 @@ impl<'a> Node<'a> {
     /// The text when this is a scalar that is not null.
     pub fn text(&self) -> Option<&str> {
         match &self.value {
-            Value::Scalar(scalar) if !scalar.is_null() => Some(&scalar.text),
+            NodeValue::Scalar(scalar) if !scalar.is_null() => Some(&scalar.text),
             _ => None,
         }
     }
 
     /// Whether this is an empty or null scalar.
     pub fn is_null(&self) -> bool {
-        matches!(&self.value, Value::Scalar(scalar) if scalar.is_null())
+        matches!(&self.value, NodeValue::Scalar(scalar) if scalar.is_null())
     }
 }
 
@@ -152,24 +152,30 @@ pub struct Parsed<'a> {
 
 /// Parses all documents of `text`, whose first line is `first_line` of its file.
 pub fn parse(text: &str, first_line: u32) -> Parsed<'_> {
-    let mut reader =
-        Reader { first_line, parsed: Parsed::default(), errors: Vec::new(), stack: Vec::new(), root: None, nodes: 0 };
+    let mut builder = DocumentBuilder {
+        first_line,
+        parsed: Parsed::default(),
+        errors: Vec::new(),
+        stack: Vec::new(),
+        root: None,
+        nodes: 0,
+    };
     if let Some(error) = unprintable(text, first_line) {
-        reader.parsed.error = Some(error);
-        return reader.parsed;
+        builder.parsed.error = Some(error);
+        return builder.parsed;
     }
     let mut parser = Parser::new_from_str(text);
     while let Some(next) = parser.next_event() {
         let step = match next {
-            Ok((event, span)) => reader.event(event, span),
-            Err(error) => Err(reader.scan_error(&error)),
+            Ok((event, span)) => builder.event(event, span),
+            Err(error) => Err(builder.scan_error(&error)),
         };
         if let Err(error) = step {
-            reader.parsed.error = Some(error);
+            builder.parsed.error = Some(error);
             break;
         }
     }
-    reader.parsed
+    builder.parsed
 }
 
 /// YAML 1.2.2, 5.1 and 5.4: the first character that is not printable, or that one version of YAML takes for a line
@@ -209,17 +215,25 @@ fn unprintable(text: &str, first_line: u32) -> Option<YamlError> {
 }
 
 /// A collection that is being read.
-enum Open<'a> {
-    Sequence { at: Mark, items: Vec<Node<'a>> },
-    Mapping { at: Mark, entries: Vec<(Key<'a>, Node<'a>)>, key: Pending<'a>, seen: Option<HashMap<String, Mark>> },
+enum OpenCollection<'a> {
+    Sequence {
+        at: Mark,
+        items: Vec<Node<'a>>,
+    },
+    Mapping {
+        at: Mark,
+        entries: Vec<(MappingKey<'a>, Node<'a>)>,
+        key: PendingKey<'a>,
+        seen: Option<HashMap<String, Mark>>,
+    },
 }
 
 /// The key whose value comes next.
-enum Pending<'a> {
+enum PendingKey<'a> {
     /// A key comes next.
     None,
     /// Its value comes next.
-    Key(Key<'a>),
+    Key(MappingKey<'a>),
     /// The value of a key that is refused comes next and is dropped.
     Refused,
 }
@@ -227,16 +241,16 @@ enum Pending<'a> {
 /// Above this many keys, duplicates are looked for in a hash map instead of by comparing with each.
 const FEW_KEYS: usize = 16;
 
-struct Reader<'a> {
+struct DocumentBuilder<'a> {
     first_line: u32,
     parsed: Parsed<'a>,
     errors: Vec<YamlError>,
-    stack: Vec<Open<'a>>,
+    stack: Vec<OpenCollection<'a>>,
     root: Option<Node<'a>>,
     nodes: usize,
 }
 
-impl<'a> Reader<'a> {
+impl<'a> DocumentBuilder<'a> {
     fn mark(&self, span: Span) -> Mark {
         self.place(span.start.line(), span.start.col())
     }
@@ -283,24 +297,31 @@ impl<'a> Reader<'a> {
                     at,
                     "aliases are not supported; write the value out, or quote it when it is text".to_owned(),
                 );
-                self.node(Node { at, value: Value::Scalar(Scalar { text: Cow::Borrowed(""), style: Style::Text }) })?;
+                self.node(Node {
+                    at,
+                    value: NodeValue::Scalar(Scalar { text: Cow::Borrowed(""), style: Style::Text }),
+                })?;
             }
             Event::Scalar(text, style, anchor, tag) => {
                 self.decorations(at, anchor, tag.is_some());
                 let style = if style == ScalarStyle::Plain { Style::Plain } else { Style::Text };
-                self.node(Node { at, value: Value::Scalar(Scalar { text, style }) })?;
+                self.node(Node { at, value: NodeValue::Scalar(Scalar { text, style }) })?;
             }
             Event::SequenceStart(anchor, tag) => {
                 self.decorations(at, anchor, tag.is_some());
-                self.open(at, Open::Sequence { at, items: Vec::new() })?;
+                self.open(at, OpenCollection::Sequence { at, items: Vec::new() })?;
             }
             Event::MappingStart(anchor, tag) => {
                 self.decorations(at, anchor, tag.is_some());
-                self.open(at, Open::Mapping { at, entries: Vec::new(), key: Pending::None, seen: None })?;
+                self.open(at, OpenCollection::Mapping { at, entries: Vec::new(), key: PendingKey::None, seen: None })?;
             }
             Event::SequenceEnd | Event::MappingEnd => match self.stack.pop() {
-                Some(Open::Sequence { at, items }) => self.node(Node { at, value: Value::Sequence(items) })?,
-                Some(Open::Mapping { at, entries, .. }) => self.node(Node { at, value: Value::Mapping(entries) })?,
+                Some(OpenCollection::Sequence { at, items }) => {
+                    self.node(Node { at, value: NodeValue::Sequence(items) })?
+                }
+                Some(OpenCollection::Mapping { at, entries, .. }) => {
+                    self.node(Node { at, value: NodeValue::Mapping(entries) })?
+                }
                 None => {}
             },
         }
@@ -316,7 +337,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn open(&mut self, at: Mark, open: Open<'a>) -> Result<(), YamlError> {
+    fn open(&mut self, at: Mark, open: OpenCollection<'a>) -> Result<(), YamlError> {
         if self.stack.len() >= MAX_DEPTH {
             let message = format!("nested more than {MAX_DEPTH} deep");
             return Err(YamlError { at, message, extent: Extent::Document });
@@ -335,26 +356,28 @@ impl<'a> Reader<'a> {
         let extent = self.extent();
         match self.stack.last_mut() {
             None => self.root = Some(node),
-            Some(Open::Sequence { items, .. }) => items.push(node),
-            Some(Open::Mapping { entries, key, seen, .. }) => match std::mem::replace(key, Pending::None) {
-                Pending::None => {
-                    let at = node.at;
-                    *key = match accept_key(node, entries, seen) {
-                        Ok(key) => Pending::Key(key),
-                        Err(message) => {
-                            self.errors.push(YamlError { at, message, extent });
-                            Pending::Refused
-                        }
-                    };
-                }
-                Pending::Key(key) => {
-                    if node.is_null() {
-                        node.at = key.at;
+            Some(OpenCollection::Sequence { items, .. }) => items.push(node),
+            Some(OpenCollection::Mapping { entries, key, seen, .. }) => {
+                match std::mem::replace(key, PendingKey::None) {
+                    PendingKey::None => {
+                        let at = node.at;
+                        *key = match accept_key(node, entries, seen) {
+                            Ok(key) => PendingKey::Key(key),
+                            Err(message) => {
+                                self.errors.push(YamlError { at, message, extent });
+                                PendingKey::Refused
+                            }
+                        };
                     }
-                    entries.push((key, node));
+                    PendingKey::Key(key) => {
+                        if node.is_null() {
+                            node.at = key.at;
+                        }
+                        entries.push((key, node));
+                    }
+                    PendingKey::Refused => {}
                 }
-                Pending::Refused => {}
-            },
+            }
         }
         Ok(())
     }
@@ -363,11 +386,11 @@ impl<'a> Reader<'a> {
 /// Checks a node that stands where a key stands.
 fn accept_key<'a>(
     node: Node<'a>,
-    entries: &[(Key<'a>, Node<'a>)],
+    entries: &[(MappingKey<'a>, Node<'a>)],
     seen: &mut Option<HashMap<String, Mark>>,
-) -> Result<Key<'a>, String> {
+) -> Result<MappingKey<'a>, String> {
     let at = node.at;
-    let Value::Scalar(scalar) = node.value else {
+    let NodeValue::Scalar(scalar) = node.value else {
         return Err("a key must be text".to_owned());
     };
     if scalar.style == Style::Plain && scalar.text == "<<" {
@@ -390,7 +413,7 @@ fn accept_key<'a>(
             let hint = if scalar.text == "apiVersion" { "; is `---` missing between two documents?" } else { "" };
             Err(format!("duplicate key {key}: first at line {}, column {}{hint}", first.line, first.column))
         }
-        None => Ok(Key { at, scalar }),
+        None => Ok(MappingKey { at, scalar }),
     }
 }
 

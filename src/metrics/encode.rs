@@ -1,4 +1,4 @@
-//! The names, types and help texts of [`super::Values`], written at each scrape.
+//! The names, types and help texts of [`super::MetricValues`], written at each scrape.
 
 use std::fmt;
 use std::sync::Arc;
@@ -11,12 +11,12 @@ use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 
-use super::Values;
+use super::MetricValues;
 use crate::clock::unix_millis;
 
 /// Provides the registry with the current values at each scrape.
 #[derive(Debug)]
-pub(super) struct Scrape(pub(super) Arc<Values>);
+pub(super) struct Scrape(pub(super) Arc<MetricValues>);
 
 impl Collector for Scrape {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {

@@ -13,9 +13,9 @@ use crate::domain::decide::failures::Failures;
 
 /// The metrics of one memory.
 #[derive(Debug)]
-pub struct Exported(pub Arc<Failures>);
+pub struct FailureMetrics(pub Arc<Failures>);
 
-impl Collector for Exported {
+impl Collector for FailureMetrics {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
         let recalled = ConstCounter::new(self.0.recalled());
         recalled.encode(encoder.encode_descriptor(

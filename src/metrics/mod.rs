@@ -19,7 +19,7 @@ use prometheus_client::registry::Registry;
 use self::decisions::Decisions;
 use self::encode::Scrape;
 use self::histogram::Histogram;
-use self::profiles::Profiles;
+use self::profiles::ProfileMetrics;
 use crate::clock::unix_millis;
 use crate::domain::decide::Counts;
 use crate::domain::decide::decision::Decision;
@@ -28,11 +28,11 @@ use crate::domain::decide::resolved_profile::{AnchorsStatus, CrlStatus};
 /// All metrics of the process.
 pub struct Metrics {
     registry: Registry,
-    values: Arc<Values>,
+    values: Arc<MetricValues>,
 }
 
 /// The values behind the metrics.
-struct Values {
+struct MetricValues {
     decisions: Decisions,
     latency: Histogram,
     in_flight: AtomicI64,
@@ -51,14 +51,14 @@ struct Values {
     published_at: AtomicU64,
     loaded_at: AtomicU64,
     objects: [AtomicI64; 4],
-    profiles: Profiles,
+    profiles: ProfileMetrics,
 }
 
 /// A gauge that counts while the guard lives.
 #[derive(Debug)]
 pub struct GaugeGuard {
-    values: Arc<Values>,
-    gauge: fn(&Values) -> &AtomicI64,
+    values: Arc<MetricValues>,
+    gauge: fn(&MetricValues) -> &AtomicI64,
 }
 
 impl Drop for GaugeGuard {
@@ -91,7 +91,7 @@ impl Default for Metrics {
 impl Metrics {
     /// All counters at zero.
     pub fn new() -> Self {
-        let values = Arc::new(Values {
+        let values = Arc::new(MetricValues {
             decisions: Decisions::default(),
             latency: Histogram::default(),
             in_flight: AtomicI64::new(0),
@@ -110,7 +110,7 @@ impl Metrics {
             published_at: AtomicU64::new(0),
             loaded_at: AtomicU64::new(0),
             objects: Default::default(),
-            profiles: Profiles::default(),
+            profiles: ProfileMetrics::default(),
         });
         let mut registry = Registry::with_prefix("certgate");
         registry.register_collector(Box::new(Scrape(values.clone())));
@@ -145,7 +145,7 @@ impl Metrics {
         self.values.connections_evicted.fetch_add(1, Ordering::Relaxed);
     }
 
-    fn hold(&self, gauge: fn(&Values) -> &AtomicI64) -> GaugeGuard {
+    fn hold(&self, gauge: fn(&MetricValues) -> &AtomicI64) -> GaugeGuard {
         gauge(&self.values).fetch_add(1, Ordering::Relaxed);
         GaugeGuard { values: self.values.clone(), gauge }
     }
@@ -236,7 +236,7 @@ impl fmt::Debug for Metrics {
     }
 }
 
-impl fmt::Debug for Values {
+impl fmt::Debug for MetricValues {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Values").finish_non_exhaustive()
     }

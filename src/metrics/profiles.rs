@@ -15,7 +15,7 @@ use crate::domain::decide::resolved_profile::{AnchorsStatus, CrlKind, CrlStatus}
 
 /// What all profiles use.
 #[derive(Default)]
-pub(super) struct Profiles {
+pub(super) struct ProfileMetrics {
     gauges: ArcSwap<Gauges>,
     degraded: ArcSwap<BTreeSet<Arc<str>>>,
 }
@@ -48,7 +48,7 @@ struct CrlGauge {
     usable_until: i64,
 }
 
-impl Profiles {
+impl ProfileMetrics {
     /// Replaces the recorded CRLs and anchors. CRLs with the same labels are distinguished by their keys, and numbered
     /// in their order if the keys are the same.
     pub(super) fn set(

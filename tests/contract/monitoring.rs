@@ -24,7 +24,7 @@ use certgate::metrics::{Load, Metrics, failures};
 use certgate::tls::health as tls_health;
 use certgate_x509::UnixTime;
 
-use der::{Draft, Key, implicit, seq};
+use der::{Draft, SigningKey, implicit, seq};
 use status::{CrlDraft, DAY, HOUR, base, flag, full_name, id, idp, number, reasons};
 
 fn root() -> &'static Path {
@@ -43,7 +43,7 @@ fn metrics() -> BTreeSet<(String, String)> {
     let _ = tls.server("grpc");
     metrics.register(Box::new(tls_health::Exported(Arc::new(tls))));
     metrics.register(Box::new(admission::Exported(Arc::default())));
-    metrics.register(Box::new(failures::Exported(Arc::default())));
+    metrics.register(Box::new(failures::FailureMetrics(Arc::default())));
     // Ages are told from the first load on.
     metrics.loaded(Load::Applied { problems: 0 });
     metrics.published(1, Counts::default());
@@ -228,7 +228,7 @@ fn scraped(loader: &mut Loader) -> BTreeMap<String, i64> {
 
 #[test]
 fn each_crl_of_a_profile_has_series_that_its_renewal_keeps() {
-    let key = Key::ed25519();
+    let key = SigningKey::ed25519();
     let anchor = |days: i64| {
         let now = der::NOW.as_secs() + since_drafts();
         let mut anchor = Draft::ca("CN=CA", "CN=CA", &key);

@@ -14,7 +14,7 @@ pub const OK: &str = "OK";
 
 /// What is answered to one case.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Answer {
+pub struct CaseAnswer {
     /// The case's own, whatever its type; null when it has none or is not JSON.
     pub id: Value,
     /// Whether the certificate, or the response, is valid.
@@ -26,12 +26,12 @@ pub struct Answer {
 }
 
 /// Answers one line; `now` is the time of cases that name none.
-pub fn answer(line: &[u8], now: UnixTime) -> Answer {
+pub fn answer(line: &[u8], now: UnixTime) -> CaseAnswer {
     let batch::Answer { id, outcome } = batch::answer(line, now);
     let (ok, reason, detail) = match outcome {
         Ok(detail) => (true, OK, detail),
         Err(Failure::Malformed(detail)) => (false, CASE_MALFORMED, detail),
         Err(Failure::Invalid(kind, detail)) => (false, Reason::from(kind).code(), detail),
     };
-    Answer { id, ok, reason, detail }
+    CaseAnswer { id, ok, reason, detail }
 }

@@ -154,9 +154,9 @@ fn an_object_in_error_denies_and_refuses_nothing() {
     assert_eq!(text.lines().last(), Some(last), "{text}");
 }
 
-fn write(dir: &Path, name: &str, text: &str) -> Named {
+fn write(dir: &Path, name: &str, text: &str) -> CheckedPath {
     std::fs::write(dir.join(name), text).unwrap();
-    Named { path: dir.join(name), shown: None }
+    CheckedPath { path: dir.join(name), shown: None }
 }
 
 const PROFILE: &str = "apiVersion: certgate.dev/v1alpha1\nkind: TrustProfile\nmetadata: {name: t}\nspec: ";
@@ -171,7 +171,7 @@ fn several_paths_are_one_set() {
     std::fs::write(more.join("roots.pem"), "no certificate").unwrap();
     let profile = write(&more, "a.yaml", &format!("{PROFILE}{{trustAnchors: [{{file: roots.pem}}]}}\n"));
     let policy = write(dir.path(), "a.yaml", POLICY);
-    let directory = Named { path: more, shown: None };
+    let directory = CheckedPath { path: more, shown: None };
     let both = check_all(&[policy.clone(), directory.clone()], CheckOptions::default());
     let text = both.to_text();
     assert_eq!(both.totals.objects, 2, "{text}");
@@ -220,7 +220,7 @@ fn sources_that_live_elsewhere_can_be_taken_to_be_there() {
     let dir = path.parent().unwrap();
     assert_eq!(check(dir).errors(), 5, "{}", check(dir).to_text());
     let skip = CheckOptions { sources: AbsentSources::Assumed, ..CheckOptions::default() };
-    let all = [Named { path: dir.to_owned(), shown: None }];
+    let all = [CheckedPath { path: dir.to_owned(), shown: None }];
     let found = check_all(&all, skip);
     assert_eq!((found.errors(), found.exit_code()), (0, 0), "{}", found.to_text());
     let map = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: roots}\ndata: {other: x}\n";
@@ -237,7 +237,7 @@ fn warnings_can_count_as_errors() {
     let dir = tempfile::tempdir().unwrap();
     std::fs::write(dir.path().join("a.yaml"), "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: c}\n").unwrap();
     let strict = CheckOptions { warnings: Warnings::Errors, ..CheckOptions::default() };
-    let found = check_all(&[Named { path: dir.path().to_owned(), shown: None }], strict);
+    let found = check_all(&[CheckedPath { path: dir.path().to_owned(), shown: None }], strict);
     assert_eq!((found.exit_code(), found.errors(), found.warnings()), (1, 0, 1));
     assert!(found.to_text().contains("\n1 warning, counted as errors: 1 object in 1 file\n"), "{}", found.to_text());
     assert_eq!(found.to_json()["valid"], false);

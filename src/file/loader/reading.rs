@@ -7,7 +7,7 @@ use std::time::{Instant, SystemTime};
 
 use super::Loader;
 use crate::file::bulk;
-use crate::file::loaded::{FileState, Whole, forget};
+use crate::file::loaded::{Consistency, FileState, forget};
 use crate::file::scan::{Listed, Listing, Stamp};
 use crate::file::source;
 use crate::file::split::SplitError;
@@ -31,17 +31,17 @@ pub(super) enum Changes {
 #[derive(Copy, Clone, Debug)]
 pub(super) struct Absorbed {
     pub changes: Changes,
-    pub whole: Whole,
+    pub consistency: Consistency,
 }
 
 impl Absorbed {
     /// Takes note of a file that was read.
-    fn note(&mut self, changed: bool, whole: Whole) {
+    fn note(&mut self, changed: bool, consistency: Consistency) {
         if changed {
             self.changes = if self.changes == Changes::None { Changes::OneFile } else { Changes::Several };
         }
-        if whole == Whole::Torn {
-            self.whole = Whole::Torn;
+        if consistency == Consistency::Torn {
+            self.consistency = Consistency::Torn;
         }
     }
 }
@@ -49,7 +49,7 @@ impl Absorbed {
 impl Loader {
     /// Reads what changed against `listing` into the index.
     pub(super) fn absorb(&mut self, listing: &Listing) -> Absorbed {
-        let mut absorbed = Absorbed { changes: Changes::None, whole: Whole::Whole };
+        let mut absorbed = Absorbed { changes: Changes::None, consistency: Consistency::Consistent };
         let index = &mut self.index;
         let mut gone = self.files.len();
         let mut listed = listing.files.iter().peekable();
@@ -89,9 +89,9 @@ impl Loader {
                     (Arc::clone(&listed.name), state, true)
                 }
             };
-            let (edited, whole) = self.read_file(&name, &mut state, &listed.stamp);
+            let (edited, consistency) = self.read_file(&name, &mut state, &listed.stamp);
             self.files.push((name, state));
-            absorbed.note(restamped || edited, whole);
+            absorbed.note(restamped || edited, consistency);
         }
         self.read_small(&small, &mut absorbed);
         absorbed
@@ -102,9 +102,9 @@ impl Loader {
         if small.len() < bulk::MIN_FILES {
             for (at, listed) in small {
                 let mut state = FileState::new(listed.stamp);
-                let (_, whole) = self.read_file(&listed.name, &mut state, &listed.stamp);
+                let (_, consistency) = self.read_file(&listed.name, &mut state, &listed.stamp);
                 self.files[*at].1 = state;
-                absorbed.note(true, whole);
+                absorbed.note(true, consistency);
             }
             return;
         }
@@ -118,13 +118,13 @@ impl Loader {
                 chunks.into_iter().for_each(|chunk| state.adopt(&mut self.index, name, chunk));
                 stamp
             });
-            let whole = state.note_read(read, &listed[n].stamp, now);
-            absorbed.note(true, whole);
+            let consistency = state.note_read(read, &listed[n].stamp, now);
+            absorbed.note(true, consistency);
         });
     }
 
     /// Reads one file into the index. Tells whether its content is another one than before, and whether it was whole.
-    fn read_file(&mut self, name: &Arc<str>, state: &mut FileState, stamp: &Stamp) -> (bool, Whole) {
+    fn read_file(&mut self, name: &Arc<str>, state: &mut FileState, stamp: &Stamp) -> (bool, Consistency) {
         let path = self.root.resolve(name);
         let now = SystemTime::now();
         let mut edited = false;
@@ -134,8 +134,8 @@ impl Loader {
             edited = edit.parsed > 0 || edit.forgotten > 0;
             Ok(Stamp::of(&file.metadata()?))
         });
-        let whole = state.note_read(read, stamp, now);
-        (edited, whole)
+        let consistency = state.note_read(read, stamp, now);
+        (edited, consistency)
     }
 
     /// Reads the files that trust profiles name where they changed.

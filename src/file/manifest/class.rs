@@ -8,7 +8,7 @@ use strsim::osa_distance;
 use crate::domain::api::{GROUP, Kind};
 use crate::file::report::shown;
 use crate::file::schema::advice;
-use crate::file::yaml::{Node, Value};
+use crate::file::yaml::{Node, NodeValue};
 
 /// The name in [`GROUP`]. Who writes it in a group means ours.
 const NAME: &str = "certgate";
@@ -43,7 +43,7 @@ fn is_of_others(api_version: &str) -> bool {
 }
 
 pub(super) fn classify(root: &Node<'_>) -> DocumentClass {
-    if !matches!(root.value, Value::Mapping(_)) {
+    if !matches!(root.value, NodeValue::Mapping(_)) {
         return DocumentClass::Unclear("", "want a mapping with apiVersion and kind".to_owned());
     }
     let Some(kind) = root.get("kind").and_then(Node::text) else {
