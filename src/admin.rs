@@ -127,7 +127,7 @@ impl Admin {
                     async move { Ok::<_, Infallible>(admin.call(request).await) }
                 });
                 let connection = connections(HEADER_TIMEOUT).serve_connection(TokioIo::new(stream), service);
-                // The result of a connection is ignored.
+                // Nothing uses the result of a connection.
                 tokio::select! {
                     _ = tokio::time::timeout(CONNECTION_TIMEOUT, connection) => {}
                     () = place.lost() => {}
@@ -396,7 +396,7 @@ mod tests {
             tokio::spawn(async move { call(&admin, Method::POST, "/explain", true, question).await })
         };
         let waiting = [ask("1?"), ask("2?")];
-        // The test has one thread: an explanation on it would block for ever.
+        // The test has one thread: an explanation that runs on it would block it for ever.
         let both = tokio::time::timeout(EXCHANGE_TIMEOUT, begun.acquire_many(2)).await;
         both.expect("two are made at once").unwrap().forget();
         let (status, body) = ask("3?").await.unwrap();
@@ -428,7 +428,7 @@ mod tests {
             stream.write_all(head).await.unwrap();
             held.push(stream);
         }
-        // The request after all of them were read.
+        // Rejected once the server has read the heads of all of them.
         let refused = async { while ask(address, "/explain", "Host: localhost\r\n").await != "503" {} };
         tokio::time::timeout(EXCHANGE_TIMEOUT / 2, refused).await.expect("one more is refused");
     }

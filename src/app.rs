@@ -1,7 +1,8 @@
-//! Joins the adapters: the policy directory feeds the index, its snapshots decide Envoy's requests, the admin port
-//! shows it.
+//! Joins the adapters: the policy directory or the cluster feeds the index, the snapshots of the index decide Envoy's
+//! requests, and the admin port reports their state.
 //!
-//! Owns the order of start and end, and which thread does what. Adapters do not know one another; they meet here.
+//! Owns the order of start and end, and assigns the work to threads. Adapters do not know one another; this module
+//! connects them.
 
 pub mod admission;
 pub mod cluster;
@@ -42,25 +43,25 @@ use crate::tls::watch::{self, FollowError};
 /// Why the process cannot serve.
 #[derive(Debug, Error)]
 pub enum ServeError {
-    /// The log.
+    /// The log cannot start.
     #[error(transparent)]
     Telemetry(#[from] TelemetryError),
-    /// The certificate where Envoy connects, or who may ask.
+    /// The TLS certificate of the authorization port, or the list of allowed callers, cannot be read.
     #[error(transparent)]
     Tls(#[from] FollowError),
-    /// A socket.
+    /// A socket cannot be bound.
     #[error("cannot listen on {0}: {1}")]
     Listen(ListenAddress, io::Error),
-    /// The policies.
+    /// The policies cannot be loaded.
     #[error("{0}: {1}")]
     Policies(std::path::PathBuf, LoadError),
-    /// The cluster.
+    /// The cluster cannot be followed.
     #[error(transparent)]
     Cluster(#[from] ClusterError),
-    /// The certificate of the admission webhook.
+    /// The certificate of the admission webhook cannot be read or made.
     #[error("admission webhook: {0}")]
     Admission(FollowError),
-    /// Threads, signals.
+    /// Threads or signal handlers cannot be set up.
     #[error("cannot start: {0}")]
     Start(#[from] io::Error),
 }
@@ -84,7 +85,7 @@ pub fn serve(config: &ServeConfig) -> Result<(), ServeError> {
     let _log = telemetry::init(config.log_format, &config.log_filter, metrics.log_lines_dropped())?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let ended = runtime.block_on(run(config, &metrics, &health, &tls, &reviews, failures));
-    // What still runs after the deadline is not waited for.
+    // Work that still runs after the deadline is abandoned.
     runtime.shutdown_background();
     ended
 }
@@ -228,7 +229,7 @@ fn bind(address: &ListenAddress) -> Result<Bound, ServeError> {
     address.bind().map_err(|error| ServeError::Listen(address.clone(), error))
 }
 
-/// Explains by what the server decides by at that moment.
+/// Explains by the snapshot that the server uses at that moment.
 fn explainer(authorizer: &Arc<Authorizer>, metrics: &Arc<Metrics>, last_error: &Arc<LastLoadError>) -> Explain {
     let (authorizer, metrics, last_error) = (authorizer.clone(), metrics.clone(), last_error.clone());
     Arc::new(move |question| {
@@ -242,8 +243,8 @@ fn explainer(authorizer: &Arc<Authorizer>, metrics: &Arc<Metrics>, last_error: &
     })
 }
 
-/// What an explanation says while the last edit is not what decides. `directory` says what is wrong with the directory
-/// as a whole, of which `certgate check` knows nothing: it has never seen what was there before.
+/// The warning of an explanation while the last edit of the policies is rejected. `directory` is the error of the
+/// directory as a whole, which `certgate check` cannot find because it does not know the previous content.
 fn refused_edit(errors: i64, directory: Option<String>) -> Option<String> {
     let found = match errors {
         ..=0 => return None,
@@ -265,31 +266,31 @@ fn refused_edit(errors: i64, directory: Option<String>) -> Option<String> {
 /// Why a request cannot be explained.
 #[derive(Debug, Error)]
 pub enum ExplainError {
-    /// The question.
+    /// The question is invalid.
     #[error(transparent)]
     Question(#[from] QuestionError),
-    /// The live server.
+    /// The live server gave no explanation.
     #[error(transparent)]
     Remote(#[from] RemoteError),
-    /// The policies.
+    /// The policies cannot be loaded.
     #[error("{0}: {1}")]
     Policies(std::path::PathBuf, LoadError),
-    /// The cluster.
+    /// The cluster cannot be read.
     #[error(transparent)]
     Cluster(#[from] ReadError),
-    /// The runtime.
+    /// The runtime cannot start.
     #[error("cannot start: {0}")]
     Start(#[from] io::Error),
 }
 
-/// Explains by a live server.
+/// Asks a live server for the explanation.
 pub fn explain_by_server(address: &str, question: &Question) -> Result<Explanation, ExplainError> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     Ok(runtime.block_on(explain::ask(address, question))?)
 }
 
-/// Explains by the policies of a directory. Objects that do not compile decide as they would in the server; that there
-/// are some is told on `errors`.
+/// Explains by the policies of a directory. Objects that do not compile decide as they would in the server; a line on
+/// `errors` reports that there are some.
 pub fn explain_by_directory(
     directory: &Path,
     question: &Question,

@@ -1,8 +1,8 @@
 //! The command line.
 //!
-//! Owns the flags of `serve` and their environment variables, and which command runs. Flags are taken as they come and
-//! then checked into the types of [`crate::config`]; [`crate::app`] does the work. The other commands and the exit
-//! codes are in [`crate::commands`].
+//! Owns the flags of `serve`, their environment variables, and the choice of the command. clap parses the flags, and
+//! this module checks them and converts them to the types of [`crate::config`]; [`crate::app`] does the work. The other
+//! commands and the exit codes are in [`crate::commands`].
 
 use std::io;
 use std::num::NonZeroUsize;
@@ -144,7 +144,7 @@ struct ServeArgs {
     /// Threads that decide [default: one for each processor].
     #[arg(long, value_name = "N", env = "CERTGATE_THREADS")]
     threads: Option<NonZeroUsize>,
-    /// Where the admin port answers POST /explain. It tells what is trusted and why requests are denied.
+    /// Where the admin port answers POST /explain, which reveals trusted certificates and the reasons of denials.
     #[arg(long, value_name = "WHERE", env = "CERTGATE_EXPLAIN_ENDPOINT", default_value = "loopback")]
     explain_endpoint: ExplainEndpoint,
     /// How long requests are still accepted after SIGTERM, while readiness tells callers to go elsewhere.
@@ -192,7 +192,7 @@ struct TlsArgs {
 }
 
 impl TlsArgs {
-    /// The files, when TLS is wanted. That flags have what they require was checked when they were read.
+    /// The files, if TLS is configured. clap has checked that each flag comes with those that it requires.
     fn files(self) -> Option<TlsFiles> {
         let (allowed, list) = (self.tls_allowed_callers, self.tls_allowed_callers_file);
         let clients = self.tls_client_ca.map(|authorities| ClientFiles { authorities, allowed, list });
@@ -229,7 +229,7 @@ pub fn run(args: impl IntoIterator<Item = std::ffi::OsString>) -> Exit {
             explain::run(&args, matches.subcommand_matches("explain").expect("the command is explain"))
         }
         Command::Inspect(args) => inspect::run(&args, io::stdout().lock(), io::stderr().lock()),
-        // Not locked: a certificate may be read from there too.
+        // Not locked: `verify` may also read a certificate from standard input.
         Command::Verify(args) => {
             verify::run(&args, io::BufReader::new(io::stdin()), io::stdout().lock(), io::stderr().lock())
         }
@@ -296,9 +296,9 @@ fn serve(args: ServeArgs) -> Exit {
     }
 }
 
-/// The admission webhook, when there is to be one.
+/// The admission webhook, if one is configured.
 fn admission(args: &ServeArgs) -> Result<Option<AdmissionConfig>, &'static str> {
-    /// Below this the API server might not learn a new authority in time.
+    /// With a shorter lifetime the API server might not get a new CA bundle in time.
     const MIN_ADMISSION_LIFETIME: Duration = Duration::from_secs(30);
     let Some(listen) = args.admission_listen.clone() else { return Ok(None) };
     let files = match (&args.admission_certificate, &args.admission_key, &args.admission_secret) {

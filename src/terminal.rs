@@ -147,7 +147,7 @@ pub fn json(value: &impl Serialize) -> String {
     out
 }
 
-/// A page that grows downwards.
+/// A page of text that grows downwards.
 #[derive(Debug)]
 pub struct TextPage {
     out: String,

@@ -1,4 +1,4 @@
-//! Commands that read a cluster once: the same objects, compile and decision as in the server.
+//! Commands that read a cluster once. They compile and decide as the server does.
 
 use std::io::Write;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use crate::file::report::{self, ProblemClass};
 use crate::kubernetes::read::{self, ClusterContent, ReadError};
 use crate::kubernetes::scope::Scope;
 
-/// Everything that is wrong with the objects of a cluster.
+/// Checks the objects of a cluster.
 pub fn check_cluster(scope: &Scope, options: CheckOptions) -> Result<CheckReport, ReadError> {
     let ClusterContent { index, objects, .. } = read::read(scope, options.sources)?;
     let found = index.problems().into_iter().chain(index.lint(clock::now()));
@@ -48,8 +48,8 @@ fn lines(problem: Problem) -> impl Iterator<Item = report::FileProblem> {
     })
 }
 
-/// Explains by the policies of a cluster. Objects that do not compile decide as they would in the server; that there
-/// are some is told on `errors`.
+/// Explains by the policies of a cluster. Objects that do not compile decide as they would in the server; a line on
+/// `errors` reports that there are some.
 pub fn explain_by_cluster(
     scope: &Scope,
     question: &Question,

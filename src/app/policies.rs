@@ -1,8 +1,8 @@
-//! From the policy directory to the snapshot that decides.
+//! Publishes the snapshots of the policy directory.
 //!
-//! Owns what happens with each reading of the directory: publishing, the metrics, the log, and the retirement of the
-//! snapshot before. Reading and noticing belong to [`crate::file`]. All of it runs on the directory's own thread, whose
-//! priority is low, so that compiling and freeing large policies takes no time from requests.
+//! Owns the handling of each reload: publishing, metrics, log, and freeing the previous snapshot. [`crate::file`]
+//! notices changes and reads files. All of it runs on one thread of low priority, so that compiling and freeing large
+//! policies takes no processor time from requests.
 
 use std::io;
 use std::path::Path;
@@ -20,24 +20,24 @@ use crate::file::watch::{PolicyWatcher, WatchOptions};
 use crate::metrics::{Load, Metrics};
 use crate::panics;
 
-/// How often a directory that is being written all the time is read at the start before that counts as an error.
+/// How often the start reads a directory that is being written all the time before it reports an error.
 const MAX_FIRST_READS: u32 = 20;
 
-/// How far the priority of the directory's thread is lowered: all the way. While 20,000 requests a second run,
-/// rebuilding a large policy costs their 99.9th percentile 0.6 ms so, and 10 ms otherwise.
+/// Niceness of the directory's thread: the maximum. While 20,000 requests a second run, rebuilding a large policy costs
+/// their 99.9th percentile 0.6 ms at this priority, and 10 ms at the normal one.
 pub const NICENESS: i32 = 19;
 
-/// The pause after a panic, which the next reading may well meet again.
+/// The pause after a panic, which may occur again at the next reload.
 pub const RESTART_PAUSE: Duration = Duration::from_secs(5);
 
-/// How many problems of one reading the log names; `certgate check` names all.
+/// The most problems of one reload in the log; `certgate check` reports all.
 pub const MAX_LOGGED_PROBLEMS: usize = 100;
 
-/// How long a request may keep the former snapshot alive before this thread stops waiting for it. Decisions
-/// take microseconds, an explanation little more.
+/// How long a request may keep the previous snapshot alive before this thread stops waiting for it. Decisions take
+/// microseconds, an explanation little more.
 const RETIREMENT_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// How often it is looked whether a snapshot is still in use.
+/// The interval of checks whether a snapshot is still in use.
 const RETIREMENT_POLL: Duration = Duration::from_millis(5);
 
 /// Why a directory gives no policies to start with.
@@ -66,11 +66,11 @@ fn list(problems: &[FileProblem]) -> String {
 /// A directory that has been read once.
 #[derive(Debug)]
 pub struct Loaded {
-    /// The loader, for further readings.
+    /// The loader, for further reloads.
     pub loader: Loader,
-    /// The first reading.
+    /// The first reload.
     pub first: Reload,
-    /// The snapshot that it gave.
+    /// The snapshot of the first reload.
     pub snapshot: Arc<Snapshot>,
 }
 
@@ -85,17 +85,16 @@ pub fn load(path: &Path) -> Result<Loaded, LoadError> {
                 return Ok(Loaded { loader, first, snapshot });
             }
             ReloadOutcome::Refused => return Err(LoadError::Unreadable(first.problems)),
-            // Nothing has been published before, so something is new once the files are whole.
+            // Nothing has been published before, so the next reload of unchanging files publishes something.
             ReloadOutcome::Busy | ReloadOutcome::Unchanged => {}
         }
     }
     Err(LoadError::Busy)
 }
 
-/// Watches the directory on a thread of its own, of low priority, for as long as the process lives.
+/// Watches the directory on a thread of its own, of low priority, for the lifetime of the process.
 ///
-/// A panic while reading or compiling must not end the watching unnoticed: it counts as a refused reading, and after a
-/// pause the directory is read afresh.
+/// After a panic, the thread counts a failed load, pauses and reads the whole directory again.
 pub fn watch(
     loader: Loader,
     authorizer: Arc<Authorizer>,
@@ -103,8 +102,8 @@ pub fn watch(
     last_error: Arc<LastLoadError>,
 ) -> io::Result<()> {
     thread::Builder::new().name("policies".to_owned()).spawn(move || {
-        // On Linux this concerns the calling thread alone. Where it is refused, decisions are a little slower
-        // meanwhile.
+        // On Linux `nice` applies to the calling thread alone. If it fails, decisions are a little slower during a
+        // reload.
         let _ = rustix::process::nice(NICENESS);
         let path = loader.path().to_owned();
         let mut source = PolicyWatcher::new(loader, WatchOptions::default());
@@ -129,7 +128,7 @@ pub fn watch(
     Ok(())
 }
 
-/// Why the whole directory was refused at the last reading, when it was: for explanations that are asked for meanwhile.
+/// The error for which the last reload rejected the directory as a whole, if it did. Explanations report it.
 #[derive(Debug, Default)]
 pub struct LastLoadError(Mutex<Option<String>>);
 
@@ -138,13 +137,13 @@ impl LastLoadError {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = why;
     }
 
-    /// The reason, in words.
+    /// The error message.
     pub fn why(&self) -> Option<String> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
-/// Takes one reading over: what it publishes decides from now on.
+/// Handles one reload; the snapshot that it published decides from now on.
 pub fn take_over(reload: &Reload, authorizer: &Authorizer, metrics: &Metrics, last_error: &LastLoadError) {
     let problems = &*reload.problems;
     let generation = authorizer.current().map(|snapshot| snapshot.generation());

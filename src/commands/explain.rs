@@ -1,4 +1,4 @@
-//! `certgate explain`: the flags, who decides, and printing. The decision is made where it always is.
+//! `certgate explain`: the flags, the source of the decision, and printing. The core decides.
 
 use std::io::{self, Write as _};
 use std::net::IpAddr;
@@ -63,7 +63,7 @@ pub struct ExplainArgs {
     /// Only the decision, what was found and what to do.
     #[arg(long)]
     brief: bool,
-    /// The form of the answer. JSON always tells everything.
+    /// The form of the answer. JSON always has everything.
     #[arg(long, short, value_name = "FORM", default_value = "text")]
     output: Output,
 }
@@ -76,7 +76,7 @@ fn parse_header(text: &str) -> Result<HeaderLine, String> {
     Ok(HeaderLine { name: name.trim().to_owned(), value: value.trim().to_owned() })
 }
 
-/// Which objects of a cluster are read.
+/// The scope of objects to read.
 pub fn scope(namespaces: &[String]) -> Scope {
     match namespaces {
         [] => Scope::Cluster,
@@ -84,7 +84,7 @@ pub fn scope(namespaces: &[String]) -> Scope {
     }
 }
 
-/// Who explains.
+/// Where the decision comes from.
 #[derive(Clone)]
 enum DecisionSource<'a> {
     Directory(&'a Path),
@@ -93,7 +93,7 @@ enum DecisionSource<'a> {
 }
 
 impl<'a> DecisionSource<'a> {
-    /// The command line beats the environment; two that come from the same place contradict each other.
+    /// The command line has precedence over the environment; two values from the same place are an error.
     fn chosen(args: &'a ExplainArgs, matches: &ArgMatches) -> Result<Self, &'static str> {
         let is_typed = |flag| matches.value_source(flag) == Some(ValueSource::CommandLine);
         let typed = (is_typed("policies"), is_typed("server"), args.kubernetes);
@@ -118,7 +118,7 @@ pub fn run(args: &ExplainArgs, matches: &ArgMatches) -> Exit {
         Ok(source) => source,
         Err(error) => return complain(error, Exit::Usage),
     };
-    // No policy could be selected, whatever the policies are.
+    // Without host and policy, no policy can be selected.
     if args.host.is_none() && args.policy.is_none() {
         let problem = "--host is needed to select a policy; for a TCP connection give the route's policy with --policy";
         return complain(problem, Exit::Usage);
@@ -147,7 +147,7 @@ pub fn run(args: &ExplainArgs, matches: &ArgMatches) -> Exit {
     };
     let mut explanation = match explanation {
         Ok(explanation) => explanation,
-        // Exit code 1 would claim a denial, and there is no decision.
+        // Exit code 1 would mean a denial, but there is no decision.
         Err(error) => return complain(&error.to_string(), Exit::Usage),
     };
     if let (Some(order), Some(reason)) = (order, &mut explanation.decision.reason)
@@ -169,7 +169,7 @@ pub fn run(args: &ExplainArgs, matches: &ArgMatches) -> Exit {
     }
 }
 
-/// Whether a denial comes from what the client sent, and not from the policies alone.
+/// Whether a denial concerns the certificate, and not the policies alone.
 fn is_about_the_certificate(code: &str) -> bool {
     let of_policies = [
         Reason::NoPolicy,
@@ -183,8 +183,8 @@ fn is_about_the_certificate(code: &str) -> bool {
     !of_policies.iter().any(|reason| reason.code() == code)
 }
 
-/// The certificates of a file as a proxy would forward them, and what to do about their order, where that is wrong. A
-/// broken one is sent as it is, for the core to refuse.
+/// The certificates of a file as a proxy would forward them, and advice on their order, if it is wrong. A malformed one
+/// is passed on unchanged, for the core to reject.
 fn presented(path: &Path) -> Result<(String, Option<String>), String> {
     match input::certificates(path) {
         Ok(found) => Ok((to_pem(&found.certificates), input::order_problem(path, &found))),
@@ -193,7 +193,7 @@ fn presented(path: &Path) -> Result<(String, Option<String>), String> {
             let _ = writeln!(io::stderr(), "certgate: {problem}");
             match String::from_utf8(content.to_vec()) {
                 Ok(text) if raw_blocks(text.as_bytes()).next().is_some() => Ok((text, None)),
-                // No proxy would have sent it. The file itself is presented, which is not a certificate.
+                // No proxy would send this. The core gets the file itself and rejects it as a certificate.
                 _ => Ok((to_pem(&[content]), None)),
             }
         }

@@ -1,7 +1,7 @@
 //! `certgate health`: asks a live server whether it is ready, for probes, scripts and the chart's test.
 //!
-//! Owns the two questions, `GET /readyz` of the admin port and `grpc.health.v1.Health/Check` of the port where Envoy
-//! connects, so that an image without a shell and without curl can ask both.
+//! Owns the two requests, `GET /readyz` to the admin port and `grpc.health.v1.Health/Check` to the authorization port,
+//! so that an image without a shell and without curl can make both.
 
 use std::io::Write;
 use std::time::{Duration, Instant};
@@ -30,7 +30,7 @@ const RETRY_PAUSE: Duration = Duration::from_millis(250);
 /// The longest answer that is read.
 const MAX_ANSWER: usize = 64 << 10;
 
-/// Where `/readyz` is asked unless the command line says otherwise.
+/// The default address for `/readyz`.
 const ADMIN: &str = "http://127.0.0.1:9091";
 
 /// Octets before a gRPC message: a flag for compression, and the length.
@@ -45,7 +45,7 @@ pub struct HealthArgs {
     /// The address where Envoy connects (plaintext HTTP/2), asked for its gRPC health [default: not asked].
     #[arg(long, value_name = "URL")]
     grpc: Option<String>,
-    /// How long to ask again while the answer is no.
+    /// How long to retry while the server is not ready.
     #[arg(long, value_name = "DURATION", default_value = "0s")]
     wait: GoDuration,
 }
@@ -132,7 +132,7 @@ async fn readyz(url: &str) -> Result<(), Unhealthy> {
 
 async fn grpc_health(url: &str) -> Result<(), Unhealthy> {
     let authority = authority(url)?;
-    // The whole server's health has the empty name.
+    // The empty name means the health of the whole server.
     let question = HealthCheckRequest::default().encode_to_vec();
     let mut frame = vec![0; PREFIX];
     frame.extend_from_slice(&question);

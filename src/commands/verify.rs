@@ -1,6 +1,6 @@
 //! `certgate verify`: one certificate in plain words, or cases of a suite line by line.
 //!
-//! Owned here: the flags, reading files, and printing. What is checked is [`certgate_x509::Verification::verify`]'s.
+//! Owns the flags, reading files, and printing. [`certgate_x509::Verification::verify`] checks the certificate.
 
 mod answer;
 pub mod batch;
@@ -34,10 +34,10 @@ use certgate_x509::{
     UsageRule, Verdict, Verification, VerificationFailure, ocsp::OcspResponse,
 };
 
-/// The longest case that is read: room for a CRL of the greatest length in base64.
+/// The longest case: room for a CRL of the maximum size in base64.
 const MAX_LINE: usize = 512 * 1024 * 1024;
 
-/// The most findings about anchors that are printed: a root programme's bundle has some hundred.
+/// The most findings about anchors that are printed: the bundle of a root programme has some hundred.
 const MAX_FINDINGS: usize = 32;
 
 /// Check one certificate against anchors, CRLs and OCSP responses, without any policy. Exit code 0: valid, 1: invalid,
@@ -112,14 +112,14 @@ pub struct VerifyArgs {
     certificate: CertificateArgs,
 }
 
-/// What a certificate is to be used for.
+/// The usage of a certificate.
 #[derive(Copy, Clone, Debug, PartialEq, Eq, ValueEnum)]
 enum Usage {
     /// Its extended key usage lists clientAuth.
     Client,
     /// Its extended key usage lists serverAuth.
     Server,
-    /// Anything; a CA certificate will do.
+    /// Any usage; a CA certificate is accepted, too.
     Any,
 }
 
@@ -128,7 +128,7 @@ enum Usage {
 enum When {
     /// When there is a CRL or an OCSP response.
     Auto,
-    /// Always: a certificate about which nothing is known is refused.
+    /// Always: a certificate without revocation status is rejected.
     Required,
     /// Never.
     None,
@@ -163,7 +163,7 @@ enum ExplicitPolicy {
     NotRequired,
 }
 
-/// Whether certificates may make use of a feature.
+/// Whether certificates may use a feature.
 #[derive(Copy, Clone, Debug, PartialEq, Eq, ValueEnum)]
 enum Permission {
     Permitted,
@@ -180,7 +180,7 @@ pub fn run(args: &VerifyArgs, input: impl BufRead, output: impl Write, errors: i
     let done = if args.batch { run_batch(input, output) } else { run_one(args, output, errors) };
     match done {
         Ok(exit) => exit,
-        // A reader that has had enough, such as `head`, is no failure.
+        // A reader that closes the pipe early, such as `head`, is not a failure.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Exit::Success,
         Err(_) => Exit::Failure,
     }
@@ -194,7 +194,7 @@ struct Timed {
     micros: u64,
 }
 
-/// Answers each line; what the cases' outcomes are does not change the exit code.
+/// Answers each line; the outcomes of the cases do not affect the exit code.
 fn run_batch(mut input: impl BufRead, output: impl Write) -> io::Result<Exit> {
     let mut output = io::BufWriter::new(output);
     let mut line = Vec::new();
@@ -205,13 +205,13 @@ fn run_batch(mut input: impl BufRead, output: impl Write) -> io::Result<Exit> {
             output.flush()?;
             return Ok(Exit::Success);
         }
-        // An empty line is answered like every other, so that answers and lines stay side by side.
+        // An empty line gets an answer like every other, so that answers and lines correspond.
         let start = Instant::now();
         let answer = batch::answer(line.trim_ascii(), clock::now());
         let micros = u64::try_from(start.elapsed().as_micros()).unwrap_or(u64::MAX);
         serde_json::to_writer(&mut output, &Timed { answer, micros })?;
         output.write_all(b"\n")?;
-        // A caller that writes one case at a time and waits for its answer gets it.
+        // Flushes for a caller that writes one case at a time and waits for its answer.
         output.flush()?;
     }
 }
@@ -225,7 +225,7 @@ fn run_one(args: &VerifyArgs, mut output: impl Write, mut errors: impl Write) ->
             return Ok(Exit::Usage);
         }
     };
-    // Whatever else is wrong is wrong usage, also where the certificate is broken.
+    // Errors in the other arguments are usage errors, even if the certificate is malformed.
     let others = match others(args) {
         Ok(others) => others,
         Err(problem) => {
@@ -270,7 +270,7 @@ fn run_one(args: &VerifyArgs, mut output: impl Write, mut errors: impl Write) ->
     Ok(if answer.reason.is_none() { Exit::Success } else { Exit::Failure })
 }
 
-/// What an operator should know about the trust anchors.
+/// Findings about the trust anchors that an operator should know.
 fn anchor_findings(question: &Verification, now: UnixTime) -> Vec<String> {
     let mut findings: Vec<String> = Vec::new();
     for anchor in question.pool.anchors() {
@@ -288,9 +288,9 @@ fn anchor_findings(question: &Verification, now: UnixTime) -> Vec<String> {
 
 /// The certificate in question.
 enum VerifyInput {
-    /// It and its chain, and what to do about their order, where that is wrong.
+    /// The certificate, its chain, and advice on their order, if it is wrong.
     Certificates { certificates: Vec<Arc<Certificate>>, order: Option<String> },
-    /// It is none.
+    /// The file holds no valid certificate.
     Malformed { sha256: Option<Sha256>, problem: String },
 }
 
@@ -314,7 +314,7 @@ fn presented(args: &VerifyArgs) -> Result<VerifyInput, String> {
     Ok(VerifyInput::Certificates { certificates, order: input::order_problem(path, &found) })
 }
 
-/// What the files beside the certificate hold.
+/// The content of the files beside the certificate.
 struct Others {
     untrusted: Vec<Arc<Certificate>>,
     anchors: Vec<Arc<Certificate>>,
@@ -392,7 +392,7 @@ fn question(args: &VerifyArgs, leaf: Arc<Certificate>, chain: Vec<Arc<Certificat
         leaf,
         pool: Pool::new(anchors, []),
         untrusted,
-        // An OCSP response is about the leaf; a CRL is there for every issuer or the file is incomplete.
+        // An OCSP response covers the leaf alone; CRLs must cover every issuer.
         revocation: RevocationPolicy {
             mode,
             scope: if args.crl.is_empty() { RevocationScope::EndEntity } else { RevocationScope::ExcludeRoot },
@@ -412,7 +412,7 @@ fn question(args: &VerifyArgs, leaf: Arc<Certificate>, chain: Vec<Arc<Certificat
     }
 }
 
-/// anyPolicy in the set makes it the set of all (RFC 5280 section 6.1.1 (c)), which is the empty one here.
+/// anyPolicy in the set makes it the set of all policies (RFC 5280 section 6.1.1 (c)), which is the empty set here.
 fn policies(args: &VerifyArgs) -> PolicyParameters {
     let explicit = args.explicit_policy.unwrap_or(match args.initial_policy.is_empty() {
         true => ExplicitPolicy::NotRequired,

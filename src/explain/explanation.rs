@@ -13,7 +13,7 @@ use crate::envoy::response::{Passage, REASON_HEADER, mode_word, source_word};
 use crate::telemetry::clean;
 use certgate_x509::{TraceStep, Verdict};
 
-/// Characters of the compared values that an explanation shows; the steps have their own limit.
+/// The most characters of the compared values in an explanation; the steps have their own limit.
 const MAX_DETAIL: usize = 8192;
 
 /// The answer to a [`Question`](super::Question).
@@ -214,7 +214,7 @@ impl Explanation {
     }
 }
 
-/// A step as answers hold it.
+/// The form of a step in an explanation.
 pub fn explained_step(step: &TraceStep) -> ExplainedStep {
     let result = match step.verdict {
         Verdict::Pass => StepResult::Pass,

@@ -95,7 +95,7 @@ fn steps(page: &mut TextPage, explanation: &Explanation) {
             StepResult::Skip => "skip",
             StepResult::Note => "   ·",
         };
-        // A stage is named once; its further steps follow without the name.
+        // The first step of a stage shows its name; further steps follow without it.
         let stage = if step.stage == last { "" } else { step.stage.as_str() };
         page.wrapped(&format!("  {mark}  {stage:stage_width$}  "), &step.detail);
         last = &step.stage;

@@ -1,7 +1,7 @@
-//! `certgate check`: everything that is wrong with a directory, at once.
+//! `certgate check`: reports all problems of a directory at once.
 //!
-//! This module owns what the command finds and how it is shown, for people and for programs. It finds nothing itself:
-//! it runs the same loader and index as the server.
+//! This module owns the report and its two forms, for people and for programs. It finds nothing itself: it runs the
+//! same loader and index as the server.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -15,19 +15,19 @@ use super::report::{FileProblem, ProblemClass, shown};
 use crate::domain::store::AbsentSources;
 use crate::terminal::plain;
 
-/// How a check is done.
+/// The options of a check.
 #[derive(Copy, Clone, Debug, Default, PartialEq, Eq)]
 pub struct CheckOptions {
-    /// What sources come to that are not there.
+    /// How absent trust sources count.
     pub sources: AbsentSources,
-    /// What warnings count as.
+    /// How warnings count.
     pub warnings: Warnings,
 }
 
-/// What warnings count as.
+/// How warnings count.
 #[derive(Copy, Clone, Debug, Default, PartialEq, Eq)]
 pub enum Warnings {
-    /// They are told.
+    /// They are only reported.
     #[default]
     Reported,
     /// They fail the check.
@@ -37,38 +37,38 @@ pub enum Warnings {
 /// A path to check.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CheckedPath {
-    /// Where it is.
+    /// The path.
     pub path: PathBuf,
-    /// How it is called, when not by its path.
+    /// Its name in the report, if not the path itself.
     pub shown: Option<&'static str>,
 }
 
-/// Where the objects are.
+/// The source of the checked objects.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub enum ObjectSource {
-    /// In files.
+    /// Files.
     Files,
-    /// In a cluster.
+    /// A cluster.
     Cluster,
 }
 
-/// How many skipped files the text names: a directory may hold thousands that are meant for others.
+/// The most skipped files in the text: a directory may hold thousands of files for other programs.
 const SHOWN_SKIPPED: usize = 20;
 
-/// What the check of a directory or file found.
+/// The result of a check.
 #[derive(Debug)]
 pub struct CheckReport {
-    /// Where it was read.
+    /// The source of the objects.
     pub source: ObjectSource,
-    /// What warnings count as.
+    /// How warnings count.
     pub strictness: Warnings,
     /// How much was read.
     pub totals: Totals,
-    /// All problems, by file and place, each with the path of its file as an operator would write it.
+    /// All problems by file and position, each with the path of its file as the operator would write it.
     pub problems: Vec<(String, FileProblem)>,
     /// The documents that certgate does not read.
     pub ignored: Vec<Ignored>,
-    /// The files that are not read because of their names, sorted. Trust sources are not among them.
+    /// The files that are skipped because of their names, sorted. Trust sources are not among them.
     pub skipped: Vec<String>,
 }
 
@@ -90,7 +90,7 @@ pub fn check(path: &Path) -> CheckReport {
     check_all(&[CheckedPath { path: path.to_owned(), shown: None }], CheckOptions::default())
 }
 
-/// Checks directories and files, together one set.
+/// Checks several directories and files as one set.
 pub fn check_all(paths: &[CheckedPath], options: CheckOptions) -> CheckReport {
     let mut loader = match paths {
         [CheckedPath { path, shown: None }] => Loader::new(path),
@@ -98,7 +98,7 @@ pub fn check_all(paths: &[CheckedPath], options: CheckOptions) -> CheckReport {
     };
     loader.set_absent_sources(options.sources);
     let (totals, problems) = loader.check();
-    // What is called otherwise than its path is named so wherever its path would be.
+    // Replaces the paths in messages by the names that the operator knows.
     let called: Vec<(String, &str)> =
         paths.iter().filter_map(|named| Some((named.path.display().to_string(), named.shown?))).collect();
     let renamed = |text: String| called.iter().fold(text, |text, (path, shown)| text.replace(path.as_str(), shown));
@@ -119,7 +119,7 @@ pub fn check_all(paths: &[CheckedPath], options: CheckOptions) -> CheckReport {
 }
 
 impl CheckReport {
-    /// Adds a warning for each of the files, by the names under which they are known, that hold nothing.
+    /// Adds a warning for each of `files` (names as in the report), which are empty.
     pub fn note_empty(&mut self, files: &[String]) {
         let problem = |file: &String| {
             let message = "the file is empty".to_owned();
@@ -149,12 +149,12 @@ impl CheckReport {
         self.problems.iter().filter(|(_, problem)| classes.contains(&problem.class)).count()
     }
 
-    /// How many errors make a server refuse the whole edit.
+    /// How many errors cause a server to reject the whole edit.
     pub fn refusing(&self) -> usize {
         self.problems.iter().filter(|(_, problem)| problem.class == ProblemClass::Unreadable).count()
     }
 
-    /// How many objects can be read, but are in error and so deny.
+    /// How many objects can be read but do not compile, so that they deny.
     pub fn denying(&self) -> usize {
         let invalid = self.problems.iter().filter(|(_, problem)| problem.class == ProblemClass::Invalid);
         let objects = invalid.map(|(_, problem)| (&problem.file, &problem.object));
@@ -166,22 +166,23 @@ impl CheckReport {
         self.count(&[ProblemClass::Warning])
     }
 
-    /// Whether the check is passed.
+    /// Whether the check passed.
     pub fn is_valid(&self) -> bool {
         self.errors() == 0 && (self.strictness == Warnings::Reported || self.warnings() == 0)
     }
 
-    /// 0 for a check that is passed, else 1.
+    /// 0 for a check that passed, else 1.
     pub fn exit_code(&self) -> u8 {
         u8::from(!self.is_valid())
     }
 
-    /// One line for each problem, each kind that is ignored and each file that is skipped (the first 20), and a line that sums it up.
+    /// One line for each problem, for each kind that is ignored and for each skipped file (the first 20), and a summary
+    /// line.
     pub fn to_text(&self) -> String {
         let mut out = String::new();
         for (file, problem) in &self.problems {
             // Writing to a String cannot fail.
-            // A problem of the directory names it in its words.
+            // The message of a problem of the directory already names it.
             let mut line = String::new();
             _ = problem.write(&mut line, if problem.file.is_empty() { "" } else { file });
             out.push_str(&plain(&line));
@@ -242,7 +243,7 @@ impl CheckReport {
         out
     }
 
-    /// How the line that sums it up begins.
+    /// The start of the summary line.
     pub fn summary_lead(&self) -> String {
         match (self.errors(), self.is_valid()) {
             (0, true) => "ok".to_owned(),
@@ -251,7 +252,7 @@ impl CheckReport {
         }
     }
 
-    /// The same for programs.
+    /// The report as JSON.
     pub fn to_json(&self) -> Json {
         let problems = self.problems.iter().map(|(file, problem)| {
             json!({

@@ -1,7 +1,7 @@
-//! What the loader remembers of one file, and how an edit of the file becomes edits of the index.
+//! The loader's record of one file, and how an edit of the file becomes edits of the index.
 //!
-//! This module owns the chunks of a file with their hashes and the objects that came of them. It reads an open file; when
-//! to read it, and whether it was whole, is the loader's part.
+//! This module owns the chunks of a file with their hashes and the objects parsed from them. It reads an open file; the
+//! loader decides when to read it and whether the read was consistent.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -20,7 +20,8 @@ use certgate_x509::Sha256;
 /// The largest document. A `List` of 100,000 objects from `kubectl get -o yaml` has about 60 MB.
 pub const MAX_DOCUMENT: usize = 128 << 20;
 
-/// How many bytes of new chunks are kept at hand while the rest of a changed file is compared. More is read twice.
+/// How many bytes of new chunks are buffered while the rest of a changed file is compared. Further new chunks are read
+/// a second time.
 const MAX_NEW_AT_HAND: usize = 4 << 20;
 
 /// The buffer for reading files. Larger ones were not faster.
@@ -29,7 +30,7 @@ const BUFFER: usize = 64 << 10;
 /// The first 128 bits of a chunk's SHA-256.
 type ChunkHash = [u8; 16];
 
-/// An object as the loader remembers it; small, there may be 100,000 and more.
+/// The loader's record of an object; small, because there may be 100,000 and more.
 #[derive(Debug)]
 pub struct ObjectKey {
     pub kind: Kind,
@@ -59,11 +60,11 @@ pub struct ChunkState {
 
 #[derive(Debug)]
 pub enum ChunkContent {
-    /// Nothing but comments.
+    /// Only comments.
     Empty,
     /// One object, as in nearly all chunks.
     One(ObjectKey),
-    /// Anything else.
+    /// Any other content.
     Mixed(Box<MixedChunk>),
 }
 
@@ -96,16 +97,16 @@ impl ChunkContent {
 #[derive(Debug)]
 pub struct FileState {
     pub stamp: Stamp,
-    /// Whether the stamp is certain to show the next change.
+    /// Whether every later change is certain to change the stamp.
     pub settled: bool,
     /// The number of the next object that is read from this file.
     next_document: u32,
     pub chunks: Vec<ChunkState>,
-    /// Why the file could not be read to its end.
+    /// The error that ended reading the file.
     pub error: Option<(Option<Mark>, String)>,
 }
 
-/// What was done to a file's chunks.
+/// The changes of a file's chunks.
 #[derive(Copy, Clone, Debug, Default)]
 pub struct Edit {
     pub parsed: usize,
@@ -114,11 +115,11 @@ pub struct Edit {
 
 /// A chunk of a file that is read again.
 enum ChunkStep {
-    /// As before.
+    /// Unchanged.
     Known(ChunkState),
-    /// New, and still at hand.
+    /// New, and buffered.
     New { line: u32, bytes: Box<[u8]> },
-    /// New, and to be read once more.
+    /// New, and to be read a second time.
     Later,
 }
 
@@ -128,7 +129,7 @@ fn hash_of(bytes: &[u8]) -> ChunkHash {
     hash
 }
 
-/// A chunk that was parsed and is not applied yet.
+/// A chunk that is parsed and not applied yet.
 #[derive(Debug)]
 pub struct NewChunk {
     hash: ChunkHash,
@@ -144,34 +145,34 @@ impl NewChunk {
     }
 }
 
-/// Deletes what came of a chunk.
+/// Deletes the objects of a chunk.
 pub fn forget(index: &mut Index, file: &Arc<str>, chunk: &ChunkState) {
     for (key, _) in chunk.content.objects() {
         index.delete(&key.id(file));
     }
 }
 
-/// Whether a file was whole while it was read.
+/// Whether a read saw one state of the file.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub enum Consistency {
-    /// It was the file that was listed, and did not change.
+    /// The file was the one that was listed, and did not change.
     Consistent,
-    /// It changed, or was gone.
+    /// The file changed or vanished.
     Torn,
 }
 
 impl FileState {
-    /// A file with this stamp, of which nothing was read yet.
+    /// A file with this stamp that has not been read yet.
     pub const fn new(stamp: Stamp) -> Self {
         Self { stamp, settled: false, next_document: 0, chunks: Vec::new(), error: None }
     }
 
-    /// Takes note of what came of reading the file that was listed with `stamp`, begun at `now`: the stamp that it had
-    /// afterwards, or the error.
+    /// Records the result of reading the file that was listed with `stamp`: its stamp afterwards, or the error. The
+    /// read began at `now`.
     pub fn note_read(&mut self, read: Result<Stamp, SplitError>, stamp: &Stamp, now: SystemTime) -> Consistency {
         self.error = None;
         let consistency = match read {
-            // With the stamp that was listed, it is the file that was listed and did not change since.
+            // An equal stamp means the file that was listed, unchanged since.
             Ok(after) if after == *stamp => Consistency::Consistent,
             Ok(_) => Consistency::Torn,
             Err(SplitError::Read(error)) if error.kind() == io::ErrorKind::NotFound => Consistency::Torn,
@@ -191,9 +192,9 @@ impl FileState {
         consistency
     }
 
-    /// Brings the index from the former content of the file to that of `file`.
+    /// Updates the index from the previous content of the file to that of `file`.
     ///
-    /// What is gone is deleted before what is new is applied, so that the index never holds both.
+    /// Deletes removed objects before it applies new ones, so that the index never holds both.
     pub fn update(
         &mut self,
         index: &mut Index,
@@ -213,7 +214,7 @@ impl FileState {
         let mut old: Vec<Option<ChunkState>> = std::mem::take(&mut self.chunks).into_iter().map(Some).collect();
         let result = self.update_from(&mut old, index, name, file, buffer);
         if result.is_err() {
-            // The rest was not seen: it may or may not be there still.
+            // Chunks behind the error may still exist.
             self.chunks.extend(old.into_iter().flatten());
         }
         result
@@ -228,7 +229,7 @@ impl FileState {
         buffer: usize,
     ) -> Result<Edit, SplitError> {
         let mut places: HashMap<ChunkHash, Vec<usize>> = HashMap::with_capacity(old.len());
-        // From the end, so that equal chunks are taken in their order.
+        // In reverse, so that `pop` takes equal chunks in file order.
         for (at, chunk) in old.iter().enumerate().rev() {
             if let Some(chunk) = chunk {
                 places.entry(chunk.hash).or_default().push(at);
@@ -271,7 +272,8 @@ impl FileState {
             forget(index, name, &gone);
             edit.forgotten += 1;
         }
-        // Read once more only when too much is new to be at hand. A file that changed meanwhile shows it in its stamp.
+        // A second pass is needed only if the new chunks exceed the buffer. If the file changes in between, its stamp
+        // shows it.
         let mut again = if steps.iter().any(|step| matches!(step, ChunkStep::Later)) {
             file.rewind()?;
             Some(Chunks::new(BufReader::with_capacity(buffer, file), MAX_DOCUMENT))
@@ -301,7 +303,7 @@ impl FileState {
         Ok(edit)
     }
 
-    /// Takes the next chunk of the file into the index.
+    /// Applies the next chunk of the file to the index.
     pub fn adopt(&mut self, index: &mut Index, name: &Arc<str>, new: NewChunk) {
         let content = self.apply(new.parsed, index, name);
         self.chunks.push(ChunkState { hash: new.hash, line: new.line, content });
@@ -328,7 +330,7 @@ impl FileState {
 }
 
 impl ChunkState {
-    /// Notes that the chunk now stands at `line`; false when its messages name lines and it must be read again.
+    /// Records that the chunk now starts at `line`; false if its messages name lines, so that it must be parsed again.
     fn moves_to(&mut self, line: u32) -> bool {
         let from = std::mem::replace(&mut self.line, line);
         if from == line {

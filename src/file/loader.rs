@@ -1,10 +1,10 @@
-//! From a directory to snapshots, reading again only what changed.
+//! Turns a directory into snapshots and reads only what changed.
 //!
-//! The loader owns what was read of each file: the hash of each chunk and the objects that came of it. A reload lists
-//! the directory, reads the files whose stamp changed, parses the chunks whose hash is new, brings the index up to date
-//! and publishes once. Nothing is published while a document cannot be read or while files change under the reader; the
-//! last snapshot goes on, and the index, which may already hold the readable part, is only the basis of the next try.
-//! It does not watch (see [`super::watch`]) and does not compile (the index does).
+//! The loader owns the record of each file: the hash of each chunk and the objects parsed from it. A reload lists the
+//! directory, reads the files whose stamp changed, parses the chunks whose hash is new, updates the index and publishes
+//! once. It publishes nothing while a document cannot be read or while files change during the read; the last snapshot
+//! stays in use, and the index, which may already hold the readable part, is only the basis of the next attempt. The
+//! loader does not watch (see [`super::watch`]) and does not compile (the index does).
 
 mod problems;
 mod reading;
@@ -28,33 +28,33 @@ use crate::domain::api::{Kind, ObjectId};
 use crate::domain::decide::Snapshot;
 use crate::domain::store::{AbsentSources, Index};
 
-/// How often a directory that changes while it is read is read again before [`PATIENCE`] counts.
+/// How often a directory that changes during the read is read again before [`PATIENCE`] applies.
 const MIN_ATTEMPTS: u32 = 2;
 
-/// How long a directory that keeps changing is read again before files that are each whole are taken together. Well
-/// below the second within which an edit is live.
+/// How long a directory that keeps changing is read again before the loader publishes files that are each consistent.
+/// Well below the second within which an edit takes effect.
 const PATIENCE: Duration = Duration::from_millis(300);
 
-/// The pause before a directory that changed while it was read is read again.
+/// The pause before a directory that changed during the read is read again.
 const PAUSE: Duration = Duration::from_millis(5);
 
-/// After what time memory that was freed is given back: more than allocators wait.
+/// The delay before freed memory is returned to the system: longer than the delay of allocators.
 const FREED_FOR: Duration = Duration::from_secs(1);
 
-/// How many problems a reload tells of. Each costs a line in the log and, for its place, some parsing; `check` has no
-/// such bound.
+/// The most problems that a reload reports. Each costs a line in the log and, for its position, some parsing; `check`
+/// has no such limit.
 const MAX_PROBLEMS: usize = 1000;
 
-/// What came of a reload.
+/// The outcome of a reload.
 #[derive(Clone, Debug)]
 pub enum ReloadOutcome {
     /// A new snapshot.
     Published(Arc<Snapshot>),
-    /// All is readable, and nothing that a decision could depend on has changed.
+    /// Everything is readable, and nothing changed that a decision could depend on.
     Unchanged,
-    /// Something is unreadable; see the problems. The last snapshot goes on.
+    /// Something is unreadable; the problems say what. The last snapshot stays in use.
     Refused,
-    /// Files were being written all the time. The last snapshot goes on; try again soon.
+    /// Files were being written all the time. The last snapshot stays in use; the caller should retry soon.
     Busy,
 }
 
@@ -72,9 +72,9 @@ pub struct Totals {
 /// One reload.
 #[derive(Clone, Debug)]
 pub struct Reload {
-    /// What came of it.
+    /// The outcome.
     pub outcome: ReloadOutcome,
-    /// What is wrong: when refused, what is unreadable; else what does not compile, and warnings. At most 1000.
+    /// The problems: after a rejection, the unreadable documents; else compile errors and warnings. At most 1000.
     pub problems: Arc<[FileProblem]>,
     /// The trust profiles, as `namespace/name`, that are degraded.
     pub degraded: Arc<[Arc<str>]>,
@@ -86,39 +86,39 @@ pub struct Reload {
     pub elapsed: Duration,
 }
 
-/// Reads a directory, again and again.
+/// Reads a directory repeatedly.
 #[derive(Debug)]
 pub struct Loader {
     root: Root,
     index: Index,
-    /// What was read, by name, sorted.
+    /// The record of each file, sorted by name.
     files: Vec<(Arc<str>, FileState)>,
     certificate_files: SourceFiles,
     crl_files: SourceFiles,
-    /// What the last reload found in the directory.
+    /// The directories that the last reload found.
     directories: BTreeSet<PathBuf>,
     problems: Arc<[FileProblem]>,
     degraded: Arc<[Arc<str>]>,
-    /// Whether what was read last and taken over held any object.
+    /// Whether the last accepted state had any object.
     had_objects: bool,
     parsed: usize,
-    /// Whether the problems at hand are those of the index as it is.
+    /// Whether `problems` describe the current index.
     is_current: bool,
-    /// How long a directory must stay as it is before what was read of it counts.
+    /// How long a directory must stay unchanged before its content counts.
     calm: Duration,
-    /// How many objects with problems are told of.
+    /// The most objects with problems that are reported.
     max_problems: usize,
-    /// When a reload that read a large source was done last, unless the memory has been given back since.
+    /// When the last reload that read a large source ended, unless its memory has been returned since.
     large: Option<Instant>,
 }
 
 impl Loader {
-    /// A loader for the directory or file at `path`. Nothing is read yet.
+    /// A loader for the directory or file at `path`. Reads nothing yet.
     pub fn new(path: &Path) -> Self {
         Self::of(Root::new(path))
     }
 
-    /// A loader for several directories and files, together one set. Only for checking: it cannot be watched.
+    /// A loader for several directories and files as one set. Only for checks: it cannot be watched.
     pub fn several(paths: Vec<PathBuf>) -> Self {
         Self::of(Root::several(paths))
     }
@@ -142,19 +142,19 @@ impl Loader {
         }
     }
 
-    /// Sets how long a directory that has changed must stay as it is before what was read of it counts. Events tell when
-    /// a writer is done, so it is zero unless there are none.
+    /// Sets how long a changed directory must stay unchanged before its content counts. Zero if events report when a
+    /// writer is done.
     pub fn set_settle_time(&mut self, calm: Duration) {
         self.calm = calm;
     }
 
-    /// Sets what ConfigMaps, Secrets and ClusterTrustBundles come to that are not there.
+    /// Sets how absent ConfigMaps, Secrets and ClusterTrustBundles count.
     pub fn set_absent_sources(&mut self, absent: AbsentSources) {
         self.index.set_absent_sources(absent);
     }
 
-    /// Makes a directory without any object one that is refused from the first reload on: there were some, as a former
-    /// loader has read them.
+    /// Makes the loader reject a directory without any object from the first reload on: a previous loader has read
+    /// some.
     pub fn expect_objects(&mut self) {
         self.had_objects = true;
     }
@@ -164,16 +164,16 @@ impl Loader {
         self.root.path()
     }
 
-    /// The files of the directory, by name, that are not read: their names are not those of policy files, and no trust
-    /// profile names them.
+    /// The files of the directory, by name, that are not read: they are not named like policy files, and no trust
+    /// profile refers to them.
     pub fn skipped(&self) -> Vec<String> {
         let sources: BTreeSet<PathBuf> = self.source_paths().collect();
-        // A directory that cannot be listed has been complained of already.
+        // The reload has already reported a directory that cannot be listed.
         let skipped = self.root.skipped().unwrap_or_default();
         skipped.into_iter().filter(|name| !sources.contains(&self.root.resolve(name))).collect()
     }
 
-    /// The directories, as real paths, that the last reload saw and in which a change concerns it.
+    /// The real paths of the directories that the last reload depended on.
     pub fn directories(&self) -> &BTreeSet<PathBuf> {
         &self.directories
     }
@@ -201,13 +201,13 @@ impl Loader {
         })
     }
 
-    /// The path of a file of the directory, as [`FileProblem::file`] names it, for people.
+    /// The path of a file of the directory, given as in [`FileProblem::file`], for messages.
     pub fn display(&self, file: &str) -> String {
         if file.is_empty() { self.path().display().to_string() } else { self.root.resolve(file).display().to_string() }
     }
 
-    /// Reads the directory and gives everything that is wrong with it, also what does not compile among that which can
-    /// be read while something else cannot.
+    /// Reads the directory and returns all its problems, including compile errors of readable documents when others are
+    /// unreadable.
     pub fn check(&mut self) -> (Totals, Vec<FileProblem>) {
         self.max_problems = usize::MAX;
         let reload = self.reload();
@@ -224,7 +224,7 @@ impl Loader {
                 problems.push(whole_file("", message));
             }
         }
-        // The clock is read here, at the edge: what expires soon depends on it.
+        // The clock is read here, at the edge: the lint of expiry dates depends on it.
         problems.extend(self.placed(self.index.lint(clock::now())));
         let is_whole = !problems.iter().any(|problem| problem.class == ProblemClass::Unreadable);
         let has_policies = self.objects().any(|id| id.kind == Kind::CertificatePolicy);
@@ -237,7 +237,7 @@ impl Loader {
         (reload.totals, problems)
     }
 
-    /// Brings everything up to date with the directory.
+    /// Reads what changed and publishes it.
     pub fn reload(&mut self) -> Reload {
         let start = Instant::now();
         if self.large.take_if(|read| read.elapsed() > FREED_FOR).is_some() {
@@ -246,7 +246,7 @@ impl Loader {
         self.parsed = 0;
         let (outcome, problems) = self.bring_up_to_date(start);
         if self.large.is_some_and(|read| read >= start) {
-            // What was read is freed by now, and not much earlier.
+            // The data that was read has just been freed.
             self.large = Some(Instant::now());
         }
         if let Some(problems) = problems {
@@ -277,10 +277,10 @@ impl Loader {
             if absorbed.changes == Changes::None && consistency == Consistency::Consistent {
                 break listing;
             }
-            // Something changed since the last listing: it may still be changing.
+            // Something changed since the last listing, and may still be changing.
             thread::sleep(self.calm);
             let is_steady = match absorbed.changes {
-                // The directory was as listed, with the file before or after its edit.
+                // The listing was consistent, with the file before or after its edit.
                 Changes::OneFile if self.calm.is_zero() => listing.is_before_swaps(),
                 _ => self.root.list().is_ok_and(|again| again == listing),
             };
@@ -302,7 +302,8 @@ impl Loader {
         }
         let has_objects = self.has_objects();
         if self.had_objects && !has_objects {
-            // A volume that is gone, a checkout under way, a script that failed: nobody takes every policy away like that.
+            // Probably a missing volume, a checkout in progress or a failed script: operators do not delete all
+            // policies in this way.
             self.is_current = false;
             let message = format!(
                 "{:?} no longer holds a single object, which is more likely an accident (a volume that is not mounted) \
@@ -314,7 +315,7 @@ impl Loader {
         self.had_objects = has_objects;
         self.read_sources();
         let outcome = self.index.publish().map_or(ReloadOutcome::Unchanged, ReloadOutcome::Published);
-        // Problems can change although no decision does: a profile that no policy uses is mended.
+        // Problems can change although no decision does, for example if a profile that no policy uses is fixed.
         let is_idle = self.is_current && matches!(outcome, ReloadOutcome::Unchanged);
         self.is_current = true;
         if !is_idle {

@@ -1,8 +1,8 @@
-//! Documents to objects.
+//! Turns documents into objects.
 //!
 //! This module owns which documents are certgate's: the three kinds, the kinds that hold PEM, namespaces, and lists of
-//! them. It turns such a document into an object or into all its errors. Other documents are passed over, and only
-//! named. It reads no files, and it does not judge what a spec means.
+//! them. It turns such a document into an object or into all its errors. It skips other documents and only names them.
+//! It reads no files, and it does not judge the meaning of a spec.
 
 mod class;
 
@@ -26,14 +26,14 @@ use crate::domain::api::Report as FieldErrors;
 use crate::domain::api::{CertificatePolicySpec, DEFAULT_NAMESPACE, FieldError, Kind, Object, ObjectMeta};
 use crate::domain::policy::compile::{certificate_policy, unreadable_match};
 
-/// What a chunk holds.
+/// The content of a chunk.
 #[derive(Debug, Default)]
 pub struct ParsedChunk {
-    /// The objects, each with the place of its document.
+    /// The objects, each with the position of its document.
     pub objects: Vec<(Object, Mark)>,
     /// The documents of other kinds.
     pub foreign: Vec<ForeignDocument>,
-    /// Why documents cannot be read.
+    /// The errors of unreadable documents.
     pub faults: Vec<DocumentFault>,
 }
 
@@ -53,7 +53,7 @@ pub struct ForeignDocument {
 pub struct DocumentFault {
     /// `Kind namespace/name`, as far as known.
     pub object: Option<Box<str>>,
-    /// What is wrong, and where.
+    /// The error and its position.
     pub fault: Fault,
 }
 
@@ -70,7 +70,7 @@ pub fn read(chunk: &[u8], first_line: u32) -> ParsedChunk {
             return found;
         }
     };
-    // A bug in the parser must cost this document, not the loader and with it all later edits.
+    // A bug in the parser must cost only this document, not the loader and all later edits.
     panic::catch_unwind(|| read_text(text, first_line)).unwrap_or_else(|_| {
         let at = Mark { line: first_line, column: 1 };
         let fault =
@@ -93,7 +93,7 @@ fn read_text(text: &str, first_line: u32) -> ParsedChunk {
     found
 }
 
-/// Which object of a chunk is meant.
+/// Selects an object of a chunk.
 #[derive(Copy, Clone, Debug)]
 pub struct ObjectSelector<'a> {
     /// Its kind.
@@ -102,11 +102,11 @@ pub struct ObjectSelector<'a> {
     pub namespace: &'a str,
     /// Its name.
     pub name: &'a str,
-    /// The line on which its document starts, where the chunk holds several of that name.
+    /// The line on which its document starts, needed if the chunk holds several of that name.
     pub line: Option<u32>,
 }
 
-/// A chunk in which fields are looked up by their paths.
+/// A chunk in which fields are located by their paths.
 pub struct FieldLocator<'a>(Parsed<'a>);
 
 impl<'a> FieldLocator<'a> {
@@ -115,7 +115,7 @@ impl<'a> FieldLocator<'a> {
         Self(std::str::from_utf8(chunk).map(|text| yaml::parse(text, first_line)).unwrap_or_default())
     }
 
-    /// The place of the field at `path` of an object.
+    /// The position of the field at `path` of an object.
     pub fn locate(&self, wanted: ObjectSelector<'_>, path: &str) -> Option<Mark> {
         self.0.documents.iter().find_map(|document| {
             let root = &document.root;
@@ -153,7 +153,8 @@ fn read_document(document: &Document<'_>, found: &mut ParsedChunk) {
     let root = &document.root;
     let class = classify(root);
     if let DocumentClass::Foreign = class {
-        // What YAML others write is theirs, as long as it is certain that the document is theirs.
+        // Syntax errors in documents of other programs do not matter, as long as it is certain that the document is
+        // theirs.
         if document.errors.iter().all(|error| error.extent == Extent::Part) {
             found.foreign.push(foreign(root));
             return;
@@ -179,7 +180,7 @@ fn foreign(root: &Node<'_>) -> ForeignDocument {
     ForeignDocument { api_version: text("apiVersion"), kind: text("kind"), line: root.at.line }
 }
 
-/// `Kind namespace/name` from what can be read, for messages.
+/// `Kind namespace/name`, as far as it can be read, for messages.
 fn known_name(root: &Node<'_>) -> Option<Box<str>> {
     let kind = root.get("kind")?.text()?;
     let metadata = root.get("metadata");
@@ -245,7 +246,7 @@ fn read_object(root: &Node<'_>, class: DocumentClass, readable: bool, found: &mu
     }
 }
 
-/// The content of a kind besides its metadata.
+/// The schema of a kind's fields besides its metadata.
 struct KindSchema {
     top: Vec<(Box<str>, Schema)>,
     required: Vec<&'static str>,
@@ -301,7 +302,7 @@ fn build(kind: Kind, root: &Node<'_>, faults: &mut Vec<Fault>) -> Option<Object>
             continue;
         }
         match schema.top.iter().find(|(field, _)| **field == *name) {
-            // `data:` without a value is what kubectl prints for an empty one.
+            // kubectl prints `data:` without a value for an empty map.
             Some(_) if node.is_null() && !schema.required.contains(&name) => {}
             Some((_, schema)) => {
                 content.insert(name.to_owned(), schema.check(node, name, faults));
@@ -339,8 +340,7 @@ fn build(kind: Kind, root: &Node<'_>, faults: &mut Vec<Fault>) -> Option<Object>
         Kind::TrustProfile => typed(spec, root, faults).map(|spec| Object::TrustProfile { meta, spec }),
         Kind::CertificatePolicy => {
             let spec: Box<CertificatePolicySpec> = typed(spec, root, faults)?;
-            // Nobody can tell which requests such a policy means, so it is as good as unreadable. All that is wrong with it
-            // is told at once.
+            // Such a policy selects unknown requests, so it counts as unreadable. All its errors are reported at once.
             if !unreadable_match(&spec).is_empty() {
                 let FieldErrors { errors, .. } = certificate_policy(&meta, &spec).report;
                 faults.extend(errors.into_iter().map(|FieldError { path, message }| Fault {
@@ -378,7 +378,8 @@ fn typed<T: DeserializeOwned>(spec: Json, root: &Node<'_>, faults: &mut Vec<Faul
     match serde_json::from_value(spec) {
         Ok(spec) => Some(Box::new(spec)),
         Err(error) => {
-            // The schema is made from the type, so this is a fault of the schema; it still has to be an error.
+            // The schema is generated from the type, so this would be a defect of the schema; it still has to be an
+            // error.
             let at = locate(root, "spec");
             faults.push(Fault { at, path: "spec".to_owned(), message: error.to_string() });
             None
@@ -391,7 +392,7 @@ fn texts(content: &Map<String, Json>, field: &str) -> BTreeMap<String, Bytes> {
     entries.filter_map(|(key, value)| Some((key.clone(), Bytes::from(value.as_str()?.to_owned())))).collect()
 }
 
-/// RFC 4648, section 4: base64 with padding. Line breaks, which YAML folding leaves as blanks, are passed over.
+/// RFC 4648, section 4: base64 with padding. Skips white space, to which YAML folds line breaks.
 fn decode(
     root: &Node<'_>,
     content: &Map<String, Json>,

@@ -1,15 +1,15 @@
-//! Problems of files: what an operator reads when a file cannot be used.
+//! Problems of files, as an operator reads them.
 //!
-//! This module owns the shape and the wording of a problem's place: file, line, column, object and field. It does not
-//! find problems. Its text goes to logs and terminals, so everything from a file is shown without control characters
-//! and cut to a bounded length.
+//! This module owns the form of a problem's position: file, line, column, object and field. It does not find problems.
+//! The text goes to logs and terminals, so it shows no control characters of a file, and text from files only up to a
+//! limit.
 
 use std::fmt;
 use std::sync::Arc;
 
 use super::yaml::Mark;
 
-/// How much of a text from a file a message shows.
+/// The most characters of a text from a file in a message.
 const SHOWN: usize = 64;
 
 /// `text` in back quotes, with control characters escaped and at most 64 characters.
@@ -31,16 +31,16 @@ pub fn shown(text: &str) -> String {
     out
 }
 
-/// What a problem means for the reload.
+/// The effect of a problem on the reload.
 #[derive(Copy, Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum ProblemClass {
-    /// The text is not YAML, or the document cannot be read as its kind: the whole reload is refused.
+    /// The text is not YAML, or the document does not fit its kind: the whole reload is rejected.
     Unreadable,
     /// The object is well-formed but does not compile: it denies what it selects.
     Invalid,
-    /// Worth a look; changes nothing.
+    /// Worth a look; has no effect.
     Warning,
-    /// Follows from an error of another object, which is told there.
+    /// Follows from an error of another object, which is reported there.
     Note,
 }
 
@@ -56,23 +56,23 @@ impl ProblemClass {
     }
 }
 
-/// One problem with its place.
+/// One problem with its position.
 ///
 /// Shown as `path/file.yaml:LINE:COL: Kind namespace/name: spec.field.path: message`, without the parts that are not
 /// known.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FileProblem {
-    /// The file, relative to the policy directory; empty when the directory itself is meant.
+    /// The file, relative to the policy directory; empty if the problem is of the directory itself.
     pub file: Arc<str>,
-    /// The place in the file; a problem of the whole file has none.
+    /// The position in the file; a problem of the whole file has none.
     pub at: Option<Mark>,
     /// `Kind namespace/name`, as far as known.
     pub object: Option<String>,
-    /// The field's path, such as `spec.mapping.rules[1].where[0].value`; empty when the problem is not one field's.
+    /// The field's path, such as `spec.mapping.rules[1].where[0].value`; empty if the problem is not of a single field.
     pub field: String,
-    /// What is wrong, in words.
+    /// The message.
     pub message: String,
-    /// What it means for the reload.
+    /// Its effect on the reload.
     pub class: ProblemClass,
 }
 

@@ -1,14 +1,14 @@
-//! What YAML readers make of a plain (unquoted) scalar.
+//! The implicit types that YAML readers give to plain (unquoted) scalars.
 //!
-//! This module owns the reading of plain scalars: YAML 1.2 (core schema) as certgate reads it, and whether any
-//! reader in use, above all kubectl's with its YAML 1.1 words and numbers, would see something else than text. It
-//! does not parse YAML. A text that two readers see differently is refused where text is wanted: the same file must
-//! mean the same in a directory and in a cluster.
+//! This module owns how certgate reads plain scalars (YAML 1.2, core schema), and whether any reader in use, above all
+//! kubectl's with its YAML 1.1 words and numbers, gives them another type than text. It does not parse YAML. Where text
+//! is expected, certgate rejects a scalar that two readers see differently: the same file must mean the same in a
+//! directory and in a cluster.
 
-/// What a reader in use makes of a plain scalar that is not text to all of them.
+/// The type that some reader in use gives to a plain scalar that is not text to all of them.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub enum ImplicitType {
-    /// Nothing at all: empty, `~`, `null`.
+    /// Null: empty, `~`, `null`.
     Null,
     /// A boolean of YAML 1.2 or 1.1: `true`, `yes`, `off`, `n`.
     Boolean,
@@ -17,7 +17,7 @@ pub enum ImplicitType {
 }
 
 impl ImplicitType {
-    /// The words for a message: "a boolean".
+    /// The words in a message: "a boolean".
     pub const fn as_words(self) -> &'static str {
         match self {
             Self::Null => "null",
@@ -27,9 +27,9 @@ impl ImplicitType {
     }
 }
 
-/// What some reader makes of the plain scalar `text`; `None` when it is text to all of them.
+/// The type that some reader gives to the plain scalar `text`; `None` if it is text to all of them.
 pub fn implicit_type(text: &str) -> Option<ImplicitType> {
-    // Most scalars start with a letter that starts no word below.
+    // Most scalars start with a letter that starts none of the words below.
     match text.as_bytes().first() {
         None => return Some(ImplicitType::Null),
         Some(b'0'..=b'9' | b'+' | b'-' | b'.') => return is_number(text).then_some(ImplicitType::Number),
@@ -80,7 +80,7 @@ fn in_usual_case(text: &str, word: &str) -> bool {
     lower(tail) || upper(text)
 }
 
-/// Whether any reader in use takes `text` for a number. Generous on purpose: the cost of a false alarm is a pair of
+/// Whether any reader in use takes `text` for a number. Deliberately broad: a false positive costs only a pair of
 /// quotes.
 fn is_number(text: &str) -> bool {
     let unsigned = text.strip_prefix(['-', '+']).unwrap_or(text);

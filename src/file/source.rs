@@ -1,6 +1,6 @@
-//! The files that trust profiles name: certificates, read as a whole, and CRLs, parsed as they are read.
+//! Reads the files that trust profiles name: certificates as a whole, and CRLs in pieces, parsed while they are read.
 //!
-//! Owned here: when a file is read again, and its caps. What is in it is for the domain.
+//! Owns when a file is read again, and the size limits. The domain interprets the content.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{File, OpenOptions};
@@ -16,10 +16,10 @@ use super::scan::Stamp;
 use crate::domain::store::CrlFile;
 use certgate_x509::{CrlReader, Sha256, limits::MAX_CERTIFICATE_TEXT, limits::MAX_CRL_TEXT};
 
-/// Octets that are read at once.
+/// Octets of one read.
 const PIECE: usize = 64 << 10;
 
-/// Files of one kind, as they were last read.
+/// The record of the files of one kind.
 #[derive(Debug, Default)]
 pub struct SourceFiles {
     known: BTreeMap<String, SourceFileState>,
@@ -29,7 +29,7 @@ pub struct SourceFiles {
 enum SourceFileState {
     Read {
         stamp: Stamp,
-        /// Whether the stamp is certain to show the next change.
+        /// Whether every later change is certain to change the stamp.
         settled: bool,
     },
     Failed(String),
@@ -41,10 +41,12 @@ impl SourceFiles {
         self.known.keys()
     }
 
-    /// Reads by `read` each wanted file that may have changed, and forgets the others. Gives what is new to `found`.
+    /// Reads each wanted file that may have changed by `read`, passes new content to `found`, and forgets files that
+    /// are not wanted.
     ///
-    /// A file that is written while it is read may be half of what its writer means. It is left as it was, and read
-    /// again by the next reload, which its writer causes; at its first reading there is nothing better.
+    /// A file that changes during the read may be incomplete. The previous content stays, and the next reload, which
+    /// the writer's event causes, reads the file again. The first read of a file accepts the content, because there is
+    /// no previous one.
     pub fn refresh<T>(
         &mut self,
         wanted: &BTreeSet<String>,
@@ -70,13 +72,13 @@ impl SourceFiles {
     }
 }
 
-/// What came of a file.
+/// The result of reading a file.
 enum FileRead<T> {
-    /// It is as it was.
+    /// Unchanged.
     Unchanged,
-    /// It has been written meanwhile.
+    /// The file changed during the read.
     Torn(SourceFileState, T),
-    /// All of it.
+    /// A consistent read.
     Complete(SourceFileState, T),
 }
 
@@ -91,7 +93,7 @@ fn read_one<T>(
     {
         return Ok(FileRead::Unchanged);
     }
-    // A FIFO without a writer must not stop the reader.
+    // Opening a FIFO without a writer must not block.
     let nonblocking = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
     let mut file = OpenOptions::new().read(true).custom_flags(nonblocking).open(path).map_err(say)?;
     let metadata = file.metadata().map_err(say)?;
@@ -106,7 +108,7 @@ fn read_one<T>(
     Ok(if is_same { FileRead::Complete(state, content) } else { FileRead::Torn(state, content) })
 }
 
-/// Why a file of more octets is not read.
+/// The error for a file of more octets.
 pub fn too_long(limit: usize) -> String {
     format!("larger than {limit} bytes")
 }
@@ -122,7 +124,8 @@ pub fn certificates(file: &mut impl Read) -> Result<Bytes, String> {
     Ok(Bytes::from(content))
 }
 
-/// The CRLs of a file. An error is only what no edit of the CRLs mends: the file cannot be read, or is too long.
+/// The CRLs of a file. An error is returned only if the file cannot be read or is too long; the result of parsing is
+/// part of the value.
 pub fn crls(file: &mut impl Read) -> Result<CrlFile, String> {
     let mut sha256 = digest::Context::new(&digest::SHA256);
     let mut reader = Ok(CrlReader::default());
@@ -140,7 +143,7 @@ pub fn crls(file: &mut impl Read) -> Result<CrlFile, String> {
             return Err(too_long(MAX_CRL_TEXT));
         }
         sha256.update(read);
-        // What is no CRL is read to its end all the same: only its digest tells it from the next content.
+        // A file that is not a CRL is read to its end, too: its digest identifies the content.
         reader = reader.and_then(|mut reader: CrlReader| reader.push(read).map(|()| reader));
     }
     let crls = reader.and_then(CrlReader::finish).map_err(|error| error.to_string());
@@ -151,7 +154,7 @@ pub fn crls(file: &mut impl Read) -> Result<CrlFile, String> {
 mod tests {
     use super::*;
 
-    /// What a file holds that `meanwhile` happens to while it is read; `None` when it is left as it was.
+    /// The content of a file that `meanwhile` changes during the read; `None` if the previous content stays.
     fn text(files: &mut SourceFiles, path: &Path, meanwhile: impl Fn()) -> Option<Result<String, String>> {
         let name = path.to_str().unwrap().to_owned();
         let read = |file: &mut File, _| {

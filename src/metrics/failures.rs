@@ -11,7 +11,7 @@ use prometheus_client::metrics::gauge::ConstGauge;
 
 use crate::domain::decide::failures::Failures;
 
-/// The metrics of one memory.
+/// The metrics of one failure memory.
 #[derive(Debug)]
 pub struct FailureMetrics(pub Arc<Failures>);
 

@@ -70,7 +70,7 @@ impl Drop for GaugeGuard {
 /// The outcome of reading the policies.
 #[derive(Copy, Clone, Debug)]
 pub enum Load {
-    /// Everything was read; this many objects or parts of objects do not work.
+    /// Everything was read; `problems` objects or parts of objects do not compile.
     Applied {
         /// Problems of objects that were read but do not compile.
         problems: usize,
@@ -208,7 +208,7 @@ impl Metrics {
         }
     }
 
-    /// Records what the profiles of a snapshot use, with series for each CRL.
+    /// Records the CRLs and trust anchors of a snapshot, with series for each CRL.
     pub fn relies_on(
         &self,
         crls: impl IntoIterator<Item = CrlStatus>,

@@ -1,4 +1,4 @@
-//! What the trust profiles use: the CRLs and trust anchors of those in the current snapshot, and which of all profiles
+//! Gauges of trust profiles: CRLs and trust anchors of the profiles in the current snapshot, and which of all profiles
 //! are degraded.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -13,7 +13,7 @@ use prometheus_client::metrics::gauge::ConstGauge;
 use crate::clock::unix_millis;
 use crate::domain::decide::resolved_profile::{AnchorsStatus, CrlKind, CrlStatus};
 
-/// What all profiles use.
+/// The gauges of all profiles.
 #[derive(Default)]
 pub(super) struct ProfileMetrics {
     gauges: ArcSwap<Gauges>,
@@ -23,7 +23,7 @@ pub(super) struct ProfileMetrics {
 #[derive(Default)]
 struct Gauges {
     crls: BTreeMap<CrlLabels, CrlGauge>,
-    /// When the first anchor of a profile expires.
+    /// When the first trust anchor of a profile expires.
     anchors: BTreeMap<Arc<str>, i64>,
 }
 
@@ -40,7 +40,7 @@ struct CrlLabels {
     ordinal: usize,
 }
 
-/// The numbers of a CRL.
+/// The values of a CRL.
 struct CrlGauge {
     entries: usize,
     this_update: i64,

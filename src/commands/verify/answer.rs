@@ -11,7 +11,7 @@ use crate::inspect::hexadecimal;
 use crate::terminal::{Paint, Terminal, TextPage};
 use certgate_x509::{Certificate, Recorder, Sha256, UnixTime, Verification, VerificationFailure, Verified};
 
-/// What is painted.
+/// The words that are painted.
 pub(super) const PAINTED: &[(&str, Paint)] = &[
     ("VALID", Paint::Good),
     ("INVALID", Paint::Bad),
@@ -20,10 +20,10 @@ pub(super) const PAINTED: &[(&str, Paint)] = &[
     ("warning:", Paint::Doubtful),
 ];
 
-/// An answer in the form that is printed.
+/// The answer in printable form.
 pub(super) struct Answered {
     at: UnixTime,
-    /// Why it is not valid.
+    /// Why the certificate is invalid.
     pub(super) reason: Option<ExplainedReason>,
     certificate: serde_json::Value,
     valid_until: Option<UnixTime>,

@@ -183,7 +183,7 @@ fn several_paths_are_one_set() {
     assert!(alone.contains("TrustProfile default/t does not exist"), "{alone}");
 }
 
-/// What is wrong with a profile is told there, and of each policy that refers to it there is but a note.
+/// The profile has the error; each policy that refers to it has a note.
 #[test]
 fn an_error_is_told_once() {
     let dir = tempfile::tempdir().unwrap();
@@ -245,7 +245,7 @@ fn warnings_can_count_as_errors() {
     assert_eq!(check_all(&[good], strict).exit_code(), 0);
 }
 
-/// What a source is, when it is another form than PEM.
+/// The form of a source that is not PEM.
 #[test]
 fn forms_of_certificates_are_named() {
     let dir = tempfile::tempdir().unwrap();

@@ -1,4 +1,4 @@
-//! What is wrong with a directory, at its place: the file, and where in it the object or field stands.
+//! The problems of a directory with their positions: the file, and the line of the object or field.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs::File;
@@ -15,7 +15,7 @@ use crate::file::split::Chunks;
 use crate::file::yaml::Mark;
 
 impl Loader {
-    /// Everything for which a reload is refused.
+    /// All problems for which a reload is rejected.
     pub(super) fn unreadable(&self, listing: &Listing) -> Vec<FileProblem> {
         let mut problems: Vec<FileProblem> =
             listing.problems.iter().map(|(name, message)| whole_file(name, message.clone())).collect();
@@ -39,7 +39,7 @@ impl Loader {
         problems
     }
 
-    /// The problems of the index at their places. Each file that has any is read once more.
+    /// The problems of the index with their positions. Reads each file that has any once more.
     pub(super) fn placed(&self, mut found: Vec<store::Problem>) -> Vec<FileProblem> {
         found.truncate(self.max_problems);
         let mut by_file: BTreeMap<Arc<str>, Vec<store::Problem>> = BTreeMap::new();
@@ -71,12 +71,12 @@ impl Loader {
         placed
     }
 
-    /// The places of the errors of `problems`, all of one file, by the numbers of problem and error.
+    /// The positions of the errors of `problems`, all of one file, by the indexes of problem and error.
     fn places(&self, file: &Arc<str>, problems: &[store::Problem]) -> HashMap<(usize, usize), Mark> {
         let mut places = HashMap::new();
         let Ok(nth) = self.files.binary_search_by(|(name, _)| name.cmp(file)) else { return places };
         let (_, state) = &self.files[nth];
-        // One object may have two: what is wrong with it, and what is doubtful.
+        // One object may have two problems: its errors and its warnings.
         let mut wanted: HashMap<u32, Vec<usize>> = HashMap::new();
         for (n, problem) in problems.iter().enumerate() {
             wanted.entry(problem.id.origin.document).or_default().push(n);
@@ -114,7 +114,7 @@ impl Loader {
     }
 }
 
-/// Turns errors of references into notes where what they refer to is there, and cannot be read: its own errors say why.
+/// Turns an error of a reference into a note if the object exists and is unreadable: its own errors are reported.
 pub(super) fn note_what_follows(problems: &mut [FileProblem]) {
     let unreadable: HashSet<String> = problems
         .iter()
@@ -130,7 +130,7 @@ pub(super) fn note_what_follows(problems: &mut [FileProblem]) {
     }
 }
 
-/// How the message about a reference to nothing ends.
+/// The end of the message about a reference to an absent object.
 const ABSENT: &str = " does not exist";
 
 pub(super) fn whole_file(name: &str, message: String) -> FileProblem {

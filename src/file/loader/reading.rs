@@ -13,21 +13,21 @@ use crate::file::source;
 use crate::file::split::SplitError;
 use certgate_x509::limits::MAX_CRL_TEXT;
 
-/// A source from which on [`give_back`] is worth it.
+/// The size of a source that makes [`give_back`] worthwhile.
 const LARGE: usize = 16 << 20;
 
-/// What a listing differed in from what was known.
+/// The difference between a listing and the loader's record.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub(super) enum Changes {
     /// Nothing.
     None,
-    /// One file is new or has changed; none is gone.
+    /// One file is new or changed; none was removed.
     OneFile,
-    /// More than that.
+    /// Any other difference.
     Several,
 }
 
-/// What came of reading what changed.
+/// The result of reading what changed.
 #[derive(Copy, Clone, Debug)]
 pub(super) struct Absorbed {
     pub changes: Changes,
@@ -35,7 +35,7 @@ pub(super) struct Absorbed {
 }
 
 impl Absorbed {
-    /// Takes note of a file that was read.
+    /// Records a file that was read.
     fn note(&mut self, changed: bool, consistency: Consistency) {
         if changed {
             self.changes = if self.changes == Changes::None { Changes::OneFile } else { Changes::Several };
@@ -47,7 +47,7 @@ impl Absorbed {
 }
 
 impl Loader {
-    /// Reads what changed against `listing` into the index.
+    /// Reads the changes in `listing` into the index.
     pub(super) fn absorb(&mut self, listing: &Listing) -> Absorbed {
         let mut absorbed = Absorbed { changes: Changes::None, consistency: Consistency::Consistent };
         let index = &mut self.index;
@@ -97,7 +97,7 @@ impl Loader {
         absorbed
     }
 
-    /// Reads new small files, by their numbers in `files`, into the index.
+    /// Reads new small files, given with their indexes in `files`, into the index.
     fn read_small(&mut self, small: &[(usize, &Listed)], absorbed: &mut Absorbed) {
         if small.len() < bulk::MIN_FILES {
             for (at, listed) in small {
@@ -123,7 +123,7 @@ impl Loader {
         });
     }
 
-    /// Reads one file into the index. Tells whether its content is another one than before, and whether it was whole.
+    /// Reads one file into the index. Returns whether its content changed, and whether the read was consistent.
     fn read_file(&mut self, name: &Arc<str>, state: &mut FileState, stamp: &Stamp) -> (bool, Consistency) {
         let path = self.root.resolve(name);
         let now = SystemTime::now();
@@ -138,7 +138,7 @@ impl Loader {
         (edited, consistency)
     }
 
-    /// Reads the files that trust profiles name where they changed.
+    /// Reads the files that trust profiles name, if they changed.
     pub(super) fn read_sources(&mut self) {
         let wanted = self.index.wanted_files();
         let resolve = |name: &str| self.root.resolve_source(name);
@@ -151,7 +151,7 @@ impl Loader {
         let large = Cell::new(false);
         let crls = |file: &mut File, length| {
             large.set(large.get() || length >= LARGE as u64);
-            // Nothing of it would be used: it need not be read to its cap each time.
+            // The content would be rejected: reading it up to the limit each time would be wasted.
             if length > MAX_CRL_TEXT as u64 {
                 return Err(source::too_long(MAX_CRL_TEXT));
             }
@@ -168,8 +168,8 @@ impl Loader {
     }
 }
 
-/// Lets the allocator return to the system what was freed some time ago. mimalloc keeps freed blocks for a moment and
-/// looks after them only when it frees another large one, which in a server at rest never comes.
+/// Makes the allocator return memory that was freed some time ago to the system. mimalloc retains freed blocks for a
+/// moment and releases them only when it frees another large one, which an idle server never does.
 pub(super) fn give_back() {
     drop(std::hint::black_box(Vec::<u8>::with_capacity(2 * LARGE)));
 }

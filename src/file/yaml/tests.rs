@@ -154,9 +154,9 @@ fn documents(text: &str, cut: bool) -> Option<Vec<String>> {
 }
 
 proptest::proptest! {
-    /// Parsing chunk by chunk gives what parsing the whole file gives, places included. Not among the lines: a
-    /// block scalar as a root (`--- |`), in which saphyr-parser 0.3.3 reads a following `---` as text, and aliases,
-    /// which it lets reach across documents.
+    /// Parsing chunk by chunk gives the same result as parsing the whole file, positions included. Excluded from the
+    /// lines: a block scalar as a root (`--- |`), in which saphyr-parser 0.3.3 reads a following `---` as text, and
+    /// aliases, which it resolves across documents.
     #[test]
     fn chunks_mean_what_the_file_means(lines in proptest::collection::vec(
         proptest::sample::select(vec![
