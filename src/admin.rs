@@ -198,7 +198,7 @@ impl Admin {
             Ok(Some(Ok(json))) => respond(StatusCode::OK, "application/json", json.into()),
             Ok(Some(Err(NoAnswer::BadQuestion(error)))) => text(StatusCode::BAD_REQUEST, &format!("{error}\n")),
             Ok(Some(Err(NoAnswer::NotReady(error)))) => text(StatusCode::SERVICE_UNAVAILABLE, &format!("{error}\n")),
-            Ok(None) => text(StatusCode::INTERNAL_SERVER_ERROR, "the explanation failed; the log tells why\n"),
+            Ok(None) => text(StatusCode::INTERNAL_SERVER_ERROR, "the explanation failed; see the log\n"),
             Err(error) => text(StatusCode::SERVICE_UNAVAILABLE, &format!("cannot explain: {error}\n")),
         }
     }
@@ -237,8 +237,7 @@ async fn explain_apart(
 }
 
 fn busy() -> Response<Full<Bytes>> {
-    let mut response =
-        text(StatusCode::SERVICE_UNAVAILABLE, "as many explanations as may be are being made; ask again\n");
+    let mut response = text(StatusCode::SERVICE_UNAVAILABLE, "too many concurrent explanations; ask again later\n");
     response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
     response
 }
@@ -260,7 +259,7 @@ fn is_for_loopback<B>(request: &Request<B>) -> bool {
 }
 
 fn not_allowed(methods: &'static str) -> Response<Full<Bytes>> {
-    let mut response = text(StatusCode::METHOD_NOT_ALLOWED, "not with this method\n");
+    let mut response = text(StatusCode::METHOD_NOT_ALLOWED, "method not allowed\n");
     response.headers_mut().insert(ALLOW, HeaderValue::from_static(methods));
     response
 }

@@ -111,7 +111,7 @@ async fn run(
     if matches!(transport, Transport::Plaintext) && addresses.into_iter().any(is_exposed) {
         tracing::warn!(
             listen = %config.listen,
-            "gRPC is served in plaintext on an address that is not loopback: whoever is between it and the proxy can read \
+            "gRPC is served in plaintext on an address that is not loopback: anyone between it and the proxy can read \
              and change the decisions; use --tls-cert, or a mesh that encrypts"
         );
     }
@@ -253,13 +253,13 @@ fn refused_edit(errors: i64, directory: Option<String>) -> Option<String> {
     };
     if let Some(why) = directory {
         return Some(format!(
-            "the last edit of the policies was refused, and the server keeps deciding by the policies before it: \
-             {why}. Put the policies back, or mount the volume again"
+            "the last edit of the policies was rejected, and the server keeps using the previous policies: {why}. \
+             Put the policies back, or mount the volume again"
         ));
     }
     Some(format!(
-        "the last edit of the policies was refused, with {found}: those before it decide. The log and `certgate check` \
-         name every error."
+        "the last edit of the policies was rejected, with {found}: the previous policies stay in use. The log and \
+         `certgate check` name every error."
     ))
 }
 

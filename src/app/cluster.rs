@@ -69,7 +69,7 @@ pub fn follow(
                     tracing::error!(
                         place = panic.place,
                         panic = panic.message,
-                        "panic while following the cluster; still deciding by the last policies"
+                        "panic while following the cluster; the last policies stay in use"
                     );
                 }
             }
@@ -106,11 +106,11 @@ fn take_over(
     let Some(snapshot) = snapshot else {
         let generation = authorizer.current().map(|snapshot| snapshot.generation());
         match problems.iter().filter(|problem| problem.severity == Severity::Error).count() {
-            0 => tracing::info!(generation, "no decision changes; still deciding by the policies of this generation"),
+            0 => tracing::info!(generation, "no decision changed; the policies of this generation stay in use"),
             errors => tracing::warn!(
                 generation,
                 errors,
-                "objects are in error, and no decision changes; still deciding by the policies of this generation"
+                "objects are in error, and no decision changed; the policies of this generation stay in use"
             ),
         }
         logged.log_new(&problems);

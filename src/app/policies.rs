@@ -47,7 +47,7 @@ pub enum LoadError {
     #[error("{}", list(.0))]
     Unreadable(Arc<[FileProblem]>),
     /// Files were being written all the time.
-    #[error("the files are being written all the time; no state of them was whole")]
+    #[error("the files change all the time; no consistent state could be read")]
     Busy,
 }
 
@@ -114,7 +114,7 @@ pub fn watch(
                 tracing::error!(
                     place = panic.place,
                     panic = panic.message,
-                    "panic while reading the policies; still deciding by the last ones"
+                    "panic while reading the policies; the last ones stay in use"
                 );
             }
             thread::sleep(RESTART_PAUSE);
@@ -177,13 +177,13 @@ pub fn take_over(reload: &Reload, authorizer: &Authorizer, metrics: &Metrics, la
             last_error.set(None);
             match problems.iter().filter(|problem| problem.class == ProblemClass::Invalid).count() {
                 0 => {
-                    tracing::info!(generation, "no decision changes; still deciding by the policies of this generation")
+                    tracing::info!(generation, "no decision changed; the policies of this generation stay in use")
                 }
                 errors => tracing::warn!(
                     generation,
                     errors,
-                    "edit not applied, or without effect: there are errors; still deciding by the policies of this \
-                     generation"
+                    "edit not applied, or without effect: there are errors; the policies of this generation stay \
+                     in use"
                 ),
             }
             log_problems(problems);
@@ -195,7 +195,7 @@ pub fn take_over(reload: &Reload, authorizer: &Authorizer, metrics: &Metrics, la
             tracing::error!(
                 generation,
                 errors = problems.len(),
-                "edit rejected: the policies cannot be read; still deciding by the policies of this generation"
+                "edit rejected: the policies cannot be read; the policies of this generation stay in use"
             );
             log_problems(problems);
         }

@@ -65,10 +65,7 @@ pub fn run(args: &CheckArgs, typed: bool) -> Exit {
     };
     let found = if args.kubernetes {
         if typed {
-            return complain(
-                "--kubernetes and paths exclude each other: either a cluster is checked or files",
-                Exit::Usage,
-            );
+            return complain("--kubernetes and paths exclude each other", Exit::Usage);
         }
         match app::check_cluster(&scope(&args.namespaces), options) {
             Ok(found) => found,

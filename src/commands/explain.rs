@@ -104,10 +104,10 @@ impl<'a> DecisionSource<'a> {
             (Some(policies), None, (false, false, false)) => Ok(Self::Directory(policies)),
             (None, Some(server), (false, false, false)) => Ok(Self::Server(server)),
             (Some(_), Some(_), (false, false, false)) => {
-                Err("CERTGATE_POLICIES and CERTGATE_SERVER are both set: say --policies or --server")
+                Err("CERTGATE_POLICIES and CERTGATE_SERVER are both set: pass --policies or --server")
             }
             (None, None, (false, false, false)) => Err("--policies, --server or --kubernetes is needed"),
-            _ => Err("--policies, --server and --kubernetes exclude one another: one of them decides"),
+            _ => Err("--policies, --server and --kubernetes exclude one another"),
         }
     }
 }

@@ -63,9 +63,9 @@ enum Unhealthy {
     Deadline(String),
     #[error("{0} answered {1}: {2}")]
     Status(String, StatusCode, String),
-    #[error("{0} answered something else than gRPC health: {1}")]
+    #[error("{0} did not answer with gRPC health: {1}")]
     Answer(String, String),
-    #[error("{0} says {1}")]
+    #[error("{0} reports {1}")]
     NotServing(String, &'static str),
 }
 

@@ -334,7 +334,7 @@ fn others(args: &VerifyArgs) -> Result<Others, String> {
                 && let Err(problem) = check_anchor(&anchor)
             {
                 return Err(format!(
-                    "{}: certificate {at} ({}) cannot be a trust anchor: {problem} (--anchor-extensions ignore takes it)",
+                    "{}: certificate {at} ({}) cannot be a trust anchor: {problem} (--anchor-extensions ignore accepts it)",
                     file.display(),
                     anchor.subject()
                 ));

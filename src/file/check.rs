@@ -202,7 +202,7 @@ impl CheckReport {
             _ = writeln!(out, "{file}: skipped: its name is not that of a policy file");
         }
         if let Some(more @ 1..) = self.skipped.len().checked_sub(SHOWN_SKIPPED) {
-            _ = writeln!(out, "skipped besides: {}", counted(more, "file"));
+            _ = writeln!(out, "also skipped: {}", counted(more, "file"));
         }
         let place = match self.source {
             ObjectSource::Files => counted(self.totals.files, "file"),
@@ -220,12 +220,12 @@ impl CheckReport {
         match self.refusing() {
             0 => {}
             1 => out.push_str(
-                "1 error refuses the whole edit: a running server keeps its last policies; a new one does not start\n",
+                "1 error rejects the whole edit: a running server keeps its last policies; a new one does not start\n",
             ),
             n => {
                 _ = writeln!(
                     out,
-                    "{n} errors refuse the whole edit: a running server keeps its last policies; \
+                    "{n} errors reject the whole edit: a running server keeps its last policies; \
                      a new one does not start"
                 )
             }

@@ -306,7 +306,7 @@ impl Loader {
             // policies in this way.
             self.is_current = false;
             let message = format!(
-                "{:?} no longer holds a single object, which is more likely an accident (a volume that is not mounted) \
+                "{:?} no longer holds any object, which is more likely an accident (a volume that is not mounted) \
                  than an edit. To remove all policies, restart certgate with the directory as it is",
                 self.path()
             );

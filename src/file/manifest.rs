@@ -73,8 +73,11 @@ pub fn read(chunk: &[u8], first_line: u32) -> ParsedChunk {
     // A bug in the parser must cost only this document, not the loader and all later edits.
     panic::catch_unwind(|| read_text(text, first_line)).unwrap_or_else(|_| {
         let at = Mark { line: first_line, column: 1 };
-        let fault =
-            Fault { at, path: String::new(), message: "reading this document failed: a bug in certgate".to_owned() };
+        let fault = Fault {
+            at,
+            path: String::new(),
+            message: "reading this document failed: this is a bug in certgate".to_owned(),
+        };
         found.faults.push(DocumentFault { object: None, fault });
         found
     })
@@ -407,7 +410,7 @@ fn decode(
                 let twice = data.insert(key.clone(), Bytes::from(bytes));
                 if twice.is_some() {
                     let path = format!("{field}[\"{key}\"]");
-                    let message = "this key stands in data and in binaryData".to_owned();
+                    let message = "this key is in data and in binaryData".to_owned();
                     faults.push(Fault { at: locate(root, &path), path, message });
                 }
             }

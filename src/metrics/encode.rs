@@ -42,7 +42,7 @@ impl Collector for Scrape {
             ("policy_loads", "Times the policies were read", &values.loads),
             (
                 "policy_load_failures",
-                "Times the policies could not be read and the last snapshot went on",
+                "Times the policies could not be read and the last snapshot stayed in use",
                 &values.load_failures,
             ),
         ] {

@@ -135,7 +135,7 @@ impl ProfileMetrics {
         )?;
         let mut family = encoder.encode_descriptor(
             "trust_profile_degraded",
-            "1 for a profile that goes on by the last good content of a lost source, or without skipped certificates",
+            "1 for a profile that uses the last good content of a lost source, or does without skipped certificates",
             None,
             MetricType::Gauge,
         )?;
@@ -144,7 +144,7 @@ impl ProfileMetrics {
         }
         let mut family = encoder.encode_descriptor(
             "trust_anchor_expiry_seconds",
-            "Time until the first trust anchor of a profile ends; negative once it has, which refuses nobody",
+            "Time until the first trust anchor of a profile expires; negative afterwards, which denies no client",
             None,
             MetricType::Gauge,
         )?;

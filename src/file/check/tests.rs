@@ -16,7 +16,7 @@ fn everything_is_named_and_summed_up() {
         assert_eq!(lines[1], "a.yaml:12:8: TrustProfile default/t: spec.mod: unknown field; did you mean `mode`?");
         assert_eq!(lines[2], "a.yaml:1: ignored: apps/v1 Deployment (2 documents, this is the first)");
         assert_eq!(lines[3], "2 errors: 0 objects in 1 file");
-        assert!(lines[4].starts_with("2 errors refuse the whole edit: "), "{text}");
+        assert!(lines[4].starts_with("2 errors reject the whole edit: "), "{text}");
         assert_eq!(found.exit_code(), 1);
         let json = found.to_json();
         assert_eq!(json["problems"][1]["field"], "spec.mod");
@@ -35,7 +35,7 @@ fn a_directory_that_is_not_there_is_an_error() {
         found.to_text(),
         "cannot read the policy directory \"/nowhere/policies\": No such file or directory (os error 2)\n\
          1 error: 0 objects in 0 files\n\
-         1 error refuses the whole edit: a running server keeps its last policies; a new one does not start\n"
+         1 error rejects the whole edit: a running server keeps its last policies; a new one does not start\n"
     );
     assert_eq!(found.to_json()["problems"][0]["file"], "/nowhere/policies");
     assert_eq!(found.exit_code(), 1);
@@ -66,7 +66,7 @@ fn files_that_are_skipped_are_named() {
     for n in 0..SHOWN_SKIPPED {
         write(&format!("n{n}.txt"), "");
     }
-    assert!(check(dir.path()).to_text().contains("\nskipped besides: 3 files\n"));
+    assert!(check(dir.path()).to_text().contains("\nalso skipped: 3 files\n"));
 }
 
 #[test]
