@@ -36,7 +36,7 @@ use crate::telemetry::{LogFormat, TelemetryError};
 use crate::tls::clients::CallerName;
 use crate::tls::files::{ClientFiles, TlsFiles};
 
-/// Decides for Envoy which client certificate may do what, and as whom.
+/// Authorizes client certificates for Envoy: which one may do what, and as which user.
 #[derive(Debug, Parser)]
 #[command(name = "certgate", version, max_term_width = 100)]
 struct Cli {
@@ -48,8 +48,8 @@ struct Cli {
 enum Command {
     /// Answer Envoy's authorization requests by the policies of a directory or a Kubernetes cluster.
     Serve(Box<ServeArgs>),
-    /// Read policies and print everything that is wrong with them. Exit code 0: nothing is, 1: something is, 2: they
-    /// cannot be found, or nothing was given to check.
+    /// Read policies and report all their problems. Exit code 0: there are no errors, 1: there are errors, 2: the
+    /// policies cannot be found, or nothing was given to check.
     Check(CheckArgs),
     /// Show how one request is decided, step by step. Exit code 0: it passes, 1: it is denied, 2: there is
     /// no answer.
@@ -100,11 +100,11 @@ struct ServeArgs {
     /// The Lease whose holder writes the status of objects.
     #[arg(long, value_name = "NAMESPACE/NAME", env = "CERTGATE_LEASE", default_value = "default/certgate")]
     lease: NamespacedName,
-    /// Whether this process takes part in writing the status of objects.
+    /// Whether this process writes the status of objects.
     #[arg(long, value_name = "WHETHER", env = "CERTGATE_STATUS", default_value = "leader")]
     status: StatusMode,
     /// Where Envoy connects (gRPC; plaintext HTTP/2 unless there is --tls-cert). A name, here and for the other ports,
-    /// stands for all its addresses.
+    /// means all its addresses.
     #[arg(long, value_name = "ADDRESS", env = "CERTGATE_LISTEN", default_value = "127.0.0.1:9090")]
     listen: ListenAddress,
     #[command(flatten)]
@@ -112,20 +112,20 @@ struct ServeArgs {
     /// Where /livez, /readyz, /metrics and /explain are served (HTTP).
     #[arg(long, value_name = "ADDRESS", env = "CERTGATE_ADMIN_LISTEN", default_value = "127.0.0.1:9091")]
     admin_listen: ListenAddress,
-    /// Where the API server has edits reviewed (HTTPS, /validate). Omitted: nowhere.
+    /// Where the admission webhook is served (HTTPS, /validate) [default: not served].
     #[arg(long, value_name = "ADDRESS", env = "CERTGATE_ADMISSION_LISTEN", requires = "kubernetes")]
     admission_listen: Option<ListenAddress>,
-    /// The certificate of the admission webhook, in PEM; the file is followed.
+    /// The certificate of the admission webhook, in PEM; certgate reloads the file when it changes.
     #[arg(long, value_name = "FILE", env = "CERTGATE_ADMISSION_CERTIFICATE", requires_all = ["admission_listen", "admission_key"])]
     admission_certificate: Option<PathBuf>,
     /// The key of that certificate, in PEM.
     #[arg(long, value_name = "FILE", env = "CERTGATE_ADMISSION_KEY", requires = "admission_certificate")]
     admission_key: Option<PathBuf>,
-    /// The Secret in which certgate keeps a certificate for the admission webhook that it makes and renews itself.
+    /// The Secret for a certificate of the admission webhook that certgate issues and renews itself.
     #[arg(long, value_name = "NAMESPACE/NAME", env = "CERTGATE_ADMISSION_SECRET",
         requires_all = ["admission_listen", "admission_hosts"], conflicts_with = "admission_certificate")]
     admission_secret: Option<NamespacedName>,
-    /// The ValidatingWebhookConfiguration that is to believe it.
+    /// The ValidatingWebhookConfiguration whose caBundle certgate keeps up to date.
     #[arg(long, value_name = "NAME", env = "CERTGATE_ADMISSION_CONFIGURATION", requires = "admission_secret")]
     admission_configuration: Option<String>,
     /// A name or address of the webhook for that certificate; may be repeated.
@@ -138,7 +138,7 @@ struct ServeArgs {
         requires = "admission_secret"
     )]
     admission_hosts: Vec<String>,
-    /// How long that certificate is valid; it is renewed when a third of it is left.
+    /// The lifetime of that certificate; certgate renews it when a third of the lifetime is left.
     #[arg(long, value_name = "DURATION", env = "CERTGATE_ADMISSION_LIFETIME", default_value = "2160h")]
     admission_lifetime: GoDuration,
     /// Threads that decide [default: one for each processor].
@@ -147,13 +147,13 @@ struct ServeArgs {
     /// Where the admin port answers POST /explain, which reveals trusted certificates and the reasons of denials.
     #[arg(long, value_name = "WHERE", env = "CERTGATE_EXPLAIN_ENDPOINT", default_value = "loopback")]
     explain_endpoint: ExplainEndpoint,
-    /// How long requests are still accepted after SIGTERM, while readiness tells callers to go elsewhere.
+    /// How long requests are still accepted after SIGTERM, while /readyz reports that the process is not ready.
     #[arg(long, value_name = "DURATION", env = "CERTGATE_DRAIN_DELAY", default_value = "0s")]
     drain_delay: GoDuration,
     /// How long requests in flight may take after that.
     #[arg(long, value_name = "DURATION", env = "CERTGATE_DRAIN_DEADLINE", default_value = "10s")]
     drain_deadline: GoDuration,
-    /// Denials logged in a second at most; metrics count the rest.
+    /// The most denials logged in a second; metrics count the rest.
     #[arg(long, value_name = "N", env = "CERTGATE_DENIAL_LOG_RATE", default_value_t = 1000)]
     denial_log_rate: u32,
     /// The form of log lines.
@@ -164,19 +164,19 @@ struct ServeArgs {
     log: String,
 }
 
-// TLS where Envoy connects. No doc comment: it would become that of the command.
+// TLS where Envoy connects. Not a doc comment, because clap would print it as the help of the command.
 #[derive(Debug, Args)]
 struct TlsArgs {
-    /// The certificate that is presented where Envoy connects, and those that lead to its authority (PEM).
+    /// The server certificate of the port where Envoy connects, with its chain (PEM).
     #[arg(long, value_name = "FILE", env = "CERTGATE_TLS_CERT", requires = "tls_key")]
     tls_cert: Option<PathBuf>,
     /// Its key (PEM: PKCS#8, SEC1 or PKCS#1).
     #[arg(long, value_name = "FILE", env = "CERTGATE_TLS_KEY", requires = "tls_cert")]
     tls_key: Option<PathBuf>,
-    /// The authorities of callers (PEM). A caller must present a certificate of theirs.
+    /// The trust anchors for client certificates of callers (PEM). Each caller must present a certificate.
     #[arg(long, value_name = "FILE", env = "CERTGATE_TLS_CLIENT_CA", requires = "tls_cert")]
     tls_client_ca: Option<PathBuf>,
-    /// A name of which a caller's certificate must have one: a URI such as
+    /// A name that the certificate of a caller may have; each must have one of these: a URI such as
     /// spiffe://cluster.local/ns/istio-system/sa/gateway, or a DNS name; may be repeated.
     #[arg(
         long = "tls-allowed-caller",
@@ -186,7 +186,7 @@ struct TlsArgs {
         requires = "tls_client_ca"
     )]
     tls_allowed_callers: Vec<CallerName>,
-    /// A file with more such names, one a line.
+    /// A file with more such names, one on each line.
     #[arg(long, value_name = "FILE", env = "CERTGATE_TLS_ALLOWED_CALLERS_FILE", requires = "tls_client_ca")]
     tls_allowed_callers_file: Option<PathBuf>,
 }
@@ -202,9 +202,9 @@ impl TlsArgs {
 
 #[derive(Copy, Clone, Debug, PartialEq, Eq, ValueEnum)]
 enum StatusMode {
-    /// It does while it holds the lease.
+    /// While it holds the lease.
     Leader,
-    /// It does not.
+    /// Never.
     Off,
 }
 

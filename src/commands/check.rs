@@ -21,8 +21,8 @@ const MAX_INPUT: u64 = 256 << 20;
 /// The name of standard input in reports.
 const STANDARD_INPUT: &str = "standard input";
 
-/// Read policies and print everything that is wrong with them. Exit code 0: nothing is, 1: something is, 2: they cannot
-/// be found, or nothing was given to check.
+/// Read policies and report all their problems. Exit code 0: there are no errors, 1: there are errors, 2: the policies
+/// cannot be found, or nothing was given to check.
 #[derive(Debug, Args)]
 pub struct CheckArgs {
     /// Directories of policies and files, together one set; `-` reads standard input.
@@ -37,7 +37,7 @@ pub struct CheckArgs {
     /// Count warnings as errors.
     #[arg(long)]
     strict: bool,
-    /// What is done about ConfigMaps, Secrets and ClusterTrustBundles that profiles name and that are not there.
+    /// How absent ConfigMaps, Secrets and ClusterTrustBundles that profiles name count.
     #[arg(long, value_name = "WHAT", default_value = "read")]
     sources: SourceMode,
     /// The form of the report.

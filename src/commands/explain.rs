@@ -60,7 +60,7 @@ pub struct ExplainArgs {
     /// The client's address.
     #[arg(long, value_name = "IP")]
     source_address: Option<IpAddr>,
-    /// Only the decision, what was found and what to do.
+    /// Print only the decision, the reason and what to do.
     #[arg(long)]
     brief: bool,
     /// The form of the answer. JSON always has everything.

@@ -44,13 +44,14 @@ const MAX_FINDINGS: usize = 32;
 /// 2: wrong usage, or a file that cannot be read.
 #[derive(Debug, Args)]
 pub struct VerifyArgs {
-    /// Read one JSON case a line from standard input and answer one line each, in order; no other flag counts.
+    /// Read JSON cases from standard input, one on each line, and answer each with one line, in order; all other flags
+    /// are ignored.
     #[arg(long)]
     batch: bool,
     /// Trust anchors, in any form of certificates; may be repeated.
     #[arg(long, value_name = "FILE", required_unless_present = "batch")]
     trust_anchor: Vec<PathBuf>,
-    /// Whether a trust anchor must be a CA's certificate by its own extensions.
+    /// Whether the extensions of a trust anchor must show that it is a CA certificate.
     #[arg(long, value_name = "WORD", default_value = "enforce")]
     anchor_extensions: AnchorExtensions,
     /// Certificates that help to build the path, such as those that the client sends along; may be repeated.
@@ -62,13 +63,13 @@ pub struct VerifyArgs {
     /// OCSP responses, DER; may be repeated.
     #[arg(long, value_name = "FILE")]
     ocsp_response: Vec<PathBuf>,
-    /// The CA certificate that the OCSP responses are about, when it is in no other file.
+    /// The CA certificate whose OCSP responses are given, if it is in no other file.
     #[arg(long, value_name = "FILE", requires = "ocsp_response")]
     issuer: Vec<PathBuf>,
     /// Check as of this time, such as 2026-01-31T12:00:00Z [default: now].
     #[arg(long, value_name = "TIME", value_parser = parse_time)]
     at: Option<UnixTime>,
-    /// What the certificate is to be used for.
+    /// The usage that the certificate must be valid for.
     #[arg(long, value_name = "USAGE", default_value = "client")]
     usage: Usage,
     /// When revocation is checked.
