@@ -71,12 +71,12 @@ pub struct Admin {
     explain: Option<Explain>,
     questions: Arc<Semaphore>,
     explanations: Arc<Semaphore>,
-    names: Names,
+    names: AllowedHosts,
 }
 
 /// Host names that a request for an explanation may use.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
-enum Names {
+enum AllowedHosts {
     /// Any name: other machines reach the address under names that only the operator knows.
     Any,
     /// Names of this machine. A client on it has no reason to use another name. A web page could, by DNS rebinding: it
@@ -99,14 +99,14 @@ impl Admin {
             explain,
             questions: Arc::new(Semaphore::new(MAX_QUESTIONS)),
             explanations: Arc::new(Semaphore::new(MAX_EXPLANATIONS)),
-            names: Names::Any,
+            names: AllowedHosts::Any,
         }
     }
 
     /// Serves on `listeners` for the lifetime of the process: readiness must be reported during draining, too.
     pub async fn serve(mut self, listeners: impl Into<Listeners>) -> Infallible {
         let listeners = listeners.into();
-        self.names = if listeners.are_loopback() { Names::Loopback } else { Names::Any };
+        self.names = if listeners.are_loopback() { AllowedHosts::Loopback } else { AllowedHosts::Any };
         let places = Places::of_open_files(MAX_CONNECTIONS);
         loop {
             let stream = match listeners.accept().await {
@@ -130,7 +130,7 @@ impl Admin {
                 // Nothing uses the result of a connection.
                 tokio::select! {
                     _ = tokio::time::timeout(CONNECTION_TIMEOUT, connection) => {}
-                    () = place.lost() => {}
+                    () = place.evicted() => {}
                 }
             });
         }
@@ -163,7 +163,7 @@ impl Admin {
             ("/readyz", true, _) => self.readyz(),
             ("/metrics", true, _) => self.metrics(),
             ("/explain", _, true) => match &self.explain {
-                Some(_) if self.names == Names::Loopback && !is_for_loopback(&request) => {
+                Some(_) if self.names == AllowedHosts::Loopback && !is_for_loopback(&request) => {
                     text(StatusCode::FORBIDDEN, "explain is served here to localhost and loopback addresses only\n")
                 }
                 Some(explain) => self.answer_question(explain, request).await,
@@ -194,7 +194,7 @@ impl Admin {
             Err(_) => return text(StatusCode::BAD_REQUEST, "the question ended early\n"),
         };
         let Ok(permit) = self.explanations.clone().try_acquire_owned() else { return busy() };
-        match explain_apart(explain.clone(), body, permit).await {
+        match explain_on_thread(explain.clone(), body, permit).await {
             Ok(Some(Ok(json))) => respond(StatusCode::OK, "application/json", json.into()),
             Ok(Some(Err(NoAnswer::BadQuestion(error)))) => text(StatusCode::BAD_REQUEST, &format!("{error}\n")),
             Ok(Some(Err(NoAnswer::NotReady(error)))) => text(StatusCode::SERVICE_UNAVAILABLE, &format!("{error}\n")),
@@ -218,7 +218,7 @@ impl Admin {
 }
 
 /// Runs an explanation on a thread of its own. `None`: the explanation panicked.
-async fn explain_apart(
+async fn explain_on_thread(
     explain: Explain,
     question: Bytes,
     permit: OwnedSemaphorePermit,

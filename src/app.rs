@@ -155,7 +155,7 @@ async fn run(
                     return Ok(());
                 }
             };
-            policies::take_over(&first, &authorizer, metrics, &last_error);
+            policies::apply_reload(&first, &authorizer, metrics, &last_error);
             drop(first);
             policies::watch(loader, authorizer.clone(), metrics.clone(), last_error)?;
         }

@@ -14,7 +14,7 @@ use clap::{ArgGroup, Args, CommandFactory, FromArgMatches, Parser, Subcommand, V
 
 use crate::app::{self, ServeError};
 use crate::commands::check::{self, CheckArgs};
-use crate::commands::exit::{Exit, complain, print};
+use crate::commands::exit::{Exit, fail, print};
 use crate::commands::explain::{self, ExplainArgs};
 use crate::commands::health::{self, HealthArgs};
 use crate::commands::inspect::{self, InspectArgs};
@@ -243,11 +243,11 @@ pub fn run(args: impl IntoIterator<Item = std::ffi::OsString>) -> Exit {
 fn serve(args: ServeArgs) -> Exit {
     let admission = match admission(&args) {
         Ok(admission) => admission,
-        Err(error) => return complain(error, Exit::Usage),
+        Err(error) => return fail(error, Exit::Usage),
     };
     let selector = match PolicySelector::new(args.policy_selector) {
         Ok(selector) => selector,
-        Err(error) => return complain(&format!("--policy-selector: {error}"), Exit::Usage),
+        Err(error) => return fail(&format!("--policy-selector: {error}"), Exit::Usage),
     };
     let holder = replica_name();
     let lease = LeaseOptions { lease: args.lease, holder };
@@ -290,9 +290,9 @@ fn serve(args: ServeArgs) -> Exit {
     match app::serve(&config) {
         Ok(()) => Exit::Success,
         Err(error @ ServeError::Telemetry(TelemetryError::Filter(..) | TelemetryError::Level(..))) => {
-            complain(&error.to_string(), Exit::Usage)
+            fail(&error.to_string(), Exit::Usage)
         }
-        Err(error) => complain(&error.to_string(), Exit::Failure),
+        Err(error) => fail(&error.to_string(), Exit::Failure),
     }
 }
 

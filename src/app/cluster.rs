@@ -45,7 +45,7 @@ pub fn follow(
                 run(&options, &health, admission.as_ref(), &shutdown, &mut |update| {
                     // This thread frees the snapshot once no request uses it, so that no request thread has to.
                     former.retain(|snapshot| Arc::strong_count(snapshot) > 1);
-                    former.extend(take_over(update, &authorizer, &metrics, &mut logged));
+                    former.extend(apply_update(update, &authorizer, &metrics, &mut logged));
                     if let Some(first) = first.take() {
                         let _ = first.send(Ok(()));
                         // Until now there was no request that this thread could slow down, and the start must not be
@@ -94,7 +94,7 @@ impl LoggedProblems {
 }
 
 /// Publishes an update and returns the previous snapshot.
-fn take_over(
+fn apply_update(
     update: Update,
     authorizer: &Authorizer,
     metrics: &Metrics,
@@ -120,7 +120,7 @@ fn take_over(
     let (crls, anchors) = (snapshot.crls(), snapshot.anchors());
     let former = authorizer.publish(snapshot);
     metrics.published(generation, counts);
-    metrics.relies_on(crls, anchors);
+    metrics.set_profiles(crls, anchors);
     tracing::info!(
         generation,
         policies = counts.policies,

@@ -108,7 +108,8 @@ pub fn watch(
         let path = loader.path().to_owned();
         let mut source = PolicyWatcher::new(loader, WatchOptions::default());
         loop {
-            let ended = panics::guarded(|| source.run(|reload| take_over(&reload, &authorizer, &metrics, &last_error)));
+            let ended =
+                panics::guarded(|| source.run(|reload| apply_reload(&reload, &authorizer, &metrics, &last_error)));
             if let Err(panic) = ended {
                 metrics.loaded(Load::Refused { errors: 1 });
                 tracing::error!(
@@ -144,7 +145,7 @@ impl LastLoadError {
 }
 
 /// Handles one reload; the snapshot that it published decides from now on.
-pub fn take_over(reload: &Reload, authorizer: &Authorizer, metrics: &Metrics, last_error: &LastLoadError) {
+pub fn apply_reload(reload: &Reload, authorizer: &Authorizer, metrics: &Metrics, last_error: &LastLoadError) {
     let problems = &*reload.problems;
     let generation = authorizer.current().map(|snapshot| snapshot.generation());
     metrics.degraded(reload.degraded.iter().cloned());
@@ -155,7 +156,7 @@ pub fn take_over(reload: &Reload, authorizer: &Authorizer, metrics: &Metrics, la
             let counts = snapshot.counts();
             metrics.loaded(Load::Applied { problems: problems.len() });
             metrics.published(snapshot.generation(), counts);
-            metrics.relies_on(snapshot.crls(), snapshot.anchors());
+            metrics.set_profiles(snapshot.crls(), snapshot.anchors());
             tracing::info!(
                 generation = snapshot.generation(),
                 policies = counts.policies,
@@ -246,7 +247,7 @@ mod tests {
         let loaded = load(directory.path()).unwrap();
         let metrics = Arc::new(Metrics::new());
         let authorizer = authorizer(&metrics);
-        take_over(&loaded.first, &authorizer, &metrics, &LastLoadError::default());
+        apply_reload(&loaded.first, &authorizer, &metrics, &LastLoadError::default());
         assert!(authorizer.current().is_some());
         assert!(metrics.render().contains("certgate_policy_load_errors 0"));
     }
@@ -267,10 +268,10 @@ mod tests {
         let metrics = Arc::new(Metrics::new());
         let authorizer = authorizer(&metrics);
         let last_error = LastLoadError::default();
-        take_over(&loaded.first, &authorizer, &metrics, &last_error);
+        apply_reload(&loaded.first, &authorizer, &metrics, &last_error);
         drop(loaded.first);
         std::fs::write(directory.path().join("a.yaml"), "a: [").unwrap();
-        take_over(&loaded.loader.reload(), &authorizer, &metrics, &last_error);
+        apply_reload(&loaded.loader.reload(), &authorizer, &metrics, &last_error);
         assert!(Arc::ptr_eq(&authorizer.current().unwrap(), &loaded.snapshot));
         let text = metrics.render();
         assert!(

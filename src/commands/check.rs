@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use clap::{Args, ValueEnum};
 
 use super::Output;
-use super::exit::{Exit, complain, print};
+use super::exit::{Exit, fail, print};
 use super::explain::scope;
 use crate::app;
 use crate::domain::store::AbsentSources;
@@ -65,16 +65,16 @@ pub fn run(args: &CheckArgs, typed: bool) -> Exit {
     };
     let found = if args.kubernetes {
         if typed {
-            return complain("--kubernetes and paths exclude each other", Exit::Usage);
+            return fail("--kubernetes and paths exclude each other", Exit::Usage);
         }
         match app::check_cluster(&scope(&args.namespaces), options) {
             Ok(found) => found,
-            Err(error) => return complain(&error.to_string(), Exit::Usage),
+            Err(error) => return fail(&error.to_string(), Exit::Usage),
         }
     } else {
         let input = match Input::of(&args.paths) {
             Ok(input) => input,
-            Err(error) => return complain(&error, Exit::Usage),
+            Err(error) => return fail(&error, Exit::Usage),
         };
         let mut found = check::check_all(&input.paths, options);
         found.note_empty(&input.empty);
@@ -111,14 +111,14 @@ impl Input {
             if path.as_os_str() != "-" {
                 // The check reports a directory that cannot be read; a path that does not exist is a usage error.
                 std::fs::metadata(path).map_err(|error| format!("cannot read {}: {error}", path.display()))?;
-                if holds_nothing(path) {
+                if is_blank(path) {
                     empty.push(path.display().to_string());
                 }
                 named.push(check::CheckedPath { path: path.clone(), shown: None });
             } else if memory.is_none() {
                 let file = standard_input().map_err(|error| format!("cannot read standard input: {error}"))?;
                 let path = format!("/proc/self/fd/{}", file.as_raw_fd());
-                if holds_nothing(Path::new(&path)) {
+                if is_blank(Path::new(&path)) {
                     empty.push(STANDARD_INPUT.to_owned());
                 }
                 named.push(check::CheckedPath { path: Path::new(&path).to_owned(), shown: Some(STANDARD_INPUT) });
@@ -135,7 +135,7 @@ impl Input {
 
 /// Whether the file at `path` has nothing but white space in it. The check reports a file that cannot be read, and a
 /// pipe can be read only once.
-fn holds_nothing(path: &Path) -> bool {
+fn is_blank(path: &Path) -> bool {
     let is_file = std::fs::metadata(path).is_ok_and(|metadata| metadata.is_file());
     let blank = |file: File| {
         let mut reader = io::BufReader::new(file);

@@ -25,12 +25,12 @@ pub fn print(text: &str) -> Exit {
     match io::stdout().lock().write_all(text.as_bytes()) {
         Ok(()) => Exit::Success,
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Exit::Success,
-        Err(error) => complain(&format!("cannot write: {error}"), Exit::Failure),
+        Err(error) => fail(&format!("cannot write: {error}"), Exit::Failure),
     }
 }
 
 /// Writes an error message and returns `exit`.
-pub fn complain(error: &str, exit: Exit) -> Exit {
+pub fn fail(error: &str, exit: Exit) -> Exit {
     let _ = writeln!(io::stderr(), "certgate: {}", crate::terminal::plain_lines(error));
     exit
 }

@@ -8,7 +8,7 @@ use clap::parser::ValueSource;
 use clap::{ArgGroup, ArgMatches, Args};
 
 use super::Output;
-use super::exit::{Exit, complain, print};
+use super::exit::{Exit, fail, print};
 use super::input::{self, CertificateArgs, InputError};
 use crate::app;
 use crate::domain::decide::reason::Reason;
@@ -116,17 +116,17 @@ impl<'a> DecisionSource<'a> {
 pub fn run(args: &ExplainArgs, matches: &ArgMatches) -> Exit {
     let source = match DecisionSource::chosen(args, matches) {
         Ok(source) => source,
-        Err(error) => return complain(error, Exit::Usage),
+        Err(error) => return fail(error, Exit::Usage),
     };
     // Without host and policy, no policy can be selected.
     if args.host.is_none() && args.policy.is_none() {
         let problem = "--host is needed to select a policy; for a TCP connection give the route's policy with --policy";
-        return complain(problem, Exit::Usage);
+        return fail(problem, Exit::Usage);
     }
     let read = |path: Option<&Path>| path.map(presented).transpose();
     let (certificate, chain) = match (read(args.certificate.path()), read(args.chain.as_deref())) {
         (Ok(certificate), Ok(chain)) => (certificate, chain.map(|(chain, _)| chain)),
-        (Err(error), _) | (_, Err(error)) => return complain(&error, Exit::Usage),
+        (Err(error), _) | (_, Err(error)) => return fail(&error, Exit::Usage),
     };
     let (certificate, order) = certificate.map_or((None, None), |(certificate, order)| (Some(certificate), order));
     let question = Question {
@@ -148,7 +148,7 @@ pub fn run(args: &ExplainArgs, matches: &ArgMatches) -> Exit {
     let mut explanation = match explanation {
         Ok(explanation) => explanation,
         // Exit code 1 would mean a denial, but there is no decision.
-        Err(error) => return complain(&error.to_string(), Exit::Usage),
+        Err(error) => return fail(&error.to_string(), Exit::Usage),
     };
     if let (Some(order), Some(reason)) = (order, &mut explanation.decision.reason)
         && is_about_the_certificate(&reason.code)

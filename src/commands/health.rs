@@ -31,16 +31,16 @@ const RETRY_PAUSE: Duration = Duration::from_millis(250);
 const MAX_ANSWER: usize = 64 << 10;
 
 /// The default address for `/readyz`.
-const ADMIN: &str = "http://127.0.0.1:9091";
+const DEFAULT_ADMIN_URL: &str = "http://127.0.0.1:9091";
 
 /// Octets before a gRPC message: a flag for compression, and the length.
-const PREFIX: usize = 5;
+const GRPC_PREFIX: usize = 5;
 
 /// The command line of `certgate health`.
 #[derive(Debug, Args)]
 pub struct HealthArgs {
     /// The admin address, asked for /readyz.
-    #[arg(long, value_name = "URL", env = "CERTGATE_SERVER", default_value = ADMIN)]
+    #[arg(long, value_name = "URL", env = "CERTGATE_SERVER", default_value = DEFAULT_ADMIN_URL)]
     server: String,
     /// The address where Envoy connects (plaintext HTTP/2), asked for its gRPC health [default: not asked].
     #[arg(long, value_name = "URL")]
@@ -53,7 +53,7 @@ pub struct HealthArgs {
 /// Why a server is not known to be healthy.
 #[derive(Debug, Error)]
 enum Unhealthy {
-    #[error("{0:?} is not an address such as {ADMIN}")]
+    #[error("{0:?} is not an address such as {DEFAULT_ADMIN_URL}")]
     Address(String),
     #[error("cannot connect to {0}: {1}")]
     Connect(String, std::io::Error),
@@ -134,7 +134,7 @@ async fn grpc_health(url: &str) -> Result<(), Unhealthy> {
     let authority = authority(url)?;
     // The empty name means the health of the whole server.
     let question = HealthCheckRequest::default().encode_to_vec();
-    let mut frame = vec![0; PREFIX];
+    let mut frame = vec![0; GRPC_PREFIX];
     frame.extend_from_slice(&question);
     let uri = Uri::builder()
         .scheme("http")
@@ -161,10 +161,10 @@ async fn grpc_health(url: &str) -> Result<(), Unhealthy> {
         other => return Err(strange(format!("grpc-status is {}", other.unwrap_or("missing")))),
     }
     let mut message = body.to_bytes();
-    if message.len() < PREFIX {
+    if message.len() < GRPC_PREFIX {
         return Err(strange("the message is missing".to_owned()));
     }
-    message.advance(PREFIX);
+    message.advance(GRPC_PREFIX);
     let answer = HealthCheckResponse::decode(message).map_err(|error| strange(error.to_string()))?;
     match answer.status() {
         ServingStatus::Serving => Ok(()),

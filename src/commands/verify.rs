@@ -74,7 +74,7 @@ pub struct VerifyArgs {
     usage: Usage,
     /// When revocation is checked.
     #[arg(long, value_name = "WHEN", default_value = "auto")]
-    revocation: When,
+    revocation: RevocationCheck,
     /// The greatest age of a CRL or OCSP response, such as 24h, whatever its nextUpdate says.
     #[arg(long, value_name = "DURATION")]
     max_age: Option<GoDuration>,
@@ -126,7 +126,7 @@ enum Usage {
 
 /// When revocation is checked.
 #[derive(Copy, Clone, Debug, PartialEq, Eq, ValueEnum)]
-enum When {
+enum RevocationCheck {
     /// When there is a CRL or an OCSP response.
     Auto,
     /// Always: a certificate without revocation status is rejected.
@@ -189,7 +189,7 @@ pub fn run(args: &VerifyArgs, input: impl BufRead, output: impl Write, errors: i
 
 /// An answer with the time that it took.
 #[derive(Serialize)]
-struct Timed {
+struct TimedAnswer {
     #[serde(flatten)]
     answer: CaseAnswer,
     micros: u64,
@@ -210,7 +210,7 @@ fn run_batch(mut input: impl BufRead, output: impl Write) -> io::Result<Exit> {
         let start = Instant::now();
         let answer = batch::answer(line.trim_ascii(), clock::now());
         let micros = u64::try_from(start.elapsed().as_micros()).unwrap_or(u64::MAX);
-        serde_json::to_writer(&mut output, &Timed { answer, micros })?;
+        serde_json::to_writer(&mut output, &TimedAnswer { answer, micros })?;
         output.write_all(b"\n")?;
         // Flushes for a caller that writes one case at a time and waits for its answer.
         output.flush()?;
@@ -316,14 +316,14 @@ fn presented(args: &VerifyArgs) -> Result<VerifyInput, String> {
 }
 
 /// The content of the files beside the certificate.
-struct Others {
+struct SupportingFiles {
     untrusted: Vec<Arc<Certificate>>,
     anchors: Vec<Arc<Certificate>>,
     crls: Vec<Arc<Crl>>,
     responses: Vec<Arc<OcspResponse>>,
 }
 
-fn others(args: &VerifyArgs) -> Result<Others, String> {
+fn others(args: &VerifyArgs) -> Result<SupportingFiles, String> {
     let mut untrusted = Vec::new();
     for file in args.intermediate.iter().chain(&args.issuer) {
         untrusted.extend(input::parsed(file)?);
@@ -355,11 +355,16 @@ fn others(args: &VerifyArgs) -> Result<Others, String> {
         let response = OcspResponse::from_der(der).map_err(|error| format!("{}: {error}", file.display()))?;
         responses.push(Arc::new(response));
     }
-    Ok(Others { untrusted, anchors, crls, responses })
+    Ok(SupportingFiles { untrusted, anchors, crls, responses })
 }
 
-fn question(args: &VerifyArgs, leaf: Arc<Certificate>, chain: Vec<Arc<Certificate>>, others: Others) -> Verification {
-    let Others { untrusted, anchors, crls, responses } = others;
+fn question(
+    args: &VerifyArgs,
+    leaf: Arc<Certificate>,
+    chain: Vec<Arc<Certificate>>,
+    others: SupportingFiles,
+) -> Verification {
+    let SupportingFiles { untrusted, anchors, crls, responses } = others;
     let untrusted = chain.into_iter().chain(untrusted).collect();
     let signatures = SignaturePolicy {
         minimum_rsa_bits: args.minimum_rsa_bits,
@@ -384,9 +389,9 @@ fn question(args: &VerifyArgs, leaf: Arc<Certificate>, chain: Vec<Arc<Certificat
     };
     let data = RevocationData::new(crls).with_responses(responses);
     let mode = match args.revocation {
-        When::Auto if data.is_empty() => RevocationMode::NoCheck,
-        When::None => RevocationMode::NoCheck,
-        When::Auto | When::Required => RevocationMode::Offline,
+        RevocationCheck::Auto if data.is_empty() => RevocationMode::NoCheck,
+        RevocationCheck::None => RevocationMode::NoCheck,
+        RevocationCheck::Auto | RevocationCheck::Required => RevocationMode::Offline,
     };
     let max_age = args.max_age.map(|age| MaxAge::Seconds(i64::try_from(age.0.as_secs()).unwrap_or(i64::MAX)));
     Verification {

@@ -22,7 +22,7 @@ pub const MAX_DOCUMENT: usize = 128 << 20;
 
 /// How many bytes of new chunks are buffered while the rest of a changed file is compared. Further new chunks are read
 /// a second time.
-const MAX_NEW_AT_HAND: usize = 4 << 20;
+const MAX_BUFFERED: usize = 4 << 20;
 
 /// The buffer for reading files. Larger ones were not faster.
 const BUFFER: usize = 64 << 10;
@@ -146,7 +146,7 @@ impl NewChunk {
 }
 
 /// Deletes the objects of a chunk.
-pub fn forget(index: &mut Index, file: &Arc<str>, chunk: &ChunkState) {
+pub fn delete_objects(index: &mut Index, file: &Arc<str>, chunk: &ChunkState) {
     for (key, _) in chunk.content.objects() {
         index.delete(&key.id(file));
     }
@@ -169,7 +169,7 @@ impl FileState {
 
     /// Records the result of reading the file that was listed with `stamp`: its stamp afterwards, or the error. The
     /// read began at `now`.
-    pub fn note_read(&mut self, read: Result<Stamp, SplitError>, stamp: &Stamp, now: SystemTime) -> Consistency {
+    pub fn record_read(&mut self, read: Result<Stamp, SplitError>, stamp: &Stamp, now: SystemTime) -> Consistency {
         self.error = None;
         let consistency = match read {
             // An equal stamp means the file that was listed, unchanged since.
@@ -206,7 +206,7 @@ impl FileState {
         if self.chunks.is_empty() {
             let mut chunks = Chunks::new(BufReader::with_capacity(buffer, file), MAX_DOCUMENT);
             while let Some(chunk) = chunks.next_chunk()? {
-                self.adopt(index, name, NewChunk::parse(&chunk));
+                self.apply_chunk(index, name, NewChunk::parse(&chunk));
             }
             self.chunks.shrink_to_fit();
             return Ok(Edit { parsed: self.chunks.len(), forgotten: 0 });
@@ -236,13 +236,13 @@ impl FileState {
             }
         }
         let mut steps = Vec::with_capacity(old.len());
-        let mut room = MAX_NEW_AT_HAND;
+        let mut room = MAX_BUFFERED;
         let mut chunks = Chunks::new(BufReader::with_capacity(buffer, file), MAX_DOCUMENT);
         let mut read = || -> Result<bool, SplitError> {
             let Some(chunk) = chunks.next_chunk()? else { return Ok(false) };
             let hash = hash_of(chunk.bytes);
             let place = places.get_mut(&hash).and_then(Vec::pop).and_then(|at| old.get_mut(at));
-            let moves = |known: &mut ChunkState| known.moves_to(chunk.line);
+            let moves = |known: &mut ChunkState| known.move_to(chunk.line);
             steps.push(match place.and_then(|slot| slot.take_if(moves)) {
                 Some(known) => ChunkStep::Known(known),
                 None if chunk.bytes.len() <= room => {
@@ -269,7 +269,7 @@ impl FileState {
         }
         let mut edit = Edit::default();
         for gone in old.iter_mut().filter_map(Option::take) {
-            forget(index, name, &gone);
+            delete_objects(index, name, &gone);
             edit.forgotten += 1;
         }
         // A second pass is needed only if the new chunks exceed the buffer. If the file changes in between, its stamp
@@ -288,12 +288,12 @@ impl FileState {
             match step {
                 ChunkStep::Known(known) => self.chunks.push(known),
                 ChunkStep::New { line, bytes } => {
-                    self.adopt(index, name, NewChunk::parse(&Chunk { line, bytes: &bytes }));
+                    self.apply_chunk(index, name, NewChunk::parse(&Chunk { line, bytes: &bytes }));
                     edit.parsed += 1;
                 }
                 ChunkStep::Later => {
                     if let Some(chunk) = chunk {
-                        self.adopt(index, name, NewChunk::parse(&chunk));
+                        self.apply_chunk(index, name, NewChunk::parse(&chunk));
                         edit.parsed += 1;
                     }
                 }
@@ -304,7 +304,7 @@ impl FileState {
     }
 
     /// Applies the next chunk of the file to the index.
-    pub fn adopt(&mut self, index: &mut Index, name: &Arc<str>, new: NewChunk) {
+    pub fn apply_chunk(&mut self, index: &mut Index, name: &Arc<str>, new: NewChunk) {
         let content = self.apply(new.parsed, index, name);
         self.chunks.push(ChunkState { hash: new.hash, line: new.line, content });
     }
@@ -331,7 +331,7 @@ impl FileState {
 
 impl ChunkState {
     /// Records that the chunk now starts at `line`; false if its messages name lines, so that it must be parsed again.
-    fn moves_to(&mut self, line: u32) -> bool {
+    fn move_to(&mut self, line: u32) -> bool {
         let from = std::mem::replace(&mut self.line, line);
         if from == line {
             return true;

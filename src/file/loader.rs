@@ -15,8 +15,8 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use problems::{note_what_follows, whole_file};
-use reading::{Changes, give_back};
+use problems::{demote_consequential_errors, file_problem};
+use reading::{Changes, release_freed_memory};
 
 use super::loaded::{ChunkContent, Consistency, FileState};
 use super::manifest::ForeignDocument;
@@ -36,10 +36,10 @@ const MIN_ATTEMPTS: u32 = 2;
 const PATIENCE: Duration = Duration::from_millis(300);
 
 /// The pause before a directory that changed during the read is read again.
-const PAUSE: Duration = Duration::from_millis(5);
+const RETRY_PAUSE: Duration = Duration::from_millis(5);
 
 /// The delay before freed memory is returned to the system: longer than the delay of allocators.
-const FREED_FOR: Duration = Duration::from_secs(1);
+const RELEASE_DELAY: Duration = Duration::from_secs(1);
 
 /// The most problems that a reload reports. Each costs a line in the log and, for its position, some parsing; `check`
 /// has no such limit.
@@ -105,11 +105,11 @@ pub struct Loader {
     /// Whether `problems` describe the current index.
     is_current: bool,
     /// How long a directory must stay unchanged before its content counts.
-    calm: Duration,
+    settle_time: Duration,
     /// The most objects with problems that are reported.
     max_problems: usize,
     /// When the last reload that read a large source ended, unless its memory has been returned since.
-    large: Option<Instant>,
+    large_read_at: Option<Instant>,
 }
 
 impl Loader {
@@ -136,16 +136,16 @@ impl Loader {
             had_objects: false,
             parsed: 0,
             is_current: false,
-            calm: Duration::ZERO,
+            settle_time: Duration::ZERO,
             max_problems: MAX_PROBLEMS,
-            large: None,
+            large_read_at: None,
         }
     }
 
     /// Sets how long a changed directory must stay unchanged before its content counts. Zero if events report when a
     /// writer is done.
-    pub fn set_settle_time(&mut self, calm: Duration) {
-        self.calm = calm;
+    pub fn set_settle_time(&mut self, settle_time: Duration) {
+        self.settle_time = settle_time;
     }
 
     /// Sets how absent ConfigMaps, Secrets and ClusterTrustBundles count.
@@ -217,21 +217,21 @@ impl Loader {
             ReloadOutcome::Refused => {
                 self.read_sources();
                 self.index.publish();
-                problems.extend(self.placed(self.index.problems()));
+                problems.extend(self.with_positions(self.index.problems()));
             }
             ReloadOutcome::Busy => {
                 let message = format!("the files in {} change all the time", self.root);
-                problems.push(whole_file("", message));
+                problems.push(file_problem("", message));
             }
         }
         // The clock is read here, at the edge: the lint of expiry dates depends on it.
-        problems.extend(self.placed(self.index.lint(clock::now())));
+        problems.extend(self.with_positions(self.index.lint(clock::now())));
         let is_whole = !problems.iter().any(|problem| problem.class == ProblemClass::Unreadable);
         let has_policies = self.objects().any(|id| id.kind == Kind::CertificatePolicy);
-        note_what_follows(&mut problems);
+        demote_consequential_errors(&mut problems);
         if is_whole && !has_policies && self.root.has_directories() {
             let message = format!("{} holds no CertificatePolicy: every request is denied with NO_POLICY", self.root);
-            problems.push(FileProblem { class: ProblemClass::Warning, ..whole_file("", message) });
+            problems.push(FileProblem { class: ProblemClass::Warning, ..file_problem("", message) });
         }
         problems.sort_by(|a, b| (&a.file, a.at, &a.field).cmp(&(&b.file, b.at, &b.field)));
         (reload.totals, problems)
@@ -240,14 +240,14 @@ impl Loader {
     /// Reads what changed and publishes it.
     pub fn reload(&mut self) -> Reload {
         let start = Instant::now();
-        if self.large.take_if(|read| read.elapsed() > FREED_FOR).is_some() {
-            give_back();
+        if self.large_read_at.take_if(|read| read.elapsed() > RELEASE_DELAY).is_some() {
+            release_freed_memory();
         }
         self.parsed = 0;
-        let (outcome, problems) = self.bring_up_to_date(start);
-        if self.large.is_some_and(|read| read >= start) {
+        let (outcome, problems) = self.read_and_publish(start);
+        if self.large_read_at.is_some_and(|read| read >= start) {
             // The data that was read has just been freed.
-            self.large = Some(Instant::now());
+            self.large_read_at = Some(Instant::now());
         }
         if let Some(problems) = problems {
             self.problems = problems;
@@ -257,7 +257,7 @@ impl Loader {
         Reload { outcome, problems, degraded, totals: self.totals(), parsed: self.parsed, elapsed: start.elapsed() }
     }
 
-    fn bring_up_to_date(&mut self, start: Instant) -> (ReloadOutcome, Option<Arc<[FileProblem]>>) {
+    fn read_and_publish(&mut self, start: Instant) -> (ReloadOutcome, Option<Arc<[FileProblem]>>) {
         let mut attempts = 0;
         let listing = loop {
             let listing = match self.root.list() {
@@ -265,23 +265,23 @@ impl Loader {
                 Err(error) => {
                     self.is_current = false;
                     let message = format!("cannot read the policy directory {}: {error}", self.root);
-                    let problem = whole_file("", message);
+                    let problem = file_problem("", message);
                     return (ReloadOutcome::Refused, Some(Arc::from([problem])));
                 }
             };
             attempts += 1;
             self.directories.clone_from(&listing.directories);
-            let absorbed = self.absorb(&listing);
-            self.is_current &= absorbed.changes == Changes::None;
-            let consistency = if listing.torn { Consistency::Torn } else { absorbed.consistency };
-            if absorbed.changes == Changes::None && consistency == Consistency::Consistent {
+            let read = self.read_changes(&listing);
+            self.is_current &= read.changes == Changes::None;
+            let consistency = if listing.torn { Consistency::Torn } else { read.consistency };
+            if read.changes == Changes::None && consistency == Consistency::Consistent {
                 break listing;
             }
             // Something changed since the last listing, and may still be changing.
-            thread::sleep(self.calm);
-            let is_steady = match absorbed.changes {
+            thread::sleep(self.settle_time);
+            let is_steady = match read.changes {
                 // The listing was consistent, with the file before or after its edit.
-                Changes::OneFile if self.calm.is_zero() => listing.is_before_swaps(),
+                Changes::OneFile if self.settle_time.is_zero() => listing.is_before_swaps(),
                 _ => self.root.list().is_ok_and(|again| again == listing),
             };
             if consistency == Consistency::Consistent && is_steady {
@@ -293,7 +293,7 @@ impl Loader {
                 }
                 break listing;
             }
-            thread::sleep(PAUSE);
+            thread::sleep(RETRY_PAUSE);
         };
         let unreadable = self.unreadable(&listing);
         if !unreadable.is_empty() {
@@ -310,7 +310,7 @@ impl Loader {
                  than an edit. To remove all policies, restart certgate with the directory as it is",
                 self.path()
             );
-            return (ReloadOutcome::Refused, Some(Arc::from([whole_file("", message)])));
+            return (ReloadOutcome::Refused, Some(Arc::from([file_problem("", message)])));
         }
         self.had_objects = has_objects;
         self.read_sources();
@@ -321,7 +321,7 @@ impl Loader {
         if !is_idle {
             self.degraded = self.index.degraded().into();
         }
-        let problems = (!is_idle).then(|| Arc::from(self.placed(self.index.problems())));
+        let problems = (!is_idle).then(|| Arc::from(self.with_positions(self.index.problems())));
         (outcome, problems)
     }
 

@@ -10,14 +10,14 @@ use std::sync::Arc;
 use super::yaml::Mark;
 
 /// The most characters of a text from a file in a message.
-const SHOWN: usize = 64;
+const MAX_SHOWN: usize = 64;
 
 /// `text` in back quotes, with control characters escaped and at most 64 characters.
 pub fn shown(text: &str) -> String {
-    let mut out = String::with_capacity(text.len().min(SHOWN) + 2);
+    let mut out = String::with_capacity(text.len().min(MAX_SHOWN) + 2);
     out.push('`');
     for (n, c) in text.chars().enumerate() {
-        if n == SHOWN {
+        if n == MAX_SHOWN {
             out.push('…');
             break;
         }

@@ -17,7 +17,7 @@ use crate::domain::store::CrlFile;
 use certgate_x509::{CrlReader, Sha256, limits::MAX_CERTIFICATE_TEXT, limits::MAX_CRL_TEXT};
 
 /// Octets of one read.
-const PIECE: usize = 64 << 10;
+const READ_SIZE: usize = 64 << 10;
 
 /// The record of the files of one kind.
 #[derive(Debug, Default)]
@@ -129,12 +129,12 @@ pub fn certificates(file: &mut impl Read) -> Result<Bytes, String> {
 pub fn crls(file: &mut impl Read) -> Result<CrlFile, String> {
     let mut sha256 = digest::Context::new(&digest::SHA256);
     let mut reader = Ok(CrlReader::default());
-    let mut piece = vec![0; PIECE];
+    let mut buffer = vec![0; READ_SIZE];
     let mut length = 0_usize;
     loop {
-        let read = match file.read(&mut piece) {
+        let read = match file.read(&mut buffer) {
             Ok(0) => break,
-            Ok(read) => &piece[..read],
+            Ok(read) => &buffer[..read],
             Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
             Err(error) => return Err(error.to_string()),
         };

@@ -209,7 +209,7 @@ impl Metrics {
     }
 
     /// Records the CRLs and trust anchors of a snapshot, with series for each CRL.
-    pub fn relies_on(
+    pub fn set_profiles(
         &self,
         crls: impl IntoIterator<Item = CrlStatus>,
         anchors: impl IntoIterator<Item = AnchorsStatus>,
@@ -309,7 +309,7 @@ mod tests {
             let metrics = Metrics::new();
             let mut one = crl("CN=One", CrlKind::Complete, "", 0, 1000, next);
             one.policy.freshness.max_age = max_age;
-            metrics.relies_on([one], []);
+            metrics.set_profiles([one], []);
             let text = metrics.render();
             line(&text, "certgate_crl_usable_seconds{").rsplit(' ').next().unwrap().parse::<i64>().unwrap()
         };
@@ -324,7 +324,7 @@ mod tests {
         }
         let (complete, delta) = (CrlKind::Complete, CrlKind::Delta);
         let metrics = Metrics::new();
-        metrics.relies_on(
+        metrics.set_profiles(
             [
                 crl("CN=One", complete, "", 3, 1000, Some(9000)),
                 crl("CN=One", delta, "", 4, 5000, Some(-500)),
@@ -359,7 +359,7 @@ mod tests {
         assert_eq!(value("entries", two), 1);
         assert!(!text.contains(&format!("certgate_crl_next_update_seconds{{profile=\"a/p\",{two}")), "it has none");
         assert_eq!(text.matches("certgate_crl_entries{").count(), 8);
-        metrics.relies_on([], []);
+        metrics.set_profiles([], []);
         assert!(!metrics.render().contains("CN=One"), "what is gone is not shown");
     }
 
@@ -371,7 +371,7 @@ mod tests {
             first_expiry: UnixTime::from_secs(now + left),
         };
         let metrics = Metrics::new();
-        metrics.relies_on([], [ends("a/p", 5000), ends("a/q", -500), ends("a/p", 9000)]);
+        metrics.set_profiles([], [ends("a/p", 5000), ends("a/q", -500), ends("a/p", 9000)]);
         let text = metrics.render();
         for (profile, left) in [("a/p", 5000), ("a/q", -500)] {
             let start = format!("certgate_trust_anchor_expiry_seconds{{profile=\"{profile}\"}} ");

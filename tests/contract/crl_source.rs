@@ -180,7 +180,7 @@ fn no_two_crls_share_their_series() {
         panic!("nothing to publish")
     };
     let metrics = Metrics::new();
-    metrics.relies_on(snapshot.crls(), snapshot.anchors());
+    metrics.set_profiles(snapshot.crls(), snapshot.anchors());
     let text = metrics.render();
     let series: Vec<&str> = text.lines().filter_map(|line| line.strip_prefix("certgate_crl_entries{")).collect();
     assert_eq!(series.len(), drafts.len(), "{text}");

@@ -220,7 +220,7 @@ fn since_drafts() -> i64 {
 fn scraped(loader: &mut Loader) -> BTreeMap<String, i64> {
     let ReloadOutcome::Published(snapshot) = loader.reload().outcome else { panic!("nothing new to publish") };
     let metrics = Metrics::new();
-    metrics.relies_on(snapshot.crls(), snapshot.anchors());
+    metrics.set_profiles(snapshot.crls(), snapshot.anchors());
     let text = metrics.render();
     let samples = text.lines().filter_map(|line| line.rsplit_once(' '));
     samples.filter_map(|(series, value)| Some((series.to_owned(), value.parse().ok()?))).collect()

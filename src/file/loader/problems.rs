@@ -18,7 +18,7 @@ impl Loader {
     /// All problems for which a reload is rejected.
     pub(super) fn unreadable(&self, listing: &Listing) -> Vec<FileProblem> {
         let mut problems: Vec<FileProblem> =
-            listing.problems.iter().map(|(name, message)| whole_file(name, message.clone())).collect();
+            listing.problems.iter().map(|(name, message)| file_problem(name, message.clone())).collect();
         for (name, state) in &self.files {
             for fault in state.chunks.iter().filter_map(|chunk| chunk.content.mixed()).flat_map(|mixed| &mixed.faults) {
                 problems.push(FileProblem {
@@ -31,7 +31,7 @@ impl Loader {
                 });
             }
             if let Some((at, message)) = &state.error {
-                problems.push(FileProblem { at: *at, ..whole_file(name, message.clone()) });
+                problems.push(FileProblem { at: *at, ..file_problem(name, message.clone()) });
             }
         }
         problems.sort_by(|a, b| (&a.file, a.at, &a.field).cmp(&(&b.file, b.at, &b.field)));
@@ -40,7 +40,7 @@ impl Loader {
     }
 
     /// The problems of the index with their positions. Reads each file that has any once more.
-    pub(super) fn placed(&self, mut found: Vec<store::Problem>) -> Vec<FileProblem> {
+    pub(super) fn with_positions(&self, mut found: Vec<store::Problem>) -> Vec<FileProblem> {
         found.truncate(self.max_problems);
         let mut by_file: BTreeMap<Arc<str>, Vec<store::Problem>> = BTreeMap::new();
         for problem in found {
@@ -48,7 +48,7 @@ impl Loader {
         }
         let mut placed = Vec::new();
         for (file, problems) in by_file {
-            let places = self.places(&file, &problems);
+            let positions = self.positions(&file, &problems);
             for (n, problem) in problems.iter().enumerate() {
                 let class = match problem.severity {
                     Severity::Error => ProblemClass::Invalid,
@@ -58,7 +58,7 @@ impl Loader {
                 for (m, error) in problem.errors.iter().enumerate() {
                     placed.push(FileProblem {
                         file: Arc::clone(&file),
-                        at: places.get(&(n, m)).copied(),
+                        at: positions.get(&(n, m)).copied(),
                         object: Some(problem.id.to_string()),
                         field: error.path.clone(),
                         message: error.message.clone(),
@@ -72,9 +72,9 @@ impl Loader {
     }
 
     /// The positions of the errors of `problems`, all of one file, by the indexes of problem and error.
-    fn places(&self, file: &Arc<str>, problems: &[store::Problem]) -> HashMap<(usize, usize), Mark> {
-        let mut places = HashMap::new();
-        let Ok(nth) = self.files.binary_search_by(|(name, _)| name.cmp(file)) else { return places };
+    fn positions(&self, file: &Arc<str>, problems: &[store::Problem]) -> HashMap<(usize, usize), Mark> {
+        let mut positions = HashMap::new();
+        let Ok(nth) = self.files.binary_search_by(|(name, _)| name.cmp(file)) else { return positions };
         let (_, state) = &self.files[nth];
         // One object may have two problems: its errors and its warnings.
         let mut wanted: HashMap<u32, Vec<usize>> = HashMap::new();
@@ -89,7 +89,7 @@ impl Loader {
                 }
             }
         }
-        let Ok(opened) = File::open(self.root.resolve(file)) else { return places };
+        let Ok(opened) = File::open(self.root.resolve(file)) else { return positions };
         let mut chunks = Chunks::new(BufReader::new(opened), MAX_DOCUMENT);
         let mut at = 0;
         while let Ok(Some(chunk)) = chunks.next_chunk() {
@@ -100,7 +100,7 @@ impl Loader {
                     let wanted = ObjectSelector { kind: id.kind, namespace: &id.namespace, name: &id.name, line };
                     for (m, error) in problems[n].errors.iter().enumerate() {
                         if let Some(mark) = fields.locate(wanted, &error.path) {
-                            places.insert((n, m), mark);
+                            positions.insert((n, m), mark);
                         }
                     }
                 }
@@ -110,12 +110,12 @@ impl Loader {
             }
             at += 1;
         }
-        places
+        positions
     }
 }
 
 /// Turns an error of a reference into a note if the object exists and is unreadable: its own errors are reported.
-pub(super) fn note_what_follows(problems: &mut [FileProblem]) {
+pub(super) fn demote_consequential_errors(problems: &mut [FileProblem]) {
     let unreadable: HashSet<String> = problems
         .iter()
         .filter(|problem| problem.class == ProblemClass::Unreadable)
@@ -133,7 +133,7 @@ pub(super) fn note_what_follows(problems: &mut [FileProblem]) {
 /// The end of the message about a reference to an absent object.
 const ABSENT: &str = " does not exist";
 
-pub(super) fn whole_file(name: &str, message: String) -> FileProblem {
+pub(super) fn file_problem(name: &str, message: String) -> FileProblem {
     FileProblem {
         file: Arc::from(name),
         at: None,

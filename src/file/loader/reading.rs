@@ -7,13 +7,13 @@ use std::time::{Instant, SystemTime};
 
 use super::Loader;
 use crate::file::bulk;
-use crate::file::loaded::{Consistency, FileState, forget};
+use crate::file::loaded::{Consistency, FileState, delete_objects};
 use crate::file::scan::{Listed, Listing, Stamp};
 use crate::file::source;
 use crate::file::split::SplitError;
 use certgate_x509::limits::MAX_CRL_TEXT;
 
-/// The size of a source that makes [`give_back`] worthwhile.
+/// The size of a source that makes [`release_freed_memory`] worthwhile.
 const LARGE: usize = 16 << 20;
 
 /// The difference between a listing and the loader's record.
@@ -29,12 +29,12 @@ pub(super) enum Changes {
 
 /// The result of reading what changed.
 #[derive(Copy, Clone, Debug)]
-pub(super) struct Absorbed {
+pub(super) struct ReadChanges {
     pub changes: Changes,
     pub consistency: Consistency,
 }
 
-impl Absorbed {
+impl ReadChanges {
     /// Records a file that was read.
     fn note(&mut self, changed: bool, consistency: Consistency) {
         if changed {
@@ -48,8 +48,8 @@ impl Absorbed {
 
 impl Loader {
     /// Reads the changes in `listing` into the index.
-    pub(super) fn absorb(&mut self, listing: &Listing) -> Absorbed {
-        let mut absorbed = Absorbed { changes: Changes::None, consistency: Consistency::Consistent };
+    pub(super) fn read_changes(&mut self, listing: &Listing) -> ReadChanges {
+        let mut changes = ReadChanges { changes: Changes::None, consistency: Consistency::Consistent };
         let index = &mut self.index;
         let mut gone = self.files.len();
         let mut listed = listing.files.iter().peekable();
@@ -58,13 +58,13 @@ impl Loader {
             while listed.next_if(|listed| *listed.name < **name).is_some() {}
             let keep = listed.peek().is_some_and(|listed| *listed.name == **name);
             if !keep {
-                state.chunks.iter().for_each(|chunk| forget(index, name, chunk));
+                state.chunks.iter().for_each(|chunk| delete_objects(index, name, chunk));
             }
             keep
         });
         gone -= self.files.len();
         if gone > 0 {
-            absorbed.changes = Changes::Several;
+            changes.changes = Changes::Several;
         }
         let mut known = std::mem::take(&mut self.files).into_iter().peekable();
         self.files.reserve_exact(listing.files.len());
@@ -91,20 +91,20 @@ impl Loader {
             };
             let (edited, consistency) = self.read_file(&name, &mut state, &listed.stamp);
             self.files.push((name, state));
-            absorbed.note(restamped || edited, consistency);
+            changes.note(restamped || edited, consistency);
         }
-        self.read_small(&small, &mut absorbed);
-        absorbed
+        self.read_small(&small, &mut changes);
+        changes
     }
 
     /// Reads new small files, given with their indexes in `files`, into the index.
-    fn read_small(&mut self, small: &[(usize, &Listed)], absorbed: &mut Absorbed) {
+    fn read_small(&mut self, small: &[(usize, &Listed)], changes: &mut ReadChanges) {
         if small.len() < bulk::MIN_FILES {
             for (at, listed) in small {
                 let mut state = FileState::new(listed.stamp);
                 let (_, consistency) = self.read_file(&listed.name, &mut state, &listed.stamp);
                 self.files[*at].1 = state;
-                absorbed.note(true, consistency);
+                changes.note(true, consistency);
             }
             return;
         }
@@ -115,11 +115,11 @@ impl Loader {
             let read = read.map(|(chunks, stamp)| {
                 state.chunks.reserve_exact(chunks.len());
                 self.parsed += chunks.len();
-                chunks.into_iter().for_each(|chunk| state.adopt(&mut self.index, name, chunk));
+                chunks.into_iter().for_each(|chunk| state.apply_chunk(&mut self.index, name, chunk));
                 stamp
             });
-            let consistency = state.note_read(read, &listed[n].stamp, now);
-            absorbed.note(true, consistency);
+            let consistency = state.record_read(read, &listed[n].stamp, now);
+            changes.note(true, consistency);
         });
     }
 
@@ -134,7 +134,7 @@ impl Loader {
             edited = edit.parsed > 0 || edit.forgotten > 0;
             Ok(Stamp::of(&file.metadata()?))
         });
-        let consistency = state.note_read(read, stamp, now);
+        let consistency = state.record_read(read, stamp, now);
         (edited, consistency)
     }
 
@@ -163,13 +163,13 @@ impl Loader {
         });
         self.is_current = is_current;
         if large.get() {
-            self.large = Some(Instant::now());
+            self.large_read_at = Some(Instant::now());
         }
     }
 }
 
 /// Makes the allocator return memory that was freed some time ago to the system. mimalloc retains freed blocks for a
 /// moment and releases them only when it frees another large one, which an idle server never does.
-pub(super) fn give_back() {
+pub(super) fn release_freed_memory() {
     drop(std::hint::black_box(Vec::<u8>::with_capacity(2 * LARGE)));
 }

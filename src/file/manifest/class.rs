@@ -30,7 +30,7 @@ pub(super) enum DocumentClass {
 
 /// Whether a document of this `apiVersion` certainly belongs to another program: the group is a domain name, as those
 /// of all custom resources are, and not similar to certgate's.
-fn is_of_others(api_version: &str) -> bool {
+fn is_foreign(api_version: &str) -> bool {
     let Some((group, version)) = api_version.split_once('/') else { return false };
     let is_label = |label: &str| {
         !label.is_empty() && label.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
@@ -72,11 +72,11 @@ pub(super) fn classify(root: &Node<'_>) -> DocumentClass {
     // Skipping a strict policy would leave its requests to a wider one, so this kind, or a list that may hold it,
     // counts as another program's only if the group certainly is.
     let is_own = Kind::OWN.into_iter().any(|own| [Some(kind), item_kind].contains(&Some(own.name())));
-    if is_own && group != GROUP && !is_of_others(api_version) {
+    if is_own && group != GROUP && !is_foreign(api_version) {
         let hint = format!("unknown group {}; did you mean `{}`?", shown(group), Kind::CertificatePolicy.api_version());
         return DocumentClass::Unclear("apiVersion", hint);
     }
-    if kind == "List" && group != GROUP && !is_of_others(api_version) {
+    if kind == "List" && group != GROUP && !is_foreign(api_version) {
         return DocumentClass::Unclear("apiVersion", format!("unknown version {}; want `v1`", shown(api_version)));
     }
     if group != GROUP {

@@ -11,7 +11,7 @@ mod program;
 
 use std::sync::{Arc, LazyLock};
 
-use der::{Draft, SigningKey, NOW, context, directory, dns, email, ext, implicit, ip, name, other, upn, uri};
+use der::{Draft, NOW, SigningKey, context, directory, dns, email, ext, implicit, ip, name, other, upn, uri};
 use libfuzzer_sys::fuzz_target;
 use program::Program;
 

@@ -14,7 +14,7 @@ mod program;
 use std::collections::HashMap;
 use std::sync::{Arc, LazyLock};
 
-use der::{Draft, SigningKey, NOW, dns, ext};
+use der::{Draft, NOW, SigningKey, dns, ext};
 use libfuzzer_sys::fuzz_target;
 use program::Program;
 
