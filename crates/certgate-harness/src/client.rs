@@ -1,4 +1,4 @@
-//! A client with mutual TLS, HTTP/1.1 and HTTP/2, and with no manners when a test wants none.
+//! A client with mutual TLS, HTTP/1.1 and HTTP/2, which can violate the protocols if a test wants that.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -27,7 +27,7 @@ use super::upstream::{Echo, SERVED_BY};
 /// The header by which a test finds its request in Envoy's access log.
 pub const REQUEST_ID: &str = "x-request-id";
 
-/// No answer takes longer in a test that works.
+/// The deadline of an answer.
 const DEADLINE: Duration = Duration::from_secs(20);
 
 /// The version of HTTP to speak.
@@ -135,7 +135,7 @@ async fn exchange(mut stream: impl AsyncRead + AsyncWrite + Unpin, bytes: &[u8])
         stream.write_all(bytes).await?;
         stream.flush().await?;
         let read = stream.read_to_end(&mut answer).await;
-        // Envoy closes without close_notify after an error; what it said before counts.
+        // Envoy closes without close_notify after an error; the answer before that counts.
         read.map(|_| ())
             .or_else(|error| if error.kind() == std::io::ErrorKind::UnexpectedEof { Ok(()) } else { Err(error) })
     };
@@ -168,7 +168,7 @@ pub fn tls_config(
     Arc::new(config)
 }
 
-/// Presents its certificate whatever the server asks for, and whatever is wrong with the certificate.
+/// Presents its certificate whatever the server requests, even a malformed one.
 #[derive(Debug)]
 struct Always(Arc<CertifiedKey>);
 
@@ -358,7 +358,7 @@ impl Reply {
     }
 }
 
-/// What came back for raw bytes.
+/// The answer to raw bytes.
 pub struct RawResponse {
     pub bytes: Vec<u8>,
     /// Whether the connection broke instead of ending.
@@ -378,7 +378,7 @@ impl RawResponse {
     }
 }
 
-/// `GET` over plaintext, for admin ports. `None` while nobody listens.
+/// `GET` over plaintext, for admin ports. `None` if the port is closed.
 pub async fn admin_get(address: SocketAddr, path: &str) -> Option<(u16, String)> {
     let reply = Client::plaintext(address).try_send(Call::get(path)).await.ok()?;
     Some((reply.status.as_u16(), String::from_utf8_lossy(&reply.body).into_owned()))

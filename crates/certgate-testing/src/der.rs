@@ -1,7 +1,7 @@
 //! Certificates made by hand, octet by octet, so that any one thing in them can be wrong.
 //!
-//! A [`Draft`] is a certificate as fields; [`Draft::sign`] encodes and signs it. Nothing is checked: what a draft says
-//! is what comes out.
+//! A [`Draft`] holds the fields of a certificate; [`Draft::sign`] encodes and signs it. Nothing is checked: the
+//! encoding is exactly what the draft holds.
 
 use std::sync::{Arc, OnceLock};
 
@@ -87,7 +87,7 @@ enum Pair {
     Ec(EcdsaKeyPair),
     Ed(Ed25519KeyPair),
     Rsa(Arc<RsaKeyPair>, &'static dyn lc::RsaEncoding),
-    /// A public key without the other half: the octets that stand where its signatures would.
+    /// A public key without its private key: the octets to use as signatures.
     Hollow(Vec<u8>),
 }
 
@@ -121,8 +121,8 @@ impl SigningKey {
         Self::ec(&lc::ECDSA_P521_SHA512_ASN1_SIGNING, "1.3.132.0.35", "1.2.840.10045.4.3.4")
     }
 
-    /// An RSA public key that nobody has the other half of, told from others of its size by `n`. What it signs costs as
-    /// much to verify as if it were signed, and does not verify.
+    /// An RSA public key whose private key does not exist; `n` distinguishes keys of the same size. Its signatures cost
+    /// as much to verify as real ones, and do not verify.
     pub fn hollow_rsa(size: usize, exponent: &[u8], n: u8) -> Self {
         let mut modulus = vec![0xff; size / 8];
         modulus[1] = n;
@@ -139,7 +139,7 @@ impl SigningKey {
         Self::rsa_with(&lc::RSA_PKCS1_SHA256, seq(&[oid("1.2.840.113549.1.1.11"), null]))
     }
 
-    /// The RSA-2048 key, signing as told.
+    /// The RSA-2048 key, signing with `encoding`.
     pub fn rsa_with(encoding: &'static dyn lc::RsaEncoding, algorithm: Vec<u8>) -> Self {
         static PAIR: OnceLock<Arc<RsaKeyPair>> = OnceLock::new();
         let pair = Arc::clone(PAIR.get_or_init(|| Arc::new(RsaKeyPair::generate(KeySize::Rsa2048).unwrap())));
