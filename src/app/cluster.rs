@@ -11,7 +11,7 @@ use tokio::sync::oneshot;
 
 use super::policies::{MAX_LOGGED_PROBLEMS, RESTART_PAUSE};
 use crate::domain::decide::Snapshot;
-use crate::domain::store::{Problem, Severity};
+use crate::domain::store::{ObjectProblem, Severity};
 use crate::envoy::service::Authorizer;
 use crate::kubernetes::cluster::{AdmissionFeed, ClusterError, ClusterOptions, Update, run};
 use crate::kubernetes::health::Health;
@@ -84,7 +84,7 @@ pub fn follow(
 struct LoggedProblems(BTreeSet<String>);
 
 impl LoggedProblems {
-    fn log_new(&mut self, problems: &[Problem]) {
+    fn log_new(&mut self, problems: &[ObjectProblem]) {
         let lines = problems.iter().flat_map(|problem| problem.errors.iter().map(move |error| (problem, error)));
         let now: BTreeSet<String> =
             lines.take(MAX_LOGGED_PROBLEMS).map(|(problem, error)| format!("{}: {error}", problem.id)).collect();

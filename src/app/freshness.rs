@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::domain::decide::resolved_profile::CrlStatus;
+use crate::domain::decide::resolved_profile::CrlSummary;
 use crate::domain::policy::freshness::{CrlFreshness, expiring};
 use crate::envoy::service::Authorizer;
 use certgate_x509::UnixTime;
@@ -40,7 +40,7 @@ struct LoggedFreshness(BTreeMap<String, CrlFreshness>);
 
 impl LoggedFreshness {
     /// The CRLs to log at `now` that have not been logged yet.
-    fn news<'c>(&mut self, crls: &'c [CrlStatus], now: UnixTime) -> Vec<(&'c CrlStatus, String)> {
+    fn news<'c>(&mut self, crls: &'c [CrlSummary], now: UnixTime) -> Vec<(&'c CrlSummary, String)> {
         let mut news = Vec::new();
         let mut states = BTreeMap::new();
         for (crl, state) in expiring(crls, now) {
@@ -61,8 +61,8 @@ mod tests {
     use crate::domain::decide::resolved_profile::CrlKind;
     use certgate_x509::RevocationPolicy;
 
-    fn crl(profile: &str, this_update: i64, next_update: i64) -> CrlStatus {
-        CrlStatus {
+    fn crl(profile: &str, this_update: i64, next_update: i64) -> CrlSummary {
+        CrlSummary {
             profile: profile.into(),
             issuer: "CN=CA".to_owned(),
             kind: CrlKind::Complete,

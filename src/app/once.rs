@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::ExplainError;
 use crate::clock;
-use crate::domain::store::{AbsentSources, Problem, Severity};
+use crate::domain::store::{AbsentSources, ObjectProblem, Severity};
 use crate::explain::{self, Explanation, Question};
 use crate::file::check::{CheckOptions, CheckReport, ObjectSource};
 use crate::file::loader::Totals;
@@ -31,7 +31,7 @@ pub fn check_cluster(scope: &Scope, options: CheckOptions) -> Result<CheckReport
 }
 
 /// The lines of a problem of an object that has no file.
-fn lines(problem: Problem) -> impl Iterator<Item = report::FileProblem> {
+fn lines(problem: ObjectProblem) -> impl Iterator<Item = report::FileProblem> {
     let class = match problem.severity {
         Severity::Error => ProblemClass::Invalid,
         Severity::Warning => ProblemClass::Warning,

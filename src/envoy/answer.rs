@@ -13,14 +13,14 @@ use http::{Response, StatusCode};
 use hyper::body::{Body, Frame, SizeHint};
 use tokio::sync::OwnedSemaphorePermit;
 
-use super::unread::{Answer, Open, Outbox};
+use super::unread::{OpenCall, Outbox, PendingResponse};
 
 const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
 const GRPC_MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
 const GRPC: HeaderValue = HeaderValue::from_static("application/grpc");
 
 /// A successful call with one message, already framed.
-pub fn answer(frame: Answer) -> Response<GrpcBody> {
+pub fn answer(frame: PendingResponse) -> Response<GrpcBody> {
     respond(HeaderMap::with_capacity(1), GrpcBody::Message(Some(frame)))
 }
 
@@ -63,7 +63,7 @@ fn respond(mut headers: HeaderMap, body: GrpcBody) -> Response<GrpcBody> {
 #[derive(Debug)]
 pub enum GrpcBody {
     /// A framed message, then the trailers of a successful call; `None` when the message has been sent.
-    Message(Option<Answer>),
+    Message(Option<PendingResponse>),
     /// No message, or none left.
     Nothing,
     /// The body of a service that tonic implements.
@@ -73,20 +73,20 @@ pub enum GrpcBody {
         /// Counts the body's octets until they are written.
         outbox: Arc<Outbox>,
         /// Keeps the call open while the body exists.
-        _open: Open,
+        _open: OpenCall,
         /// The call's permit, if its method limits concurrent calls; released with the body.
         _call: Option<OwnedSemaphorePermit>,
     },
 }
 
 impl Body for GrpcBody {
-    type Data = Answer;
+    type Data = PendingResponse;
     type Error = tonic::Status;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Answer>, tonic::Status>>> {
+    ) -> Poll<Option<Result<Frame<PendingResponse>, tonic::Status>>> {
         match &mut *self {
             Self::Message(message) => Poll::Ready(Some(Ok(match message.take() {
                 Some(frame) => Frame::data(frame),

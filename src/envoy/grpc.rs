@@ -2,7 +2,7 @@
 //!
 //! Owns the framing (<https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md>). A generic stack fails the call
 //! when a message is too large or badly framed. Envoy turns a failed call into an allow under `failure_mode_allow`.
-//! Here such a message is an [`Unreceived`], which the service denies like any other.
+//! Here such a message is a [`ReceiveError`], which the service denies like any other.
 
 use std::future::{Future, poll_fn};
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use http_body_util::BodyExt;
 use hyper::body::Body;
 use thiserror::Error;
 
-use super::unread::Open;
+use super::unread::OpenCall;
 use crate::places::Places;
 
 /// The largest CheckRequest that is read: a client's padded chain makes 94 KB, Envoy's default limit of request headers
@@ -41,7 +41,7 @@ const PREFIX: usize = 5;
 
 /// Why no message was received.
 #[derive(Debug, Error)]
-pub enum Unreceived<E> {
+pub enum ReceiveError<E> {
     /// The message is longer than [`MAX_MESSAGE`].
     #[error("the CheckRequest has more than {MAX_MESSAGE} octets")]
     TooLarge,
@@ -56,7 +56,7 @@ pub enum Unreceived<E> {
     },
     /// The body did not end before the deadline.
     #[error("the CheckRequest did not arrive within {} ms", .deadline.as_millis())]
-    TooSlow {
+    DeadlineExceeded {
         /// The deadline.
         deadline: Duration,
     },
@@ -68,7 +68,7 @@ pub enum Unreceived<E> {
     },
     /// The call was evicted: it had waited longest, and a new call needed its place.
     #[error("the CheckRequest had not arrived when {limit} later calls waited for theirs")]
-    GaveWay {
+    Evicted {
         /// How many calls may wait.
         limit: usize,
     },
@@ -79,12 +79,12 @@ pub enum Unreceived<E> {
 
 /// Octets that the unfinished messages of all connections hold.
 #[derive(Debug)]
-pub struct Budget {
+pub struct MessageBudget {
     limit: usize,
     held: AtomicUsize,
 }
 
-impl Budget {
+impl MessageBudget {
     /// A budget of `limit` octets.
     pub fn new(limit: usize) -> Self {
         Self { limit, held: AtomicUsize::new(0) }
@@ -108,20 +108,20 @@ impl Budget {
 
 /// Limits of calls that wait for their message.
 #[derive(Clone, Debug)]
-pub struct Receiving {
+pub struct ReceiveLimits {
     /// Deadline of a message.
     pub deadline: Duration,
     /// Budget of all unfinished messages.
-    pub budget: Arc<Budget>,
+    pub budget: Arc<MessageBudget>,
     /// The places of waiting calls.
     pub waiting: Places,
 }
 
-impl Default for Receiving {
+impl Default for ReceiveLimits {
     fn default() -> Self {
         Self {
             deadline: BODY_DEADLINE,
-            budget: Arc::new(Budget::new(MAX_UNFINISHED)),
+            budget: Arc::new(MessageBudget::new(MAX_UNFINISHED)),
             waiting: Places::new(MAX_WAITING),
         }
     }
@@ -130,7 +130,7 @@ impl Default for Receiving {
 /// Receives the one message of a unary call within the deadline. An unfinished message holds no more than the budget
 /// allows. Discards what has arrived when the deadline passes or the call is evicted. Reads a message that is too large
 /// or exceeds the budget to its end and discards it, so that the caller gets an answer instead of a reset.
-pub async fn receive<B>(body: B, limits: &Receiving, call: &Open) -> Result<Bytes, Unreceived<B::Error>>
+pub async fn receive<B>(body: B, limits: &ReceiveLimits, call: &OpenCall) -> Result<Bytes, ReceiveError<B::Error>>
 where
     B: Body<Data = Bytes>,
 {
@@ -139,10 +139,10 @@ where
     if let Poll::Ready(received) = poll_fn(|cx| Poll::Ready(whole.as_mut().poll(cx))).await {
         return received;
     }
-    match limits.until_lost(whole).await {
+    match limits.wait(whole).await {
         Ok(received) => received,
-        Err(Given::Up) => Err(Unreceived::TooSlow { deadline: limits.deadline }),
-        Err(Given::Away) => Err(Unreceived::GaveWay { limit: limits.waiting.limit() }),
+        Err(WaitError::DeadlineExceeded) => Err(ReceiveError::DeadlineExceeded { deadline: limits.deadline }),
+        Err(WaitError::Evicted) => Err(ReceiveError::Evicted { limit: limits.waiting.limit() }),
     }
 }
 
@@ -158,34 +158,34 @@ pub fn framed(message: &[u8]) -> Bytes {
 
 /// Why a call stopped waiting.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
-pub enum Given {
+pub enum WaitError {
     /// The deadline has passed.
-    Up,
+    DeadlineExceeded,
     /// The call was evicted.
-    Away,
+    Evicted,
 }
 
-impl Receiving {
+impl ReceiveLimits {
     /// Waits for `done` until the deadline or the eviction of the call.
-    pub async fn until_lost<F: Future>(&self, done: F) -> Result<F::Output, Given> {
-        let place = self.waiting.admit().ok_or(Given::Away)?;
+    pub async fn wait<F: Future>(&self, done: F) -> Result<F::Output, WaitError> {
+        let place = self.waiting.admit().ok_or(WaitError::Evicted)?;
         tokio::select! {
             biased;
             output = done => Ok(output),
-            () = place.evicted() => Err(Given::Away),
-            () = tokio::time::sleep(self.deadline) => Err(Given::Up),
+            () = place.evicted() => Err(WaitError::Evicted),
+            () = tokio::time::sleep(self.deadline) => Err(WaitError::DeadlineExceeded),
         }
     }
 }
 
-async fn receive_whole<B>(body: B, budget: &Budget, call: &Open) -> Result<Bytes, Unreceived<B::Error>>
+async fn receive_whole<B>(body: B, budget: &MessageBudget, call: &OpenCall) -> Result<Bytes, ReceiveError<B::Error>>
 where
     B: Body<Data = Bytes>,
 {
     let mut body = std::pin::pin!(body);
-    let mut whole = Whole::new(budget, call);
+    let mut whole = BodyCollector::new(budget, call);
     while let Some(frame) = body.frame().await {
-        if let Ok(data) = frame.map_err(Unreceived::Stream)?.into_data() {
+        if let Ok(data) = frame.map_err(ReceiveError::Stream)?.into_data() {
             whole.add(data, body.is_end_stream());
         }
     }
@@ -193,18 +193,18 @@ where
 }
 
 /// A body as it arrives. It is nearly always one piece, which is neither copied nor counted.
-struct Whole<'b> {
-    budget: &'b Budget,
+struct BodyCollector<'b> {
+    budget: &'b MessageBudget,
     /// The call that the body belongs to.
-    call: &'b Open,
+    call: &'b OpenCall,
     /// The octets that this body has taken of the budget.
     taken: usize,
-    state: Held,
+    state: CollectedBody,
     received: usize,
 }
 
 /// What is kept of a body.
-enum Held {
+enum CollectedBody {
     /// The only piece, and the last.
     One(Bytes),
     /// All pieces so far, copied: a small piece would keep the whole buffer that it was read into.
@@ -213,15 +213,15 @@ enum Held {
     Nothing,
 }
 
-impl Drop for Whole<'_> {
+impl Drop for BodyCollector<'_> {
     fn drop(&mut self) {
         self.release();
     }
 }
 
-impl<'b> Whole<'b> {
-    fn new(budget: &'b Budget, call: &'b Open) -> Self {
-        Self { budget, call, taken: 0, state: Held::Pieces(BytesMut::new()), received: 0 }
+impl<'b> BodyCollector<'b> {
+    fn new(budget: &'b MessageBudget, call: &'b OpenCall) -> Self {
+        Self { budget, call, taken: 0, state: CollectedBody::Pieces(BytesMut::new()), received: 0 }
     }
 
     fn add(&mut self, data: Bytes, last: bool) {
@@ -229,14 +229,14 @@ impl<'b> Whole<'b> {
         self.received = self.received.saturating_add(data.len());
         if self.received > MAX_MESSAGE + PREFIX {
             // The message is rejected whatever follows.
-            self.state = Held::Nothing;
+            self.state = CollectedBody::Nothing;
             return self.release();
         }
         if first && last {
-            self.state = Held::One(data);
+            self.state = CollectedBody::One(data);
             return;
         }
-        let Held::Pieces(pieces) = &mut self.state else { return };
+        let CollectedBody::Pieces(pieces) = &mut self.state else { return };
         pieces.extend_from_slice(&data);
         // Counts the capacity and not the length.
         let more = pieces.capacity().saturating_sub(self.taken);
@@ -245,7 +245,7 @@ impl<'b> Whole<'b> {
                 self.taken += more;
                 self.call.holds(more);
             } else {
-                self.state = Held::Nothing;
+                self.state = CollectedBody::Nothing;
                 self.release();
             }
         }
@@ -257,23 +257,23 @@ impl<'b> Whole<'b> {
         self.call.gives_back(taken);
     }
 
-    fn message<E>(mut self) -> Result<Bytes, Unreceived<E>> {
+    fn message<E>(mut self) -> Result<Bytes, ReceiveError<E>> {
         let received = self.received;
         if received > MAX_MESSAGE + PREFIX {
-            return Err(Unreceived::TooLarge);
+            return Err(ReceiveError::TooLarge);
         }
-        let mut whole = match std::mem::replace(&mut self.state, Held::Nothing) {
-            Held::One(piece) => piece,
-            Held::Pieces(pieces) => pieces.freeze(),
-            Held::Nothing => return Err(Unreceived::Exhausted { limit: self.budget.limit }),
+        let mut whole = match std::mem::replace(&mut self.state, CollectedBody::Nothing) {
+            CollectedBody::One(piece) => piece,
+            CollectedBody::Pieces(pieces) => pieces.freeze(),
+            CollectedBody::Nothing => return Err(ReceiveError::Exhausted { limit: self.budget.limit }),
         };
         if received < PREFIX {
-            return Err(Unreceived::NotOneMessage { received });
+            return Err(ReceiveError::NotOneMessage { received });
         }
         match (whole.get_u8(), whole.get_u32()) {
             (0, len) if usize::try_from(len) == Ok(whole.len()) => Ok(whole),
-            (0, _) => Err(Unreceived::NotOneMessage { received }),
-            _ => Err(Unreceived::Compressed),
+            (0, _) => Err(ReceiveError::NotOneMessage { received }),
+            _ => Err(ReceiveError::Compressed),
         }
     }
 }
@@ -307,19 +307,19 @@ mod tests {
         }
     }
 
-    fn receiving(deadline: Duration, budget: usize) -> Receiving {
-        Receiving { deadline, budget: Arc::new(Budget::new(budget)), ..Receiving::default() }
+    fn receiving(deadline: Duration, budget: usize) -> ReceiveLimits {
+        ReceiveLimits { deadline, budget: Arc::new(MessageBudget::new(budget)), ..ReceiveLimits::default() }
     }
 
     /// Receives as a call of a test connection.
-    async fn receive<B: Body<Data = Bytes>>(body: B, limits: &Receiving) -> Result<Bytes, Unreceived<B::Error>> {
+    async fn receive<B: Body<Data = Bytes>>(body: B, limits: &ReceiveLimits) -> Result<Bytes, ReceiveError<B::Error>> {
         let unread = Arc::new(Unread::new(usize::MAX, BODY_DEADLINE));
         let call = Arc::new(unread.outbox()).begin();
         super::receive(body, limits, &call).await
     }
 
-    async fn receive_pieces(pieces: Vec<Vec<u8>>) -> Result<Bytes, Unreceived<Infallible>> {
-        let limits = Receiving::default();
+    async fn receive_pieces(pieces: Vec<Vec<u8>>) -> Result<Bytes, ReceiveError<Infallible>> {
+        let limits = ReceiveLimits::default();
         let received = receive(Pieces(pieces.into()), &limits).await;
         assert_eq!(limits.budget.held(), 0, "everything was given back");
         received
@@ -407,7 +407,7 @@ mod tests {
 
     #[tokio::test]
     async fn the_call_that_has_waited_longest_gives_way() {
-        let limits = Receiving { waiting: Places::new(2), ..receiving(Duration::from_secs(3600), MAX_UNFINISHED) };
+        let limits = ReceiveLimits { waiting: Places::new(2), ..receiving(Duration::from_secs(3600), MAX_UNFINISHED) };
         let wait = || Box::pin(receive(Unfinished(Pieces(VecDeque::new())), &limits));
         let (mut first, mut second, mut third) = (wait(), wait(), wait());
         for waiting in [&mut first, &mut second, &mut third] {

@@ -12,7 +12,7 @@ use std::net::IpAddr;
 
 use thiserror::Error;
 
-use super::wire::{Fields, WireError};
+use super::wire::{WireError, WireFields};
 use crate::domain::request::{Headers, Http, Request};
 
 /// The key of `context_extensions` by which a route names the policy that decides.
@@ -74,14 +74,14 @@ impl<'a> CheckRequest<'a> {
     /// Reads the message in `bytes`.
     pub fn parse(bytes: &'a [u8]) -> Result<Self, ParseError> {
         let mut attributes = None;
-        for field in Fields::of(bytes) {
+        for field in WireFields::of(bytes) {
             let field = field?;
             if field.number == field::CHECK_REQUEST_ATTRIBUTES {
                 field.once(&mut attributes)?;
             }
         }
         let (mut source, mut request, mut named_policy) = (None, None, None);
-        for field in Fields::of(attributes.unwrap_or_default()) {
+        for field in WireFields::of(attributes.unwrap_or_default()) {
             let field = field?;
             match field.number {
                 field::ATTRIBUTES_SOURCE => field.once(&mut source)?,
@@ -91,7 +91,7 @@ impl<'a> CheckRequest<'a> {
             }
         }
         let (mut address, mut certificate) = (None, None);
-        for field in Fields::of(source.unwrap_or_default()) {
+        for field in WireFields::of(source.unwrap_or_default()) {
             let field = field?;
             match field.number {
                 field::PEER_ADDRESS => field.once(&mut address)?,
@@ -100,7 +100,7 @@ impl<'a> CheckRequest<'a> {
             }
         }
         let mut http = None;
-        for field in Fields::of(request.unwrap_or_default()) {
+        for field in WireFields::of(request.unwrap_or_default()) {
             let field = field?;
             if field.number == field::REQUEST_HTTP {
                 field.once(&mut http)?;
@@ -136,7 +136,7 @@ impl<'a> CheckRequest<'a> {
 /// Reads one entry of `context_extensions`. A map holds a key once; two entries that name different policies are an
 /// error.
 fn name_policy<'a>(entry: &'a [u8], named: &mut Option<&'a [u8]>) -> Result<(), ParseError> {
-    let Entry { key, value, .. } = read_entry(entry)?;
+    let KeyValue { key, value, .. } = read_key_value(entry)?;
     if key != POLICY_KEY {
         return Ok(());
     }
@@ -150,16 +150,16 @@ fn name_policy<'a>(entry: &'a [u8], named: &mut Option<&'a [u8]>) -> Result<(), 
 }
 
 /// An entry of a map, or a HeaderValue. Absent parts are empty.
-struct Entry<'a> {
+struct KeyValue<'a> {
     key: &'a [u8],
     value: &'a [u8],
     /// Of a HeaderValue only.
     raw_value: &'a [u8],
 }
 
-fn read_entry(bytes: &[u8]) -> Result<Entry<'_>, WireError> {
+fn read_key_value(bytes: &[u8]) -> Result<KeyValue<'_>, WireError> {
     let (mut key, mut value, mut raw_value) = (None, None, None);
-    for field in Fields::of(bytes) {
+    for field in WireFields::of(bytes) {
         let field = field?;
         match field.number {
             field::KEY => field.once(&mut key)?,
@@ -168,7 +168,7 @@ fn read_entry(bytes: &[u8]) -> Result<Entry<'_>, WireError> {
             _ => {}
         }
     }
-    Ok(Entry {
+    Ok(KeyValue {
         key: key.unwrap_or_default(),
         value: value.unwrap_or_default(),
         raw_value: raw_value.unwrap_or_default(),
@@ -178,7 +178,7 @@ fn read_entry(bytes: &[u8]) -> Result<Entry<'_>, WireError> {
 /// Reads the request line, and does not read the headers.
 fn read_http(bytes: &[u8]) -> Result<HttpRequest<'_>, WireError> {
     let (mut method, mut path, mut host) = (None, None, None);
-    for field in Fields::of(bytes) {
+    for field in WireFields::of(bytes) {
         let field = field?;
         match field.number {
             field::HTTP_METHOD => field.once(&mut method)?,
@@ -205,7 +205,7 @@ struct WireHeaders<'a> {
 impl<'a> WireHeaders<'a> {
     fn search(&self, name: &[u8], out: &mut Vec<&'a [u8]>) -> Result<(), WireError> {
         let mut header_map = None;
-        for field in Fields::of(self.http) {
+        for field in WireFields::of(self.http) {
             let field = field?;
             if field.number == field::HTTP_HEADER_MAP {
                 field.once(&mut header_map)?;
@@ -216,10 +216,10 @@ impl<'a> WireHeaders<'a> {
             Some(map) => (map, field::HEADER_MAP_HEADERS),
             None => (self.http, field::HTTP_HEADERS),
         };
-        for field in Fields::of(lines) {
+        for field in WireFields::of(lines) {
             let field = field?;
             if field.number == number {
-                let entry = read_entry(field.bytes()?)?;
+                let entry = read_key_value(field.bytes()?)?;
                 if entry.key.eq_ignore_ascii_case(name) {
                     let raw = header_map.is_some() && !entry.raw_value.is_empty();
                     out.push(if raw { entry.raw_value } else { entry.value });
@@ -241,13 +241,13 @@ impl Headers for WireHeaders<'_> {
 /// The address of the peer; `None` for anything but an IP address, such as a pipe.
 fn read_address(bytes: &[u8]) -> Result<Option<IpAddr>, WireError> {
     let (mut socket, mut address) = (None, None);
-    for field in Fields::of(bytes) {
+    for field in WireFields::of(bytes) {
         let field = field?;
         if field.number == field::ADDRESS_SOCKET {
             field.once(&mut socket)?;
         }
     }
-    for field in Fields::of(socket.unwrap_or_default()) {
+    for field in WireFields::of(socket.unwrap_or_default()) {
         let field = field?;
         if field.number == field::SOCKET_ADDRESS {
             field.once(&mut address)?;

@@ -5,7 +5,7 @@
 //!
 //! Envoy lets a request pass when `status.code` is 0, and an empty message has code 0: a forgotten field would allow.
 //! Therefore no structure with defaults represents the response. [`Reply`] has one constructor, which takes a decision.
-//! A refusal is a type that cannot hold the code 0 ([`Refusal`]). Only [`Effect::Pass`] becomes a [`Passage`]. A grant
+//! A refusal is a type that cannot hold the code 0 ([`DenialResponse`]). Only [`Effect::Pass`] becomes a [`PassResponse`]. A grant
 //! with a header that cannot be sent unchanged is denied, never sent in part.
 
 use std::borrow::Cow;
@@ -82,7 +82,7 @@ impl Reply {
         match decision.effect() {
             Effect::Pass(grant) => {
                 let headers = grant.map(|grant| grant.headers()).unwrap_or_default();
-                match Passage::new(headers, identity_headers) {
+                match PassResponse::new(headers, identity_headers) {
                     Ok(passage) => (Self::encode(|w| passage.write(w), decision), Sent::AsDecided),
                     Err(unsendable) => {
                         let refused = Decision::refused(Reason::Internal, unsendable.to_string());
@@ -90,7 +90,9 @@ impl Reply {
                     }
                 }
             }
-            Effect::Refuse(denial) => (Self::encode(|w| Refusal::new(denial).write(w), decision), Sent::AsDecided),
+            Effect::Refuse(denial) => {
+                (Self::encode(|w| DenialResponse::new(denial).write(w), decision), Sent::AsDecided)
+            }
         }
     }
 
@@ -121,24 +123,24 @@ impl Reply {
 /// The gRPC codes of a refusal. There is no variant for 0.
 #[derive(Copy, Clone)]
 #[repr(u8)]
-enum RefusalCode {
+enum DenialCode {
     PermissionDenied = 7,
     Unauthenticated = 16,
 }
 
 /// The answer to a denied request.
-struct Refusal {
-    code: RefusalCode,
+struct DenialResponse {
+    code: DenialCode,
     /// 400 to 599: Envoy would pass 200 or 302 through to the client.
     http_status: u16,
     revealed: Option<Reason>,
 }
 
-impl Refusal {
+impl DenialResponse {
     fn new(denial: &Denial) -> Self {
         let http_status = if (400..=599).contains(&denial.status) { denial.status } else { 403 };
         Self {
-            code: if http_status == 401 { RefusalCode::Unauthenticated } else { RefusalCode::PermissionDenied },
+            code: if http_status == 401 { DenialCode::Unauthenticated } else { DenialCode::PermissionDenied },
             http_status,
             revealed: match denial.reveal {
                 Reveal::Nothing => None,
@@ -176,12 +178,12 @@ pub enum Unsendable {
 
 /// The header changes of a request that passes.
 #[derive(Debug)]
-pub struct Passage<'a> {
+pub struct PassResponse<'a> {
     set: &'a [(Arc<str>, Arc<str>)],
     identity_headers: &'a [Arc<str>],
 }
 
-impl<'a> Passage<'a> {
+impl<'a> PassResponse<'a> {
     /// The changes for a grant's headers, when all of them can be sent.
     pub fn new(set: &'a [(Arc<str>, Arc<str>)], identity_headers: &'a [Arc<str>]) -> Result<Self, Unsendable> {
         for (at, (name, value)) in set.iter().enumerate() {

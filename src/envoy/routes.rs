@@ -20,10 +20,10 @@ use tower::util::BoxCloneSyncService;
 use tower::{Service, ServiceExt};
 
 use super::answer::{self, GrpcBody};
-use super::grpc::{self, Receiving, Unreceived};
+use super::grpc::{self, ReceiveError, ReceiveLimits};
 use super::server::SERVICE;
 use super::service::Authorizer;
-use super::unread::{Open, Outbox};
+use super::unread::{OpenCall, Outbox};
 use crate::envoy::proto;
 use crate::lifecycle::{Lifecycle, Phase};
 use crate::places::Place;
@@ -63,13 +63,13 @@ struct Other {
 /// The methods that are served.
 pub(super) struct Routes {
     pub authorizer: Arc<Authorizer>,
-    receiving: Receiving,
+    receiving: ReceiveLimits,
     others: [Arc<Other>; 4],
 }
 
 impl Routes {
     /// Must be called within a runtime, where a task keeps the reported health in step with the process.
-    pub fn new(authorizer: Arc<Authorizer>, lifecycle: &Lifecycle, receiving: Receiving) -> Self {
+    pub fn new(authorizer: Arc<Authorizer>, lifecycle: &Lifecycle, receiving: ReceiveLimits) -> Self {
         let (reporter, health) = health_reporter();
         tokio::spawn(report_health(reporter, lifecycle.clone()));
         let reflection = || {
@@ -99,13 +99,13 @@ impl Routes {
         other: &Other,
         body: Incoming,
         outbox: &Arc<Outbox>,
-        open: Open,
+        open: OpenCall,
     ) -> Option<Response<GrpcBody>> {
         // The generic stack allocates 8 KiB for each message that it waits for.
         let body = match other.is_unary {
             true => match grpc::receive(body, &self.receiving, &open).await {
                 Ok(message) => tonic::body::Body::new(Full::new(grpc::framed(&message))),
-                Err(Unreceived::NotOneMessage { .. } | Unreceived::Compressed | Unreceived::TooLarge) => {
+                Err(ReceiveError::NotOneMessage { .. } | ReceiveError::Compressed | ReceiveError::TooLarge) => {
                     return Some(answer::malformed());
                 }
                 Err(_) => return None,
@@ -117,7 +117,7 @@ impl Routes {
             Err(_) => return Some(answer::exhausted()),
         };
         let answered = other.service.clone().oneshot(asked(other.path, body));
-        match self.receiving.until_lost(answered).await.ok()? {
+        match self.receiving.wait(answered).await.ok()? {
             Ok(response) => {
                 Some(response.map(|body| GrpcBody::Tonic { body, outbox: outbox.clone(), _call: call, _open: open }))
             }
@@ -171,7 +171,7 @@ impl Caller {
         }))
     }
 
-    async fn check(&self, body: Incoming, open: Open) -> Response<GrpcBody> {
+    async fn check(&self, body: Incoming, open: OpenCall) -> Response<GrpcBody> {
         let authorizer = &self.routes.authorizer;
         let _in_flight = authorizer.metrics().request_in_flight();
         let reply = match grpc::receive(body, &self.routes.receiving, &open).await {
@@ -182,7 +182,7 @@ impl Caller {
                 reply
             }
             // The client has gone, so nothing was decided, and no client receives the answer.
-            Err(error @ Unreceived::Stream(_)) => {
+            Err(error @ ReceiveError::Stream(_)) => {
                 tracing::debug!(%error, "a call ended early");
                 return answer::cancelled();
             }

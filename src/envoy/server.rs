@@ -26,7 +26,7 @@ use tokio::net::TcpStream;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 
-use super::grpc::Receiving;
+use super::grpc::ReceiveLimits;
 use super::preface::Prefaced;
 use super::routes::{Caller, Routes, Seat};
 use super::service::Authorizer;
@@ -44,7 +44,7 @@ pub const SERVICE: &str = "envoy.service.auth.v3.Authorization";
 
 /// Concurrent streams of a connection. Envoy assumes 1024 until it reads the server's limit, and the server resets the
 /// excess, so the limit must not be lower. It is not higher either: a client without a free stream waits or opens
-/// another connection. [`Receiving`] and [`Unread`] bound what the streams of all connections hold together.
+/// another connection. [`ReceiveLimits`] and [`Unread`] bound what the streams of all connections hold together.
 const MAX_STREAMS: u32 = 1024;
 
 /// Streams that the peer may reset before the server has accepted them. Envoy resets a call at its deadline; when
@@ -91,18 +91,18 @@ pub enum Transport {
 
 /// Limits of callers.
 #[derive(Clone, Debug)]
-struct Limits {
+struct ServerLimits {
     /// Their connections.
     connections: Places,
     /// How long the preface of a connection may take.
     preface: Duration,
     /// Limits of calls that wait for their message.
-    receiving: Receiving,
+    receiving: ReceiveLimits,
     /// Limits of answers that are not read.
     unread: Arc<Unread>,
 }
 
-impl Limits {
+impl ServerLimits {
     /// The default limits.
     fn of(transport: &Transport) -> Self {
         let connections = match transport {
@@ -113,12 +113,12 @@ impl Limits {
     }
 }
 
-impl Default for Limits {
+impl Default for ServerLimits {
     fn default() -> Self {
         Self {
             connections: Places::of_open_files(MAX_ANONYMOUS),
             preface: PREFACE_DEADLINE,
-            receiving: Receiving::default(),
+            receiving: ReceiveLimits::default(),
             unread: Arc::new(Unread::new(MAX_UNREAD, WRITE_DEADLINE)),
         }
     }
@@ -141,7 +141,7 @@ pub async fn serve(
     transport: Transport,
     options: ServerOptions,
 ) -> io::Result<Ended> {
-    let limits = Limits::of(&transport);
+    let limits = ServerLimits::of(&transport);
     serve_within(listeners, authorizer, lifecycle, transport, options, limits).await
 }
 
@@ -152,7 +152,7 @@ async fn serve_within(
     lifecycle: Lifecycle,
     transport: Transport,
     options: ServerOptions,
-    limits: Limits,
+    limits: ServerLimits,
 ) -> io::Result<Ended> {
     let listeners = listeners.into();
     let connections = limits.connections.clone();

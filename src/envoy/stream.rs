@@ -138,7 +138,7 @@ const NO_TABLE: u8 = 0x20;
 
 /// The upper bound of what a connection's header table holds, from the octets so far.
 #[derive(Debug, Default)]
-struct Table {
+struct HeaderTable {
     /// All octets, and the blocks of headers among them.
     octets: usize,
     blocks: usize,
@@ -148,7 +148,7 @@ struct Table {
     given_up: bool,
 }
 
-impl Table {
+impl HeaderTable {
     fn held(&self) -> usize {
         match self.given_up {
             true => 0,
@@ -172,7 +172,7 @@ struct Frames {
     held: usize,
     /// How many times the stack could free them.
     ended: u64,
-    table: Table,
+    table: HeaderTable,
     /// Octets of a payload before its block of headers; used for the first block.
     block_in: Option<usize>,
 }
@@ -186,7 +186,7 @@ impl Default for Frames {
             goes_on: false,
             held: 0,
             ended: 0,
-            table: Table::default(),
+            table: HeaderTable::default(),
             block_in: None,
         }
     }

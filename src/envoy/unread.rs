@@ -9,7 +9,6 @@
 //! Other memory that a caller can occupy counts as stuck, too: the received part of an unfinished message, frame or
 //! block of headers; encrypted octets that TLS cannot send; stream slots, which the HTTP/2 stack keeps for the lifetime
 //! of a connection once it has needed them; the possible content of the header table.
-//! keeps for as long as a connection lives, once it has needed them; what its table of headers may hold.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
@@ -169,12 +168,12 @@ pub struct Outbox {
     unread: Arc<Unread>,
     number: u64,
     close: Arc<Notify>,
-    state: Mutex<Answers>,
+    state: Mutex<OutboxState>,
     turn: AtomicU64,
 }
 
 #[derive(Debug, Default)]
-struct Answers {
+struct OutboxState {
     /// Numbers the answers.
     next: u64,
     /// The time since which each has waited.
@@ -182,7 +181,7 @@ struct Answers {
     /// What the answers and their streams hold.
     held: usize,
     /// The amount last reported as stuck.
-    told: Amount,
+    reported: Amount,
     /// The time since which writes are blocked, and the octets encrypted meanwhile.
     blocked: Option<Instant>,
     unsent: usize,
@@ -203,7 +202,7 @@ struct Answers {
     lingers: Option<usize>,
 }
 
-impl Answers {
+impl OutboxState {
     fn stuck(&self) -> Amount {
         let octets = [self.held, self.unsent, self.unfinished, self.partial, self.tabled];
         Amount { octets: octets.into_iter().fold(0, usize::saturating_add), slots: self.most }
@@ -246,13 +245,13 @@ impl Outbox {
     }
 
     /// Begins one of the arrived streams. It is open until the returned value is dropped.
-    pub fn begin(self: &Arc<Self>) -> Open {
+    pub fn begin(self: &Arc<Self>) -> OpenCall {
         let mut answers = self.answers();
         answers.arrived = answers.arrived.saturating_sub(1);
         answers.open = answers.open.saturating_add(1);
         answers.most = answers.most.max(answers.open);
         drop(answers);
-        Open(self.clone())
+        OpenCall(self.clone())
     }
 
     /// Whether no answer waits, and no call is open or few ever were.
@@ -278,7 +277,7 @@ impl Outbox {
     }
 
     /// An answer to write. Its call stays open until it is written.
-    pub fn put(self: &Arc<Self>, octets: Bytes, call: Option<Open>) -> Answer {
+    pub fn put(self: &Arc<Self>, octets: Bytes, call: Option<OpenCall>) -> PendingResponse {
         let size = octets.len().saturating_add(STREAM);
         let mut answers = self.answers();
         let number = answers.next;
@@ -286,7 +285,7 @@ impl Outbox {
         answers.waiting.insert(number, Instant::now());
         answers.held = answers.held.saturating_add(size);
         drop(answers);
-        Answer { octets, _held: Held { outbox: self.clone(), number, size }, _call: call }
+        PendingResponse { octets, _held: OutboxShare { outbox: self.clone(), number, size }, _call: call }
     }
 
     /// Must be called when the connection has written what it could: the rest is stuck.
@@ -298,10 +297,10 @@ impl Outbox {
         if answers.lingers.is_some_and(|most| held.beyond(0) > most) {
             self.close.notify_one();
         }
-        if held == answers.told || answers.closes {
+        if held == answers.reported || answers.closes {
             return;
         }
-        answers.told = held;
+        answers.reported = held;
         drop(answers);
         self.unread.settle(self.number, held, &self.close);
     }
@@ -359,7 +358,7 @@ impl Outbox {
         }
     }
 
-    fn answers(&self) -> MutexGuard<'_, Answers> {
+    fn answers(&self) -> MutexGuard<'_, OutboxState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -372,10 +371,10 @@ impl Drop for Outbox {
 
 /// The octets of an answer, counted until they are written.
 #[derive(Debug)]
-pub struct Answer {
+pub struct PendingResponse {
     octets: Bytes,
-    _held: Held,
-    _call: Option<Open>,
+    _held: OutboxShare,
+    _call: Option<OpenCall>,
 }
 
 /// The share of a gracefully closing connection.
@@ -394,9 +393,9 @@ impl Drop for Linger<'_> {
 
 /// An open call.
 #[derive(Debug)]
-pub struct Open(Arc<Outbox>);
+pub struct OpenCall(Arc<Outbox>);
 
-impl Open {
+impl OpenCall {
     /// Records that this many more octets of its message were received.
     pub fn holds(&self, octets: usize) {
         let mut answers = self.0.answers();
@@ -410,7 +409,7 @@ impl Open {
     }
 }
 
-impl Drop for Open {
+impl Drop for OpenCall {
     fn drop(&mut self) {
         let mut answers = self.0.answers();
         answers.open = answers.open.saturating_sub(1);
@@ -418,13 +417,13 @@ impl Drop for Open {
 }
 
 #[derive(Debug)]
-struct Held {
+struct OutboxShare {
     outbox: Arc<Outbox>,
     number: u64,
     size: usize,
 }
 
-impl Drop for Held {
+impl Drop for OutboxShare {
     fn drop(&mut self) {
         let mut answers = self.outbox.answers();
         answers.waiting.remove(&self.number);
@@ -432,7 +431,7 @@ impl Drop for Held {
     }
 }
 
-impl Buf for Answer {
+impl Buf for PendingResponse {
     fn remaining(&self) -> usize {
         self.octets.remaining()
     }

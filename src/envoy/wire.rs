@@ -1,7 +1,7 @@
 //! Protocol Buffers on the wire: reading fields in place, and writing messages into one buffer.
 //!
 //! Owns the encoding (<https://protobuf.dev/programming-guides/encoding/>), and knows no message's meaning. Most of a
-//! CheckRequest is headers that no policy reads, so this module decodes nothing into structures: a [`Fields`] walks
+//! CheckRequest is headers that no policy reads, so this module decodes nothing into structures: a [`WireFields`] walks
 //! over borrowed bytes, and an unread field costs one length and one jump. Groups are rejected; certgate's messages
 //! have none.
 
@@ -32,7 +32,7 @@ pub enum WireError {
 
 /// The value of one field.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
-pub enum Value<'a> {
+pub enum WireValue<'a> {
     /// A number of any kind; certgate reads none, so its value is dropped.
     Scalar,
     /// A string, bytes or an embedded message.
@@ -41,19 +41,19 @@ pub enum Value<'a> {
 
 /// One field of a message.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
-pub struct Field<'a> {
+pub struct WireField<'a> {
     /// The field's number.
     pub number: u32,
     /// Its value.
-    pub value: Value<'a>,
+    pub value: WireValue<'a>,
 }
 
-impl<'a> Field<'a> {
+impl<'a> WireField<'a> {
     /// The value of a string, bytes or message field.
     pub fn bytes(self) -> Result<&'a [u8], WireError> {
         match self.value {
-            Value::Bytes(bytes) => Ok(bytes),
-            Value::Scalar => Err(WireError::NotBytes(self.number)),
+            WireValue::Bytes(bytes) => Ok(bytes),
+            WireValue::Scalar => Err(WireError::NotBytes(self.number)),
         }
     }
 
@@ -68,11 +68,11 @@ impl<'a> Field<'a> {
 
 /// The fields of a message, in the order of the bytes. Ends after the first error.
 #[derive(Clone, Debug)]
-pub struct Fields<'a> {
+pub struct WireFields<'a> {
     rest: &'a [u8],
 }
 
-impl<'a> Fields<'a> {
+impl<'a> WireFields<'a> {
     /// Walks over the message in `bytes`.
     pub fn of(bytes: &'a [u8]) -> Self {
         Self { rest: bytes }
@@ -111,25 +111,25 @@ impl<'a> Fields<'a> {
         Err(WireError::Number)
     }
 
-    fn field(&mut self) -> Result<Field<'a>, WireError> {
+    fn field(&mut self) -> Result<WireField<'a>, WireError> {
         let key = self.number()?;
         let number = u32::try_from(key >> 3).ok().filter(|n| (1..1 << 29).contains(n)).ok_or(WireError::FieldNumber)?;
         let value = match (key & 7) as u8 {
-            0 => self.number().map(|_| Value::Scalar)?,
-            1 => self.take(8).map(|_| Value::Scalar)?,
+            0 => self.number().map(|_| WireValue::Scalar)?,
+            1 => self.take(8).map(|_| WireValue::Scalar)?,
             2 => {
                 let len = usize::try_from(self.number()?).map_err(|_| WireError::Truncated)?;
-                Value::Bytes(self.take(len)?)
+                WireValue::Bytes(self.take(len)?)
             }
-            5 => self.take(4).map(|_| Value::Scalar)?,
+            5 => self.take(4).map(|_| WireValue::Scalar)?,
             other => return Err(WireError::WireType(other)),
         };
-        Ok(Field { number, value })
+        Ok(WireField { number, value })
     }
 }
 
-impl<'a> Iterator for Fields<'a> {
-    type Item = Result<Field<'a>, WireError>;
+impl<'a> Iterator for WireFields<'a> {
+    type Item = Result<WireField<'a>, WireError>;
 
     #[inline]
     fn next(&mut self) -> Option<Self::Item> {
@@ -204,8 +204,8 @@ mod tests {
 
     use super::*;
 
-    fn read(bytes: &[u8]) -> Result<Vec<Field<'_>>, WireError> {
-        Fields::of(bytes).collect()
+    fn read(bytes: &[u8]) -> Result<Vec<WireField<'_>>, WireError> {
+        WireFields::of(bytes).collect()
     }
 
     #[test]
@@ -241,10 +241,10 @@ mod tests {
     #[test]
     fn a_field_that_must_stand_once_is_refused_twice() {
         let mut slot = None;
-        let field = Field { number: 3, value: Value::Bytes(b"a") };
+        let field = WireField { number: 3, value: WireValue::Bytes(b"a") };
         assert_eq!(field.once(&mut slot), Ok(()));
         assert_eq!(field.once(&mut slot), Err(WireError::Repeated(3)));
-        assert_eq!(Field { number: 3, value: Value::Scalar }.once(&mut None), Err(WireError::NotBytes(3)));
+        assert_eq!(WireField { number: 3, value: WireValue::Scalar }.once(&mut None), Err(WireError::NotBytes(3)));
     }
 
     proptest! {
@@ -261,7 +261,7 @@ mod tests {
             let want: Vec<_> = fields
                 .iter()
                 .flat_map(|(number, bytes, _)| {
-                    [Field { number: *number, value: Value::Bytes(bytes) }, Field { number: *number, value: Value::Scalar }]
+                    [WireField { number: *number, value: WireValue::Bytes(bytes) }, WireField { number: *number, value: WireValue::Scalar }]
                 })
                 .collect();
             prop_assert_eq!(read(&wire), Ok(want));
@@ -276,7 +276,7 @@ mod tests {
 
         #[test]
         fn never_panics_or_loops(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
-            prop_assert!(Fields::of(&bytes).count() <= bytes.len());
+            prop_assert!(WireFields::of(&bytes).count() <= bytes.len());
         }
     }
 }

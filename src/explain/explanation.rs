@@ -9,7 +9,7 @@ use super::question::HeaderLine;
 use crate::domain::decide::Snapshot;
 use crate::domain::decide::decision::{Decision, Effect, Reveal};
 use crate::domain::decide::reason::Reason;
-use crate::envoy::response::{Passage, REASON_HEADER, mode_word, source_word};
+use crate::envoy::response::{PassResponse, REASON_HEADER, mode_word, source_word};
 use crate::telemetry::clean;
 use certgate_x509::{TraceStep, Verdict};
 
@@ -228,7 +228,7 @@ pub fn explained_step(step: &TraceStep) -> ExplainedStep {
 pub(super) fn upstream(decision: &Decision, snapshot: &Snapshot) -> Option<Upstream> {
     let Effect::Pass(grant) = decision.effect() else { return None };
     let set = grant.map(|grant| grant.headers()).unwrap_or_default();
-    let passage = Passage::new(set, snapshot.identity_headers()).ok()?;
+    let passage = PassResponse::new(set, snapshot.identity_headers()).ok()?;
     Some(Upstream {
         set: passage.set().iter().map(|(name, value)| line(name, value)).collect(),
         remove: passage.removed().map(str::to_owned).collect(),

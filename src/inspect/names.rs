@@ -12,7 +12,7 @@ use crate::domain::api::{
     CertificateMappingSpec, CertificateName, IdentitySpec, IssuerSerial, MappingState, ObjectMeta,
 };
 use crate::domain::decide::identity::header_value_problem;
-use crate::domain::decide::mapping::key::{Form, Forms, keys_of};
+use crate::domain::decide::mapping::key::{NameForm, NameForms, keys_of};
 use crate::domain::policy::compile::certificate_mapping;
 use crate::domain::policy::lint;
 use certgate_x509::{AttributeType, Certificate, GeneralName};
@@ -41,13 +41,13 @@ pub struct PolicyName {
 pub fn policy_names(certificate: &Certificate) -> (Vec<PolicyName>, usize) {
     let name = CertificateName::default;
     let mut named = vec![
-        (Form::Sha256, CertificateName { sha256: Some(certificate.sha256().to_string()), ..name() }),
+        (NameForm::Sha256, CertificateName { sha256: Some(certificate.sha256().to_string()), ..name() }),
         (
-            Form::PublicKeySha256,
+            NameForm::PublicKeySha256,
             CertificateName { public_key_sha256: Some(certificate.public_key_sha256().to_string()), ..name() },
         ),
         (
-            Form::IssuerSerial,
+            NameForm::IssuerSerial,
             CertificateName {
                 issuer_serial: Some(IssuerSerial {
                     issuer: certificate.issuer().to_string(),
@@ -59,15 +59,15 @@ pub fn policy_names(certificate: &Certificate) -> (Vec<PolicyName>, usize) {
         ),
     ];
     let mut omitted = 0;
-    let mut counts = [0_usize; Form::ALL.len()];
+    let mut counts = [0_usize; NameForm::ALL.len()];
     for alternative in certificate.subject_alt_names() {
         let (form, spec) = match alternative {
-            GeneralName::Uri(text) => (Form::Uri, CertificateName { uri: Some(text.clone()), ..name() }),
+            GeneralName::Uri(text) => (NameForm::Uri, CertificateName { uri: Some(text.clone()), ..name() }),
             GeneralName::UserPrincipalName(text) => {
-                (Form::UserPrincipalName, CertificateName { user_principal_name: Some(text.clone()), ..name() })
+                (NameForm::UserPrincipalName, CertificateName { user_principal_name: Some(text.clone()), ..name() })
             }
-            GeneralName::Dns(text) => (Form::Dns, CertificateName { dns: Some(text.clone()), ..name() }),
-            GeneralName::Email(text) => (Form::Email, CertificateName { email: Some(text.clone()), ..name() }),
+            GeneralName::Dns(text) => (NameForm::Dns, CertificateName { dns: Some(text.clone()), ..name() }),
+            GeneralName::Email(text) => (NameForm::Email, CertificateName { email: Some(text.clone()), ..name() }),
             _ => continue,
         };
         let count = &mut counts[form as usize];
@@ -76,9 +76,9 @@ pub fn policy_names(certificate: &Certificate) -> (Vec<PolicyName>, usize) {
     }
     if !certificate.subject().is_empty() {
         let subject = certificate.subject().to_string();
-        named.push((Form::Subject, CertificateName { subject: Some(subject), ..name() }));
+        named.push((NameForm::Subject, CertificateName { subject: Some(subject), ..name() }));
     }
-    let proved = |(form, spec): (Form, CertificateName)| PolicyName {
+    let proved = |(form, spec): (NameForm, CertificateName)| PolicyName {
         field: form.name(),
         strength: strength(form, &spec),
         problem: problem(certificate, &spec),
@@ -88,7 +88,7 @@ pub fn policy_names(certificate: &Certificate) -> (Vec<PolicyName>, usize) {
 }
 
 /// An issuer's name alone does not identify the CA, unless a trust profile holds exactly one key of that name.
-fn strength(form: Form, name: &CertificateName) -> Strength {
+fn strength(form: NameForm, name: &CertificateName) -> Strength {
     let is_unpinned = name
         .issuer_serial
         .as_ref()
@@ -113,7 +113,7 @@ fn problem(certificate: &Certificate, name: &CertificateName) -> Option<String> 
     }
     let Some(key) = compiled.key else { return Some("it names nothing".to_owned()) };
     let mut found = false;
-    keys_of(certificate, Forms::default().with(key.form), |_, bytes| found |= bytes == key.bytes);
+    keys_of(certificate, NameForms::default().with(key.form), |_, bytes| found |= bytes == key.bytes);
     (!found).then(|| "written so, it would not mean this certificate".to_owned())
 }
 

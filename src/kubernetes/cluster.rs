@@ -29,7 +29,7 @@ use super::status_writer::write_status;
 use super::store::{SOURCE_GRACE_PERIOD, SetEventHandler, Store};
 use crate::domain::api::Kind;
 use crate::domain::decide::Snapshot;
-use crate::domain::store::{Problem, View, WantedFiles};
+use crate::domain::store::{ObjectProblem, View, WantedFiles};
 
 /// How long changes are collected before they are published together. Far below what anybody waits for, and enough for
 /// the objects of one `kubectl apply`.
@@ -92,7 +92,7 @@ pub struct Update {
     /// What decides from now on; `None` when decisions stay as they are.
     pub snapshot: Option<Arc<Snapshot>>,
     /// All that is wrong with the objects.
-    pub problems: Vec<Problem>,
+    pub problems: Vec<ObjectProblem>,
     /// The trust profiles, as `namespace/name`, that are degraded.
     pub degraded: Vec<Arc<str>>,
     /// How long compiling took.
@@ -172,7 +172,7 @@ struct Cluster {
     definitions: mpsc::UnboundedReceiver<Kind>,
     followers: BTreeMap<Target, AbortHandle>,
     /// What was wrong when it was last told.
-    problems: Vec<Problem>,
+    problems: Vec<ObjectProblem>,
 }
 
 impl Cluster {

@@ -23,7 +23,7 @@ use self::profiles::ProfileMetrics;
 use crate::clock::unix_millis;
 use crate::domain::decide::Counts;
 use crate::domain::decide::decision::Decision;
-use crate::domain::decide::resolved_profile::{AnchorsStatus, CrlStatus};
+use crate::domain::decide::resolved_profile::{AnchorsSummary, CrlSummary};
 
 /// All metrics of the process.
 pub struct Metrics {
@@ -211,8 +211,8 @@ impl Metrics {
     /// Records the CRLs and trust anchors of a snapshot, with series for each CRL.
     pub fn set_profiles(
         &self,
-        crls: impl IntoIterator<Item = CrlStatus>,
-        anchors: impl IntoIterator<Item = AnchorsStatus>,
+        crls: impl IntoIterator<Item = CrlSummary>,
+        anchors: impl IntoIterator<Item = AnchorsSummary>,
     ) {
         self.values.profiles.set(crls, anchors);
     }
@@ -290,7 +290,7 @@ mod tests {
     fn each_crl_has_series_of_its_own() {
         let now = i64::try_from(unix_millis() / 1000).unwrap();
         let max_age = MaxAge::NextUpdate;
-        let crl = |issuer: &str, kind, scope: &str, entries, age, next: Option<i64>| CrlStatus {
+        let crl = |issuer: &str, kind, scope: &str, entries, age, next: Option<i64>| CrlSummary {
             profile: "a/p".into(),
             issuer: issuer.into(),
             kind,
@@ -331,8 +331,8 @@ mod tests {
                 crl("CN=One", complete, "indirectCRL", 5, 6000, Some(7000)),
                 crl("CN=One", complete, "indirectCRL", 6, 6000, Some(7000)),
                 crl("CN=One", delta, "", 7, 6000, Some(7000)),
-                CrlStatus { key: Some("0a".into()), ..crl("CN=Three", complete, "", 8, 1000, Some(9000)) },
-                CrlStatus { key: Some("0b".into()), ..crl("CN=Three", complete, "", 9, 1000, Some(9000)) },
+                CrlSummary { key: Some("0a".into()), ..crl("CN=Three", complete, "", 8, 1000, Some(9000)) },
+                CrlSummary { key: Some("0b".into()), ..crl("CN=Three", complete, "", 9, 1000, Some(9000)) },
                 crl("CN=Two\"", complete, "", 1, 7000, None),
             ],
             [],
@@ -366,7 +366,7 @@ mod tests {
     #[test]
     fn the_first_anchor_of_a_profile_to_end_is_told() {
         let now = i64::try_from(unix_millis() / 1000).unwrap();
-        let ends = |profile: &str, left| AnchorsStatus {
+        let ends = |profile: &str, left| AnchorsSummary {
             profile: profile.into(),
             first_expiry: UnixTime::from_secs(now + left),
         };

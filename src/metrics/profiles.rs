@@ -11,7 +11,7 @@ use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::gauge::ConstGauge;
 
 use crate::clock::unix_millis;
-use crate::domain::decide::resolved_profile::{AnchorsStatus, CrlKind, CrlStatus};
+use crate::domain::decide::resolved_profile::{AnchorsSummary, CrlKind, CrlSummary};
 
 /// The gauges of all profiles.
 #[derive(Default)]
@@ -53,13 +53,13 @@ impl ProfileMetrics {
     /// in their order if the keys are the same.
     pub(super) fn set(
         &self,
-        crls: impl IntoIterator<Item = CrlStatus>,
-        anchors: impl IntoIterator<Item = AnchorsStatus>,
+        crls: impl IntoIterator<Item = CrlSummary>,
+        anchors: impl IntoIterator<Item = AnchorsSummary>,
     ) {
         let mut gauges = Gauges::default();
         let mut alike: BTreeMap<CrlLabels, usize> = BTreeMap::new();
-        let crls: Vec<CrlStatus> = crls.into_iter().collect();
-        let without_key = |crl: &CrlStatus| CrlLabels {
+        let crls: Vec<CrlSummary> = crls.into_iter().collect();
+        let without_key = |crl: &CrlSummary| CrlLabels {
             profile: crl.profile.clone(),
             issuer: crl.issuer.clone(),
             kind: crl.kind,
@@ -87,7 +87,7 @@ impl ProfileMetrics {
             };
             gauges.crls.insert(labels, gauge);
         }
-        for AnchorsStatus { profile, first_expiry } in anchors {
+        for AnchorsSummary { profile, first_expiry } in anchors {
             let first = gauges.anchors.entry(profile).or_insert(i64::MAX);
             *first = first_expiry.as_secs().min(*first);
         }

@@ -138,7 +138,7 @@ fn offline(patch: Value) -> Value {
 
 fn problems(index: &Index) -> Vec<String> {
     let problems = index.problems();
-    let line = |problem: &certgate::domain::store::Problem| {
+    let line = |problem: &certgate::domain::store::ObjectProblem| {
         problem.errors.iter().map(|error| format!("{:?} {error}", problem.severity)).collect::<Vec<_>>()
     };
     problems.iter().flat_map(line).collect()

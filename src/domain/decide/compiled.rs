@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::decision::{Mode, Reveal};
-use super::mapping::rules::Mapping;
+use super::mapping::rules::MappingSection;
 use super::selection::Route;
 use crate::domain::api::{CertificateRequirement, Report};
 use crate::domain::evidence::EvidenceRule;
@@ -39,7 +39,7 @@ pub struct PolicyBody {
     /// Whether a certificate is required.
     pub certificate: CertificateRequirement,
     /// Who is allowed, as whom; `None` for every valid certificate, as its own subject.
-    pub mapping: Option<Mapping>,
+    pub mapping: Option<MappingSection>,
     /// The headers that carry the identity.
     pub headers: HeaderNames,
     /// How denials are answered.

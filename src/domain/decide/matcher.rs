@@ -15,13 +15,13 @@ use crate::domain::api::Case;
 /// A compiled pattern.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pattern {
-    shape: Shape,
+    literals: Literals,
     case: Case,
 }
 
 /// The literal pieces between the asterisks, folded when the pattern is insensitive to case.
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Shape {
+enum Literals {
     /// No asterisk: the whole value.
     Whole(Box<str>),
     /// The text before the first asterisk, between neighbouring ones (never empty), and after the last one.
@@ -84,26 +84,26 @@ impl Pattern {
         };
         let mut pieces = pieces.into_iter().map(folded);
         let first = pieces.next().unwrap_or_default();
-        let shape = match pieces.next_back() {
-            None => Shape::Whole(first),
-            Some(last) => Shape::Pieces { first, middle: pieces.filter(|piece| !piece.is_empty()).collect(), last },
+        let literals = match pieces.next_back() {
+            None => Literals::Whole(first),
+            Some(last) => Literals::Pieces { first, middle: pieces.filter(|piece| !piece.is_empty()).collect(), last },
         };
-        Ok(Self { shape, case })
+        Ok(Self { literals, case })
     }
 
     /// The pattern with each piece between its asterisks changed by `change`.
     #[must_use]
     pub fn mapped(&self, change: impl Fn(&str, Ends) -> String) -> Self {
         let piece = |text: &str, start, end| change(text, Ends { start, end }).into_boxed_str();
-        let shape = match &self.shape {
-            Shape::Whole(whole) => Shape::Whole(piece(whole, true, true)),
-            Shape::Pieces { first, middle, last } => Shape::Pieces {
+        let literals = match &self.literals {
+            Literals::Whole(whole) => Literals::Whole(piece(whole, true, true)),
+            Literals::Pieces { first, middle, last } => Literals::Pieces {
                 first: piece(first, true, false),
                 middle: middle.iter().map(|text| piece(text, false, false)).filter(|text| !text.is_empty()).collect(),
                 last: piece(last, false, true),
             },
         };
-        Self { shape, case: self.case }
+        Self { literals, case: self.case }
     }
 
     /// Whether every value that fits `other` is sure to fit this pattern too. `false` says nothing.
@@ -112,19 +112,19 @@ impl Pattern {
     /// pattern of an operator holds.
     pub fn covers(&self, other: &Self) -> bool {
         let case_covers = self.case == Case::Insensitive || other.case == Case::Sensitive;
-        case_covers && self.matches(&other.shape.with_asterisks_as('\0'))
+        case_covers && self.matches(&other.literals.with_asterisks_as('\0'))
     }
 
     /// Whether the whole of `value` fits the pattern.
     pub fn matches(&self, value: &str) -> bool {
         match self.case {
-            Case::Sensitive => self.shape.matches(value),
-            Case::Insensitive => self.shape.matches(&fold_case(value)),
+            Case::Sensitive => self.literals.matches(value),
+            Case::Insensitive => self.literals.matches(&fold_case(value)),
         }
     }
 }
 
-impl Shape {
+impl Literals {
     fn with_asterisks_as(&self, sign: char) -> Cow<'_, str> {
         match self {
             Self::Whole(whole) => Cow::Borrowed(whole),

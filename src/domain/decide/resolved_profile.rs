@@ -26,7 +26,7 @@ pub struct ResolvedProfile {
 
 /// A CRL that a profile relies on, as metrics show it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct CrlStatus {
+pub struct CrlSummary {
     /// The profile, as `namespace/name`.
     pub profile: Arc<str>,
     /// Who made it.
@@ -70,7 +70,7 @@ impl CrlKind {
 
 /// The trust anchors of a profile, as metrics show them.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct AnchorsStatus {
+pub struct AnchorsSummary {
     /// The profile, as `namespace/name`.
     pub profile: Arc<str>,
     /// When the first of them ends.
@@ -104,8 +104,8 @@ impl ResolvedProfile {
     }
 
     /// What there is to know about each CRL.
-    pub fn crls(&self) -> impl Iterator<Item = CrlStatus> {
-        let status = |crl: &Arc<Crl>| CrlStatus {
+    pub fn crls(&self) -> impl Iterator<Item = CrlSummary> {
+        let status = |crl: &Arc<Crl>| CrlSummary {
             profile: Arc::clone(&self.name),
             issuer: shortened(crl.issuer().to_rfc4514()),
             kind: if crl.base_number().is_some() { CrlKind::Delta } else { CrlKind::Complete },
@@ -121,9 +121,9 @@ impl ResolvedProfile {
     }
 
     /// The state of its trust anchors; `None` when the profile does not use them.
-    pub fn anchors(&self) -> Option<AnchorsStatus> {
+    pub fn anchors(&self) -> Option<AnchorsSummary> {
         let first_expiry = self.verifier.first_anchor_expiry()?;
-        Some(AnchorsStatus { profile: Arc::clone(&self.name), first_expiry })
+        Some(AnchorsSummary { profile: Arc::clone(&self.name), first_expiry })
     }
 
     /// Verifies `leaf` at `now`, revocation included. When a path is revoked or its status unknown, the next path is

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::domain::decide::compiled::{CompiledPolicy, DEFAULT_GROUPS_HEADER, DEFAULT_USER_HEADER};
 use crate::domain::decide::mapping::table::MappingTable;
-use crate::domain::decide::resolved_profile::{AnchorsStatus, CrlStatus, ResolvedProfile};
+use crate::domain::decide::resolved_profile::{AnchorsSummary, CrlSummary, ResolvedProfile};
 use crate::domain::decide::selection::{Candidate, Conflict, Selection};
 use crate::domain::evidence::EvidenceRule;
 use crate::domain::request::Request;
@@ -128,12 +128,12 @@ impl Snapshot {
     }
 
     /// The CRLs that decisions rely on, by profile.
-    pub fn crls(&self) -> Vec<CrlStatus> {
+    pub fn crls(&self) -> Vec<CrlSummary> {
         self.profiles().flat_map(|trusted| trusted.crls()).collect()
     }
 
     /// The trust anchors that decisions rely on, by profile.
-    pub fn anchors(&self) -> Vec<AnchorsStatus> {
+    pub fn anchors(&self) -> Vec<AnchorsSummary> {
         self.profiles().filter_map(|trusted| trusted.anchors()).collect()
     }
 

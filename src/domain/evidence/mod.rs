@@ -21,6 +21,7 @@ use std::num::NonZeroUsize;
 use bytes::Bytes;
 use thiserror::Error;
 
+pub use crate::domain::api::HeaderFormat;
 use crate::domain::request::Request;
 use certgate_x509::{encoding::pem, encoding::pem::PemError};
 use certificate_header::HeaderCertError;
@@ -96,21 +97,6 @@ pub enum ChainSource {
     None,
     /// `Chain` of the XFCC element whose `Hash` is the leaf's.
     Xfcc,
-}
-
-/// The formats of certificate headers.
-#[derive(Copy, Clone, Debug, PartialEq, Eq)]
-pub enum HeaderFormat {
-    /// RFC 9440: `:base64 DER:`, the chain a list of the same in its own header.
-    Rfc9440,
-    /// nginx, ingress-nginx: URL-encoded PEM of the leaf.
-    Nginx,
-    /// Traefik: base64 DER, the chain joined by commas, leaf first.
-    Traefik,
-    /// HAProxy: base64 DER; the chain, in its own header, base64 of concatenated DER.
-    HaProxy,
-    /// AWS Application Load Balancer: URL-encoded PEM of the leaf, or in passthrough mode of the chain, leaf first.
-    Alb,
 }
 
 /// How a header format carries the chain.

@@ -6,7 +6,7 @@
 
 use std::fmt;
 
-use crate::domain::decide::resolved_profile::{CrlKind, CrlStatus};
+use crate::domain::decide::resolved_profile::{CrlKind, CrlSummary};
 use certgate_x509::{Expiry, FreshnessLimit, OnUnknown, UnixTime};
 
 const DAY: i64 = 24 * 3600;
@@ -24,7 +24,7 @@ pub enum CrlFreshness {
     Ended,
 }
 
-impl CrlStatus {
+impl CrlSummary {
     /// When it is out of date by the letter, and by what.
     pub fn expiry(&self) -> Expiry {
         self.policy.freshness.expiry(self.this_update, self.next_update)
@@ -93,8 +93,8 @@ impl CrlStatus {
 
 /// The CRLs that an operator must act on at `now`, the worst first. A CRL is left out when another one for the same
 /// place is valid for longer: the other one decides.
-pub fn expiring(crls: &[CrlStatus], now: UnixTime) -> Vec<(&CrlStatus, CrlFreshness)> {
-    let is_outlived = |crl: &CrlStatus| {
+pub fn expiring(crls: &[CrlSummary], now: UnixTime) -> Vec<(&CrlSummary, CrlFreshness)> {
+    let is_outlived = |crl: &CrlSummary| {
         crls.iter().any(|other| other.has_same_place(crl) && other.usable_until() > crl.usable_until())
     };
     let freshness = crls.iter().map(|crl| (crl, crl.freshness_at(now)));
@@ -104,7 +104,7 @@ pub fn expiring(crls: &[CrlStatus], now: UnixTime) -> Vec<(&CrlStatus, CrlFreshn
     found
 }
 
-impl CrlStatus {
+impl CrlSummary {
     /// Whether both are for the same place, so that one replaces the other.
     fn has_same_place(&self, other: &Self) -> bool {
         self.profile == other.profile
@@ -116,7 +116,7 @@ impl CrlStatus {
 }
 
 /// As a CRL itself is named in reasons and steps.
-impl fmt::Display for CrlStatus {
+impl fmt::Display for CrlSummary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let kind = if self.kind == CrlKind::Delta { "delta CRL" } else { "CRL" };
         write!(f, "{kind} of [{}]", self.issuer)?;
@@ -145,9 +145,9 @@ mod tests {
     const HOUR: i64 = 3600;
 
     /// A list of the profile n/p, made `age` seconds ago, with nextUpdate `next` seconds ahead; no clock skew.
-    fn crl(age: i64, next: Option<i64>, max_age: MaxAge) -> CrlStatus {
+    fn crl(age: i64, next: Option<i64>, max_age: MaxAge) -> CrlSummary {
         let freshness = Freshness { max_age, clock_skew: 0 };
-        CrlStatus {
+        CrlSummary {
             profile: "n/p".into(),
             issuer: "CN=CA".to_owned(),
             kind: CrlKind::Complete,
@@ -191,7 +191,7 @@ mod tests {
 
     #[test]
     fn what_follows_is_said_with_the_limit_that_was_passed() {
-        let said = |crl: &CrlStatus| crl.expiry_warning(NOW).unwrap();
+        let said = |crl: &CrlSummary| crl.expiry_warning(NOW).unwrap();
         let expired = crl(DAY, Some(-HOUR), MaxAge::NextUpdate);
         let name = format!("CRL of [CN=CA] from {}", NOW.minus(DAY));
         let denied = "certificates that it covers are denied with REVOCATION_STALE";
@@ -199,7 +199,7 @@ mod tests {
         let mut lenient = expired.clone();
         lenient.policy.on_unknown = OnUnknown::Allow;
         assert!(said(&lenient).ends_with("pass unchecked (onUnknown: Allow)"), "{}", said(&lenient));
-        let delta = CrlStatus { kind: CrlKind::Delta, ..expired };
+        let delta = CrlSummary { kind: CrlKind::Delta, ..expired };
         assert!(said(&delta).starts_with("delta CRL of") && said(&delta).ends_with("decides without it"));
         let old = crl(2 * HOUR, Some(DAY), MaxAge::Seconds(HOUR + HOUR / 2));
         assert!(said(&old).contains("by the profile's maxAge of 90m"), "{}", said(&old));
@@ -224,12 +224,12 @@ mod tests {
     fn a_list_that_another_outlives_needs_nobody() {
         let old = crl(DAY, Some(-HOUR), MaxAge::NextUpdate);
         let new = crl(HOUR, Some(DAY), MaxAge::NextUpdate);
-        let count = |crls: &[CrlStatus]| expiring(crls, NOW).len();
+        let count = |crls: &[CrlSummary]| expiring(crls, NOW).len();
         assert_eq!(count(std::slice::from_ref(&old)), 1);
         assert_eq!(count(&[old.clone(), new.clone()]), 0);
-        let elsewhere = CrlStatus { scope: "onlyContainsCACerts".to_owned(), ..new.clone() };
+        let elsewhere = CrlSummary { scope: "onlyContainsCACerts".to_owned(), ..new.clone() };
         assert_eq!(count(&[old.clone(), elsewhere]), 1, "of another scope");
-        let of_key = CrlStatus { key: Some("0a".to_owned()), ..new };
+        let of_key = CrlSummary { key: Some("0a".to_owned()), ..new };
         assert_eq!(count(&[old, of_key]), 1, "of another key");
     }
 }

@@ -15,9 +15,9 @@ use crate::domain::api::{
 };
 use crate::domain::api::{Field, Report};
 use crate::domain::decide::compiled::CompiledPolicy;
-use crate::domain::decide::mapping::key::{Form, distinguished_name};
+use crate::domain::decide::mapping::key::{NameForm, distinguished_name};
 use crate::domain::decide::mapping::rules::unreachable;
-use crate::domain::decide::resolved_profile::CrlStatus;
+use crate::domain::decide::resolved_profile::CrlSummary;
 use crate::domain::decide::verifier::lint_anchor;
 use crate::domain::policy::compile::{CertificateSource, CompiledProfile};
 use crate::domain::policy::freshness::expiring;
@@ -103,10 +103,10 @@ pub fn common_names(compiled: &CompiledPolicy, constrained: &str) -> Vec<FieldEr
 }
 
 /// What is doubtful about the name, at `field`, by which a mapping means a certificate.
-pub fn certificate_name(field: &Field<'_>, form: Form) -> Vec<FieldError> {
+pub fn certificate_name(field: &Field<'_>, form: NameForm) -> Vec<FieldError> {
     let mut report = Report::default();
     match form {
-        Form::UserPrincipalName | Form::Dns | Form::Email | Form::Subject => {
+        NameForm::UserPrincipalName | NameForm::Dns | NameForm::Email | NameForm::Subject => {
             let message = format_args!(
                 "{} is a weak name: any CA that the trust profile trusts can issue another certificate with it; prefer \
                  sha256, issuerSerial or publicKeySha256, or narrow issuingAuthorities",
@@ -114,7 +114,7 @@ pub fn certificate_name(field: &Field<'_>, form: Form) -> Vec<FieldError> {
             );
             report.warning(&field.child(form.name()), message);
         }
-        Form::Sha256 | Form::IssuerSerial | Form::PublicKeySha256 | Form::Uri => {}
+        NameForm::Sha256 | NameForm::IssuerSerial | NameForm::PublicKeySha256 | NameForm::Uri => {}
     }
     report.warnings
 }
@@ -159,7 +159,7 @@ pub fn profile(
 }
 
 /// What is doubtful at `now` about the CRLs of a trust profile: those that have ended, or end soon.
-pub fn crls(crls: &[CrlStatus], now: UnixTime) -> Vec<FieldError> {
+pub fn crls(crls: &[CrlSummary], now: UnixTime) -> Vec<FieldError> {
     let mut report = Report::default();
     let root = Field::root("spec");
     let revocation = root.child("revocation");

@@ -24,7 +24,7 @@ use bytes::Bytes;
 use crate::domain::api::duplicate_error;
 use crate::domain::api::{FieldError, Kind, Object, ObjectId};
 use crate::domain::decide::Snapshot;
-use crate::domain::decide::mapping::store::{Change, MappingStore};
+use crate::domain::decide::mapping::store::{EditOutcome, MappingStore};
 use crate::domain::policy::compile::certificate_mapping;
 use policies::Policies;
 pub use policies::PolicyView;
@@ -76,7 +76,7 @@ impl Index {
             // Of 100,000 mappings only the compact form is kept; the others are few.
             Object::CertificateMapping { meta, spec } => {
                 let compiled = certificate_mapping(&meta, &spec);
-                stale.mappings |= self.mappings.apply(meta, compiled) == Change::Changed;
+                stale.mappings |= self.mappings.apply(meta, compiled) == EditOutcome::Changed;
             }
             Object::CertificatePolicy { meta, spec } => {
                 stale.policies |= self.policies.apply(meta.id(Kind::CertificatePolicy), &meta, spec);
@@ -103,7 +103,7 @@ impl Index {
     pub fn delete(&mut self, id: &ObjectId) {
         let stale = &mut self.stale;
         match id.kind {
-            Kind::CertificateMapping => stale.mappings |= self.mappings.delete(id) == Change::Changed,
+            Kind::CertificateMapping => stale.mappings |= self.mappings.delete(id) == EditOutcome::Changed,
             Kind::CertificatePolicy => stale.policies |= self.policies.delete(id),
             Kind::TrustProfile => stale.trust |= self.profiles.delete(id),
             Kind::ConfigMap | Kind::Secret | Kind::ClusterTrustBundle => stale.trust |= self.sources.delete(id),
@@ -188,8 +188,8 @@ impl Index {
     }
 
     /// What is wrong with the stored objects, as of the last [`Index::publish`], sorted by object.
-    pub fn problems(&self) -> Vec<Problem> {
-        let mut out = Problems::default();
+    pub fn problems(&self) -> Vec<ObjectProblem> {
+        let mut out = ObjectProblems::default();
         self.policies.problems(&mut out);
         self.profiles.problems(&mut out);
         for (id, errors) in self.mappings.problems() {
@@ -207,7 +207,7 @@ impl Index {
 
 /// What is wrong with one object.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Problem {
+pub struct ObjectProblem {
     /// The object.
     pub id: ObjectId,
     /// How bad it is.
@@ -227,11 +227,11 @@ pub enum Severity {
     Note,
 }
 
-/// Problems by object, as they are collected.
+/// Collects problems by object.
 #[derive(Debug, Default)]
-struct Problems(BTreeMap<(ObjectId, Severity), Vec<FieldError>>);
+struct ObjectProblems(BTreeMap<(ObjectId, Severity), Vec<FieldError>>);
 
-impl Problems {
+impl ObjectProblems {
     fn add(&mut self, id: ObjectId, severity: Severity, errors: impl IntoIterator<Item = FieldError>) {
         let mut errors = errors.into_iter().peekable();
         if errors.peek().is_some() {
@@ -239,7 +239,7 @@ impl Problems {
         }
     }
 
-    fn sorted(self) -> Vec<Problem> {
-        self.0.into_iter().map(|((id, severity), errors)| Problem { id, severity, errors }).collect()
+    fn sorted(self) -> Vec<ObjectProblem> {
+        self.0.into_iter().map(|((id, severity), errors)| ObjectProblem { id, severity, errors }).collect()
     }
 }

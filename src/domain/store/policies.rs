@@ -7,12 +7,12 @@ use std::sync::Arc;
 use super::objects::Objects;
 use super::profiles::{Profiles, ReferenceError};
 use super::sources::Namespaces;
-use super::{PolicyReport, Problems, Severity};
+use super::{ObjectProblems, PolicyReport, Severity};
 use crate::domain::api::Field;
 use crate::domain::api::duplicate_error;
 use crate::domain::api::{CertificatePolicySpec, FieldError, Kind, LabelSelector, MappingState, ObjectId, ObjectMeta};
 use crate::domain::decide::compiled::CompiledPolicy;
-use crate::domain::decide::mapping::rules::Mapping;
+use crate::domain::decide::mapping::rules::MappingSection;
 use crate::domain::decide::mapping::store::MappingStore;
 use crate::domain::decide::selection::Conflict;
 use crate::domain::decide::verifier::CertificateVerifier;
@@ -47,7 +47,7 @@ pub struct MappingSelection<'a> {
     /// What it selects.
     pub selector: &'a LabelSelector,
     /// Its mapping section, when it compiles.
-    pub mapping: Option<&'a Mapping>,
+    pub mapping: Option<&'a MappingSection>,
     /// Its trust profile, when it compiles.
     pub trust: Option<&'a (String, String)>,
 }
@@ -67,7 +67,7 @@ pub struct PolicyView {
 
 /// What is wrong with a policy besides itself.
 #[derive(Clone, Debug, Default)]
-struct Joined {
+struct AssemblyProblems {
     /// With what it refers to.
     errors: Vec<FieldError>,
     /// With an object that it refers to, which has errors of its own.
@@ -79,7 +79,7 @@ struct Joined {
 pub struct Policies {
     objects: Objects<StoredPolicy>,
     /// The identifiers in the order of the last [`Policies::assemble`], with what was wrong besides themselves.
-    joined: Vec<(ObjectId, Joined)>,
+    joined: Vec<(ObjectId, AssemblyProblems)>,
     /// The policies that lose everything to others.
     conflicts: Vec<(ObjectId, FieldError)>,
 }
@@ -116,7 +116,7 @@ impl Policies {
         let mut out = Vec::with_capacity(list.len());
         let mut joined = Vec::with_capacity(list.len());
         for (id, stored, duplicates) in list {
-            let mut found = Joined::default();
+            let mut found = AssemblyProblems::default();
             if !duplicates.is_empty() {
                 found.errors.push(duplicate_error(duplicates.into_iter()));
             }
@@ -163,7 +163,7 @@ impl Policies {
     }
 
     /// The policies that compile and have a mapping section, each with its trust profile.
-    pub fn mappings(&self) -> impl Iterator<Item = (ObjectId, &Mapping, &(String, String))> {
+    pub fn mappings(&self) -> impl Iterator<Item = (ObjectId, &MappingSection, &(String, String))> {
         self.objects.iter(Kind::CertificatePolicy).filter_map(|(id, stored, _)| {
             let body = stored.compiled.body.as_ref()?;
             Some((id, body.mapping.as_ref()?, &body.trust))
@@ -176,7 +176,8 @@ impl Policies {
         mappings: &MappingStore,
         trust: impl Fn(&(String, String), &str) -> Option<Arc<CertificateVerifier>>,
     ) -> Vec<PolicyReport> {
-        let joined: BTreeMap<&ObjectId, &Joined> = self.joined.iter().map(|(id, found)| (id, found)).collect();
+        let joined: BTreeMap<&ObjectId, &AssemblyProblems> =
+            self.joined.iter().map(|(id, found)| (id, found)).collect();
         let conflicts: BTreeMap<&ObjectId, &FieldError> =
             self.conflicts.iter().map(|(id, error)| (id, error)).collect();
         let report = |(id, stored, _): (ObjectId, &StoredPolicy, Vec<_>)| {
@@ -219,7 +220,7 @@ impl Policies {
     }
 
     /// What is doubtful about the policies.
-    pub fn lint(&self, profiles: &Profiles, out: &mut Problems) {
+    pub fn lint(&self, profiles: &Profiles, out: &mut ObjectProblems) {
         for (id, stored, _) in self.objects.iter(Kind::CertificatePolicy) {
             let mut warnings = lint::policy(&stored.spec, &stored.compiled);
             let trust = stored.compiled.body.as_ref().map(|body| &body.trust);
@@ -231,7 +232,7 @@ impl Policies {
     }
 
     /// What is wrong with the policies.
-    pub fn problems(&self, out: &mut Problems) {
+    pub fn problems(&self, out: &mut ObjectProblems) {
         for (id, stored, _) in self.objects.iter(Kind::CertificatePolicy) {
             out.add(id.clone(), Severity::Error, stored.compiled.report.errors.iter().cloned());
             out.add(id, Severity::Warning, stored.compiled.report.warnings.iter().cloned());
@@ -262,7 +263,7 @@ fn state(
     profiles: &Profiles,
     namespaces: &Namespaces,
     mappings: &MappingStore,
-    found: &mut Joined,
+    found: &mut AssemblyProblems,
 ) -> PolicyState {
     let spec = Field::root("spec");
     let mut invalid = found.errors.first().map(ToString::to_string);

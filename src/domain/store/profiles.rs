@@ -8,7 +8,7 @@ use thiserror::Error;
 
 use super::objects::{Lookup, Objects};
 use super::sources::{Namespaces, SourceKey, Sources, WantedFiles, read_source};
-use super::{Problems, ProfileReport, Severity};
+use super::{ObjectProblems, ProfileReport, Severity};
 use crate::domain::api::duplicate_error;
 use crate::domain::api::{AllowedNamespaces, FieldError, Kind, ObjectId, ObjectMeta, Report, TrustProfileSpec};
 use crate::domain::decide::resolved_profile::ResolvedProfile;
@@ -206,7 +206,7 @@ impl Profiles {
     }
 
     /// What is doubtful about the profiles.
-    pub fn lint(&self, sources: &Sources, now: UnixTime, out: &mut Problems) {
+    pub fn lint(&self, sources: &Sources, now: UnixTime, out: &mut ObjectProblems) {
         for (id, stored, _) in self.objects.iter(Kind::TrustProfile) {
             let Some(compiled) = &stored.compiled else { continue };
             let content = |source: &CertificateSource| match &source.source {
@@ -221,7 +221,7 @@ impl Profiles {
     }
 
     /// What is wrong with the profiles.
-    pub fn problems(&self, out: &mut Problems) {
+    pub fn problems(&self, out: &mut ObjectProblems) {
         for (id, stored, duplicates) in self.objects.iter(Kind::TrustProfile) {
             let duplicate = (!duplicates.is_empty()).then(|| duplicate_error(duplicates.into_iter()));
             let own = stored.report.errors.iter().cloned().chain(duplicate);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::{Index, Severity};
 use crate::domain::api::{FieldError, ObjectId};
-use crate::domain::decide::resolved_profile::CrlStatus;
+use crate::domain::decide::resolved_profile::CrlSummary;
 use crate::domain::decide::verifier::CertificateVerifier;
 use crate::domain::policy::lint::MappingFindings;
 
@@ -25,7 +25,7 @@ pub struct ProfileReport {
     /// What validates by it; with `unresolved`, by the last good content of those sources. `None` when nothing does.
     pub trust: Option<Arc<CertificateVerifier>>,
     /// The CRLs by which it checks.
-    pub crls: Vec<CrlStatus>,
+    pub crls: Vec<CrlSummary>,
 }
 
 impl ProfileReport {

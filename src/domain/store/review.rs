@@ -11,9 +11,9 @@ use crate::domain::api::{Field, Report};
 use crate::domain::decide::compiled::CompiledPolicy;
 use crate::domain::decide::identity::Identity;
 use crate::domain::decide::mapping::compiled::CompiledMapping;
-use crate::domain::decide::mapping::key::{Form, NameKey, lookup, may_coincide};
-use crate::domain::decide::mapping::rules::Mapping;
-use crate::domain::decide::mapping::table::{Entry, MappingStatus};
+use crate::domain::decide::mapping::key::{NameForm, NameKey, lookup, may_coincide};
+use crate::domain::decide::mapping::rules::MappingSection;
+use crate::domain::decide::mapping::table::{MappingStatus, ObjectEntry};
 use crate::domain::policy::compile::{certificate_mapping, certificate_policy, trust_profile};
 use crate::domain::policy::lint;
 use crate::domain::store::{PolicyView, ReferenceError, RouteConflicts, View};
@@ -141,7 +141,7 @@ fn named(names: &[String]) -> String {
 }
 
 /// Compares a policy's entries with the mappings that it selects.
-fn one_to_one(view: &View, meta: &ObjectMeta, mapping: &Mapping, verdict: &mut ReviewFindings) {
+fn one_to_one(view: &View, meta: &ObjectMeta, mapping: &MappingSection, verdict: &mut ReviewFindings) {
     let Some(selector) = &mapping.selector else { return };
     let root = Field::root("spec");
     let section = root.child("mapping");
@@ -185,7 +185,8 @@ fn mapping(view: &View, meta: &ObjectMeta, spec: &CertificateMappingSpec) -> Rev
             compare(&field, state, &identity, &found, &who, &mut verdict);
         }
         if let Some(public_key) = public_key {
-            let others = view.mappings().find(&meta.namespace, selector, Form::PublicKeySha256, public_key.as_bytes());
+            let others =
+                view.mappings().find(&meta.namespace, selector, NameForm::PublicKeySha256, public_key.as_bytes());
             for found in others.filter(|found| found.name() != meta.name).take(MAX_COMPARED_MAPPINGS) {
                 compare(&field, state, &identity, &found, &who, &mut verdict);
             }
@@ -205,7 +206,7 @@ fn compare(
     field: &Field<'_>,
     state: MappingState,
     identity: &Identity,
-    found: &Entry<'_>,
+    found: &ObjectEntry<'_>,
     who: &str,
     verdict: &mut ReviewFindings,
 ) {

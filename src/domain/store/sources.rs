@@ -11,7 +11,7 @@ use bytes::Bytes;
 use super::objects::{Lookup, Objects};
 use crate::domain::api::{Kind, LabelSelector, NamespacesFrom, ObjectId};
 use crate::domain::policy::compile::{
-    BundleName, CertificateFilter, CertificateSource, Content, ProfileSources, SourceRef, SourceState,
+    BundleName, CertificateFilter, CertificateSource, LoadedSource, ProfileSources, SourceContent, SourceRef,
     UsableCertificates, pem_certificates,
 };
 use certgate_x509::{Certificate, Crl, CrlReader, Sha256};
@@ -101,19 +101,19 @@ pub struct WantedFiles {
 #[derive(Debug)]
 struct Cached<T> {
     version: Option<Version>,
-    state: SourceState<T>,
+    state: LoadedSource<T>,
 }
 
 impl<T> Default for Cached<T> {
     fn default() -> Self {
-        Self { version: None, state: SourceState::default() }
+        Self { version: None, state: LoadedSource::default() }
     }
 }
 
 impl<T> Cached<T> {
     /// A source that is assumed to be empty.
     fn empty() -> Self {
-        Self { version: None, state: SourceState::empty() }
+        Self { version: None, state: LoadedSource::empty() }
     }
 
     /// Applies the present content of the source. Unchanged content keeps its address, so that nothing built from it is
@@ -138,7 +138,7 @@ impl<T> Cached<T> {
             Ok((parsed, skipped)) => {
                 state.error = None;
                 state.skipped = skipped;
-                let unchanged = |good: &Content<T>| {
+                let unchanged = |good: &SourceContent<T>| {
                     good.len() == parsed.len() && good.iter().zip(&parsed).all(|(left, right)| same(left, right))
                 };
                 if !state.good.as_ref().is_some_and(unchanged) {
@@ -324,18 +324,18 @@ impl Sources {
     }
 
     /// The state of a source of certificates after [`Sources::refresh`].
-    pub fn certificates(&self, source: &ReadSource) -> Option<&SourceState<Certificate>> {
+    pub fn certificates(&self, source: &ReadSource) -> Option<&LoadedSource<Certificate>> {
         self.certificates.get(source).map(|cached| &cached.state)
     }
 
     /// The last good content of each source of certificates, after [`Sources::refresh`].
-    pub fn known(&self) -> BTreeMap<ReadSource, Content<Certificate>> {
+    pub fn known(&self) -> BTreeMap<ReadSource, SourceContent<Certificate>> {
         let good = |(source, cached): (&ReadSource, &Cached<_>)| Some((source.clone(), cached.state.good.clone()?));
         self.certificates.iter().filter_map(good).collect()
     }
 
     /// The state of a source of CRLs after [`Sources::refresh`].
-    pub fn crls(&self, key: &SourceKey) -> Option<&SourceState<Crl>> {
+    pub fn crls(&self, key: &SourceKey) -> Option<&LoadedSource<Crl>> {
         self.crls.get(key).map(|cached| &cached.state)
     }
 
@@ -398,11 +398,11 @@ impl Sources {
 }
 
 impl ProfileSources for SourcesOf<'_> {
-    fn certificates(&self, source: &CertificateSource) -> Option<&SourceState<Certificate>> {
+    fn certificates(&self, source: &CertificateSource) -> Option<&LoadedSource<Certificate>> {
         self.sources.certificates(&read_source(source, self.namespace)?)
     }
 
-    fn crls(&self, source: &SourceRef<Crl>) -> Option<&SourceState<Crl>> {
+    fn crls(&self, source: &SourceRef<Crl>) -> Option<&LoadedSource<Crl>> {
         self.sources.crls(&SourceKey::of(source, self.namespace)?)
     }
 

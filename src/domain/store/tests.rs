@@ -58,7 +58,7 @@ fn decide(snapshot: &Snapshot, host: &str, certificate: &[u8]) -> Result<String,
 }
 
 fn lines(index: &Index) -> Vec<String> {
-    let line = |problem: &Problem, error: &FieldError| format!("{:?} {}: {error}", problem.severity, problem.id);
+    let line = |problem: &ObjectProblem, error: &FieldError| format!("{:?} {}: {error}", problem.severity, problem.id);
     index.problems().iter().flat_map(|p| p.errors.iter().map(|e| line(p, e)).collect::<Vec<_>>()).collect()
 }
 

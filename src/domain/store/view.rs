@@ -9,13 +9,13 @@ use std::sync::Arc;
 use super::policies::{PolicyView, older};
 use super::profiles::{ProfileView, ReferenceError};
 use super::sources::{Namespaces, ReadSource, read_source};
-use super::{Index, Problem, Problems, Severity};
+use super::{Index, ObjectProblem, ObjectProblems, Severity};
 use crate::domain::api::{Field, ObjectMeta};
 use crate::domain::decide::mapping::table::MappingTable;
 use crate::domain::decide::resolved_profile::ResolvedProfile;
 use crate::domain::decide::selection::{Candidate, Conflict, Route, Selection};
 use crate::domain::decide::verifier::CertificateVerifier;
-use crate::domain::policy::compile::{CertificateSource, Content, SourceRef};
+use crate::domain::policy::compile::{CertificateSource, SourceContent, SourceRef};
 use crate::domain::policy::lint;
 use certgate_x509::{Certificate, UnixTime};
 
@@ -34,7 +34,7 @@ pub(super) struct ViewContent {
     /// By namespace.
     pub policies: BTreeMap<String, Vec<PolicyView>>,
     pub namespaces: Namespaces,
-    pub sources: BTreeMap<ReadSource, Content<Certificate>>,
+    pub sources: BTreeMap<ReadSource, SourceContent<Certificate>>,
 }
 
 /// The policies that one takes everything from, and those that take everything from it, as `namespace/name`.
@@ -114,7 +114,7 @@ impl View {
     }
 
     /// The certificates of a source of a profile of `namespace`, when some profile uses it already.
-    pub fn content(&self, source: &CertificateSource, namespace: &str) -> Option<Content<Certificate>> {
+    pub fn content(&self, source: &CertificateSource, namespace: &str) -> Option<SourceContent<Certificate>> {
         match &source.source {
             SourceRef::Inline(found) => Some(Arc::clone(found)),
             _ => self.known.sources.get(&read_source(source, namespace)?).cloned(),
@@ -140,8 +140,8 @@ impl Index {
 
     /// What is legal but doubtful about the stored objects at `now`, as of the last [`Index::publish`], sorted by
     /// object.
-    pub fn lint(&self, now: UnixTime) -> Vec<Problem> {
-        let mut out = Problems::default();
+    pub fn lint(&self, now: UnixTime) -> Vec<ObjectProblem> {
+        let mut out = ObjectProblems::default();
         self.policies.lint(&self.profiles, &mut out);
         self.profiles.lint(&self.sources, now, &mut out);
         for mapping in self.mappings.working() {

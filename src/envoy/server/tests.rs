@@ -10,7 +10,7 @@ use tonic_health::ServingStatus;
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_client::HealthClient;
 
-use super::super::grpc::{Budget, MAX_UNFINISHED};
+use super::super::grpc::{MAX_UNFINISHED, MessageBudget};
 use super::super::routes::{CHECK_PATH, MAX_WATCHES};
 use super::*;
 use crate::domain::decide::decision::Decision;
@@ -67,12 +67,12 @@ async fn start(workers: usize, drain_deadline: Duration) -> Running {
     start_within(workers, drain_deadline, Transport::Plaintext, bodies(MAX_UNFINISHED)).await
 }
 
-fn bodies(unfinished: usize) -> Limits {
-    let receiving = Receiving { budget: Arc::new(Budget::new(unfinished)), ..Receiving::default() };
-    Limits { receiving, ..Limits::default() }
+fn bodies(unfinished: usize) -> ServerLimits {
+    let receiving = ReceiveLimits { budget: Arc::new(MessageBudget::new(unfinished)), ..ReceiveLimits::default() };
+    ServerLimits { receiving, ..ServerLimits::default() }
 }
 
-async fn start_within(workers: usize, drain_deadline: Duration, transport: Transport, bodies: Limits) -> Running {
+async fn start_within(workers: usize, drain_deadline: Duration, transport: Transport, bodies: ServerLimits) -> Running {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let gate = Arc::<Gate>::default();
@@ -335,7 +335,7 @@ async fn is_closed(address: SocketAddr, sent: &[u8]) -> bool {
 
 #[tokio::test]
 async fn a_connection_that_is_not_http2_does_not_stay() {
-    let limits = Limits { preface: Duration::from_millis(50), ..Limits::default() };
+    let limits = ServerLimits { preface: Duration::from_millis(50), ..ServerLimits::default() };
     let running = start_within(1, PATIENCE, Transport::Plaintext, limits).await;
     for sent in [&b""[..], b"PRI * HTTP/2.0\r\n", b"GET / HTTP/1.1\r\n\r\n"] {
         assert!(is_closed(running.address, sent).await, "{sent:?}");
@@ -344,7 +344,7 @@ async fn a_connection_that_is_not_http2_does_not_stay() {
 
 #[tokio::test]
 async fn connections_are_capped_and_the_idle_give_way() {
-    let limits = Limits { connections: Places::new(4), preface: PATIENCE * 9, ..Limits::default() };
+    let limits = ServerLimits { connections: Places::new(4), preface: PATIENCE * 9, ..ServerLimits::default() };
     let running = start_within(2, PATIENCE, Transport::Plaintext, limits).await;
     let mut silent = Vec::new();
     for _ in 0..20 {
@@ -460,7 +460,7 @@ async fn no_table_of_headers_is_asked_for() {
 
 #[tokio::test]
 async fn a_connection_that_only_answers_pings_and_opens_calls_gives_way() {
-    let limits = Limits { connections: Places::new(1), ..Limits::default() };
+    let limits = ServerLimits { connections: Places::new(1), ..ServerLimits::default() };
     let running = start_within(1, PATIENCE, Transport::Plaintext, limits).await;
     let mut held = Raw::connect(running.address, &Raw::SETTINGS).await;
     held.call(1, None).await;
@@ -479,7 +479,7 @@ async fn a_connection_that_only_answers_pings_and_opens_calls_gives_way() {
 #[tokio::test]
 async fn a_connection_that_does_not_take_its_answers_is_closed() {
     let unread = Arc::new(Unread::new(MAX_UNREAD, Duration::from_millis(100)));
-    let limits = Limits { unread, ..Limits::default() };
+    let limits = ServerLimits { unread, ..ServerLimits::default() };
     let running = start_within(1, PATIENCE, Transport::Plaintext, limits).await;
     let mut held = Raw::connect(running.address, &Raw::CLOSED_WINDOW).await;
     held.call(1, Some(&[0; 5])).await;
@@ -490,7 +490,7 @@ async fn a_connection_that_does_not_take_its_answers_is_closed() {
 #[tokio::test]
 async fn unread_answers_of_all_connections_are_bounded() {
     let unread = Arc::new(Unread::new(200_000, PATIENCE * 9));
-    let limits = Limits { unread, ..Limits::default() };
+    let limits = ServerLimits { unread, ..ServerLimits::default() };
     let running = start_within(2, PATIENCE, Transport::Plaintext, limits).await;
     let mut few = Raw::connect(running.address, &Raw::CLOSED_WINDOW).await;
     let mut most = Raw::connect(running.address, &Raw::CLOSED_WINDOW).await;
@@ -507,8 +507,9 @@ async fn unread_answers_of_all_connections_are_bounded() {
 
 #[tokio::test]
 async fn calls_without_a_message_give_way_to_later_ones() {
-    let receiving = Receiving { waiting: Places::new(8), deadline: PATIENCE * 9, ..Receiving::default() };
-    let running = start_within(1, PATIENCE, Transport::Plaintext, Limits { receiving, ..Limits::default() }).await;
+    let receiving = ReceiveLimits { waiting: Places::new(8), deadline: PATIENCE * 9, ..ReceiveLimits::default() };
+    let running =
+        start_within(1, PATIENCE, Transport::Plaintext, ServerLimits { receiving, ..ServerLimits::default() }).await;
     let mut channels = Vec::new();
     for _ in 0..2 {
         channels.push(running.channel().await);
@@ -538,7 +539,7 @@ async fn handshakes_that_nobody_ends_keep_no_proxy_out() {
     let server = Arc::new(server);
     let acceptor = Arc::new(Acceptor::within(server.clone(), 8, PATIENCE * 9));
     // With one worker, connections are accepted in the order in which they were made.
-    let running = start_within(1, PATIENCE, Transport::Tls(acceptor), Limits::default()).await;
+    let running = start_within(1, PATIENCE, Transport::Tls(acceptor), ServerLimits::default()).await;
     let mut silent = Vec::new();
     for _ in 0..20 {
         for _ in 0..10 {
@@ -550,7 +551,7 @@ async fn handshakes_that_nobody_ends_keep_no_proxy_out() {
         tokio::time::timeout(PATIENCE, shaken).await.expect("at once").expect("the oldest of the silent gives way");
     }
     // There cannot be more handshakes than connections either.
-    let limits = Limits { connections: Places::new(4), ..Limits::default() };
+    let limits = ServerLimits { connections: Places::new(4), ..ServerLimits::default() };
     let acceptor = Transport::Tls(Arc::new(Acceptor::within(server, 8, PATIENCE * 9)));
     let running = start_within(2, PATIENCE, acceptor, limits).await;
     let mut silent = Vec::new();

@@ -2,7 +2,7 @@ use super::*;
 
 const FOREVER: Duration = Duration::from_secs(3600);
 
-fn outbox(unread: &Arc<Unread>, answers: usize) -> (Arc<Outbox>, Vec<Answer>) {
+fn outbox(unread: &Arc<Unread>, answers: usize) -> (Arc<Outbox>, Vec<PendingResponse>) {
     let outbox = Arc::new(unread.outbox());
     let answers = (0..answers).map(|_| outbox.put(Bytes::from_static(&[0; 100]), None)).collect();
     outbox.settle();

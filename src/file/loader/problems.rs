@@ -40,9 +40,9 @@ impl Loader {
     }
 
     /// The problems of the index with their positions. Reads each file that has any once more.
-    pub(super) fn with_positions(&self, mut found: Vec<store::Problem>) -> Vec<FileProblem> {
+    pub(super) fn with_positions(&self, mut found: Vec<store::ObjectProblem>) -> Vec<FileProblem> {
         found.truncate(self.max_problems);
-        let mut by_file: BTreeMap<Arc<str>, Vec<store::Problem>> = BTreeMap::new();
+        let mut by_file: BTreeMap<Arc<str>, Vec<store::ObjectProblem>> = BTreeMap::new();
         for problem in found {
             by_file.entry(Arc::clone(&problem.id.origin.file)).or_default().push(problem);
         }
@@ -72,7 +72,7 @@ impl Loader {
     }
 
     /// The positions of the errors of `problems`, all of one file, by the indexes of problem and error.
-    fn positions(&self, file: &Arc<str>, problems: &[store::Problem]) -> HashMap<(usize, usize), Mark> {
+    fn positions(&self, file: &Arc<str>, problems: &[store::ObjectProblem]) -> HashMap<(usize, usize), Mark> {
         let mut positions = HashMap::new();
         let Ok(nth) = self.files.binary_search_by(|(name, _)| name.cmp(file)) else { return positions };
         let (_, state) = &self.files[nth];

@@ -85,7 +85,7 @@ fn accepted(errors: &[FieldError], warnings: &[FieldError]) -> ConditionContent 
 }
 
 /// Whether the CRLs of a profile still count: the condition by which an operator learns before the clients do.
-fn fresh(crls: &[resolved_profile::CrlStatus], now: UnixTime) -> ConditionContent {
+fn fresh(crls: &[resolved_profile::CrlSummary], now: UnixTime) -> ConditionContent {
     use ConditionStatus::{False, True, Unknown};
     if crls.is_empty() {
         return condition("RevocationFresh", Unknown, "NotChecked", "the profile checks revocation by no CRL");
@@ -347,7 +347,7 @@ mod tests {
 
     #[test]
     fn crls_are_told_and_those_that_are_due_come_first() {
-        let crl = |issuer: &str, next: Option<i64>| crate::domain::decide::resolved_profile::CrlStatus {
+        let crl = |issuer: &str, next: Option<i64>| crate::domain::decide::resolved_profile::CrlSummary {
             profile: "n/x".into(),
             issuer: issuer.to_owned(),
             kind: crate::domain::decide::resolved_profile::CrlKind::Complete,
@@ -397,7 +397,7 @@ mod tests {
 
     #[test]
     fn the_first_reason_is_the_worst() {
-        let crl = |kind, age: i64, next: i64, max_age| crate::domain::decide::resolved_profile::CrlStatus {
+        let crl = |kind, age: i64, next: i64, max_age| crate::domain::decide::resolved_profile::CrlSummary {
             profile: "n/x".into(),
             issuer: format!("CN={age}"),
             kind,

@@ -206,14 +206,14 @@ impl Store {
 mod tests {
     use super::*;
     use crate::domain::api::{ObjectId, Origin};
-    use crate::domain::decide::resolved_profile::{CrlKind, CrlStatus};
+    use crate::domain::decide::resolved_profile::{CrlKind, CrlSummary};
     use certgate_x509::RevocationPolicy;
 
     /// Nothing is published when a CRL ends, and yet a status changes: it is looked at then, and only then.
     #[test]
     fn a_status_that_time_changes_is_looked_at_in_time() {
         let at = UnixTime::from_secs;
-        let crl = CrlStatus {
+        let crl = CrlSummary {
             profile: "n/p".into(),
             issuer: "CN=CA".to_owned(),
             kind: CrlKind::Complete,

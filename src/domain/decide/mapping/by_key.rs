@@ -6,8 +6,8 @@
 
 use std::sync::Arc;
 
-use super::key::{Form, keys_of};
-use super::rules::{self, Folds, Mapping};
+use super::key::{NameForm, keys_of};
+use super::rules::{self, Folds, MappingSection};
 use super::table::{MappingStatus, MappingTable};
 use super::{Claims, MappingEntry, STAGE, Unmapped, fail};
 use crate::domain::api::Precedence;
@@ -17,7 +17,7 @@ use certgate_x509::{Certificate, Trace, Verdict};
 
 /// The identity under a policy's mapping section, if it has one.
 pub fn identify_by_key<T: Trace>(
-    mapping: Option<&Mapping>,
+    mapping: Option<&MappingSection>,
     namespace: &str,
     table: &MappingTable,
     certificate: &Certificate,
@@ -55,8 +55,8 @@ pub fn identify_by_key<T: Trace>(
 
 /// Adds the entries that name the certificate by `form`, if the form proves more than the holder's claim or the entry
 /// denies.
-fn consider<'a, T: Trace>(claims: &mut Claims<'a>, holder: MappingEntry<'a>, form: Form, trace: &mut T) {
-    let binds = matches!(form, Form::Sha256 | Form::PublicKeySha256);
+fn consider<'a, T: Trace>(claims: &mut Claims<'a>, holder: MappingEntry<'a>, form: NameForm, trace: &mut T) {
+    let binds = matches!(form, NameForm::Sha256 | NameForm::PublicKeySha256);
     if binds || holder.status() != MappingStatus::Enabled {
         claims.add(holder, trace);
     } else {

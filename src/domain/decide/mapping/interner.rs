@@ -9,12 +9,12 @@ use hashbrown::HashTable;
 use super::paged::Paged;
 
 /// The values by number, as a snapshot keeps them.
-pub type Values<T> = Paged<Option<Arc<T>>>;
+pub type InternedValues<T> = Paged<Option<Arc<T>>>;
 
 /// Assigns equal values the same number, and frees a number with its last use.
 #[derive(Debug)]
 pub struct Interner<T> {
-    values: Values<T>,
+    values: InternedValues<T>,
     uses: Vec<u32>,
     free: Vec<u32>,
     numbers: HashTable<u32>,
@@ -91,7 +91,7 @@ impl<T: Hash + Eq> Interner<T> {
     }
 
     /// The values as they are now.
-    pub fn values(&self) -> &Values<T> {
+    pub fn values(&self) -> &InternedValues<T> {
         &self.values
     }
 }

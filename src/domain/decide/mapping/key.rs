@@ -10,7 +10,7 @@ use certgate_x509::{Certificate, GeneralName, Name, Sha256};
 /// A way to name a certificate.
 #[derive(Copy, Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(u8)]
-pub enum Form {
+pub enum NameForm {
     /// SHA-256 of the certificate's DER.
     Sha256,
     /// Issuer and serial number.
@@ -29,7 +29,7 @@ pub enum Form {
     Subject,
 }
 
-impl Form {
+impl NameForm {
     /// Every form.
     pub const ALL: [Self; 8] = [
         Self::Sha256,
@@ -59,17 +59,17 @@ impl Form {
 
 /// A set of forms.
 #[derive(Copy, Clone, Debug, Default, PartialEq, Eq)]
-pub struct Forms(u8);
+pub struct NameForms(u8);
 
-impl Forms {
+impl NameForms {
     /// The set with `form`.
     #[must_use]
-    pub const fn with(self, form: Form) -> Self {
+    pub const fn with(self, form: NameForm) -> Self {
         Self(self.0 | (1 << form as u8))
     }
 
     /// Whether `form` is in the set.
-    pub const fn contains(self, form: Form) -> bool {
+    pub const fn contains(self, form: NameForm) -> bool {
         self.0 & (1 << form as u8) != 0
     }
 }
@@ -78,7 +78,7 @@ impl Forms {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct NameKey {
     /// The form.
-    pub form: Form,
+    pub form: NameForm,
     /// Equal bytes of equal forms name the same certificates.
     pub bytes: Vec<u8>,
 }
@@ -86,12 +86,12 @@ pub struct NameKey {
 impl NameKey {
     /// The certificate with this SHA-256 of its DER.
     pub fn sha256(sha256: Sha256) -> Self {
-        Self { form: Form::Sha256, bytes: sha256.as_bytes().to_vec() }
+        Self { form: NameForm::Sha256, bytes: sha256.as_bytes().to_vec() }
     }
 
     /// Any certificate for the key with this SHA-256 of its DER SubjectPublicKeyInfo.
     pub fn public_key_sha256(sha256: Sha256) -> Self {
-        Self { form: Form::PublicKeySha256, bytes: sha256.as_bytes().to_vec() }
+        Self { form: NameForm::PublicKeySha256, bytes: sha256.as_bytes().to_vec() }
     }
 
     /// The certificate that `issuer` issued under `serial`, big-endian without leading zero octets.
@@ -108,32 +108,32 @@ impl NameKey {
                 bytes.extend_from_slice(sha256.as_bytes());
             }
         }
-        Self { form: Form::IssuerSerial, bytes }
+        Self { form: NameForm::IssuerSerial, bytes }
     }
 
     /// Certificates with this URI.
     pub fn uri(uri: &str) -> Self {
-        Self { form: Form::Uri, bytes: uri.as_bytes().to_vec() }
+        Self { form: NameForm::Uri, bytes: uri.as_bytes().to_vec() }
     }
 
     /// Certificates with this user principal name.
     pub fn user_principal_name(name: &str) -> Self {
-        Self { form: Form::UserPrincipalName, bytes: fold_case(name).as_bytes().to_vec() }
+        Self { form: NameForm::UserPrincipalName, bytes: fold_case(name).as_bytes().to_vec() }
     }
 
     /// Certificates with this DNS name.
     pub fn dns(name: &str) -> Self {
-        Self { form: Form::Dns, bytes: dns(name).as_bytes().to_vec() }
+        Self { form: NameForm::Dns, bytes: dns(name).as_bytes().to_vec() }
     }
 
     /// Certificates with this e-mail address.
     pub fn email(address: &str) -> Self {
-        Self { form: Form::Email, bytes: email(address).as_bytes().to_vec() }
+        Self { form: NameForm::Email, bytes: email(address).as_bytes().to_vec() }
     }
 
     /// Certificates with this subject.
     pub fn subject(subject: &Name) -> Self {
-        Self { form: Form::Subject, bytes: subject.canonical().to_vec() }
+        Self { form: NameForm::Subject, bytes: subject.canonical().to_vec() }
     }
 }
 
@@ -167,16 +167,16 @@ fn borders(key: &[u8]) -> Option<(usize, usize)> {
 }
 
 /// The bytes for look-up: all but the pin of an issuer.
-pub fn lookup(form: Form, key: &[u8]) -> &[u8] {
+pub fn lookup(form: NameForm, key: &[u8]) -> &[u8] {
     match form {
-        Form::IssuerSerial => borders(key).and_then(|(_, end)| key.get(..end)).unwrap_or(key),
+        NameForm::IssuerSerial => borders(key).and_then(|(_, end)| key.get(..end)).unwrap_or(key),
         _ => key,
     }
 }
 
 /// The pin of a key, if it has one.
-pub fn pin(form: Form, key: &[u8]) -> Option<IssuerPin> {
-    let (_, end) = borders(key).filter(|_| form == Form::IssuerSerial)?;
+pub fn pin(form: NameForm, key: &[u8]) -> Option<IssuerPin> {
+    let (_, end) = borders(key).filter(|_| form == NameForm::IssuerSerial)?;
     let (kind, sha256) = key.get(end..)?.split_first()?;
     let sha256 = Sha256::from_bytes(sha256.try_into().ok()?);
     match *kind {
@@ -188,7 +188,7 @@ pub fn pin(form: Form, key: &[u8]) -> Option<IssuerPin> {
 
 /// Whether two keys of one form may name one certificate, as far as the keys show. `false` is certain, except for two
 /// pins of different kinds.
-pub fn may_coincide(form: Form, left: &[u8], right: &[u8]) -> bool {
+pub fn may_coincide(form: NameForm, left: &[u8], right: &[u8]) -> bool {
     lookup(form, left) == lookup(form, right)
         && match (pin(form, left), pin(form, right)) {
             (Some(left), Some(right)) => left == right,
@@ -197,10 +197,10 @@ pub fn may_coincide(form: Form, left: &[u8], right: &[u8]) -> bool {
 }
 
 /// The canonical form of the distinguished name within a key: the subject, or the issuer.
-pub fn distinguished_name(form: Form, key: &[u8]) -> Option<&[u8]> {
+pub fn distinguished_name(form: NameForm, key: &[u8]) -> Option<&[u8]> {
     match form {
-        Form::Subject => Some(key),
-        Form::IssuerSerial => key.get(4..borders(key)?.0),
+        NameForm::Subject => Some(key),
+        NameForm::IssuerSerial => key.get(4..borders(key)?.0),
         _ => None,
     }
 }
@@ -233,43 +233,43 @@ fn ascii_lower(text: &str) -> Cow<'_, str> {
 ///
 /// A form that no mapping uses costs nothing. An empty subject yields no key. An ECDSA signature has two forms, and
 /// both yield keys.
-pub fn keys_of(certificate: &Certificate, forms: Forms, mut visit: impl FnMut(Form, &[u8])) {
-    if forms.contains(Form::Sha256) {
-        certificate.aliases().for_each(|sha256| visit(Form::Sha256, sha256.as_bytes()));
+pub fn keys_of(certificate: &Certificate, forms: NameForms, mut visit: impl FnMut(NameForm, &[u8])) {
+    if forms.contains(NameForm::Sha256) {
+        certificate.aliases().for_each(|sha256| visit(NameForm::Sha256, sha256.as_bytes()));
     }
-    if forms.contains(Form::IssuerSerial) {
-        visit(Form::IssuerSerial, &issuer_serial(certificate.issuer().canonical(), certificate.serial_number()));
+    if forms.contains(NameForm::IssuerSerial) {
+        visit(NameForm::IssuerSerial, &issuer_serial(certificate.issuer().canonical(), certificate.serial_number()));
     }
-    if forms.contains(Form::PublicKeySha256) {
-        visit(Form::PublicKeySha256, certificate.public_key_sha256().as_bytes());
+    if forms.contains(NameForm::PublicKeySha256) {
+        visit(NameForm::PublicKeySha256, certificate.public_key_sha256().as_bytes());
     }
     for name in certificate.subject_alt_names() {
         match name {
-            GeneralName::Uri(uri) if forms.contains(Form::Uri) => visit(Form::Uri, uri.as_bytes()),
-            GeneralName::UserPrincipalName(name) if forms.contains(Form::UserPrincipalName) => {
-                visit(Form::UserPrincipalName, fold_case(name).as_bytes());
+            GeneralName::Uri(uri) if forms.contains(NameForm::Uri) => visit(NameForm::Uri, uri.as_bytes()),
+            GeneralName::UserPrincipalName(name) if forms.contains(NameForm::UserPrincipalName) => {
+                visit(NameForm::UserPrincipalName, fold_case(name).as_bytes());
             }
-            GeneralName::Dns(name) if forms.contains(Form::Dns) => visit(Form::Dns, dns(name).as_bytes()),
-            GeneralName::Email(address) if forms.contains(Form::Email) => {
-                visit(Form::Email, email(address).as_bytes());
+            GeneralName::Dns(name) if forms.contains(NameForm::Dns) => visit(NameForm::Dns, dns(name).as_bytes()),
+            GeneralName::Email(address) if forms.contains(NameForm::Email) => {
+                visit(NameForm::Email, email(address).as_bytes());
             }
             _ => {}
         }
     }
-    if forms.contains(Form::Subject) && !certificate.subject().is_empty() {
-        visit(Form::Subject, certificate.subject().canonical());
+    if forms.contains(NameForm::Subject) && !certificate.subject().is_empty() {
+        visit(NameForm::Subject, certificate.subject().canonical());
     }
 }
 
 /// Calls `visit` with the keys that the certificate would have if its distinguished names had the reverse order, where
 /// that order makes a difference.
-pub fn reversed_keys_of(certificate: &Certificate, forms: Forms, mut visit: impl FnMut(Form, &[u8])) {
+pub fn reversed_keys_of(certificate: &Certificate, forms: NameForms, mut visit: impl FnMut(NameForm, &[u8])) {
     let reversed = |name: &Name| Some(name.reversed_canonical()).filter(|reversed| reversed != name.canonical());
-    if let Some(issuer) = reversed(certificate.issuer()).filter(|_| forms.contains(Form::IssuerSerial)) {
-        visit(Form::IssuerSerial, &issuer_serial(&issuer, certificate.serial_number()));
+    if let Some(issuer) = reversed(certificate.issuer()).filter(|_| forms.contains(NameForm::IssuerSerial)) {
+        visit(NameForm::IssuerSerial, &issuer_serial(&issuer, certificate.serial_number()));
     }
-    if let Some(subject) = reversed(certificate.subject()).filter(|_| forms.contains(Form::Subject)) {
-        visit(Form::Subject, &subject);
+    if let Some(subject) = reversed(certificate.subject()).filter(|_| forms.contains(NameForm::Subject)) {
+        visit(NameForm::Subject, &subject);
     }
 }
 
@@ -282,7 +282,7 @@ mod tests {
         let issuer = Name::parse_rfc4514("CN=CA,O=Acme").unwrap();
         let [one, other] = [b"1", b"2"].map(|text| Sha256::of(text));
         let key = |pin| NameKey::issuer_serial(&issuer, &[0x2a, 0], pin).bytes;
-        let (plain, form) = (key(None), Form::IssuerSerial);
+        let (plain, form) = (key(None), NameForm::IssuerSerial);
         assert_eq!((lookup(form, &plain), pin(form, &plain)), (&*plain, None));
         for pinned in [IssuerPin::Certificate(one), IssuerPin::PublicKey(one)] {
             let bytes = key(Some(pinned));
@@ -319,9 +319,9 @@ mod tests {
 
     #[test]
     fn form_sets_hold_what_they_were_given() {
-        for form in Form::ALL {
-            let set = Forms::default().with(form);
-            for other in Form::ALL {
+        for form in NameForm::ALL {
+            let set = NameForms::default().with(form);
+            for other in NameForm::ALL {
                 assert_eq!(set.contains(other), form == other);
             }
         }

@@ -26,9 +26,9 @@ use crate::domain::decide::identity::{MAX_HEADER_VALUE, header_value_problem};
 use crate::domain::decide::reason::Reason;
 use certgate_x509::{Certificate, GeneralName, Trace, Verdict};
 use issuer::{Binding, PathIssuer};
-use key::{Form, IssuerPin, keys_of, reversed_keys_of};
-use rules::{Folds, Mapping, OneToOneEntry, RuleOutcome};
-use table::{Entry, MappingStatus, MappingTable};
+use key::{IssuerPin, NameForm, keys_of, reversed_keys_of};
+use rules::{Folds, MappingSection, OneToOneEntry, RuleOutcome};
+use table::{MappingStatus, MappingTable, ObjectEntry};
 
 /// Why a certificate has no identity.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,7 +43,7 @@ const STAGE: &str = "mapping";
 
 /// The identity of a certificate under a policy's mapping section; `issuer` is that of its validated path.
 pub fn identify<T: Trace>(
-    mapping: &Mapping,
+    mapping: &MappingSection,
     namespace: &str,
     table: &MappingTable,
     certificate: &Certificate,
@@ -79,7 +79,7 @@ fn fail<T: Trace, V>(trace: &mut T, reason: Reason, detail: String) -> Result<V,
 #[derive(Copy, Clone)]
 enum MappingEntry<'a> {
     OneToOne(&'a OneToOneEntry),
-    Object(Entry<'a>, Form),
+    Object(ObjectEntry<'a>, NameForm),
 }
 
 impl MappingEntry<'_> {
@@ -152,11 +152,11 @@ impl<'a> Claims<'a> {
     fn consider<T: Trace>(
         &mut self,
         holder: MappingEntry<'a>,
-        form: Form,
+        form: NameForm,
         issuer: PathIssuer<'_>,
         trace: &mut T,
     ) -> bool {
-        let binding = if form == Form::IssuerSerial { issuer.binding(holder.pin()) } else { Binding::Bound };
+        let binding = if form == NameForm::IssuerSerial { issuer.binding(holder.pin()) } else { Binding::Bound };
         match binding {
             Binding::Bound => self.add(holder, trace),
             // Neither proves more than a name, and the client chooses which certificates of a CA it presents.
@@ -226,7 +226,7 @@ impl<'a> Claims<'a> {
 }
 
 fn specific<T: Trace>(
-    mapping: &Mapping,
+    mapping: &MappingSection,
     namespace: &str,
     table: &MappingTable,
     certificate: &Certificate,
@@ -279,15 +279,15 @@ fn specific<T: Trace>(
 /// Notes entries that would name the certificate if their distinguished name had the reverse order, which OpenSSL
 /// prints.
 fn note_reversed<T: Trace>(
-    mapping: &Mapping,
+    mapping: &MappingSection,
     namespace: &str,
     table: &MappingTable,
     certificate: &Certificate,
     trace: &mut T,
 ) {
-    let mut note = |holder: MappingEntry<'_>, form: Form| {
+    let mut note = |holder: MappingEntry<'_>, form: NameForm| {
         trace.step(STAGE, Verdict::Note, || {
-            let name = if form == Form::Subject { certificate.subject() } else { certificate.issuer() };
+            let name = if form == NameForm::Subject { certificate.subject() } else { certificate.issuer() };
             format!("{holder} would match in reverse order: write {:?}", name.to_rfc4514())
         });
     };

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use super::key::{self, Form};
+use super::key::{self, NameForm};
 use super::table::MappingStatus;
 
 /// Records in a page. A write to shared storage copies one page, so small pages make small edits cheap and large ones
@@ -26,7 +26,7 @@ pub struct Head {
     /// One more than the uid's length; 0 without a uid.
     pub uid_len: u16,
     /// The form of the key; `None` when the name of the certificate cannot be read.
-    pub form: Option<Form>,
+    pub form: Option<NameForm>,
     /// What the mapping does.
     pub status: MappingStatus,
 }
@@ -89,7 +89,7 @@ struct Slot {
 }
 
 #[derive(Clone, Debug, Default)]
-struct Page {
+struct RecordPage {
     slots: Vec<Option<Slot>>,
     texts: Vec<u8>,
     /// How many octets of `texts` no record uses any more.
@@ -99,11 +99,11 @@ struct Page {
 /// The records by number.
 #[derive(Clone, Debug, Default)]
 pub struct Records {
-    pages: Vec<Arc<Page>>,
+    pages: Vec<Arc<RecordPage>>,
     len: usize,
 }
 
-impl Page {
+impl RecordPage {
     fn get(&self, at: usize) -> Option<Record<'_>> {
         let Slot { head, from, len } = self.slots.get(at)?.as_ref()?;
         let from = *from as usize;
@@ -139,7 +139,7 @@ impl Records {
         self.pages.get(at / PAGE)?.get(at % PAGE)
     }
 
-    fn page_mut(&mut self, at: u32) -> Option<(&mut Page, usize)> {
+    fn page_mut(&mut self, at: u32) -> Option<(&mut RecordPage, usize)> {
         let at = at as usize;
         Some((Arc::make_mut(self.pages.get_mut(at / PAGE)?), at % PAGE))
     }
@@ -151,7 +151,7 @@ impl Records {
         if last.is_none() {
             // About as long as those of the page before it.
             let usual = self.pages.last().map_or(0, |page| page.texts.len()).min(PAGE * 128);
-            let page = Page {
+            let page = RecordPage {
                 slots: Vec::with_capacity(PAGE),
                 texts: Vec::with_capacity(usual.saturating_add(usual / 64)),
                 unused: 0,
@@ -210,7 +210,7 @@ mod tests {
             key_len: 0,
             user_len: 0,
             uid_len: 0,
-            form: Some(Form::Uri),
+            form: Some(NameForm::Uri),
             status: MappingStatus::Enabled,
         };
         Record { head, texts: texts.as_bytes() }

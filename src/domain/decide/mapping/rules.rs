@@ -20,7 +20,7 @@ use spelling::normal;
 
 /// The mapping section of a policy, compiled.
 #[derive(Debug)]
-pub struct Mapping {
+pub struct MappingSection {
     /// What is tried first.
     pub precedence: Precedence,
     /// Single certificates.
@@ -28,10 +28,10 @@ pub struct Mapping {
     /// Selects the CertificateMapping objects of the policy's namespace that apply; `None` for none.
     pub selector: Option<LabelSelector>,
     /// The rules, in order.
-    pub rules: Vec<Rule>,
+    pub rules: Vec<CompiledRule>,
 }
 
-impl Mapping {
+impl MappingSection {
     /// Whether an enabled rule allows any certificate.
     pub fn has_rules_that_allow(&self) -> bool {
         self.rules.iter().any(|rule| rule.state == MappingState::Enabled && rule.identity.is_some())
@@ -40,11 +40,11 @@ impl Mapping {
 
 /// One rule. It allows when it has an identity, and denies otherwise.
 #[derive(Debug)]
-pub struct Rule {
+pub struct CompiledRule {
     /// Its name.
     pub name: Box<str>,
     /// The tests that a certificate must all pass; there is at least one.
-    pub parts: Vec<Part>,
+    pub parts: Vec<CompiledRulePart>,
     /// The identity of the certificates that the rule allows.
     pub identity: Option<Arc<Identity>>,
     /// Whether the rule is in force.
@@ -53,9 +53,9 @@ pub struct Rule {
 
 /// One test of a rule.
 #[derive(Debug)]
-pub struct Part {
+pub struct CompiledRulePart {
     /// The names that are tested.
-    source: Source,
+    source: NameKind,
     /// A name matches if its text matches this pattern unchanged.
     pattern: Pattern,
     /// A name also matches if its normal form matches this pattern.
@@ -73,7 +73,7 @@ pub struct Part {
 
 /// A name of a certificate, as a rule looks at it.
 #[derive(Copy, Clone)]
-struct Tested<'a> {
+struct TestedName<'a> {
     /// The name; `None` where it cannot be read.
     text: Option<&'a str>,
     /// Whether other software might read another name.
@@ -82,7 +82,7 @@ struct Tested<'a> {
 
 /// A kind of name in a certificate.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Source {
+pub enum NameKind {
     /// An attribute of the subject.
     Subject(AttributeType),
     /// An attribute of the issuer.
@@ -97,7 +97,7 @@ pub enum Source {
     UserPrincipalName,
 }
 
-impl std::fmt::Display for Source {
+impl std::fmt::Display for NameKind {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Subject(attribute) => write!(f, "Subject {attribute}"),
@@ -110,10 +110,10 @@ impl std::fmt::Display for Source {
     }
 }
 
-impl Source {
+impl NameKind {
     /// Calls `visit` with each such name of `certificate` until it returns true, and returns whether it did.
-    fn any<'a>(&self, certificate: &'a Certificate, mut visit: impl FnMut(Tested<'a>) -> bool) -> bool {
-        let attribute = |value: AttributeValue<'a>| Tested { text: value.text, is_doubtful: value.is_doubtful };
+    fn any<'a>(&self, certificate: &'a Certificate, mut visit: impl FnMut(TestedName<'a>) -> bool) -> bool {
+        let attribute = |value: AttributeValue<'a>| TestedName { text: value.text, is_doubtful: value.is_doubtful };
         match self {
             Self::Subject(ty) => certificate.subject().all_values(ty).map(attribute).any(visit),
             Self::Issuer(ty) => certificate.issuer().all_values(ty).map(attribute).any(visit),
@@ -125,8 +125,8 @@ impl Source {
     }
 
     /// An alternative name that is of this kind.
-    fn alternative<'a>(&self, name: &'a GeneralName) -> Option<Tested<'a>> {
-        let read = |text| Some(Tested { text: Some(text), is_doubtful: false });
+    fn alternative<'a>(&self, name: &'a GeneralName) -> Option<TestedName<'a>> {
+        let read = |text| Some(TestedName { text: Some(text), is_doubtful: false });
         match (self, name) {
             (Self::Dns, GeneralName::Dns(text)) => read(text.strip_suffix('.').unwrap_or(text)),
             (Self::Uri, GeneralName::Uri(text))
@@ -135,10 +135,10 @@ impl Source {
             // A principal name in a string type that Windows does not write, and an e-mail address outside ASCII (RFC
             // 9598).
             (Self::UserPrincipalName, GeneralName::Other { type_id, .. }) if *type_id == *UPN => {
-                Some(Tested { text: None, is_doubtful: true })
+                Some(TestedName { text: None, is_doubtful: true })
             }
             (Self::Email, GeneralName::Other { type_id, .. }) if *type_id == *SMTP_UTF8_MAILBOX => {
-                Some(Tested { text: None, is_doubtful: true })
+                Some(TestedName { text: None, is_doubtful: true })
             }
             _ => None,
         }
@@ -151,9 +151,9 @@ impl Source {
         self.any(certificate, |value| {
             let is_plain = |text| !value.is_doubtful && !fold::doubtful::is_doubtful(self, text);
             values.push(match value {
-                Tested { text: Some(text), .. } if is_plain(text) => format!("{text:?}"),
-                Tested { text: Some(text), .. } => format!("{text:?} (others may read another text)"),
-                Tested { text: None, .. } => "of a type that is not compared".to_owned(),
+                TestedName { text: Some(text), .. } if is_plain(text) => format!("{text:?}"),
+                TestedName { text: Some(text), .. } => format!("{text:?} (others may read another text)"),
+                TestedName { text: None, .. } => "of a type that is not compared".to_owned(),
             });
             values.len() > SHOWN
         });
@@ -165,10 +165,10 @@ impl Source {
     }
 }
 
-impl Part {
+impl CompiledRulePart {
     /// A test of the names of `source` in a rule that does `action`.
     pub fn new(
-        source: Source,
+        source: NameKind,
         value: &str,
         case: Case,
         values: Values,
@@ -181,7 +181,7 @@ impl Part {
         };
         // The case of issuers' names does not matter (RFC 5280 section 7.1), so a CA may write its own in any case.
         let case = match source {
-            Source::Issuer(_) => Case::Insensitive,
+            NameKind::Issuer(_) => Case::Insensitive,
             _ => case,
         };
         let folded = match action {
@@ -192,7 +192,7 @@ impl Part {
     }
 
     /// What is tested.
-    pub fn source(&self) -> &Source {
+    pub fn source(&self) -> &NameKind {
         &self.source
     }
 
@@ -246,22 +246,22 @@ impl Part {
     }
 
     /// Whether one name matches. A name that cannot be compared matches only rules that deny.
-    fn fits(&self, value: Tested<'_>, folds: &Folds) -> bool {
+    fn fits(&self, value: TestedName<'_>, folds: &Folds) -> bool {
         let Some(folded) = &self.folded else { return value.text.is_some_and(|text| self.takes(text)) };
         let Some(text) = value.text.filter(|_| !value.is_doubtful) else { return true };
         self.takes(text) || folds.matches(folded, &self.source, text, self.case)
     }
 }
 
-impl Rule {
+impl CompiledRule {
     /// Whether the rule requires only that names exist.
     pub fn takes_any(&self) -> bool {
-        self.parts.iter().all(Part::takes_any)
+        self.parts.iter().all(CompiledRulePart::takes_any)
     }
 
     /// Whether the rule, in force, allows by the subject's common name.
     pub fn allows_by_common_name(&self) -> bool {
-        let reads = |part: &Part| part.source == Source::Subject(AttributeType::COMMON_NAME);
+        let reads = |part: &CompiledRulePart| part.source == NameKind::Subject(AttributeType::COMMON_NAME);
         self.state == MappingState::Enabled && self.identity.is_some() && self.parts.iter().any(reads)
     }
 
@@ -294,14 +294,14 @@ pub enum RuleOutcome<'a> {
     /// The first rule that matches allows, as this identity.
     Allow(&'a Arc<Identity>),
     /// The first rule that matches denies.
-    Deny(&'a Rule),
+    Deny(&'a CompiledRule),
     /// No rule matches.
     NoMatch,
 }
 
 /// The outcome of the first rule that matches.
 pub fn first_match<'a, T: Trace>(
-    rules: &'a [Rule],
+    rules: &'a [CompiledRule],
     certificate: &Certificate,
     folds: &Folds,
     trace: &mut T,
@@ -334,11 +334,11 @@ pub fn first_match<'a, T: Trace>(
 
 /// The first rule that matches and denies, regardless of the rules before it.
 pub fn first_deny<'a, T: Trace>(
-    rules: &'a [Rule],
+    rules: &'a [CompiledRule],
     certificate: &Certificate,
     folds: &Folds,
     trace: &mut T,
-) -> Option<&'a Rule> {
+) -> Option<&'a CompiledRule> {
     for rule in rules.iter().filter(|rule| rule.identity.is_none()) {
         if rule.matches(certificate, folds) {
             matched(rule, certificate, folds, trace);
@@ -349,11 +349,11 @@ pub fn first_deny<'a, T: Trace>(
     None
 }
 
-fn matched<T: Trace>(rule: &Rule, certificate: &Certificate, folds: &Folds, trace: &mut T) {
+fn matched<T: Trace>(rule: &CompiledRule, certificate: &Certificate, folds: &Folds, trace: &mut T) {
     trace.step(super::STAGE, Verdict::Note, || format!("rule {:?}: {}", rule.name, rule.shown(certificate, folds)));
 }
 
-fn skipped<T: Trace>(rule: &Rule, certificate: &Certificate, folds: &Folds, trace: &mut T) {
+fn skipped<T: Trace>(rule: &CompiledRule, certificate: &Certificate, folds: &Folds, trace: &mut T) {
     trace.step(super::STAGE, Verdict::Skip, || match rule.state {
         MappingState::Enabled => format!("rule {:?}: {}", rule.name, rule.shown(certificate, folds)),
         MappingState::Disabled => format!("rule {:?} is disabled", rule.name),

@@ -12,9 +12,9 @@ use std::sync::Arc;
 use hashbrown::HashTable;
 
 use super::interner::Interner;
-use super::key::{self, Form, Forms, NameKey};
+use super::key::{self, NameForm, NameForms, NameKey};
 use super::records::{Head, Record};
-use super::table::{Attributes, Group, MappingStatus, MappingTable, Shape, key_hash};
+use super::table::{Attributes, LabelGroup, MappingStatus, MappingTable, SharedParts, key_hash};
 use crate::domain::api::{FieldError, LabelSelector, MappingState, ObjectId, ObjectMeta, Origin, duplicate_error};
 use crate::domain::decide::identity::Identity;
 use crate::domain::decide::mapping::compiled::CompiledMapping;
@@ -28,14 +28,14 @@ const MAX_COMPARED_MAPPINGS: usize = 16;
 #[derive(Debug, Default)]
 pub struct MappingStore {
     table: MappingTable,
-    shapes: Interner<Shape>,
-    groups: Interner<Group>,
+    shared_parts: Interner<SharedParts>,
+    groups: Interner<LabelGroup>,
     attributes: Interner<Attributes>,
     files: Interner<Arc<str>>,
     ids: HashTable<u32>,
     free: Vec<u32>,
     /// How many mappings use each form.
-    forms: [usize; Form::ALL.len()],
+    forms: [usize; NameForm::ALL.len()],
     /// The errors of the mappings that do not compile.
     errors: BTreeMap<u32, Vec<FieldError>>,
     /// The mappings whose object name another object has.
@@ -51,7 +51,7 @@ pub struct MappingStore {
 /// Whether an edit changed the store.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 #[must_use]
-pub enum Change {
+pub enum EditOutcome {
     /// It did.
     Changed,
     /// The store holds what it held before.
@@ -62,18 +62,18 @@ impl MappingStore {
     /// The mappings as they are now.
     pub fn table(&self) -> MappingTable {
         let mut table = self.table.clone();
-        table.shapes = self.shapes.values().clone();
+        table.shared_parts = self.shared_parts.values().clone();
         table.groups = self.groups.values().clone();
         table.attributes = self.attributes.values().clone();
         table
     }
 
     /// Stores a mapping in place of the former one of the same name and origin.
-    pub fn apply(&mut self, meta: ObjectMeta, mapping: CompiledMapping) -> Change {
+    pub fn apply(&mut self, meta: ObjectMeta, mapping: CompiledMapping) -> EditOutcome {
         let former = self.find(&meta.namespace, &meta.name, &meta.origin);
         let ObjectMeta { name, namespace, labels, origin, .. } = meta;
         let hash = self.id_hash(&namespace, &name);
-        let group = self.groups.acquire(Group { namespace, labels });
+        let group = self.groups.acquire(LabelGroup { namespace, labels });
         let CompiledMapping { key, public_key, identity, state, errors } = mapping;
         let Identity { user, groups, uid, extra } = identity;
         let attributes = self.attributes.acquire(Attributes { groups, extra });
@@ -83,7 +83,7 @@ impl MappingStore {
         let short = |len: usize| u16::try_from(len).expect("compile caps keys, users and uids well below 64 KiB");
         let texts = [&key[..], user.as_bytes(), uid.unwrap_or_default().as_bytes(), name.as_bytes()].concat();
         let head = Head {
-            shape: self.shapes.acquire(Shape { group, attributes, file }),
+            shape: self.shared_parts.acquire(SharedParts { group, attributes, file }),
             document: origin.document,
             key_len: short(key.len()),
             user_len: short(user.len()),
@@ -101,7 +101,7 @@ impl MappingStore {
             && self.is_as(at, record, &errors)
         {
             self.release(head);
-            return Change::Unchanged;
+            return EditOutcome::Unchanged;
         }
         if let Some(at) = former {
             self.remove(at);
@@ -110,17 +110,17 @@ impl MappingStore {
         if let Some(sha256) = public_key {
             self.public_keys.insert(at, sha256);
         }
-        Change::Changed
+        EditOutcome::Changed
     }
 
     /// Removes a mapping.
-    pub fn delete(&mut self, id: &ObjectId) -> Change {
+    pub fn delete(&mut self, id: &ObjectId) -> EditOutcome {
         match self.find(&id.namespace, &id.name, &id.origin) {
             Some(at) => {
                 self.remove(at);
-                Change::Changed
+                EditOutcome::Changed
             }
-            None => Change::Unchanged,
+            None => EditOutcome::Unchanged,
         }
     }
 
@@ -151,13 +151,14 @@ impl MappingStore {
             let others = self.of_same_name(*at).take(MAX_COMPARED_MAPPINGS).filter_map(|other| self.stored(other));
             out.extend(others.filter_map(|other| pair(own, other)).min_by(|left, right| left.other.cmp(&right.other)));
         }
-        if self.forms.get(Form::PublicKeySha256 as usize).is_none_or(|count| *count == 0) {
+        if self.forms.get(NameForm::PublicKeySha256 as usize).is_none_or(|count| *count == 0) {
             return out;
         }
         for (at, sha256) in &self.public_keys {
             let Some(own) = self.stored(*at) else { continue };
-            let named =
-                self.named(&own.group.namespace, Form::PublicKeySha256, sha256.as_bytes()).take(MAX_COMPARED_MAPPINGS);
+            let named = self
+                .named(&own.group.namespace, NameForm::PublicKeySha256, sha256.as_bytes())
+                .take(MAX_COMPARED_MAPPINGS);
             for other in named.filter_map(|other| self.stored(other)) {
                 out.extend([pair(own, other), pair(other, own)].into_iter().flatten());
             }
@@ -181,7 +182,7 @@ impl MappingStore {
 
     /// How many mappings of `namespace` the selector selects, working or not.
     pub fn selected_by(&self, namespace: &str, selector: &LabelSelector) -> usize {
-        let selected = |group: &Group| group.namespace == namespace && selector.selects(&group.labels);
+        let selected = |group: &LabelGroup| group.namespace == namespace && selector.selects(&group.labels);
         let uses = self.groups.counted().filter(|(group, _)| selected(group)).map(|(_, uses)| uses as usize);
         uses.fold(0, usize::saturating_add)
     }
@@ -203,13 +204,13 @@ impl MappingStore {
 
     fn stored(&self, at: u32) -> Option<StoredMapping<'_>> {
         let record = self.table.records.get(at)?;
-        let shape = self.shapes.get(record.head.shape)?;
+        let shape = self.shared_parts.get(record.head.shape)?;
         let (group, attributes) = (self.groups.get(shape.group)?, self.attributes.get(shape.attributes)?);
         Some(StoredMapping { record, group, attributes, file: self.files.get(shape.file)? })
     }
 
     /// The records of `namespace` with `key` in `form`.
-    fn named<'a>(&'a self, namespace: &'a str, form: Form, key: &'a [u8]) -> impl Iterator<Item = u32> + use<'a> {
+    fn named<'a>(&'a self, namespace: &'a str, form: NameForm, key: &'a [u8]) -> impl Iterator<Item = u32> + use<'a> {
         let same = move |stored: StoredMapping<'_>| {
             stored.record.head.form == Some(form)
                 && stored.group.namespace == namespace
@@ -285,11 +286,11 @@ impl MappingStore {
             }
             None => self.table.records.push(record),
         };
-        let Self { table, shapes, groups, ids, .. } = self;
+        let Self { table, shared_parts, groups, ids, .. } = self;
         let MappingTable { records, keys, hasher, .. } = table;
         let stored = |at: u32| {
             let record = records.get(at)?;
-            let shape = shapes.get(record.head.shape)?;
+            let shape = shared_parts.get(record.head.shape)?;
             Some((record, &*groups.get(shape.group)?.namespace))
         };
         ids.insert_unique(id_hash, at, |&at| {
@@ -385,17 +386,20 @@ impl MappingStore {
         }
     }
 
-    fn count(&mut self, form: Form, change: impl FnOnce(usize) -> usize) {
+    fn count(&mut self, form: NameForm, change: impl FnOnce(usize) -> usize) {
         if let Some(count) = self.forms.get_mut(form as usize) {
             *count = change(*count);
         }
-        let used = |form: &Form| self.forms.get(*form as usize).is_some_and(|count| *count > 0);
-        self.table.forms = Form::ALL.into_iter().filter(used).fold(Forms::default(), Forms::with);
+        let used = |form: &NameForm| self.forms.get(*form as usize).is_some_and(|count| *count > 0);
+        self.table.forms = NameForm::ALL.into_iter().filter(used).fold(NameForms::default(), NameForms::with);
     }
 
     fn release(&mut self, head: Head) {
-        let Some(Shape { group, attributes, file }) = self.shapes.get(head.shape).map(|shape| **shape) else { return };
-        self.shapes.release(head.shape);
+        let Some(SharedParts { group, attributes, file }) = self.shared_parts.get(head.shape).map(|shape| **shape)
+        else {
+            return;
+        };
+        self.shared_parts.release(head.shape);
         self.groups.release(group);
         self.attributes.release(attributes);
         self.files.release(file);

@@ -11,15 +11,15 @@ use std::sync::Arc;
 use foldhash::fast::RandomState;
 use hashbrown::HashTable;
 
-use super::interner::Values;
-use super::key::{self, Form, Forms, IssuerPin};
+use super::interner::InternedValues;
+use super::key::{self, IssuerPin, NameForm, NameForms};
 use super::records::{Record, Records};
 use crate::domain::api::LabelSelector;
 use crate::domain::decide::identity::Identity;
 
 /// The namespace and labels of a mapping, which select it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Group {
+pub struct LabelGroup {
     pub(super) namespace: String,
     pub(super) labels: BTreeMap<String, String>,
 }
@@ -31,9 +31,9 @@ pub struct Attributes {
     pub(super) extra: BTreeMap<String, Vec<String>>,
 }
 
-/// What mappings with different texts share: the numbers of a [`Group`], of [`Attributes`] and of a file.
+/// What mappings with different texts share: the numbers of a [`LabelGroup`], of [`Attributes`] and of a file.
 #[derive(Copy, Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Shape {
+pub struct SharedParts {
     pub(super) group: u32,
     pub(super) attributes: u32,
     pub(super) file: u32,
@@ -57,23 +57,23 @@ pub enum MappingStatus {
 pub struct MappingTable {
     pub(super) records: Records,
     pub(super) keys: Arc<HashTable<u32>>,
-    pub(super) shapes: Values<Shape>,
-    pub(super) groups: Values<Group>,
-    pub(super) attributes: Values<Attributes>,
-    pub(super) forms: Forms,
+    pub(super) shared_parts: InternedValues<SharedParts>,
+    pub(super) groups: InternedValues<LabelGroup>,
+    pub(super) attributes: InternedValues<Attributes>,
+    pub(super) forms: NameForms,
     pub(super) len: usize,
     pub(super) hasher: RandomState,
 }
 
 /// One mapping, as a look-up finds it.
 #[derive(Copy, Clone, Debug)]
-pub struct Entry<'a> {
+pub struct ObjectEntry<'a> {
     pub(super) record: Record<'a>,
-    pub(super) group: &'a Group,
+    pub(super) group: &'a LabelGroup,
     pub(super) attributes: &'a Attributes,
 }
 
-impl<'a> Entry<'a> {
+impl<'a> ObjectEntry<'a> {
     /// The object's name, without its namespace.
     pub fn name(&self) -> &'a str {
         self.record.name()
@@ -127,7 +127,7 @@ impl<'a> Entry<'a> {
 
 impl MappingTable {
     /// The forms that any mapping uses.
-    pub fn forms(&self) -> Forms {
+    pub fn forms(&self) -> NameForms {
         self.forms
     }
 
@@ -142,22 +142,22 @@ impl MappingTable {
     }
 
     /// The mappings of `namespace` that `selector` selects and that name a certificate by `key` in `form`. `key` lacks
-    /// the issuer's pin, which the caller must still compare ([`Entry::pin`]).
+    /// the issuer's pin, which the caller must still compare ([`ObjectEntry::pin`]).
     pub fn find<'a, 'k>(
         &'a self,
         namespace: &'k str,
         selector: &'k LabelSelector,
-        form: Form,
+        form: NameForm,
         key: &'k [u8],
-    ) -> impl Iterator<Item = Entry<'a>> + use<'a, 'k> {
+    ) -> impl Iterator<Item = ObjectEntry<'a>> + use<'a, 'k> {
         self.keys
             .iter_hash(key_hash(&self.hasher, namespace, form, key))
             .filter_map(|&at| {
                 let record = self.records.get(at)?;
-                let shape = self.shapes.get(record.head.shape)?.as_deref()?;
+                let shape = self.shared_parts.get(record.head.shape)?.as_deref()?;
                 let group = self.groups.get(shape.group)?.as_deref()?;
                 let attributes = self.attributes.get(shape.attributes)?.as_deref()?;
-                Some(Entry { record, group, attributes })
+                Some(ObjectEntry { record, group, attributes })
             })
             .filter(move |entry| {
                 entry.record.head.form == Some(form)
@@ -169,6 +169,6 @@ impl MappingTable {
 }
 
 /// The hash of a key for look-up.
-pub(super) fn key_hash(hasher: &RandomState, namespace: &str, form: Form, key: &[u8]) -> u64 {
+pub(super) fn key_hash(hasher: &RandomState, namespace: &str, form: NameForm, key: &[u8]) -> u64 {
     hasher.hash_one((namespace, form, key))
 }

@@ -15,7 +15,7 @@ use certgate_x509::{NoTrace, Recorder, Sha256};
 
 const NAMESPACE: &str = "payments";
 
-fn compiled(mapping: &Value) -> Mapping {
+fn compiled(mapping: &Value) -> MappingSection {
     let mut report = Report::default();
     let root = Field::root("mapping");
     let mapping = mapping_section(&root, &serde_json::from_value(mapping.clone()).unwrap(), &mut report);
@@ -23,7 +23,7 @@ fn compiled(mapping: &Value) -> Mapping {
     mapping
 }
 
-/// Mapping objects: name, labels, spec.
+/// CertificateMapping objects: name, labels, spec.
 fn store(objects: &[(&str, &str, Value)]) -> MappingStore {
     let mut store = MappingStore::default();
     for (at, (name, label, spec)) in (0..).zip(objects) {

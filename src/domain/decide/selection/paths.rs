@@ -16,23 +16,23 @@ use super::path::PathPattern;
 use super::spelling::fold;
 use crate::domain::api::PathCase;
 
-type Table<T> = HashMap<Box<[u8]>, Vec<T>, RandomState>;
+type PathTable<T> = HashMap<Box<[u8]>, Vec<T>, RandomState>;
 
-type Forms = HashMap<Box<[u8]>, BTreeSet<Box<[u8]>>, RandomState>;
+type PatternsByFold = HashMap<Box<[u8]>, BTreeSet<Box<[u8]>>, RandomState>;
 
 /// The routes of one host pattern.
 #[derive(Debug, Default)]
 pub struct Paths {
-    exact: Table<Choice>,
-    prefix: Table<Choice>,
+    exact: PathTable<Choice>,
+    prefix: PathTable<Choice>,
     /// The lengths of prefixes, longest first. They bound the look-ups for one path.
     prefix_lengths: Vec<usize>,
     any: Vec<Choice>,
     /// Invalid policies whose intended paths or methods are unknown.
     unreadable: Vec<Choice>,
     /// Patterns that are not their own form (see [`fold`]), by that form.
-    exact_forms: Forms,
-    prefix_forms: Forms,
+    exact_forms: PatternsByFold,
+    prefix_forms: PatternsByFold,
     prefix_form_lengths: Vec<usize>,
     /// Whether any route looks at the path.
     pub looks_at_path: bool,
@@ -187,7 +187,7 @@ impl Paths {
 }
 
 /// Records a pattern by its form, unless it is its own form.
-fn note_form(forms: &mut Forms, path: &[u8]) {
+fn note_form(forms: &mut PatternsByFold, path: &[u8]) {
     let form = fold(path);
     if *form != *path {
         forms.entry(form.as_ref().into()).or_default().insert(path.into());

@@ -16,7 +16,7 @@ use certgate_x509::encoding::excerpt::excerpt;
 /// The keys as Envoy names them.
 #[derive(Deserialize)]
 #[serde(field_identifier, rename_all = "lowercase")]
-enum Key {
+enum JsonKey {
     By,
     Hash,
     Cert,
@@ -29,7 +29,7 @@ enum Key {
 
 /// One object of the list.
 #[derive(Default)]
-struct Object {
+struct JsonElement {
     by: Option<Vec<String>>,
     hash: Option<String>,
     cert: Option<String>,
@@ -41,28 +41,28 @@ struct Object {
 }
 
 /// By hand, because a derived reader would take a list of values for an object too.
-impl<'de> Deserialize<'de> for Object {
+impl<'de> Deserialize<'de> for JsonElement {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Keys;
         impl<'de> Visitor<'de> for Keys {
-            type Value = Object;
+            type Value = JsonElement;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("an object")
             }
 
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Object, A::Error> {
-                let mut object = Object::default();
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<JsonElement, A::Error> {
+                let mut object = JsonElement::default();
                 while let Some(key) = map.next_key()? {
                     match key {
-                        Key::By => once(&mut object.by, "by", &mut map)?,
-                        Key::Hash => once(&mut object.hash, "hash", &mut map)?,
-                        Key::Cert => once(&mut object.cert, "cert", &mut map)?,
-                        Key::Chain => once(&mut object.chain, "chain", &mut map)?,
-                        Key::Subject => once(&mut object.subject, "subject", &mut map)?,
-                        Key::Uri => once(&mut object.uri, "uri", &mut map)?,
-                        Key::Dns => once(&mut object.dns, "dns", &mut map)?,
-                        Key::Issuer => once(&mut object.issuer, "issuer", &mut map)?,
+                        JsonKey::By => once(&mut object.by, "by", &mut map)?,
+                        JsonKey::Hash => once(&mut object.hash, "hash", &mut map)?,
+                        JsonKey::Cert => once(&mut object.cert, "cert", &mut map)?,
+                        JsonKey::Chain => once(&mut object.chain, "chain", &mut map)?,
+                        JsonKey::Subject => once(&mut object.subject, "subject", &mut map)?,
+                        JsonKey::Uri => once(&mut object.uri, "uri", &mut map)?,
+                        JsonKey::Dns => once(&mut object.dns, "dns", &mut map)?,
+                        JsonKey::Issuer => once(&mut object.issuer, "issuer", &mut map)?,
                     }
                 }
                 Ok(object)
@@ -85,7 +85,7 @@ fn once<'de, A: MapAccess<'de>, T: Deserialize<'de>>(
 }
 
 /// The whole header.
-struct List(Vec<Object>);
+struct List(Vec<JsonElement>);
 
 impl<'de> Deserialize<'de> for List {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -119,7 +119,7 @@ pub fn parse(line: &[u8]) -> Result<Vec<Element<'static>>, XfccError> {
     list.into_iter().map(element).collect()
 }
 
-fn element(object: Object) -> Result<Element<'static>, XfccError> {
+fn element(object: JsonElement) -> Result<Element<'static>, XfccError> {
     let names = |names: Vec<String>| names.into_iter().map(|name| Cow::Owned(name.into_bytes())).collect();
     Ok(Element {
         by: object.by.map(names).unwrap_or_default(),

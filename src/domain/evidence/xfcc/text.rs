@@ -23,7 +23,7 @@ use super::{Armoured, Element, MAX_ELEMENTS, XfccError, hash};
 
 /// The keys, in the order in which Envoy writes them.
 #[derive(Copy, Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Key {
+enum XfccKey {
     By,
     Hash,
     Cert,
@@ -34,7 +34,7 @@ enum Key {
     Issuer,
 }
 
-impl Key {
+impl XfccKey {
     fn named(name: &[u8]) -> Option<Self> {
         Some(match name {
             b"By" => Self::By,
@@ -91,11 +91,11 @@ pub fn parse<'a>(line: &'a [u8], elements: &mut Vec<Element<'a>>) -> Result<(), 
 fn read_element<'a>(line: &'a [u8], mut rest: &'a [u8]) -> Result<(Element<'a>, Option<&'a [u8]>), XfccError> {
     let offset = |rest: &[u8]| line.len().saturating_sub(rest.len());
     let mut element = Element::default();
-    let mut previous: Option<Key> = None;
+    let mut previous: Option<XfccKey> = None;
     loop {
         let at = offset(rest);
         let named = memchr::memchr(b'=', rest).and_then(|equals| rest.split_at_checked(equals));
-        let Some((key, [_, text @ ..])) = named.and_then(|(name, text)| Some((Key::named(name)?, text))) else {
+        let Some((key, [_, text @ ..])) = named.and_then(|(name, text)| Some((XfccKey::named(name)?, text))) else {
             return Err(XfccError::Syntax { at, want: "a key and `=`" });
         };
         match previous {
@@ -110,13 +110,13 @@ fn read_element<'a>(line: &'a [u8], mut rest: &'a [u8]) -> Result<(Element<'a>, 
         let (value, after) = if key.is_quoted() { quoted(text) } else { raw(text) }
             .map_err(|(rest, want)| XfccError::Syntax { at: offset(rest), want })?;
         match key {
-            Key::By => element.by.push(Cow::Borrowed(value)),
-            Key::Hash => element.hash = Some(hash(value, offset(text))?),
-            Key::Cert => element.cert = Some(Armoured::UrlEncoded(value)),
-            Key::Chain => element.chain = Some(Armoured::UrlEncoded(value)),
-            Key::Uri => element.uri.get_or_insert_default().push(Cow::Borrowed(value)),
-            Key::Dns => element.dns.get_or_insert_default().push(Cow::Borrowed(value)),
-            Key::Subject | Key::Issuer => {}
+            XfccKey::By => element.by.push(Cow::Borrowed(value)),
+            XfccKey::Hash => element.hash = Some(hash(value, offset(text))?),
+            XfccKey::Cert => element.cert = Some(Armoured::UrlEncoded(value)),
+            XfccKey::Chain => element.chain = Some(Armoured::UrlEncoded(value)),
+            XfccKey::Uri => element.uri.get_or_insert_default().push(Cow::Borrowed(value)),
+            XfccKey::Dns => element.dns.get_or_insert_default().push(Cow::Borrowed(value)),
+            XfccKey::Subject | XfccKey::Issuer => {}
         }
         match after {
             [] => return Ok((element, None)),
@@ -128,9 +128,9 @@ fn read_element<'a>(line: &'a [u8], mut rest: &'a [u8]) -> Result<(Element<'a>, 
 }
 
 /// A value and what follows it, or the place of the fault and what is expected there.
-type Value<'a> = Result<(&'a [u8], &'a [u8]), (&'a [u8], &'static str)>;
+type Scanned<'a> = Result<(&'a [u8], &'a [u8]), (&'a [u8], &'static str)>;
 
-fn raw(text: &[u8]) -> Value<'_> {
+fn raw(text: &[u8]) -> Scanned<'_> {
     let end = memchr::memchr3(b',', b';', b'"', text).unwrap_or(text.len());
     let (value, after) = text.split_at_checked(end).unwrap_or((text, &[]));
     match value.iter().position(|octet| !octet.is_ascii_graphic()) {
@@ -139,7 +139,7 @@ fn raw(text: &[u8]) -> Value<'_> {
     }
 }
 
-fn quoted(text: &[u8]) -> Value<'_> {
+fn quoted(text: &[u8]) -> Scanned<'_> {
     let [b'"', inside @ ..] = text else {
         return Err((text, "`\"`"));
     };

@@ -6,7 +6,7 @@ use super::matches::is_token;
 use super::metadata::shown;
 use super::{Field, MAX_EVIDENCE, MAX_TEXT, Report};
 use crate::domain::api::{ChainFrom, EvidenceSpec, HeaderEvidence, HeaderFormat, XfccEvidence};
-use crate::domain::evidence::{self, ChainSource, EvidenceRule, HeaderChain};
+use crate::domain::evidence::{ChainSource, EvidenceRule, HeaderChain};
 
 /// The highest element of x-forwarded-client-cert that a policy may ask for: no request passes more proxies.
 const MAX_ELEMENT: i64 = 32;
@@ -59,12 +59,13 @@ fn xfcc(field: &Field<'_>, spec: &XfccEvidence, report: &mut Report) -> Option<E
 }
 
 fn header(field: &Field<'_>, spec: &HeaderEvidence, report: &mut Report) -> Option<EvidenceRule> {
-    let (format, usual) = match spec.format {
-        HeaderFormat::Rfc9440 => (evidence::HeaderFormat::Rfc9440, Some("client-cert")),
-        HeaderFormat::Nginx => (evidence::HeaderFormat::Nginx, Some("ssl-client-cert")),
-        HeaderFormat::Traefik => (evidence::HeaderFormat::Traefik, Some("x-forwarded-tls-client-cert")),
-        HeaderFormat::HaProxy => (evidence::HeaderFormat::HaProxy, None),
-        HeaderFormat::Alb => (evidence::HeaderFormat::Alb, Some("x-amzn-mtls-clientcert")),
+    let format = spec.format;
+    let usual = match format {
+        HeaderFormat::Rfc9440 => Some("client-cert"),
+        HeaderFormat::Nginx => Some("ssl-client-cert"),
+        HeaderFormat::Traefik => Some("x-forwarded-tls-client-cert"),
+        HeaderFormat::HaProxy => None,
+        HeaderFormat::Alb => Some("x-amzn-mtls-clientcert"),
     };
     let name_field = field.child("name");
     let name = match (&spec.name, usual) {

@@ -10,7 +10,9 @@ use super::{Field, MAX_ONE_TO_ONE, MAX_RULE_PARTS, MAX_RULES, MAX_TEXT, Report};
 use crate::domain::api::{self, Case, Kind, MappingSpec, ObjectMeta, RuleAction, RuleField, RulePart};
 use crate::domain::decide::identity::Identity;
 use crate::domain::decide::identity::header_value_problem;
-use crate::domain::decide::mapping::rules::{Mapping, OneToOneEntry, OneToOneList, Part, Rule, Source};
+use crate::domain::decide::mapping::rules::{
+    CompiledRule, CompiledRulePart, MappingSection, NameKind, OneToOneEntry, OneToOneList,
+};
 use certgate_x509::AttributeType;
 
 /// Compiles a `CertificateMapping`.
@@ -36,11 +38,11 @@ fn empty_identity() -> Identity {
 }
 
 /// Compiles the mapping section of a policy. After an error it is not whole and must not be used.
-pub fn mapping(field: &Field<'_>, spec: &MappingSpec, report: &mut Report) -> Mapping {
+pub fn mapping(field: &Field<'_>, spec: &MappingSpec, report: &mut Report) -> MappingSection {
     if spec.one_to_one.is_empty() && spec.selector.is_none() && spec.rules.is_empty() {
         report.error(field, "nothing is mapped: give oneToOne, selector or rules, or leave mapping out");
     }
-    let mut mapping = Mapping {
+    let mut mapping = MappingSection {
         precedence: spec.precedence,
         one_to_one: Default::default(),
         selector: spec.selector.clone(),
@@ -65,7 +67,7 @@ fn one_to_one(field: &Field<'_>, spec: &MappingSpec, list: &mut OneToOneList, re
     }
 }
 
-fn rules(field: &Field<'_>, spec: &MappingSpec, mapping: &mut Mapping, report: &mut Report) {
+fn rules(field: &Field<'_>, spec: &MappingSpec, mapping: &mut MappingSection, report: &mut Report) {
     report.cap(field, spec.rules.len(), MAX_RULES);
     let mut names = std::collections::BTreeMap::new();
     for (at, rule) in spec.rules.iter().enumerate() {
@@ -103,11 +105,11 @@ fn rules(field: &Field<'_>, spec: &MappingSpec, mapping: &mut Mapping, report: &
             .enumerate()
             .filter_map(|(at, spec)| part(&parts_field.at(at), spec, rule.action, report))
             .collect();
-        mapping.rules.push(Rule { name: rule.name.as_str().into(), parts, identity, state: rule.state });
+        mapping.rules.push(CompiledRule { name: rule.name.as_str().into(), parts, identity, state: rule.state });
     }
 }
 
-fn part(field: &Field<'_>, spec: &RulePart, action: RuleAction, report: &mut Report) -> Option<Part> {
+fn part(field: &Field<'_>, spec: &RulePart, action: RuleAction, report: &mut Report) -> Option<CompiledRulePart> {
     let attribute_field = field.child("attribute");
     let attribute = |report: &mut Report| match &spec.attribute {
         Some(text) => report.take(&attribute_field, text.parse::<AttributeType>()),
@@ -116,7 +118,7 @@ fn part(field: &Field<'_>, spec: &RulePart, action: RuleAction, report: &mut Rep
             None
         }
     };
-    let none = |source: Source, report: &mut Report| match &spec.attribute {
+    let none = |source: NameKind, report: &mut Report| match &spec.attribute {
         Some(_) => {
             report.error(&attribute_field, "only fields Subject and Issuer have attributes");
             None
@@ -124,12 +126,12 @@ fn part(field: &Field<'_>, spec: &RulePart, action: RuleAction, report: &mut Rep
         None => Some(source),
     };
     let source = match spec.field {
-        RuleField::Subject => attribute(report).map(Source::Subject),
-        RuleField::Issuer => attribute(report).map(Source::Issuer),
-        RuleField::Uri => none(Source::Uri, report),
-        RuleField::Dns => none(Source::Dns, report),
-        RuleField::Email => none(Source::Email, report),
-        RuleField::UserPrincipalName => none(Source::UserPrincipalName, report),
+        RuleField::Subject => attribute(report).map(NameKind::Subject),
+        RuleField::Issuer => attribute(report).map(NameKind::Issuer),
+        RuleField::Uri => none(NameKind::Uri, report),
+        RuleField::Dns => none(NameKind::Dns, report),
+        RuleField::Email => none(NameKind::Email, report),
+        RuleField::UserPrincipalName => none(NameKind::UserPrincipalName, report),
     };
     let value = field.child("value");
     if spec.value.len() > MAX_TEXT {
@@ -162,6 +164,6 @@ fn part(field: &Field<'_>, spec: &RulePart, action: RuleAction, report: &mut Rep
         _ => spec.case,
     };
     // Compiled for any source, so that one compilation reports a wrong value and a wrong attribute.
-    let part = Part::new(source.clone().unwrap_or(Source::Dns), &spec.value, case, spec.values, action);
+    let part = CompiledRulePart::new(source.clone().unwrap_or(NameKind::Dns), &spec.value, case, spec.values, action);
     report.take(&value, part).filter(|_| source.is_some())
 }

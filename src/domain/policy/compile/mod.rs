@@ -38,7 +38,7 @@ pub use mapping::{certificate_mapping, mapping as mapping_section};
 pub use metadata::metadata;
 pub use policy::{certificate_policy, unreadable_match};
 pub use requirements::{MAXIMUM_RSA_BITS, MINIMUM_RSA_BITS, Requirements, WEAKEST_RSA_BITS};
-pub use resolve::{Content, NOT_READ, ProfileSources, Resolution, SourceState};
+pub use resolve::{LoadedSource, NOT_READ, ProfileSources, Resolution, SourceContent};
 pub use revocation::CompiledRevocation;
 pub use source::{
     BundleName, CertificateFilter, CertificateSource, Role, SourceRef, UsableCertificates,

@@ -19,26 +19,26 @@ use crate::domain::decide::resolved_profile::ResolvedProfile;
 use crate::domain::decide::verifier::{CertificateVerifier, TrustMode, VerifierParameters};
 
 /// The certificates or CRLs that a source contains.
-pub type Content<T> = Arc<[Arc<T>]>;
+pub type SourceContent<T> = Arc<[Arc<T>]>;
 
 /// A source as it was last read.
 #[derive(Debug)]
-pub struct SourceState<T> {
+pub struct LoadedSource<T> {
     /// The last good content.
-    pub good: Option<Content<T>>,
+    pub good: Option<SourceContent<T>>,
     /// Why the present content cannot be used.
     pub error: Option<String>,
     /// The parts of the present content that were left out, and why.
     pub skipped: Vec<String>,
 }
 
-impl<T> Default for SourceState<T> {
+impl<T> Default for LoadedSource<T> {
     fn default() -> Self {
         Self { good: None, error: None, skipped: Vec::new() }
     }
 }
 
-impl<T> SourceState<T> {
+impl<T> LoadedSource<T> {
     /// The state of a source that is assumed to be empty.
     pub fn empty() -> Self {
         Self { good: Some(Vec::new().into()), ..Self::default() }
@@ -48,10 +48,10 @@ impl<T> SourceState<T> {
 /// Looks up the sources of one profile. `None` for inline sources.
 pub trait ProfileSources {
     /// The state of a source of certificates.
-    fn certificates(&self, source: &CertificateSource) -> Option<&SourceState<Certificate>>;
+    fn certificates(&self, source: &CertificateSource) -> Option<&LoadedSource<Certificate>>;
 
     /// The state of a source of CRLs.
-    fn crls(&self, source: &SourceRef<Crl>) -> Option<&SourceState<Crl>>;
+    fn crls(&self, source: &SourceRef<Crl>) -> Option<&LoadedSource<Crl>>;
 
     /// Whether the object that a source names is absent and assumed to exist.
     fn is_assumed(&self, source: &SourceRef) -> bool;
@@ -68,14 +68,14 @@ pub struct Resolution {
     pub skipped: Vec<FieldError>,
     /// Why there is no resolved profile; `None` when there is one.
     unavailable: Option<String>,
-    joined: Option<Joined>,
+    joined: Option<ResolvedWithSources>,
 }
 
 /// A resolved profile with what it was made from.
 #[derive(Debug)]
-struct Joined {
-    certificates: [Vec<Content<Certificate>>; 3],
-    crls: Vec<Content<Crl>>,
+struct ResolvedWithSources {
+    certificates: [Vec<SourceContent<Certificate>>; 3],
+    crls: Vec<SourceContent<Crl>>,
     profile: Arc<ResolvedProfile>,
     /// CRLs that are older than what the profile has used already.
     rolled_back: Vec<FieldError>,
@@ -161,12 +161,12 @@ impl CompiledProfile {
 
     fn join(
         &self,
-        former: Option<Joined>,
+        former: Option<ResolvedWithSources>,
         id: &ObjectId,
-        certificates: [Vec<Content<Certificate>>; 3],
-        crls: Vec<Content<Crl>>,
+        certificates: [Vec<SourceContent<Certificate>>; 3],
+        crls: Vec<SourceContent<Crl>>,
         used: &RevocationData,
-    ) -> Joined {
+    ) -> ResolvedWithSources {
         let verifier = match former {
             Some(former) if certificates.iter().zip(&former.certificates).all(|(now, then)| same(now, then)) => {
                 if same(&crls, &former.crls) {
@@ -197,7 +197,7 @@ impl CompiledProfile {
         let (data, rolled_back) =
             used.retain_signers(|spki| verifier.accepts_crl_key(spki)).updated(offered, &signatures);
         let name = format!("{}/{}", id.namespace, id.name).into();
-        Joined {
+        ResolvedWithSources {
             certificates,
             crls,
             profile: Arc::new(ResolvedProfile::new(name, verifier, policy, Arc::new(data))),
@@ -210,9 +210,9 @@ impl CompiledProfile {
 /// The contents of a list of sources. Notes in `out` what cannot be used.
 fn gather<'s, T: 's>(
     field: &Field<'_>,
-    list: impl Iterator<Item = (&'s SourceRef<T>, Option<&'s SourceState<T>>)>,
+    list: impl Iterator<Item = (&'s SourceRef<T>, Option<&'s LoadedSource<T>>)>,
     out: &mut Resolution,
-) -> Vec<Content<T>> {
+) -> Vec<SourceContent<T>> {
     let mut contents = Vec::new();
     for (at, (source, state)) in list.enumerate() {
         if let SourceRef::Inline(content) = source {
@@ -245,7 +245,7 @@ fn gather<'s, T: 's>(
 }
 
 /// Whether both lists hold the same contents, compared by address.
-fn same<T>(left: &[Content<T>], right: &[Content<T>]) -> bool {
+fn same<T>(left: &[SourceContent<T>], right: &[SourceContent<T>]) -> bool {
     left.len() == right.len() && left.iter().zip(right).all(|(left, right)| Arc::ptr_eq(left, right))
 }
 
@@ -264,7 +264,7 @@ fn revocation_policy(compiled: Option<&CompiledRevocation>, signatures: Signatur
 
 fn verifier_parameters(
     compiled: &CompiledProfile,
-    [anchors, intermediates, peers]: &[Vec<Content<Certificate>>; 3],
+    [anchors, intermediates, peers]: &[Vec<SourceContent<Certificate>>; 3],
 ) -> VerifierParameters {
     VerifierParameters {
         mode: match compiled.mode {
@@ -295,7 +295,7 @@ fn verifier_parameters(
 }
 
 /// Each certificate once, in the order of the sources.
-fn union(lists: &[Content<Certificate>]) -> Vec<Arc<Certificate>> {
+fn union(lists: &[SourceContent<Certificate>]) -> Vec<Arc<Certificate>> {
     let mut seen = BTreeSet::new();
     lists.iter().flat_map(|list| list.iter()).filter(|certificate| seen.insert(certificate.sha256())).cloned().collect()
 }

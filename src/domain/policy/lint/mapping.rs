@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use crate::domain::api::{Field, Report};
 use crate::domain::api::{FieldError, MappingState, Values};
-use crate::domain::decide::mapping::key::{Form, distinguished_name, pin};
-use crate::domain::decide::mapping::rules::{Mapping, Source};
+use crate::domain::decide::mapping::key::{NameForm, distinguished_name, pin};
+use crate::domain::decide::mapping::rules::{MappingSection, NameKind};
 use crate::domain::decide::verifier::CertificateVerifier;
 use certgate_x509::{Subtree, looks_reversed};
 
@@ -78,7 +78,7 @@ impl MappingFindings {
 
 /// The findings of a mapping by `key`; `profiles` are those of the policies that select it, as far as they are known.
 pub fn findings<'a>(
-    form: Form,
+    form: NameForm,
     key: &[u8],
     state: MappingState,
     profiles: impl IntoIterator<Item = Option<&'a CertificateVerifier>>,
@@ -101,8 +101,8 @@ pub fn findings<'a>(
 }
 
 /// Whether the issuer in a name is sure to be known by no more than its name.
-fn is_weak(form: Form, key: &[u8], profile: &CertificateVerifier) -> bool {
-    let Some(issuer) = distinguished_name(form, key).filter(|_| form == Form::IssuerSerial) else { return false };
+fn is_weak(form: NameForm, key: &[u8], profile: &CertificateVerifier) -> bool {
+    let Some(issuer) = distinguished_name(form, key).filter(|_| form == NameForm::IssuerSerial) else { return false };
     if !profile.accepts_chains() {
         return true;
     }
@@ -118,7 +118,7 @@ fn is_weak(form: Form, key: &[u8], profile: &CertificateVerifier) -> bool {
 
 /// The entries of a policy whose `issuerSerial` names an issuer of which the policy's trust profile knows no more than
 /// the name: their certificates are denied.
-pub fn weak_issuers(mapping: &Mapping, profile: &CertificateVerifier) -> Vec<FieldError> {
+pub fn weak_issuers(mapping: &MappingSection, profile: &CertificateVerifier) -> Vec<FieldError> {
     let mut report = Report::default();
     let root = Field::root("spec");
     let section = root.child("mapping");
@@ -138,7 +138,7 @@ pub fn weak_issuers(mapping: &Mapping, profile: &CertificateVerifier) -> Vec<Fie
 
 /// The rules that allow by an attribute which a CA of the profile may give in addition to the one that it is bound to:
 /// a CA for names below `O=Partner` may certify `O=Partner,O=Contoso`.
-pub fn repeatable(mapping: &Mapping, profile: &CertificateVerifier) -> Vec<FieldError> {
+pub fn repeatable(mapping: &MappingSection, profile: &CertificateVerifier) -> Vec<FieldError> {
     let mut report = Report::default();
     let root = Field::root("spec");
     let section = root.child("mapping");
@@ -157,7 +157,7 @@ pub fn repeatable(mapping: &Mapping, profile: &CertificateVerifier) -> Vec<Field
         let rule_field = rules.at(at);
         let parts = rule_field.child("where");
         for (part_at, part) in rule.parts.iter().enumerate().filter(|(_, part)| part.values() == Values::Any) {
-            let Source::Subject(ty) = part.source() else { continue };
+            let NameKind::Subject(ty) = part.source() else { continue };
             let evading = bound.iter().find(|(_, base)| {
                 let mut values = base.values(ty).peekable();
                 values.peek().is_some() && !values.any(|value| part.takes(value))

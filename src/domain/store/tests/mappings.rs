@@ -118,7 +118,7 @@ fn an_entry_of_the_policy_contradicts_as_a_mapping_does() {
 
 /// The warnings of `check`, without those of weak forms.
 fn warnings(index: &Index) -> Vec<String> {
-    let line = |problem: &Problem, error: &FieldError| format!("{}: {error}", problem.id);
+    let line = |problem: &ObjectProblem, error: &FieldError| format!("{}: {error}", problem.id);
     let all = index.lint(NOW);
     all.iter().flat_map(|p| p.errors.iter().map(|e| line(p, e)).collect::<Vec<_>>()).collect()
 }

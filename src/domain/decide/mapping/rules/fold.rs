@@ -19,7 +19,7 @@ use std::rc::Rc;
 use foldhash::fast::RandomState;
 use hashbrown::HashMap;
 
-use super::Source;
+use super::NameKind;
 use super::spelling::normal;
 use crate::domain::api::Case;
 use crate::domain::decide::folding::{fold, is_invisible};
@@ -42,7 +42,7 @@ struct Folded {
 
 impl Folds {
     /// Whether the folded form of `text`, a name of the certificate of this decision, matches `pattern` or is doubtful.
-    pub(super) fn matches(&self, pattern: &Pattern, source: &Source, text: &str, case: Case) -> bool {
+    pub(super) fn matches(&self, pattern: &Pattern, source: &NameKind, text: &str, case: Case) -> bool {
         // A text of the certificate does not move during the decision, and is of one kind.
         let key = (text.as_ptr().addr(), text.len(), case);
         let known = self.0.borrow().get(&key).cloned();
@@ -58,13 +58,13 @@ impl Folds {
 }
 
 impl Folded {
-    fn new(source: &Source, text: &str, case: Case) -> Self {
+    fn new(source: &NameKind, text: &str, case: Case) -> Self {
         if doubtful::is_too_long(text) {
             return Self { is_doubtful: true, text: None, others: Vec::new() };
         }
         let folded = name(source, text, case);
         let others = match source {
-            Source::Uri => uri::same(&folded),
+            NameKind::Uri => uri::same(&folded),
             _ => Vec::new(),
         };
         let folded = match folded {
@@ -85,7 +85,7 @@ enum Side {
 }
 
 /// A name of a certificate, folded.
-fn name<'a>(source: &Source, text: &'a str, case: Case) -> Cow<'a, str> {
+fn name<'a>(source: &NameKind, text: &'a str, case: Case) -> Cow<'a, str> {
     then(by_source(source, text, Side::Name), |text| match fold(text, case) {
         Cow::Borrowed(text) => Cow::Borrowed(text),
         Cow::Owned(text) => Cow::Owned(trimmed(source, &text, true, true).to_owned()),
@@ -93,7 +93,7 @@ fn name<'a>(source: &Source, text: &'a str, case: Case) -> Cow<'a, str> {
 }
 
 /// The pattern for folded names.
-pub(super) fn pattern(source: &Source, written: &str, case: Case) -> Result<Pattern, PatternError> {
+pub(super) fn pattern(source: &NameKind, written: &str, case: Case) -> Result<Pattern, PatternError> {
     let spelled = by_source(source, written, Side::Pattern);
     let pattern = Pattern::new(&spelled, Case::Sensitive).or_else(|_| Pattern::new(written, Case::Sensitive))?;
     // Piece by piece, so that a look-alike of the asterisk does not become one.
@@ -101,13 +101,13 @@ pub(super) fn pattern(source: &Source, written: &str, case: Case) -> Result<Patt
 }
 
 /// Removes insignificant characters at the ends of a name of this kind.
-fn trimmed<'a>(source: &Source, mut text: &'a str, start: bool, end: bool) -> &'a str {
+fn trimmed<'a>(source: &NameKind, mut text: &'a str, start: bool, end: bool) -> &'a str {
     match source {
-        Source::Subject(_) | Source::Issuer(_) => {
+        NameKind::Subject(_) | NameKind::Issuer(_) => {
             text = if start { text.trim_start() } else { text };
             if end { text.trim_end() } else { text }
         }
-        Source::UserPrincipalName => {
+        NameKind::UserPrincipalName => {
             text = if start { text.trim_start() } else { text };
             if end { text.trim_end_matches(|c: char| c == '.' || c.is_whitespace()) } else { text }
         }
@@ -116,17 +116,17 @@ fn trimmed<'a>(source: &Source, mut text: &'a str, start: bool, end: bool) -> &'
 }
 
 /// The spelling of a name by its kind.
-fn by_source<'a>(source: &Source, text: &'a str, side: Side) -> Cow<'a, str> {
+fn by_source<'a>(source: &NameKind, text: &'a str, side: Side) -> Cow<'a, str> {
     match source {
-        Source::Subject(_) | Source::Issuer(_) => normal(source, text),
-        Source::Uri => then(then(uri::unescaped(text), |text| normal(source, text)), uri::authority),
-        Source::Dns => then(uri::unescaped(text), |text| Cow::Borrowed(text.trim_end_matches('.'))),
-        Source::Email => {
+        NameKind::Subject(_) | NameKind::Issuer(_) => normal(source, text),
+        NameKind::Uri => then(then(uri::unescaped(text), |text| normal(source, text)), uri::authority),
+        NameKind::Dns => then(uri::unescaped(text), |text| Cow::Borrowed(text.trim_end_matches('.'))),
+        NameKind::Email => {
             let text =
                 then(then(squeezed(text), |text| text.trim_end_matches('.').into()), |text| normal(source, text));
             then(text, |text| unquoted(text, side))
         }
-        Source::UserPrincipalName => {
+        NameKind::UserPrincipalName => {
             let ends = |c: char| c == '.' || c.is_whitespace();
             match text.is_ascii() {
                 true => then(squeezed(text), |text| text.trim_end_matches(ends).into()),
@@ -201,9 +201,9 @@ mod tests {
 
     #[test]
     fn look_alikes_fold_into_one() {
-        let attribute = Source::Subject("O".parse::<AttributeType>().unwrap());
+        let attribute = NameKind::Subject("O".parse::<AttributeType>().unwrap());
         let (sensitive, insensitive) = (Case::Sensitive, Case::Insensitive);
-        let rows: &[(&str, &Source, Case, &str, &str)] = &[
+        let rows: &[(&str, &NameKind, Case, &str, &str)] = &[
             ("soft hyphen", &attribute, sensitive, "Sa\u{ad}les", "Sales"),
             ("zero width", &attribute, sensitive, "\u{200b}Sal\u{2060}es\u{feff}", "Sales"),
             ("variation selector and tag", &attribute, sensitive, "Sales\u{fe0f}\u{e0041}", "Sales"),
@@ -219,24 +219,24 @@ mod tests {
             ("sharp s", &attribute, insensitive, "Stra\u{df}e", "strasse"),
             ("dotless i", &attribute, insensitive, "adm\u{131}n", "admin"),
             ("another script stays", &attribute, sensitive, "S\u{430}les", "S\u{430}les"),
-            ("URI host", &Source::Uri, sensitive, "HTTPS://u@Evil.Example.:443/A", "https://u@evil.example/A"),
+            ("URI host", &NameKind::Uri, sensitive, "HTTPS://u@Evil.Example.:443/A", "https://u@evil.example/A"),
             (
                 "URI escapes",
-                &Source::Uri,
+                &NameKind::Uri,
                 sensitive,
                 "https://evil%2Eexamp%6ce./%2f%zz%",
                 "https://evil.example/%2F%zz%",
             ),
-            ("URI of another port", &Source::Uri, sensitive, "https://a.:080", "https://a:80"),
-            ("URI of an address", &Source::Uri, sensitive, "https://[::1]:/", "https://[::1]/"),
-            ("URI without authority", &Source::Uri, sensitive, "urn:a.", "urn:a."),
-            ("DNS", &Source::Dns, insensitive, "Evil%2eexample..", "evil.example"),
-            ("mail", &Source::Email, sensitive, "Bob@Evil.Example.", "Bob@evil.example"),
-            ("quoted mail", &Source::Email, sensitive, "\"b\\ob\"@evil.example", "bob@evil.example"),
-            ("mail with blanks", &Source::Email, sensitive, " Bob @ Evil.example. ", "Bob@evil.example"),
+            ("URI of another port", &NameKind::Uri, sensitive, "https://a.:080", "https://a:80"),
+            ("URI of an address", &NameKind::Uri, sensitive, "https://[::1]:/", "https://[::1]/"),
+            ("URI without authority", &NameKind::Uri, sensitive, "urn:a.", "urn:a."),
+            ("DNS", &NameKind::Dns, insensitive, "Evil%2eexample..", "evil.example"),
+            ("mail", &NameKind::Email, sensitive, "Bob@Evil.Example.", "Bob@evil.example"),
+            ("quoted mail", &NameKind::Email, sensitive, "\"b\\ob\"@evil.example", "bob@evil.example"),
+            ("mail with blanks", &NameKind::Email, sensitive, " Bob @ Evil.example. ", "Bob@evil.example"),
             (
                 "principal",
-                &Source::UserPrincipalName,
+                &NameKind::UserPrincipalName,
                 insensitive,
                 "BOB@corp\u{3002}example\u{ff0e}",
                 "bob@corp.example",
@@ -250,7 +250,7 @@ mod tests {
 
     #[test]
     fn patterns_fold_by_the_piece() {
-        let attribute = Source::Subject("O".parse::<AttributeType>().unwrap());
+        let attribute = NameKind::Subject("O".parse::<AttributeType>().unwrap());
         for (row, written, text, want) in [
             ("look-alike in the pattern", "\u{ff33}ales*", "Sales Ltd", true),
             ("full width asterisk is none", "Sa\u{ff0a}", "Sales", false),
@@ -268,21 +268,21 @@ mod tests {
     fn one_decision_folds_a_name_once() {
         let folds = Folds::default();
         let text = "Sal\u{ad}es".to_owned();
-        let (source, case) = (Source::Subject("O".parse().unwrap()), Case::Sensitive);
+        let (source, case) = (NameKind::Subject("O".parse().unwrap()), Case::Sensitive);
         for (written, want) in [("Sales", true), ("Sales", true), ("Legal", false)] {
             let pattern = pattern(&source, written, case).unwrap();
             assert_eq!(folds.matches(&pattern, &source, &text, case), want, "{written}");
         }
         assert_eq!(folds.0.borrow().len(), 1);
-        let dots = pattern(&Source::Dns, "evil.example", Case::Insensitive).unwrap();
-        assert!(folds.matches(&dots, &Source::Dns, "evil.example..", Case::Insensitive), "a part of the text itself");
+        let dots = pattern(&NameKind::Dns, "evil.example", Case::Insensitive).unwrap();
+        assert!(folds.matches(&dots, &NameKind::Dns, "evil.example..", Case::Insensitive), "a part of the text itself");
     }
 
     proptest::proptest! {
         #[test]
         fn folding_is_stable(text in "\\PC{0,12}", insensitive: bool) {
             let case = if insensitive { Case::Insensitive } else { Case::Sensitive };
-            let source = Source::Subject("O".parse().unwrap());
+            let source = NameKind::Subject("O".parse().unwrap());
             let once = name(&source, &text, case).into_owned();
             proptest::prop_assert_eq!(name(&source, &once, case), once.as_str());
         }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::domain::api::MappingState;
 use crate::domain::decide::identity::Identity;
-use crate::domain::decide::mapping::key::{Form, Forms, NameKey, lookup, may_coincide};
+use crate::domain::decide::mapping::key::{NameForm, NameForms, NameKey, lookup, may_coincide};
 
 /// One certificate of a policy.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,8 +32,8 @@ impl OneToOneEntry {
 pub struct OneToOneList {
     entries: Vec<OneToOneEntry>,
     /// Their places in `entries`, by form and look-up bytes.
-    places: HashMap<Form, HashMap<Box<[u8]>, Vec<usize>>>,
-    forms: Forms,
+    places: HashMap<NameForm, HashMap<Box<[u8]>, Vec<usize>>>,
+    forms: NameForms,
 }
 
 impl OneToOneList {
@@ -58,7 +58,7 @@ impl OneToOneList {
 
     /// The entries that name a certificate by `key` in `form`. `key` lacks the issuer's pin, which the caller must
     /// still compare.
-    pub fn find(&self, form: Form, key: &[u8]) -> impl Iterator<Item = &OneToOneEntry> + use<'_> {
+    pub fn find(&self, form: NameForm, key: &[u8]) -> impl Iterator<Item = &OneToOneEntry> + use<'_> {
         let places = self.places.get(&form).and_then(|places| places.get(key));
         places.into_iter().flatten().filter_map(|place| self.entries.get(*place))
     }
@@ -69,7 +69,7 @@ impl OneToOneList {
     }
 
     /// The forms that any entry uses.
-    pub fn forms(&self) -> Forms {
+    pub fn forms(&self) -> NameForms {
         self.forms
     }
 

@@ -3,7 +3,7 @@
 //! Every finding is certain, but not every unreachable rule is found. A rule is covered by an earlier one when each
 //! part of the earlier rule certainly matches whatever matches some part of the covered rule.
 
-use super::Rule;
+use super::CompiledRule;
 use crate::domain::api::{MappingState, Precedence};
 
 /// The limit of comparisons: up to 1000 rules have 32 parts each, and each pair may have to be compared. One step takes
@@ -11,7 +11,7 @@ use crate::domain::api::{MappingState, Precedence};
 const BUDGET: usize = 500_000;
 
 /// The rules in force that no certificate can reach, each with the rule that decides in its place, by their indices.
-pub fn unreachable(rules: &[Rule], precedence: Precedence) -> Vec<(usize, usize)> {
+pub fn unreachable(rules: &[CompiledRule], precedence: Precedence) -> Vec<(usize, usize)> {
     let mut budget = BUDGET;
     let in_force = || rules.iter().enumerate().filter(|(_, rule)| rule.state == MappingState::Enabled);
     let mut found = Vec::new();
@@ -33,8 +33,8 @@ pub fn unreachable(rules: &[Rule], precedence: Precedence) -> Vec<(usize, usize)
 }
 
 /// Whether `other` is tried before `rule`.
-fn comes_before(other: &Rule, other_at: usize, rule: &Rule, at: usize, precedence: Precedence) -> bool {
-    let denies = |rule: &Rule| rule.identity.is_none();
+fn comes_before(other: &CompiledRule, other_at: usize, rule: &CompiledRule, at: usize, precedence: Precedence) -> bool {
+    let denies = |rule: &CompiledRule| rule.identity.is_none();
     match precedence {
         Precedence::SpecificFirst => other_at < at,
         Precedence::DenyFirst => match (denies(other), denies(rule)) {
@@ -46,7 +46,7 @@ fn comes_before(other: &Rule, other_at: usize, rule: &Rule, at: usize, precedenc
 }
 
 /// Whether `wide` matches whatever `narrow` matches; `None` once the budget is spent.
-fn covers(wide: &Rule, narrow: &Rule, budget: &mut usize) -> Option<bool> {
+fn covers(wide: &CompiledRule, narrow: &CompiledRule, budget: &mut usize) -> Option<bool> {
     for part in &wide.parts {
         let mut covered = false;
         for other in &narrow.parts {

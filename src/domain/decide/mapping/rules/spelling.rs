@@ -3,19 +3,19 @@
 use std::borrow::Cow;
 use std::ops::Range;
 
-use super::Source;
+use super::NameKind;
 
 /// Normalizes differences of spelling that do not distinguish names of this kind: white space of attribute values (RFC
 /// 5280 section 7.1), case of a URI's scheme and host (RFC 3986 section 6.2.2.1), case of an e-mail address's domain
 /// (RFC 5321 section 2.4). Otherwise another spelling of the name would evade a rule that denies. Patterns are
 /// normalized, too. An asterisk in them can hide the borders of such a part; there everything that could belong to the
 /// part is folded.
-pub fn normal<'a>(source: &Source, text: &'a str) -> Cow<'a, str> {
+pub fn normal<'a>(source: &NameKind, text: &'a str) -> Cow<'a, str> {
     match source {
-        Source::Subject(_) | Source::Issuer(_) => collapse(text),
-        Source::Uri => lower(text, case_of_uri(text)),
-        Source::Email => lower(text, [0..0, case_of_email(text)]),
-        Source::Dns | Source::UserPrincipalName => Cow::Borrowed(text),
+        NameKind::Subject(_) | NameKind::Issuer(_) => collapse(text),
+        NameKind::Uri => lower(text, case_of_uri(text)),
+        NameKind::Email => lower(text, [0..0, case_of_email(text)]),
+        NameKind::Dns | NameKind::UserPrincipalName => Cow::Borrowed(text),
     }
 }
 

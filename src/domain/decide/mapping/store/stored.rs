@@ -4,15 +4,15 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::domain::api::{Kind, MappingState, ObjectId, Origin};
-use crate::domain::decide::mapping::key::{self, Form};
+use crate::domain::decide::mapping::key::{self, NameForm};
 use crate::domain::decide::mapping::records::Record;
-use crate::domain::decide::mapping::table::{Attributes, Entry, Group, MappingStatus};
+use crate::domain::decide::mapping::table::{Attributes, LabelGroup, MappingStatus, ObjectEntry};
 
 /// A stored mapping.
 #[derive(Copy, Clone, Debug)]
 pub struct StoredMapping<'a> {
     pub(super) record: Record<'a>,
-    pub(super) group: &'a Group,
+    pub(super) group: &'a LabelGroup,
     pub(super) attributes: &'a Attributes,
     pub(super) file: &'a Arc<str>,
 }
@@ -39,7 +39,7 @@ impl<'a> StoredMapping<'a> {
     }
 
     /// The form and the key of the name.
-    pub fn name(&self) -> Option<(Form, &'a [u8])> {
+    pub fn name(&self) -> Option<(NameForm, &'a [u8])> {
         Some((self.record.head.form?, self.record.key()))
     }
 
@@ -51,8 +51,8 @@ impl<'a> StoredMapping<'a> {
         }
     }
 
-    pub(super) fn entry(&self) -> Entry<'a> {
-        Entry { record: self.record, group: self.group, attributes: self.attributes }
+    pub(super) fn entry(&self) -> ObjectEntry<'a> {
+        ObjectEntry { record: self.record, group: self.group, attributes: self.attributes }
     }
 
     /// Whether both are in force and give different identities to what may be one certificate. The caller compares

@@ -7,7 +7,7 @@ use std::borrow::Cow;
 use std::net::Ipv6Addr;
 
 use super::uri::unescaped;
-use crate::domain::decide::mapping::rules::Source;
+use crate::domain::decide::mapping::rules::NameKind;
 
 /// The most octets of a text outside ASCII that are folded: 4 KiB. A folded text can be eleven times as long, and
 /// folding takes tens of nanoseconds per octet. Real names are far shorter: an organization has at most 64 characters
@@ -20,12 +20,12 @@ pub fn is_too_long(text: &str) -> bool {
 }
 
 /// Whether other software may read another name in `text`.
-pub fn is_doubtful(source: &Source, text: &str) -> bool {
+pub fn is_doubtful(source: &NameKind, text: &str) -> bool {
     match source {
-        Source::Dns => !is_host(&unescaped(text)) && text.parse::<Ipv6Addr>().is_err(),
-        Source::Uri => is_doubtful_uri(text),
-        Source::Email => is_doubtful_address(text),
-        Source::Subject(_) | Source::Issuer(_) | Source::UserPrincipalName => false,
+        NameKind::Dns => !is_host(&unescaped(text)) && text.parse::<Ipv6Addr>().is_err(),
+        NameKind::Uri => is_doubtful_uri(text),
+        NameKind::Email => is_doubtful_address(text),
+        NameKind::Subject(_) | NameKind::Issuer(_) | NameKind::UserPrincipalName => false,
     }
 }
 
