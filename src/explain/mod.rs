@@ -21,7 +21,7 @@ pub use remote::{RemoteError, ask};
 pub use render::{Length, PAINTED, render};
 
 use crate::domain::decide::Snapshot;
-use crate::domain::decide::decision::{Decision, Effect, Reveal};
+use crate::domain::decide::decision::{Decision, Effect, Presented, PresentedNames, Reveal};
 use crate::domain::evidence::xfcc::{HEADER as XFCC, MAX_ELEMENTS};
 use crate::domain::evidence::{EvidenceRule, EvidenceSource};
 use crate::domain::request::{Headers, Http, Request};
@@ -389,11 +389,15 @@ fn decided(decision: &Decision) -> Decided {
         certificate: decision.presented().map(|presented| ExplainedCertificate {
             source: source_word(presented.source).to_owned(),
             sha256: presented.sha256.to_string(),
-            subject: presented.subject.clone(),
-            issuer: presented.issuer.clone(),
-            serial_number: presented.serial_number.clone(),
+            subject: name(presented, |names| &names.subject),
+            issuer: name(presented, |names| &names.issuer),
+            serial_number: name(presented, |names| &names.serial_number),
         }),
     }
+}
+
+fn name(presented: &Presented, which: fn(&PresentedNames) -> &String) -> String {
+    presented.names.as_ref().map(which).cloned().unwrap_or_default()
 }
 
 fn line(name: &str, value: &str) -> HeaderLine {
