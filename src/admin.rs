@@ -71,12 +71,12 @@ pub struct Admin {
     explain: Option<Explain>,
     questions: Arc<Semaphore>,
     explanations: Arc<Semaphore>,
-    names: Names,
+    names: AllowedHosts,
 }
 
 /// Host names that a request for an explanation may use.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
-enum Names {
+enum AllowedHosts {
     /// Any name: other machines reach the address under names that only the operator knows.
     Any,
     /// Names of this machine. A client on it has no reason to use another name. A web page could, by DNS rebinding: it
@@ -99,14 +99,14 @@ impl Admin {
             explain,
             questions: Arc::new(Semaphore::new(MAX_QUESTIONS)),
             explanations: Arc::new(Semaphore::new(MAX_EXPLANATIONS)),
-            names: Names::Any,
+            names: AllowedHosts::Any,
         }
     }
 
     /// Serves on `listeners` for the lifetime of the process: readiness must be reported during draining, too.
     pub async fn serve(mut self, listeners: impl Into<Listeners>) -> Infallible {
         let listeners = listeners.into();
-        self.names = if listeners.are_loopback() { Names::Loopback } else { Names::Any };
+        self.names = if listeners.are_loopback() { AllowedHosts::Loopback } else { AllowedHosts::Any };
         let places = Places::of_open_files(MAX_CONNECTIONS);
         loop {
             let stream = match listeners.accept().await {
@@ -127,10 +127,10 @@ impl Admin {
                     async move { Ok::<_, Infallible>(admin.call(request).await) }
                 });
                 let connection = connections(HEADER_TIMEOUT).serve_connection(TokioIo::new(stream), service);
-                // The result of a connection is ignored.
+                // Nothing uses the result of a connection.
                 tokio::select! {
                     _ = tokio::time::timeout(CONNECTION_TIMEOUT, connection) => {}
-                    () = place.lost() => {}
+                    () = place.evicted() => {}
                 }
             });
         }
@@ -163,7 +163,7 @@ impl Admin {
             ("/readyz", true, _) => self.readyz(),
             ("/metrics", true, _) => self.metrics(),
             ("/explain", _, true) => match &self.explain {
-                Some(_) if self.names == Names::Loopback && !is_for_loopback(&request) => {
+                Some(_) if self.names == AllowedHosts::Loopback && !is_for_loopback(&request) => {
                     text(StatusCode::FORBIDDEN, "explain is served here to localhost and loopback addresses only\n")
                 }
                 Some(explain) => self.answer_question(explain, request).await,
@@ -194,11 +194,11 @@ impl Admin {
             Err(_) => return text(StatusCode::BAD_REQUEST, "the question ended early\n"),
         };
         let Ok(permit) = self.explanations.clone().try_acquire_owned() else { return busy() };
-        match explain_apart(explain.clone(), body, permit).await {
+        match explain_on_thread(explain.clone(), body, permit).await {
             Ok(Some(Ok(json))) => respond(StatusCode::OK, "application/json", json.into()),
             Ok(Some(Err(NoAnswer::BadQuestion(error)))) => text(StatusCode::BAD_REQUEST, &format!("{error}\n")),
             Ok(Some(Err(NoAnswer::NotReady(error)))) => text(StatusCode::SERVICE_UNAVAILABLE, &format!("{error}\n")),
-            Ok(None) => text(StatusCode::INTERNAL_SERVER_ERROR, "the explanation failed; the log tells why\n"),
+            Ok(None) => text(StatusCode::INTERNAL_SERVER_ERROR, "the explanation failed; see the log\n"),
             Err(error) => text(StatusCode::SERVICE_UNAVAILABLE, &format!("cannot explain: {error}\n")),
         }
     }
@@ -218,7 +218,7 @@ impl Admin {
 }
 
 /// Runs an explanation on a thread of its own. `None`: the explanation panicked.
-async fn explain_apart(
+async fn explain_on_thread(
     explain: Explain,
     question: Bytes,
     permit: OwnedSemaphorePermit,
@@ -237,8 +237,7 @@ async fn explain_apart(
 }
 
 fn busy() -> Response<Full<Bytes>> {
-    let mut response =
-        text(StatusCode::SERVICE_UNAVAILABLE, "as many explanations as may be are being made; ask again\n");
+    let mut response = text(StatusCode::SERVICE_UNAVAILABLE, "too many concurrent explanations; ask again later\n");
     response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
     response
 }
@@ -260,7 +259,7 @@ fn is_for_loopback<B>(request: &Request<B>) -> bool {
 }
 
 fn not_allowed(methods: &'static str) -> Response<Full<Bytes>> {
-    let mut response = text(StatusCode::METHOD_NOT_ALLOWED, "not with this method\n");
+    let mut response = text(StatusCode::METHOD_NOT_ALLOWED, "method not allowed\n");
     response.headers_mut().insert(ALLOW, HeaderValue::from_static(methods));
     response
 }
@@ -396,7 +395,7 @@ mod tests {
             tokio::spawn(async move { call(&admin, Method::POST, "/explain", true, question).await })
         };
         let waiting = [ask("1?"), ask("2?")];
-        // The test has one thread: an explanation on it would block for ever.
+        // The test has one thread: an explanation that runs on it would block it for ever.
         let both = tokio::time::timeout(EXCHANGE_TIMEOUT, begun.acquire_many(2)).await;
         both.expect("two are made at once").unwrap().forget();
         let (status, body) = ask("3?").await.unwrap();
@@ -428,7 +427,7 @@ mod tests {
             stream.write_all(head).await.unwrap();
             held.push(stream);
         }
-        // The request after all of them were read.
+        // Rejected once the server has read the heads of all of them.
         let refused = async { while ask(address, "/explain", "Host: localhost\r\n").await != "503" {} };
         tokio::time::timeout(EXCHANGE_TIMEOUT / 2, refused).await.expect("one more is refused");
     }

@@ -1,7 +1,8 @@
-//! Joins the adapters: the policy directory feeds the index, its snapshots decide Envoy's requests, the admin port
-//! shows it.
+//! Joins the adapters: the policy directory or the cluster feeds the index, the snapshots of the index decide Envoy's
+//! requests, and the admin port reports their state.
 //!
-//! Owns the order of start and end, and which thread does what. Adapters do not know one another; they meet here.
+//! Owns the order of start and end, and assigns the work to threads. Adapters do not know one another; this module
+//! connects them.
 
 pub mod admission;
 pub mod cluster;
@@ -17,7 +18,7 @@ use std::sync::Arc;
 use thiserror::Error;
 
 pub use self::once::{check_cluster, explain_by_cluster};
-use self::policies::{LoadError, Loaded, Refusal};
+use self::policies::{LastLoadError, LoadError, Loaded};
 use crate::admin::{Admin, Explain, NoAnswer};
 use crate::clock;
 use crate::config::{PolicySource, ServeConfig};
@@ -25,7 +26,7 @@ use crate::domain::decide::cache::DecisionCache;
 use crate::envoy::server::{self, Ended, ServerOptions, Transport};
 use crate::envoy::service::Authorizer;
 use crate::explain::{self, Explanation, Question, QuestionError, RemoteError};
-use crate::file::report::Class;
+use crate::file::report::ProblemClass;
 use crate::kubernetes::admission::metrics::AdmissionMetrics;
 use crate::kubernetes::cluster::ClusterError;
 use crate::kubernetes::health::{Exported, Health};
@@ -42,25 +43,25 @@ use crate::tls::watch::{self, FollowError};
 /// Why the process cannot serve.
 #[derive(Debug, Error)]
 pub enum ServeError {
-    /// The log.
+    /// The log cannot start.
     #[error(transparent)]
     Telemetry(#[from] TelemetryError),
-    /// The certificate where Envoy connects, or who may ask.
+    /// The TLS certificate of the authorization port, or the list of allowed callers, cannot be read.
     #[error(transparent)]
     Tls(#[from] FollowError),
-    /// A socket.
+    /// A socket cannot be bound.
     #[error("cannot listen on {0}: {1}")]
     Listen(ListenAddress, io::Error),
-    /// The policies.
+    /// The policies cannot be loaded.
     #[error("{0}: {1}")]
     Policies(std::path::PathBuf, LoadError),
-    /// The cluster.
+    /// The cluster cannot be followed.
     #[error(transparent)]
     Cluster(#[from] ClusterError),
-    /// The certificate of the admission webhook.
+    /// The certificate of the admission webhook cannot be read or made.
     #[error("admission webhook: {0}")]
     Admission(FollowError),
-    /// Threads, signals.
+    /// Threads or signal handlers cannot be set up.
     #[error("cannot start: {0}")]
     Start(#[from] io::Error),
 }
@@ -84,7 +85,7 @@ pub fn serve(config: &ServeConfig) -> Result<(), ServeError> {
     let _log = telemetry::init(config.log_format, &config.log_filter, metrics.log_lines_dropped())?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let ended = runtime.block_on(run(config, &metrics, &health, &tls, &reviews, decisions));
-    // What still runs after the deadline is not waited for.
+    // Work that still runs after the deadline is abandoned.
     runtime.shutdown_background();
     ended
 }
@@ -110,7 +111,7 @@ async fn run(
     if matches!(transport, Transport::Plaintext) && addresses.into_iter().any(is_exposed) {
         tracing::warn!(
             listen = %config.listen,
-            "gRPC is served in plaintext on an address that is not loopback: whoever is between it and the proxy can read \
+            "gRPC is served in plaintext on an address that is not loopback: anyone between it and the proxy can read \
              and change the decisions; use --tls-cert, or a mesh that encrypts"
         );
     }
@@ -123,8 +124,8 @@ async fn run(
     // so that callers of a replica that restarts turn to another one instead of being denied.
     let grpc = bind(&config.listen)?;
     let explains = admin_port.addresses().iter().all(|address| config.explain.serves_on(*address));
-    let refusal = Arc::new(Refusal::default());
-    let explain = explains.then(|| explainer(&authorizer, metrics, &refusal));
+    let last_error = Arc::new(LastLoadError::default());
+    let explain = explains.then(|| explainer(&authorizer, metrics, &last_error));
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),
         listen = grpc.shown(),
@@ -154,9 +155,9 @@ async fn run(
                     return Ok(());
                 }
             };
-            policies::take_over(&first, &authorizer, metrics, &refusal);
+            policies::apply_reload(&first, &authorizer, metrics, &last_error);
             drop(first);
-            policies::watch(loader, authorizer.clone(), metrics.clone(), refusal)?;
+            policies::watch(loader, authorizer.clone(), metrics.clone(), last_error)?;
         }
         PolicySource::Cluster(options) => {
             let feed = match &config.admission {
@@ -228,22 +229,22 @@ fn bind(address: &ListenAddress) -> Result<Bound, ServeError> {
     address.bind().map_err(|error| ServeError::Listen(address.clone(), error))
 }
 
-/// Explains by what the server decides by at that moment.
-fn explainer(authorizer: &Arc<Authorizer>, metrics: &Arc<Metrics>, refusal: &Arc<Refusal>) -> Explain {
-    let (authorizer, metrics, refusal) = (authorizer.clone(), metrics.clone(), refusal.clone());
+/// Explains by the snapshot that the server uses at that moment.
+fn explainer(authorizer: &Arc<Authorizer>, metrics: &Arc<Metrics>, last_error: &Arc<LastLoadError>) -> Explain {
+    let (authorizer, metrics, last_error) = (authorizer.clone(), metrics.clone(), last_error.clone());
     Arc::new(move |question| {
         let question = serde_json::from_slice(question).map_err(|error| NoAnswer::BadQuestion(error.to_string()))?;
         let snapshot =
             authorizer.current().ok_or_else(|| NoAnswer::NotReady("the policies are not loaded yet".to_owned()))?;
         let mut explanation = explain::explain(&question, &snapshot, clock::now())
             .map_err(|error| NoAnswer::BadQuestion(error.to_string()))?;
-        explanation.warnings.extend(refused_edit(metrics.load_errors(), refusal.why()));
+        explanation.warnings.extend(refused_edit(metrics.load_errors(), last_error.why()));
         Ok(serde_json::to_vec_pretty(&explanation).expect("an explanation is plain text"))
     })
 }
 
-/// What an explanation says while the last edit is not what decides. `directory` says what is wrong with the directory
-/// as a whole, of which `certgate check` knows nothing: it has never seen what was there before.
+/// The warning of an explanation while the last edit of the policies is rejected. `directory` is the error of the
+/// directory as a whole, which `certgate check` cannot find because it does not know the previous content.
 fn refused_edit(errors: i64, directory: Option<String>) -> Option<String> {
     let found = match errors {
         ..=0 => return None,
@@ -252,44 +253,44 @@ fn refused_edit(errors: i64, directory: Option<String>) -> Option<String> {
     };
     if let Some(why) = directory {
         return Some(format!(
-            "the last edit of the policies was refused, and the server keeps deciding by the policies before it: \
-             {why}. Put the policies back, or mount the volume again"
+            "the last edit of the policies was rejected, and the server keeps using the previous policies: {why}. \
+             Put the policies back, or mount the volume again"
         ));
     }
     Some(format!(
-        "the last edit of the policies was refused, with {found}: those before it decide. The log and `certgate check` \
-         name every error."
+        "the last edit of the policies was rejected, with {found}: the previous policies stay in use. The log and \
+         `certgate check` name every error."
     ))
 }
 
 /// Why a request cannot be explained.
 #[derive(Debug, Error)]
 pub enum ExplainError {
-    /// The question.
+    /// The question is invalid.
     #[error(transparent)]
     Question(#[from] QuestionError),
-    /// The live server.
+    /// The live server gave no explanation.
     #[error(transparent)]
     Remote(#[from] RemoteError),
-    /// The policies.
+    /// The policies cannot be loaded.
     #[error("{0}: {1}")]
     Policies(std::path::PathBuf, LoadError),
-    /// The cluster.
+    /// The cluster cannot be read.
     #[error(transparent)]
     Cluster(#[from] ReadError),
-    /// The runtime.
+    /// The runtime cannot start.
     #[error("cannot start: {0}")]
     Start(#[from] io::Error),
 }
 
-/// Explains by a live server.
+/// Asks a live server for the explanation.
 pub fn explain_by_server(address: &str, question: &Question) -> Result<Explanation, ExplainError> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     Ok(runtime.block_on(explain::ask(address, question))?)
 }
 
-/// Explains by the policies of a directory. Objects that do not compile decide as they would in the server; that there
-/// are some is told on `errors`.
+/// Explains by the policies of a directory. Objects that do not compile decide as they would in the server; a line on
+/// `errors` reports that there are some.
 pub fn explain_by_directory(
     directory: &Path,
     question: &Question,
@@ -297,7 +298,7 @@ pub fn explain_by_directory(
 ) -> Result<Explanation, ExplainError> {
     let Loaded { first, snapshot, .. } =
         policies::load(directory).map_err(|error| ExplainError::Policies(directory.to_owned(), error))?;
-    let invalid = first.problems.iter().filter(|problem| problem.class == Class::Invalid).count();
+    let invalid = first.problems.iter().filter(|problem| problem.class == ProblemClass::Invalid).count();
     if invalid > 0 {
         let directory = directory.display();
         let found = if invalid == 1 { "1 error".to_owned() } else { format!("{invalid} errors") };

@@ -1,8 +1,8 @@
 //! The command line.
 //!
-//! Owns the flags of `serve` and their environment variables, and which command runs. Flags are taken as they come and
-//! then checked into the types of [`crate::config`]; [`crate::app`] does the work. The other commands and the exit
-//! codes are in [`crate::commands`].
+//! Owns the flags of `serve`, their environment variables, and the choice of the command. clap parses the flags, and
+//! this module checks them and converts them to the types of [`crate::config`]; [`crate::app`] does the work. The other
+//! commands and the exit codes are in [`crate::commands`].
 
 use std::io;
 use std::num::NonZeroUsize;
@@ -14,7 +14,7 @@ use clap::{ArgGroup, Args, CommandFactory, FromArgMatches, Parser, Subcommand, V
 
 use crate::app::{self, ServeError};
 use crate::commands::check::{self, CheckArgs};
-use crate::commands::exit::{Exit, complain, print};
+use crate::commands::exit::{Exit, fail, print};
 use crate::commands::explain::{self, ExplainArgs};
 use crate::commands::health::{self, HealthArgs};
 use crate::commands::inspect::{self, InspectArgs};
@@ -36,7 +36,7 @@ use crate::telemetry::{LogFormat, TelemetryError};
 use crate::tls::clients::CallerName;
 use crate::tls::files::{ClientFiles, TlsFiles};
 
-/// Decides for Envoy which client certificate may do what, and as whom.
+/// Authorizes client certificates for Envoy: which one may do what, and as which user.
 #[derive(Debug, Parser)]
 #[command(name = "certgate", version, max_term_width = 100)]
 struct Cli {
@@ -48,8 +48,8 @@ struct Cli {
 enum Command {
     /// Answer Envoy's authorization requests by the policies of a directory or a Kubernetes cluster.
     Serve(Box<ServeArgs>),
-    /// Read policies and print everything that is wrong with them. Exit code 0: nothing is, 1: something is, 2: they
-    /// cannot be found, or nothing was given to check.
+    /// Read policies and report all their problems. Exit code 0: there are no errors, 1: there are errors, 2: the
+    /// policies cannot be found, or nothing was given to check.
     Check(CheckArgs),
     /// Show how one request is decided, step by step. Exit code 0: it passes, 1: it is denied, 2: there is
     /// no answer.
@@ -100,11 +100,11 @@ struct ServeArgs {
     /// The Lease whose holder writes the status of objects.
     #[arg(long, value_name = "NAMESPACE/NAME", env = "CERTGATE_LEASE", default_value = "default/certgate")]
     lease: NamespacedName,
-    /// Whether this process takes part in writing the status of objects.
+    /// Whether this process writes the status of objects.
     #[arg(long, value_name = "WHETHER", env = "CERTGATE_STATUS", default_value = "leader")]
     status: StatusMode,
     /// Where Envoy connects (gRPC; plaintext HTTP/2 unless there is --tls-cert). A name, here and for the other ports,
-    /// stands for all its addresses.
+    /// means all its addresses.
     #[arg(long, value_name = "ADDRESS", env = "CERTGATE_LISTEN", default_value = "127.0.0.1:9090")]
     listen: ListenAddress,
     #[command(flatten)]
@@ -112,20 +112,20 @@ struct ServeArgs {
     /// Where /livez, /readyz, /metrics and /explain are served (HTTP).
     #[arg(long, value_name = "ADDRESS", env = "CERTGATE_ADMIN_LISTEN", default_value = "127.0.0.1:9091")]
     admin_listen: ListenAddress,
-    /// Where the API server has edits reviewed (HTTPS, /validate). Omitted: nowhere.
+    /// Where the admission webhook is served (HTTPS, /validate) [default: not served].
     #[arg(long, value_name = "ADDRESS", env = "CERTGATE_ADMISSION_LISTEN", requires = "kubernetes")]
     admission_listen: Option<ListenAddress>,
-    /// The certificate of the admission webhook, in PEM; the file is followed.
+    /// The certificate of the admission webhook, in PEM; certgate reloads the file when it changes.
     #[arg(long, value_name = "FILE", env = "CERTGATE_ADMISSION_CERTIFICATE", requires_all = ["admission_listen", "admission_key"])]
     admission_certificate: Option<PathBuf>,
     /// The key of that certificate, in PEM.
     #[arg(long, value_name = "FILE", env = "CERTGATE_ADMISSION_KEY", requires = "admission_certificate")]
     admission_key: Option<PathBuf>,
-    /// The Secret in which certgate keeps a certificate for the admission webhook that it makes and renews itself.
+    /// The Secret for a certificate of the admission webhook that certgate issues and renews itself.
     #[arg(long, value_name = "NAMESPACE/NAME", env = "CERTGATE_ADMISSION_SECRET",
         requires_all = ["admission_listen", "admission_hosts"], conflicts_with = "admission_certificate")]
     admission_secret: Option<NamespacedName>,
-    /// The ValidatingWebhookConfiguration that is to believe it.
+    /// The ValidatingWebhookConfiguration whose caBundle certgate keeps up to date.
     #[arg(long, value_name = "NAME", env = "CERTGATE_ADMISSION_CONFIGURATION", requires = "admission_secret")]
     admission_configuration: Option<String>,
     /// A name or address of the webhook for that certificate; may be repeated.
@@ -138,22 +138,22 @@ struct ServeArgs {
         requires = "admission_secret"
     )]
     admission_hosts: Vec<String>,
-    /// How long that certificate is valid; it is renewed when a third of it is left.
+    /// The lifetime of that certificate; certgate renews it when a third of the lifetime is left.
     #[arg(long, value_name = "DURATION", env = "CERTGATE_ADMISSION_LIFETIME", default_value = "2160h")]
     admission_lifetime: GoDuration,
     /// Threads that decide [default: one for each processor].
     #[arg(long, value_name = "N", env = "CERTGATE_THREADS")]
     threads: Option<NonZeroUsize>,
-    /// Where the admin port answers POST /explain. It tells what is trusted and why requests are denied.
+    /// Where the admin port answers POST /explain, which reveals trusted certificates and the reasons of denials.
     #[arg(long, value_name = "WHERE", env = "CERTGATE_EXPLAIN_ENDPOINT", default_value = "loopback")]
     explain_endpoint: ExplainEndpoint,
-    /// How long requests are still accepted after SIGTERM, while readiness tells callers to go elsewhere.
+    /// How long requests are still accepted after SIGTERM, while /readyz reports that the process is not ready.
     #[arg(long, value_name = "DURATION", env = "CERTGATE_DRAIN_DELAY", default_value = "0s")]
     drain_delay: GoDuration,
     /// How long requests in flight may take after that.
     #[arg(long, value_name = "DURATION", env = "CERTGATE_DRAIN_DEADLINE", default_value = "10s")]
     drain_deadline: GoDuration,
-    /// Denials logged in a second at most; metrics count the rest.
+    /// The most denials logged in a second; metrics count the rest.
     #[arg(long, value_name = "N", env = "CERTGATE_DENIAL_LOG_RATE", default_value_t = 1000)]
     denial_log_rate: u32,
     /// The form of log lines.
@@ -164,19 +164,19 @@ struct ServeArgs {
     log: String,
 }
 
-// TLS where Envoy connects. No doc comment: it would become that of the command.
+// TLS where Envoy connects. Not a doc comment, because clap would print it as the help of the command.
 #[derive(Debug, Args)]
 struct TlsArgs {
-    /// The certificate that is presented where Envoy connects, and those that lead to its authority (PEM).
+    /// The server certificate of the port where Envoy connects, with its chain (PEM).
     #[arg(long, value_name = "FILE", env = "CERTGATE_TLS_CERT", requires = "tls_key")]
     tls_cert: Option<PathBuf>,
     /// Its key (PEM: PKCS#8, SEC1 or PKCS#1).
     #[arg(long, value_name = "FILE", env = "CERTGATE_TLS_KEY", requires = "tls_cert")]
     tls_key: Option<PathBuf>,
-    /// The authorities of callers (PEM). A caller must present a certificate of theirs.
+    /// The trust anchors for client certificates of callers (PEM). Each caller must present a certificate.
     #[arg(long, value_name = "FILE", env = "CERTGATE_TLS_CLIENT_CA", requires = "tls_cert")]
     tls_client_ca: Option<PathBuf>,
-    /// A name of which a caller's certificate must have one: a URI such as
+    /// A name that the certificate of a caller may have; each must have one of these: a URI such as
     /// spiffe://cluster.local/ns/istio-system/sa/gateway, or a DNS name; may be repeated.
     #[arg(
         long = "tls-allowed-caller",
@@ -186,13 +186,13 @@ struct TlsArgs {
         requires = "tls_client_ca"
     )]
     tls_allowed_callers: Vec<CallerName>,
-    /// A file with more such names, one a line.
+    /// A file with more such names, one on each line.
     #[arg(long, value_name = "FILE", env = "CERTGATE_TLS_ALLOWED_CALLERS_FILE", requires = "tls_client_ca")]
     tls_allowed_callers_file: Option<PathBuf>,
 }
 
 impl TlsArgs {
-    /// The files, when TLS is wanted. That flags have what they require was checked when they were read.
+    /// The files, if TLS is configured. clap has checked that each flag comes with those that it requires.
     fn files(self) -> Option<TlsFiles> {
         let (allowed, list) = (self.tls_allowed_callers, self.tls_allowed_callers_file);
         let clients = self.tls_client_ca.map(|authorities| ClientFiles { authorities, allowed, list });
@@ -202,9 +202,9 @@ impl TlsArgs {
 
 #[derive(Copy, Clone, Debug, PartialEq, Eq, ValueEnum)]
 enum StatusMode {
-    /// It does while it holds the lease.
+    /// While it holds the lease.
     Leader,
-    /// It does not.
+    /// Never.
     Off,
 }
 
@@ -229,7 +229,7 @@ pub fn run(args: impl IntoIterator<Item = std::ffi::OsString>) -> Exit {
             explain::run(&args, matches.subcommand_matches("explain").expect("the command is explain"))
         }
         Command::Inspect(args) => inspect::run(&args, io::stdout().lock(), io::stderr().lock()),
-        // Not locked: a certificate may be read from there too.
+        // Not locked: `verify` may also read a certificate from standard input.
         Command::Verify(args) => {
             verify::run(&args, io::BufReader::new(io::stdin()), io::stdout().lock(), io::stderr().lock())
         }
@@ -243,11 +243,11 @@ pub fn run(args: impl IntoIterator<Item = std::ffi::OsString>) -> Exit {
 fn serve(args: ServeArgs) -> Exit {
     let admission = match admission(&args) {
         Ok(admission) => admission,
-        Err(error) => return complain(error, Exit::Usage),
+        Err(error) => return fail(error, Exit::Usage),
     };
     let selector = match PolicySelector::new(args.policy_selector) {
         Ok(selector) => selector,
-        Err(error) => return complain(&format!("--policy-selector: {error}"), Exit::Usage),
+        Err(error) => return fail(&format!("--policy-selector: {error}"), Exit::Usage),
     };
     let holder = replica_name();
     let lease = LeaseOptions { lease: args.lease, holder };
@@ -290,15 +290,15 @@ fn serve(args: ServeArgs) -> Exit {
     match app::serve(&config) {
         Ok(()) => Exit::Success,
         Err(error @ ServeError::Telemetry(TelemetryError::Filter(..) | TelemetryError::Level(..))) => {
-            complain(&error.to_string(), Exit::Usage)
+            fail(&error.to_string(), Exit::Usage)
         }
-        Err(error) => complain(&error.to_string(), Exit::Failure),
+        Err(error) => fail(&error.to_string(), Exit::Failure),
     }
 }
 
-/// The admission webhook, when there is to be one.
+/// The admission webhook, if one is configured.
 fn admission(args: &ServeArgs) -> Result<Option<AdmissionConfig>, &'static str> {
-    /// Below this the API server might not learn a new authority in time.
+    /// With a shorter lifetime the API server might not get a new CA bundle in time.
     const MIN_ADMISSION_LIFETIME: Duration = Duration::from_secs(30);
     let Some(listen) = args.admission_listen.clone() else { return Ok(None) };
     let files = match (&args.admission_certificate, &args.admission_key, &args.admission_secret) {

@@ -1,6 +1,6 @@
 //! The configuration of the process, valid by construction.
 //!
-//! Owns what the flags of [`crate::cli`] mean once they are checked. A value that exists here can be used as it is.
+//! Owns the meaning of the flags of [`crate::cli`] after they were checked. Every value of these types is valid.
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -15,24 +15,24 @@ use crate::listeners::ListenAddress;
 use crate::telemetry::LogFormat;
 use crate::tls::files::TlsFiles;
 
-/// What `serve` runs with.
+/// The configuration of `serve`.
 #[derive(Clone, Debug)]
 pub struct ServeConfig {
-    /// Where the policies come from.
+    /// The source of the policies.
     pub policies: PolicySource,
-    /// Where Envoy connects.
+    /// The address of the authorization port.
     pub listen: ListenAddress,
-    /// The TLS that it speaks there; `None`: plaintext.
+    /// TLS of that port; `None`: plaintext.
     pub tls: Option<TlsFiles>,
-    /// Where health, metrics and `explain` are served.
+    /// The address of the admin port: health, metrics and `explain`.
     pub admin_listen: ListenAddress,
     /// The admission webhook; only with a cluster.
     pub admission: Option<AdmissionConfig>,
-    /// Threads that decide.
+    /// The number of threads that decide.
     pub workers: NonZeroUsize,
     /// Where `POST /explain` is served.
     pub explain: ExplainEndpoint,
-    /// How long requests are still accepted after the signal to end.
+    /// How long requests are still accepted after a termination signal.
     pub drain_delay: Duration,
     /// How long requests in flight may take after that.
     pub drain_deadline: Duration,
@@ -40,20 +40,20 @@ pub struct ServeConfig {
     pub denials_per_second: u32,
     /// The form of log lines.
     pub log_format: LogFormat,
-    /// Which log lines are written.
+    /// The filter of log lines.
     pub log_filter: String,
 }
 
-/// Where the webhook is served, and by which certificate.
+/// The address of the webhook, and its certificate.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AdmissionConfig {
-    /// Where the API server connects.
+    /// The address that the API server connects to.
     pub listen: ListenAddress,
-    /// The certificate's files; `None` when certgate keeps it itself.
+    /// The certificate's files; `None` if certgate maintains the certificate itself.
     pub files: Option<TlsFiles>,
 }
 
-/// Where policies come from.
+/// The source of the policies.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PolicySource {
     /// A directory.
@@ -83,7 +83,7 @@ impl fmt::Display for PolicySource {
 /// Whether the admin port serves `POST /explain`.
 #[derive(Copy, Clone, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum ExplainEndpoint {
-    /// Only when the admin port is bound to a loopback address.
+    /// Only if the admin port is bound to a loopback address.
     Loopback,
     /// On any address.
     Always,
@@ -102,13 +102,13 @@ impl ExplainEndpoint {
     }
 }
 
-/// How many workers there are unless told otherwise: one for each processor that the process may use.
+/// The default number of workers: one for each processor that the process may use.
 pub fn default_workers() -> NonZeroUsize {
     std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN)
 }
 
-/// What this process is called among its replicas: the pod's name or else the host's, and something that a second process
-/// there does not share.
+/// The name of this process among its replicas: the pod's name or else the host's, and a suffix that distinguishes it
+/// from a second process there.
 pub fn replica_name() -> String {
     let named = std::env::var("POD_NAME").or_else(|_| std::env::var("HOSTNAME")).ok().filter(|name| !name.is_empty());
     let host = named.unwrap_or_else(|| rustix::system::uname().nodename().to_string_lossy().into_owned());

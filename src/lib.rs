@@ -1,8 +1,9 @@
 //! certgate: a client-certificate authorizer for service meshes.
 //!
-//! The library is laid out as a pure core and adapters around it. [`domain`] takes bytes and a time and gives
-//! decisions; it knows no socket, file, runtime or clock. The adapters ([`envoy`], [`mod@file`], [`admin`]) translate
-//! between the core and the world and never import one another; [`tls`] and [`places`] and [`listeners`] are shared by their ports. [`app`] alone joins them.
+//! The library is a pure core with adapters around it. [`domain`] takes bytes and a time and returns decisions; it
+//! knows no socket, file, runtime or clock. The adapters ([`envoy`], [`kubernetes`], [`mod@file`], [`admin`]) translate
+//! between the core and the world and never import one another; they share [`tls`], [`places`] and [`listeners`], among
+//! others. [`app`] alone joins them.
 
 #![warn(clippy::unwrap_used, clippy::print_stdout, clippy::print_stderr)]
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test"))]

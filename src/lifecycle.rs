@@ -1,27 +1,27 @@
 //! The life of the process: loading, serving, draining, stopping.
 //!
-//! Owns the one piece of state that readiness, health and connections follow, and the signals that move it. Phases only
-//! go forward: a process that drains does not become ready again.
+//! Owns the one piece of state that readiness, health and connections follow, and the signals that change it. Phases
+//! only advance: a process that drains does not become ready again.
 
 use std::io;
 
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
-/// Where the process stands.
+/// The phase of the process.
 #[derive(Copy, Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Phase {
     /// No policies have been compiled yet; every request is denied.
     Loading,
     /// Requests are decided.
     Serving,
-    /// Requests are still decided, but callers are told to go elsewhere.
+    /// Requests are still decided, but readiness reports that callers should use another replica.
     Draining,
     /// No connection is accepted any more; requests in flight are finished.
     Stopping,
 }
 
-/// The phase of the process, shared by everything that follows it.
+/// The shared phase of the process.
 #[derive(Clone, Debug)]
 pub struct Lifecycle {
     phase: watch::Sender<Phase>,
@@ -44,7 +44,7 @@ impl Lifecycle {
         *self.phase.borrow()
     }
 
-    /// Moves on to `phase`; a phase that is past already stays past.
+    /// Advances to `phase`; has no effect if the process is already past it.
     pub fn advance(&self, phase: Phase) {
         self.phase.send_if_modified(|current| {
             let later = phase > *current;
@@ -60,7 +60,7 @@ impl Lifecycle {
         self.phase.subscribe()
     }
 
-    /// Waits until the process is in `phase` or past it.
+    /// Waits until the process has reached `phase`.
     pub async fn reached(&self, phase: Phase) {
         // The sender lives in `self`, so waiting cannot fail.
         let _ = self.subscribe().wait_for(|current| *current >= phase).await;
@@ -75,12 +75,12 @@ pub struct Signals {
 }
 
 impl Signals {
-    /// Takes the signals over from now on.
+    /// Installs the signal handlers.
     pub fn install() -> io::Result<Self> {
         Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
     }
 
-    /// Waits for the next one and tells its name.
+    /// Waits for the next signal and returns its name.
     pub async fn next(&mut self) -> &'static str {
         tokio::select! {
             _ = self.terminate.recv() => "SIGTERM",

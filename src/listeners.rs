@@ -110,7 +110,7 @@ impl ListenAddress {
             Some((_, error)) if bound.addresses.is_empty() => Err(error),
             None if bound.addresses.is_empty() => Err(io::Error::other("the name has no address")),
             Some((address, error)) => {
-                tracing::info!(%address, %error, "an address of {name} is not listened on");
+                tracing::info!(%address, %error, "cannot listen on one address of {name}");
                 Ok(bound)
             }
             None => Ok(bound),
@@ -128,7 +128,7 @@ fn is_absent(error: &io::Error) -> bool {
 fn on_any_family<T>(address: SocketAddr, bind: impl Fn(SocketAddr) -> io::Result<T>) -> io::Result<T> {
     match bind(address) {
         Err(error) if address.ip() == Ipv6Addr::UNSPECIFIED && is_absent(&error) => {
-            tracing::warn!("there is no IPv6 here: 0.0.0.0 is listened on instead of [::]");
+            tracing::warn!("this machine has no IPv6: listening on 0.0.0.0 instead of [::]");
             bind((Ipv4Addr::UNSPECIFIED, address.port()).into())
         }
         bound => bound,

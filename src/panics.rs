@@ -24,7 +24,7 @@ thread_local! {
 
 /// Runs `work`; a panic in it becomes an error.
 ///
-/// `work` must not leave anything behind that a later call could find half done: certgate passes closures over immutable
+/// `work` must not leave partial changes that a later call could observe: certgate passes closures over immutable
 /// snapshots and counters.
 pub fn guarded<T>(work: impl FnOnce() -> T) -> Result<T, Panic> {
     static HOOK: Once = Once::new();

@@ -18,18 +18,18 @@ use tokio::sync::Notify;
 const STRANGERS: usize = 4;
 
 /// How many evicted holders may still be present before newcomers wait: until they leave, their resources are not free.
-const MAX_LEAVING: usize = 128;
+const MAX_EVICTED_PRESENT: usize = 128;
 
 /// A limited number of places.
 #[derive(Clone, Debug)]
 pub struct Places {
     limit: usize,
-    state: Arc<Mutex<State>>,
+    state: Arc<Mutex<PlacesState>>,
     left: Arc<Notify>,
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct PlacesState {
     taken: usize,
     /// Evicted holders that have not left yet.
     leaving: usize,
@@ -72,8 +72,8 @@ impl Places {
     }
 
     /// Waits while too many evicted holders have not left yet. For one waiter: the task that accepts all others.
-    pub async fn few_leave(&self) {
-        while self.state().leaving >= MAX_LEAVING {
+    pub async fn wait_for_evicted(&self) {
+        while self.state().leaving >= MAX_EVICTED_PRESENT {
             self.left.notified().await;
         }
     }
@@ -95,12 +95,12 @@ impl Places {
         Some(Place { places: self.clone(), leave, state: Mutex::new(Use::Stranger(number)) })
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, PlacesState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl State {
+impl PlacesState {
     fn number(&mut self) -> u64 {
         let number = self.next;
         self.next += 1;
@@ -159,7 +159,7 @@ impl Place {
     }
 
     /// The holder has begun a request: it waits on, as the last one of its kind. `false`: it was evicted.
-    pub fn asks(&self) -> bool {
+    pub fn request_started(&self) -> bool {
         let mut state = self.own();
         let mut all = self.places.state();
         let kept = all.take(*state);
@@ -180,7 +180,7 @@ impl Place {
     }
 
     /// Completes when the holder was evicted.
-    pub async fn lost(&self) {
+    pub async fn evicted(&self) {
         self.leave.notified().await;
     }
 
@@ -213,15 +213,15 @@ mod tests {
         let [first, second, third] = [(); 3].map(|()| places.admit().unwrap());
         assert!(first.serve());
         let fourth = places.admit().expect("the second gives way");
-        second.lost().await;
-        assert!(!second.serve() && !second.served() && !second.asks(), "its place is another's");
+        second.evicted().await;
+        assert!(!second.serve() && !second.served() && !second.request_started(), "its place is another's");
         drop(second);
         assert!(third.serve() && fourth.serve());
         assert!(places.admit().is_none(), "all are being served");
         assert!(third.served());
         assert!(first.served());
         let fifth = places.admit().expect("the third began to wait first");
-        third.lost().await;
+        third.evicted().await;
         drop((first, third, fourth, fifth));
         let again = [(); 3].map(|()| places.admit().unwrap());
         assert!(again.iter().all(Place::serve), "every place was given back, and none twice");
@@ -236,12 +236,12 @@ mod tests {
         assert!(known[0].served(), "the last call of the first has ended last");
         let mut strangers: Vec<_> = (0..3).map(|_| places.admit().unwrap()).collect();
         for gone in &known[1..=3] {
-            gone.lost().await;
+            gone.evicted().await;
         }
         // Three of eight are more than a quarter.
         for gone in 0..100 {
             strangers.push(places.admit().expect("a stranger gives way"));
-            strangers[gone].lost().await;
+            strangers[gone].evicted().await;
         }
         assert!([0, 4, 5, 6, 7].iter().all(|at: &usize| known[*at].serve()), "those who were served stay");
         assert!(strangers.iter().rev().take(3).all(Place::serve));
@@ -251,17 +251,17 @@ mod tests {
     #[tokio::test]
     async fn newcomers_wait_for_those_who_leave() {
         let places = Places::new(2);
-        let mut leaving: Vec<_> = (0..2 + MAX_LEAVING).map(|_| places.admit().unwrap()).collect();
-        let mut few = std::pin::pin!(places.few_leave());
+        let mut leaving: Vec<_> = (0..2 + MAX_EVICTED_PRESENT).map(|_| places.admit().unwrap()).collect();
+        let mut few = std::pin::pin!(places.wait_for_evicted());
         tokio::select! {
             biased;
-            () = few.as_mut() => panic!("{MAX_LEAVING} are there yet that have lost their places"),
+            () = few.as_mut() => panic!("{MAX_EVICTED_PRESENT} are there yet that have lost their places"),
             () = tokio::task::yield_now() => {}
         }
         drop(leaving.remove(0));
         few.await;
         drop(leaving);
-        places.few_leave().await;
+        places.wait_for_evicted().await;
         let state = places.state();
         assert_eq!((state.leaving, state.taken), (0, 0));
     }
@@ -270,9 +270,9 @@ mod tests {
     async fn who_asks_waits_anew_among_its_like() {
         let places = Places::new(2);
         let [first, second] = [(); 2].map(|()| places.admit().unwrap());
-        assert!(first.asks());
+        assert!(first.request_started());
         let _third = places.admit().unwrap();
-        second.lost().await;
+        second.evicted().await;
         assert!(first.serve());
     }
 

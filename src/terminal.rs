@@ -147,16 +147,16 @@ pub fn json(value: &impl Serialize) -> String {
     out
 }
 
-/// A page that grows downwards.
+/// A page of text that grows downwards.
 #[derive(Debug)]
-pub struct Page {
+pub struct TextPage {
     out: String,
     width: usize,
     /// The columns of the names of rows.
     names: usize,
 }
 
-impl Page {
+impl TextPage {
     /// An empty page whose rows have names of up to `names` columns.
     pub fn new(terminal: Terminal, names: usize) -> Self {
         Self { out: String::new(), width: terminal.width, names }

@@ -1,8 +1,8 @@
 //! Watches directories for changes, for every part of the service that reads files again.
 //!
-//! Owns when to look: events of the kernel (inotify), joined until an edit is at its end, and the caller's poll as the net
-//! below them, because network file systems and some containers send no events. An event never says what changed, only
-//! that it is worth to look, so a lost or a false one does no harm. What to read, and what a change does, is the caller's.
+//! Owns when to check for changes: kernel events (inotify), debounced until an edit is complete, and the caller's poll
+//! as a fallback, because network file systems and some containers send no events. An event only says that a check is
+//! worthwhile, so a lost or spurious one does no harm. The caller decides what to read and what a change means.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::ffi::{OsStr, OsString};
@@ -21,24 +21,24 @@ pub const SWAPPED_LINK: &str = "..data";
 /// How changes are noticed.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub enum WatchMode {
-    /// By the kernel's events, with the poll as a net.
+    /// By kernel events, with the poll as a fallback.
     Events,
     /// By the poll alone.
     Poll,
 }
 
-/// When an edit counts as done.
+/// When an edit counts as complete.
 #[derive(Copy, Clone, Debug)]
 pub struct Debounce {
-    /// How long no event may have come.
+    /// How long no event may have occurred.
     pub quiet: Duration,
-    /// How long events may go on before the edit counts as done all the same.
+    /// The longest sequence of events after which the edit counts as complete nevertheless.
     pub limit: Duration,
-    /// The same while a file is open for writing and has not been closed.
+    /// The same limit while a file is open for writing.
     pub limit_while_written: Duration,
 }
 
-/// What an event is about.
+/// What an event concerns.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub enum Change {
     /// A file's content.
@@ -66,8 +66,8 @@ impl WatchSet {
         self.0.entry(directory).or_default().filtered = true;
     }
 
-    /// Adds `path` itself: its name in its directory, and where it is a link, also that of its target. Where the
-    /// directory does not exist, adds the nearest one above it that does.
+    /// Adds `path` itself: its name in its directory and, if it is a link, also that of its target. If the directory
+    /// does not exist, adds the nearest existing one above it.
     pub fn add_path(&mut self, path: &Path) {
         let Ok(absolute) = std::path::absolute(path) else { return };
         let mut nearest = absolute.as_path();
@@ -90,7 +90,7 @@ impl WatchSet {
         }
     }
 
-    /// Whether the directory of `path` exists, and the name was added.
+    /// Returns whether the directory of `path` exists, so that the name was added.
     fn add_name(&mut self, path: &Path) -> bool {
         let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else { return true };
         match fs::canonicalize(parent) {
@@ -106,20 +106,20 @@ impl WatchSet {
 /// Why [`DirectoryWatcher::wait`] returned.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub enum Wake {
-    /// An edit is done.
+    /// An edit is complete.
     Changed,
     /// The poll is due.
     Poll,
-    /// A [`StopHandle`] asked for the end.
+    /// A [`StopHandle`] was used.
     Stop,
 }
 
-/// What [`DirectoryWatcher::watch`] did.
+/// The result of [`DirectoryWatcher::watch`].
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub enum Watched {
-    /// Every directory was watched already.
+    /// Every directory was already watched.
     Before,
-    /// Some are watched only now: what changed in them before was not noticed.
+    /// Some directories were not watched before; earlier changes in them went unnoticed.
     Newly,
 }
 
@@ -141,13 +141,13 @@ pub struct DirectoryWatcher {
     watcher: Option<RecommendedWatcher>,
     shared: Arc<Shared>,
     debounce: Debounce,
-    /// Directories with device and inode: one that was made anew needs a new watch.
+    /// Directories with device and inode: a directory that was created again needs a new watch.
     directories: HashMap<PathBuf, (u64, u64)>,
     complete: bool,
 }
 
 impl DirectoryWatcher {
-    /// Watches nothing yet. Of the directories of [`WatchSet::add_directory`], the names that pass `filter` matter.
+    /// Watches nothing yet. In directories of [`WatchSet::add_directory`], the names that pass `filter` matter.
     pub fn new(mode: WatchMode, debounce: Debounce, filter: fn(&Path, Change) -> bool) -> Self {
         let shared = Arc::<Shared>::default();
         let watcher = match mode {
@@ -165,7 +165,7 @@ impl DirectoryWatcher {
         StopHandle(Arc::clone(&self.shared))
     }
 
-    /// Whether every directory of the set is watched, so that the poll is only a net.
+    /// Whether every directory of the set is watched, so that the poll is only a fallback.
     pub fn is_complete(&self) -> bool {
         self.complete
     }
@@ -199,7 +199,7 @@ impl DirectoryWatcher {
                     self.directories.insert(path.clone(), identity);
                     watched = Watched::Newly;
                 }
-                // It may have vanished, or the kernel's number of watches is used up: the poll remains.
+                // The directory may have vanished, or the kernel's limit of watches is reached: the poll remains.
                 Err(_) => self.complete = false,
             }
         }
@@ -213,7 +213,7 @@ impl DirectoryWatcher {
         watched
     }
 
-    /// Waits for the end of an edit, for `poll` at most.
+    /// Waits for the end of an edit, at most for `poll`.
     pub fn wait(&self, poll: Duration) -> Wake {
         let start = Instant::now();
         let mut state = self.shared.lock();
@@ -239,28 +239,28 @@ impl DirectoryWatcher {
     }
 }
 
-/// What the kernel's watcher and the thread that waits share.
+/// The state that the kernel's watcher and the waiting thread share.
 #[derive(Debug, Default)]
 struct Shared {
-    state: Mutex<State>,
+    state: Mutex<WatchState>,
     wake: Condvar,
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct WatchState {
     stop: bool,
     interest: HashMap<PathBuf, Interest>,
     /// The first and the last event after the last wait.
     pending: Option<(Instant, Instant)>,
     /// Files that were written and have not been closed.
     written: HashSet<PathBuf>,
-    /// Directories that were removed or moved, and their watches with them, even if something of the same name and inode
+    /// Directories that were removed or moved. Their watches are gone, even if a directory of the same name and inode
     /// exists again.
     lost: HashSet<PathBuf>,
 }
 
 impl Shared {
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, WatchState> {
         // The state is consistent after each statement that changes it, so a panic elsewhere does no harm.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -274,9 +274,9 @@ impl Shared {
                     return;
                 }
             }
-            // A watch was lost or the queue overflowed: look, and watch everything anew.
+            // A watch was lost or the queue overflowed: report a change, and watch every directory again.
             Ok(_) | Err(_) => {
-                let State { lost, interest, .. } = &mut *state;
+                let WatchState { lost, interest, .. } = &mut *state;
                 lost.extend(interest.keys().cloned());
             }
         }
@@ -287,18 +287,18 @@ impl Shared {
     }
 }
 
-impl State {
-    /// Whether `event` is worth a look.
+impl WatchState {
+    /// Whether `event` concerns a relevant name.
     fn notice(&mut self, event: &Event, filter: fn(&Path, Change) -> bool) -> bool {
         let mut relevant = false;
         for path in &event.paths {
             if matches!(event.kind, EventKind::Remove(_) | EventKind::Modify(ModifyKind::Name(_))) {
-                // Watches below it are gone too.
+                // The watches below it are gone, too.
                 self.lost.extend(self.interest.keys().filter(|watched| watched.starts_with(path)).cloned());
             }
             let change = match event.kind {
                 EventKind::Access(AccessKind::Close(AccessMode::Write)) => Change::Content,
-                // Our own reading among others.
+                // Includes our own reads.
                 EventKind::Access(_) => continue,
                 EventKind::Modify(ModifyKind::Data(_)) => Change::Content,
                 _ => Change::Name,
@@ -331,7 +331,7 @@ impl State {
 mod tests {
     use super::*;
 
-    /// Longer than any event takes, and no wait in a test that passes.
+    /// Longer than any event takes; no passing test waits this long.
     const NEVER: Duration = Duration::from_secs(60);
 
     fn watcher(mode: WatchMode) -> DirectoryWatcher {

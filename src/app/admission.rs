@@ -1,6 +1,6 @@
-//! The admission webhook beside the rest.
+//! Runs the admission webhook.
 //!
-//! Owns its thread: reviews may take milliseconds, which must be taken neither from requests nor from the admin port.
+//! Owns its thread: a review may take milliseconds, which it must take neither from requests nor from the admin port.
 
 use std::io;
 use std::sync::Arc;
@@ -24,8 +24,8 @@ use crate::tls::accept::Acceptor;
 use crate::tls::health::TlsHealth;
 use crate::tls::watch::{FollowError, WatchOptions, follow};
 
-/// Serves the webhook on a thread of its own, for as long as the process lives. What it judges by comes through the
-/// feed.
+/// Serves the webhook on a thread of its own for the lifetime of the process. `feed` delivers the objects that reviews
+/// are compared with.
 pub fn start(
     bound: Bound,
     config: &AdmissionConfig,
@@ -62,9 +62,9 @@ fn spawn(
         bound.listen()?
     };
     thread::Builder::new().name("admission".to_owned()).spawn(move || {
-        // The sender lives as long as the server: a certificate from files has no other owner.
+        // Lives as long as the server: nothing else owns the sender of a certificate from files.
         let _served = served;
-        // A panic in a connection ends that connection; those in reviews are caught and answered.
+        // A panic in a connection ends that connection; the reviewer catches those of reviews and answers them.
         match runtime.block_on(webhook.serve(listener, tls)) {}
     })?;
     Ok(())

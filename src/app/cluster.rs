@@ -1,7 +1,6 @@
-//! From the cluster to the snapshot that decides.
+//! Publishes the snapshots of the cluster.
 //!
-//! Owns the thread that follows the cluster, and what happens with each of its snapshots: publishing, the metrics, the
-//! log.
+//! Owns the thread that follows the cluster, and the handling of each snapshot: publishing, metrics, log.
 
 use std::collections::BTreeSet;
 use std::io;
@@ -24,11 +23,11 @@ use crate::panics;
 /// took seconds, and the lease for writing status was lost. At 10 it gets one part in ten.
 const NICENESS: i32 = 10;
 
-/// Follows a cluster on a thread of its own for as long as the process lives, at low priority once there is a snapshot.
-/// The receiver gets the first snapshot, or why there never will be one.
+/// Follows a cluster on a thread of its own for the lifetime of the process, at low priority once there is a snapshot.
+/// The receiver gets the first snapshot, or the error that prevents it.
 ///
-/// A panic must not end the following unnoticed: it counts as a refused reading, and after a pause everything is listed
-/// afresh. Decisions go on by the last snapshot meanwhile.
+/// After a panic, the thread counts a failed load, pauses and lists everything again. Until then the last snapshot
+/// decides.
 pub fn follow(
     options: ClusterOptions,
     authorizer: Arc<Authorizer>,
@@ -44,14 +43,14 @@ pub fn follow(
         loop {
             let ended = panics::guarded(|| {
                 run(&options, &health, admission.as_ref(), &shutdown, &mut |update| {
-                    // Freed here once no request uses them any more, and not by the thread of the last such request.
+                    // This thread frees the snapshot once no request uses it, so that no request thread has to.
                     former.retain(|snapshot| Arc::strong_count(snapshot) > 1);
-                    former.extend(take_over(update, &authorizer, &metrics, &mut logged));
+                    former.extend(apply_update(update, &authorizer, &metrics, &mut logged));
                     if let Some(first) = first.take() {
                         let _ = first.send(Ok(()));
-                        // Until now nobody was served whom this could have slowed, and a busy machine must not hold the
-                        // start up. On Linux this concerns the calling thread alone. Where it is refused, decisions are
-                        // a little slower meanwhile.
+                        // Until now there was no request that this thread could slow down, and the start must not be
+                        // slow on a busy machine. On Linux `nice` applies to the calling thread alone. If it fails,
+                        // decisions are a little slower while this thread works.
                         let _ = rustix::process::nice(NICENESS);
                     }
                 })
@@ -70,7 +69,7 @@ pub fn follow(
                     tracing::error!(
                         place = panic.place,
                         panic = panic.message,
-                        "panic while following the cluster; still deciding by the last policies"
+                        "panic while following the cluster; the last policies stay in use"
                     );
                 }
             }
@@ -80,7 +79,7 @@ pub fn follow(
     Ok(loaded)
 }
 
-/// The problems of the cluster that are in the log: a few of them, each once while it lasts.
+/// The problems of the cluster that the log reports: a limited number, each once while it lasts.
 #[derive(Default)]
 struct LoggedProblems(BTreeSet<String>);
 
@@ -94,8 +93,8 @@ impl LoggedProblems {
     }
 }
 
-/// Decides by an update from now on, and gives back what decided before.
-fn take_over(
+/// Publishes an update and returns the previous snapshot.
+fn apply_update(
     update: Update,
     authorizer: &Authorizer,
     metrics: &Metrics,
@@ -107,11 +106,11 @@ fn take_over(
     let Some(snapshot) = snapshot else {
         let generation = authorizer.current().map(|snapshot| snapshot.generation());
         match problems.iter().filter(|problem| problem.severity == Severity::Error).count() {
-            0 => tracing::info!(generation, "no decision changes; still deciding by the policies of this generation"),
+            0 => tracing::info!(generation, "no decision changed; the policies of this generation stay in use"),
             errors => tracing::warn!(
                 generation,
                 errors,
-                "objects are in error, and no decision changes; still deciding by the policies of this generation"
+                "objects are in error, and no decision changed; the policies of this generation stay in use"
             ),
         }
         logged.log_new(&problems);
@@ -121,7 +120,7 @@ fn take_over(
     let (crls, anchors) = (snapshot.crls(), snapshot.anchors());
     let former = authorizer.publish(snapshot);
     metrics.published(generation, counts);
-    metrics.relies_on(crls, anchors);
+    metrics.set_profiles(crls, anchors);
     tracing::info!(
         generation,
         policies = counts.policies,

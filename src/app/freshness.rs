@@ -1,7 +1,7 @@
-//! Logs CRLs that end, at the moment when they do.
+//! Logs CRLs when they expire.
 //!
-//! Nothing is read and nothing is published then, so nothing else would report it: the first sign would be clients that
-//! are denied. Each CRL is logged once when its end is near and once when it has ended, and never by a request.
+//! An expiry is no event of a file or the cluster: without this log, the first sign of it would be denied clients. Each
+//! CRL is logged once when its expiry is near and once when it has expired, independently of requests.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -12,17 +12,17 @@ use crate::domain::policy::freshness::{CrlFreshness, expiring};
 use crate::envoy::service::Authorizer;
 use certgate_x509::UnixTime;
 
-/// How often it is looked.
+/// The interval of the checks.
 const CHECK_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Looks after the CRLs of what decides, by `clock`, for as long as the process lives.
+/// Checks the CRLs of the current snapshot by `clock` for the lifetime of the process.
 pub async fn watch(authorizer: Arc<Authorizer>, clock: fn() -> UnixTime) {
     let mut tick = tokio::time::interval(CHECK_INTERVAL);
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let (mut logged, mut crls, mut generation) = (LoggedFreshness::default(), Vec::new(), None);
     loop {
         tick.tick().await;
-        // The snapshot is held for a moment only: the thread that replaces it waits to free it.
+        // Holds the snapshot only for a moment: the thread that replaces it waits to free it.
         if let Some(snapshot) = authorizer.current().filter(|snapshot| generation != Some(snapshot.generation())) {
             generation = Some(snapshot.generation());
             crls = snapshot.crls();
@@ -34,12 +34,12 @@ pub async fn watch(authorizer: Arc<Authorizer>, clock: fn() -> UnixTime) {
     }
 }
 
-/// The states that are in the log.
+/// The states that have been logged.
 #[derive(Default)]
 struct LoggedFreshness(BTreeMap<String, CrlFreshness>);
 
 impl LoggedFreshness {
-    /// The CRLs to log at `now` that are not in the log yet.
+    /// The CRLs to log at `now` that have not been logged yet.
     fn news<'c>(&mut self, crls: &'c [CrlStatus], now: UnixTime) -> Vec<(&'c CrlStatus, String)> {
         let mut news = Vec::new();
         let mut states = BTreeMap::new();

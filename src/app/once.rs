@@ -1,4 +1,4 @@
-//! Commands that read a cluster once: the same objects, compile and decision as in the server.
+//! Commands that read a cluster once. They compile and decide as the server does.
 
 use std::io::Write;
 use std::sync::Arc;
@@ -7,21 +7,21 @@ use super::ExplainError;
 use crate::clock;
 use crate::domain::store::{AbsentSources, Problem, Severity};
 use crate::explain::{self, Explanation, Question};
-use crate::file::check::{Check, CheckOptions, Place};
+use crate::file::check::{CheckOptions, CheckReport, ObjectSource};
 use crate::file::loader::Totals;
-use crate::file::report::{self, Class};
+use crate::file::report::{self, ProblemClass};
 use crate::kubernetes::read::{self, ClusterContent, ReadError};
 use crate::kubernetes::scope::Scope;
 
-/// Everything that is wrong with the objects of a cluster.
-pub fn check_cluster(scope: &Scope, options: CheckOptions) -> Result<Check, ReadError> {
+/// Checks the objects of a cluster.
+pub fn check_cluster(scope: &Scope, options: CheckOptions) -> Result<CheckReport, ReadError> {
     let ClusterContent { index, objects, .. } = read::read(scope, options.sources)?;
     let found = index.problems().into_iter().chain(index.lint(clock::now()));
     let mut problems: Vec<_> = found.flat_map(lines).map(|problem| (String::new(), problem)).collect();
     problems.sort_by(|(_, a), (_, b)| (&a.object, &a.field, a.class).cmp(&(&b.object, &b.field, b.class)));
     problems.dedup();
-    Ok(Check {
-        place: Place::Cluster,
+    Ok(CheckReport {
+        source: ObjectSource::Cluster,
         strictness: options.warnings,
         totals: Totals { objects, ..Totals::default() },
         problems,
@@ -31,14 +31,14 @@ pub fn check_cluster(scope: &Scope, options: CheckOptions) -> Result<Check, Read
 }
 
 /// The lines of a problem of an object that has no file.
-fn lines(problem: Problem) -> impl Iterator<Item = report::Problem> {
+fn lines(problem: Problem) -> impl Iterator<Item = report::FileProblem> {
     let class = match problem.severity {
-        Severity::Error => Class::Invalid,
-        Severity::Warning => Class::Warning,
-        Severity::Note => Class::Note,
+        Severity::Error => ProblemClass::Invalid,
+        Severity::Warning => ProblemClass::Warning,
+        Severity::Note => ProblemClass::Note,
     };
     let object = problem.id.to_string();
-    problem.errors.into_iter().map(move |error| report::Problem {
+    problem.errors.into_iter().map(move |error| report::FileProblem {
         file: Arc::from(""),
         at: None,
         object: Some(object.clone()),
@@ -48,8 +48,8 @@ fn lines(problem: Problem) -> impl Iterator<Item = report::Problem> {
     })
 }
 
-/// Explains by the policies of a cluster. Objects that do not compile decide as they would in the server; that there
-/// are some is told on `errors`.
+/// Explains by the policies of a cluster. Objects that do not compile decide as they would in the server; a line on
+/// `errors` reports that there are some.
 pub fn explain_by_cluster(
     scope: &Scope,
     question: &Question,

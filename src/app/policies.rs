@@ -1,8 +1,8 @@
-//! From the policy directory to the snapshot that decides.
+//! Publishes the snapshots of the policy directory.
 //!
-//! Owns what happens with each reading of the directory: publishing, the metrics, the log, and the retirement of the
-//! snapshot before. Reading and noticing belong to [`crate::file`]. All of it runs on the directory's own thread, whose
-//! priority is low, so that compiling and freeing large policies takes no time from requests.
+//! Owns the handling of each reload: publishing, metrics, log, and freeing the previous snapshot. [`crate::file`]
+//! notices changes and reads files. All of it runs on one thread of low priority, so that compiling and freeing large
+//! policies takes no processor time from requests.
 
 use std::io;
 use std::path::Path;
@@ -15,29 +15,29 @@ use thiserror::Error;
 use crate::domain::decide::Snapshot;
 use crate::envoy::service::Authorizer;
 use crate::file::loader::{Loader, Reload, ReloadOutcome};
-use crate::file::report::{Class, Problem};
+use crate::file::report::{FileProblem, ProblemClass};
 use crate::file::watch::{PolicyWatcher, WatchOptions};
 use crate::metrics::{Load, Metrics};
 use crate::panics;
 
-/// How often a directory that is being written all the time is read at the start before that counts as an error.
+/// How often the start reads a directory that is being written all the time before it reports an error.
 const MAX_FIRST_READS: u32 = 20;
 
-/// How far the priority of the directory's thread is lowered: all the way. While 20,000 requests a second run,
-/// rebuilding a large policy costs their 99.9th percentile 0.6 ms so, and 10 ms otherwise.
+/// Niceness of the directory's thread: the maximum. While 20,000 requests a second run, rebuilding a large policy costs
+/// their 99.9th percentile 0.6 ms at this priority, and 10 ms at the normal one.
 pub const NICENESS: i32 = 19;
 
-/// The pause after a panic, which the next reading may well meet again.
+/// The pause after a panic, which may occur again at the next reload.
 pub const RESTART_PAUSE: Duration = Duration::from_secs(5);
 
-/// How many problems of one reading the log names; `certgate check` names all.
+/// The most problems of one reload in the log; `certgate check` reports all.
 pub const MAX_LOGGED_PROBLEMS: usize = 100;
 
-/// How long a request may keep the former snapshot alive before this thread stops waiting for it. Decisions
-/// take microseconds, an explanation little more.
+/// How long a request may keep the previous snapshot alive before this thread stops waiting for it. Decisions take
+/// microseconds, an explanation little more.
 const RETIREMENT_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// How often it is looked whether a snapshot is still in use.
+/// The interval of checks whether a snapshot is still in use.
 const RETIREMENT_POLL: Duration = Duration::from_millis(5);
 
 /// Why a directory gives no policies to start with.
@@ -45,13 +45,13 @@ const RETIREMENT_POLL: Duration = Duration::from_millis(5);
 pub enum LoadError {
     /// Documents cannot be read.
     #[error("{}", list(.0))]
-    Unreadable(Arc<[Problem]>),
+    Unreadable(Arc<[FileProblem]>),
     /// Files were being written all the time.
-    #[error("the files are being written all the time; no state of them was whole")]
+    #[error("the files change all the time; no consistent state could be read")]
     Busy,
 }
 
-fn list(problems: &[Problem]) -> String {
+fn list(problems: &[FileProblem]) -> String {
     let mut text = match problems.len() {
         1 => "the policies cannot be read".to_owned(),
         n => format!("the policies cannot be read, with {n} errors"),
@@ -66,11 +66,11 @@ fn list(problems: &[Problem]) -> String {
 /// A directory that has been read once.
 #[derive(Debug)]
 pub struct Loaded {
-    /// The loader, for further readings.
+    /// The loader, for further reloads.
     pub loader: Loader,
-    /// The first reading.
+    /// The first reload.
     pub first: Reload,
-    /// The snapshot that it gave.
+    /// The snapshot of the first reload.
     pub snapshot: Arc<Snapshot>,
 }
 
@@ -85,37 +85,37 @@ pub fn load(path: &Path) -> Result<Loaded, LoadError> {
                 return Ok(Loaded { loader, first, snapshot });
             }
             ReloadOutcome::Refused => return Err(LoadError::Unreadable(first.problems)),
-            // Nothing has been published before, so something is new once the files are whole.
+            // Nothing has been published before, so the next reload of unchanging files publishes something.
             ReloadOutcome::Busy | ReloadOutcome::Unchanged => {}
         }
     }
     Err(LoadError::Busy)
 }
 
-/// Watches the directory on a thread of its own, of low priority, for as long as the process lives.
+/// Watches the directory on a thread of its own, of low priority, for the lifetime of the process.
 ///
-/// A panic while reading or compiling must not end the watching unnoticed: it counts as a refused reading, and after a
-/// pause the directory is read afresh.
+/// After a panic, the thread counts a failed load, pauses and reads the whole directory again.
 pub fn watch(
     loader: Loader,
     authorizer: Arc<Authorizer>,
     metrics: Arc<Metrics>,
-    refusal: Arc<Refusal>,
+    last_error: Arc<LastLoadError>,
 ) -> io::Result<()> {
     thread::Builder::new().name("policies".to_owned()).spawn(move || {
-        // On Linux this concerns the calling thread alone. Where it is refused, decisions are a little slower
-        // meanwhile.
+        // On Linux `nice` applies to the calling thread alone. If it fails, decisions are a little slower during a
+        // reload.
         let _ = rustix::process::nice(NICENESS);
         let path = loader.path().to_owned();
         let mut source = PolicyWatcher::new(loader, WatchOptions::default());
         loop {
-            let ended = panics::guarded(|| source.run(|reload| take_over(&reload, &authorizer, &metrics, &refusal)));
+            let ended =
+                panics::guarded(|| source.run(|reload| apply_reload(&reload, &authorizer, &metrics, &last_error)));
             if let Err(panic) = ended {
                 metrics.loaded(Load::Refused { errors: 1 });
                 tracing::error!(
                     place = panic.place,
                     panic = panic.message,
-                    "panic while reading the policies; still deciding by the last ones"
+                    "panic while reading the policies; the last ones stay in use"
                 );
             }
             thread::sleep(RESTART_PAUSE);
@@ -129,34 +129,34 @@ pub fn watch(
     Ok(())
 }
 
-/// Why the whole directory was refused at the last reading, when it was: for explanations that are asked for meanwhile.
+/// The error for which the last reload rejected the directory as a whole, if it did. Explanations report it.
 #[derive(Debug, Default)]
-pub struct Refusal(Mutex<Option<String>>);
+pub struct LastLoadError(Mutex<Option<String>>);
 
-impl Refusal {
+impl LastLoadError {
     fn set(&self, why: Option<String>) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = why;
     }
 
-    /// The reason, in words.
+    /// The error message.
     pub fn why(&self) -> Option<String> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
-/// Takes one reading over: what it publishes decides from now on.
-pub fn take_over(reload: &Reload, authorizer: &Authorizer, metrics: &Metrics, refusal: &Refusal) {
+/// Handles one reload; the snapshot that it published decides from now on.
+pub fn apply_reload(reload: &Reload, authorizer: &Authorizer, metrics: &Metrics, last_error: &LastLoadError) {
     let problems = &*reload.problems;
     let generation = authorizer.current().map(|snapshot| snapshot.generation());
     metrics.degraded(reload.degraded.iter().cloned());
     match &reload.outcome {
         ReloadOutcome::Published(snapshot) => {
-            refusal.set(None);
+            last_error.set(None);
             let former = authorizer.publish(snapshot.clone());
             let counts = snapshot.counts();
             metrics.loaded(Load::Applied { problems: problems.len() });
             metrics.published(snapshot.generation(), counts);
-            metrics.relies_on(snapshot.crls(), snapshot.anchors());
+            metrics.set_profiles(snapshot.crls(), snapshot.anchors());
             tracing::info!(
                 generation = snapshot.generation(),
                 policies = counts.policies,
@@ -175,28 +175,28 @@ pub fn take_over(reload: &Reload, authorizer: &Authorizer, metrics: &Metrics, re
         }
         ReloadOutcome::Unchanged => {
             metrics.loaded(Load::Applied { problems: problems.len() });
-            refusal.set(None);
-            match problems.iter().filter(|problem| problem.class == Class::Invalid).count() {
+            last_error.set(None);
+            match problems.iter().filter(|problem| problem.class == ProblemClass::Invalid).count() {
                 0 => {
-                    tracing::info!(generation, "no decision changes; still deciding by the policies of this generation")
+                    tracing::info!(generation, "no decision changed; the policies of this generation stay in use")
                 }
                 errors => tracing::warn!(
                     generation,
                     errors,
-                    "edit not applied, or without effect: there are errors; still deciding by the policies of this \
-                     generation"
+                    "edit not applied, or without effect: there are errors; the policies of this generation stay \
+                     in use"
                 ),
             }
             log_problems(problems);
         }
         ReloadOutcome::Refused => {
             metrics.loaded(Load::Refused { errors: problems.len() });
-            refusal
+            last_error
                 .set(problems.first().filter(|problem| problem.file.is_empty()).map(|problem| problem.message.clone()));
             tracing::error!(
                 generation,
                 errors = problems.len(),
-                "edit rejected: the policies cannot be read; still deciding by the policies of this generation"
+                "edit rejected: the policies cannot be read; the policies of this generation stay in use"
             );
             log_problems(problems);
         }
@@ -208,11 +208,11 @@ fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
-fn log_problems(problems: &[Problem]) {
+fn log_problems(problems: &[FileProblem]) {
     for problem in problems.iter().take(MAX_LOGGED_PROBLEMS) {
         match problem.class {
-            Class::Unreadable => tracing::error!("{problem}"),
-            Class::Invalid | Class::Warning | Class::Note => tracing::warn!("{problem}"),
+            ProblemClass::Unreadable => tracing::error!("{problem}"),
+            ProblemClass::Invalid | ProblemClass::Warning | ProblemClass::Note => tracing::warn!("{problem}"),
         }
     }
     if let Some(more) = problems.len().checked_sub(MAX_LOGGED_PROBLEMS).filter(|more| *more > 0) {
@@ -247,7 +247,7 @@ mod tests {
         let loaded = load(directory.path()).unwrap();
         let metrics = Arc::new(Metrics::new());
         let authorizer = authorizer(&metrics);
-        take_over(&loaded.first, &authorizer, &metrics, &Refusal::default());
+        apply_reload(&loaded.first, &authorizer, &metrics, &LastLoadError::default());
         assert!(authorizer.current().is_some());
         assert!(metrics.render().contains("certgate_policy_load_errors 0"));
     }
@@ -267,11 +267,11 @@ mod tests {
         let mut loaded = load(directory.path()).unwrap();
         let metrics = Arc::new(Metrics::new());
         let authorizer = authorizer(&metrics);
-        let refusal = Refusal::default();
-        take_over(&loaded.first, &authorizer, &metrics, &refusal);
+        let last_error = LastLoadError::default();
+        apply_reload(&loaded.first, &authorizer, &metrics, &last_error);
         drop(loaded.first);
         std::fs::write(directory.path().join("a.yaml"), "a: [").unwrap();
-        take_over(&loaded.loader.reload(), &authorizer, &metrics, &refusal);
+        apply_reload(&loaded.loader.reload(), &authorizer, &metrics, &last_error);
         assert!(Arc::ptr_eq(&authorizer.current().unwrap(), &loaded.snapshot));
         let text = metrics.render();
         assert!(

@@ -1,4 +1,4 @@
-//! `certgate check`: the flags, what is read, and printing. [`crate::file::check`] finds the problems.
+//! `certgate check`: the flags, the input, and printing. [`crate::file::check`] finds the problems.
 
 use std::fs::File;
 use std::io::{self, BufRead as _, Read, Write as _};
@@ -8,21 +8,21 @@ use std::path::{Path, PathBuf};
 use clap::{Args, ValueEnum};
 
 use super::Output;
-use super::exit::{Exit, complain, print};
+use super::exit::{Exit, fail, print};
 use super::explain::scope;
 use crate::app;
 use crate::domain::store::AbsentSources;
 use crate::file::check::{self, CheckOptions, Warnings};
 use crate::terminal::{self, Paint, Terminal};
 
-/// The longest standard input: as much as a very large directory holds.
+/// The longest standard input: the size of a very large directory.
 const MAX_INPUT: u64 = 256 << 20;
 
-/// How standard input is called in reports.
+/// The name of standard input in reports.
 const STANDARD_INPUT: &str = "standard input";
 
-/// Read policies and print everything that is wrong with them. Exit code 0: nothing is, 1: something is, 2: they cannot
-/// be found, or nothing was given to check.
+/// Read policies and report all their problems. Exit code 0: there are no errors, 1: there are errors, 2: the policies
+/// cannot be found, or nothing was given to check.
 #[derive(Debug, Args)]
 pub struct CheckArgs {
     /// Directories of policies and files, together one set; `-` reads standard input.
@@ -37,7 +37,7 @@ pub struct CheckArgs {
     /// Count warnings as errors.
     #[arg(long)]
     strict: bool,
-    /// What is done about ConfigMaps, Secrets and ClusterTrustBundles that profiles name and that are not there.
+    /// How absent ConfigMaps, Secrets and ClusterTrustBundles that profiles name count.
     #[arg(long, value_name = "WHAT", default_value = "read")]
     sources: SourceMode,
     /// The form of the report.
@@ -45,39 +45,36 @@ pub struct CheckArgs {
     output: Output,
 }
 
-/// What is done about trust sources that are not there.
+/// How absent trust sources count.
 #[derive(Copy, Clone, Debug, PartialEq, Eq, ValueEnum)]
 enum SourceMode {
-    /// Their absence is an error.
+    /// As errors.
     Read,
-    /// They are taken to be there: for manifests whose ConfigMaps and Secrets live in the cluster.
+    /// As present: for manifests whose ConfigMaps and Secrets live in the cluster.
     Skip,
 }
 
-/// Runs the command; `typed` says whether paths were typed, and not taken from the environment.
+/// Runs the command; `typed` says whether paths came from the command line and not from the environment.
 pub fn run(args: &CheckArgs, typed: bool) -> Exit {
     let options = CheckOptions {
         sources: match args.sources {
             SourceMode::Read => AbsentSources::Reported,
             SourceMode::Skip => AbsentSources::Assumed,
         },
-        warnings: if args.strict { Warnings::Errors } else { Warnings::Told },
+        warnings: if args.strict { Warnings::Errors } else { Warnings::Reported },
     };
     let found = if args.kubernetes {
         if typed {
-            return complain(
-                "--kubernetes and paths exclude each other: either a cluster is checked or files",
-                Exit::Usage,
-            );
+            return fail("--kubernetes and paths exclude each other", Exit::Usage);
         }
         match app::check_cluster(&scope(&args.namespaces), options) {
             Ok(found) => found,
-            Err(error) => return complain(&error.to_string(), Exit::Usage),
+            Err(error) => return fail(&error.to_string(), Exit::Usage),
         }
     } else {
         let input = match Input::of(&args.paths) {
             Ok(input) => input,
-            Err(error) => return complain(&error, Exit::Usage),
+            Err(error) => return fail(&error, Exit::Usage),
         };
         let mut found = check::check_all(&input.paths, options);
         found.note_empty(&input.empty);
@@ -98,10 +95,10 @@ pub fn run(args: &CheckArgs, typed: bool) -> Exit {
 
 /// The paths, with standard input as a file in memory.
 struct Input {
-    paths: Vec<check::Named>,
-    /// How those are called that are files and hold nothing.
+    paths: Vec<check::CheckedPath>,
+    /// The names of the empty files.
     empty: Vec<String>,
-    /// Kept open: its path leads through the descriptor.
+    /// Kept open: the path of the file in memory leads through its descriptor.
     _memory: Option<OwnedFd>,
 }
 
@@ -112,23 +109,23 @@ impl Input {
         let mut empty = Vec::new();
         for path in paths {
             if path.as_os_str() != "-" {
-                // The check reports a directory that cannot be read; a path that does not exist is a typing error.
+                // The check reports a directory that cannot be read; a path that does not exist is a usage error.
                 std::fs::metadata(path).map_err(|error| format!("cannot read {}: {error}", path.display()))?;
-                if holds_nothing(path) {
+                if is_blank(path) {
                     empty.push(path.display().to_string());
                 }
-                named.push(check::Named { path: path.clone(), shown: None });
+                named.push(check::CheckedPath { path: path.clone(), shown: None });
             } else if memory.is_none() {
                 let file = standard_input().map_err(|error| format!("cannot read standard input: {error}"))?;
                 let path = format!("/proc/self/fd/{}", file.as_raw_fd());
-                if holds_nothing(Path::new(&path)) {
+                if is_blank(Path::new(&path)) {
                     empty.push(STANDARD_INPUT.to_owned());
                 }
-                named.push(check::Named { path: Path::new(&path).to_owned(), shown: Some(STANDARD_INPUT) });
+                named.push(check::CheckedPath { path: Path::new(&path).to_owned(), shown: Some(STANDARD_INPUT) });
                 memory = Some(file);
             }
         }
-        // What was to make the policies has failed, perhaps: nothing is not a set without errors.
+        // The command that writes the policies to standard input may have failed: empty input does not count as valid.
         if !named.is_empty() && empty.len() == named.len() {
             return Err(format!("there is nothing to check: {} is empty", empty.join(", ")));
         }
@@ -136,9 +133,9 @@ impl Input {
     }
 }
 
-/// Whether a path is that of a file with nothing but white space in it. One that cannot be read is for the check to
-/// report, and a pipe can be read only once.
-fn holds_nothing(path: &Path) -> bool {
+/// Whether the file at `path` has nothing but white space in it. The check reports a file that cannot be read, and a
+/// pipe can be read only once.
+fn is_blank(path: &Path) -> bool {
     let is_file = std::fs::metadata(path).is_ok_and(|metadata| metadata.is_file());
     let blank = |file: File| {
         let mut reader = io::BufReader::new(file);
@@ -157,7 +154,7 @@ fn holds_nothing(path: &Path) -> bool {
     is_file && File::open(path).and_then(blank).unwrap_or(false)
 }
 
-/// Standard input, so that it can be read as often as any file: places of problems are looked up afterwards.
+/// Standard input as a file that can be read repeatedly: the check reads files again to find the places of problems.
 fn standard_input() -> io::Result<OwnedFd> {
     let memory = rustix::fs::memfd_create("stdin", rustix::fs::MemfdFlags::CLOEXEC)?;
     let mut file = File::from(memory);

@@ -1,16 +1,16 @@
-//! How a command ends: its exit code, results on standard output, errors on standard error.
+//! How commands end: exit codes, results on standard output, errors on standard error.
 
 use std::io::{self, Write as _};
 use std::process::ExitCode;
 
-/// How the process ends.
+/// The exit code of the process.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub enum Exit {
-    /// Allowed, or valid, or done.
+    /// Allowed, valid or done.
     Success = 0,
-    /// Denied, or invalid, or failed.
+    /// Denied, invalid or failed.
     Failure = 1,
-    /// The command line does not make sense, or what `explain` needs for an answer cannot be had.
+    /// The command line is wrong, or an input of `explain` is not available.
     Usage = 2,
 }
 
@@ -25,12 +25,12 @@ pub fn print(text: &str) -> Exit {
     match io::stdout().lock().write_all(text.as_bytes()) {
         Ok(()) => Exit::Success,
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Exit::Success,
-        Err(error) => complain(&format!("cannot write: {error}"), Exit::Failure),
+        Err(error) => fail(&format!("cannot write: {error}"), Exit::Failure),
     }
 }
 
 /// Writes an error message and returns `exit`.
-pub fn complain(error: &str, exit: Exit) -> Exit {
+pub fn fail(error: &str, exit: Exit) -> Exit {
     let _ = writeln!(io::stderr(), "certgate: {}", crate::terminal::plain_lines(error));
     exit
 }

@@ -1,4 +1,4 @@
-//! `certgate explain`: the flags, who decides, and printing. The decision is made where it always is.
+//! `certgate explain`: the flags, the source of the decision, and printing. The core decides.
 
 use std::io::{self, Write as _};
 use std::net::IpAddr;
@@ -8,7 +8,7 @@ use clap::parser::ValueSource;
 use clap::{ArgGroup, ArgMatches, Args};
 
 use super::Output;
-use super::exit::{Exit, complain, print};
+use super::exit::{Exit, fail, print};
 use super::input::{self, CertificateArgs, InputError};
 use crate::app;
 use crate::domain::decide::reason::Reason;
@@ -60,10 +60,10 @@ pub struct ExplainArgs {
     /// The client's address.
     #[arg(long, value_name = "IP")]
     source_address: Option<IpAddr>,
-    /// Only the decision, what was found and what to do.
+    /// Print only the decision, the reason and what to do.
     #[arg(long)]
     brief: bool,
-    /// The form of the answer. JSON always tells everything.
+    /// The form of the answer. JSON always has everything.
     #[arg(long, short, value_name = "FORM", default_value = "text")]
     output: Output,
 }
@@ -76,7 +76,7 @@ fn parse_header(text: &str) -> Result<HeaderLine, String> {
     Ok(HeaderLine { name: name.trim().to_owned(), value: value.trim().to_owned() })
 }
 
-/// Which objects of a cluster are read.
+/// The scope of objects to read.
 pub fn scope(namespaces: &[String]) -> Scope {
     match namespaces {
         [] => Scope::Cluster,
@@ -84,16 +84,16 @@ pub fn scope(namespaces: &[String]) -> Scope {
     }
 }
 
-/// Who explains.
+/// Where the decision comes from.
 #[derive(Clone)]
-enum Decider<'a> {
+enum DecisionSource<'a> {
     Directory(&'a Path),
     Server(&'a str),
     Cluster(Scope),
 }
 
-impl<'a> Decider<'a> {
-    /// The command line beats the environment; two that come from the same place contradict each other.
+impl<'a> DecisionSource<'a> {
+    /// The command line has precedence over the environment; two values from the same place are an error.
     fn chosen(args: &'a ExplainArgs, matches: &ArgMatches) -> Result<Self, &'static str> {
         let is_typed = |flag| matches.value_source(flag) == Some(ValueSource::CommandLine);
         let typed = (is_typed("policies"), is_typed("server"), args.kubernetes);
@@ -104,29 +104,29 @@ impl<'a> Decider<'a> {
             (Some(policies), None, (false, false, false)) => Ok(Self::Directory(policies)),
             (None, Some(server), (false, false, false)) => Ok(Self::Server(server)),
             (Some(_), Some(_), (false, false, false)) => {
-                Err("CERTGATE_POLICIES and CERTGATE_SERVER are both set: say --policies or --server")
+                Err("CERTGATE_POLICIES and CERTGATE_SERVER are both set: pass --policies or --server")
             }
             (None, None, (false, false, false)) => Err("--policies, --server or --kubernetes is needed"),
-            _ => Err("--policies, --server and --kubernetes exclude one another: one of them decides"),
+            _ => Err("--policies, --server and --kubernetes exclude one another"),
         }
     }
 }
 
 /// Runs the command; `matches` shows which flags were typed.
 pub fn run(args: &ExplainArgs, matches: &ArgMatches) -> Exit {
-    let decider = match Decider::chosen(args, matches) {
-        Ok(decider) => decider,
-        Err(error) => return complain(error, Exit::Usage),
+    let source = match DecisionSource::chosen(args, matches) {
+        Ok(source) => source,
+        Err(error) => return fail(error, Exit::Usage),
     };
-    // No policy could be selected, whatever the policies are.
+    // Without host and policy, no policy can be selected.
     if args.host.is_none() && args.policy.is_none() {
         let problem = "--host is needed to select a policy; for a TCP connection give the route's policy with --policy";
-        return complain(problem, Exit::Usage);
+        return fail(problem, Exit::Usage);
     }
     let read = |path: Option<&Path>| path.map(presented).transpose();
     let (certificate, chain) = match (read(args.certificate.path()), read(args.chain.as_deref())) {
         (Ok(certificate), Ok(chain)) => (certificate, chain.map(|(chain, _)| chain)),
-        (Err(error), _) | (_, Err(error)) => return complain(&error, Exit::Usage),
+        (Err(error), _) | (_, Err(error)) => return fail(&error, Exit::Usage),
     };
     let (certificate, order) = certificate.map_or((None, None), |(certificate, order)| (Some(certificate), order));
     let question = Question {
@@ -140,15 +140,15 @@ pub fn run(args: &ExplainArgs, matches: &ArgMatches) -> Exit {
         at: args.at.clone(),
         source_address: args.source_address,
     };
-    let explanation = match decider {
-        Decider::Server(server) => app::explain_by_server(server, &question),
-        Decider::Directory(policies) => app::explain_by_directory(policies, &question, &mut io::stderr().lock()),
-        Decider::Cluster(scope) => app::explain_by_cluster(&scope, &question, &mut io::stderr().lock()),
+    let explanation = match source {
+        DecisionSource::Server(server) => app::explain_by_server(server, &question),
+        DecisionSource::Directory(policies) => app::explain_by_directory(policies, &question, &mut io::stderr().lock()),
+        DecisionSource::Cluster(scope) => app::explain_by_cluster(&scope, &question, &mut io::stderr().lock()),
     };
     let mut explanation = match explanation {
         Ok(explanation) => explanation,
-        // Exit code 1 would claim a denial, and there is no decision.
-        Err(error) => return complain(&error.to_string(), Exit::Usage),
+        // Exit code 1 would mean a denial, but there is no decision.
+        Err(error) => return fail(&error.to_string(), Exit::Usage),
     };
     if let (Some(order), Some(reason)) = (order, &mut explanation.decision.reason)
         && is_about_the_certificate(&reason.code)
@@ -169,7 +169,7 @@ pub fn run(args: &ExplainArgs, matches: &ArgMatches) -> Exit {
     }
 }
 
-/// Whether a denial comes from what the client sent, and not from the policies alone.
+/// Whether a denial concerns the certificate, and not the policies alone.
 fn is_about_the_certificate(code: &str) -> bool {
     let of_policies = [
         Reason::NoPolicy,
@@ -183,8 +183,8 @@ fn is_about_the_certificate(code: &str) -> bool {
     !of_policies.iter().any(|reason| reason.code() == code)
 }
 
-/// The certificates of a file as a proxy would forward them, and what to do about their order, where that is wrong. A
-/// broken one is sent as it is, for the core to refuse.
+/// The certificates of a file as a proxy would forward them, and advice on their order, if it is wrong. A malformed one
+/// is passed on unchanged, for the core to reject.
 fn presented(path: &Path) -> Result<(String, Option<String>), String> {
     match input::certificates(path) {
         Ok(found) => Ok((to_pem(&found.certificates), input::order_problem(path, &found))),
@@ -193,7 +193,7 @@ fn presented(path: &Path) -> Result<(String, Option<String>), String> {
             let _ = writeln!(io::stderr(), "certgate: {problem}");
             match String::from_utf8(content.to_vec()) {
                 Ok(text) if raw_blocks(text.as_bytes()).next().is_some() => Ok((text, None)),
-                // No proxy would have sent it. The file itself is presented, which is not a certificate.
+                // No proxy would send this. The core gets the file itself and rejects it as a certificate.
                 _ => Ok((to_pem(&[content]), None)),
             }
         }

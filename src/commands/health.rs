@@ -1,7 +1,7 @@
 //! `certgate health`: asks a live server whether it is ready, for probes, scripts and the chart's test.
 //!
-//! Owns the two questions, `GET /readyz` of the admin port and `grpc.health.v1.Health/Check` of the port where Envoy
-//! connects, so that an image without a shell and without curl can ask both.
+//! Owns the two requests, `GET /readyz` to the admin port and `grpc.health.v1.Health/Check` to the authorization port,
+//! so that an image without a shell and without curl can make both.
 
 use std::io::Write;
 use std::time::{Duration, Instant};
@@ -30,22 +30,22 @@ const RETRY_PAUSE: Duration = Duration::from_millis(250);
 /// The longest answer that is read.
 const MAX_ANSWER: usize = 64 << 10;
 
-/// Where `/readyz` is asked unless the command line says otherwise.
-const ADMIN: &str = "http://127.0.0.1:9091";
+/// The default address for `/readyz`.
+const DEFAULT_ADMIN_URL: &str = "http://127.0.0.1:9091";
 
 /// Octets before a gRPC message: a flag for compression, and the length.
-const PREFIX: usize = 5;
+const GRPC_PREFIX: usize = 5;
 
 /// The command line of `certgate health`.
 #[derive(Debug, Args)]
 pub struct HealthArgs {
     /// The admin address, asked for /readyz.
-    #[arg(long, value_name = "URL", env = "CERTGATE_SERVER", default_value = ADMIN)]
+    #[arg(long, value_name = "URL", env = "CERTGATE_SERVER", default_value = DEFAULT_ADMIN_URL)]
     server: String,
     /// The address where Envoy connects (plaintext HTTP/2), asked for its gRPC health [default: not asked].
     #[arg(long, value_name = "URL")]
     grpc: Option<String>,
-    /// How long to ask again while the answer is no.
+    /// How long to retry while the server is not ready.
     #[arg(long, value_name = "DURATION", default_value = "0s")]
     wait: GoDuration,
 }
@@ -53,7 +53,7 @@ pub struct HealthArgs {
 /// Why a server is not known to be healthy.
 #[derive(Debug, Error)]
 enum Unhealthy {
-    #[error("{0:?} is not an address such as {ADMIN}")]
+    #[error("{0:?} is not an address such as {DEFAULT_ADMIN_URL}")]
     Address(String),
     #[error("cannot connect to {0}: {1}")]
     Connect(String, std::io::Error),
@@ -63,9 +63,9 @@ enum Unhealthy {
     Deadline(String),
     #[error("{0} answered {1}: {2}")]
     Status(String, StatusCode, String),
-    #[error("{0} answered something else than gRPC health: {1}")]
+    #[error("{0} did not answer with gRPC health: {1}")]
     Answer(String, String),
-    #[error("{0} says {1}")]
+    #[error("{0} reports {1}")]
     NotServing(String, &'static str),
 }
 
@@ -132,9 +132,9 @@ async fn readyz(url: &str) -> Result<(), Unhealthy> {
 
 async fn grpc_health(url: &str) -> Result<(), Unhealthy> {
     let authority = authority(url)?;
-    // The whole server's health has the empty name.
+    // The empty name means the health of the whole server.
     let question = HealthCheckRequest::default().encode_to_vec();
-    let mut frame = vec![0; PREFIX];
+    let mut frame = vec![0; GRPC_PREFIX];
     frame.extend_from_slice(&question);
     let uri = Uri::builder()
         .scheme("http")
@@ -161,10 +161,10 @@ async fn grpc_health(url: &str) -> Result<(), Unhealthy> {
         other => return Err(strange(format!("grpc-status is {}", other.unwrap_or("missing")))),
     }
     let mut message = body.to_bytes();
-    if message.len() < PREFIX {
+    if message.len() < GRPC_PREFIX {
         return Err(strange("the message is missing".to_owned()));
     }
-    message.advance(PREFIX);
+    message.advance(GRPC_PREFIX);
     let answer = HealthCheckResponse::decode(message).map_err(|error| strange(error.to_string()))?;
     match answer.status() {
         ServingStatus::Serving => Ok(()),

@@ -1,7 +1,7 @@
-//! The certificate that a command is asked about: one argument of all commands, and the forms in which it is read.
+//! The certificate argument that all commands share, and the forms in which it is read.
 //!
-//! Owns what is a wrong file (exit code 2: there is no answer) and what is a broken certificate (exit code 1: the
-//! answer is that it is refused).
+//! Owns the difference between a wrong file (exit code 2: there is no answer) and a malformed certificate (exit code 1:
+//! the answer is that it is rejected).
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -15,8 +15,8 @@ use certgate_x509::{
     limits::MAX_CERTIFICATE_TEXT,
 };
 
-// The certificate, the same argument in `verify`, `explain` and `inspect`. No doc comment: it would become that of the
-// command.
+// The certificate, the same argument in `verify`, `explain` and `inspect`. Not a doc comment, because clap would print
+// it as the help of the command.
 #[derive(Clone, Debug, Default, Args)]
 pub(crate) struct CertificateArgs {
     /// The certificate: PEM, DER, PKCS #7 or URL-encoded PEM; `-` reads standard input. Further certificates in it
@@ -29,7 +29,7 @@ pub(crate) struct CertificateArgs {
 }
 
 impl CertificateArgs {
-    /// The file, when one was named.
+    /// The path, if one was given.
     pub(crate) fn path(&self) -> Option<&Path> {
         self.cert.as_deref().or(self.certificate.as_deref())
     }
@@ -38,18 +38,18 @@ impl CertificateArgs {
 /// Why a file gives no certificates.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum InputError {
-    /// It cannot be read, or is another thing.
+    /// It cannot be read, or does not hold certificates.
     WrongFile(String),
-    /// There is a certificate in it, and it is broken.
+    /// It holds a malformed certificate.
     Malformed {
-        /// What is wrong.
+        /// The error.
         problem: String,
-        /// The file as it is.
+        /// The content of the file.
         content: Bytes,
     },
 }
 
-/// Time as `--at` takes it.
+/// Parses the time of `--at`.
 pub fn parse_time(text: &str) -> Result<UnixTime, String> {
     UnixTime::parse_rfc3339(text).ok_or_else(|| "want a time in UTC such as 2026-01-31T12:00:00Z".to_owned())
 }
@@ -65,7 +65,7 @@ pub fn read(path: &Path) -> Result<Vec<u8>, String> {
     outcome.map(|_| content).map_err(|error| format!("{}: {error}", path.display()))
 }
 
-/// The certificates of a file, the one that is asked about first.
+/// The certificates of a file, the one in question first.
 pub fn certificates(path: &Path) -> Result<Found, InputError> {
     let content = read(path).map_err(InputError::WrongFile)?;
     match container::read(&content) {
@@ -81,7 +81,7 @@ pub fn certificates(path: &Path) -> Result<Found, InputError> {
     }
 }
 
-/// Puts the first certificate that issued no other one first, where the order means nothing.
+/// Puts the first certificate that issued no other one first, for forms whose order has no meaning.
 fn leaf_first(mut found: Found) -> Found {
     if found.form == Form::Pkcs7
         && let Some((at, _)) = leaf(&found)
@@ -91,7 +91,7 @@ fn leaf_first(mut found: Found) -> Found {
     found
 }
 
-/// What to do about a file whose first certificate, which counts as the client's, issued one behind it.
+/// Advice for a file whose first certificate, which counts as the client's, issued one behind it.
 pub fn order_problem(path: &Path, found: &Found) -> Option<String> {
     let (_, leaf) = leaf(found).filter(|(at, _)| *at > 0)?;
     let first = Certificate::from_der(found.certificates.first()?.clone()).ok()?;
@@ -104,7 +104,7 @@ pub fn order_problem(path: &Path, found: &Found) -> Option<String> {
     ))
 }
 
-/// The first certificate that issued no other one, with its place.
+/// The first certificate that issued no other one, with its position.
 fn leaf(found: &Found) -> Option<(usize, Certificate)> {
     let parsed: Vec<_> = found.certificates.iter().map(|der| Certificate::from_der(der.clone()).ok()).collect();
     let issuers: std::collections::HashSet<_> = parsed
@@ -120,7 +120,7 @@ fn leaf(found: &Found) -> Option<(usize, Certificate)> {
     Some((at, parsed.into_iter().nth(at)??))
 }
 
-/// Certificates of a file that no question is about: anything wrong with it is wrong usage.
+/// The certificates of a file of anchors or intermediates: any error in them is a usage error.
 pub fn parsed(path: &Path) -> Result<Vec<std::sync::Arc<Certificate>>, String> {
     let found = certificates(path).map_err(|error| match error {
         InputError::WrongFile(problem) | InputError::Malformed { problem, .. } => problem,

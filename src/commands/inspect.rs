@@ -18,7 +18,7 @@ use certgate_x509::UnixTime;
 pub struct InspectArgs {
     #[command(flatten)]
     certificate: CertificateArgs,
-    /// Judge its dates as of this time, such as 2026-01-31T12:00:00Z [default: now].
+    /// Check its dates as of this time, such as 2026-01-31T12:00:00Z [default: now].
     #[arg(long, value_name = "TIME", value_parser = parse_time)]
     at: Option<UnixTime>,
     /// The form of the answer.

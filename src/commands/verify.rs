@@ -1,6 +1,6 @@
 //! `certgate verify`: one certificate in plain words, or cases of a suite line by line.
 //!
-//! Owned here: the flags, reading files, and printing. What is checked is [`certgate_x509::Verification::verify`]'s.
+//! Owns the flags, reading files, and printing. [`certgate_x509::Verification::verify`] checks the certificate.
 
 mod answer;
 pub mod batch;
@@ -16,7 +16,7 @@ use clap::{Args, ValueEnum};
 use serde::Serialize;
 
 use answer::{Answered, PAINTED};
-use batch::Answer;
+use batch::CaseAnswer;
 
 use super::Output;
 use super::exit::Exit;
@@ -34,23 +34,24 @@ use certgate_x509::{
     UsageRule, Verdict, Verification, VerificationFailure, ocsp::OcspResponse,
 };
 
-/// The longest case that is read: room for a CRL of the greatest length in base64.
+/// The longest case: room for a CRL of the maximum size in base64.
 const MAX_LINE: usize = 512 * 1024 * 1024;
 
-/// The most findings about anchors that are printed: a root programme's bundle has some hundred.
+/// The most findings about anchors that are printed: the bundle of a root programme has some hundred.
 const MAX_FINDINGS: usize = 32;
 
 /// Check one certificate against anchors, CRLs and OCSP responses, without any policy. Exit code 0: valid, 1: invalid,
 /// 2: wrong usage, or a file that cannot be read.
 #[derive(Debug, Args)]
 pub struct VerifyArgs {
-    /// Read one JSON case a line from standard input and answer one line each, in order; no other flag counts.
+    /// Read JSON cases from standard input, one on each line, and answer each with one line, in order; all other flags
+    /// are ignored.
     #[arg(long)]
     batch: bool,
     /// Trust anchors, in any form of certificates; may be repeated.
     #[arg(long, value_name = "FILE", required_unless_present = "batch")]
     trust_anchor: Vec<PathBuf>,
-    /// Whether a trust anchor must be a CA's certificate by its own extensions.
+    /// Whether the extensions of a trust anchor must show that it is a CA certificate.
     #[arg(long, value_name = "WORD", default_value = "enforce")]
     anchor_extensions: AnchorExtensions,
     /// Certificates that help to build the path, such as those that the client sends along; may be repeated.
@@ -62,18 +63,18 @@ pub struct VerifyArgs {
     /// OCSP responses, DER; may be repeated.
     #[arg(long, value_name = "FILE")]
     ocsp_response: Vec<PathBuf>,
-    /// The CA certificate that the OCSP responses are about, when it is in no other file.
+    /// The CA certificate whose OCSP responses are given, if it is in no other file.
     #[arg(long, value_name = "FILE", requires = "ocsp_response")]
     issuer: Vec<PathBuf>,
     /// Check as of this time, such as 2026-01-31T12:00:00Z [default: now].
     #[arg(long, value_name = "TIME", value_parser = parse_time)]
     at: Option<UnixTime>,
-    /// What the certificate is to be used for.
+    /// The usage that the certificate must be valid for.
     #[arg(long, value_name = "USAGE", default_value = "client")]
     usage: Usage,
     /// When revocation is checked.
     #[arg(long, value_name = "WHEN", default_value = "auto")]
-    revocation: When,
+    revocation: RevocationCheck,
     /// The greatest age of a CRL or OCSP response, such as 24h, whatever its nextUpdate says.
     #[arg(long, value_name = "DURATION")]
     max_age: Option<GoDuration>,
@@ -112,23 +113,23 @@ pub struct VerifyArgs {
     certificate: CertificateArgs,
 }
 
-/// What a certificate is to be used for.
+/// The usage of a certificate.
 #[derive(Copy, Clone, Debug, PartialEq, Eq, ValueEnum)]
 enum Usage {
     /// Its extended key usage lists clientAuth.
     Client,
     /// Its extended key usage lists serverAuth.
     Server,
-    /// Anything; a CA certificate will do.
+    /// Any usage; a CA certificate is accepted, too.
     Any,
 }
 
 /// When revocation is checked.
 #[derive(Copy, Clone, Debug, PartialEq, Eq, ValueEnum)]
-enum When {
+enum RevocationCheck {
     /// When there is a CRL or an OCSP response.
     Auto,
-    /// Always: a certificate about which nothing is known is refused.
+    /// Always: a certificate without revocation status is rejected.
     Required,
     /// Never.
     None,
@@ -163,7 +164,7 @@ enum ExplicitPolicy {
     NotRequired,
 }
 
-/// Whether certificates may make use of a feature.
+/// Whether certificates may use a feature.
 #[derive(Copy, Clone, Debug, PartialEq, Eq, ValueEnum)]
 enum Permission {
     Permitted,
@@ -180,7 +181,7 @@ pub fn run(args: &VerifyArgs, input: impl BufRead, output: impl Write, errors: i
     let done = if args.batch { run_batch(input, output) } else { run_one(args, output, errors) };
     match done {
         Ok(exit) => exit,
-        // A reader that has had enough, such as `head`, is no failure.
+        // A reader that closes the pipe early, such as `head`, is not a failure.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Exit::Success,
         Err(_) => Exit::Failure,
     }
@@ -188,13 +189,13 @@ pub fn run(args: &VerifyArgs, input: impl BufRead, output: impl Write, errors: i
 
 /// An answer with the time that it took.
 #[derive(Serialize)]
-struct Timed {
+struct TimedAnswer {
     #[serde(flatten)]
-    answer: Answer,
+    answer: CaseAnswer,
     micros: u64,
 }
 
-/// Answers each line; what the cases' outcomes are does not change the exit code.
+/// Answers each line; the outcomes of the cases do not affect the exit code.
 fn run_batch(mut input: impl BufRead, output: impl Write) -> io::Result<Exit> {
     let mut output = io::BufWriter::new(output);
     let mut line = Vec::new();
@@ -205,13 +206,13 @@ fn run_batch(mut input: impl BufRead, output: impl Write) -> io::Result<Exit> {
             output.flush()?;
             return Ok(Exit::Success);
         }
-        // An empty line is answered like every other, so that answers and lines stay side by side.
+        // An empty line gets an answer like every other, so that answers and lines correspond.
         let start = Instant::now();
         let answer = batch::answer(line.trim_ascii(), clock::now());
         let micros = u64::try_from(start.elapsed().as_micros()).unwrap_or(u64::MAX);
-        serde_json::to_writer(&mut output, &Timed { answer, micros })?;
+        serde_json::to_writer(&mut output, &TimedAnswer { answer, micros })?;
         output.write_all(b"\n")?;
-        // A caller that writes one case at a time and waits for its answer gets it.
+        // Flushes for a caller that writes one case at a time and waits for its answer.
         output.flush()?;
     }
 }
@@ -225,7 +226,7 @@ fn run_one(args: &VerifyArgs, mut output: impl Write, mut errors: impl Write) ->
             return Ok(Exit::Usage);
         }
     };
-    // Whatever else is wrong is wrong usage, also where the certificate is broken.
+    // Errors in the other arguments are usage errors, even if the certificate is malformed.
     let others = match others(args) {
         Ok(others) => others,
         Err(problem) => {
@@ -270,7 +271,7 @@ fn run_one(args: &VerifyArgs, mut output: impl Write, mut errors: impl Write) ->
     Ok(if answer.reason.is_none() { Exit::Success } else { Exit::Failure })
 }
 
-/// What an operator should know about the trust anchors.
+/// Findings about the trust anchors that an operator should know.
 fn anchor_findings(question: &Verification, now: UnixTime) -> Vec<String> {
     let mut findings: Vec<String> = Vec::new();
     for anchor in question.pool.anchors() {
@@ -288,9 +289,9 @@ fn anchor_findings(question: &Verification, now: UnixTime) -> Vec<String> {
 
 /// The certificate in question.
 enum VerifyInput {
-    /// It and its chain, and what to do about their order, where that is wrong.
+    /// The certificate, its chain, and advice on their order, if it is wrong.
     Certificates { certificates: Vec<Arc<Certificate>>, order: Option<String> },
-    /// It is none.
+    /// The file holds no valid certificate.
     Malformed { sha256: Option<Sha256>, problem: String },
 }
 
@@ -314,15 +315,15 @@ fn presented(args: &VerifyArgs) -> Result<VerifyInput, String> {
     Ok(VerifyInput::Certificates { certificates, order: input::order_problem(path, &found) })
 }
 
-/// What the files beside the certificate hold.
-struct Others {
+/// The content of the files beside the certificate.
+struct SupportingFiles {
     untrusted: Vec<Arc<Certificate>>,
     anchors: Vec<Arc<Certificate>>,
     crls: Vec<Arc<Crl>>,
     responses: Vec<Arc<OcspResponse>>,
 }
 
-fn others(args: &VerifyArgs) -> Result<Others, String> {
+fn others(args: &VerifyArgs) -> Result<SupportingFiles, String> {
     let mut untrusted = Vec::new();
     for file in args.intermediate.iter().chain(&args.issuer) {
         untrusted.extend(input::parsed(file)?);
@@ -334,7 +335,7 @@ fn others(args: &VerifyArgs) -> Result<Others, String> {
                 && let Err(problem) = check_anchor(&anchor)
             {
                 return Err(format!(
-                    "{}: certificate {at} ({}) cannot be a trust anchor: {problem} (--anchor-extensions ignore takes it)",
+                    "{}: certificate {at} ({}) cannot be a trust anchor: {problem} (--anchor-extensions ignore accepts it)",
                     file.display(),
                     anchor.subject()
                 ));
@@ -354,11 +355,16 @@ fn others(args: &VerifyArgs) -> Result<Others, String> {
         let response = OcspResponse::from_der(der).map_err(|error| format!("{}: {error}", file.display()))?;
         responses.push(Arc::new(response));
     }
-    Ok(Others { untrusted, anchors, crls, responses })
+    Ok(SupportingFiles { untrusted, anchors, crls, responses })
 }
 
-fn question(args: &VerifyArgs, leaf: Arc<Certificate>, chain: Vec<Arc<Certificate>>, others: Others) -> Verification {
-    let Others { untrusted, anchors, crls, responses } = others;
+fn question(
+    args: &VerifyArgs,
+    leaf: Arc<Certificate>,
+    chain: Vec<Arc<Certificate>>,
+    others: SupportingFiles,
+) -> Verification {
+    let SupportingFiles { untrusted, anchors, crls, responses } = others;
     let untrusted = chain.into_iter().chain(untrusted).collect();
     let signatures = SignaturePolicy {
         minimum_rsa_bits: args.minimum_rsa_bits,
@@ -383,16 +389,16 @@ fn question(args: &VerifyArgs, leaf: Arc<Certificate>, chain: Vec<Arc<Certificat
     };
     let data = RevocationData::new(crls).with_responses(responses);
     let mode = match args.revocation {
-        When::Auto if data.is_empty() => RevocationMode::NoCheck,
-        When::None => RevocationMode::NoCheck,
-        When::Auto | When::Required => RevocationMode::Offline,
+        RevocationCheck::Auto if data.is_empty() => RevocationMode::NoCheck,
+        RevocationCheck::None => RevocationMode::NoCheck,
+        RevocationCheck::Auto | RevocationCheck::Required => RevocationMode::Offline,
     };
     let max_age = args.max_age.map(|age| MaxAge::Seconds(i64::try_from(age.0.as_secs()).unwrap_or(i64::MAX)));
     Verification {
         leaf,
         pool: Pool::new(anchors, []),
         untrusted,
-        // An OCSP response is about the leaf; a CRL is there for every issuer or the file is incomplete.
+        // An OCSP response covers the leaf alone; CRLs must cover every issuer.
         revocation: RevocationPolicy {
             mode,
             scope: if args.crl.is_empty() { RevocationScope::EndEntity } else { RevocationScope::ExcludeRoot },
@@ -412,7 +418,7 @@ fn question(args: &VerifyArgs, leaf: Arc<Certificate>, chain: Vec<Arc<Certificat
     }
 }
 
-/// anyPolicy in the set makes it the set of all (RFC 5280 section 6.1.1 (c)), which is the empty one here.
+/// anyPolicy in the set makes it the set of all policies (RFC 5280 section 6.1.1 (c)), which is the empty set here.
 fn policies(args: &VerifyArgs) -> PolicyParameters {
     let explicit = args.explicit_policy.unwrap_or(match args.initial_policy.is_empty() {
         true => ExplicitPolicy::NotRequired,

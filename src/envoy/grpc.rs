@@ -172,7 +172,7 @@ impl Receiving {
         tokio::select! {
             biased;
             output = done => Ok(output),
-            () = place.lost() => Err(Given::Away),
+            () = place.evicted() => Err(Given::Away),
             () = tokio::time::sleep(self.deadline) => Err(Given::Up),
         }
     }

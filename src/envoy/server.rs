@@ -187,7 +187,7 @@ async fn serve_within(
 async fn accept(listeners: &Listeners, workers: &[Worker], connections: &Places) {
     let refusals = LogLimit::every(LOG_AGAIN);
     loop {
-        connections.few_leave().await;
+        connections.wait_for_evicted().await;
         let accepted = match listeners.accept().await {
             Ok((stream, _)) => prepare(stream),
             Err(error) => Err(error),
@@ -297,7 +297,7 @@ impl Port {
         let peer = stream.peer_addr().ok();
         let accepted = tokio::select! {
             accepted = acceptor.accept(stream, peer) => accepted,
-            () = seat.place.lost() => None,
+            () = seat.place.evicted() => None,
             () = self.lifecycle.reached(Phase::Stopping) => None,
         };
         if let Some(stream) = accepted {
@@ -312,7 +312,7 @@ impl Port {
     {
         let prefaced = tokio::select! {
             prefaced = tokio::time::timeout(self.preface, Prefaced::read(stream)) => prefaced,
-            () = seat.place.lost() => return,
+            () = seat.place.evicted() => return,
             () = self.lifecycle.reached(Phase::Stopping) => return,
         };
         match prefaced {
@@ -348,7 +348,7 @@ impl Port {
         // Closing the connection closes its streams.
         let closed = async {
             tokio::select! {
-                () = caller.seat.place.lost() => "others needed its place",
+                () = caller.seat.place.evicted() => "others needed its place",
                 () = outbox.overflows() => "it held too much",
             }
         };

@@ -1,7 +1,7 @@
 //! An explanation for people: the question, the comparisons in order, the outcome and what to do.
 
 use super::{ExplainedOutcome, Explanation, StepResult};
-use crate::terminal::{Page, Paint, Terminal};
+use crate::terminal::{Paint, Terminal, TextPage};
 
 /// The words that are painted.
 pub const PAINTED: &[(&str, Paint)] = &[
@@ -24,7 +24,7 @@ pub enum Length {
 
 /// Lays `explanation` out for `terminal`.
 pub fn render(explanation: &Explanation, length: Length, terminal: Terminal) -> String {
-    let mut page = Page::new(terminal, 8);
+    let mut page = TextPage::new(terminal, 8);
     if length == Length::Full {
         request(&mut page, explanation);
         certificate(&mut page, explanation);
@@ -42,7 +42,7 @@ pub fn render(explanation: &Explanation, length: Length, terminal: Terminal) -> 
     page.finish()
 }
 
-fn request(page: &mut Page, explanation: &Explanation) {
+fn request(page: &mut TextPage, explanation: &Explanation) {
     let asked = &explanation.request;
     page.heading("Request");
     match (&asked.host, &asked.path, &asked.method) {
@@ -74,7 +74,7 @@ fn request(page: &mut Page, explanation: &Explanation) {
     page.row("time", &explanation.at);
 }
 
-fn certificate(page: &mut Page, explanation: &Explanation) {
+fn certificate(page: &mut TextPage, explanation: &Explanation) {
     let Some(certificate) = &explanation.decision.certificate else { return };
     page.heading("Certificate");
     page.row("subject", or_none(&certificate.subject));
@@ -84,7 +84,7 @@ fn certificate(page: &mut Page, explanation: &Explanation) {
     page.row("found in", &certificate.source);
 }
 
-fn steps(page: &mut Page, explanation: &Explanation) {
+fn steps(page: &mut TextPage, explanation: &Explanation) {
     page.heading("Steps");
     let stage_width = explanation.steps.iter().map(|step| step.stage.chars().count()).max().unwrap_or(0);
     let mut last = "";
@@ -95,7 +95,7 @@ fn steps(page: &mut Page, explanation: &Explanation) {
             StepResult::Skip => "skip",
             StepResult::Note => "   ·",
         };
-        // A stage is named once; its further steps follow without the name.
+        // The first step of a stage shows its name; further steps follow without it.
         let stage = if step.stage == last { "" } else { step.stage.as_str() };
         page.wrapped(&format!("  {mark}  {stage:stage_width$}  "), &step.detail);
         last = &step.stage;
@@ -105,7 +105,7 @@ fn steps(page: &mut Page, explanation: &Explanation) {
     }
 }
 
-fn decision(page: &mut Page, explanation: &Explanation) {
+fn decision(page: &mut TextPage, explanation: &Explanation) {
     let decided = &explanation.decision;
     let words = match decided.outcome {
         ExplainedOutcome::Allow => "ALLOW".to_owned(),
@@ -146,7 +146,7 @@ fn decision(page: &mut Page, explanation: &Explanation) {
 }
 
 /// The changes of the request, or the client's response.
-fn consequences(page: &mut Page, explanation: &Explanation) {
+fn consequences(page: &mut TextPage, explanation: &Explanation) {
     if let Some(upstream) = &explanation.upstream {
         page.heading("The upstream's request");
         for line in &upstream.set {

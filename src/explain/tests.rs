@@ -1,12 +1,14 @@
 use std::num::NonZeroUsize;
 
+use super::explanation::line;
 use super::*;
-use crate::domain::decide::decision::{Denial, Mode};
+use crate::domain::decide::decision::{Decision, Denial, Mode, Reveal};
 use crate::domain::decide::identity::Identity;
 use crate::domain::decide::reason::Reason;
 use crate::domain::evidence::{ChainSource, EvidenceRule, gather};
 use crate::domain::store::Index;
 use crate::terminal::Terminal;
+use certgate_x509::Sha256;
 
 fn certificate(name: &str) -> rcgen::Certificate {
     let key = rcgen::KeyPair::generate().unwrap();
@@ -124,7 +126,7 @@ fn explanation(decision: &Decision) -> Explanation {
         ],
         upstream: None,
         answer: answer(decision),
-        decision: decided(decision),
+        decision: explained_decision(decision),
     }
 }
 

@@ -1,7 +1,7 @@
 //! Reads many small files at once, on several threads.
 //!
-//! The first load of a directory with a file for each of 100,000 objects is bound by opening and parsing; this module
-//! owns doing that side by side. It applies nothing: results go to the caller, one after another, in no certain order.
+//! Opening and parsing bound the first load of a directory with a file for each of 100,000 objects; this module does
+//! both in parallel. It applies nothing: the caller receives the results one after another, in no particular order.
 
 use std::fs::File;
 use std::io::BufReader;
@@ -13,22 +13,23 @@ use super::loaded::{MAX_DOCUMENT, NewChunk};
 use super::scan::{Listed, Root, Stamp};
 use super::split::{Chunks, SplitError};
 
-/// The largest file that is read here. Together with [`BATCH`] it bounds what lies parsed and not yet applied.
+/// The largest file that is read here. Together with [`BATCH`] it bounds the memory of chunks that are parsed and not
+/// yet applied.
 pub const MAX_SMALL: usize = 16 << 10;
 
-/// Below this many files threads are not worth their start.
+/// With fewer files, starting threads costs more than it saves.
 pub const MIN_FILES: usize = 256;
 
 /// How many files a thread takes at a time.
 const BATCH: usize = 16;
 
-/// More threads than this wait for the one that applies.
+/// More threads than this only wait for the one that applies.
 const MAX_THREADS: usize = 4;
 
-/// What was read of a new file: its chunks, and the stamp that it had afterwards.
+/// The result of reading a new file: its chunks, and its stamp afterwards.
 pub type ReadFile = Result<(Vec<NewChunk>, Stamp), SplitError>;
 
-/// Reads `files` and gives each, by its number there, to `take`.
+/// Reads `files` and passes each result, with its index in `files`, to `take`.
 pub fn read(root: &Root, files: &[&Listed], mut take: impl FnMut(usize, ReadFile)) {
     let threads = thread::available_parallelism().map_or(1, usize::from).min(MAX_THREADS);
     let next = AtomicUsize::new(0);

@@ -1,7 +1,7 @@
-//! `certgate check`: everything that is wrong with a directory, at once.
+//! `certgate check`: reports all problems of a directory at once.
 //!
-//! This module owns what the command finds and how it is shown, for people and for programs. It finds nothing itself:
-//! it runs the same loader and index as the server.
+//! This module owns the report and its two forms, for people and for programs. It finds nothing itself: it runs the
+//! same loader and index as the server.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -11,64 +11,64 @@ use std::sync::Arc;
 use serde_json::{Value as Json, json};
 
 use super::loader::{Loader, Totals};
-use super::report::{Class, Problem, shown};
+use super::report::{FileProblem, ProblemClass, shown};
 use crate::domain::store::AbsentSources;
 use crate::terminal::plain;
 
-/// How a check is done.
+/// The options of a check.
 #[derive(Copy, Clone, Debug, Default, PartialEq, Eq)]
 pub struct CheckOptions {
-    /// What sources come to that are not there.
+    /// How absent trust sources count.
     pub sources: AbsentSources,
-    /// What warnings count as.
+    /// How warnings count.
     pub warnings: Warnings,
 }
 
-/// What warnings count as.
+/// How warnings count.
 #[derive(Copy, Clone, Debug, Default, PartialEq, Eq)]
 pub enum Warnings {
-    /// They are told.
+    /// They are only reported.
     #[default]
-    Told,
+    Reported,
     /// They fail the check.
     Errors,
 }
 
 /// A path to check.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Named {
-    /// Where it is.
+pub struct CheckedPath {
+    /// The path.
     pub path: PathBuf,
-    /// How it is called, when not by its path.
+    /// Its name in the report, if not the path itself.
     pub shown: Option<&'static str>,
 }
 
-/// Where the objects are.
+/// The source of the checked objects.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
-pub enum Place {
-    /// In files.
+pub enum ObjectSource {
+    /// Files.
     Files,
-    /// In a cluster.
+    /// A cluster.
     Cluster,
 }
 
-/// How many skipped files the text names: a directory may hold thousands that are meant for others.
+/// The most skipped files in the text: a directory may hold thousands of files for other programs.
 const SHOWN_SKIPPED: usize = 20;
 
-/// What the check of a directory or file found.
+/// The result of a check.
 #[derive(Debug)]
-pub struct Check {
-    /// Where it was read.
-    pub place: Place,
-    /// What warnings count as.
+pub struct CheckReport {
+    /// The source of the objects.
+    pub source: ObjectSource,
+    /// How warnings count.
     pub strictness: Warnings,
     /// How much was read.
     pub totals: Totals,
-    /// All problems, by file and place, each with the path of its file as an operator would write it.
-    pub problems: Vec<(String, Problem)>,
+    /// All problems by file and position, each with the path of its file as the operator would write it.
+    pub problems: Vec<(String, FileProblem)>,
     /// The documents that certgate does not read.
     pub ignored: Vec<Ignored>,
-    /// The files that are not read because of their names, sorted. Trust sources are not among them.
+    /// The files that are skipped because of their names, sorted. Trust sources are not among them.
     pub skipped: Vec<String>,
 }
 
@@ -86,19 +86,19 @@ pub struct Ignored {
 }
 
 /// Checks the directory or file at `path`.
-pub fn check(path: &Path) -> Check {
-    check_all(&[Named { path: path.to_owned(), shown: None }], CheckOptions::default())
+pub fn check(path: &Path) -> CheckReport {
+    check_all(&[CheckedPath { path: path.to_owned(), shown: None }], CheckOptions::default())
 }
 
-/// Checks directories and files, together one set.
-pub fn check_all(paths: &[Named], options: CheckOptions) -> Check {
+/// Checks several directories and files as one set.
+pub fn check_all(paths: &[CheckedPath], options: CheckOptions) -> CheckReport {
     let mut loader = match paths {
-        [Named { path, shown: None }] => Loader::new(path),
+        [CheckedPath { path, shown: None }] => Loader::new(path),
         paths => Loader::several(paths.iter().map(|named| named.path.clone()).collect()),
     };
     loader.set_absent_sources(options.sources);
     let (totals, problems) = loader.check();
-    // What is called otherwise than its path is named so wherever its path would be.
+    // Replaces the paths in messages by the names that the operator knows.
     let called: Vec<(String, &str)> =
         paths.iter().filter_map(|named| Some((named.path.display().to_string(), named.shown?))).collect();
     let renamed = |text: String| called.iter().fold(text, |text, (path, shown)| text.replace(path.as_str(), shown));
@@ -115,18 +115,25 @@ pub fn check_all(paths: &[Named], options: CheckOptions) -> Check {
     });
     let problems = problems.collect();
     let skipped = loader.skipped().iter().map(|file| loader.display(file)).collect();
-    Check { place: Place::Files, strictness: options.warnings, totals, problems, ignored, skipped }
+    CheckReport { source: ObjectSource::Files, strictness: options.warnings, totals, problems, ignored, skipped }
 }
 
-impl Check {
-    /// Adds a warning for each of the files, by the names under which they are known, that hold nothing.
+impl CheckReport {
+    /// Adds a warning for each of `files` (names as in the report), which are empty.
     pub fn note_empty(&mut self, files: &[String]) {
         let problem = |file: &String| {
             let message = "the file is empty".to_owned();
             let (at, object, field) = (None, None, String::new());
             (
                 file.clone(),
-                Problem { file: Arc::from(file.as_str()), at, object, field, message, class: Class::Warning },
+                FileProblem {
+                    file: Arc::from(file.as_str()),
+                    at,
+                    object,
+                    field,
+                    message,
+                    class: ProblemClass::Warning,
+                },
             )
         };
         self.problems.extend(files.iter().map(problem));
@@ -135,46 +142,47 @@ impl Check {
 
     /// How many problems are errors.
     pub fn errors(&self) -> usize {
-        self.count(&[Class::Unreadable, Class::Invalid])
+        self.count(&[ProblemClass::Unreadable, ProblemClass::Invalid])
     }
 
-    fn count(&self, classes: &[Class]) -> usize {
+    fn count(&self, classes: &[ProblemClass]) -> usize {
         self.problems.iter().filter(|(_, problem)| classes.contains(&problem.class)).count()
     }
 
-    /// How many errors make a server refuse the whole edit.
+    /// How many errors cause a server to reject the whole edit.
     pub fn refusing(&self) -> usize {
-        self.problems.iter().filter(|(_, problem)| problem.class == Class::Unreadable).count()
+        self.problems.iter().filter(|(_, problem)| problem.class == ProblemClass::Unreadable).count()
     }
 
-    /// How many objects can be read, but are in error and so deny.
+    /// How many objects can be read but do not compile, so that they deny.
     pub fn denying(&self) -> usize {
-        let invalid = self.problems.iter().filter(|(_, problem)| problem.class == Class::Invalid);
+        let invalid = self.problems.iter().filter(|(_, problem)| problem.class == ProblemClass::Invalid);
         let objects = invalid.map(|(_, problem)| (&problem.file, &problem.object));
         objects.collect::<BTreeSet<_>>().len()
     }
 
     /// How many problems are warnings.
     pub fn warnings(&self) -> usize {
-        self.count(&[Class::Warning])
+        self.count(&[ProblemClass::Warning])
     }
 
-    /// Whether the check is passed.
+    /// Whether the check passed.
     pub fn is_valid(&self) -> bool {
-        self.errors() == 0 && (self.strictness == Warnings::Told || self.warnings() == 0)
+        self.errors() == 0 && (self.strictness == Warnings::Reported || self.warnings() == 0)
     }
 
-    /// 0 for a check that is passed, else 1.
+    /// 0 for a check that passed, else 1.
     pub fn exit_code(&self) -> u8 {
         u8::from(!self.is_valid())
     }
 
-    /// One line for each problem, each kind that is ignored and each file that is skipped (the first 20), and a line that sums it up.
+    /// One line for each problem, for each kind that is ignored and for each skipped file (the first 20), and a summary
+    /// line.
     pub fn to_text(&self) -> String {
         let mut out = String::new();
         for (file, problem) in &self.problems {
             // Writing to a String cannot fail.
-            // A problem of the directory names it in its words.
+            // The message of a problem of the directory already names it.
             let mut line = String::new();
             _ = problem.write(&mut line, if problem.file.is_empty() { "" } else { file });
             out.push_str(&plain(&line));
@@ -194,11 +202,11 @@ impl Check {
             _ = writeln!(out, "{file}: skipped: its name is not that of a policy file");
         }
         if let Some(more @ 1..) = self.skipped.len().checked_sub(SHOWN_SKIPPED) {
-            _ = writeln!(out, "skipped besides: {}", counted(more, "file"));
+            _ = writeln!(out, "also skipped: {}", counted(more, "file"));
         }
-        let place = match self.place {
-            Place::Files => counted(self.totals.files, "file"),
-            Place::Cluster => "the cluster".to_owned(),
+        let place = match self.source {
+            ObjectSource::Files => counted(self.totals.files, "file"),
+            ObjectSource::Cluster => "the cluster".to_owned(),
         };
         let read = format!("{} in {place}", counted(self.totals.objects, "object"));
         let warnings = counted(self.warnings(), "warning");
@@ -212,12 +220,12 @@ impl Check {
         match self.refusing() {
             0 => {}
             1 => out.push_str(
-                "1 error refuses the whole edit: a running server keeps its last policies; a new one does not start\n",
+                "1 error rejects the whole edit: a running server keeps its last policies; a new one does not start\n",
             ),
             n => {
                 _ = writeln!(
                     out,
-                    "{n} errors refuse the whole edit: a running server keeps its last policies; \
+                    "{n} errors reject the whole edit: a running server keeps its last policies; \
                      a new one does not start"
                 )
             }
@@ -235,7 +243,7 @@ impl Check {
         out
     }
 
-    /// How the line that sums it up begins.
+    /// The start of the summary line.
     pub fn summary_lead(&self) -> String {
         match (self.errors(), self.is_valid()) {
             (0, true) => "ok".to_owned(),
@@ -244,7 +252,7 @@ impl Check {
         }
     }
 
-    /// The same for programs.
+    /// The report as JSON.
     pub fn to_json(&self) -> Json {
         let problems = self.problems.iter().map(|(file, problem)| {
             json!({
@@ -271,7 +279,7 @@ impl Check {
             "objects": self.totals.objects,
             "errors": self.errors(),
             "warnings": self.warnings(),
-            "notes": self.count(&[Class::Note]),
+            "notes": self.count(&[ProblemClass::Note]),
             "refusing": self.refusing(),
             "denying": self.denying(),
             "problems": problems.collect::<Vec<_>>(),

@@ -1,7 +1,7 @@
-//! What the loader remembers of one file, and how an edit of the file becomes edits of the index.
+//! The loader's record of one file, and how an edit of the file becomes edits of the index.
 //!
-//! This module owns the chunks of a file with their hashes and the objects that came of them. It reads an open file; when
-//! to read it, and whether it was whole, is the loader's part.
+//! This module owns the chunks of a file with their hashes and the objects parsed from them. It reads an open file; the
+//! loader decides when to read it and whether the read was consistent.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -9,7 +9,7 @@ use std::io::{self, BufReader, Seek};
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use super::manifest::{self, DocumentFault, Foreign, Reading};
+use super::manifest::{self, DocumentFault, ForeignDocument, ParsedChunk};
 use super::scan::Stamp;
 use super::split::{Chunk, Chunks, SplitError};
 use super::yaml::Mark;
@@ -20,8 +20,9 @@ use certgate_x509::Sha256;
 /// The largest document. A `List` of 100,000 objects from `kubectl get -o yaml` has about 60 MB.
 pub const MAX_DOCUMENT: usize = 128 << 20;
 
-/// How many bytes of new chunks are kept at hand while the rest of a changed file is compared. More is read twice.
-const MAX_NEW_AT_HAND: usize = 4 << 20;
+/// How many bytes of new chunks are buffered while the rest of a changed file is compared. Further new chunks are read
+/// a second time.
+const MAX_BUFFERED: usize = 4 << 20;
 
 /// The buffer for reading files. Larger ones were not faster.
 const BUFFER: usize = 64 << 10;
@@ -29,7 +30,7 @@ const BUFFER: usize = 64 << 10;
 /// The first 128 bits of a chunk's SHA-256.
 type ChunkHash = [u8; 16];
 
-/// An object as the loader remembers it; small, there may be 100,000 and more.
+/// The loader's record of an object; small, because there may be 100,000 and more.
 #[derive(Debug)]
 pub struct ObjectKey {
     pub kind: Kind,
@@ -54,40 +55,40 @@ impl ObjectKey {
 pub struct ChunkState {
     hash: ChunkHash,
     line: u32,
-    pub content: Content,
+    pub content: ChunkContent,
 }
 
 #[derive(Debug)]
-pub enum Content {
-    /// Nothing but comments.
-    Nothing,
+pub enum ChunkContent {
+    /// Only comments.
+    Empty,
     /// One object, as in nearly all chunks.
     One(ObjectKey),
-    /// Anything else.
-    More(Box<More>),
+    /// Any other content.
+    Mixed(Box<MixedChunk>),
 }
 
 /// Objects with the lines on which their documents start.
 #[derive(Debug)]
-pub struct More {
+pub struct MixedChunk {
     pub objects: Vec<(ObjectKey, u32)>,
-    pub foreign: Vec<Foreign>,
+    pub foreign: Vec<ForeignDocument>,
     pub faults: Vec<DocumentFault>,
 }
 
-impl Content {
+impl ChunkContent {
     pub fn objects(&self) -> impl Iterator<Item = (&ObjectKey, Option<u32>)> {
         let (one, more) = match self {
-            Self::Nothing => (None, None),
+            Self::Empty => (None, None),
             Self::One(key) => (Some((key, None)), None),
-            Self::More(more) => (None, Some(more.objects.iter().map(|(key, line)| (key, Some(*line))))),
+            Self::Mixed(mixed) => (None, Some(mixed.objects.iter().map(|(key, line)| (key, Some(*line))))),
         };
         one.into_iter().chain(more.into_iter().flatten())
     }
 
-    pub fn more(&self) -> Option<&More> {
+    pub fn mixed(&self) -> Option<&MixedChunk> {
         match self {
-            Self::More(more) => Some(more),
+            Self::Mixed(mixed) => Some(mixed),
             _ => None,
         }
     }
@@ -96,16 +97,16 @@ impl Content {
 #[derive(Debug)]
 pub struct FileState {
     pub stamp: Stamp,
-    /// Whether the stamp is certain to show the next change.
+    /// Whether every later change is certain to change the stamp.
     pub settled: bool,
     /// The number of the next object that is read from this file.
     next_document: u32,
     pub chunks: Vec<ChunkState>,
-    /// Why the file could not be read to its end.
+    /// The error that ended reading the file.
     pub error: Option<(Option<Mark>, String)>,
 }
 
-/// What was done to a file's chunks.
+/// The changes of a file's chunks.
 #[derive(Copy, Clone, Debug, Default)]
 pub struct Edit {
     pub parsed: usize,
@@ -114,11 +115,11 @@ pub struct Edit {
 
 /// A chunk of a file that is read again.
 enum ChunkStep {
-    /// As before.
+    /// Unchanged.
     Known(ChunkState),
-    /// New, and still at hand.
+    /// New, and buffered.
     New { line: u32, bytes: Box<[u8]> },
-    /// New, and to be read once more.
+    /// New, and to be read a second time.
     Later,
 }
 
@@ -128,72 +129,72 @@ fn hash_of(bytes: &[u8]) -> ChunkHash {
     hash
 }
 
-/// A chunk that was parsed and is not applied yet.
+/// A chunk that is parsed and not applied yet.
 #[derive(Debug)]
 pub struct NewChunk {
     hash: ChunkHash,
     line: u32,
-    reading: Reading,
+    parsed: ParsedChunk,
 }
 
 impl NewChunk {
     /// Parses a chunk.
     pub fn parse(chunk: &Chunk<'_>) -> Self {
-        let reading = manifest::read(chunk.bytes, chunk.line);
-        Self { hash: hash_of(chunk.bytes), line: chunk.line, reading }
+        let parsed = manifest::read(chunk.bytes, chunk.line);
+        Self { hash: hash_of(chunk.bytes), line: chunk.line, parsed }
     }
 }
 
-/// Deletes what came of a chunk.
-pub fn forget(index: &mut Index, file: &Arc<str>, chunk: &ChunkState) {
+/// Deletes the objects of a chunk.
+pub fn delete_objects(index: &mut Index, file: &Arc<str>, chunk: &ChunkState) {
     for (key, _) in chunk.content.objects() {
         index.delete(&key.id(file));
     }
 }
 
-/// Whether a file was whole while it was read.
+/// Whether a read saw one state of the file.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
-pub enum Whole {
-    /// It was the file that was listed, and did not change.
-    Whole,
-    /// It changed, or was gone.
+pub enum Consistency {
+    /// The file was the one that was listed, and did not change.
+    Consistent,
+    /// The file changed or vanished.
     Torn,
 }
 
 impl FileState {
-    /// A file with this stamp, of which nothing was read yet.
+    /// A file with this stamp that has not been read yet.
     pub const fn new(stamp: Stamp) -> Self {
         Self { stamp, settled: false, next_document: 0, chunks: Vec::new(), error: None }
     }
 
-    /// Takes note of what came of reading the file that was listed with `stamp`, begun at `now`: the stamp that it had
-    /// afterwards, or the error.
-    pub fn note_read(&mut self, read: Result<Stamp, SplitError>, stamp: &Stamp, now: SystemTime) -> Whole {
+    /// Records the result of reading the file that was listed with `stamp`: its stamp afterwards, or the error. The
+    /// read began at `now`.
+    pub fn record_read(&mut self, read: Result<Stamp, SplitError>, stamp: &Stamp, now: SystemTime) -> Consistency {
         self.error = None;
-        let whole = match read {
-            // With the stamp that was listed, it is the file that was listed and did not change since.
-            Ok(after) if after == *stamp => Whole::Whole,
-            Ok(_) => Whole::Torn,
-            Err(SplitError::Read(error)) if error.kind() == io::ErrorKind::NotFound => Whole::Torn,
+        let consistency = match read {
+            // An equal stamp means the file that was listed, unchanged since.
+            Ok(after) if after == *stamp => Consistency::Consistent,
+            Ok(_) => Consistency::Torn,
+            Err(SplitError::Read(error)) if error.kind() == io::ErrorKind::NotFound => Consistency::Torn,
             Err(error) => {
                 let at = match error {
                     SplitError::TooLarge { line, .. } => Some(Mark { line, column: 1 }),
                     SplitError::Read(_) => None,
                 };
                 self.error = Some((at, error.to_string()));
-                Whole::Whole
+                Consistency::Consistent
             }
         };
-        self.settled = whole == Whole::Whole && stamp.is_settled(now);
-        if whole == Whole::Whole {
+        self.settled = consistency == Consistency::Consistent && stamp.is_settled(now);
+        if consistency == Consistency::Consistent {
             self.stamp = *stamp;
         }
-        whole
+        consistency
     }
 
-    /// Brings the index from the former content of the file to that of `file`.
+    /// Updates the index from the previous content of the file to that of `file`.
     ///
-    /// What is gone is deleted before what is new is applied, so that the index never holds both.
+    /// Deletes removed objects before it applies new ones, so that the index never holds both.
     pub fn update(
         &mut self,
         index: &mut Index,
@@ -205,7 +206,7 @@ impl FileState {
         if self.chunks.is_empty() {
             let mut chunks = Chunks::new(BufReader::with_capacity(buffer, file), MAX_DOCUMENT);
             while let Some(chunk) = chunks.next_chunk()? {
-                self.adopt(index, name, NewChunk::parse(&chunk));
+                self.apply_chunk(index, name, NewChunk::parse(&chunk));
             }
             self.chunks.shrink_to_fit();
             return Ok(Edit { parsed: self.chunks.len(), forgotten: 0 });
@@ -213,7 +214,7 @@ impl FileState {
         let mut old: Vec<Option<ChunkState>> = std::mem::take(&mut self.chunks).into_iter().map(Some).collect();
         let result = self.update_from(&mut old, index, name, file, buffer);
         if result.is_err() {
-            // The rest was not seen: it may or may not be there still.
+            // Chunks behind the error may still exist.
             self.chunks.extend(old.into_iter().flatten());
         }
         result
@@ -228,20 +229,20 @@ impl FileState {
         buffer: usize,
     ) -> Result<Edit, SplitError> {
         let mut places: HashMap<ChunkHash, Vec<usize>> = HashMap::with_capacity(old.len());
-        // From the end, so that equal chunks are taken in their order.
+        // In reverse, so that `pop` takes equal chunks in file order.
         for (at, chunk) in old.iter().enumerate().rev() {
             if let Some(chunk) = chunk {
                 places.entry(chunk.hash).or_default().push(at);
             }
         }
         let mut steps = Vec::with_capacity(old.len());
-        let mut room = MAX_NEW_AT_HAND;
+        let mut room = MAX_BUFFERED;
         let mut chunks = Chunks::new(BufReader::with_capacity(buffer, file), MAX_DOCUMENT);
         let mut read = || -> Result<bool, SplitError> {
             let Some(chunk) = chunks.next_chunk()? else { return Ok(false) };
             let hash = hash_of(chunk.bytes);
             let place = places.get_mut(&hash).and_then(Vec::pop).and_then(|at| old.get_mut(at));
-            let moves = |known: &mut ChunkState| known.moves_to(chunk.line);
+            let moves = |known: &mut ChunkState| known.move_to(chunk.line);
             steps.push(match place.and_then(|slot| slot.take_if(moves)) {
                 Some(known) => ChunkStep::Known(known),
                 None if chunk.bytes.len() <= room => {
@@ -268,10 +269,11 @@ impl FileState {
         }
         let mut edit = Edit::default();
         for gone in old.iter_mut().filter_map(Option::take) {
-            forget(index, name, &gone);
+            delete_objects(index, name, &gone);
             edit.forgotten += 1;
         }
-        // Read once more only when too much is new to be at hand. A file that changed meanwhile shows it in its stamp.
+        // A second pass is needed only if the new chunks exceed the buffer. If the file changes in between, its stamp
+        // shows it.
         let mut again = if steps.iter().any(|step| matches!(step, ChunkStep::Later)) {
             file.rewind()?;
             Some(Chunks::new(BufReader::with_capacity(buffer, file), MAX_DOCUMENT))
@@ -286,12 +288,12 @@ impl FileState {
             match step {
                 ChunkStep::Known(known) => self.chunks.push(known),
                 ChunkStep::New { line, bytes } => {
-                    self.adopt(index, name, NewChunk::parse(&Chunk { line, bytes: &bytes }));
+                    self.apply_chunk(index, name, NewChunk::parse(&Chunk { line, bytes: &bytes }));
                     edit.parsed += 1;
                 }
                 ChunkStep::Later => {
                     if let Some(chunk) = chunk {
-                        self.adopt(index, name, NewChunk::parse(&chunk));
+                        self.apply_chunk(index, name, NewChunk::parse(&chunk));
                         edit.parsed += 1;
                     }
                 }
@@ -301,15 +303,15 @@ impl FileState {
         Ok(edit)
     }
 
-    /// Takes the next chunk of the file into the index.
-    pub fn adopt(&mut self, index: &mut Index, name: &Arc<str>, new: NewChunk) {
-        let content = self.apply(new.reading, index, name);
+    /// Applies the next chunk of the file to the index.
+    pub fn apply_chunk(&mut self, index: &mut Index, name: &Arc<str>, new: NewChunk) {
+        let content = self.apply(new.parsed, index, name);
         self.chunks.push(ChunkState { hash: new.hash, line: new.line, content });
     }
 
-    fn apply(&mut self, reading: Reading, index: &mut Index, file: &Arc<str>) -> Content {
-        let mut objects: Vec<(ObjectKey, u32)> = Vec::with_capacity(reading.objects.len());
-        for (mut object, at) in reading.objects {
+    fn apply(&mut self, parsed: ParsedChunk, index: &mut Index, file: &Arc<str>) -> ChunkContent {
+        let mut objects: Vec<(ObjectKey, u32)> = Vec::with_capacity(parsed.objects.len());
+        for (mut object, at) in parsed.objects {
             let document = self.next_document;
             self.next_document = document.wrapping_add(1);
             object.meta_mut().origin = Origin { file: Arc::clone(file), document };
@@ -318,26 +320,26 @@ impl FileState {
             objects.push((ObjectKey { kind: object.kind(), document, name }, at.line));
             index.apply(object);
         }
-        let plain = reading.foreign.is_empty() && reading.faults.is_empty();
+        let plain = parsed.foreign.is_empty() && parsed.faults.is_empty();
         match objects.len() {
-            0 if plain => Content::Nothing,
-            1 if plain => objects.pop().map_or(Content::Nothing, |(key, _)| Content::One(key)),
-            _ => Content::More(Box::new(More { objects, foreign: reading.foreign, faults: reading.faults })),
+            0 if plain => ChunkContent::Empty,
+            1 if plain => objects.pop().map_or(ChunkContent::Empty, |(key, _)| ChunkContent::One(key)),
+            _ => ChunkContent::Mixed(Box::new(MixedChunk { objects, foreign: parsed.foreign, faults: parsed.faults })),
         }
     }
 }
 
 impl ChunkState {
-    /// Notes that the chunk now stands at `line`; false when its messages name lines and it must be read again.
-    fn moves_to(&mut self, line: u32) -> bool {
+    /// Records that the chunk now starts at `line`; false if its messages name lines, so that it must be parsed again.
+    fn move_to(&mut self, line: u32) -> bool {
         let from = std::mem::replace(&mut self.line, line);
         if from == line {
             return true;
         }
-        let Content::More(more) = &mut self.content else { return true };
+        let ChunkContent::Mixed(mixed) = &mut self.content else { return true };
         let shift = |at: &mut u32| *at = at.saturating_sub(from).saturating_add(line);
-        more.objects.iter_mut().for_each(|(_, at)| shift(at));
-        more.foreign.iter_mut().for_each(|foreign| shift(&mut foreign.line));
-        more.faults.is_empty()
+        mixed.objects.iter_mut().for_each(|(_, at)| shift(at));
+        mixed.foreign.iter_mut().for_each(|foreign| shift(&mut foreign.line));
+        mixed.faults.is_empty()
     }
 }

@@ -1,10 +1,10 @@
-//! From a directory to snapshots, reading again only what changed.
+//! Turns a directory into snapshots and reads only what changed.
 //!
-//! The loader owns what was read of each file: the hash of each chunk and the objects that came of it. A reload lists
-//! the directory, reads the files whose stamp changed, parses the chunks whose hash is new, brings the index up to date
-//! and publishes once. Nothing is published while a document cannot be read or while files change under the reader; the
-//! last snapshot goes on, and the index, which may already hold the readable part, is only the basis of the next try.
-//! It does not watch (see [`super::watch`]) and does not compile (the index does).
+//! The loader owns the record of each file: the hash of each chunk and the objects parsed from it. A reload lists the
+//! directory, reads the files whose stamp changed, parses the chunks whose hash is new, updates the index and publishes
+//! once. It publishes nothing while a document cannot be read or while files change during the read; the last snapshot
+//! stays in use, and the index, which may already hold the readable part, is only the basis of the next attempt. The
+//! loader does not watch (see [`super::watch`]) and does not compile (the index does).
 
 mod problems;
 mod reading;
@@ -15,12 +15,12 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use problems::{note_what_follows, whole_file};
-use reading::{Changes, give_back};
+use problems::{demote_consequential_errors, file_problem};
+use reading::{Changes, release_freed_memory};
 
-use super::loaded::{Content, FileState, Whole};
-use super::manifest::Foreign;
-use super::report::{Class, Problem};
+use super::loaded::{ChunkContent, Consistency, FileState};
+use super::manifest::ForeignDocument;
+use super::report::{FileProblem, ProblemClass};
 use super::scan::Root;
 use super::source::SourceFiles;
 use crate::clock;
@@ -28,33 +28,33 @@ use crate::domain::api::{Kind, ObjectId};
 use crate::domain::decide::Snapshot;
 use crate::domain::store::{AbsentSources, Index};
 
-/// How often a directory that changes while it is read is read again before [`PATIENCE`] counts.
+/// How often a directory that changes during the read is read again before [`PATIENCE`] applies.
 const MIN_ATTEMPTS: u32 = 2;
 
-/// How long a directory that keeps changing is read again before files that are each whole are taken together. Well
-/// below the second within which an edit is live.
+/// How long a directory that keeps changing is read again before the loader publishes files that are each consistent.
+/// Well below the second within which an edit takes effect.
 const PATIENCE: Duration = Duration::from_millis(300);
 
-/// The pause before a directory that changed while it was read is read again.
-const PAUSE: Duration = Duration::from_millis(5);
+/// The pause before a directory that changed during the read is read again.
+const RETRY_PAUSE: Duration = Duration::from_millis(5);
 
-/// After what time memory that was freed is given back: more than allocators wait.
-const FREED_FOR: Duration = Duration::from_secs(1);
+/// The delay before freed memory is returned to the system: longer than the delay of allocators.
+const RELEASE_DELAY: Duration = Duration::from_secs(1);
 
-/// How many problems a reload tells of. Each costs a line in the log and, for its place, some parsing; `check` has no
-/// such bound.
+/// The most problems that a reload reports. Each costs a line in the log and, for its position, some parsing; `check`
+/// has no such limit.
 const MAX_PROBLEMS: usize = 1000;
 
-/// What came of a reload.
+/// The outcome of a reload.
 #[derive(Clone, Debug)]
 pub enum ReloadOutcome {
     /// A new snapshot.
     Published(Arc<Snapshot>),
-    /// All is readable, and nothing that a decision could depend on has changed.
+    /// Everything is readable, and nothing changed that a decision could depend on.
     Unchanged,
-    /// Something is unreadable; see the problems. The last snapshot goes on.
+    /// Something is unreadable; the problems say what. The last snapshot stays in use.
     Refused,
-    /// Files were being written all the time. The last snapshot goes on; try again soon.
+    /// Files were being written all the time. The last snapshot stays in use; the caller should retry soon.
     Busy,
 }
 
@@ -72,10 +72,10 @@ pub struct Totals {
 /// One reload.
 #[derive(Clone, Debug)]
 pub struct Reload {
-    /// What came of it.
+    /// The outcome.
     pub outcome: ReloadOutcome,
-    /// What is wrong: when refused, what is unreadable; else what does not compile, and warnings. At most 1000.
-    pub problems: Arc<[Problem]>,
+    /// The problems: after a rejection, the unreadable documents; else compile errors and warnings. At most 1000.
+    pub problems: Arc<[FileProblem]>,
     /// The trust profiles, as `namespace/name`, that are degraded.
     pub degraded: Arc<[Arc<str>]>,
     /// How much the directory holds.
@@ -86,39 +86,39 @@ pub struct Reload {
     pub elapsed: Duration,
 }
 
-/// Reads a directory, again and again.
+/// Reads a directory repeatedly.
 #[derive(Debug)]
 pub struct Loader {
     root: Root,
     index: Index,
-    /// What was read, by name, sorted.
+    /// The record of each file, sorted by name.
     files: Vec<(Arc<str>, FileState)>,
     certificate_files: SourceFiles,
     crl_files: SourceFiles,
-    /// What the last reload found in the directory.
+    /// The directories that the last reload found.
     directories: BTreeSet<PathBuf>,
-    problems: Arc<[Problem]>,
+    problems: Arc<[FileProblem]>,
     degraded: Arc<[Arc<str>]>,
-    /// Whether what was read last and taken over held any object.
+    /// Whether the last accepted state had any object.
     had_objects: bool,
     parsed: usize,
-    /// Whether the problems at hand are those of the index as it is.
+    /// Whether `problems` describe the current index.
     is_current: bool,
-    /// How long a directory must stay as it is before what was read of it counts.
-    calm: Duration,
-    /// How many objects with problems are told of.
+    /// How long a directory must stay unchanged before its content counts.
+    settle_time: Duration,
+    /// The most objects with problems that are reported.
     max_problems: usize,
-    /// When a reload that read a large source was done last, unless the memory has been given back since.
-    large: Option<Instant>,
+    /// When the last reload that read a large source ended, unless its memory has been returned since.
+    large_read_at: Option<Instant>,
 }
 
 impl Loader {
-    /// A loader for the directory or file at `path`. Nothing is read yet.
+    /// A loader for the directory or file at `path`. Reads nothing yet.
     pub fn new(path: &Path) -> Self {
         Self::of(Root::new(path))
     }
 
-    /// A loader for several directories and files, together one set. Only for checking: it cannot be watched.
+    /// A loader for several directories and files as one set. Only for checks: it cannot be watched.
     pub fn several(paths: Vec<PathBuf>) -> Self {
         Self::of(Root::several(paths))
     }
@@ -136,25 +136,25 @@ impl Loader {
             had_objects: false,
             parsed: 0,
             is_current: false,
-            calm: Duration::ZERO,
+            settle_time: Duration::ZERO,
             max_problems: MAX_PROBLEMS,
-            large: None,
+            large_read_at: None,
         }
     }
 
-    /// Sets how long a directory that has changed must stay as it is before what was read of it counts. Events tell when
-    /// a writer is done, so it is zero unless there are none.
-    pub fn set_settle_time(&mut self, calm: Duration) {
-        self.calm = calm;
+    /// Sets how long a changed directory must stay unchanged before its content counts. Zero if events report when a
+    /// writer is done.
+    pub fn set_settle_time(&mut self, settle_time: Duration) {
+        self.settle_time = settle_time;
     }
 
-    /// Sets what ConfigMaps, Secrets and ClusterTrustBundles come to that are not there.
+    /// Sets how absent ConfigMaps, Secrets and ClusterTrustBundles count.
     pub fn set_absent_sources(&mut self, absent: AbsentSources) {
         self.index.set_absent_sources(absent);
     }
 
-    /// Makes a directory without any object one that is refused from the first reload on: there were some, as a former
-    /// loader has read them.
+    /// Makes the loader reject a directory without any object from the first reload on: a previous loader has read
+    /// some.
     pub fn expect_objects(&mut self) {
         self.had_objects = true;
     }
@@ -164,16 +164,16 @@ impl Loader {
         self.root.path()
     }
 
-    /// The files of the directory, by name, that are not read: their names are not those of policy files, and no trust
-    /// profile names them.
+    /// The files of the directory, by name, that are not read: they are not named like policy files, and no trust
+    /// profile refers to them.
     pub fn skipped(&self) -> Vec<String> {
         let sources: BTreeSet<PathBuf> = self.source_paths().collect();
-        // A directory that cannot be listed has been complained of already.
+        // The reload has already reported a directory that cannot be listed.
         let skipped = self.root.skipped().unwrap_or_default();
         skipped.into_iter().filter(|name| !sources.contains(&self.root.resolve(name))).collect()
     }
 
-    /// The directories, as real paths, that the last reload saw and in which a change concerns it.
+    /// The real paths of the directories that the last reload depended on.
     pub fn directories(&self) -> &BTreeSet<PathBuf> {
         &self.directories
     }
@@ -184,10 +184,10 @@ impl Loader {
     }
 
     /// The documents of kinds that are not read, with their files.
-    pub fn foreign(&self) -> impl Iterator<Item = (&Arc<str>, &Foreign)> {
+    pub fn foreign(&self) -> impl Iterator<Item = (&Arc<str>, &ForeignDocument)> {
         self.files.iter().flat_map(|(name, state)| {
             state.chunks.iter().flat_map(move |chunk| {
-                let foreign = chunk.content.more().map(|more| more.foreign.as_slice()).unwrap_or_default();
+                let foreign = chunk.content.mixed().map(|mixed| mixed.foreign.as_slice()).unwrap_or_default();
                 foreign.iter().map(move |f| (name, f))
             })
         })
@@ -201,14 +201,14 @@ impl Loader {
         })
     }
 
-    /// The path of a file of the directory, as [`Problem::file`] names it, for people.
+    /// The path of a file of the directory, given as in [`FileProblem::file`], for messages.
     pub fn display(&self, file: &str) -> String {
         if file.is_empty() { self.path().display().to_string() } else { self.root.resolve(file).display().to_string() }
     }
 
-    /// Reads the directory and gives everything that is wrong with it, also what does not compile among that which can
-    /// be read while something else cannot.
-    pub fn check(&mut self) -> (Totals, Vec<Problem>) {
+    /// Reads the directory and returns all its problems, including compile errors of readable documents when others are
+    /// unreadable.
+    pub fn check(&mut self) -> (Totals, Vec<FileProblem>) {
         self.max_problems = usize::MAX;
         let reload = self.reload();
         let mut problems = reload.problems.to_vec();
@@ -217,37 +217,37 @@ impl Loader {
             ReloadOutcome::Refused => {
                 self.read_sources();
                 self.index.publish();
-                problems.extend(self.placed(self.index.problems()));
+                problems.extend(self.with_positions(self.index.problems()));
             }
             ReloadOutcome::Busy => {
                 let message = format!("the files in {} change all the time", self.root);
-                problems.push(whole_file("", message));
+                problems.push(file_problem("", message));
             }
         }
-        // The clock is read here, at the edge: what expires soon depends on it.
-        problems.extend(self.placed(self.index.lint(clock::now())));
-        let is_whole = !problems.iter().any(|problem| problem.class == Class::Unreadable);
+        // The clock is read here, at the edge: the lint of expiry dates depends on it.
+        problems.extend(self.with_positions(self.index.lint(clock::now())));
+        let is_whole = !problems.iter().any(|problem| problem.class == ProblemClass::Unreadable);
         let has_policies = self.objects().any(|id| id.kind == Kind::CertificatePolicy);
-        note_what_follows(&mut problems);
+        demote_consequential_errors(&mut problems);
         if is_whole && !has_policies && self.root.has_directories() {
             let message = format!("{} holds no CertificatePolicy: every request is denied with NO_POLICY", self.root);
-            problems.push(Problem { class: Class::Warning, ..whole_file("", message) });
+            problems.push(FileProblem { class: ProblemClass::Warning, ..file_problem("", message) });
         }
         problems.sort_by(|a, b| (&a.file, a.at, &a.field).cmp(&(&b.file, b.at, &b.field)));
         (reload.totals, problems)
     }
 
-    /// Brings everything up to date with the directory.
+    /// Reads what changed and publishes it.
     pub fn reload(&mut self) -> Reload {
         let start = Instant::now();
-        if self.large.take_if(|read| read.elapsed() > FREED_FOR).is_some() {
-            give_back();
+        if self.large_read_at.take_if(|read| read.elapsed() > RELEASE_DELAY).is_some() {
+            release_freed_memory();
         }
         self.parsed = 0;
-        let (outcome, problems) = self.bring_up_to_date(start);
-        if self.large.is_some_and(|read| read >= start) {
-            // What was read is freed by now, and not much earlier.
-            self.large = Some(Instant::now());
+        let (outcome, problems) = self.read_and_publish(start);
+        if self.large_read_at.is_some_and(|read| read >= start) {
+            // The data that was read has just been freed.
+            self.large_read_at = Some(Instant::now());
         }
         if let Some(problems) = problems {
             self.problems = problems;
@@ -257,7 +257,7 @@ impl Loader {
         Reload { outcome, problems, degraded, totals: self.totals(), parsed: self.parsed, elapsed: start.elapsed() }
     }
 
-    fn bring_up_to_date(&mut self, start: Instant) -> (ReloadOutcome, Option<Arc<[Problem]>>) {
+    fn read_and_publish(&mut self, start: Instant) -> (ReloadOutcome, Option<Arc<[FileProblem]>>) {
         let mut attempts = 0;
         let listing = loop {
             let listing = match self.root.list() {
@@ -265,35 +265,35 @@ impl Loader {
                 Err(error) => {
                     self.is_current = false;
                     let message = format!("cannot read the policy directory {}: {error}", self.root);
-                    let problem = whole_file("", message);
+                    let problem = file_problem("", message);
                     return (ReloadOutcome::Refused, Some(Arc::from([problem])));
                 }
             };
             attempts += 1;
             self.directories.clone_from(&listing.directories);
-            let absorbed = self.absorb(&listing);
-            self.is_current &= absorbed.changes == Changes::None;
-            let whole = if listing.torn { Whole::Torn } else { absorbed.whole };
-            if absorbed.changes == Changes::None && whole == Whole::Whole {
+            let read = self.read_changes(&listing);
+            self.is_current &= read.changes == Changes::None;
+            let consistency = if listing.torn { Consistency::Torn } else { read.consistency };
+            if read.changes == Changes::None && consistency == Consistency::Consistent {
                 break listing;
             }
-            // Something changed since the last listing: it may still be changing.
-            thread::sleep(self.calm);
-            let is_steady = match absorbed.changes {
-                // The directory was as listed, with the file before or after its edit.
-                Changes::OneFile if self.calm.is_zero() => listing.is_before_swaps(),
+            // Something changed since the last listing, and may still be changing.
+            thread::sleep(self.settle_time);
+            let is_steady = match read.changes {
+                // The listing was consistent, with the file before or after its edit.
+                Changes::OneFile if self.settle_time.is_zero() => listing.is_before_swaps(),
                 _ => self.root.list().is_ok_and(|again| again == listing),
             };
-            if whole == Whole::Whole && is_steady {
+            if consistency == Consistency::Consistent && is_steady {
                 break listing;
             }
             if attempts >= MIN_ATTEMPTS && start.elapsed() > PATIENCE {
-                if whole == Whole::Torn || !listing.is_before_swaps() {
+                if consistency == Consistency::Torn || !listing.is_before_swaps() {
                     return (ReloadOutcome::Busy, None);
                 }
                 break listing;
             }
-            thread::sleep(PAUSE);
+            thread::sleep(RETRY_PAUSE);
         };
         let unreadable = self.unreadable(&listing);
         if !unreadable.is_empty() {
@@ -302,34 +302,35 @@ impl Loader {
         }
         let has_objects = self.has_objects();
         if self.had_objects && !has_objects {
-            // A volume that is gone, a checkout under way, a script that failed: nobody takes every policy away like that.
+            // Probably a missing volume, a checkout in progress or a failed script: operators do not delete all
+            // policies in this way.
             self.is_current = false;
             let message = format!(
-                "{:?} no longer holds a single object, which is more likely an accident (a volume that is not mounted) \
+                "{:?} no longer holds any object, which is more likely an accident (a volume that is not mounted) \
                  than an edit. To remove all policies, restart certgate with the directory as it is",
                 self.path()
             );
-            return (ReloadOutcome::Refused, Some(Arc::from([whole_file("", message)])));
+            return (ReloadOutcome::Refused, Some(Arc::from([file_problem("", message)])));
         }
         self.had_objects = has_objects;
         self.read_sources();
         let outcome = self.index.publish().map_or(ReloadOutcome::Unchanged, ReloadOutcome::Published);
-        // Problems can change although no decision does: a profile that no policy uses is mended.
+        // Problems can change although no decision does, for example if a profile that no policy uses is fixed.
         let is_idle = self.is_current && matches!(outcome, ReloadOutcome::Unchanged);
         self.is_current = true;
         if !is_idle {
             self.degraded = self.index.degraded().into();
         }
-        let problems = (!is_idle).then(|| Arc::from(self.placed(self.index.problems())));
+        let problems = (!is_idle).then(|| Arc::from(self.with_positions(self.index.problems())));
         (outcome, problems)
     }
 
     fn has_objects(&self) -> bool {
         let chunks = self.files.iter().flat_map(|(_, state)| &state.chunks);
         chunks.into_iter().any(|chunk| match &chunk.content {
-            Content::Nothing => false,
-            Content::One(_) => true,
-            Content::More(more) => !more.objects.is_empty(),
+            ChunkContent::Empty => false,
+            ChunkContent::One(_) => true,
+            ChunkContent::Mixed(mixed) => !mixed.objects.is_empty(),
         })
     }
 
@@ -337,11 +338,11 @@ impl Loader {
         let mut totals = Totals { files: self.files.len(), ..Totals::default() };
         for chunk in self.files.iter().flat_map(|(_, state)| &state.chunks) {
             match &chunk.content {
-                Content::Nothing => {}
-                Content::One(_) => totals.objects += 1,
-                Content::More(more) => {
-                    totals.objects += more.objects.len();
-                    totals.foreign += more.foreign.len();
+                ChunkContent::Empty => {}
+                ChunkContent::One(_) => totals.objects += 1,
+                ChunkContent::Mixed(mixed) => {
+                    totals.objects += mixed.objects.len();
+                    totals.foreign += mixed.foreign.len();
                 }
             }
         }

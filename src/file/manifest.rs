@@ -1,8 +1,8 @@
-//! Documents to objects.
+//! Turns documents into objects.
 //!
 //! This module owns which documents are certgate's: the three kinds, the kinds that hold PEM, namespaces, and lists of
-//! them. It turns such a document into an object or into all its errors. Other documents are passed over, and only
-//! named. It reads no files, and it does not judge what a spec means.
+//! them. It turns such a document into an object or into all its errors. It skips other documents and only names them.
+//! It reads no files, and it does not judge the meaning of a spec.
 
 mod class;
 
@@ -21,25 +21,25 @@ use class::{DocumentClass, classify};
 use super::metadata;
 use super::report::shown;
 use super::schema::{Fault, Schema, advice, locate};
-use super::yaml::{self, Document, Extent, Mark, Node, Parsed, Value};
+use super::yaml::{self, Document, Extent, Mark, Node, NodeValue, Parsed};
 use crate::domain::api::Report as FieldErrors;
 use crate::domain::api::{CertificatePolicySpec, DEFAULT_NAMESPACE, FieldError, Kind, Object, ObjectMeta};
 use crate::domain::policy::compile::{certificate_policy, unreadable_match};
 
-/// What a chunk holds.
+/// The content of a chunk.
 #[derive(Debug, Default)]
-pub struct Reading {
-    /// The objects, each with the place of its document.
+pub struct ParsedChunk {
+    /// The objects, each with the position of its document.
     pub objects: Vec<(Object, Mark)>,
     /// The documents of other kinds.
-    pub foreign: Vec<Foreign>,
-    /// Why documents cannot be read.
+    pub foreign: Vec<ForeignDocument>,
+    /// The errors of unreadable documents.
     pub faults: Vec<DocumentFault>,
 }
 
 /// A document of a kind that certgate does not read.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Foreign {
+pub struct ForeignDocument {
     /// Its `apiVersion`.
     pub api_version: Box<str>,
     /// Its `kind`.
@@ -53,74 +53,77 @@ pub struct Foreign {
 pub struct DocumentFault {
     /// `Kind namespace/name`, as far as known.
     pub object: Option<Box<str>>,
-    /// What is wrong, and where.
+    /// The error and its position.
     pub fault: Fault,
 }
 
 /// Reads all documents of a chunk that starts on line `first_line`.
-pub fn read(chunk: &[u8], first_line: u32) -> Reading {
-    let mut reading = Reading::default();
+pub fn read(chunk: &[u8], first_line: u32) -> ParsedChunk {
+    let mut found = ParsedChunk::default();
     let text = match std::str::from_utf8(chunk) {
         Ok(text) => text,
         Err(error) => {
             let before = chunk.get(..error.valid_up_to()).unwrap_or_default();
             let fault =
                 Fault { at: mark_after(before, first_line), path: String::new(), message: "not UTF-8".to_owned() };
-            reading.faults.push(DocumentFault { object: None, fault });
-            return reading;
+            found.faults.push(DocumentFault { object: None, fault });
+            return found;
         }
     };
-    // A bug in the parser must cost this document, not the loader and with it all later edits.
+    // A bug in the parser must cost only this document, not the loader and all later edits.
     panic::catch_unwind(|| read_text(text, first_line)).unwrap_or_else(|_| {
         let at = Mark { line: first_line, column: 1 };
-        let fault =
-            Fault { at, path: String::new(), message: "reading this document failed: a bug in certgate".to_owned() };
-        reading.faults.push(DocumentFault { object: None, fault });
-        reading
+        let fault = Fault {
+            at,
+            path: String::new(),
+            message: "reading this document failed: this is a bug in certgate".to_owned(),
+        };
+        found.faults.push(DocumentFault { object: None, fault });
+        found
     })
 }
 
-fn read_text(text: &str, first_line: u32) -> Reading {
-    let mut reading = Reading::default();
+fn read_text(text: &str, first_line: u32) -> ParsedChunk {
+    let mut found = ParsedChunk::default();
     let parsed = yaml::parse(text, first_line);
     for document in &parsed.documents {
-        read_document(document, &mut reading);
+        read_document(document, &mut found);
     }
     if let Some(error) = parsed.error {
         let fault = Fault { at: error.at, path: String::new(), message: error.message };
-        reading.faults.push(DocumentFault { object: None, fault });
+        found.faults.push(DocumentFault { object: None, fault });
     }
-    reading
+    found
 }
 
-/// Which object of a chunk is meant.
+/// Selects an object of a chunk.
 #[derive(Copy, Clone, Debug)]
-pub struct Wanted<'a> {
+pub struct ObjectSelector<'a> {
     /// Its kind.
     pub kind: Kind,
     /// Its namespace; empty for kinds without one.
     pub namespace: &'a str,
     /// Its name.
     pub name: &'a str,
-    /// The line on which its document starts, where the chunk holds several of that name.
+    /// The line on which its document starts, needed if the chunk holds several of that name.
     pub line: Option<u32>,
 }
 
-/// A chunk in which fields are looked up by their paths.
-pub struct Fields<'a>(Parsed<'a>);
+/// A chunk in which fields are located by their paths.
+pub struct FieldLocator<'a>(Parsed<'a>);
 
-impl<'a> Fields<'a> {
+impl<'a> FieldLocator<'a> {
     /// Parses a chunk that starts on line `first_line`.
     pub fn of(chunk: &'a [u8], first_line: u32) -> Self {
         Self(std::str::from_utf8(chunk).map(|text| yaml::parse(text, first_line)).unwrap_or_default())
     }
 
-    /// The place of the field at `path` of an object.
-    pub fn locate(&self, wanted: Wanted<'_>, path: &str) -> Option<Mark> {
+    /// The position of the field at `path` of an object.
+    pub fn locate(&self, wanted: ObjectSelector<'_>, path: &str) -> Option<Mark> {
         self.0.documents.iter().find_map(|document| {
             let root = &document.root;
             let found = match (classify(root), root.get("items").map(|items| &items.value)) {
-                (DocumentClass::List, Some(Value::Sequence(items))) => items.iter().find(|item| wanted.is(item)),
+                (DocumentClass::List, Some(NodeValue::Sequence(items))) => items.iter().find(|item| wanted.is(item)),
                 _ => Some(root).filter(|root| wanted.is(root)),
             };
             found.map(|root| locate(root, path))
@@ -128,7 +131,7 @@ impl<'a> Fields<'a> {
     }
 }
 
-impl Wanted<'_> {
+impl ObjectSelector<'_> {
     fn is(&self, root: &Node<'_>) -> bool {
         if self.line.is_some_and(|line| line != root.at.line) {
             return false;
@@ -149,37 +152,38 @@ fn mark_after(before: &[u8], first_line: u32) -> Mark {
     Mark { line: first_line.saturating_add(small(lines)), column: small(column).saturating_add(1) }
 }
 
-fn read_document(document: &Document<'_>, reading: &mut Reading) {
+fn read_document(document: &Document<'_>, found: &mut ParsedChunk) {
     let root = &document.root;
     let class = classify(root);
     if let DocumentClass::Foreign = class {
-        // What YAML others write is theirs, as long as it is certain that the document is theirs.
+        // Syntax errors in documents of other programs do not matter, as long as it is certain that the document is
+        // theirs.
         if document.errors.iter().all(|error| error.extent == Extent::Part) {
-            reading.foreign.push(foreign(root));
+            found.foreign.push(foreign(root));
             return;
         }
     }
     let readable = document.errors.is_empty();
     if !readable {
         let object = known_name(root);
-        reading.faults.extend(document.errors.iter().map(|error| {
+        found.faults.extend(document.errors.iter().map(|error| {
             let fault = Fault { at: error.at, path: String::new(), message: error.message.clone() };
             DocumentFault { object: object.clone(), fault }
         }));
     }
     match class {
         DocumentClass::Foreign => {}
-        DocumentClass::Ours(_) | DocumentClass::Unclear(..) => read_object(root, class, readable, reading),
-        DocumentClass::List => read_list(root, readable, reading),
+        DocumentClass::Ours(_) | DocumentClass::Unclear(..) => read_object(root, class, readable, found),
+        DocumentClass::List => read_list(root, readable, found),
     }
 }
 
-fn foreign(root: &Node<'_>) -> Foreign {
+fn foreign(root: &Node<'_>) -> ForeignDocument {
     let text = |key: &str| Box::from(root.get(key).and_then(Node::text).unwrap_or_default());
-    Foreign { api_version: text("apiVersion"), kind: text("kind"), line: root.at.line }
+    ForeignDocument { api_version: text("apiVersion"), kind: text("kind"), line: root.at.line }
 }
 
-/// `Kind namespace/name` from what can be read, for messages.
+/// `Kind namespace/name`, as far as it can be read, for messages.
 fn known_name(root: &Node<'_>) -> Option<Box<str>> {
     let kind = root.get("kind")?.text()?;
     let metadata = root.get("metadata");
@@ -193,9 +197,9 @@ fn known_name(root: &Node<'_>) -> Option<Box<str>> {
     Some(name.into_boxed_str())
 }
 
-fn read_list(root: &Node<'_>, readable: bool, reading: &mut Reading) {
+fn read_list(root: &Node<'_>, readable: bool, found: &mut ParsedChunk) {
     let mut faults = Vec::new();
-    if let Value::Mapping(entries) = &root.value {
+    if let NodeValue::Mapping(entries) = &root.value {
         for (key, _) in entries {
             if !matches!(&*key.scalar.text, "apiVersion" | "kind" | "metadata" | "items") {
                 let message = "unknown field; the fields of a list are apiVersion, kind, metadata, items".to_owned();
@@ -204,16 +208,16 @@ fn read_list(root: &Node<'_>, readable: bool, reading: &mut Reading) {
         }
     }
     match root.get("items") {
-        Some(Node { value: Value::Sequence(items), .. }) => {
+        Some(Node { value: NodeValue::Sequence(items), .. }) => {
             for item in items {
                 match classify(item) {
-                    DocumentClass::Foreign => reading.foreign.push(foreign(item)),
+                    DocumentClass::Foreign => found.foreign.push(foreign(item)),
                     DocumentClass::List => faults.push(Fault {
                         at: item.at,
                         path: "items".to_owned(),
                         message: "a list may not hold lists".to_owned(),
                     }),
-                    class => read_object(item, class, readable, reading),
+                    class => read_object(item, class, readable, found),
                 }
             }
         }
@@ -222,10 +226,10 @@ fn read_list(root: &Node<'_>, readable: bool, reading: &mut Reading) {
         }
         None => faults.push(Fault { at: root.at, path: "items".to_owned(), message: "is required".to_owned() }),
     }
-    reading.faults.extend(faults.into_iter().map(|fault| DocumentFault { object: None, fault }));
+    found.faults.extend(faults.into_iter().map(|fault| DocumentFault { object: None, fault }));
 }
 
-fn read_object(root: &Node<'_>, class: DocumentClass, readable: bool, reading: &mut Reading) {
+fn read_object(root: &Node<'_>, class: DocumentClass, readable: bool, found: &mut ParsedChunk) {
     let mut faults = Vec::new();
     let object = match class {
         DocumentClass::Ours(kind) => build(kind, root, &mut faults),
@@ -237,21 +241,21 @@ fn read_object(root: &Node<'_>, class: DocumentClass, readable: bool, reading: &
         DocumentClass::List | DocumentClass::Foreign => None,
     };
     match object {
-        Some(object) if faults.is_empty() && readable => reading.objects.push((object, root.at)),
+        Some(object) if faults.is_empty() && readable => found.objects.push((object, root.at)),
         _ => {
             let name = if faults.is_empty() { None } else { known_name(root) };
-            reading.faults.extend(faults.into_iter().map(|fault| DocumentFault { object: name.clone(), fault }));
+            found.faults.extend(faults.into_iter().map(|fault| DocumentFault { object: name.clone(), fault }));
         }
     }
 }
 
-/// The content of a kind besides its metadata.
-struct Shape {
+/// The schema of a kind's fields besides its metadata.
+struct KindSchema {
     top: Vec<(Box<str>, Schema)>,
     required: Vec<&'static str>,
 }
 
-impl Shape {
+impl KindSchema {
     fn new(kind: Kind) -> Self {
         let texts = || json!({"type": "object", "additionalProperties": {"type": "string"}});
         let (fields, required): (Vec<(&str, Json)>, Vec<&'static str>) = match kind {
@@ -285,31 +289,31 @@ impl Shape {
     }
 
     fn of(kind: Kind) -> &'static Self {
-        static SHAPES: LazyLock<BTreeMap<Kind, Shape>> =
-            LazyLock::new(|| Kind::ALL.into_iter().map(|kind| (kind, Shape::new(kind))).collect());
-        SHAPES.get(&kind).expect("every kind is in Kind::ALL")
+        static SCHEMAS: LazyLock<BTreeMap<Kind, KindSchema>> =
+            LazyLock::new(|| Kind::ALL.into_iter().map(|kind| (kind, KindSchema::new(kind))).collect());
+        SCHEMAS.get(&kind).expect("every kind is in Kind::ALL")
     }
 }
 
 fn build(kind: Kind, root: &Node<'_>, faults: &mut Vec<Fault>) -> Option<Object> {
-    let shape = Shape::of(kind);
-    let Value::Mapping(entries) = &root.value else { return None };
+    let schema = KindSchema::of(kind);
+    let NodeValue::Mapping(entries) = &root.value else { return None };
     let mut content = Map::new();
     for (key, node) in entries {
         let name = &*key.scalar.text;
         if matches!(name, "apiVersion" | "kind" | "metadata") {
             continue;
         }
-        match shape.top.iter().find(|(field, _)| **field == *name) {
-            // `data:` without a value is what kubectl prints for an empty one.
-            Some(_) if node.is_null() && !shape.required.contains(&name) => {}
+        match schema.top.iter().find(|(field, _)| **field == *name) {
+            // kubectl prints `data:` without a value for an empty map.
+            Some(_) if node.is_null() && !schema.required.contains(&name) => {}
             Some((_, schema)) => {
                 content.insert(name.to_owned(), schema.check(node, name, faults));
             }
             None => {
                 let known = ["apiVersion", "kind", "metadata"].into_iter();
-                let known = known.chain(shape.top.iter().map(|(field, _)| &**field));
-                let advice = if shape.is_field_of_spec(name) {
+                let known = known.chain(schema.top.iter().map(|(field, _)| &**field));
+                let advice = if schema.is_field_of_spec(name) {
                     "it belongs below spec".to_owned()
                 } else {
                     advice(name, known, "the fields here are")
@@ -319,7 +323,7 @@ fn build(kind: Kind, root: &Node<'_>, faults: &mut Vec<Fault>) -> Option<Object>
             }
         }
     }
-    for name in &shape.required {
+    for name in &schema.required {
         if root.get(name).is_none() {
             faults.push(Fault { at: root.at, path: (*name).to_owned(), message: "is required".to_owned() });
         }
@@ -339,8 +343,7 @@ fn build(kind: Kind, root: &Node<'_>, faults: &mut Vec<Fault>) -> Option<Object>
         Kind::TrustProfile => typed(spec, root, faults).map(|spec| Object::TrustProfile { meta, spec }),
         Kind::CertificatePolicy => {
             let spec: Box<CertificatePolicySpec> = typed(spec, root, faults)?;
-            // Nobody can tell which requests such a policy means, so it is as good as unreadable. All that is wrong with it
-            // is told at once.
+            // Such a policy selects unknown requests, so it counts as unreadable. All its errors are reported at once.
             if !unreadable_match(&spec).is_empty() {
                 let FieldErrors { errors, .. } = certificate_policy(&meta, &spec).report;
                 faults.extend(errors.into_iter().map(|FieldError { path, message }| Fault {
@@ -378,7 +381,8 @@ fn typed<T: DeserializeOwned>(spec: Json, root: &Node<'_>, faults: &mut Vec<Faul
     match serde_json::from_value(spec) {
         Ok(spec) => Some(Box::new(spec)),
         Err(error) => {
-            // The schema is made from the type, so this is a fault of the schema; it still has to be an error.
+            // The schema is generated from the type, so this would be a defect of the schema; it still has to be an
+            // error.
             let at = locate(root, "spec");
             faults.push(Fault { at, path: "spec".to_owned(), message: error.to_string() });
             None
@@ -391,7 +395,7 @@ fn texts(content: &Map<String, Json>, field: &str) -> BTreeMap<String, Bytes> {
     entries.filter_map(|(key, value)| Some((key.clone(), Bytes::from(value.as_str()?.to_owned())))).collect()
 }
 
-/// RFC 4648, section 4: base64 with padding. Line breaks, which YAML folding leaves as blanks, are passed over.
+/// RFC 4648, section 4: base64 with padding. Skips white space, to which YAML folds line breaks.
 fn decode(
     root: &Node<'_>,
     content: &Map<String, Json>,
@@ -406,7 +410,7 @@ fn decode(
                 let twice = data.insert(key.clone(), Bytes::from(bytes));
                 if twice.is_some() {
                     let path = format!("{field}[\"{key}\"]");
-                    let message = "this key stands in data and in binaryData".to_owned();
+                    let message = "this key is in data and in binaryData".to_owned();
                     faults.push(Fault { at: locate(root, &path), path, message });
                 }
             }

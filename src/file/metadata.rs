@@ -42,7 +42,7 @@ static METADATA: LazyLock<Schema> = LazyLock::new(|| {
     Schema::new(&schema).expect("within the vocabulary, as a test shows")
 });
 
-/// Reads `metadata`, the node under that key, of an object of `kind`. The result is of use only without faults.
+/// Reads `metadata`, the node under that key, of an object of `kind`. The result is valid only without faults.
 pub fn read(kind: Kind, metadata: &Node<'_>, faults: &mut Vec<Fault>) -> ObjectMeta {
     let json = METADATA.check(metadata, "metadata", faults);
     let text = |key: &str| json.get(key).and_then(Json::as_str);

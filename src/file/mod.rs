@@ -1,8 +1,8 @@
 //! The policy directory: the same YAML as in a cluster, without one.
 //!
-//! This adapter owns reading files ([`loader`]), noticing changes ([`watch`]) and naming everything that is wrong with
-//! them ([`check`]). It gives documents that have the right shape to the index of the core, which alone judges what
-//! they mean, and passes the index's snapshots on. It answers no requests.
+//! This adapter owns reading files ([`loader`]), noticing changes ([`watch`]) and reporting all their problems
+//! ([`check`]). It passes well-formed objects to the index of the core, which alone judges their meaning, and passes
+//! the snapshots of the index on. It answers no requests.
 
 mod bulk;
 pub mod check;

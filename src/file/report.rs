@@ -1,23 +1,23 @@
-//! Problems of files: what an operator reads when a file cannot be used.
+//! Problems of files, as an operator reads them.
 //!
-//! This module owns the shape and the wording of a problem's place: file, line, column, object and field. It does not
-//! find problems. Its text goes to logs and terminals, so everything from a file is shown without control characters
-//! and cut to a bounded length.
+//! This module owns the form of a problem's position: file, line, column, object and field. It does not find problems.
+//! The text goes to logs and terminals, so it shows no control characters of a file, and text from files only up to a
+//! limit.
 
 use std::fmt;
 use std::sync::Arc;
 
 use super::yaml::Mark;
 
-/// How much of a text from a file a message shows.
-const SHOWN: usize = 64;
+/// The most characters of a text from a file in a message.
+const MAX_SHOWN: usize = 64;
 
 /// `text` in back quotes, with control characters escaped and at most 64 characters.
 pub fn shown(text: &str) -> String {
-    let mut out = String::with_capacity(text.len().min(SHOWN) + 2);
+    let mut out = String::with_capacity(text.len().min(MAX_SHOWN) + 2);
     out.push('`');
     for (n, c) in text.chars().enumerate() {
-        if n == SHOWN {
+        if n == MAX_SHOWN {
             out.push('…');
             break;
         }
@@ -31,20 +31,20 @@ pub fn shown(text: &str) -> String {
     out
 }
 
-/// What a problem means for the reload.
+/// The effect of a problem on the reload.
 #[derive(Copy, Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Class {
-    /// The text is not YAML, or the document cannot be read as its kind: the whole reload is refused.
+pub enum ProblemClass {
+    /// The text is not YAML, or the document does not fit its kind: the whole reload is rejected.
     Unreadable,
     /// The object is well-formed but does not compile: it denies what it selects.
     Invalid,
-    /// Worth a look; changes nothing.
+    /// Worth a look; has no effect.
     Warning,
-    /// Follows from an error of another object, which is told there.
+    /// Follows from an error of another object, which is reported there.
     Note,
 }
 
-impl Class {
+impl ProblemClass {
     /// One word for machine-readable output.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -56,33 +56,33 @@ impl Class {
     }
 }
 
-/// One problem with its place.
+/// One problem with its position.
 ///
 /// Shown as `path/file.yaml:LINE:COL: Kind namespace/name: spec.field.path: message`, without the parts that are not
 /// known.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Problem {
-    /// The file, relative to the policy directory; empty when the directory itself is meant.
+pub struct FileProblem {
+    /// The file, relative to the policy directory; empty if the problem is of the directory itself.
     pub file: Arc<str>,
-    /// The place in the file; a problem of the whole file has none.
+    /// The position in the file; a problem of the whole file has none.
     pub at: Option<Mark>,
     /// `Kind namespace/name`, as far as known.
     pub object: Option<String>,
-    /// The field's path, such as `spec.mapping.rules[1].where[0].value`; empty when the problem is not one field's.
+    /// The field's path, such as `spec.mapping.rules[1].where[0].value`; empty if the problem is not of a single field.
     pub field: String,
-    /// What is wrong, in words.
+    /// The message.
     pub message: String,
-    /// What it means for the reload.
-    pub class: Class,
+    /// Its effect on the reload.
+    pub class: ProblemClass,
 }
 
-impl fmt::Display for Problem {
+impl fmt::Display for FileProblem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.write(f, &self.file)
     }
 }
 
-impl Problem {
+impl FileProblem {
     /// Writes the problem with `file` as the name of its file.
     pub fn write(&self, out: &mut impl fmt::Write, file: &str) -> fmt::Result {
         out.write_str(file)?;
@@ -93,9 +93,9 @@ impl Problem {
             out.write_str(": ")?;
         }
         match self.class {
-            Class::Warning => out.write_str("warning: ")?,
-            Class::Note => out.write_str("note: ")?,
-            Class::Unreadable | Class::Invalid => {}
+            ProblemClass::Warning => out.write_str("warning: ")?,
+            ProblemClass::Note => out.write_str("note: ")?,
+            ProblemClass::Unreadable | ProblemClass::Invalid => {}
         }
         if let Some(object) = &self.object {
             write!(out, "{object}: ")?;
@@ -113,13 +113,13 @@ mod tests {
 
     #[test]
     fn a_problem_is_one_line_with_the_parts_that_are_known() {
-        let mut problem = Problem {
+        let mut problem = FileProblem {
             file: Arc::from("team/a.yaml"),
             at: Some(Mark { line: 3, column: 7 }),
             object: Some("TrustProfile payments/partners".to_owned()),
             field: "spec.mode".to_owned(),
             message: "unknown word `Chian`".to_owned(),
-            class: Class::Unreadable,
+            class: ProblemClass::Unreadable,
         };
         assert_eq!(
             problem.to_string(),
@@ -128,7 +128,7 @@ mod tests {
         problem.at = None;
         problem.object = None;
         problem.field = String::new();
-        problem.class = Class::Warning;
+        problem.class = ProblemClass::Warning;
         assert_eq!(problem.to_string(), "team/a.yaml: warning: unknown word `Chian`");
     }
 

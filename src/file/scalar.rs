@@ -1,14 +1,14 @@
-//! What YAML readers make of a plain (unquoted) scalar.
+//! The implicit types that YAML readers give to plain (unquoted) scalars.
 //!
-//! This module owns the reading of plain scalars: YAML 1.2 (core schema) as certgate reads it, and whether any
-//! reader in use, above all kubectl's with its YAML 1.1 words and numbers, would see something else than text. It
-//! does not parse YAML. A text that two readers see differently is refused where text is wanted: the same file must
-//! mean the same in a directory and in a cluster.
+//! This module owns how certgate reads plain scalars (YAML 1.2, core schema), and whether any reader in use, above all
+//! kubectl's with its YAML 1.1 words and numbers, gives them another type than text. It does not parse YAML. Where text
+//! is expected, certgate rejects a scalar that two readers see differently: the same file must mean the same in a
+//! directory and in a cluster.
 
-/// What a reader in use makes of a plain scalar that is not text to all of them.
+/// The type that some reader in use gives to a plain scalar that is not text to all of them.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
-pub enum Reading {
-    /// Nothing at all: empty, `~`, `null`.
+pub enum ImplicitType {
+    /// Null: empty, `~`, `null`.
     Null,
     /// A boolean of YAML 1.2 or 1.1: `true`, `yes`, `off`, `n`.
     Boolean,
@@ -16,8 +16,8 @@ pub enum Reading {
     Number,
 }
 
-impl Reading {
-    /// The words for a message: "a boolean".
+impl ImplicitType {
+    /// The words in a message: "a boolean".
     pub const fn as_words(self) -> &'static str {
         match self {
             Self::Null => "null",
@@ -27,20 +27,20 @@ impl Reading {
     }
 }
 
-/// What some reader makes of the plain scalar `text`; `None` when it is text to all of them.
-pub fn reading(text: &str) -> Option<Reading> {
-    // Most scalars start with a letter that starts no word below.
+/// The type that some reader gives to the plain scalar `text`; `None` if it is text to all of them.
+pub fn implicit_type(text: &str) -> Option<ImplicitType> {
+    // Most scalars start with a letter that starts none of the words below.
     match text.as_bytes().first() {
-        None => return Some(Reading::Null),
-        Some(b'0'..=b'9' | b'+' | b'-' | b'.') => return is_number(text).then_some(Reading::Number),
+        None => return Some(ImplicitType::Null),
+        Some(b'0'..=b'9' | b'+' | b'-' | b'.') => return is_number(text).then_some(ImplicitType::Number),
         Some(b'~' | b'n' | b'N' | b'y' | b'Y' | b't' | b'T' | b'f' | b'F' | b'o' | b'O') => {}
         Some(_) => return None,
     }
     if is_null(text) {
-        return Some(Reading::Null);
+        return Some(ImplicitType::Null);
     }
     let words = ["y", "yes", "n", "no", "on", "off", "true", "false"];
-    words.iter().any(|word| in_usual_case(text, word)).then_some(Reading::Boolean)
+    words.iter().any(|word| in_usual_case(text, word)).then_some(ImplicitType::Boolean)
 }
 
 /// Whether YAML 1.2 and 1.1 both read the plain scalar `text` as null.
@@ -80,7 +80,7 @@ fn in_usual_case(text: &str, word: &str) -> bool {
     lower(tail) || upper(text)
 }
 
-/// Whether any reader in use takes `text` for a number. Generous on purpose: the cost of a false alarm is a pair of
+/// Whether any reader in use takes `text` for a number. Deliberately broad: a false positive costs only a pair of
 /// quotes.
 fn is_number(text: &str) -> bool {
     let unsigned = text.strip_prefix(['-', '+']).unwrap_or(text);
@@ -141,35 +141,35 @@ mod tests {
     #[test]
     fn texts_that_some_reader_takes_for_something_else() {
         for (text, want) in [
-            ("", Reading::Null),
-            ("~", Reading::Null),
-            ("null", Reading::Null),
-            ("NULL", Reading::Null),
-            ("y", Reading::Boolean),
-            ("No", Reading::Boolean),
-            ("ON", Reading::Boolean),
-            ("off", Reading::Boolean),
-            ("True", Reading::Boolean),
-            ("0", Reading::Number),
-            ("-1", Reading::Number),
-            ("+12", Reading::Number),
-            ("0777", Reading::Number),
-            ("0o17", Reading::Number),
-            ("0x1F", Reading::Number),
-            ("0b101", Reading::Number),
-            ("1_000", Reading::Number),
-            ("1:30", Reading::Number),
-            ("12:34:56", Reading::Number),
-            ("1e9", Reading::Number),
-            ("123456789012345678901234567890e12", Reading::Number),
-            ("1.", Reading::Number),
-            (".5", Reading::Number),
-            ("6.02E+23", Reading::Number),
-            (".inf", Reading::Number),
-            ("-.INF", Reading::Number),
-            (".NaN", Reading::Number),
+            ("", ImplicitType::Null),
+            ("~", ImplicitType::Null),
+            ("null", ImplicitType::Null),
+            ("NULL", ImplicitType::Null),
+            ("y", ImplicitType::Boolean),
+            ("No", ImplicitType::Boolean),
+            ("ON", ImplicitType::Boolean),
+            ("off", ImplicitType::Boolean),
+            ("True", ImplicitType::Boolean),
+            ("0", ImplicitType::Number),
+            ("-1", ImplicitType::Number),
+            ("+12", ImplicitType::Number),
+            ("0777", ImplicitType::Number),
+            ("0o17", ImplicitType::Number),
+            ("0x1F", ImplicitType::Number),
+            ("0b101", ImplicitType::Number),
+            ("1_000", ImplicitType::Number),
+            ("1:30", ImplicitType::Number),
+            ("12:34:56", ImplicitType::Number),
+            ("1e9", ImplicitType::Number),
+            ("123456789012345678901234567890e12", ImplicitType::Number),
+            ("1.", ImplicitType::Number),
+            (".5", ImplicitType::Number),
+            ("6.02E+23", ImplicitType::Number),
+            (".inf", ImplicitType::Number),
+            ("-.INF", ImplicitType::Number),
+            (".NaN", ImplicitType::Number),
         ] {
-            assert_eq!(reading(text), Some(want), "{text:?}");
+            assert_eq!(implicit_type(text), Some(want), "{text:?}");
         }
     }
 
@@ -204,7 +204,7 @@ mod tests {
             "*.example.com",
             "TrustProfile",
         ] {
-            assert_eq!(reading(text), None, "{text:?}");
+            assert_eq!(implicit_type(text), None, "{text:?}");
         }
     }
 

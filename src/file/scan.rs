@@ -1,8 +1,8 @@
-//! What lies in the policy directory.
+//! Lists the policy directory.
 //!
-//! This module owns the listing: which files count, with a stamp by which a later change shows, and which directories
-//! must be watched to hear of it. It reads no file. Names that start with a dot are passed over, so that the hidden
-//! directories of a mounted ConfigMap (`..data`, `..2026_…`) count once, through the visible links to them.
+//! This module owns the listing: which files are read, each with a stamp that shows later changes, and which
+//! directories must be watched. It reads no file. It skips names that start with a dot, so that the hidden directories
+//! of a mounted ConfigMap (`..data`, `..2026_…`) count once, through the visible links to them.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::ffi::OsStr;
@@ -16,16 +16,17 @@ use std::time::{Duration, SystemTime};
 
 use crate::watch::SWAPPED_LINK;
 
-/// How many files are listed. Ten times the largest directory that certgate is measured with.
+/// The most files of a listing: ten times the largest directory that certgate is measured with.
 const MAX_FILES: usize = 1_000_000;
 
-/// How deep directories nest, against loops through mounts.
+/// The deepest nesting of directories, against loops through mounts.
 const MAX_DEPTH: usize = 32;
 
-/// A file system's clock may stand still this long; a file changed within it may change again and show the same stamp.
+/// The longest time for which the clock of a file system may not advance; a file that was changed within it may change
+/// again and keep the same stamp.
 const CLOCK_TICK: Duration = Duration::from_millis(50);
 
-/// What shows that a file has changed.
+/// The properties by which a change of a file is detected.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub struct Stamp {
     device: u64,
@@ -47,12 +48,12 @@ impl Stamp {
         }
     }
 
-    /// The file's size, or `limit` when it is larger; never zero.
+    /// The file's size, or `limit` if it is larger; never zero.
     pub fn size_or(&self, limit: usize) -> usize {
         usize::try_from(self.size).map_or(limit, |size| size.clamp(1, limit))
     }
 
-    /// Whether a change after `now` is certain to show in the stamp.
+    /// Whether every change after `now` is certain to change the stamp.
     pub fn is_settled(&self, now: SystemTime) -> bool {
         let (seconds, nanos) = self.changed;
         let (Ok(seconds), Ok(nanos)) = (u64::try_from(seconds), u32::try_from(nanos)) else { return true };
@@ -63,42 +64,42 @@ impl Stamp {
 /// A file of the directory.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Listed {
-    /// The path below the directory, with `/`.
+    /// The path relative to the directory, with `/`.
     pub name: Arc<str>,
     /// Its stamp.
     pub stamp: Stamp,
 }
 
-/// What lies in the directory at one moment.
+/// The content of the directory at one moment.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Listing {
     /// The files, by name.
     pub files: Vec<Listed>,
-    /// The directories in which a change must be noticed, as real paths: those listed, and those that links lead to.
+    /// The real paths of the directories whose changes matter: those listed, and the targets of links.
     pub directories: BTreeSet<PathBuf>,
-    /// Where the links of [`SWAPPED_LINK`] lead. Files behind such a link belong together.
+    /// The targets of the links of [`SWAPPED_LINK`]. The files behind such a link belong together.
     pub swaps: BTreeMap<PathBuf, PathBuf>,
-    /// What could not be listed: the name and why.
+    /// The names that could not be listed, with the error.
     pub problems: Vec<(Arc<str>, String)>,
-    /// Whether something vanished while it was listed.
+    /// Whether something vanished during the listing.
     pub torn: bool,
 }
 
 impl Listing {
-    /// Whether the links of [`SWAPPED_LINK`] still lead where they led.
+    /// Whether the links of [`SWAPPED_LINK`] still have the same targets.
     pub fn is_before_swaps(&self) -> bool {
         self.swaps.iter().all(|(path, target)| fs::read_link(path.join(SWAPPED_LINK)).is_ok_and(|now| now == *target))
     }
 }
 
-/// Where policies are read: a directory, or one file; to check them, also several of both.
+/// The root of the policies: a directory or one file; for checks, also several of both.
 #[derive(Clone, Debug)]
 pub struct Root {
-    /// What the operator named; at least one.
+    /// The paths that the operator gave; at least one.
     paths: Vec<PathBuf>,
-    /// The directory that names start at. Empty for several paths: their files are named as the operator would.
+    /// The directory that names are relative to. Empty for several paths: their files are named as the operator would.
     base: PathBuf,
-    /// The directories that the relative paths of trust sources start at.
+    /// The directories that the relative paths of trust sources refer to.
     bases: Vec<PathBuf>,
 }
 
@@ -115,22 +116,22 @@ impl Root {
         Self { paths, base: PathBuf::new(), bases }
     }
 
-    /// What the operator named; the first of several.
+    /// The path that the operator gave; the first of several.
     pub fn path(&self) -> &Path {
         self.paths.first().map_or(Path::new(""), PathBuf::as_path)
     }
 
-    /// Whether any of it is a directory.
+    /// Whether any of the paths is a directory.
     pub fn has_directories(&self) -> bool {
         self.paths.iter().any(|path| path.is_dir())
     }
 
-    /// The path of the file of this name, or of an absolute path itself.
+    /// The path of the file of this name, which may itself be an absolute path.
     pub fn resolve(&self, name: &str) -> PathBuf {
         self.base.join(name)
     }
 
-    /// The path of a trust source: below the first directory that has it, or else the first.
+    /// The path of a trust source: below the first directory that has it, or else below the first.
     pub fn resolve_source(&self, name: &str) -> PathBuf {
         let mut places = self.bases.iter().map(|base| base.join(name));
         let first = places.next().unwrap_or_default();
@@ -145,9 +146,10 @@ impl Root {
         Ok(self.walk(None)?.listing)
     }
 
-    /// The files, by name, that are passed over for their names. Not part of the listing: they may change at will.
+    /// The files, by name, that are skipped because of their names. Not part of the listing: they may change at any
+    /// time.
     ///
-    /// Hidden files count when they would be read under another name, and hidden directories do not.
+    /// Includes hidden files with the extension of a policy file, but not hidden directories.
     pub fn skipped(&self) -> io::Result<BTreeSet<String>> {
         Ok(self.walk(Some(BTreeSet::new()))?.skipped.unwrap_or_default())
     }
@@ -172,10 +174,11 @@ impl Root {
     }
 }
 
-/// The directory in which the file at `path` lies, or that is there itself.
+/// The directory that holds the file at `path`, or `path` itself if it is a directory.
 fn base_of(path: &Path) -> PathBuf {
     match (path.is_file(), path.parent()) {
-        // A file that only a descriptor leads to lies nowhere: its paths start where the process is.
+        // A file that is reachable only through a descriptor has no directory: its relative paths refer to the working
+        // directory.
         (true, Some(parent)) if parent == Path::new("/proc/self/fd") => PathBuf::from("."),
         (true, Some(parent)) if parent.as_os_str().is_empty() => PathBuf::from("."),
         (true, Some(parent)) => parent.to_owned(),
@@ -183,7 +186,7 @@ fn base_of(path: &Path) -> PathBuf {
     }
 }
 
-/// The paths, as messages name them.
+/// The paths, as messages show them.
 impl fmt::Display for Root {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (at, path) in self.paths.iter().enumerate() {
@@ -196,10 +199,10 @@ impl fmt::Display for Root {
 
 struct Walk<'r> {
     listing: Listing,
-    /// Directories that were listed, by device and inode: links may lead back.
+    /// The listed directories by device and inode, because links may form loops.
     seen: HashSet<(u64, u64)>,
     base: &'r Path,
-    /// The names of files that are passed over, where they are wanted.
+    /// Collects the names of skipped files, if wanted.
     skipped: Option<BTreeSet<String>>,
 }
 
@@ -231,7 +234,7 @@ impl Walk<'_> {
                 self.skip(&path);
                 continue;
             }
-            // Without following links, as entry.metadata() does, the path need not be walked again.
+            // `entry.metadata()` does not follow links, so it need not resolve the path again.
             let metadata = if kind.is_symlink() { fs::metadata(&path) } else { entry.metadata() };
             match metadata {
                 Ok(metadata) if metadata.is_dir() => match self.directory(&path, &metadata, depth + 1) {
@@ -271,7 +274,7 @@ impl Walk<'_> {
         }
     }
 
-    /// Notes the directory in which the file at `path` really lies.
+    /// Adds the real directory of the file at `path`.
     fn watch_parent(&mut self, path: &Path) {
         if let Some(parent) = fs::canonicalize(path).ok().as_deref().and_then(Path::parent)
             && !self.listing.directories.contains(parent)
@@ -280,7 +283,7 @@ impl Walk<'_> {
         }
     }
 
-    /// Forgets files that were named twice, as when a directory and a file in it are.
+    /// Removes files that are listed twice, for example if both a directory and a file in it were given.
     fn keep_one_of_each(&mut self) {
         let base = self.base;
         let mut seen = HashSet::new();
@@ -312,7 +315,7 @@ pub fn is_visible(name: &OsStr) -> bool {
     !name.as_encoded_bytes().starts_with(b".")
 }
 
-/// What the names of policy files end in, in any case.
+/// The extensions of policy files, in any case.
 pub const EXTENSIONS: [&str; 3] = ["yaml", "yml", "json"];
 
 /// Whether a file of this name may hold policies.

@@ -1,8 +1,8 @@
 //! Checks a YAML node against the schema of its kind and turns it into JSON.
 //!
-//! This module owns the shape of documents: which fields there are, of which type, which must be there, which words an
-//! enumeration knows. It names every error at once, each with its field path and place, and proposes the field or word
-//! that was probably meant. Whether values make sense is `compile`'s part, and the schemas themselves are [`Schema`]'s.
+//! This module owns the structure of documents: fields, their types, required fields, and the words of enumerations. It
+//! reports every error at once, each with its field path and position, and suggests the field or word that was probably
+//! meant. `compile` judges the values, and [`Schema`] owns the schemas.
 
 use std::fmt::Write as _;
 
@@ -11,12 +11,12 @@ use strsim::osa_distance;
 
 use super::report::shown;
 use super::scalar;
-use super::yaml::{Key, Mark, Node, Scalar, Style, Value};
+use super::yaml::{MappingKey, Mark, Node, NodeValue, Scalar, Style};
 pub use crate::domain::api::Schema;
 
 impl Schema {
-    /// Checks `node`, found at the field `path`, and gives it as JSON. All errors are added to `faults`; the JSON is only
-    /// of use when there are none.
+    /// Checks `node`, found at the field `path`, and returns it as JSON. Adds all errors to `faults`; the JSON is valid
+    /// only if there are none.
     pub fn check(&self, node: &Node<'_>, path: &str, faults: &mut Vec<Fault>) -> Json {
         let mut checker = Checker { path: path.to_owned(), faults };
         checker.node(self, node)
@@ -38,11 +38,11 @@ impl Schema {
 /// An error of one field.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fault {
-    /// Where.
+    /// The position.
     pub at: Mark,
-    /// The field's path; empty when it is the document's.
+    /// The field's path; empty for an error of the whole document.
     pub path: String,
-    /// What is wrong, in words.
+    /// The message.
     pub message: String,
 }
 
@@ -65,10 +65,10 @@ impl Checker<'_> {
             return Json::Null;
         }
         match (schema, &node.value) {
-            (Schema::Fields { fields, required }, Value::Mapping(entries)) => {
+            (Schema::Fields { fields, required }, NodeValue::Mapping(entries)) => {
                 self.fields(fields, required, node.at, entries)
             }
-            (Schema::Map(inner), Value::Mapping(entries)) => {
+            (Schema::Map(inner), NodeValue::Mapping(entries)) => {
                 let mut map = Map::with_capacity(entries.len());
                 for (key, value) in entries {
                     self.free_key(key);
@@ -77,16 +77,16 @@ impl Checker<'_> {
                 }
                 Json::Object(map)
             }
-            (Schema::List(inner), Value::Sequence(items)) => {
+            (Schema::List(inner), NodeValue::Sequence(items)) => {
                 let item = |(n, item): (usize, &Node<'_>)| {
                     self.under(|path| _ = write!(path, "[{n}]"), |checker| checker.node(inner, item))
                 };
                 Json::Array(items.iter().enumerate().map(item).collect())
             }
-            (Schema::Text, Value::Scalar(scalar)) => self.text(node.at, scalar),
-            (Schema::Words(words), Value::Scalar(scalar)) => self.word(words, node.at, scalar),
-            (Schema::Integer, Value::Scalar(scalar)) => self.integer(node.at, scalar),
-            (Schema::Boolean, Value::Scalar(scalar)) => match scalar::boolean(&scalar.text) {
+            (Schema::Text, NodeValue::Scalar(scalar)) => self.text(node.at, scalar),
+            (Schema::Words(words), NodeValue::Scalar(scalar)) => self.word(words, node.at, scalar),
+            (Schema::Integer, NodeValue::Scalar(scalar)) => self.integer(node.at, scalar),
+            (Schema::Boolean, NodeValue::Scalar(scalar)) => match scalar::boolean(&scalar.text) {
                 Some(value) if scalar.style == Style::Plain => Json::Bool(value),
                 _ => {
                     self.fault(node.at, format!("want true or false, without quotes; got {}", shown(&scalar.text)));
@@ -95,9 +95,9 @@ impl Checker<'_> {
             },
             (schema, value) => {
                 let got = match value {
-                    Value::Scalar(scalar) => shown(&scalar.text),
-                    Value::Sequence(_) => "a list".to_owned(),
-                    Value::Mapping(_) => "a mapping".to_owned(),
+                    NodeValue::Scalar(scalar) => shown(&scalar.text),
+                    NodeValue::Sequence(_) => "a list".to_owned(),
+                    NodeValue::Mapping(_) => "a mapping".to_owned(),
                 };
                 self.fault(node.at, format!("want {}, got {got}", schema.wanted()));
                 Json::Null
@@ -105,7 +105,7 @@ impl Checker<'_> {
         }
     }
 
-    /// Runs `check` with the path made longer by `push`.
+    /// Runs `check` with the path that `push` extends.
     fn under<T>(&mut self, push: impl FnOnce(&mut String), check: impl FnOnce(&mut Checker<'_>) -> T) -> T {
         let length = self.path.len();
         push(&mut self.path);
@@ -119,7 +119,7 @@ impl Checker<'_> {
         fields: &[(Box<str>, Schema)],
         required: &[Box<str>],
         at: Mark,
-        entries: &[(Key<'_>, Node<'_>)],
+        entries: &[(MappingKey<'_>, Node<'_>)],
     ) -> Json {
         let mut map = Map::with_capacity(entries.len());
         for (key, value) in entries {
@@ -144,10 +144,10 @@ impl Checker<'_> {
         Json::Object(map)
     }
 
-    /// A key that is not a field's name is text like any other.
-    fn free_key(&mut self, key: &Key<'_>) {
+    /// A key of a map is text like any other.
+    fn free_key(&mut self, key: &MappingKey<'_>) {
         if key.scalar.style == Style::Plain
-            && let Some(reading) = scalar::reading(&key.scalar.text)
+            && let Some(reading) = scalar::implicit_type(&key.scalar.text)
         {
             let text = shown(&key.scalar.text);
             self.fault(
@@ -159,7 +159,7 @@ impl Checker<'_> {
 
     fn text(&mut self, at: Mark, scalar: &Scalar<'_>) -> Json {
         if scalar.style == Style::Plain
-            && let Some(reading) = scalar::reading(&scalar.text)
+            && let Some(reading) = scalar::implicit_type(&scalar.text)
         {
             let text = shown(&scalar.text);
             self.fault(at, format!("{text} is {} to some YAML readers; put it in quotes", reading.as_words()));
@@ -220,27 +220,27 @@ pub fn advice<'a>(got: &str, known: impl Iterator<Item = &'a str> + Clone, other
     }
 }
 
-/// The place of the field at `path` below `root`, or of the nearest field above it that is there.
+/// The position of the field at `path` below `root`, or of the nearest existing field above it.
 ///
-/// A key may stand in the path as `.key` or as `["key"]`, also one that holds dots itself.
+/// The path may spell a key as `.key` or as `["key"]`; in both forms the key may contain dots.
 pub fn locate(root: &Node<'_>, path: &str) -> Mark {
     let mut node = root;
     let mut at = root.at;
     let mut rest = path;
     while !rest.is_empty() {
         match &node.value {
-            Value::Mapping(entries) => {
-                // The longest key that fits: `a.b` before `a`.
+            NodeValue::Mapping(entries) => {
+                // The longest matching key: `a.b` before `a`.
                 let fits =
                     entries.iter().filter_map(|(key, value)| Some((after_key(rest, &key.scalar.text)?, key, value)));
                 let Some((after, key, value)) = fits.min_by_key(|(after, ..)| after.len()) else { return at };
-                // A scalar is wrong in its value; a collection, or a block scalar, begins at its key.
-                let beside = matches!(value.value, Value::Scalar(_)) && value.at.line == key.at.line;
+                // An error of a scalar is shown at its value; one of a collection or a block scalar at its key.
+                let beside = matches!(value.value, NodeValue::Scalar(_)) && value.at.line == key.at.line;
                 at = if beside { value.at } else { key.at };
                 node = value;
                 rest = after;
             }
-            Value::Sequence(items) => {
+            NodeValue::Sequence(items) => {
                 let index = rest.strip_prefix('[').and_then(|r| r.split_once(']'));
                 let Some((number, after)) = index else { return at };
                 let Some(item) = number.parse::<usize>().ok().and_then(|n| items.get(n)) else { return at };
@@ -248,13 +248,13 @@ pub fn locate(root: &Node<'_>, path: &str) -> Mark {
                 node = item;
                 rest = after;
             }
-            Value::Scalar(_) => return at,
+            NodeValue::Scalar(_) => return at,
         }
     }
     at
 }
 
-/// What is left of `path` after `key`, when the path starts with it and the key ends there.
+/// The rest of `path` after `key`, if the path starts with it and the key ends there.
 fn after_key<'p>(path: &'p str, key: &str) -> Option<&'p str> {
     let quoted = path.strip_prefix("[\"").and_then(|r| r.strip_prefix(key)).and_then(|r| r.strip_prefix("\"]"));
     let bare = path.strip_prefix('[').and_then(|r| r.strip_prefix(key)).and_then(|r| r.strip_prefix(']'));

@@ -1,6 +1,6 @@
-//! The files that trust profiles name: certificates, read as a whole, and CRLs, parsed as they are read.
+//! Reads the files that trust profiles name: certificates as a whole, and CRLs in pieces, parsed while they are read.
 //!
-//! Owned here: when a file is read again, and its caps. What is in it is for the domain.
+//! Owns when a file is read again, and the size limits. The domain interprets the content.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{File, OpenOptions};
@@ -16,20 +16,20 @@ use super::scan::Stamp;
 use crate::domain::store::CrlFile;
 use certgate_x509::{CrlReader, Sha256, limits::MAX_CERTIFICATE_TEXT, limits::MAX_CRL_TEXT};
 
-/// Octets that are read at once.
-const PIECE: usize = 64 << 10;
+/// Octets of one read.
+const READ_SIZE: usize = 64 << 10;
 
-/// Files of one kind, as they were last read.
+/// The record of the files of one kind.
 #[derive(Debug, Default)]
 pub struct SourceFiles {
-    known: BTreeMap<String, State>,
+    known: BTreeMap<String, SourceFileState>,
 }
 
 #[derive(Debug, PartialEq, Eq)]
-enum State {
+enum SourceFileState {
     Read {
         stamp: Stamp,
-        /// Whether the stamp is certain to show the next change.
+        /// Whether every later change is certain to change the stamp.
         settled: bool,
     },
     Failed(String),
@@ -41,10 +41,12 @@ impl SourceFiles {
         self.known.keys()
     }
 
-    /// Reads by `read` each wanted file that may have changed, and forgets the others. Gives what is new to `found`.
+    /// Reads each wanted file that may have changed by `read`, passes new content to `found`, and forgets files that
+    /// are not wanted.
     ///
-    /// A file that is written while it is read may be half of what its writer means. It is left as it was, and read
-    /// again by the next reload, which its writer causes; at its first reading there is nothing better.
+    /// A file that changes during the read may be incomplete. The previous content stays, and the next reload, which
+    /// the writer's event causes, reads the file again. The first read of a file accepts the content, because there is
+    /// no previous one.
     pub fn refresh<T>(
         &mut self,
         wanted: &BTreeSet<String>,
@@ -57,10 +59,10 @@ impl SourceFiles {
             let known = self.known.get(name);
             let path = resolve(name);
             let (state, content) = match read_one(&path, known, &read) {
-                Ok(Reading::Known) => continue,
-                Ok(Reading::Torn(..)) if matches!(known, Some(State::Read { .. })) => continue,
-                Ok(Reading::Torn(state, content) | Reading::Whole(state, content)) => (state, Ok(content)),
-                Err(error) => (State::Failed(error.clone()), Err(format!("cannot read {path:?}: {error}"))),
+                Ok(FileRead::Unchanged) => continue,
+                Ok(FileRead::Torn(..)) if matches!(known, Some(SourceFileState::Read { .. })) => continue,
+                Ok(FileRead::Torn(state, content) | FileRead::Complete(state, content)) => (state, Ok(content)),
+                Err(error) => (SourceFileState::Failed(error.clone()), Err(format!("cannot read {path:?}: {error}"))),
             };
             if content.is_ok() || known != Some(&state) {
                 self.known.insert(name.clone(), state);
@@ -70,28 +72,28 @@ impl SourceFiles {
     }
 }
 
-/// What came of a file.
-enum Reading<T> {
-    /// It is as it was.
-    Known,
-    /// It has been written meanwhile.
-    Torn(State, T),
-    /// All of it.
-    Whole(State, T),
+/// The result of reading a file.
+enum FileRead<T> {
+    /// Unchanged.
+    Unchanged,
+    /// The file changed during the read.
+    Torn(SourceFileState, T),
+    /// A consistent read.
+    Complete(SourceFileState, T),
 }
 
 fn read_one<T>(
     path: &Path,
-    known: Option<&State>,
+    known: Option<&SourceFileState>,
     read: impl Fn(&mut File, u64) -> Result<T, String>,
-) -> Result<Reading<T>, String> {
+) -> Result<FileRead<T>, String> {
     let say = |error: io::Error| error.to_string();
-    if let Some(State::Read { stamp, settled: true }) = known
+    if let Some(SourceFileState::Read { stamp, settled: true }) = known
         && Stamp::of(&std::fs::metadata(path).map_err(say)?) == *stamp
     {
-        return Ok(Reading::Known);
+        return Ok(FileRead::Unchanged);
     }
-    // A FIFO without a writer must not stop the reader.
+    // Opening a FIFO without a writer must not block.
     let nonblocking = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
     let mut file = OpenOptions::new().read(true).custom_flags(nonblocking).open(path).map_err(say)?;
     let metadata = file.metadata().map_err(say)?;
@@ -101,12 +103,12 @@ fn read_one<T>(
     let stamp = Stamp::of(&metadata);
     let settled = stamp.is_settled(SystemTime::now());
     let content = read(&mut file, metadata.len())?;
-    let state = State::Read { stamp, settled };
+    let state = SourceFileState::Read { stamp, settled };
     let is_same = Stamp::of(&file.metadata().map_err(say)?) == stamp;
-    Ok(if is_same { Reading::Whole(state, content) } else { Reading::Torn(state, content) })
+    Ok(if is_same { FileRead::Complete(state, content) } else { FileRead::Torn(state, content) })
 }
 
-/// Why a file of more octets is not read.
+/// The error for a file of more octets.
 pub fn too_long(limit: usize) -> String {
     format!("larger than {limit} bytes")
 }
@@ -122,16 +124,17 @@ pub fn certificates(file: &mut impl Read) -> Result<Bytes, String> {
     Ok(Bytes::from(content))
 }
 
-/// The CRLs of a file. An error is only what no edit of the CRLs mends: the file cannot be read, or is too long.
+/// The CRLs of a file. An error is returned only if the file cannot be read or is too long; the result of parsing is
+/// part of the value.
 pub fn crls(file: &mut impl Read) -> Result<CrlFile, String> {
     let mut sha256 = digest::Context::new(&digest::SHA256);
     let mut reader = Ok(CrlReader::default());
-    let mut piece = vec![0; PIECE];
+    let mut buffer = vec![0; READ_SIZE];
     let mut length = 0_usize;
     loop {
-        let read = match file.read(&mut piece) {
+        let read = match file.read(&mut buffer) {
             Ok(0) => break,
-            Ok(read) => &piece[..read],
+            Ok(read) => &buffer[..read],
             Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
             Err(error) => return Err(error.to_string()),
         };
@@ -140,7 +143,7 @@ pub fn crls(file: &mut impl Read) -> Result<CrlFile, String> {
             return Err(too_long(MAX_CRL_TEXT));
         }
         sha256.update(read);
-        // What is no CRL is read to its end all the same: only its digest tells it from the next content.
+        // A file that is not a CRL is read to its end, too: its digest identifies the content.
         reader = reader.and_then(|mut reader: CrlReader| reader.push(read).map(|()| reader));
     }
     let crls = reader.and_then(CrlReader::finish).map_err(|error| error.to_string());
@@ -151,7 +154,7 @@ pub fn crls(file: &mut impl Read) -> Result<CrlFile, String> {
 mod tests {
     use super::*;
 
-    /// What a file holds that `meanwhile` happens to while it is read; `None` when it is left as it was.
+    /// The content of a file that `meanwhile` changes during the read; `None` if the previous content stays.
     fn text(files: &mut SourceFiles, path: &Path, meanwhile: impl Fn()) -> Option<Result<String, String>> {
         let name = path.to_str().unwrap().to_owned();
         let read = |file: &mut File, _| {

@@ -1,9 +1,9 @@
 //! Cuts a stream of YAML documents into chunks without parsing it.
 //!
-//! YAML 1.2.2, 9.1.2: a line that starts with `---` or `...` followed by white space ends a document wherever it
-//! stands, also inside a quoted or block scalar. So a file can be cut at such lines, each chunk hashed, and only the
-//! chunks that changed parsed. This module owns that cut; it does not know what a document says. A chunk holds one
-//! document in all usual files; it may hold none (comments) and, through `...`, directives of the next.
+//! YAML 1.2.2, 9.1.2: a line that starts with `---` or `...` followed by white space always ends a document, even
+//! inside a quoted or block scalar. So a file can be cut at such lines and each chunk hashed, and only changed chunks
+//! need be parsed. This module owns the cut; it does not interpret documents. Usually a chunk holds one document; it
+//! may hold none (comments) and, through `...`, directives of the next.
 
 use std::io::{self, BufRead, Read};
 
@@ -16,12 +16,12 @@ pub enum SplitError {
     /// The file cannot be read.
     #[error("{0}")]
     Read(#[from] io::Error),
-    /// One document is larger than the bound.
+    /// One document is larger than the limit.
     #[error("the document that starts here is larger than {limit} bytes")]
     TooLarge {
         /// The first line of the document.
         line: u32,
-        /// The bound.
+        /// The limit.
         limit: usize,
     },
 }
@@ -41,9 +41,9 @@ pub struct Chunks<R> {
     reader: R,
     limit: usize,
     buffer: Vec<u8>,
-    /// How many bytes of the buffer belong to the chunk handed out last.
+    /// How many bytes of the buffer belong to the last chunk that was returned.
     taken: usize,
-    /// The line on which the buffer starts once the taken bytes are gone.
+    /// The line on which the buffer starts once those bytes are removed.
     line: u32,
     /// Line ends in the buffer.
     lines: u32,
@@ -93,7 +93,7 @@ impl<R: BufRead> Chunks<R> {
         }
     }
 
-    /// Hands out the first `taken` bytes, which hold `lines` line ends; `rest` line ends stay in the buffer.
+    /// Returns the first `taken` bytes, which hold `lines` line ends; `rest` line ends stay in the buffer.
     fn hand_out(&mut self, taken: usize, lines: u32, rest: u32) -> Chunk<'_> {
         let line = self.line;
         self.taken = taken;

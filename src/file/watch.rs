@@ -1,7 +1,7 @@
 //! Reloads the policy directory when it changes.
 //!
-//! This module owns the pace of reloads and which of them are reported; [`crate::watch`] notices changes, and what to read
-//! is the loader's part.
+//! This module owns when to reload and which reloads to report. [`crate::watch`] notices changes; the loader decides
+//! what to read.
 //!
 //! It runs on a thread of its own at low priority: compiling must not take processor time from decisions.
 
@@ -12,31 +12,32 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use super::loader::{Loader, Reload, ReloadOutcome};
-use super::report::Problem;
+use super::report::FileProblem;
 use super::scan;
 use crate::watch::{Change, Debounce, DirectoryWatcher, Wake, WatchSet, Watched};
 pub use crate::watch::{StopHandle, WatchMode};
 
-/// When an edit is read. With the reading itself it must stay well below the second within which an edit is live.
+/// When an edit is read. Together with the read, this must stay well below the second within which an edit takes
+/// effect.
 const DEBOUNCE: Debounce = Debounce {
     quiet: Duration::from_millis(50),
     limit: Duration::from_millis(300),
     limit_while_written: Duration::from_millis(600),
 };
 
-/// How long after files were being written all the time the next try is made.
+/// The delay of the next attempt after files were being written all the time.
 const RETRY_DELAY: Duration = Duration::from_millis(50);
 
-/// How often the directory is listed where no events come.
+/// The interval of listings without events.
 const POLL_WITHOUT_EVENTS: Duration = Duration::from_millis(500);
 
-/// A reload that finds nothing takes at most one part in this many of a processor: where events come,
+/// The share of a processor, as a divisor, that reloads without changes may use, with events
 const LISTING_SHARE: u32 = 20;
 
-/// and where they do not.
+/// and without events.
 const LISTING_SHARE_WITHOUT_EVENTS: u32 = 4;
 
-/// How many reloads in a row are made for directories that appear while others are read.
+/// The most consecutive reloads for directories that appear during a reload.
 const MAX_ROUNDS: u32 = 8;
 
 /// How the directory is watched.
@@ -44,9 +45,9 @@ const MAX_ROUNDS: u32 = 8;
 pub struct WatchOptions {
     /// How changes are noticed.
     pub mode: WatchMode,
-    /// How often the directory is listed though no event came.
+    /// The interval of listings without an event.
     pub poll: Duration,
-    /// How much the thread's priority is lowered, 0 to 19.
+    /// Niceness of the thread, 0 to 19.
     pub niceness: i32,
 }
 
@@ -78,19 +79,20 @@ impl PolicyWatcher {
     /// Runs on a new thread of low priority.
     pub fn spawn(self, on_reload: impl FnMut(Reload) + Send + 'static) -> io::Result<JoinHandle<()>> {
         thread::Builder::new().name("policies".to_owned()).spawn(move || {
-            // On Linux this concerns the calling thread alone. Without it decisions are a little slower during a reload.
+            // On Linux `nice` applies to the calling thread alone. If it fails, decisions are a little slower during a
+            // reload.
             _ = rustix::process::nice(self.options.niceness);
             self.run(on_reload);
         })
     }
 
-    /// Watches until stopped. `on_reload` gets each reload that is news: a new snapshot, other problems, the beginning or
-    /// the end of a refusal (the latter as `Unchanged` when it leaves the last snapshot as it was). It is called on this
+    /// Watches until stopped. Passes each reload with news to `on_reload`: a new snapshot, other problems, or the start
+    /// or end of a rejection (the end as `Unchanged` if it leaves the last snapshot in use). The callback runs on this
     /// thread and may take its time.
     pub fn run(mut self, mut on_reload: impl FnMut(Reload)) {
         let mut reported = Reported { refused: false, problems: None };
         let mut rounds = 0;
-        // Watches first: a change after them is an event, a change before them is seen by the reload.
+        // Watches before it reads: a later change causes an event, and the reload sees an earlier one.
         self.watcher.watch(watch_set(&self.loader));
         loop {
             let has_events = self.watcher.is_complete();
@@ -119,10 +121,10 @@ impl PolicyWatcher {
     }
 }
 
-/// What `on_reload` was given last.
+/// The last reload that `on_reload` received.
 struct Reported {
     refused: bool,
-    problems: Option<Arc<[Problem]>>,
+    problems: Option<Arc<[FileProblem]>>,
 }
 
 impl Reported {
@@ -132,7 +134,7 @@ impl Reported {
             ReloadOutcome::Refused => true,
             ReloadOutcome::Published(_) | ReloadOutcome::Unchanged => false,
         };
-        // What the first reload, before the watching, found is not news.
+        // The problems of the first reload, before the watch, are not news.
         let problems = self.problems.replace(Arc::clone(&reload.problems));
         let differ = problems.is_some_and(|problems| problems != reload.problems);
         let turned = std::mem::replace(&mut self.refused, refused) != refused;
@@ -148,7 +150,7 @@ fn is_relevant(path: &Path, change: Change) -> bool {
     }
 }
 
-/// What the loader's last reload depended on.
+/// The paths that the last reload depended on.
 fn watch_set(loader: &Loader) -> WatchSet {
     let mut set = WatchSet::default();
     loader.directories().iter().cloned().for_each(|directory| set.add_directory(directory));

@@ -1,12 +1,12 @@
-//! YAML text to a small tree of nodes, each with its line and column.
+//! Parses YAML text into a tree of nodes, each with its line and column.
 //!
-//! This module owns the subset of YAML that certgate reads: mappings with scalar keys, sequences and scalars. What
-//! readers of YAML disagree about is refused, not guessed: anchors, aliases and merge keys, tags, duplicate keys, keys
-//! that are not scalars, control characters and unusual line breaks. Depth and size are bounded. It does not decide
-//! what a plain scalar means (see [`super::scalar`]) nor what a document must hold (see [`super::schema`]).
+//! This module owns the subset of YAML that certgate reads: mappings with scalar keys, sequences and scalars. It
+//! rejects what YAML readers disagree about: anchors, aliases and merge keys, tags, duplicate keys, keys that are not
+//! scalars, control characters and unusual line breaks. It limits depth and size. It does not interpret plain scalars
+//! (see [`super::scalar`]) or check the structure of documents (see [`super::schema`]).
 //!
-//! A problem that leaves the tree readable does not stop the reading, so that one pass names them all; a syntax error
-//! ends its chunk only.
+//! A problem that leaves the tree readable does not stop the parser, so that one pass reports them all; a syntax error
+//! ends only its chunk.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -14,14 +14,14 @@ use std::fmt;
 
 use saphyr_parser::{Event, Parser, ScalarStyle, ScanError, Span};
 
-/// How deeply nodes may nest. The deepest field of our kinds is below 12; a Deployment is below 25.
+/// The deepest nesting of nodes. The deepest field of certgate's kinds is below 12; a Deployment is below 25.
 pub const MAX_DEPTH: usize = 64;
 
-/// How many nodes the documents of one chunk may have. A `List` of 100,000 mappings from `kubectl get -o yaml` has
-/// about 3,000,000.
+/// The most nodes in the documents of one chunk. A `List` of 100,000 mappings from `kubectl get -o yaml` has about
+/// 3,000,000.
 pub const MAX_NODES: usize = 8_000_000;
 
-/// A place in a file. Both count from 1; columns count characters.
+/// A position in a file. Both count from 1; columns count characters.
 #[derive(Copy, Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Mark {
     /// The line.
@@ -36,59 +36,59 @@ impl fmt::Display for Mark {
     }
 }
 
-/// Something wrong with the text at one place.
+/// An error at a position of the text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct YamlError {
-    /// Where.
+    /// The position.
     pub at: Mark,
-    /// What, in words.
+    /// The message.
     pub message: String,
-    /// Whether it is about the keys at the top of the document, or the values right below them.
+    /// What it may affect.
     pub extent: Extent,
 }
 
-/// What of a document a [`YamlError`] puts in doubt.
+/// The part of a document that a [`YamlError`] makes uncertain.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub enum Extent {
-    /// Anything, also which kind the document is.
+    /// Everything, including the kind of the document.
     Document,
-    /// Only something below the values at the top.
+    /// Only something below the top-level values.
     Part,
 }
 
-/// A value and where it starts.
+/// A value and its position.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Node<'a> {
-    /// Where the value starts; for a value that is not there, where its key starts.
+    /// The start of the value; for an absent value, the start of its key.
     pub at: Mark,
     /// The value.
-    pub value: Value<'a>,
+    pub value: NodeValue<'a>,
 }
 
-/// What a node holds.
+/// The value of a node.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Value<'a> {
-    /// Text, or what a plain scalar stands for.
+pub enum NodeValue<'a> {
+    /// Text, or a plain scalar that may have another type.
     Scalar(Scalar<'a>),
     /// A list.
     Sequence(Vec<Node<'a>>),
     /// Keys and values in the order of the file, without duplicates.
-    Mapping(Vec<(Key<'a>, Node<'a>)>),
+    Mapping(Vec<(MappingKey<'a>, Node<'a>)>),
 }
 
-/// A scalar's text and whether it was quoted.
+/// A scalar's text and style.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Scalar<'a> {
     /// The text after escapes and folding.
     pub text: Cow<'a, str>,
-    /// How it was written.
+    /// Plain or not.
     pub style: Style,
 }
 
-/// Whether a scalar can only be text.
+/// Whether a scalar is always text.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub enum Style {
-    /// Written without quotes: may stand for null, a boolean or a number.
+    /// Written without quotes: may be null, a boolean or a number.
     Plain,
     /// Quoted or a block scalar: always text.
     Text,
@@ -96,7 +96,7 @@ pub enum Style {
 
 /// A key of a mapping.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Key<'a> {
+pub struct MappingKey<'a> {
     /// Where it starts.
     pub at: Mark,
     /// Its text.
@@ -104,25 +104,25 @@ pub struct Key<'a> {
 }
 
 impl<'a> Node<'a> {
-    /// The value under `key` when this is a mapping that has it.
+    /// The value of `key`, if this is a mapping that has it.
     pub fn get(&self, key: &str) -> Option<&Node<'a>> {
         match &self.value {
-            Value::Mapping(entries) => entries.iter().find(|(k, _)| k.scalar.text == key).map(|(_, node)| node),
+            NodeValue::Mapping(entries) => entries.iter().find(|(k, _)| k.scalar.text == key).map(|(_, node)| node),
             _ => None,
         }
     }
 
-    /// The text when this is a scalar that is not null.
+    /// The text, if this is a scalar that is not null.
     pub fn text(&self) -> Option<&str> {
         match &self.value {
-            Value::Scalar(scalar) if !scalar.is_null() => Some(&scalar.text),
+            NodeValue::Scalar(scalar) if !scalar.is_null() => Some(&scalar.text),
             _ => None,
         }
     }
 
     /// Whether this is an empty or null scalar.
     pub fn is_null(&self) -> bool {
-        matches!(&self.value, Value::Scalar(scalar) if scalar.is_null())
+        matches!(&self.value, NodeValue::Scalar(scalar) if scalar.is_null())
     }
 }
 
@@ -135,50 +135,56 @@ impl Scalar<'_> {
 /// One document of a chunk.
 #[derive(Debug)]
 pub struct Document<'a> {
-    /// Its root; a document of comments only has none.
+    /// Its root; a document of comments only is omitted.
     pub root: Node<'a>,
-    /// What is refused in it though it could be read: duplicate keys, anchors, aliases, tags, control characters.
+    /// Its errors that leave it readable: duplicate keys, anchors, aliases, tags, control characters.
     pub errors: Vec<YamlError>,
 }
 
-/// What a chunk holds.
+/// The content of a chunk.
 #[derive(Debug, Default)]
 pub struct Parsed<'a> {
-    /// The documents that could be read, without those that are empty.
+    /// The readable documents, without empty ones.
     pub documents: Vec<Document<'a>>,
-    /// The syntax error that ended the reading.
+    /// The syntax error that ended the parse.
     pub error: Option<YamlError>,
 }
 
 /// Parses all documents of `text`, whose first line is `first_line` of its file.
 pub fn parse(text: &str, first_line: u32) -> Parsed<'_> {
-    let mut reader =
-        Reader { first_line, parsed: Parsed::default(), errors: Vec::new(), stack: Vec::new(), root: None, nodes: 0 };
+    let mut builder = DocumentBuilder {
+        first_line,
+        parsed: Parsed::default(),
+        errors: Vec::new(),
+        stack: Vec::new(),
+        root: None,
+        nodes: 0,
+    };
     if let Some(error) = unprintable(text, first_line) {
-        reader.parsed.error = Some(error);
-        return reader.parsed;
+        builder.parsed.error = Some(error);
+        return builder.parsed;
     }
     let mut parser = Parser::new_from_str(text);
     while let Some(next) = parser.next_event() {
         let step = match next {
-            Ok((event, span)) => reader.event(event, span),
-            Err(error) => Err(reader.scan_error(&error)),
+            Ok((event, span)) => builder.event(event, span),
+            Err(error) => Err(builder.scan_error(&error)),
         };
         if let Err(error) = step {
-            reader.parsed.error = Some(error);
+            builder.parsed.error = Some(error);
             break;
         }
     }
-    reader.parsed
+    builder.parsed
 }
 
-/// YAML 1.2.2, 5.1 and 5.4: the first character that is not printable, or that one version of YAML takes for a line
-/// break and another does not.
+/// YAML 1.2.2, 5.1 and 5.4: the first character that is not printable, or that only one version of YAML takes for a
+/// line break.
 fn unprintable(text: &str, first_line: u32) -> Option<YamlError> {
     let mut line_start = 0;
     let mut line = first_line;
     let mut bytes = text.char_indices().peekable();
-    // ASCII without control characters is by far the most usual; the slow walk below is for the message.
+    // Nearly all text is ASCII without control characters; the slow loop below finds the position for the message.
     if text.bytes().all(|b| matches!(b, b'\t' | b'\n' | 0x20..=0x7e)) {
         return None;
     }
@@ -208,35 +214,43 @@ fn unprintable(text: &str, first_line: u32) -> Option<YamlError> {
     None
 }
 
-/// A collection that is being read.
-enum Open<'a> {
-    Sequence { at: Mark, items: Vec<Node<'a>> },
-    Mapping { at: Mark, entries: Vec<(Key<'a>, Node<'a>)>, key: Pending<'a>, seen: Option<HashMap<String, Mark>> },
+/// A collection that is being parsed.
+enum OpenCollection<'a> {
+    Sequence {
+        at: Mark,
+        items: Vec<Node<'a>>,
+    },
+    Mapping {
+        at: Mark,
+        entries: Vec<(MappingKey<'a>, Node<'a>)>,
+        key: PendingKey<'a>,
+        seen: Option<HashMap<String, Mark>>,
+    },
 }
 
-/// The key whose value comes next.
-enum Pending<'a> {
+/// The state of a mapping between a key and its value.
+enum PendingKey<'a> {
     /// A key comes next.
     None,
     /// Its value comes next.
-    Key(Key<'a>),
-    /// The value of a key that is refused comes next and is dropped.
+    Key(MappingKey<'a>),
+    /// The value of a rejected key comes next and is dropped.
     Refused,
 }
 
-/// Above this many keys, duplicates are looked for in a hash map instead of by comparing with each.
+/// With more keys than this, a hash map detects duplicates; with fewer, comparison with each key does.
 const FEW_KEYS: usize = 16;
 
-struct Reader<'a> {
+struct DocumentBuilder<'a> {
     first_line: u32,
     parsed: Parsed<'a>,
     errors: Vec<YamlError>,
-    stack: Vec<Open<'a>>,
+    stack: Vec<OpenCollection<'a>>,
     root: Option<Node<'a>>,
     nodes: usize,
 }
 
-impl<'a> Reader<'a> {
+impl<'a> DocumentBuilder<'a> {
     fn mark(&self, span: Span) -> Mark {
         self.place(span.start.line(), span.start.col())
     }
@@ -251,7 +265,7 @@ impl<'a> Reader<'a> {
 
     fn scan_error(&self, error: &ScanError) -> YamlError {
         let at = self.place(error.marker().line(), error.marker().col());
-        // `*` begins an alias, which nobody means who writes `*.example.com`.
+        // `*` begins an alias, but the author of `*.example.com` meant text.
         let is_alias = ["unknown anchor", "anchor or alias"].iter().any(|text| error.info().contains(text));
         let hint = if is_alias { "; a value that starts with `*` or `&` must be quoted" } else { "" };
         YamlError { at, message: format!("not valid YAML: {}{hint}", error.info()), extent: Extent::Document }
@@ -283,24 +297,31 @@ impl<'a> Reader<'a> {
                     at,
                     "aliases are not supported; write the value out, or quote it when it is text".to_owned(),
                 );
-                self.node(Node { at, value: Value::Scalar(Scalar { text: Cow::Borrowed(""), style: Style::Text }) })?;
+                self.node(Node {
+                    at,
+                    value: NodeValue::Scalar(Scalar { text: Cow::Borrowed(""), style: Style::Text }),
+                })?;
             }
             Event::Scalar(text, style, anchor, tag) => {
                 self.decorations(at, anchor, tag.is_some());
                 let style = if style == ScalarStyle::Plain { Style::Plain } else { Style::Text };
-                self.node(Node { at, value: Value::Scalar(Scalar { text, style }) })?;
+                self.node(Node { at, value: NodeValue::Scalar(Scalar { text, style }) })?;
             }
             Event::SequenceStart(anchor, tag) => {
                 self.decorations(at, anchor, tag.is_some());
-                self.open(at, Open::Sequence { at, items: Vec::new() })?;
+                self.open(at, OpenCollection::Sequence { at, items: Vec::new() })?;
             }
             Event::MappingStart(anchor, tag) => {
                 self.decorations(at, anchor, tag.is_some());
-                self.open(at, Open::Mapping { at, entries: Vec::new(), key: Pending::None, seen: None })?;
+                self.open(at, OpenCollection::Mapping { at, entries: Vec::new(), key: PendingKey::None, seen: None })?;
             }
             Event::SequenceEnd | Event::MappingEnd => match self.stack.pop() {
-                Some(Open::Sequence { at, items }) => self.node(Node { at, value: Value::Sequence(items) })?,
-                Some(Open::Mapping { at, entries, .. }) => self.node(Node { at, value: Value::Mapping(entries) })?,
+                Some(OpenCollection::Sequence { at, items }) => {
+                    self.node(Node { at, value: NodeValue::Sequence(items) })?
+                }
+                Some(OpenCollection::Mapping { at, entries, .. }) => {
+                    self.node(Node { at, value: NodeValue::Mapping(entries) })?
+                }
                 None => {}
             },
         }
@@ -316,7 +337,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn open(&mut self, at: Mark, open: Open<'a>) -> Result<(), YamlError> {
+    fn open(&mut self, at: Mark, open: OpenCollection<'a>) -> Result<(), YamlError> {
         if self.stack.len() >= MAX_DEPTH {
             let message = format!("nested more than {MAX_DEPTH} deep");
             return Err(YamlError { at, message, extent: Extent::Document });
@@ -325,7 +346,7 @@ impl<'a> Reader<'a> {
         Ok(())
     }
 
-    /// Puts a finished node where it belongs: the root, an item, a key or a value.
+    /// Adds a finished node: as the root, an item, a key or a value.
     fn node(&mut self, mut node: Node<'a>) -> Result<(), YamlError> {
         self.nodes += 1;
         if self.nodes > MAX_NODES {
@@ -335,39 +356,41 @@ impl<'a> Reader<'a> {
         let extent = self.extent();
         match self.stack.last_mut() {
             None => self.root = Some(node),
-            Some(Open::Sequence { items, .. }) => items.push(node),
-            Some(Open::Mapping { entries, key, seen, .. }) => match std::mem::replace(key, Pending::None) {
-                Pending::None => {
-                    let at = node.at;
-                    *key = match accept_key(node, entries, seen) {
-                        Ok(key) => Pending::Key(key),
-                        Err(message) => {
-                            self.errors.push(YamlError { at, message, extent });
-                            Pending::Refused
-                        }
-                    };
-                }
-                Pending::Key(key) => {
-                    if node.is_null() {
-                        node.at = key.at;
+            Some(OpenCollection::Sequence { items, .. }) => items.push(node),
+            Some(OpenCollection::Mapping { entries, key, seen, .. }) => {
+                match std::mem::replace(key, PendingKey::None) {
+                    PendingKey::None => {
+                        let at = node.at;
+                        *key = match accept_key(node, entries, seen) {
+                            Ok(key) => PendingKey::Key(key),
+                            Err(message) => {
+                                self.errors.push(YamlError { at, message, extent });
+                                PendingKey::Refused
+                            }
+                        };
                     }
-                    entries.push((key, node));
+                    PendingKey::Key(key) => {
+                        if node.is_null() {
+                            node.at = key.at;
+                        }
+                        entries.push((key, node));
+                    }
+                    PendingKey::Refused => {}
                 }
-                Pending::Refused => {}
-            },
+            }
         }
         Ok(())
     }
 }
 
-/// Checks a node that stands where a key stands.
+/// Checks a node in the position of a key.
 fn accept_key<'a>(
     node: Node<'a>,
-    entries: &[(Key<'a>, Node<'a>)],
+    entries: &[(MappingKey<'a>, Node<'a>)],
     seen: &mut Option<HashMap<String, Mark>>,
-) -> Result<Key<'a>, String> {
+) -> Result<MappingKey<'a>, String> {
     let at = node.at;
-    let Value::Scalar(scalar) = node.value else {
+    let NodeValue::Scalar(scalar) = node.value else {
         return Err("a key must be text".to_owned());
     };
     if scalar.style == Style::Plain && scalar.text == "<<" {
@@ -386,11 +409,11 @@ fn accept_key<'a>(
     match first {
         Some(first) => {
             let key = super::report::shown(&scalar.text);
-            // Each document begins with it.
+            // Every document begins with this key.
             let hint = if scalar.text == "apiVersion" { "; is `---` missing between two documents?" } else { "" };
             Err(format!("duplicate key {key}: first at line {}, column {}{hint}", first.line, first.column))
         }
-        None => Ok(Key { at, scalar }),
+        None => Ok(MappingKey { at, scalar }),
     }
 }
 

@@ -217,11 +217,10 @@ fn report(der: &Bytes, now: UnixTime) -> CertificateReport {
                 Err(problem) => (CertificateReport::default(), Some(problem)),
             };
             report.sha256 = Sha256::of(der).to_string();
-            report.unusual =
-                vec!["it is refused by every policy; what is shown is what x509-parser reads of it".to_owned()];
+            report.unusual = vec!["every policy rejects it; x509-parser reads it as shown".to_owned()];
             if let Some(problem) = problem {
                 report.unusual =
-                    vec![format!("it is refused by every policy, and x509-parser cannot read it either: {problem}")];
+                    vec![format!("every policy rejects it, and x509-parser cannot read it either: {problem}")];
             }
             report.refused = Some(error.to_string());
             report
@@ -284,7 +283,7 @@ fn accepted(certificate: &Certificate, other: Result<CertificateReport, String>,
     report.unusual = unusual::findings(certificate, &report, now);
     if let Some(more @ 1..) = report.unusual.len().checked_sub(MAX_FINDINGS) {
         report.unusual.truncate(MAX_FINDINGS);
-        report.unusual.push(format!("and {more} findings more"));
+        report.unusual.push(format!("and {more} more findings"));
     }
     report.unusual.extend(problem);
     report

@@ -2,7 +2,7 @@
 
 use super::names::{mapping_yaml, name_yaml};
 use super::{CertificateReport, Inspection, Strength};
-use crate::terminal::{Page, Paint, Terminal, clipped};
+use crate::terminal::{Paint, Terminal, TextPage, clipped};
 use certgate_x509::UnixTime;
 
 /// How many entries of a list the page shows; the JSON form has all that were examined.
@@ -17,7 +17,7 @@ pub const PAINTED: &[(&str, Paint)] =
 
 /// Lays an inspection out.
 pub fn render(inspection: &Inspection, terminal: Terminal) -> String {
-    let mut page = Page::new(terminal, 10);
+    let mut page = TextPage::new(terminal, 10);
     let Inspection { certificate, chain, .. } = inspection;
     if let Some(first) = certificate {
         one(&mut page, "Certificate", first, inspection);
@@ -39,7 +39,7 @@ pub fn render(inspection: &Inspection, terminal: Terminal) -> String {
     page.finish()
 }
 
-fn one(page: &mut Page, heading: &str, report: &CertificateReport, inspection: &Inspection) {
+fn one(page: &mut TextPage, heading: &str, report: &CertificateReport, inspection: &Inspection) {
     page.heading(heading);
     if let Some(refused) = &report.refused {
         page.row("refused", refused);
@@ -85,7 +85,7 @@ fn left(not_after: &str, at: &str) -> String {
     }
 }
 
-fn usages(page: &mut Page, report: &CertificateReport) {
+fn usages(page: &mut TextPage, report: &CertificateReport) {
     if report.refused.is_some() {
         return;
     }
@@ -103,7 +103,7 @@ fn usages(page: &mut Page, report: &CertificateReport) {
     }
 }
 
-fn shown<'a>(page: &mut Page, name: &str, entries: impl Iterator<Item = &'a str>) {
+fn shown<'a>(page: &mut TextPage, name: &str, entries: impl Iterator<Item = &'a str>) {
     let all: Vec<&str> = entries.collect();
     if all.is_empty() {
         return;
@@ -116,7 +116,7 @@ fn shown<'a>(page: &mut Page, name: &str, entries: impl Iterator<Item = &'a str>
     page.row(name, &text);
 }
 
-fn names(page: &mut Page, report: &CertificateReport) {
+fn names(page: &mut TextPage, report: &CertificateReport) {
     let Some(mapping) = &report.mapping else { return };
     let weak = |strength| if strength == Strength::Weak { "   # weak" } else { "" };
     page.heading("Names for policies, as spec.certificate of a CertificateMapping takes them");
@@ -138,7 +138,7 @@ fn names(page: &mut Page, report: &CertificateReport) {
     mapping_yaml(mapping).lines().for_each(|line| page.line(line));
 }
 
-fn extensions(page: &mut Page, report: &CertificateReport) {
+fn extensions(page: &mut TextPage, report: &CertificateReport) {
     if report.extensions.is_empty() {
         return;
     }

@@ -84,7 +84,7 @@ fn usage(certificate: &Certificate, say: &mut impl FnMut(String)) {
         say(format!("its critical extension {} is not processed: refused", describe::named(oid.as_bytes())));
     }
     if certificate.is_self_issued() && !is_ca(certificate) {
-        say("issuer and subject are one: only a trust profile that lists it under trustedPeers or trustAnchors takes it"
+        say("issuer and subject are one: only a trust profile that lists it under trustedPeers or trustAnchors accepts it"
             .to_owned());
     }
     if certificate.extension(extension_id::AUTHORITY_KEY_IDENTIFIER).is_none() && !certificate.is_self_issued() {
@@ -104,7 +104,7 @@ fn strength(certificate: &Certificate, report: &CertificateReport, say: &mut imp
     match certificate.serial_number().len() {
         0 => say("its serial number is 0: refused below a trust anchor".to_owned()),
         n if n < SHORT_SERIAL => {
-            say(format!("its serial number has {n} octets: CAs are to use {SHORT_SERIAL} random ones"))
+            say(format!("its serial number has {n} octets: CAs should use {SHORT_SERIAL} random ones"))
         }
         _ => {}
     }
@@ -143,7 +143,7 @@ fn alternatives(certificate: &Certificate, say: &mut impl FnMut(String)) {
         say("its subjectAltName is empty: refused below a trust anchor".to_owned());
     }
     if names.is_empty() && certificate.subject().is_empty() {
-        say("it names nobody: neither subject nor subjectAltName".to_owned());
+        say("it has no name: neither subject nor subjectAltName".to_owned());
     }
     let uris = names.iter().filter(|name| matches!(name, GeneralName::Uri(uri) if uri.starts_with("spiffe:"))).count();
     if uris > 1 {

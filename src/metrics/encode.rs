@@ -1,4 +1,4 @@
-//! The names, types and help texts of [`super::Values`], written at each scrape.
+//! The names, types and help texts of [`super::MetricValues`], written at each scrape.
 
 use std::fmt;
 use std::sync::Arc;
@@ -11,12 +11,12 @@ use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 
-use super::Values;
+use super::MetricValues;
 use crate::clock::unix_millis;
 
 /// Provides the registry with the current values at each scrape.
 #[derive(Debug)]
-pub(super) struct Scrape(pub(super) Arc<Values>);
+pub(super) struct Scrape(pub(super) Arc<MetricValues>);
 
 impl Collector for Scrape {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
@@ -42,7 +42,7 @@ impl Collector for Scrape {
             ("policy_loads", "Times the policies were read", &values.loads),
             (
                 "policy_load_failures",
-                "Times the policies could not be read and the last snapshot went on",
+                "Times the policies could not be read and the last snapshot stayed in use",
                 &values.load_failures,
             ),
         ] {

@@ -6,8 +6,8 @@ use std::time::Duration;
 use prometheus_client::encoding::{DescriptorEncoder, NoLabelSet};
 use prometheus_client::metrics::MetricType;
 
-/// Upper bounds of the latency buckets, in nanoseconds: from a denial that checks nothing (half a microsecond) past Envoy's default
-/// deadline of 200 ms.
+/// Upper bounds of the latency buckets, in nanoseconds: from a denial without any check (half a microsecond) to more
+/// than Envoy's default deadline of 200 ms.
 const LATENCY_BOUNDS: [u64; 16] = [
     1_000,
     2_000,

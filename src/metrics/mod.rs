@@ -19,7 +19,7 @@ use prometheus_client::registry::Registry;
 use self::decisions::Decisions;
 use self::encode::Scrape;
 use self::histogram::Histogram;
-use self::profiles::Profiles;
+use self::profiles::ProfileMetrics;
 use crate::clock::unix_millis;
 use crate::domain::decide::Counts;
 use crate::domain::decide::decision::Decision;
@@ -28,11 +28,11 @@ use crate::domain::decide::resolved_profile::{AnchorsStatus, CrlStatus};
 /// All metrics of the process.
 pub struct Metrics {
     registry: Registry,
-    values: Arc<Values>,
+    values: Arc<MetricValues>,
 }
 
 /// The values behind the metrics.
-struct Values {
+struct MetricValues {
     decisions: Decisions,
     latency: Histogram,
     in_flight: AtomicI64,
@@ -51,14 +51,14 @@ struct Values {
     published_at: AtomicU64,
     loaded_at: AtomicU64,
     objects: [AtomicI64; 4],
-    profiles: Profiles,
+    profiles: ProfileMetrics,
 }
 
 /// A gauge that counts while the guard lives.
 #[derive(Debug)]
 pub struct GaugeGuard {
-    values: Arc<Values>,
-    gauge: fn(&Values) -> &AtomicI64,
+    values: Arc<MetricValues>,
+    gauge: fn(&MetricValues) -> &AtomicI64,
 }
 
 impl Drop for GaugeGuard {
@@ -70,7 +70,7 @@ impl Drop for GaugeGuard {
 /// The outcome of reading the policies.
 #[derive(Copy, Clone, Debug)]
 pub enum Load {
-    /// Everything was read; this many objects or parts of objects do not work.
+    /// Everything was read; `problems` objects or parts of objects do not compile.
     Applied {
         /// Problems of objects that were read but do not compile.
         problems: usize,
@@ -91,7 +91,7 @@ impl Default for Metrics {
 impl Metrics {
     /// All counters at zero.
     pub fn new() -> Self {
-        let values = Arc::new(Values {
+        let values = Arc::new(MetricValues {
             decisions: Decisions::default(),
             latency: Histogram::default(),
             in_flight: AtomicI64::new(0),
@@ -110,7 +110,7 @@ impl Metrics {
             published_at: AtomicU64::new(0),
             loaded_at: AtomicU64::new(0),
             objects: Default::default(),
-            profiles: Profiles::default(),
+            profiles: ProfileMetrics::default(),
         });
         let mut registry = Registry::with_prefix("certgate");
         registry.register_collector(Box::new(Scrape(values.clone())));
@@ -145,7 +145,7 @@ impl Metrics {
         self.values.connections_evicted.fetch_add(1, Ordering::Relaxed);
     }
 
-    fn hold(&self, gauge: fn(&Values) -> &AtomicI64) -> GaugeGuard {
+    fn hold(&self, gauge: fn(&MetricValues) -> &AtomicI64) -> GaugeGuard {
         gauge(&self.values).fetch_add(1, Ordering::Relaxed);
         GaugeGuard { values: self.values.clone(), gauge }
     }
@@ -208,8 +208,8 @@ impl Metrics {
         }
     }
 
-    /// Records what the profiles of a snapshot use, with series for each CRL.
-    pub fn relies_on(
+    /// Records the CRLs and trust anchors of a snapshot, with series for each CRL.
+    pub fn set_profiles(
         &self,
         crls: impl IntoIterator<Item = CrlStatus>,
         anchors: impl IntoIterator<Item = AnchorsStatus>,
@@ -236,7 +236,7 @@ impl fmt::Debug for Metrics {
     }
 }
 
-impl fmt::Debug for Values {
+impl fmt::Debug for MetricValues {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Values").finish_non_exhaustive()
     }
@@ -309,7 +309,7 @@ mod tests {
             let metrics = Metrics::new();
             let mut one = crl("CN=One", CrlKind::Complete, "", 0, 1000, next);
             one.policy.freshness.max_age = max_age;
-            metrics.relies_on([one], []);
+            metrics.set_profiles([one], []);
             let text = metrics.render();
             line(&text, "certgate_crl_usable_seconds{").rsplit(' ').next().unwrap().parse::<i64>().unwrap()
         };
@@ -324,7 +324,7 @@ mod tests {
         }
         let (complete, delta) = (CrlKind::Complete, CrlKind::Delta);
         let metrics = Metrics::new();
-        metrics.relies_on(
+        metrics.set_profiles(
             [
                 crl("CN=One", complete, "", 3, 1000, Some(9000)),
                 crl("CN=One", delta, "", 4, 5000, Some(-500)),
@@ -359,7 +359,7 @@ mod tests {
         assert_eq!(value("entries", two), 1);
         assert!(!text.contains(&format!("certgate_crl_next_update_seconds{{profile=\"a/p\",{two}")), "it has none");
         assert_eq!(text.matches("certgate_crl_entries{").count(), 8);
-        metrics.relies_on([], []);
+        metrics.set_profiles([], []);
         assert!(!metrics.render().contains("CN=One"), "what is gone is not shown");
     }
 
@@ -371,7 +371,7 @@ mod tests {
             first_expiry: UnixTime::from_secs(now + left),
         };
         let metrics = Metrics::new();
-        metrics.relies_on([], [ends("a/p", 5000), ends("a/q", -500), ends("a/p", 9000)]);
+        metrics.set_profiles([], [ends("a/p", 5000), ends("a/q", -500), ends("a/p", 9000)]);
         let text = metrics.render();
         for (profile, left) in [("a/p", 5000), ("a/q", -500)] {
             let start = format!("certgate_trust_anchor_expiry_seconds{{profile=\"{profile}\"}} ");

@@ -1,4 +1,4 @@
-//! What the trust profiles use: the CRLs and trust anchors of those in the current snapshot, and which of all profiles
+//! Gauges of trust profiles: CRLs and trust anchors of the profiles in the current snapshot, and which of all profiles
 //! are degraded.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -13,9 +13,9 @@ use prometheus_client::metrics::gauge::ConstGauge;
 use crate::clock::unix_millis;
 use crate::domain::decide::resolved_profile::{AnchorsStatus, CrlKind, CrlStatus};
 
-/// What all profiles use.
+/// The gauges of all profiles.
 #[derive(Default)]
-pub(super) struct Profiles {
+pub(super) struct ProfileMetrics {
     gauges: ArcSwap<Gauges>,
     degraded: ArcSwap<BTreeSet<Arc<str>>>,
 }
@@ -23,7 +23,7 @@ pub(super) struct Profiles {
 #[derive(Default)]
 struct Gauges {
     crls: BTreeMap<CrlLabels, CrlGauge>,
-    /// When the first anchor of a profile expires.
+    /// When the first trust anchor of a profile expires.
     anchors: BTreeMap<Arc<str>, i64>,
 }
 
@@ -40,7 +40,7 @@ struct CrlLabels {
     ordinal: usize,
 }
 
-/// The numbers of a CRL.
+/// The values of a CRL.
 struct CrlGauge {
     entries: usize,
     this_update: i64,
@@ -48,7 +48,7 @@ struct CrlGauge {
     usable_until: i64,
 }
 
-impl Profiles {
+impl ProfileMetrics {
     /// Replaces the recorded CRLs and anchors. CRLs with the same labels are distinguished by their keys, and numbered
     /// in their order if the keys are the same.
     pub(super) fn set(
@@ -135,7 +135,7 @@ impl Profiles {
         )?;
         let mut family = encoder.encode_descriptor(
             "trust_profile_degraded",
-            "1 for a profile that goes on by the last good content of a lost source, or without skipped certificates",
+            "1 for a profile that uses the last good content of a lost source, or does without skipped certificates",
             None,
             MetricType::Gauge,
         )?;
@@ -144,7 +144,7 @@ impl Profiles {
         }
         let mut family = encoder.encode_descriptor(
             "trust_anchor_expiry_seconds",
-            "Time until the first trust anchor of a profile ends; negative once it has, which refuses nobody",
+            "Time until the first trust anchor of a profile expires; negative afterwards, which denies no client",
             None,
             MetricType::Gauge,
         )?;

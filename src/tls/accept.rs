@@ -134,7 +134,7 @@ impl Acceptor {
         let handshake = TlsAcceptor::from(self.server.config()).accept(Bounded::new(stream));
         let ended = tokio::select! {
             ended = tokio::time::timeout(self.deadline, handshake) => ended,
-            () = place.lost() => {
+            () = place.evicted() => {
                 self.failed(HandshakeOutcome::GaveWay, &"too many newer handshakes are under way", peer);
                 return None;
             }

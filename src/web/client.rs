@@ -1,6 +1,6 @@
-//! One request to a server of our own, on a connection of its own, without TLS.
+//! One request to a server of certgate, on a connection of its own, without TLS.
 //!
-//! Owns the connection and the bound on the answer's length. How long it may all take is the caller's to say.
+//! Owns the connection and the limit of the answer's length. The caller sets the deadline.
 
 use std::io;
 
@@ -22,7 +22,7 @@ pub struct ServerUrl {
 }
 
 impl ServerUrl {
-    /// Reads the URL; `None` when it is another thing.
+    /// Parses the URL; `None` if it is not of this form.
     pub fn parse(text: &str) -> Option<Self> {
         let uri: Uri = text.parse().ok()?;
         let has_path = uri.path() != "/" || uri.query().is_some();
@@ -34,21 +34,21 @@ impl ServerUrl {
 /// Why there is no answer.
 #[derive(Debug)]
 pub enum ClientError {
-    /// No connection.
+    /// The connection failed.
     Connect(io::Error),
     /// The connection broke, the server does not speak HTTP, or its answer is too long.
     Exchange(Box<dyn std::error::Error + Send + Sync>),
 }
 
-/// Sends `request` over HTTP/2 when that is its version, and else over HTTP/1.1. At most `limit` octets of the answer's
-/// body are read.
+/// Sends `request` over HTTP/2 if that is its version, and else over HTTP/1.1. Reads at most `limit` octets of the
+/// answer's body.
 pub async fn send(
     authority: &Authority,
     mut request: Request<Full<Bytes>>,
     limit: usize,
 ) -> Result<Response<Collected<Bytes>>, ClientError> {
     let failed = |error: hyper::Error| ClientError::Exchange(error.into());
-    // A URI keeps the brackets of an IPv6 address, a socket wants none.
+    // A URI has brackets around an IPv6 address; a socket address has none.
     let host = authority.host().trim_start_matches('[').trim_end_matches(']');
     let stream = TcpStream::connect((host, authority.port_u16().unwrap_or(80))).await.map_err(ClientError::Connect)?;
     let stream = TokioIo::new(stream);

@@ -1,7 +1,7 @@
-//! HTTP beside Envoy's port: what the commands ask a running server, and what the admin port and the admission webhook
-//! share of their answers.
+//! HTTP apart from Envoy's port: the client of the commands, and the answers of the admin port and the admission
+//! webhook.
 //!
-//! The endpoints, and the time and memory that they may take, belong to their modules.
+//! The endpoints, and their limits of time and memory, belong to their modules.
 
 pub mod client;
 pub mod server;

@@ -1,4 +1,4 @@
-//! What servers of HTTP/1.1 share: the limits of a connection, and the form of answers.
+//! What servers of HTTP/1.1 share: connection limits, and the form of answers.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use http_body_util::Full;
 use hyper::server::conn::http1;
 use hyper_util::rt::TokioTimer;
 
-/// The longest head of a request, and what is read of a body at a time. The default would take 400 KiB on each
+/// The longest head of a request, and the size of one read of a body. The default would take 400 KiB on each
 /// connection.
 pub const MAX_HEAD: usize = 16 << 10;
 

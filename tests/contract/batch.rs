@@ -5,11 +5,11 @@ use certgate_testing::status;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use certgate::commands::verify::batch::{self, Answer};
+use certgate::commands::verify::batch::{self, CaseAnswer};
 use certgate_x509::UnixTime;
 use serde_json::{Value, json};
 
-use der::{Draft, Key, NOW, ext};
+use der::{Draft, NOW, SigningKey, ext};
 use status::*;
 
 fn base64(der: &[u8]) -> Value {
@@ -17,9 +17,9 @@ fn base64(der: &[u8]) -> Value {
 }
 
 /// A case of root, CA and leaf that is valid, without CRLs.
-fn case() -> (Value, Key, Key) {
-    let (root, ca) = (Key::p256(), Key::p256());
-    let mut leaf = Draft::client("CN=client", "CN=CA", &Key::ed25519());
+fn case() -> (Value, SigningKey, SigningKey) {
+    let (root, ca) = (SigningKey::p256(), SigningKey::p256());
+    let mut leaf = Draft::client("CN=client", "CN=CA", &SigningKey::ed25519());
     leaf.serial = vec![0x31];
     let case = json!({
         "id": "one",
@@ -33,7 +33,7 @@ fn case() -> (Value, Key, Key) {
     (case, root, ca)
 }
 
-fn answer(case: &Value) -> Answer {
+fn answer(case: &Value) -> CaseAnswer {
     batch::answer(case.to_string().as_bytes(), UnixTime::from_secs(0))
 }
 
@@ -104,7 +104,7 @@ fn switches() {
     let lists = |serial: u8| base64(&CrlDraft::new("CN=CA").lists(&[serial], None).der(&ca));
     let by_root = base64(&CrlDraft::new("CN=Root").der(&root));
     let small = {
-        let mut leaf = Draft::client("CN=client", "CN=CA", &Key::ed25519());
+        let mut leaf = Draft::client("CN=client", "CN=CA", &SigningKey::ed25519());
         leaf.remove(ext::EXTENDED_KEY_USAGE);
         base64(&leaf.der(&ca))
     };
@@ -172,7 +172,7 @@ fn weak_cryptography_counts_where_the_case_says_so() {
         assert_eq!(found.ok, ok, "{name}: {} {}", found.reason, found.detail);
     }
     // The leaf's signature comes before what is said about it.
-    let key = Key::p256();
+    let key = SigningKey::p256();
     let other = Draft::ca("CN=CA", "CN=CA", &key).sign(&key);
     let response = ResponseDraft::new(by_name(&other), vec![Single::good(&other, &other)]).der(&key);
     for (issuer, leaf) in [(&rsa_ca, &rsa_client), (&sha1_ca, &sha1_client)] {
@@ -187,9 +187,9 @@ fn weak_cryptography_counts_where_the_case_says_so() {
 
 #[test]
 fn ocsp_cases() {
-    let (root, key) = (Key::p256(), Key::p256());
+    let (root, key) = (SigningKey::p256(), SigningKey::p256());
     let ca = Draft::ca("CN=CA", "CN=Root", &key).sign(&root);
-    let leaf = Draft::client("CN=client", "CN=CA", &Key::ed25519()).sign(&key);
+    let leaf = Draft::client("CN=client", "CN=CA", &SigningKey::ed25519()).sign(&key);
     let draft = ResponseDraft::new(by_name(&ca), vec![Single::good(&leaf, &ca)]);
     let bad =
         ResponseDraft { singles: vec![Single { status: revoked(None), ..draft.singles[0].clone() }], ..draft.clone() };

@@ -17,7 +17,7 @@ use certgate::file::loader::{Loader, ReloadOutcome};
 use certgate::metrics::Metrics;
 use certgate_x509::{Crl, CrlReader, Name, SignaturePolicy};
 
-use der::{Draft, Key, implicit, seq};
+use der::{Draft, SigningKey, implicit, seq};
 use status::*;
 
 /// Octets that readers give to the parser at once.
@@ -32,7 +32,7 @@ fn pem(label: &str, der: &[u8], width: usize) -> String {
 /// Every element of a CRL ends once where a piece does, and an octet before and after; nothing of it changes thereby.
 #[test]
 fn any_element_may_end_where_a_piece_does() {
-    let key = Key::p256();
+    let key = SigningKey::p256();
     let (spki, issuer, policy) = (key.spki(), Name::parse_rfc4514("CN=CA").unwrap(), SignaturePolicy::default());
     let filler = |octets: usize| ("1.2.3.4".to_owned(), false, vec![7; octets]);
     let long: Vec<Vec<u8>> = (0..31_u8).map(|n| entry(&[1, n], &[filler(2000)])).collect();
@@ -69,8 +69,8 @@ const POLICIES: &str = "apiVersion: certgate.dev/v1alpha1\nkind: TrustProfile\nm
                         spec: {match: [{hosts: [api]}], trustRef: {name: partners}}\n";
 
 /// A policy directory, without its CRLs, and a key of its CA.
-fn directory() -> (tempfile::TempDir, Key, String) {
-    let (dir, key) = (tempfile::tempdir().unwrap(), Key::ed25519());
+fn directory() -> (tempfile::TempDir, SigningKey, String) {
+    let (dir, key) = (tempfile::tempdir().unwrap(), SigningKey::ed25519());
     let certificate = pem("CERTIFICATE", &Draft::ca("CN=CA", "CN=CA", &key).der(&key), 64);
     fs::write(dir.path().join("ca.pem"), &certificate).unwrap();
     fs::write(dir.path().join("policies.yaml"), POLICIES).unwrap();
@@ -180,7 +180,7 @@ fn no_two_crls_share_their_series() {
         panic!("nothing to publish")
     };
     let metrics = Metrics::new();
-    metrics.relies_on(snapshot.crls(), snapshot.anchors());
+    metrics.set_profiles(snapshot.crls(), snapshot.anchors());
     let text = metrics.render();
     let series: Vec<&str> = text.lines().filter_map(|line| line.strip_prefix("certgate_crl_entries{")).collect();
     assert_eq!(series.len(), drafts.len(), "{text}");

@@ -4,6 +4,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -14,8 +15,8 @@ use certgate::domain::decide::decision::Decision;
 use certgate::domain::request::{Headers, Http, Request};
 use certgate::domain::store::Index;
 use certgate::file::source;
-use certgate_testing::der::{self, Draft, Key, NOW, ext};
-use certgate_testing::status::CrlDraft;
+use certgate_testing::der::{self, Draft, NOW, SigningKey, ext};
+use certgate_testing::status::{CrlDraft, number};
 use certgate_testing::template::{pem, url_encoded_pem};
 use certgate_x509::{NoTrace, UnixTime};
 use proptest::prelude::*;
@@ -29,16 +30,18 @@ const HOSTS: [&str; 6] = ["mapped", "ruled", "listed", "plain", "forwarded", "au
 
 /// What exists beside the policies: keys, certificates, and the CRLs' issuer.
 struct Pki {
-    ca: Key,
+    ca: SigningKey,
     root: Vec<u8>,
     /// Certificates of one CA, with different dates.
     cas: [Vec<u8>; 2],
     leaves: Vec<Vec<u8>>,
+    /// How many CRLs the CA has made.
+    crls: Cell<u8>,
 }
 
 impl Pki {
     fn new() -> Self {
-        let (root_key, ca, other) = (Key::ed25519(), Key::ed25519(), Key::ed25519());
+        let (root_key, ca, other) = (SigningKey::ed25519(), SigningKey::ed25519(), SigningKey::ed25519());
         let mut early = Draft::ca("CN=CA", "CN=Root", &ca);
         early.valid(NOW.minus(100), NOW.plus(40));
         let mut late = Draft::ca("CN=CA", "CN=Root", &ca);
@@ -46,7 +49,7 @@ impl Pki {
         late.serial = vec![0x77];
         let leaf = |n: u8| {
             let names = [der::dns(&format!("c{n}.example")), der::uri(&format!("spiffe://x/c{n}"))];
-            let mut leaf = Draft::client(&format!("CN=c{n},OU=o{}", n % 2), "CN=CA", &Key::ed25519());
+            let mut leaf = Draft::client(&format!("CN=c{n},OU=o{}", n % 2), "CN=CA", &SigningKey::ed25519());
             leaf.set(ext::names(&names));
             leaf.serial = vec![0x31 + n];
             if n == 2 {
@@ -59,6 +62,7 @@ impl Pki {
             root: Draft::ca("CN=Root", "CN=Root", &root_key).der(&root_key),
             cas: [early.der(&root_key), late.der(&root_key)],
             leaves: (0..CLIENTS).map(leaf).collect(),
+            crls: Cell::new(0),
             ca,
         }
     }
@@ -88,12 +92,14 @@ impl Pki {
     fn crl(&self, index: &mut Index, some: u16) {
         let [_, low] = some.to_be_bytes();
         let soon = i64::from(low / 4 % 8) * 15;
+        let nth = self.crls.get().saturating_add(1);
+        self.crls.set(nth);
         let (begins, ends) = match low % 4 {
-            0 | 1 => (-3600, 86_400),
-            2 => (-3600, soon - 300),
+            0 | 1 => (i64::from(nth) - 3600, 86_400),
+            2 => (i64::from(nth) - 3600, soon - 300),
             _ => (300 + soon, 86_400),
         };
-        let mut crl = CrlDraft::new("CN=CA").dated(begins, Some(ends));
+        let mut crl = CrlDraft::new("CN=CA").with(number(nth)).dated(begins, Some(ends));
         for client in 0..CLIENTS {
             if some >> (8 + client) & 1 == 1 {
                 crl = crl.lists(&[0x31 + client], None);
@@ -369,9 +375,9 @@ fn bad_certificates_push_out_no_good_ones() {
     let cache = DecisionCache::with_limits(1 << 16, 1 << 14);
     assert_eq!(ask(&world, &cache, "plain", 0, NOW), (true, true));
     for serial in 0..2000_u16 {
-        let mut leaf = Draft::client("CN=stranger", "CN=CA", &Key::ed25519());
+        let mut leaf = Draft::client("CN=stranger", "CN=CA", &SigningKey::ed25519());
         leaf.serial = [&[0x01][..], &serial.to_be_bytes()].concat();
-        let peer = url_encoded_pem(&leaf.der(&Key::ed25519()));
+        let peer = url_encoded_pem(&leaf.der(&SigningKey::ed25519()));
         let request = Request {
             named_policy: None,
             http: Some(Http { host: b"plain", method: b"GET", path: b"/" }),

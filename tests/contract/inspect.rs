@@ -135,7 +135,7 @@ struct Clients {
 
 impl Clients {
     fn new() -> Self {
-        let (ca, key) = (Key::p256(), Key::ed25519());
+        let (ca, key) = (SigningKey::p256(), SigningKey::ed25519());
         let sid = other("1.3.6.1.4.1.311.25.2.1", &tlv(tag::OCTET_STRING, "S-1-5-21-1-2-3-1105"));
         let draft =
             Draft::client("CN=Müller\\, Ann+OU=x,ST=Bavaria,DC=corp,DC=example", "CN=Root,DC=corp,DC=example", &key)
@@ -305,7 +305,7 @@ fn a_broken_certificate_is_an_answer_and_a_wrong_file_is_not() {
     let folder = clients.folder();
     let text = pem("CERTIFICATE", &clients.client);
     // keyUsage with nothing set: well-formed ASN.1 that the engine refuses.
-    let key = Key::p256();
+    let key = SigningKey::p256();
     let odd = Draft::client("CN=odd", "CN=Root", &key).with(ext::any(ext::KEY_USAGE, true, bits(&[]))).der(&key);
     let commands = [
         format!("inspect --at {NOW}"),
@@ -368,7 +368,7 @@ fn a_broken_certificate_is_an_answer_and_a_wrong_file_is_not() {
 
 #[test]
 fn what_is_unusual_is_told() {
-    let (ca, key) = (Key::p256(), Key::p256());
+    let (ca, key) = (SigningKey::p256(), SigningKey::p256());
     let client = || Draft::client("CN=a", "CN=Root", &key).with(ext::authority_key(&[1; 20]));
     let long = |draft: Draft| Draft { serial: vec![0x11; 16], ..draft };
     let rows: [(&str, Draft, Option<&str>); 12] = [

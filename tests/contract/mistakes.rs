@@ -9,7 +9,7 @@ use certgate::domain::decide::reason::Reason;
 use certgate::domain::request::{Http, NoHeaders, Request};
 use certgate::file::check::check;
 use certgate::file::loader::{Loader, ReloadOutcome};
-use certgate::file::report::Class;
+use certgate::file::report::ProblemClass;
 use certgate_x509::{NoTrace, UnixTime};
 
 /// A document whose spec starts on line 5.
@@ -22,11 +22,11 @@ struct Mistake {
     text: String,
     line: u32,
     field: &'static str,
-    class: Class,
+    class: ProblemClass,
 }
 
 /// The mistakes of one class; each row: name, text, line, field.
-fn rows(class: Class, rows: Vec<(&'static str, String, u32, &'static str)>) -> Vec<Mistake> {
+fn rows(class: ProblemClass, rows: Vec<(&'static str, String, u32, &'static str)>) -> Vec<Mistake> {
     rows.into_iter().map(|(name, text, line, field)| Mistake { name, text, line, field, class }).collect()
 }
 
@@ -37,7 +37,7 @@ fn unreadable() -> Vec<Mistake> {
     let with_trust = |spec: &str| policy(&format!("  trustRef: {{name: good}}\n{spec}"));
     let text = str::to_owned;
     rows(
-        Class::Unreadable,
+        ProblemClass::Unreadable,
         vec![
             ("unclosed-list", text("kind: [a\n"), 2, ""),
             ("bad-indentation", policy("  trustRef:\n    name: good\n   mode: Audit\n"), 7, ""),
@@ -182,7 +182,7 @@ fn invalid() -> Vec<Mistake> {
     let trust = |name: &str, spec: &str| document("TrustProfile", name, spec);
     let rule = |name: &str, rule: &str| policy(name, &format!("  mapping:\n    rules:\n    - {rule}\n"));
     rows(
-        Class::Invalid,
+        ProblemClass::Invalid,
         vec![
             ("relative-path", policy("i03", "  match:\n  - paths: [{exact: v1}]\n"), 7, "spec.match[0].paths[0].exact"),
             (

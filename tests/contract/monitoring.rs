@@ -24,7 +24,7 @@ use certgate::metrics::{Load, Metrics, cache};
 use certgate::tls::health as tls_health;
 use certgate_x509::UnixTime;
 
-use der::{Draft, Key, implicit, seq};
+use der::{Draft, SigningKey, implicit, seq};
 use status::{CrlDraft, DAY, HOUR, base, flag, full_name, id, idp, number, reasons};
 
 fn root() -> &'static Path {
@@ -220,7 +220,7 @@ fn since_drafts() -> i64 {
 fn scraped(loader: &mut Loader) -> BTreeMap<String, i64> {
     let ReloadOutcome::Published(snapshot) = loader.reload().outcome else { panic!("nothing new to publish") };
     let metrics = Metrics::new();
-    metrics.relies_on(snapshot.crls(), snapshot.anchors());
+    metrics.set_profiles(snapshot.crls(), snapshot.anchors());
     let text = metrics.render();
     let samples = text.lines().filter_map(|line| line.rsplit_once(' '));
     samples.filter_map(|(series, value)| Some((series.to_owned(), value.parse().ok()?))).collect()
@@ -228,7 +228,7 @@ fn scraped(loader: &mut Loader) -> BTreeMap<String, i64> {
 
 #[test]
 fn each_crl_of_a_profile_has_series_that_its_renewal_keeps() {
-    let key = Key::ed25519();
+    let key = SigningKey::ed25519();
     let anchor = |days: i64| {
         let now = der::NOW.as_secs() + since_drafts();
         let mut anchor = Draft::ca("CN=CA", "CN=CA", &key);

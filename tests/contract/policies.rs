@@ -10,7 +10,7 @@ use std::collections::BTreeSet;
 use std::sync::OnceLock;
 
 use proptest::prelude::*;
-use support::{Draft, Key, NOW, ext};
+use support::{Draft, NOW, SigningKey, ext};
 
 /// anyPolicy in the model; other policies are small numbers.
 const ANY: u8 = 0;
@@ -190,8 +190,8 @@ fn dotted(policy: u8) -> String {
 }
 
 fn engine(chain: &[Spec], inputs: &Inputs) -> Option<BTreeSet<u8>> {
-    static KEYS: OnceLock<Vec<Key>> = OnceLock::new();
-    let keys = KEYS.get_or_init(|| (0..8).map(|_| Key::ed25519()).collect());
+    static KEYS: OnceLock<Vec<SigningKey>> = OnceLock::new();
+    let keys = KEYS.get_or_init(|| (0..8).map(|_| SigningKey::ed25519()).collect());
     let root = Draft::ca("CN=0", "CN=0", &keys[0]).sign(&keys[0]);
     let mut issuer = "CN=0".to_owned();
     let mut certificates = Vec::new();

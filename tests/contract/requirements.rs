@@ -16,7 +16,7 @@ use certgate::domain::store::{Index, Severity};
 use certgate_x509::{Recorder, TraceStep};
 use serde_json::{Value, json};
 
-use der::{Draft, Key, NOW, ext};
+use der::{Draft, NOW, SigningKey, ext};
 use status::CrlDraft;
 
 const SHA1_CA: &str = include_str!("../data/weak/sha1-ca.pem");
@@ -91,7 +91,7 @@ fn wants(requirements: Value) -> Value {
 
 /// A root, a CA and a client on P-256; `ca` and `leaf` change the certificates.
 fn p256(ca: impl Fn(Draft) -> Draft, leaf: impl Fn(Draft) -> Draft) -> (String, String, String) {
-    let (root, issuing, client) = (Key::p256(), Key::p256(), Key::p256());
+    let (root, issuing, client) = (SigningKey::p256(), SigningKey::p256(), SigningKey::p256());
     let root_cert = Draft::ca("CN=Root", "CN=Root", &root).der(&root);
     let ca_cert = ca(Draft::ca("CN=CA", "CN=Root", &issuing)).der(&root);
     let leaf = leaf(Draft::client("CN=client", "CN=CA", &client)).der(&issuing);
@@ -176,7 +176,7 @@ fn crls_follow_the_same_profile() {
     );
 
     // P-256 throughout, and a CRL by the algorithm that the profile does not take.
-    let (root, client) = (Key::p256(), Key::p256());
+    let (root, client) = (SigningKey::p256(), SigningKey::p256());
     let anchor = pem("CERTIFICATE", &Draft::ca("CN=Root", "CN=Root", &root).der(&root));
     let leaf = pem("CERTIFICATE", &Draft::client("CN=client", "CN=Root", &client).der(&root));
     let crl = pem("X509 CRL", &CrlDraft::new("CN=Root").der(&root));

@@ -23,7 +23,7 @@ use certgate::file::source;
 use certgate_x509::{Budget, Certificate, NoTrace, Recorder, Trace};
 use serde_json::{Value, json};
 
-use der::{Draft, Key, NOW};
+use der::{Draft, NOW, SigningKey};
 use status::*;
 
 mod files;
@@ -40,8 +40,8 @@ const ROOT_SERIAL: &[u8] = &[0x11, 0x22];
 
 /// A root, a CA below it, and a client.
 struct Pki {
-    root: Key,
-    ca: Key,
+    root: SigningKey,
+    ca: SigningKey,
     root_cert: Vec<u8>,
     ca_cert: Vec<u8>,
     leaf: Vec<u8>,
@@ -49,7 +49,7 @@ struct Pki {
 
 impl Pki {
     fn new() -> Self {
-        let (root, ca, client) = (Key::ed25519(), Key::ed25519(), Key::ed25519());
+        let (root, ca, client) = (SigningKey::ed25519(), SigningKey::ed25519(), SigningKey::ed25519());
         let mut ca_cert = Draft::ca("CN=CA", "CN=Root", &ca);
         ca_cert.serial = CA_SERIAL.to_vec();
         let mut leaf = Draft::client("CN=client", "CN=CA", &client);
@@ -346,7 +346,7 @@ fn no_older_crl_comes_after_nothing() {
 #[test]
 fn a_crl_by_a_disallowed_key_keeps_no_other_out() {
     let mut pki = Pki::new();
-    let fresh = Key::ed25519();
+    let fresh = SigningKey::ed25519();
     let certificates = [pki.ca_cert.clone(), Draft::ca("CN=CA", "CN=Root", &fresh).der(&pki.root)];
     let spki = Certificate::from_der(pki.ca_cert.clone()).unwrap().public_key_sha256();
     let profile = |disallowed: Value| {
@@ -361,7 +361,7 @@ fn a_crl_by_a_disallowed_key_keeps_no_other_out() {
     };
     let disallowed = profile(json!([{"publicKeySha256": spki.to_string()}]));
     let allowed = profile(json!([]));
-    let mut client = Draft::client("CN=client", "CN=CA", &Key::ed25519());
+    let mut client = Draft::client("CN=client", "CN=CA", &SigningKey::ed25519());
     client.serial = LEAF_SERIAL.to_vec();
     pki.leaf = client.der(&fresh);
     let mut index = pki.index(offline(json!({})), Some(by_ca().with(number(99))), Some(by_root()));
@@ -380,10 +380,10 @@ fn a_crl_by_a_disallowed_key_keeps_no_other_out() {
 #[test]
 fn a_disallowed_key_that_comes_along_clears_nobody() {
     let mut pki = Pki::new();
-    let fresh = Key::ed25519();
+    let fresh = SigningKey::ed25519();
     let renewed = Draft::ca("CN=CA", "CN=Root", &fresh).der(&pki.root);
     let stolen = Arc::new(Certificate::from_der(pki.ca_cert.clone()).unwrap());
-    let mut client = Draft::client("CN=client", "CN=CA", &Key::ed25519());
+    let mut client = Draft::client("CN=client", "CN=CA", &SigningKey::ed25519());
     client.serial = LEAF_SERIAL.to_vec();
     pki.leaf = client.der(&fresh);
     let leaf = Arc::new(Certificate::from_der(pki.leaf.clone()).unwrap());

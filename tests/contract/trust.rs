@@ -16,7 +16,7 @@ use certgate::domain::decide::reason::Reason;
 use certgate::domain::decide::verifier::{CertificateVerifier, TrustMode, TrustedBy, VerifierParameters, lint_anchor};
 use certgate_x509::{Budget, Certificate, NoTrace, Oid, PathParameters, Recorder, Sha256, Verdict, der};
 use chain::{Chain, DAY, rsa_spki};
-use support::{Draft, Key, NOW, dns, ext, name, oid, seq, tag, tlv};
+use support::{Draft, NOW, SigningKey, dns, ext, name, oid, seq, tag, tlv};
 
 #[test]
 #[rustfmt::skip]
@@ -56,14 +56,14 @@ fn lists_narrow_and_veto() {
 #[test]
 #[rustfmt::skip]
 fn keys_are_vetoed_and_pinned() {
-    let rsa = Key::rsa();
+    let rsa = SigningKey::rsa();
     let set = |hashes: &[Sha256]| hashes.iter().copied().collect::<HashSet<_>>();
     let mut chain = Chain::new();
-    chain.set_ica_key(Key::rsa());
+    chain.set_ica_key(SigningKey::rsa());
     let [leaf, ica, root] = chain.signed();
     let absent = spki_of(&rsa, &oid("1.2.840.113549.1.1.1"));
     let mut again = Chain { root: chain.root.clone(), ica: chain.ica.clone(), leaf: chain.leaf.clone(), ..Chain::new() };
-    (again.root_key, again.ica_key) = (Key::ed25519(), Key::rsa());
+    (again.root_key, again.ica_key) = (SigningKey::ed25519(), SigningKey::rsa());
     again.root.spki = again.root_key.spki();
     (again.ica.serial, again.ica.spki) = (vec![0x77], absent.clone());
     let [other_leaf, other_ica, other_root] = again.signed();
@@ -108,7 +108,7 @@ fn keys_are_vetoed_and_pinned() {
 /// A peer is not looked at beyond its dates, so its key may be written as no path would have it.
 #[test]
 fn a_key_that_cannot_be_compared_is_refused_where_keys_are() {
-    let key = Key::p256();
+    let key = SigningKey::p256();
     let mut draft = Draft::client("CN=peer", "CN=Nobody", &key);
     let point = tlv(tag::BIT_STRING, [&[0, 2][..], &[7; 32]].concat());
     draft.spki = seq(&[seq(&[oid("1.2.840.10045.2.1"), oid("1.2.840.10045.3.1.7")]), point]);
@@ -130,7 +130,7 @@ fn a_key_that_cannot_be_compared_is_refused_where_keys_are() {
 }
 
 /// The RSA key under an algorithm identifier of these elements.
-fn spki_of(key: &Key, algorithm: &[u8]) -> Vec<u8> {
+fn spki_of(key: &SigningKey, algorithm: &[u8]) -> Vec<u8> {
     let spki = key.spki();
     let mut reader = der::Reader::new(der::exactly(&spki, tag::SEQUENCE).unwrap().content);
     reader.any().unwrap();
@@ -207,7 +207,7 @@ fn the_policies_that_a_path_is_valid_for() {
 
 #[test]
 fn a_self_signed_leaf_has_no_issuing_authority() {
-    let key = Key::ed25519();
+    let key = SigningKey::ed25519();
     let leaf = Draft::client("CN=self", "CN=self", &key).sign(&key);
     let anchors = vec![Arc::clone(&leaf)];
     let plain = VerifierParameters { anchors: anchors.clone(), ..VerifierParameters::default() };
@@ -250,7 +250,7 @@ fn denials_say_what_was_compared() {
 fn odd_anchors_are_pointed_out() {
     let requirements = PathParameters::default();
     let lint = |change: fn(&mut Draft)| {
-        let key = Key::ed25519();
+        let key = SigningKey::ed25519();
         let mut draft = Draft::ca("CN=Root", "CN=Root", &key);
         change(&mut draft);
         lint_anchor(&draft.sign(&key), NOW, &requirements).join("; ")

@@ -12,7 +12,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use der::{Draft, Key, NOW};
+use der::{Draft, NOW, SigningKey};
 use status::*;
 
 fn pem(label: &str, der: &[u8]) -> String {
@@ -27,10 +27,10 @@ struct Files {
 impl Files {
     fn new() -> Self {
         let files = Self { folder: TempDir::new().unwrap() };
-        let (root, ca) = (Key::p256(), Key::p256());
+        let (root, ca) = (SigningKey::p256(), SigningKey::p256());
         let root_cert = Draft::ca("CN=Root", "CN=Root", &root).sign(&root);
         let ca_cert = Draft::ca("CN=CA", "CN=Root", &ca).sign(&root);
-        let leaf = Draft::client("CN=client", "CN=CA", &Key::ed25519()).sign(&ca);
+        let leaf = Draft::client("CN=client", "CN=CA", &SigningKey::ed25519()).sign(&ca);
         files.write("root.pem", pem("CERTIFICATE", root_cert.der()));
         files.write("ca.pem", pem("CERTIFICATE", ca_cert.der()));
         files.write("ca.der", ca_cert.der());
@@ -226,9 +226,9 @@ fn the_answer_for_programs() {
 
 #[test]
 fn batches_are_answered_line_by_line() {
-    let key = Key::p256();
+    let key = SigningKey::p256();
     let root = Draft::ca("CN=Root", "CN=Root", &key).sign(&key);
-    let leaf = Draft::client("CN=client", "CN=Root", &Key::ed25519()).sign(&key);
+    let leaf = Draft::client("CN=client", "CN=Root", &SigningKey::ed25519()).sign(&key);
     let base64 = |der: &[u8]| STANDARD.encode(der);
     let case = json!({
         "id": "a", "trust_anchors": [base64(root.der())], "leaf": base64(leaf.der()), "time": NOW.as_secs(),

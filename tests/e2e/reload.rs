@@ -336,7 +336,7 @@ fn an_emptied_directory_keeps_the_last_snapshot() {
         let text = fs::read_to_string(&file).expect("the file is there");
         world.policies.remove("policies.yaml");
         until("the log tells of it", PATIENCE, async || {
-            world.certgate.log().contains("no longer holds a single object").then_some(())
+            world.certgate.log().contains("no longer holds any object").then_some(())
         })
         .await;
         world.get(&acme, "/").await.allowed_as("CN=acme");

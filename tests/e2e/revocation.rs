@@ -323,7 +323,7 @@ fn a_live_server_says_that_an_edit_was_refused() {
             PolicyDirectory::with(&checked(&pki, "good", &inline(&[pki.issuing.crl(1, &[]), pki.root.crl(1, &[])])));
         let certgate = Certgate::start(directory.path()).await;
         let server = format!("http://{}", certgate.admin());
-        let refused = "the last edit of the policies was refused, with 1 error: those before it decide.";
+        let refused = "the last edit of the policies was rejected, with 1 error: the previous policies stay in use.";
         let (code, page) = explain(&acme, "/good", &["--server", &server]);
         assert_eq!((code, page.contains("refused")), (Some(0), false), "{page}");
         directory.replace("broken.yaml", "kind: [\n");

@@ -20,7 +20,7 @@ use certgate_harness::certgate::Certgate;
 use certgate_harness::client::{Version, admin_post, tls_config};
 use certgate_harness::pki::{Authority, Leaf, Pki};
 use certgate_harness::policies::{PolicyDirectory, documents, policy, trust};
-use certgate_harness::raw::{Answers, Raw};
+use certgate_harness::raw::{Answers, RawHttp2};
 use certgate_harness::wait::{PATIENCE, until};
 
 /// KiB of memory that one attack may take, above what an idle certgate has. 64 MiB are promised, whatever strangers do at
@@ -73,10 +73,10 @@ impl Attacked {
         self
     }
 
-    async fn connect(&self, answers: Answers) -> Raw {
+    async fn connect(&self, answers: Answers) -> RawHttp2 {
         let connected = match &self.tls {
-            None => Raw::connect(self.address(), answers).await,
-            Some(tls) => Raw::connect_tls(self.address(), tls, Pki::SERVER_NAME, answers).await,
+            None => RawHttp2::connect(self.address(), answers).await,
+            Some(tls) => RawHttp2::connect_tls(self.address(), tls, Pki::SERVER_NAME, answers).await,
         };
         connected.expect("connected")
     }
@@ -168,7 +168,7 @@ fn calls_without_a_message_fill_no_memory() {
         let mut attacked = Attacked::start(&Pki::new()).await;
         let mut held = JoinSet::new();
         for _ in 0..CONNECTIONS {
-            let mut connection = Raw::connect(attacked.address(), Answers::Taken).await.expect("connected");
+            let mut connection = RawHttp2::connect(attacked.address(), Answers::Taken).await.expect("connected");
             held.spawn(async move {
                 // The answers are read meanwhile.
                 // It may have been closed.
@@ -195,7 +195,7 @@ fn calls_with_short_heads_fill_no_memory() {
             let mut attacked = Attacked::start(&Pki::new()).await;
             let mut held = JoinSet::new();
             for _ in 0..connections {
-                let mut connection = Raw::connect(attacked.address(), Answers::Taken).await.expect("connected");
+                let mut connection = RawHttp2::connect(attacked.address(), Answers::Taken).await.expect("connected");
                 held.spawn(async move {
                     // It may have been closed.
                     let _ = connection.begin_indexed(calls).await;
@@ -223,7 +223,7 @@ fn answers_that_are_not_taken_fill_no_memory() {
         let message = question(&long.pem()).encode_to_vec();
         let mut held = Vec::new();
         for _ in 0..CONNECTIONS {
-            let mut connection = Raw::connect(attacked.address(), Answers::Refused).await.expect("connected");
+            let mut connection = RawHttp2::connect(attacked.address(), Answers::Refused).await.expect("connected");
             for _ in 0..STREAMS {
                 // It may have been closed.
                 if connection.send(&message).await.is_err() {
@@ -245,7 +245,7 @@ fn idle_connections_keep_no_proxy_out() {
         let mut attacked = Attacked::start(&Pki::new()).await;
         let mut held = Vec::new();
         for at in 0..connections + 64 {
-            let mut connection = Raw::connect(attacked.address(), Answers::Taken).await.expect("connected");
+            let mut connection = RawHttp2::connect(attacked.address(), Answers::Taken).await.expect("connected");
             // Some have asked something.
             if at % 4 > 0 {
                 connection.send(b"").await.expect("the connection stays");
@@ -270,7 +270,7 @@ fn frames_that_do_not_end_fill_no_memory() {
         let mut attacked = Attacked::start(&Pki::new()).await;
         let mut held = Vec::new();
         for _ in 0..connections {
-            let mut connection = Raw::connect(attacked.address(), Answers::Taken).await.expect("connected");
+            let mut connection = RawHttp2::connect(attacked.address(), Answers::Taken).await.expect("connected");
             connection.stall().await.expect("the connection stays");
             held.push(connection);
         }
@@ -286,7 +286,7 @@ fn tables_of_headers_fill_no_memory() {
         let mut attacked = Attacked::start(&Pki::new()).await;
         let mut held = Vec::new();
         for _ in 0..CONNECTIONS {
-            let mut connection = Raw::connect(attacked.address(), Answers::Taken).await.expect("connected");
+            let mut connection = RawHttp2::connect(attacked.address(), Answers::Taken).await.expect("connected");
             // It may have been closed.
             let _ = connection.fill_table(100).await;
             held.push(connection);
@@ -306,7 +306,7 @@ fn calls_of_health_without_a_message_fill_no_memory() {
         let mut attacked = Attacked::start(&Pki::new()).await;
         let mut held = Vec::new();
         for _ in 0..64 {
-            let mut connection = Raw::connect(attacked.address(), Answers::Taken).await.expect("connected");
+            let mut connection = RawHttp2::connect(attacked.address(), Answers::Taken).await.expect("connected");
             connection.begin_health(31).await.expect("the connection stays");
             held.push(connection);
         }

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use bars::Bars;
 
-use der::{Draft, Key, NOW};
+use der::{Draft, NOW, SigningKey};
 use status::*;
 
 const ENTRIES: usize = 1_000_000;
@@ -99,7 +99,7 @@ fn one_by_one(crl: &Crl, issuer: &Name) -> u128 {
 #[test]
 #[ignore = "a measurement, meant for a release build"]
 fn a_million_entries() {
-    let (root, key) = (Key::p256(), Key::p256());
+    let (root, key) = (SigningKey::p256(), SigningKey::p256());
     let ca = Draft::ca("CN=CA", "CN=Root", &key).sign(&root);
     let mut draft = CrlDraft::new("CN=CA");
     draft.entries = (0..ENTRIES).map(|n| entry(&serial(n), &[reason_code(reason::KEY_COMPROMISE)])).collect();
@@ -148,7 +148,7 @@ fn a_million_entries() {
 
     // What a decision pays for it: the check of a path of three, whose CRLs list nobody on it.
     let anchor = Draft::ca("CN=Root", "CN=Root", &root).sign(&root);
-    let leaf: Arc<Certificate> = Draft::client("CN=client", "CN=CA", &Key::p256()).sign(&key);
+    let leaf: Arc<Certificate> = Draft::client("CN=client", "CN=CA", &SigningKey::p256()).sign(&key);
     let path = [leaf, ca, anchor];
     let pool = Pool::new([Arc::clone(&path[2])], [Arc::clone(&path[1])]);
     let by_root = Crl::from_der(CrlDraft::new("CN=Root").der(&root)).unwrap();
@@ -165,7 +165,7 @@ fn a_million_entries() {
 
     // Whole decisions, from DER, signatures included; each client certificate has a serial number of its own, so that
     // each look-up goes elsewhere.
-    let client = Key::p256();
+    let client = SigningKey::p256();
     let leaves: Vec<Vec<u8>> = (0..CLIENTS)
         .map(|n| {
             let mut leaf = Draft::client("CN=client", "CN=CA", &client);

@@ -21,7 +21,7 @@ use certgate::envoy::proto::auth::{self, check_response::HttpResponse};
 use certgate_x509::Sha256;
 use tonic::transport::Channel;
 
-use der::{Draft, Key, NOW};
+use der::{Draft, NOW, SigningKey};
 use ports::PortLease;
 use status::*;
 
@@ -158,7 +158,7 @@ fn offset() -> i64 {
 }
 
 /// A CRL of the CA with so many entries from the `from`-th on, and one for the leaf when it is revoked.
-fn crl(key: &Key, n: u8, from: usize, entries: usize, revoked: bool) -> Vec<u8> {
+fn crl(key: &SigningKey, n: u8, from: usize, entries: usize, revoked: bool) -> Vec<u8> {
     let mut draft = CrlDraft::new("CN=CA").with(number(n)).dated(offset() - HOUR, Some(offset() + DAY));
     let serial = |n: usize| {
         let mut serial = [0; 20];
@@ -182,11 +182,11 @@ fn write(dir: &Path, name: &str, content: &[u8]) {
 #[tokio::test]
 #[ignore = "a measurement, meant for an optimized build"]
 async fn a_million_entries_in_a_file() {
-    let key = Key::p256();
+    let key = SigningKey::p256();
     let valid = (NOW.plus(offset() - DAY), NOW.plus(offset() + DAY));
     let mut ca = Draft::ca("CN=CA", "CN=CA", &key);
     ca.valid(valid.0, valid.1);
-    let mut leaf = Draft::client("CN=client", "CN=CA", &Key::p256());
+    let mut leaf = Draft::client("CN=client", "CN=CA", &SigningKey::p256());
     leaf.valid(valid.0, valid.1);
     leaf.serial = LEAF_SERIAL.to_vec();
     let leaf = pem("CERTIFICATE", &leaf.der(&key));

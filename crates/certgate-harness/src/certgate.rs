@@ -1,4 +1,4 @@
-//! certgate itself, as a process of its own.
+//! certgate as a process of its own.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -21,7 +21,7 @@ pub struct Certgate {
     directory: TempDir,
 }
 
-/// The program: where `CERTGATE_BIN` says, where Cargo says, or beside the test or example that runs.
+/// The program: the path in `CERTGATE_BIN`, or Cargo's path, or the one beside the running test or example.
 ///
 /// Only a test target knows `env!("CARGO_BIN_EXE_certgate")` when it is compiled; newer versions of Cargo set the
 /// variable for the process as well.
@@ -76,29 +76,29 @@ impl Certgate {
         .await;
     }
 
-    /// Where it answers Envoy.
+    /// The address for Envoy.
     pub fn address(&self) -> SocketAddr {
         self.listen.address()
     }
 
-    /// Where its admin port is.
+    /// The address of the admin port.
     pub fn admin(&self) -> SocketAddr {
         self.admin.address()
     }
 
-    /// Starts it again, at the same ports, once it has ended.
+    /// Starts it again at the same ports, after it has ended.
     pub async fn restart(&mut self) {
         assert!(self.process.ended().is_some(), "it still runs");
         self.process = serve(&self.policies, &self.listen, &self.admin, &self.directory, &self.options);
         self.ready().await;
     }
 
-    /// Kills it with no chance to say goodbye.
+    /// Kills it without a chance to clean up.
     pub fn kill(&mut self) {
         self.process.kill();
     }
 
-    /// Asks it to drain and end.
+    /// Sends the signal to drain and end.
     pub fn terminate(&self) {
         self.process.signal(Signal::TERM);
     }
@@ -108,7 +108,7 @@ impl Certgate {
         &mut self.process
     }
 
-    /// What it has logged.
+    /// Its log so far.
     pub fn log(&self) -> String {
         self.process.log()
     }
@@ -127,7 +127,7 @@ fn serve(policies: &Path, listen: &PortLease, admin: &PortLease, directory: &Tem
     command.arg("--listen").arg(listen.address().to_string());
     command.arg("--admin-listen").arg(admin.address().to_string());
     command.args(options);
-    // To show a panic's backtrace takes a hundred megabytes, which tests of memory would count.
+    // Printing a panic's backtrace takes a hundred megabytes, which tests of memory would count.
     command.env("RUST_BACKTRACE", "0");
     Process::spawn("certgate", command, directory.path())
 }

@@ -1,4 +1,4 @@
-//! A client with mutual TLS, HTTP/1.1 and HTTP/2, and with no manners when a test wants none.
+//! A client with mutual TLS, HTTP/1.1 and HTTP/2, which can violate the protocols if a test wants that.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -27,7 +27,7 @@ use super::upstream::{Echo, SERVED_BY};
 /// The header by which a test finds its request in Envoy's access log.
 pub const REQUEST_ID: &str = "x-request-id";
 
-/// No answer takes longer in a test that works.
+/// The deadline of an answer.
 const DEADLINE: Duration = Duration::from_secs(20);
 
 /// The version of HTTP to speak.
@@ -103,7 +103,7 @@ impl Client {
     }
 
     /// Sends bytes as they are, and reads until the server closes. The bytes should ask it to.
-    pub async fn raw(&self, bytes: &[u8]) -> Raw {
+    pub async fn raw(&self, bytes: &[u8]) -> RawResponse {
         let stream = self.tcp().await.expect("the listener accepts a connection");
         match &self.tls {
             None => exchange(stream, bytes).await,
@@ -129,19 +129,19 @@ async fn handshake(
     Ok(TlsConnector::from(Arc::clone(tls)).connect(name, stream).await?)
 }
 
-async fn exchange(mut stream: impl AsyncRead + AsyncWrite + Unpin, bytes: &[u8]) -> Raw {
+async fn exchange(mut stream: impl AsyncRead + AsyncWrite + Unpin, bytes: &[u8]) -> RawResponse {
     let mut answer = Vec::new();
     let done = async {
         stream.write_all(bytes).await?;
         stream.flush().await?;
         let read = stream.read_to_end(&mut answer).await;
-        // Envoy closes without close_notify after an error; what it said before counts.
+        // Envoy closes without close_notify after an error; the answer before that counts.
         read.map(|_| ())
             .or_else(|error| if error.kind() == std::io::ErrorKind::UnexpectedEof { Ok(()) } else { Err(error) })
     };
     let done: std::io::Result<()> =
         tokio::time::timeout(DEADLINE, done).await.expect("the server answers and closes in time");
-    Raw { bytes: answer, broken: done.is_err() }
+    RawResponse { bytes: answer, broken: done.is_err() }
 }
 
 /// Trusts this root, presents this certificate, and speaks this version inside.
@@ -168,7 +168,7 @@ pub fn tls_config(
     Arc::new(config)
 }
 
-/// Presents its certificate whatever the server asks for, and whatever is wrong with the certificate.
+/// Presents its certificate whatever the server requests, even a malformed one.
 #[derive(Debug)]
 struct Always(Arc<CertifiedKey>);
 
@@ -196,11 +196,11 @@ pub struct Connection {
     pub resumed: bool,
 }
 
-type Body = BoxBody<Bytes, Infallible>;
+type ClientBody = BoxBody<Bytes, Infallible>;
 
 enum Sender {
-    Http1(hyper::client::conn::http1::SendRequest<Body>),
-    Http2(hyper::client::conn::http2::SendRequest<Body>),
+    Http1(hyper::client::conn::http1::SendRequest<ClientBody>),
+    Http2(hyper::client::conn::http2::SendRequest<ClientBody>),
 }
 
 impl Connection {
@@ -311,7 +311,7 @@ impl Call {
         self
     }
 
-    fn request(self, version: Version) -> Request<Body> {
+    fn request(self, version: Version) -> Request<ClientBody> {
         let mut builder = Request::builder().method(self.method);
         builder = match version {
             Version::Http1 => builder.uri(&self.path).header("host", &self.host),
@@ -358,14 +358,14 @@ impl Reply {
     }
 }
 
-/// What came back for raw bytes.
-pub struct Raw {
+/// The answer to raw bytes.
+pub struct RawResponse {
     pub bytes: Vec<u8>,
     /// Whether the connection broke instead of ending.
     pub broken: bool,
 }
 
-impl Raw {
+impl RawResponse {
     /// The status line's code, if there was one.
     pub fn status(&self) -> Option<u16> {
         let text = std::str::from_utf8(self.bytes.get(..12)?).ok()?;
@@ -378,7 +378,7 @@ impl Raw {
     }
 }
 
-/// `GET` over plaintext, for admin ports. `None` while nobody listens.
+/// `GET` over plaintext, for admin ports. `None` if the port is closed.
 pub async fn admin_get(address: SocketAddr, path: &str) -> Option<(u16, String)> {
     let reply = Client::plaintext(address).try_send(Call::get(path)).await.ok()?;
     Some((reply.status.as_u16(), String::from_utf8_lossy(&reply.body).into_owned()))

@@ -1,4 +1,4 @@
-//! The real Envoy, started and read.
+//! The real Envoy as a process, with its log and statistics.
 
 use std::collections::HashMap;
 use std::fs;
@@ -45,9 +45,10 @@ impl AccessRecord {
     }
 }
 
-/// Where Envoy's program is; it is fetched if need be.
+/// The path of Envoy's program, which is downloaded if necessary.
 ///
-/// Without one the end-to-end tests prove nothing: with `CI=true` that is a failure, and otherwise `None`, said loudly.
+/// Without it the end-to-end tests prove nothing: with `CI=true` that is a failure, and otherwise `None`, with a
+/// message.
 pub fn binary() -> Option<&'static Path> {
     static BINARY: OnceLock<Option<PathBuf>> = OnceLock::new();
     let found = BINARY.get_or_init(|| {
@@ -104,12 +105,12 @@ impl Envoy {
         Self { process, admin, listeners: addresses(&listeners), access_log, _directory: None }
     }
 
-    /// Where a listener listens.
+    /// The address of a listener.
     pub fn address(&self, listener: &str) -> SocketAddr {
         *self.listeners.get(listener).unwrap_or_else(|| panic!("no listener {listener}: {:?}", self.listeners))
     }
 
-    /// Where the admin port is.
+    /// The address of the admin port.
     pub fn admin(&self) -> SocketAddr {
         self.admin
     }

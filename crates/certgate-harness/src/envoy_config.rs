@@ -113,10 +113,10 @@ pub struct DownstreamTls {
     pub resumption: Resumption,
 }
 
-/// What Envoy asks of a client's certificate.
+/// What Envoy requires of a client's certificate.
 #[derive(Clone, Debug)]
 pub enum ClientCertificates {
-    /// Asks for one and passes on whatever comes, for the authorizer to judge.
+    /// Requests one and passes any certificate on, for the authorizer to validate.
     AcceptUntrusted { anchors: String },
     /// Demands one that leads to `anchors`.
     Require { anchors: String },
@@ -134,7 +134,7 @@ pub enum Resumption {
 /// The ext_authz filter.
 #[derive(Clone, Debug)]
 pub struct Authorization {
-    /// Who is asked.
+    /// The cluster of authorizers.
     pub cluster: String,
     pub failure: FailureMode,
     pub peer_certificate: PeerCertificate,
@@ -243,7 +243,7 @@ impl Config {
 }
 
 impl Listener {
-    /// An HTTP listener with mutual TLS that leaves judging to the authorizer, as certgate wants it.
+    /// An HTTP listener with mutual TLS that leaves validation to the authorizer, as certgate requires.
     pub fn https(name: &str, server: &Identity, anchors: &str) -> Self {
         let tls = DownstreamTls {
             server: server.clone(),
@@ -331,7 +331,7 @@ impl Default for Http {
 impl Http {}
 
 impl ForwardClientCert {
-    /// Envoy's word.
+    /// The name in Envoy's configuration.
     pub fn name(self) -> &'static str {
         match self {
             Self::Sanitize => "SANITIZE",
@@ -376,7 +376,7 @@ impl Default for Authorization {
             peer_certificate: PeerCertificate::Included,
             headers: RawHeaders::Lines,
             mutations: Mutations::Validated,
-            // Longer than a busy test machine may take; the tests of deadlines set their own.
+            // Longer than a request takes on a busy test machine; the tests of deadlines set their own.
             timeout: "5s",
             retries: 0,
         }

@@ -1,8 +1,8 @@
 //! The harness of the end-to-end tests and of the demo: a small PKI, the real Envoy, certgate itself, an upstream that
-//! tells what reached it, a client that can be as rude as an attacker, and a stand-in for certgate.
+//! reports the requests that it received, a client that can behave like an attacker, and a stand-in for certgate.
 //!
-//! Everything listens on free ports of 127.0.0.1, lives in temporary directories and ends with the test, whatever way
-//! the test ends. Nothing here sleeps for a fixed time: conditions are awaited, with a deadline.
+//! Everything listens on free ports of 127.0.0.1, lives in temporary directories and ends with the test, however the
+//! test ends. Nothing sleeps for a fixed time: the harness waits for conditions, with a deadline.
 
 #![allow(missing_docs, reason = "only tests use it")]
 

@@ -1,4 +1,4 @@
-//! Clients that ask again and again, and keep what they saw.
+//! Clients that send requests continuously and record the answers.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -13,23 +13,23 @@ use super::client::{Call, Client};
 pub struct Sample {
     /// When the request was sent.
     pub sent: Instant,
-    /// When its answer was there.
+    /// When the answer arrived.
     pub answered: Instant,
     pub seen: Seen,
 }
 
-/// What one request met with.
+/// The outcome of one request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Seen {
     /// The upstream answered; these identity headers had reached it.
     Served { user: Option<String>, groups: Option<String> },
-    /// It was refused.
+    /// It was denied.
     Refused(u16),
     /// There was no answer.
     Broken(String),
 }
 
-/// Clients at work. Each has one connection and sends its next request when the last is answered, or at its pace.
+/// Running clients. Each has one connection and sends its next request when the last is answered, or at its interval.
 pub struct Load {
     stop: Arc<AtomicBool>,
     answered: Arc<AtomicUsize>,
@@ -37,12 +37,12 @@ pub struct Load {
 }
 
 impl Load {
-    /// Sets the clients to work.
+    /// Starts the clients.
     pub fn start(clients: impl IntoIterator<Item = Client>, path: &'static str) -> Self {
         Self::start_paced(clients, path, Duration::ZERO)
     }
 
-    /// The same, where each client sends a request every so often and no sooner: the processors have time for others.
+    /// The same, with a minimum interval between the requests of a client, so that other processes get processor time.
     pub fn start_paced(clients: impl IntoIterator<Item = Client>, path: &'static str, every: Duration) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
         let answered = Arc::new(AtomicUsize::new(0));
@@ -53,7 +53,7 @@ impl Load {
         Self { stop, answered, tasks }
     }
 
-    /// Awaits so many more answers.
+    /// Waits for so many more answers.
     pub async fn answers(&self, more: usize) {
         let goal = self.answered.load(Ordering::Relaxed) + more;
         super::wait::until("the clients get answers", super::wait::PATIENCE, async || {
@@ -62,7 +62,7 @@ impl Load {
         .await;
     }
 
-    /// Ends the work and returns what was seen, in the order of the answers.
+    /// Stops the clients and returns the answers in their order.
     pub async fn stop(self) -> Vec<Sample> {
         self.stop.store(true, Ordering::Relaxed);
         let mut samples = Vec::new();

@@ -1,6 +1,6 @@
-//! Certificates for tests: authorities, and leaves with whatever names, usages and dates a test wants.
+//! Certificates for tests: CAs, and leaves with any names, usages and dates.
 //!
-//! The authorities here are ordinary ones. Malformed DER and odd signatures are the unit tests' affair.
+//! The CAs here are ordinary ones. The unit tests cover malformed DER and unusual signatures.
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
@@ -203,7 +203,7 @@ impl Identity {
     }
 }
 
-/// What a leaf is to say.
+/// The content of a leaf.
 pub struct Leaf(CertificateParams);
 
 impl Leaf {
@@ -319,7 +319,7 @@ impl Leaf {
 pub struct Pki {
     /// The anchor of the clients.
     pub root: Authority,
-    /// What issues clients' certificates, below `root`.
+    /// The issuer of clients' certificates, below `root`.
     pub issuing: Authority,
     /// The anchor of the servers.
     pub server_root: Authority,

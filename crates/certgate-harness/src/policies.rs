@@ -75,7 +75,7 @@ pub fn mapping(name: &str, spec: &str) -> String {
     )
 }
 
-/// Indents lines; what they have in common already is taken off.
+/// Indents lines, after removing their common indentation.
 pub fn indent(text: &str, by: usize) -> String {
     let lines = || text.lines().filter(|line| !line.trim().is_empty());
     let common = lines().map(|line| line.len() - line.trim_start().len()).min().unwrap_or(0);

@@ -1,4 +1,4 @@
-//! Ports of 127.0.0.1 for programs that must be told one before they start.
+//! Ports of 127.0.0.1 for programs that need a port number before they start.
 //!
 //! Asking the kernel for a free port and closing it again is a race against every other process. Here a port is leased:
 //! it lies below the ephemeral range, so no outgoing connection takes it, and a locked file keeps other test processes
@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicU16, Ordering};
 const FIRST: u16 = 20_000;
 const COUNT: u16 = 10_000;
 
-/// A port that is ours until this is dropped.
+/// A port that is leased until this is dropped.
 #[derive(Debug)]
 pub struct PortLease {
     port: u16,
@@ -19,12 +19,12 @@ pub struct PortLease {
 }
 
 impl PortLease {
-    /// Leases a port that nobody listens on.
+    /// Leases a port on which no process listens.
     pub fn take() -> Self {
         static NEXT: AtomicU16 = AtomicU16::new(0);
         let directory = std::env::temp_dir().join("certgate-test-ports");
         fs::create_dir_all(&directory).expect("the temporary directory is writable");
-        // Processes start at different places, so that they rarely meet.
+        // Processes start at different ports, so that they rarely conflict.
         let start = u16::try_from(std::process::id() * 37 % u32::from(COUNT)).expect("smaller than COUNT");
         for _ in 0..COUNT {
             let step = NEXT.fetch_add(1, Ordering::Relaxed);

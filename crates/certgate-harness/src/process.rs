@@ -1,4 +1,4 @@
-//! Child processes that cannot be left behind.
+//! Child processes that end with the test.
 //!
 //! Each child has a process group of its own, is killed when its [`Process`] is dropped, and writes its output to a
 //! file that is shown when the test fails. What the test process leaves when it ends, because it is killed or because a
@@ -44,7 +44,7 @@ impl Process {
         Self { name: name.to_owned(), child, log }
     }
 
-    /// What it has written so far.
+    /// Its output so far.
     pub fn log(&self) -> String {
         fs::read(&self.log).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default()
     }
@@ -57,7 +57,7 @@ impl Process {
     /// Sends a signal to the process group.
     pub fn signal(&self, signal: Signal) {
         let group = Pid::from_raw(self.child.id().cast_signed()).expect("a child's id is not zero");
-        // A group that is gone already is what the caller wanted.
+        // The caller also accepts a group that has ended already.
         let _ = kill_process_group(group, signal);
     }
 
@@ -72,13 +72,13 @@ impl Process {
         until(&format!("{name} ends"), patience, async || self.ended()).await
     }
 
-    /// Kills it with no chance to clean up, and collects it.
+    /// Kills it without a chance to clean up, and collects it.
     pub fn kill(&mut self) {
         self.signal(Signal::KILL);
         let _ = self.child.wait();
     }
 
-    /// Gives the child up: neither a drop nor the guardian ends it any more.
+    /// Releases the child: neither a drop nor the guardian ends it any more.
     pub fn leave_running(self) {
         guard("remove", &self.child.id().to_string());
         std::mem::forget(self);
@@ -98,13 +98,13 @@ impl Drop for Process {
     }
 }
 
-/// Has a folder removed once this process has ended and its children are dead, whether or not somebody drops what holds
-/// it.
+/// Makes the guardian remove a folder once this process has ended and its children are dead, even if its owner is never
+/// dropped.
 pub fn sweep(folder: &Path) {
     guard("sweep", folder.to_str().expect("a temporary folder's path is UTF-8"));
 }
 
-/// Tells the guardian about a process group or a folder.
+/// Registers a process group or a folder with the guardian.
 fn guard(verb: &str, what: &str) {
     static GUARDIAN: OnceLock<Mutex<ChildStdin>> = OnceLock::new();
     // A child that was just killed may write to its folder for a moment.

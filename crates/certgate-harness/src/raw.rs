@@ -1,4 +1,4 @@
-//! HTTP/2 by hand: calls without an end, answers that are not taken, connections that do nothing.
+//! HTTP/2 by hand: calls without an end, answers that are not read, connections that do nothing.
 
 use std::io;
 use std::net::SocketAddr;
@@ -12,7 +12,7 @@ use tokio_rustls::TlsConnector;
 
 const CHECK: &str = "/envoy.service.auth.v3.Authorization/Check";
 
-/// The largest frame that a peer takes unless it says otherwise, and the window of a connection (RFC 9113, section 6.5.2).
+/// The largest frame that a peer accepts by default, and the window of a connection (RFC 9113, section 6.5.2).
 const FRAME: usize = 16_384;
 const WINDOW: i64 = 65_535;
 
@@ -25,24 +25,24 @@ pub enum Answers {
     Refused,
 }
 
-/// What a connection is sent over.
+/// The transport of a connection.
 trait Duplex: AsyncRead + AsyncWrite + Unpin + Send {}
 
 impl<S: AsyncRead + AsyncWrite + Unpin + Send> Duplex for S {}
 
 /// A connection.
-pub struct Raw {
+pub struct RawHttp2 {
     stream: Box<dyn Duplex>,
     next: u32,
-    /// What may be sent yet.
+    /// What may still be sent.
     window: i64,
     /// The calls that were answered to the end.
     answered: usize,
-    /// What lies below TLS.
+    /// The transport below TLS.
     below: Option<TcpStream>,
 }
 
-impl Raw {
+impl RawHttp2 {
     /// Connects and sends preface and settings.
     pub async fn connect(address: SocketAddr, answers: Answers) -> io::Result<Self> {
         let stream = TcpStream::connect(address).await?;
@@ -77,7 +77,7 @@ impl Raw {
         Ok(Self { stream, next: 1, window: WINDOW, answered: 0, below })
     }
 
-    /// Begins so many calls, whose messages never come.
+    /// Begins so many calls whose messages never arrive.
     pub async fn begin(&mut self, calls: usize) -> io::Result<()> {
         let opened: Vec<u8> = (0..calls).flat_map(|_| self.head()).collect();
         self.write(&opened).await
@@ -97,7 +97,7 @@ impl Raw {
         self.write(&opened).await
     }
 
-    /// Begins so many calls of health, whose messages never come and whose heads are as long as may be.
+    /// Begins so many health calls whose messages never arrive and whose heads have the maximum size.
     pub async fn begin_health(&mut self, calls: usize) -> io::Result<()> {
         let media_type = format!("application/grpc;{}", "x".repeat(14_000));
         for _ in 0..calls {
@@ -108,7 +108,7 @@ impl Raw {
         Ok(())
     }
 
-    /// Has paths put into the table of headers, each of which is read with a buffer of other octets.
+    /// Adds paths to the table of headers; the peer reads each into a buffer of other octets.
     pub async fn fill_table(&mut self, paths: u8) -> io::Result<()> {
         for path in 0..paths {
             let name = [b'/', b'a' + path % 16, b'a' + path / 16];
@@ -116,7 +116,7 @@ impl Raw {
             let block = [&[0x83, 0x86, 0x44, 3][..], &name].concat();
             let (id, filler) = (self.next, vec![0; 8_000]);
             self.next += 2;
-            // Frames of a kind that nobody knows are thrown away.
+            // Peers discard frames of an unknown type.
             let all = [frame(1, 5, id, &block), frame(0xfa, 0, 0, &filler), frame(0xfa, 0, 0, &filler)];
             self.write(&all.concat()).await?;
         }
@@ -203,7 +203,7 @@ impl Raw {
         Ok(())
     }
 
-    /// Reads, and throws away, what comes, until the connection ends.
+    /// Reads and discards data until the connection ends.
     pub async fn drain(&mut self) {
         let mut some = vec![0; 65_536];
         while self.stream.read(&mut some).await.is_ok_and(|read| read > 0) {}

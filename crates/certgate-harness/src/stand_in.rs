@@ -1,5 +1,5 @@
-//! An authorizer that does as a test says and keeps what it was asked: for the facts about Envoy that certgate relies
-//! on. No gRPC library, so that even bytes that certgate would never send can be sent.
+//! An authorizer that answers as a test specifies and records its requests: for the facts about Envoy that certgate
+//! relies on. It uses no gRPC library, so that it can send even bytes that certgate would never send.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -60,22 +60,22 @@ impl StandIn {
         Self { address, asked, task }
     }
 
-    /// One that lets everything pass.
+    /// One that allows everything.
     pub async fn allowing() -> Self {
         Self::start(|_| Ok(CheckResponse::ok(Vec::new(), &[]))).await
     }
 
-    /// Where it listens.
+    /// The address.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// All questions so far.
+    /// All requests so far.
     pub fn asked(&self) -> Vec<Asked> {
         self.asked.lock().expect("no thread panics with it").clone()
     }
 
-    /// The latest question.
+    /// The latest request.
     pub fn last(&self) -> Asked {
         self.asked().pop().expect("the authorizer was asked")
     }
@@ -87,13 +87,13 @@ impl Drop for StandIn {
     }
 }
 
-type Body = http_body_util::combinators::UnsyncBoxBody<Bytes, Infallible>;
+type GrpcBody = http_body_util::combinators::UnsyncBoxBody<Bytes, Infallible>;
 
 async fn check(
     request: Request<Incoming>,
     answer: Arc<Answer>,
     log: Arc<Mutex<Vec<Asked>>>,
-) -> Result<Response<Body>, Infallible> {
+) -> Result<Response<GrpcBody>, Infallible> {
     let (head, body) = request.into_parts();
     let bytes = body.collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
     // One uncompressed message: a flag, four bytes of length, the message.

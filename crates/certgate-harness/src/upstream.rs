@@ -1,4 +1,5 @@
-//! The upstream behind the proxy: it answers each request with what reached it, as JSON, and counts.
+//! The upstream behind the proxy: it answers each request with the request that it received, as JSON, and counts
+//! requests.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -21,7 +22,7 @@ use super::client::Version;
 /// The response header that only the upstream sets.
 pub const SERVED_BY: &str = "x-served-by";
 
-/// What reached the upstream.
+/// A request as the upstream received it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Echo {
     pub method: String,
@@ -81,7 +82,7 @@ impl Upstream {
                         async move { Ok::<_, Infallible>(echo(request).await) }
                     });
                     let stream = TokioIo::new(stream);
-                    // A connection that breaks is the proxy's business.
+                    // The proxy handles a connection that breaks.
                     let _ = match version {
                         Version::Http1 => {
                             hyper::server::conn::http1::Builder::new().serve_connection(stream, service).await
@@ -98,12 +99,12 @@ impl Upstream {
         Self { address, served, task }
     }
 
-    /// Where it listens.
+    /// The address.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// How many requests have reached it.
+    /// The number of requests that reached it.
     pub fn served(&self) -> usize {
         self.served.load(Ordering::Relaxed)
     }
@@ -117,7 +118,7 @@ impl Drop for Upstream {
 
 async fn echo(request: Request<Incoming>) -> Response<Full<Bytes>> {
     let (head, body) = request.into_parts();
-    // What breaks off has no trailers.
+    // A body that breaks off has no trailers.
     let body = body.collect().await.ok();
     let trailers = body.as_ref().and_then(|body| body.trailers()).cloned().unwrap_or_default();
     let told = Echo {

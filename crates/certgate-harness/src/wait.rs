@@ -1,15 +1,15 @@
-//! Awaiting conditions.
+//! Waits for conditions.
 
 use std::time::{Duration, Instant};
 
-/// How long a condition that must come true may take, unless a test knows better. Generous: a busy machine with two
-/// cores must not fail a test that only asks for an event.
+/// The default deadline of a condition. Generous: a test that waits for an event must not fail on a busy machine with
+/// two cores.
 pub const PATIENCE: Duration = Duration::from_secs(30);
 
-/// How often a condition is looked at.
+/// The interval of polls.
 const INTERVAL: Duration = Duration::from_millis(10);
 
-/// Looks at `poll` until it gives a value. Panics with `what` when `patience` runs out.
+/// Polls until there is a value. Panics with `what` after `patience`.
 pub async fn until<T>(what: &str, patience: Duration, mut poll: impl AsyncFnMut() -> Option<T>) -> T {
     let start = Instant::now();
     loop {

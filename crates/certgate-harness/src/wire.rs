@@ -1,7 +1,7 @@
 //! The messages between Envoy and its authorizer, written down a second time.
 //!
-//! The stand-in and the tests of Envoy's behaviour read the wire with these, so that a mistake in certgate's own
-//! definitions cannot hide itself. Only what a test looks at is here.
+//! The stand-in and the tests of Envoy's behaviour use these types, so that an error in certgate's own definitions
+//! cannot go unnoticed. Only fields that a test uses are here.
 
 use std::collections::HashMap;
 
@@ -169,12 +169,12 @@ pub const OVERWRITE_IF_EXISTS_OR_ADD: i32 = 2;
 pub const PERMISSION_DENIED: i32 = 7;
 
 impl CheckRequest {
-    /// What the request says of the peer.
+    /// What the request reports about the peer.
     pub fn source(&self) -> &Peer {
         self.attributes.as_ref().and_then(|a| a.source.as_ref()).expect("Envoy tells the source")
     }
 
-    /// What the request says of HTTP, if anything.
+    /// What the request reports about HTTP, if anything.
     pub fn http(&self) -> Option<&HttpRequest> {
         self.attributes.as_ref()?.request.as_ref()?.http.as_ref()
     }
@@ -189,7 +189,7 @@ impl HttpRequest {
 }
 
 impl CheckResponse {
-    /// A refusal.
+    /// A denial.
     pub fn denied(status: i32, headers: Vec<HeaderValueOption>, body: &str) -> Self {
         let denied = DeniedResponse { status: Some(HttpStatus { code: status }), headers, body: body.to_owned() };
         Self {
@@ -198,7 +198,7 @@ impl CheckResponse {
         }
     }
 
-    /// Leave to pass.
+    /// An OK response.
     pub fn ok(headers: Vec<HeaderValueOption>, remove: &[&str]) -> Self {
         let headers_to_remove = remove.iter().map(|&name| name.to_owned()).collect();
         Self {

@@ -42,7 +42,7 @@ impl World {
         Self::start_over(pki, PolicyDirectory::with(policies), listeners).await
     }
 
-    /// Starts everything over a directory that is there already.
+    /// Starts everything over an existing directory.
     pub async fn start_over(pki: Pki, policies: PolicyDirectory, listeners: Vec<Listener>) -> Self {
         let upstream = Upstream::start().await;
         let certgate = Certgate::start(policies.path()).await;
@@ -67,7 +67,7 @@ impl World {
         Client::tls(self.envoy.address(listener), self.pki.server_root.der(), identity.into())
     }
 
-    /// Sends a request as `identity` and collects what there is to know about it.
+    /// Sends a request as `identity` and collects the results of all parts.
     pub async fn call<'a>(&self, identity: impl Into<Option<&'a Identity>>, call: Call) -> Outcome {
         self.outcome(self.client(identity).send(call)).await
     }
@@ -92,25 +92,25 @@ pub struct Outcome {
     pub access: AccessRecord,
 }
 
-/// What a request is to come to.
+/// The expected outcome of a request.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub enum Want<'a> {
-    /// It passes, as whomever.
+    /// It passes, with any identity.
     Pass,
-    /// It passes, and the upstream is told of this user.
+    /// It passes, with this user in the upstream's headers.
     User(&'a str),
-    /// It is refused with this status and for this reason.
+    /// It is denied with this status and for this reason.
     Refusal(u16, &'a str),
 }
 
-/// A user, or the reason of a refusal with status 403.
+/// A user, or the reason of a denial with status 403.
 impl<'a> From<Result<&'a str, &'a str>> for Want<'a> {
     fn from(want: Result<&'a str, &'a str>) -> Self {
         want.map_or_else(|reason| Self::Refusal(403, reason), Self::User)
     }
 }
 
-/// The reason of a refusal with status 403, or none.
+/// The reason of a denial with status 403, or none.
 impl<'a> From<Option<&'a str>> for Want<'a> {
     fn from(reason: Option<&'a str>) -> Self {
         reason.map_or(Self::Pass, |reason| Self::Refusal(403, reason))
@@ -118,7 +118,7 @@ impl<'a> From<Option<&'a str>> for Want<'a> {
 }
 
 impl Outcome {
-    /// Compares with what was wanted.
+    /// Compares with the expected outcome.
     pub fn compare(&self, want: Want<'_>) -> Result<(), String> {
         let reason = self.access.told("/reason");
         let told = self.access.told("/identity/user");
@@ -142,13 +142,13 @@ impl Outcome {
         Err(format!("wanted {want:?}; {seen}"))
     }
 
-    /// The request passed, and the upstream was told of this user.
+    /// Asserts that the request passed with this user in the upstream's headers.
     #[track_caller]
     pub fn allowed_as(&self, user: &str) {
         self.check(Want::User(user));
     }
 
-    /// The request was refused with this status and for this reason, and never reached the upstream.
+    /// Asserts that the request was denied with this status and for this reason, and never reached the upstream.
     #[track_caller]
     pub fn denied(&self, status: u16, reason: &str) {
         self.check(Want::Refusal(status, reason));
@@ -161,7 +161,7 @@ impl Outcome {
         }
     }
 
-    /// The request passed, and the upstream was told of nobody.
+    /// Asserts that the request passed without a user in the upstream's headers.
     #[track_caller]
     pub fn allowed_anonymously(&self) {
         let echo = self.reply.echo();
@@ -171,21 +171,21 @@ impl Outcome {
     }
 }
 
-/// The rows of a table: all are tried, and those that went wrong are told together.
+/// The rows of a table: all are run, and the failures are reported together.
 #[derive(Default)]
 pub struct Rows {
     wrong: Vec<String>,
 }
 
 impl Rows {
-    /// Compares a row with what was wanted.
+    /// Compares a row with its expected outcome.
     pub fn row<'a>(&mut self, name: impl std::fmt::Display, outcome: &Outcome, want: impl Into<Want<'a>>) {
         if let Err(difference) = outcome.compare(want.into()) {
             self.wrong.push(format!("{name}: {difference}"));
         }
     }
 
-    /// Fails if a row went wrong.
+    /// Fails if a row failed.
     #[track_caller]
     pub fn end(self) {
         assert!(self.wrong.is_empty(), "{} rows went wrong:\n{}", self.wrong.len(), self.wrong.join("\n"));

@@ -1,25 +1,24 @@
-//! The bars that figures are held to. Every figure is printed beside its bar before anything fails.
+//! Upper limits ("bars") of measured figures. Every figure is printed beside its bar before the test fails.
 //!
-//! A person on a quiet machine has all of them judged. In continuous integration (`CI=true`) neighbours have their
-//! share of the machine: times are only told there, and ratios have a wide margin; memory and counts are judged
-//! everywhere.
+//! On a person's quiet machine all figures are checked. In continuous integration (`CI=true`) other jobs share the
+//! machine: there, times are only printed and ratios have a wide margin; memory and counts are checked everywhere.
 
 use std::fmt::Debug;
 use std::time::Duration;
 
-/// How many times its bar a ratio of two measurements may reach where neighbours disturb them.
+/// The factor by which a ratio of two measurements may exceed its bar on a shared machine.
 const MARGIN: f64 = 5.0;
 
-/// Who runs the measurements.
+/// The machine that runs the measurements.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub enum Machine {
-    /// A person's, which does nothing else.
+    /// A person's quiet machine.
     Quiet,
-    /// Shared with others.
+    /// A machine that other jobs share.
     Shared,
 }
 
-/// What was measured, and what of it was not good enough.
+/// The measured figures, and those that exceed their bars.
 #[derive(Debug)]
 pub struct Bars {
     machine: Machine,
@@ -33,7 +32,7 @@ impl Default for Bars {
 }
 
 impl Bars {
-    /// For the machine that this is.
+    /// For the current machine.
     pub fn new() -> Self {
         let is_ci = std::env::var("CI").as_deref() == Ok("true");
         Self::on(if is_ci { Machine::Shared } else { Machine::Quiet })
@@ -44,18 +43,18 @@ impl Bars {
         Self { machine, missed: Vec::new() }
     }
 
-    /// A time, of the clock or of a processor: neighbours prolong both.
+    /// A wall-clock or processor time: other jobs prolong both.
     pub fn time(&mut self, what: &str, found: Duration, bar: Duration) {
         self.judge(what, found, bar, self.machine == Machine::Quiet);
     }
 
-    /// A ratio of two measurements that were made by turns.
+    /// A ratio of two measurements that alternate.
     pub fn ratio(&mut self, what: &str, found: f64, bar: f64) {
         let bar = if self.machine == Machine::Shared { bar * MARGIN } else { bar };
         self.judge(what, found, bar, true);
     }
 
-    /// A ratio of times that were measured one after the other, which neighbours may change at will.
+    /// A ratio of times that were measured one after the other, which other jobs may change by any factor.
     pub fn loose_ratio(&mut self, what: &str, found: f64, bar: f64) {
         self.judge(what, found, bar, self.machine == Machine::Quiet);
     }

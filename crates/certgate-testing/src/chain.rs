@@ -1,20 +1,20 @@
-//! A chain of root, intermediate and leaf to change one thing in.
+//! A chain of root, intermediate and leaf; tests change one thing in it.
 
 use certgate_x509::{Certificate, ErrorKind, LeafRule, NoTrace, PathParameters, Pool, find_path};
 use std::sync::Arc;
 
-use crate::der::{Draft, Extension, Key, NOW, bits, dns, ext, oid, seq, tag, tlv, uri};
+use crate::der::{Draft, Extension, NOW, SigningKey, bits, dns, ext, oid, seq, tag, tlv, uri};
 
 /// Seconds in a day.
 pub const DAY: i64 = 86_400;
 
-/// Root, intermediate and leaf before they are signed, and what a path must fulfil.
+/// Root, intermediate and leaf before they are signed, and the path parameters.
 pub struct Chain {
     pub root: Draft,
     pub ica: Draft,
     pub leaf: Draft,
-    pub root_key: Key,
-    pub ica_key: Key,
+    pub root_key: SigningKey,
+    pub ica_key: SigningKey,
     pub parameters: PathParameters,
 }
 
@@ -27,7 +27,7 @@ impl Default for Chain {
 impl Chain {
     /// A chain that is valid at [`NOW`] for a TLS client.
     pub fn new() -> Self {
-        let (root_key, ica_key, leaf_key) = (Key::ed25519(), Key::ed25519(), Key::ed25519());
+        let (root_key, ica_key, leaf_key) = (SigningKey::ed25519(), SigningKey::ed25519(), SigningKey::ed25519());
         Self {
             root: Draft::ca("CN=Root", "CN=Root", &root_key),
             ica: Draft::ca("CN=ICA,O=Contoso", "CN=Root", &ica_key),
@@ -39,7 +39,7 @@ impl Chain {
     }
 
     /// Gives the intermediate another key.
-    pub fn set_ica_key(&mut self, key: Key) {
+    pub fn set_ica_key(&mut self, key: SigningKey) {
         self.ica.spki = key.spki();
         self.ica_key = key;
     }
@@ -54,7 +54,7 @@ impl Chain {
         [self.leaf.sign(&self.ica_key), self.ica.sign(&self.root_key), self.root.sign(&self.root_key)]
     }
 
-    /// What the engine, with the root as the anchor, says of it.
+    /// The engine's result, with the root as the anchor.
     pub fn judge(&self) -> Result<(), ErrorKind> {
         let [leaf, ica, root] = self.signed();
         let pool = Pool::new([root], []);
@@ -63,7 +63,7 @@ impl Chain {
     }
 }
 
-/// An RSA key that nobody has the other half of.
+/// An RSA public key whose private key does not exist.
 pub fn rsa_spki(size: usize) -> Vec<u8> {
     let modulus = [&[0][..], &vec![0xff; size / 8]].concat();
     let key = seq(&[tlv(tag::INTEGER, modulus), tlv(tag::INTEGER, [1, 0, 1])]);

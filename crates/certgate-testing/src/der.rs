@@ -1,7 +1,7 @@
 //! Certificates made by hand, octet by octet, so that any one thing in them can be wrong.
 //!
-//! A [`Draft`] is a certificate as fields; [`Draft::sign`] encodes and signs it. Nothing is checked: what a draft says
-//! is what comes out.
+//! A [`Draft`] holds the fields of a certificate; [`Draft::sign`] encodes and signs it. Nothing is checked: the
+//! encoding is exactly what the draft holds.
 
 use std::sync::{Arc, OnceLock};
 
@@ -77,7 +77,7 @@ pub fn time(at: UnixTime) -> Vec<u8> {
 }
 
 /// A key pair with the algorithm identifier of its signatures.
-pub struct Key {
+pub struct SigningKey {
     pair: Pair,
     spki: Vec<u8>,
     algorithm: Vec<u8>,
@@ -87,11 +87,11 @@ enum Pair {
     Ec(EcdsaKeyPair),
     Ed(Ed25519KeyPair),
     Rsa(Arc<RsaKeyPair>, &'static dyn lc::RsaEncoding),
-    /// A public key without the other half: the octets that stand where its signatures would.
+    /// A public key without its private key: the octets to use as signatures.
     Hollow(Vec<u8>),
 }
 
-impl Key {
+impl SigningKey {
     /// A new Ed25519 key: the cheapest to make and sign with.
     pub fn ed25519() -> Self {
         let pair = Ed25519KeyPair::generate().unwrap();
@@ -121,8 +121,8 @@ impl Key {
         Self::ec(&lc::ECDSA_P521_SHA512_ASN1_SIGNING, "1.3.132.0.35", "1.2.840.10045.4.3.4")
     }
 
-    /// An RSA public key that nobody has the other half of, told from others of its size by `n`. What it signs costs as
-    /// much to verify as if it were signed, and does not verify.
+    /// An RSA public key whose private key does not exist; `n` distinguishes keys of the same size. Its signatures cost
+    /// as much to verify as real ones, and do not verify.
     pub fn hollow_rsa(size: usize, exponent: &[u8], n: u8) -> Self {
         let mut modulus = vec![0xff; size / 8];
         modulus[1] = n;
@@ -139,7 +139,7 @@ impl Key {
         Self::rsa_with(&lc::RSA_PKCS1_SHA256, seq(&[oid("1.2.840.113549.1.1.11"), null]))
     }
 
-    /// The RSA-2048 key, signing as told.
+    /// The RSA-2048 key, signing with `encoding`.
     pub fn rsa_with(encoding: &'static dyn lc::RsaEncoding, algorithm: Vec<u8>) -> Self {
         static PAIR: OnceLock<Arc<RsaKeyPair>> = OnceLock::new();
         let pair = Arc::clone(PAIR.get_or_init(|| Arc::new(RsaKeyPair::generate(KeySize::Rsa2048).unwrap())));
@@ -207,7 +207,7 @@ pub struct Draft {
 
 impl Draft {
     /// A v3 certificate without extensions, valid a day around [`NOW`].
-    pub fn new(subject: &str, issuer: &str, key: &Key) -> Self {
+    pub fn new(subject: &str, issuer: &str, key: &SigningKey) -> Self {
         Self {
             version: context(0, int(2)),
             serial: vec![0x11, 0x22],
@@ -225,12 +225,12 @@ impl Draft {
     }
 
     /// A CA: basicConstraints and keyUsage.
-    pub fn ca(subject: &str, issuer: &str, key: &Key) -> Self {
+    pub fn ca(subject: &str, issuer: &str, key: &SigningKey) -> Self {
         Self::new(subject, issuer, key).with(ext::ca(None)).with(ext::key_usage(&[5, 6]))
     }
 
     /// A TLS client: clientAuth and a DNS name.
-    pub fn client(subject: &str, issuer: &str, key: &Key) -> Self {
+    pub fn client(subject: &str, issuer: &str, key: &SigningKey) -> Self {
         Self::new(subject, issuer, key)
             .with(ext::purposes(&[ext::CLIENT_AUTH]))
             .with(ext::names(&[dns("client.example")]))
@@ -262,7 +262,7 @@ impl Draft {
     }
 
     /// Encodes and signs.
-    pub fn der(&self, signer: &Key) -> Vec<u8> {
+    pub fn der(&self, signer: &SigningKey) -> Vec<u8> {
         let extensions: Vec<Vec<u8>> = self
             .extensions
             .iter()
@@ -292,7 +292,7 @@ impl Draft {
     }
 
     /// Encodes, signs and parses.
-    pub fn sign(&self, signer: &Key) -> Arc<Certificate> {
+    pub fn sign(&self, signer: &SigningKey) -> Arc<Certificate> {
         Arc::new(Certificate::from_der(self.der(signer)).unwrap())
     }
 }

@@ -1,4 +1,4 @@
-//! What the tests of this workspace share. Not part of any program.
+//! Shared code of the tests of this workspace. Not part of any program.
 
 #![allow(missing_docs, clippy::print_stdout, clippy::unwrap_used, reason = "only tests use it")]
 

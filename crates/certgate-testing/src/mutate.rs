@@ -26,7 +26,7 @@ impl Random {
     }
 }
 
-/// What is worth inserting into these formats.
+/// Texts with a meaning in these formats.
 const TOKENS: [&[u8]; 30] = [
     b"%",
     b"%0A",

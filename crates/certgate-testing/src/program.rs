@@ -6,8 +6,8 @@ use std::process::{Command, Stdio};
 
 /// Writes an executable script.
 ///
-/// A child writes it. Were it this process, a child that another test starts meanwhile would hold the file open until it
-/// has become another program, and the script could not be run: `ETXTBSY`.
+/// A child process writes it. If this process wrote it, a child that another test starts at the same time would hold
+/// the file open until it executes another program, and the script could not be run: `ETXTBSY`.
 pub fn write(path: &Path, script: &str) {
     let mut command = Command::new("install");
     command.args(["-m", "755", "/dev/stdin"]).arg(path).stdin(Stdio::piped());

@@ -1,18 +1,18 @@
-//! Tests that cannot run here, because something that they need is missing.
+//! Tests that cannot run because a prerequisite is missing.
 //!
-//! A person sees one loud line for each thing that is missing; continuous integration (`CI=true`) fails.
+//! Prints one line for each missing prerequisite; in continuous integration (`CI=true`) the test fails.
 
 use std::collections::BTreeSet;
 use std::io::Write as _;
 use std::sync::{Mutex, PoisonError};
 
-/// Says that `what` is skipped, and why. Panics where `CI=true`: there, a skipped test proves nothing.
+/// Reports that `what` is skipped, and why. Panics where `CI=true`: there, a skipped test proves nothing.
 pub fn skip(what: &str, why: &str) {
     let why = why.trim();
     assert!(!is_ci(), "{what} cannot be skipped where CI=true: {why}");
     static SAID: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
     if SAID.lock().unwrap_or_else(PoisonError::into_inner).insert(what.to_owned()) {
-        // The harness of tests captures what the macros print, and not what is written to the stream itself.
+        // The test harness captures the output of the macros, but not what is written to the stream itself.
         let _ = std::io::stderr().write_all(format!("\nSKIPPED: {what}: {why}\n").as_bytes());
     }
 }

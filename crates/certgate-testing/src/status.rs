@@ -3,7 +3,7 @@
 use aws_lc_rs::digest;
 use certgate_x509::{Certificate, UnixTime, der, der::Reader, der::tag};
 
-use super::der::{Extension, Key, NOW, bits, context, implicit, int, name, oid, seq, time, tlv, yes};
+use super::der::{Extension, NOW, SigningKey, bits, context, implicit, int, name, oid, seq, time, tlv, yes};
 
 pub const HOUR: i64 = 3600;
 pub const DAY: i64 = 24 * HOUR;
@@ -100,7 +100,7 @@ impl CrlDraft {
     }
 
     /// Encodes and signs.
-    pub fn der(&self, signer: &Key) -> Vec<u8> {
+    pub fn der(&self, signer: &SigningKey) -> Vec<u8> {
         let entries = if self.entries.is_empty() { Vec::new() } else { seq(&self.entries) };
         let extensions = if self.extensions.is_empty() { Vec::new() } else { context(0, encode(&self.extensions)) };
         let tbs = seq(&[
@@ -329,7 +329,7 @@ impl ResponseDraft {
     }
 
     /// Encodes and signs.
-    pub fn der(&self, signer: &Key) -> Vec<u8> {
+    pub fn der(&self, signer: &SigningKey) -> Vec<u8> {
         if self.status != 0 {
             return seq(&[tlv(tag::ENUMERATED, [self.status])]);
         }

@@ -59,7 +59,7 @@ pub enum San {
     Mailbox(String),
 }
 
-/// What stands in a certificate.
+/// The content of a certificate.
 #[derive(Clone)]
 pub struct Template {
     /// RDNs with their attributes; the type by its OID.
@@ -73,7 +73,7 @@ pub struct Template {
     pub dns_constraint: Option<&'static str>,
 }
 
-/// What a certificate is for.
+/// The usage of a certificate.
 #[derive(Copy, Clone, PartialEq, Eq)]
 pub enum Usage {
     Ca,
@@ -147,7 +147,7 @@ impl Template {
         sequence(&[tbs, algorithm, signature])
     }
 
-    /// The certificate, with a key and a signature that nobody will look at.
+    /// The certificate, with a key and a signature that no test checks.
     pub fn parsed(&self) -> Certificate {
         let key = Key::new();
         Certificate::from_der(self.der(&key, &key)).unwrap()

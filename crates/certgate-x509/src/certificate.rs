@@ -30,6 +30,7 @@ use super::oid::Oid;
 use super::time::UnixTime;
 
 use extensions::Extensions;
+pub(crate) use extensions::Processed;
 
 pub use error::{CertificateError, ExtensionProblem, Version};
 pub use extensions::{BasicConstraints, Extension, KeyUsage, PolicyConstraints, id};

@@ -21,10 +21,10 @@ use std::time::{Duration, Instant};
 
 use aws_lc_rs::signature as lc;
 use rustls_pki_types::{CertificateDer, UnixTime};
-use support::{Draft, Key, NOW, ext};
+use support::{Draft, NOW, SigningKey, ext};
 
 /// Leaf, intermediate and root with the extensions that real ones have.
-fn chain(new_key: fn() -> Key) -> [Vec<u8>; 3] {
+fn chain(new_key: fn() -> SigningKey) -> [Vec<u8>; 3] {
     let (root_key, ica_key, leaf_key) = (new_key(), new_key(), new_key());
     let root = Draft::ca("CN=Root CA,O=Contoso Ltd,C=US", "CN=Root CA,O=Contoso Ltd,C=US", &root_key)
         .with(ext::subject_key(&[1; 20]));
@@ -78,11 +78,11 @@ fn verify(leaf: &Arc<Certificate>, presented: &[Arc<Certificate>], pool: &Pool) 
 #[test]
 #[ignore = "figures need an optimized build"]
 fn against_webpki() {
-    let kinds: [(&str, fn() -> Key); 4] = [
-        ("P-256", Key::p256),
-        ("P-384", || Key::ec(&lc::ECDSA_P384_SHA384_ASN1_SIGNING, "1.3.132.0.34", "1.2.840.10045.4.3.3")),
-        ("Ed25519", Key::ed25519),
-        ("RSA-2048", Key::rsa),
+    let kinds: [(&str, fn() -> SigningKey); 4] = [
+        ("P-256", SigningKey::p256),
+        ("P-384", || SigningKey::ec(&lc::ECDSA_P384_SHA384_ASN1_SIGNING, "1.3.132.0.34", "1.2.840.10045.4.3.3")),
+        ("Ed25519", SigningKey::ed25519),
+        ("RSA-2048", SigningKey::rsa),
     ];
     let mut slow = Vec::new();
     for (kind, new_key) in kinds {

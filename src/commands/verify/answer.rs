@@ -8,10 +8,10 @@ use super::words;
 use crate::domain::decide::reason::Reason;
 use crate::explain::{ExplainedReason, ExplainedStep, StepResult, explained_step};
 use crate::inspect::hexadecimal;
-use crate::terminal::{Page, Paint, Terminal};
+use crate::terminal::{Paint, Terminal, TextPage};
 use certgate_x509::{Certificate, Recorder, Sha256, UnixTime, Verification, VerificationFailure, Verified};
 
-/// What is painted.
+/// The words that are painted.
 pub(super) const PAINTED: &[(&str, Paint)] = &[
     ("VALID", Paint::Good),
     ("INVALID", Paint::Bad),
@@ -20,10 +20,10 @@ pub(super) const PAINTED: &[(&str, Paint)] = &[
     ("warning:", Paint::Doubtful),
 ];
 
-/// An answer in the form that is printed.
+/// The answer in printable form.
 pub(super) struct Answered {
     at: UnixTime,
-    /// Why it is not valid.
+    /// Why the certificate is invalid.
     pub(super) reason: Option<ExplainedReason>,
     certificate: serde_json::Value,
     valid_until: Option<UnixTime>,
@@ -90,7 +90,7 @@ impl Answered {
     }
 
     pub(super) fn to_text(&self, terminal: Terminal) -> String {
-        let mut page = Page::new(terminal, 9);
+        let mut page = TextPage::new(terminal, 9);
         let text = |value: &serde_json::Value, key: &str| value[key].as_str().unwrap_or("(none)").to_owned();
         page.heading("Certificate");
         for (name, key) in [("subject", "subject"), ("serial", "serialNumber"), ("sha256", "sha256")] {

@@ -1,4 +1,5 @@
-//! The answer to one case of a suite, as `certgate verify --batch` prints it. Cases are [`certgate_x509::batch`]'s.
+//! The answer to one case of a suite, as `certgate verify --batch` prints it. [`certgate_x509::batch`] reads and
+//! verifies cases.
 
 use certgate_x509::{UnixTime, batch, batch::Failure};
 use serde::Serialize;
@@ -12,10 +13,10 @@ pub const CASE_MALFORMED: &str = "CASE_MALFORMED";
 /// The code of a case that is valid.
 pub const OK: &str = "OK";
 
-/// What is answered to one case.
+/// The answer to one case.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Answer {
-    /// The case's own, whatever its type; null when it has none or is not JSON.
+pub struct CaseAnswer {
+    /// The identifier of the case, whatever its type; null if it has none or the line is not JSON.
     pub id: Value,
     /// Whether the certificate, or the response, is valid.
     pub ok: bool,
@@ -25,13 +26,13 @@ pub struct Answer {
     pub detail: String,
 }
 
-/// Answers one line; `now` is the time of cases that name none.
-pub fn answer(line: &[u8], now: UnixTime) -> Answer {
+/// Answers one line; `now` is the time of cases that have none.
+pub fn answer(line: &[u8], now: UnixTime) -> CaseAnswer {
     let batch::Answer { id, outcome } = batch::answer(line, now);
     let (ok, reason, detail) = match outcome {
         Ok(detail) => (true, OK, detail),
         Err(Failure::Malformed(detail)) => (false, CASE_MALFORMED, detail),
         Err(Failure::Invalid(kind, detail)) => (false, Reason::from(kind).code(), detail),
     };
-    Answer { id, ok, reason, detail }
+    CaseAnswer { id, ok, reason, detail }
 }

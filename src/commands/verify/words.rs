@@ -1,6 +1,6 @@
-//! What `certgate verify` says in place of the fields of a TrustProfile: its own arguments.
+//! The words of `certgate verify` in place of the fields of a TrustProfile: its own arguments.
 //!
-//! The table of reasons speaks to the author of a policy and a profile. The caller of `verify` has written neither.
+//! The table of reasons addresses the author of a policy and a profile. The user of `verify` has written neither.
 
 use crate::domain::decide::reason::Reason;
 use crate::explain::ExplainedReason;
@@ -18,7 +18,7 @@ pub(super) fn explained(reason: Reason, detail: &str) -> ExplainedReason {
     row
 }
 
-/// What happened and what to do, where the table speaks of fields.
+/// What happened and what to do, for reasons whose row refers to fields.
 fn in_arguments(reason: Reason) -> (Option<&'static str>, Option<&'static str>) {
     match reason {
         Reason::CertUntrusted => (

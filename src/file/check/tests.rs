@@ -16,7 +16,7 @@ fn everything_is_named_and_summed_up() {
         assert_eq!(lines[1], "a.yaml:12:8: TrustProfile default/t: spec.mod: unknown field; did you mean `mode`?");
         assert_eq!(lines[2], "a.yaml:1: ignored: apps/v1 Deployment (2 documents, this is the first)");
         assert_eq!(lines[3], "2 errors: 0 objects in 1 file");
-        assert!(lines[4].starts_with("2 errors refuse the whole edit: "), "{text}");
+        assert!(lines[4].starts_with("2 errors reject the whole edit: "), "{text}");
         assert_eq!(found.exit_code(), 1);
         let json = found.to_json();
         assert_eq!(json["problems"][1]["field"], "spec.mod");
@@ -35,7 +35,7 @@ fn a_directory_that_is_not_there_is_an_error() {
         found.to_text(),
         "cannot read the policy directory \"/nowhere/policies\": No such file or directory (os error 2)\n\
          1 error: 0 objects in 0 files\n\
-         1 error refuses the whole edit: a running server keeps its last policies; a new one does not start\n"
+         1 error rejects the whole edit: a running server keeps its last policies; a new one does not start\n"
     );
     assert_eq!(found.to_json()["problems"][0]["file"], "/nowhere/policies");
     assert_eq!(found.exit_code(), 1);
@@ -66,7 +66,7 @@ fn files_that_are_skipped_are_named() {
     for n in 0..SHOWN_SKIPPED {
         write(&format!("n{n}.txt"), "");
     }
-    assert!(check(dir.path()).to_text().contains("\nskipped besides: 3 files\n"));
+    assert!(check(dir.path()).to_text().contains("\nalso skipped: 3 files\n"));
 }
 
 #[test]
@@ -154,9 +154,9 @@ fn an_object_in_error_denies_and_refuses_nothing() {
     assert_eq!(text.lines().last(), Some(last), "{text}");
 }
 
-fn write(dir: &Path, name: &str, text: &str) -> Named {
+fn write(dir: &Path, name: &str, text: &str) -> CheckedPath {
     std::fs::write(dir.join(name), text).unwrap();
-    Named { path: dir.join(name), shown: None }
+    CheckedPath { path: dir.join(name), shown: None }
 }
 
 const PROFILE: &str = "apiVersion: certgate.dev/v1alpha1\nkind: TrustProfile\nmetadata: {name: t}\nspec: ";
@@ -171,7 +171,7 @@ fn several_paths_are_one_set() {
     std::fs::write(more.join("roots.pem"), "no certificate").unwrap();
     let profile = write(&more, "a.yaml", &format!("{PROFILE}{{trustAnchors: [{{file: roots.pem}}]}}\n"));
     let policy = write(dir.path(), "a.yaml", POLICY);
-    let directory = Named { path: more, shown: None };
+    let directory = CheckedPath { path: more, shown: None };
     let both = check_all(&[policy.clone(), directory.clone()], CheckOptions::default());
     let text = both.to_text();
     assert_eq!(both.totals.objects, 2, "{text}");
@@ -183,7 +183,7 @@ fn several_paths_are_one_set() {
     assert!(alone.contains("TrustProfile default/t does not exist"), "{alone}");
 }
 
-/// What is wrong with a profile is told there, and of each policy that refers to it there is but a note.
+/// The profile has the error; each policy that refers to it has a note.
 #[test]
 fn an_error_is_told_once() {
     let dir = tempfile::tempdir().unwrap();
@@ -220,7 +220,7 @@ fn sources_that_live_elsewhere_can_be_taken_to_be_there() {
     let dir = path.parent().unwrap();
     assert_eq!(check(dir).errors(), 5, "{}", check(dir).to_text());
     let skip = CheckOptions { sources: AbsentSources::Assumed, ..CheckOptions::default() };
-    let all = [Named { path: dir.to_owned(), shown: None }];
+    let all = [CheckedPath { path: dir.to_owned(), shown: None }];
     let found = check_all(&all, skip);
     assert_eq!((found.errors(), found.exit_code()), (0, 0), "{}", found.to_text());
     let map = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: roots}\ndata: {other: x}\n";
@@ -237,7 +237,7 @@ fn warnings_can_count_as_errors() {
     let dir = tempfile::tempdir().unwrap();
     std::fs::write(dir.path().join("a.yaml"), "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: c}\n").unwrap();
     let strict = CheckOptions { warnings: Warnings::Errors, ..CheckOptions::default() };
-    let found = check_all(&[Named { path: dir.path().to_owned(), shown: None }], strict);
+    let found = check_all(&[CheckedPath { path: dir.path().to_owned(), shown: None }], strict);
     assert_eq!((found.exit_code(), found.errors(), found.warnings()), (1, 0, 1));
     assert!(found.to_text().contains("\n1 warning, counted as errors: 1 object in 1 file\n"), "{}", found.to_text());
     assert_eq!(found.to_json()["valid"], false);
@@ -245,7 +245,7 @@ fn warnings_can_count_as_errors() {
     assert_eq!(check_all(&[good], strict).exit_code(), 0);
 }
 
-/// What a source is, when it is another form than PEM.
+/// The form of a source that is not PEM.
 #[test]
 fn forms_of_certificates_are_named() {
     let dir = tempfile::tempdir().unwrap();

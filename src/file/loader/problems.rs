@@ -1,4 +1,4 @@
-//! What is wrong with a directory, at its place: the file, and where in it the object or field stands.
+//! The problems of a directory with their positions: the file, and the line of the object or field.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs::File;
@@ -8,30 +8,30 @@ use std::sync::Arc;
 use super::Loader;
 use crate::domain::store::{self, Severity};
 use crate::file::loaded::MAX_DOCUMENT;
-use crate::file::manifest::{self, Wanted};
-use crate::file::report::{Class, Problem};
+use crate::file::manifest::{self, ObjectSelector};
+use crate::file::report::{FileProblem, ProblemClass};
 use crate::file::scan::Listing;
 use crate::file::split::Chunks;
 use crate::file::yaml::Mark;
 
 impl Loader {
-    /// Everything for which a reload is refused.
-    pub(super) fn unreadable(&self, listing: &Listing) -> Vec<Problem> {
-        let mut problems: Vec<Problem> =
-            listing.problems.iter().map(|(name, message)| whole_file(name, message.clone())).collect();
+    /// All problems for which a reload is rejected.
+    pub(super) fn unreadable(&self, listing: &Listing) -> Vec<FileProblem> {
+        let mut problems: Vec<FileProblem> =
+            listing.problems.iter().map(|(name, message)| file_problem(name, message.clone())).collect();
         for (name, state) in &self.files {
-            for fault in state.chunks.iter().filter_map(|chunk| chunk.content.more()).flat_map(|more| &more.faults) {
-                problems.push(Problem {
+            for fault in state.chunks.iter().filter_map(|chunk| chunk.content.mixed()).flat_map(|mixed| &mixed.faults) {
+                problems.push(FileProblem {
                     file: Arc::clone(name),
                     at: Some(fault.fault.at),
                     object: fault.object.as_deref().map(str::to_owned),
                     field: fault.fault.path.clone(),
                     message: fault.fault.message.clone(),
-                    class: Class::Unreadable,
+                    class: ProblemClass::Unreadable,
                 });
             }
             if let Some((at, message)) = &state.error {
-                problems.push(Problem { at: *at, ..whole_file(name, message.clone()) });
+                problems.push(FileProblem { at: *at, ..file_problem(name, message.clone()) });
             }
         }
         problems.sort_by(|a, b| (&a.file, a.at, &a.field).cmp(&(&b.file, b.at, &b.field)));
@@ -39,8 +39,8 @@ impl Loader {
         problems
     }
 
-    /// The problems of the index at their places. Each file that has any is read once more.
-    pub(super) fn placed(&self, mut found: Vec<store::Problem>) -> Vec<Problem> {
+    /// The problems of the index with their positions. Reads each file that has any once more.
+    pub(super) fn with_positions(&self, mut found: Vec<store::Problem>) -> Vec<FileProblem> {
         found.truncate(self.max_problems);
         let mut by_file: BTreeMap<Arc<str>, Vec<store::Problem>> = BTreeMap::new();
         for problem in found {
@@ -48,17 +48,17 @@ impl Loader {
         }
         let mut placed = Vec::new();
         for (file, problems) in by_file {
-            let places = self.places(&file, &problems);
+            let positions = self.positions(&file, &problems);
             for (n, problem) in problems.iter().enumerate() {
                 let class = match problem.severity {
-                    Severity::Error => Class::Invalid,
-                    Severity::Warning => Class::Warning,
-                    Severity::Note => Class::Note,
+                    Severity::Error => ProblemClass::Invalid,
+                    Severity::Warning => ProblemClass::Warning,
+                    Severity::Note => ProblemClass::Note,
                 };
                 for (m, error) in problem.errors.iter().enumerate() {
-                    placed.push(Problem {
+                    placed.push(FileProblem {
                         file: Arc::clone(&file),
-                        at: places.get(&(n, m)).copied(),
+                        at: positions.get(&(n, m)).copied(),
                         object: Some(problem.id.to_string()),
                         field: error.path.clone(),
                         message: error.message.clone(),
@@ -71,12 +71,12 @@ impl Loader {
         placed
     }
 
-    /// The places of the errors of `problems`, all of one file, by the numbers of problem and error.
-    fn places(&self, file: &Arc<str>, problems: &[store::Problem]) -> HashMap<(usize, usize), Mark> {
-        let mut places = HashMap::new();
-        let Ok(nth) = self.files.binary_search_by(|(name, _)| name.cmp(file)) else { return places };
+    /// The positions of the errors of `problems`, all of one file, by the indexes of problem and error.
+    fn positions(&self, file: &Arc<str>, problems: &[store::Problem]) -> HashMap<(usize, usize), Mark> {
+        let mut positions = HashMap::new();
+        let Ok(nth) = self.files.binary_search_by(|(name, _)| name.cmp(file)) else { return positions };
         let (_, state) = &self.files[nth];
-        // One object may have two: what is wrong with it, and what is doubtful.
+        // One object may have two problems: its errors and its warnings.
         let mut wanted: HashMap<u32, Vec<usize>> = HashMap::new();
         for (n, problem) in problems.iter().enumerate() {
             wanted.entry(problem.id.origin.document).or_default().push(n);
@@ -89,18 +89,18 @@ impl Loader {
                 }
             }
         }
-        let Ok(opened) = File::open(self.root.resolve(file)) else { return places };
+        let Ok(opened) = File::open(self.root.resolve(file)) else { return positions };
         let mut chunks = Chunks::new(BufReader::new(opened), MAX_DOCUMENT);
         let mut at = 0;
         while let Ok(Some(chunk)) = chunks.next_chunk() {
             if let Some(here) = in_chunk.remove(&at) {
-                let fields = manifest::Fields::of(chunk.bytes, chunk.line);
+                let fields = manifest::FieldLocator::of(chunk.bytes, chunk.line);
                 for (n, line) in here {
                     let id = &problems[n].id;
-                    let wanted = Wanted { kind: id.kind, namespace: &id.namespace, name: &id.name, line };
+                    let wanted = ObjectSelector { kind: id.kind, namespace: &id.namespace, name: &id.name, line };
                     for (m, error) in problems[n].errors.iter().enumerate() {
                         if let Some(mark) = fields.locate(wanted, &error.path) {
-                            places.insert((n, m), mark);
+                            positions.insert((n, m), mark);
                         }
                     }
                 }
@@ -110,29 +110,36 @@ impl Loader {
             }
             at += 1;
         }
-        places
+        positions
     }
 }
 
-/// Turns errors of references into notes where what they refer to is there, and cannot be read: its own errors say why.
-pub(super) fn note_what_follows(problems: &mut [Problem]) {
+/// Turns an error of a reference into a note if the object exists and is unreadable: its own errors are reported.
+pub(super) fn demote_consequential_errors(problems: &mut [FileProblem]) {
     let unreadable: HashSet<String> = problems
         .iter()
-        .filter(|problem| problem.class == Class::Unreadable)
+        .filter(|problem| problem.class == ProblemClass::Unreadable)
         .filter_map(|problem| problem.object.clone())
         .collect();
-    for problem in problems.iter_mut().filter(|problem| problem.class == Class::Invalid) {
+    for problem in problems.iter_mut().filter(|problem| problem.class == ProblemClass::Invalid) {
         let missing = problem.message.strip_suffix(ABSENT).filter(|_| problem.field == "spec.trustRef");
         if let Some(object) = missing.filter(|object| unreadable.contains(*object)) {
             problem.message = format!("{object} cannot be read");
-            problem.class = Class::Note;
+            problem.class = ProblemClass::Note;
         }
     }
 }
 
-/// How the message about a reference to nothing ends.
+/// The end of the message about a reference to an absent object.
 const ABSENT: &str = " does not exist";
 
-pub(super) fn whole_file(name: &str, message: String) -> Problem {
-    Problem { file: Arc::from(name), at: None, object: None, field: String::new(), message, class: Class::Unreadable }
+pub(super) fn file_problem(name: &str, message: String) -> FileProblem {
+    FileProblem {
+        file: Arc::from(name),
+        at: None,
+        object: None,
+        field: String::new(),
+        message,
+        class: ProblemClass::Unreadable,
+    }
 }

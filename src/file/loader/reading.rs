@@ -7,49 +7,49 @@ use std::time::{Instant, SystemTime};
 
 use super::Loader;
 use crate::file::bulk;
-use crate::file::loaded::{FileState, Whole, forget};
+use crate::file::loaded::{Consistency, FileState, delete_objects};
 use crate::file::scan::{Listed, Listing, Stamp};
 use crate::file::source;
 use crate::file::split::SplitError;
 use certgate_x509::limits::MAX_CRL_TEXT;
 
-/// A source from which on [`give_back`] is worth it.
+/// The size of a source that makes [`release_freed_memory`] worthwhile.
 const LARGE: usize = 16 << 20;
 
-/// What a listing differed in from what was known.
+/// The difference between a listing and the loader's record.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub(super) enum Changes {
     /// Nothing.
     None,
-    /// One file is new or has changed; none is gone.
+    /// One file is new or changed; none was removed.
     OneFile,
-    /// More than that.
+    /// Any other difference.
     Several,
 }
 
-/// What came of reading what changed.
+/// The result of reading what changed.
 #[derive(Copy, Clone, Debug)]
-pub(super) struct Absorbed {
+pub(super) struct ReadChanges {
     pub changes: Changes,
-    pub whole: Whole,
+    pub consistency: Consistency,
 }
 
-impl Absorbed {
-    /// Takes note of a file that was read.
-    fn note(&mut self, changed: bool, whole: Whole) {
+impl ReadChanges {
+    /// Records a file that was read.
+    fn note(&mut self, changed: bool, consistency: Consistency) {
         if changed {
             self.changes = if self.changes == Changes::None { Changes::OneFile } else { Changes::Several };
         }
-        if whole == Whole::Torn {
-            self.whole = Whole::Torn;
+        if consistency == Consistency::Torn {
+            self.consistency = Consistency::Torn;
         }
     }
 }
 
 impl Loader {
-    /// Reads what changed against `listing` into the index.
-    pub(super) fn absorb(&mut self, listing: &Listing) -> Absorbed {
-        let mut absorbed = Absorbed { changes: Changes::None, whole: Whole::Whole };
+    /// Reads the changes in `listing` into the index.
+    pub(super) fn read_changes(&mut self, listing: &Listing) -> ReadChanges {
+        let mut changes = ReadChanges { changes: Changes::None, consistency: Consistency::Consistent };
         let index = &mut self.index;
         let mut gone = self.files.len();
         let mut listed = listing.files.iter().peekable();
@@ -58,13 +58,13 @@ impl Loader {
             while listed.next_if(|listed| *listed.name < **name).is_some() {}
             let keep = listed.peek().is_some_and(|listed| *listed.name == **name);
             if !keep {
-                state.chunks.iter().for_each(|chunk| forget(index, name, chunk));
+                state.chunks.iter().for_each(|chunk| delete_objects(index, name, chunk));
             }
             keep
         });
         gone -= self.files.len();
         if gone > 0 {
-            absorbed.changes = Changes::Several;
+            changes.changes = Changes::Several;
         }
         let mut known = std::mem::take(&mut self.files).into_iter().peekable();
         self.files.reserve_exact(listing.files.len());
@@ -89,22 +89,22 @@ impl Loader {
                     (Arc::clone(&listed.name), state, true)
                 }
             };
-            let (edited, whole) = self.read_file(&name, &mut state, &listed.stamp);
+            let (edited, consistency) = self.read_file(&name, &mut state, &listed.stamp);
             self.files.push((name, state));
-            absorbed.note(restamped || edited, whole);
+            changes.note(restamped || edited, consistency);
         }
-        self.read_small(&small, &mut absorbed);
-        absorbed
+        self.read_small(&small, &mut changes);
+        changes
     }
 
-    /// Reads new small files, by their numbers in `files`, into the index.
-    fn read_small(&mut self, small: &[(usize, &Listed)], absorbed: &mut Absorbed) {
+    /// Reads new small files, given with their indexes in `files`, into the index.
+    fn read_small(&mut self, small: &[(usize, &Listed)], changes: &mut ReadChanges) {
         if small.len() < bulk::MIN_FILES {
             for (at, listed) in small {
                 let mut state = FileState::new(listed.stamp);
-                let (_, whole) = self.read_file(&listed.name, &mut state, &listed.stamp);
+                let (_, consistency) = self.read_file(&listed.name, &mut state, &listed.stamp);
                 self.files[*at].1 = state;
-                absorbed.note(true, whole);
+                changes.note(true, consistency);
             }
             return;
         }
@@ -115,16 +115,16 @@ impl Loader {
             let read = read.map(|(chunks, stamp)| {
                 state.chunks.reserve_exact(chunks.len());
                 self.parsed += chunks.len();
-                chunks.into_iter().for_each(|chunk| state.adopt(&mut self.index, name, chunk));
+                chunks.into_iter().for_each(|chunk| state.apply_chunk(&mut self.index, name, chunk));
                 stamp
             });
-            let whole = state.note_read(read, &listed[n].stamp, now);
-            absorbed.note(true, whole);
+            let consistency = state.record_read(read, &listed[n].stamp, now);
+            changes.note(true, consistency);
         });
     }
 
-    /// Reads one file into the index. Tells whether its content is another one than before, and whether it was whole.
-    fn read_file(&mut self, name: &Arc<str>, state: &mut FileState, stamp: &Stamp) -> (bool, Whole) {
+    /// Reads one file into the index. Returns whether its content changed, and whether the read was consistent.
+    fn read_file(&mut self, name: &Arc<str>, state: &mut FileState, stamp: &Stamp) -> (bool, Consistency) {
         let path = self.root.resolve(name);
         let now = SystemTime::now();
         let mut edited = false;
@@ -134,11 +134,11 @@ impl Loader {
             edited = edit.parsed > 0 || edit.forgotten > 0;
             Ok(Stamp::of(&file.metadata()?))
         });
-        let whole = state.note_read(read, stamp, now);
-        (edited, whole)
+        let consistency = state.record_read(read, stamp, now);
+        (edited, consistency)
     }
 
-    /// Reads the files that trust profiles name where they changed.
+    /// Reads the files that trust profiles name, if they changed.
     pub(super) fn read_sources(&mut self) {
         let wanted = self.index.wanted_files();
         let resolve = |name: &str| self.root.resolve_source(name);
@@ -151,7 +151,7 @@ impl Loader {
         let large = Cell::new(false);
         let crls = |file: &mut File, length| {
             large.set(large.get() || length >= LARGE as u64);
-            // Nothing of it would be used: it need not be read to its cap each time.
+            // The content would be rejected: reading it up to the limit each time would be wasted.
             if length > MAX_CRL_TEXT as u64 {
                 return Err(source::too_long(MAX_CRL_TEXT));
             }
@@ -163,13 +163,13 @@ impl Loader {
         });
         self.is_current = is_current;
         if large.get() {
-            self.large = Some(Instant::now());
+            self.large_read_at = Some(Instant::now());
         }
     }
 }
 
-/// Lets the allocator return to the system what was freed some time ago. mimalloc keeps freed blocks for a moment and
-/// looks after them only when it frees another large one, which in a server at rest never comes.
-pub(super) fn give_back() {
+/// Makes the allocator return memory that was freed some time ago to the system. mimalloc retains freed blocks for a
+/// moment and releases them only when it frees another large one, which an idle server never does.
+pub(super) fn release_freed_memory() {
     drop(std::hint::black_box(Vec::<u8>::with_capacity(2 * LARGE)));
 }

@@ -1,6 +1,6 @@
-//! Which documents are certgate's.
+//! Decides which documents are certgate's.
 //!
-//! A document that could be ours and cannot be told is an error: a strict policy that is passed over would leave its
+//! A document that may be certgate's is an error if that is not certain: skipping a strict policy would leave its
 //! requests to a wider one.
 
 use strsim::osa_distance;
@@ -8,29 +8,29 @@ use strsim::osa_distance;
 use crate::domain::api::{GROUP, Kind};
 use crate::file::report::shown;
 use crate::file::schema::advice;
-use crate::file::yaml::{Node, Value};
+use crate::file::yaml::{Node, NodeValue};
 
-/// The name in [`GROUP`]. Who writes it in a group means ours.
+/// The name in [`GROUP`]. A group that contains it counts as certgate's.
 const NAME: &str = "certgate";
 
-/// How far another group may differ in spelling and still be taken for a misspelt [`GROUP`].
+/// The largest edit distance at which a group counts as a misspelt [`GROUP`].
 const GROUP_TYPO: usize = 3;
 
-/// Whose a document is.
+/// The owner of a document.
 pub(super) enum DocumentClass {
-    /// One of the kinds that are read.
+    /// One of the kinds that certgate reads.
     Ours(Kind),
     /// A list of documents.
     List,
-    /// Somebody else's.
+    /// A document of another program.
     Foreign,
-    /// It could be ours but cannot be told, or it is ours and of no kind or version that we know.
+    /// A document that may be certgate's, or one of certgate's whose kind or version is unknown.
     Unclear(&'static str, String),
 }
 
-/// Whether a document of this `apiVersion` is certain to be somebody else's: the group is a domain name, as those of
-/// all custom resources are, and not nearly ours.
-fn is_of_others(api_version: &str) -> bool {
+/// Whether a document of this `apiVersion` certainly belongs to another program: the group is a domain name, as those
+/// of all custom resources are, and not similar to certgate's.
+fn is_foreign(api_version: &str) -> bool {
     let Some((group, version)) = api_version.split_once('/') else { return false };
     let is_label = |label: &str| {
         !label.is_empty() && label.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
@@ -43,7 +43,7 @@ fn is_of_others(api_version: &str) -> bool {
 }
 
 pub(super) fn classify(root: &Node<'_>) -> DocumentClass {
-    if !matches!(root.value, Value::Mapping(_)) {
+    if !matches!(root.value, NodeValue::Mapping(_)) {
         return DocumentClass::Unclear("", "want a mapping with apiVersion and kind".to_owned());
     }
     let Some(kind) = root.get("kind").and_then(Node::text) else {
@@ -69,14 +69,14 @@ pub(super) fn classify(root: &Node<'_>) -> DocumentClass {
     if listed.is_some_and(|ours| same_version(&ours)) {
         return DocumentClass::List;
     }
-    // To pass over a strict policy would leave its requests to a wider one, so its kind, or a list that might hold it,
-    // is another's only when the group is certain to be.
+    // Skipping a strict policy would leave its requests to a wider one, so this kind, or a list that may hold it,
+    // counts as another program's only if the group certainly is.
     let is_own = Kind::OWN.into_iter().any(|own| [Some(kind), item_kind].contains(&Some(own.name())));
-    if is_own && group != GROUP && !is_of_others(api_version) {
+    if is_own && group != GROUP && !is_foreign(api_version) {
         let hint = format!("unknown group {}; did you mean `{}`?", shown(group), Kind::CertificatePolicy.api_version());
         return DocumentClass::Unclear("apiVersion", hint);
     }
-    if kind == "List" && group != GROUP && !is_of_others(api_version) {
+    if kind == "List" && group != GROUP && !is_foreign(api_version) {
         return DocumentClass::Unclear("apiVersion", format!("unknown version {}; want `v1`", shown(api_version)));
     }
     if group != GROUP {

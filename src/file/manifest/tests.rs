@@ -4,21 +4,21 @@ const MAPPING: &str = "apiVersion: certgate.dev/v1alpha1\nkind: CertificateMappi
                            spec:\n  certificate: {dns: a.example}\n  identity: {user: a}\n";
 
 fn faults(text: &str) -> Vec<String> {
-    let reading = read(text.as_bytes(), 1);
+    let found = read(text.as_bytes(), 1);
     let show = |f: DocumentFault| {
         let object = f.object.map_or_else(String::new, |o| format!("{o}: "));
         format!("{}: {object}{}: {}", f.fault.at, f.fault.path, f.fault.message)
     };
-    reading.faults.into_iter().map(show).collect()
+    found.faults.into_iter().map(show).collect()
 }
 
-fn names(reading: &Reading) -> Vec<String> {
-    reading.objects.iter().map(|(object, at)| format!("{}@{}", object.id(), at.line)).collect()
+fn names(found: &ParsedChunk) -> Vec<String> {
+    found.objects.iter().map(|(object, at)| format!("{}@{}", object.id(), at.line)).collect()
 }
 
 #[test]
 fn every_kind_is_read() {
-    assert!(Kind::ALL.into_iter().all(|kind| !Shape::of(kind).top.is_empty()));
+    assert!(Kind::ALL.into_iter().all(|kind| !KindSchema::of(kind).top.is_empty()));
     for (text, want) in [
         (MAPPING, "CertificateMapping default/a@1"),
         (
@@ -37,9 +37,9 @@ fn every_kind_is_read() {
             "ClusterTrustBundle b@1",
         ),
     ] {
-        let reading = read(text.as_bytes(), 1);
+        let found = read(text.as_bytes(), 1);
         assert_eq!(faults(text), Vec::<String>::new(), "{text}");
-        assert_eq!(names(&reading), [want]);
+        assert_eq!(names(&found), [want]);
     }
 }
 
@@ -72,10 +72,10 @@ fn lists_are_flattened() {
         )
     };
     for (api, kind) in [("v1", "List"), ("v1", "ConfigMapList"), ("certgate.dev/v1alpha1", "CertificateMappingList")] {
-        let reading = read(list(api, kind).as_bytes(), 10);
-        assert_eq!(names(&reading), ["Namespace ns@14", "ConfigMap default/c@19"], "{kind}");
-        assert_eq!(reading.foreign.len(), 1);
-        assert!(reading.faults.is_empty());
+        let found = read(list(api, kind).as_bytes(), 10);
+        assert_eq!(names(&found), ["Namespace ns@14", "ConfigMap default/c@19"], "{kind}");
+        assert_eq!(found.foreign.len(), 1);
+        assert!(found.faults.is_empty());
     }
     assert_eq!(faults("{apiVersion: v1, kind: List, items: [{apiVersion: v1, kind: List, items: []}]}").len(), 1);
     assert_eq!(faults("{apiVersion: v1, kind: List}"), ["1:1: items: is required"]);
@@ -88,8 +88,8 @@ fn other_kinds_are_passed_over_with_what_yaml_they_have() {
         "apiVersion: v1\nkind: Service\nspec: {a: !!str 1}\n",
         "apiVersion: policy.open-cluster-management.io/v1\nkind: CertificatePolicy\n",
     ] {
-        let reading = read(text.as_bytes(), 1);
-        assert_eq!((reading.objects.len(), reading.foreign.len(), reading.faults.len()), (0, 1, 0), "{text}");
+        let found = read(text.as_bytes(), 1);
+        assert_eq!((found.objects.len(), found.foreign.len(), found.faults.len()), (0, 1, 0), "{text}");
     }
 }
 
@@ -132,8 +132,8 @@ fn documents_that_could_be_ours_are_errors() {
         ("not UTF-8", "a: \u{fffd}", "1:4: : not UTF-8"),
     ] {
         if name == "not UTF-8" {
-            let reading = read(b"a: \xff\n", 1);
-            assert_eq!(reading.faults[0].fault.at, Mark { line: 1, column: 4 });
+            let found = read(b"a: \xff\n", 1);
+            assert_eq!(found.faults[0].fault.at, Mark { line: 1, column: 4 });
             continue;
         }
         assert_eq!(faults(text), [want], "{name}");
@@ -171,10 +171,10 @@ fn our_kinds_are_passed_over_only_when_certainly_of_others() {
                 format!("apiVersion: v1\nkind: List\nitems: [{document}]\n"),
                 format!("{{apiVersion: {api}, kind: {own}List, items: []}}"),
             ] {
-                let reading = read(text.as_bytes(), 1);
+                let found = read(text.as_bytes(), 1);
                 let want = if is_foreign { (0, 1, 0) } else { (0, 0, 1) };
-                assert_eq!((reading.objects.len(), reading.foreign.len(), reading.faults.len()), want, "{text}");
-                assert!(is_foreign || reading.faults[0].fault.path == "apiVersion", "{text}");
+                assert_eq!((found.objects.len(), found.foreign.len(), found.faults.len()), want, "{text}");
+                assert!(is_foreign || found.faults[0].fault.path == "apiVersion", "{text}");
             }
         }
     }
@@ -210,9 +210,10 @@ fn a_broken_secret_is_an_error_with_its_key() {
 #[test]
 fn fields_of_objects_are_found_again() {
     let list = "apiVersion: v1\nkind: List\nitems:\n- {apiVersion: v1, kind: Secret, metadata: {name: a}}\n- {apiVersion: v1, kind: ConfigMap, metadata: {name: a}, data: {k: v}}\n";
-    let wanted = |kind, line| Wanted { kind, namespace: "default", name: "a", line };
-    let at =
-        |kind, line, path| Fields::of(list.as_bytes(), 1).locate(wanted(kind, line), path).map(|m| (m.line, m.column));
+    let wanted = |kind, line| ObjectSelector { kind, namespace: "default", name: "a", line };
+    let at = |kind, line, path| {
+        FieldLocator::of(list.as_bytes(), 1).locate(wanted(kind, line), path).map(|m| (m.line, m.column))
+    };
     assert_eq!(at(Kind::ConfigMap, None, "data.k"), Some((5, 68)));
     assert_eq!(at(Kind::Secret, Some(4), "metadata.name"), Some((4, 51)));
     assert_eq!(at(Kind::Secret, Some(5), "metadata.name"), None);

@@ -92,13 +92,13 @@ fn marks_and_styles_are_kept() {
     assert_eq!(at("port"), (5, 9));
     assert_eq!(at("list").0, 7);
     let style = |key: &str| match &spec.get(key).unwrap().value {
-        Value::Scalar(scalar) => scalar.style,
+        NodeValue::Scalar(scalar) => scalar.style,
         _ => panic!("{key}"),
     };
     assert_eq!(style("name"), Style::Text);
     assert_eq!(style("port"), Style::Plain);
     assert!(spec.get("empty").unwrap().is_null());
-    let Value::Sequence(items) = &spec.get("list").unwrap().value else { panic!("list") };
+    let NodeValue::Sequence(items) = &spec.get("list").unwrap().value else { panic!("list") };
     assert_eq!(items[1].text(), Some("b\n"));
     assert_eq!(items[1].at.line, 9, "a block scalar is placed at its first line of content");
 }
@@ -110,7 +110,7 @@ fn json_is_yaml() {
     assert_eq!(parsed.error, None);
     let root = &parsed.documents[0].root;
     assert_eq!(root.get("b").and_then(|b| b.get("c")).and_then(Node::text), Some("\u{e4}\n"));
-    let Some(Node { value: Value::Sequence(items), .. }) = root.get("a") else { panic!("a") };
+    let Some(Node { value: NodeValue::Sequence(items), .. }) = root.get("a") else { panic!("a") };
     assert_eq!(items.len(), 4);
 }
 
@@ -154,9 +154,9 @@ fn documents(text: &str, cut: bool) -> Option<Vec<String>> {
 }
 
 proptest::proptest! {
-    /// Parsing chunk by chunk gives what parsing the whole file gives, places included. Not among the lines: a
-    /// block scalar as a root (`--- |`), in which saphyr-parser 0.3.3 reads a following `---` as text, and aliases,
-    /// which it lets reach across documents.
+    /// Parsing chunk by chunk gives the same result as parsing the whole file, positions included. Excluded from the
+    /// lines: a block scalar as a root (`--- |`), in which saphyr-parser 0.3.3 reads a following `---` as text, and
+    /// aliases, which it resolves across documents.
     #[test]
     fn chunks_mean_what_the_file_means(lines in proptest::collection::vec(
         proptest::sample::select(vec![

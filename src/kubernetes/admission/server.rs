@@ -101,7 +101,7 @@ impl Webhook {
                             webhook.connection(stream, &place).await;
                         }
                     } => {}
-                    () = place.lost() => {}
+                    () = place.evicted() => {}
                 }
             });
         }
@@ -153,7 +153,7 @@ impl Webhook {
         }
         // Whoever has asked something has waited less long than who has not.
         if let Some(place) = place {
-            place.asks();
+            place.request_started();
         }
         let _share = match length > SMALL_REVIEW {
             true => {

@@ -89,7 +89,7 @@ fn the_loss_of_all_policies_is_explained() {
     let map = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: c}\n";
     fs::write(policies.join("a.yaml"), map).unwrap();
     let mut serving = Serving::start(&policies);
-    let rejected = "edit rejected: the policies cannot be read; still deciding by the policies of this generation";
+    let rejected = "edit rejected: the policies cannot be read; the policies of this generation stay in use";
     let mut explained = |edit: &dyn Fn()| {
         edit();
         assert_eq!(serving.until(rejected)["generation"], 1);
@@ -99,8 +99,8 @@ fn the_loss_of_all_policies_is_explained() {
     };
     let emptied = explained(&|| fs::remove_file(policies.join("a.yaml")).unwrap());
     let lost = explained(&|| fs::remove_dir(&policies).unwrap());
-    for (told, why) in [(emptied, "no longer holds a single object"), (lost, "cannot read the policy directory")] {
-        assert!(told.contains(why) && told.contains("the server keeps deciding by the policies before it"), "{told}");
+    for (told, why) in [(emptied, "no longer holds any object"), (lost, "cannot read the policy directory")] {
+        assert!(told.contains(why) && told.contains("the server keeps using the previous policies"), "{told}");
         assert!(told.contains("Put the policies back") && !told.contains("certgate check"), "{told}");
     }
 }
@@ -112,11 +112,11 @@ fn an_edit_that_changes_no_decision_is_logged_as_one() {
     let wrong = "---\napiVersion: certgate.dev/v1alpha1\nkind: CertificateMapping\nmetadata: {name: m, namespace: payments}\n\
                  spec: {certificate: {dns: '*.a'}, identity: {user: u}}\n";
     for (objects, level, want) in [
-        (map.to_owned(), "INFO", "no decision changes; still deciding by the policies of this generation"),
+        (map.to_owned(), "INFO", "no decision changed; the policies of this generation stay in use"),
         (
             format!("{map}{wrong}"),
             "WARN",
-            "edit not applied, or without effect: there are errors; still deciding by the policies of this generation",
+            "edit not applied, or without effect: there are errors; the policies of this generation stay in use",
         ),
     ] {
         let directory = tempfile::tempdir().unwrap();
@@ -125,7 +125,7 @@ fn an_edit_that_changes_no_decision_is_logged_as_one() {
         let mut serving = Serving::start(directory.path());
         let broken = directory.path().join("b.yaml");
         fs::write(&broken, "spec: [").unwrap();
-        serving.until("edit rejected: the policies cannot be read; still deciding by the policies of this generation");
+        serving.until("edit rejected: the policies cannot be read; the policies of this generation stay in use");
         fs::remove_file(&broken).unwrap();
         let line = serving.until(want);
         assert_eq!((&line["generation"], &line["level"]), (&1.into(), &level.into()), "{line}");

@@ -40,7 +40,7 @@ fn hostile_certificates_are_described_within_bounds() {
 
 #[test]
 fn large_certificates_are_described_within_bounds() {
-    let key = Key::ed25519();
+    let key = SigningKey::ed25519();
     let names: Vec<Vec<u8>> = (0..20_000).map(|n| dns(&format!("h{n}.example"))).collect();
     let uris: Vec<Vec<u8>> = (0..50).map(|n| uri(&format!("urn:{n}:{}", "x".repeat(4_000)))).collect();
     let parts: Vec<String> = (0..250).map(|n| format!("OU={n}{}", "\u{202e}".repeat(60))).collect();

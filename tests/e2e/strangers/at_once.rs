@@ -7,7 +7,7 @@ use tokio::task::JoinSet;
 use super::{ALONE, Attacked, STREAMS, most_files};
 use crate::run;
 use certgate_harness::pki::Pki;
-use certgate_harness::raw::{Answers, Raw};
+use certgate_harness::raw::{Answers, RawHttp2};
 
 /// KiB of memory that several attacks may take together, above what an idle certgate has. 64 MiB are promised.
 const TOGETHER: u64 = 60 << 10;
@@ -40,7 +40,7 @@ enum Attack {
 /// What strangers hold.
 #[derive(Default)]
 struct Stock {
-    connections: Vec<Raw>,
+    connections: Vec<RawHttp2>,
     silent: Vec<TcpStream>,
     /// Connections whose answers are read.
     read: JoinSet<()>,

@@ -5,7 +5,7 @@ use super::*;
 /// What a client joins before the proxy's own line, with names that fit.
 #[test]
 fn joined_lines_are_one_chain_by_signature() {
-    let [root, ca, client, thief] = [(); 4].map(|()| Key::p256());
+    let [root, ca, client, thief] = [(); 4].map(|()| SigningKey::p256());
     let anchor = Draft::ca("CN=Root", "CN=Root", &root).sign(&root);
     let issuing = Draft::ca("CN=CA", "CN=Root", &ca).sign(&root);
     let victim = Draft::client("CN=victim", "CN=CA", &client).sign(&ca);
@@ -41,7 +41,7 @@ fn joined_lines_are_one_chain_by_signature() {
 /// signed. No path of the victim leads over it.
 #[test]
 fn a_certificate_for_the_key_of_a_ca_joins_nothing() {
-    let [root, ca, client, thief, own] = [(); 5].map(|()| Key::p256());
+    let [root, ca, client, thief, own] = [(); 5].map(|()| SigningKey::p256());
     let anchor = Draft::ca("CN=Root", "CN=Root", &root).sign(&root);
     let issuing = Draft::ca("CN=CA", "CN=Root", &ca).sign(&root);
     let victim = Draft::client("CN=victim", "CN=CA", &client).sign(&ca);
@@ -49,7 +49,7 @@ fn a_certificate_for_the_key_of_a_ca_joins_nothing() {
     // What the proxy has seen the thief prove: a certificate that nobody knows, or one that the CA has issued.
     let unknown = Draft::ca("CN=thief", "CN=thief", &thief).sign(&thief);
     let known = Draft::client("CN=thief", "CN=CA", &own).sign(&ca);
-    let bridge = |name: &str, key: &Key, by: &Key| Draft::ca(name, "CN=thief", key).sign(by);
+    let bridge = |name: &str, key: &SigningKey, by: &SigningKey| Draft::ca(name, "CN=thief", key).sign(by);
     let (ca_by_unknown, ca_by_known) = (bridge("CN=CA", &ca, &thief), bridge("CN=CA", &ca, &own));
     let (root_by_unknown, root_by_known) = (bridge("CN=Root", &root, &thief), bridge("CN=Root", &root, &own));
     let by_root = snapshot(&anchor);
@@ -87,7 +87,7 @@ fn a_certificate_for_the_key_of_a_ca_joins_nothing() {
 /// Who has stolen the key of a CA that is still listed, and disallowed since, joins nothing with it.
 #[test]
 fn a_disallowed_ca_joins_nothing() {
-    let [root, ca, client, stolen] = [(); 4].map(|()| Key::p256());
+    let [root, ca, client, stolen] = [(); 4].map(|()| SigningKey::p256());
     let anchor = Draft::ca("CN=Root", "CN=Root", &root).sign(&root);
     let issuing = Draft::ca("CN=CA", "CN=Root", &ca).sign(&root);
     let former = Draft::ca("CN=Former", "CN=Root", &stolen).sign(&root);
@@ -114,15 +114,15 @@ fn a_disallowed_ca_joins_nothing() {
 /// Three intermediates with P-384, all sent along, in one header and in two.
 #[test]
 fn an_honest_chain_in_one_header_passes() {
-    let root = Key::p256();
-    let keys = [(); 3].map(|()| Key::p384());
+    let root = SigningKey::p256();
+    let keys = [(); 3].map(|()| SigningKey::p384());
     let anchor = Draft::ca("CN=Root", "CN=Root", &root).sign(&root);
     let chain = [
         Draft::ca("CN=CA 0", "CN=CA 1", &keys[0]).sign(&keys[1]),
         Draft::ca("CN=CA 1", "CN=CA 2", &keys[1]).sign(&keys[2]),
         Draft::ca("CN=CA 2", "CN=Root", &keys[2]).sign(&root),
     ];
-    let leaf = Draft::client("CN=client", "CN=CA 0", &Key::p384()).sign(&keys[0]);
+    let leaf = Draft::client("CN=client", "CN=CA 0", &SigningKey::p384()).sign(&keys[0]);
     let snapshot = snapshot(&anchor);
     for with_root in [false, true] {
         let list: Vec<_> = [&leaf].into_iter().chain(&chain).chain(with_root.then_some(&anchor)).collect();
@@ -136,8 +136,8 @@ fn an_honest_chain_in_one_header_passes() {
 /// Nor can links be multiplied.
 #[test]
 fn links_have_the_same_budget() {
-    let root = Key::p256();
-    let keys: Vec<Key> = (0..10).map(|_| Key::p521()).collect();
+    let root = SigningKey::p256();
+    let keys: Vec<SigningKey> = (0..10).map(|_| SigningKey::p521()).collect();
     let anchor = Draft::ca("CN=Root", "CN=Root", &root).sign(&root);
     let name = |n: usize| format!("CN=CA {n}");
     let chain: Vec<_> =

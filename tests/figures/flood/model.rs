@@ -13,15 +13,15 @@ struct World {
 
 impl World {
     fn new() -> Self {
-        let [one, two, ca, stranger] = [(); 4].map(|()| Key::ed25519());
+        let [one, two, ca, stranger] = [(); 4].map(|()| SigningKey::ed25519());
         let roots = [&one, &two].map(|key| Draft::ca("CN=Root", "CN=Root", key).sign(key));
-        let issuing = |signer: &Key, from: i64, to: i64, n: u8| {
+        let issuing = |signer: &SigningKey, from: i64, to: i64, n: u8| {
             let mut draft = Draft::ca("CN=CA", "CN=Root", &ca);
             draft.serial = vec![n];
             draft.valid(NOW.plus(from), NOW.plus(to));
             draft.sign(signer)
         };
-        let leaf = |key: &Key, issuer: &str, to: i64| {
+        let leaf = |key: &SigningKey, issuer: &str, to: i64| {
             let mut draft = Draft::client("CN=leaf", issuer, &one);
             draft.valid(NOW.minus(9), NOW.plus(to));
             draft.sign(key)
@@ -32,7 +32,7 @@ impl World {
             issuing(&one, -9, 4, 3),
             issuing(&stranger, -9, 99, 4),
             Draft::ca("CN=CA", "CN=Root", &stranger).sign(&stranger),
-            Draft::ca("CN=CA", "CN=CA", &Key::hollow_rsa(4096, F4, 1)).sign(&stranger),
+            Draft::ca("CN=CA", "CN=CA", &SigningKey::hollow_rsa(4096, F4, 1)).sign(&stranger),
         ];
         let leaves = vec![
             leaf(&ca, "CN=CA", 99),

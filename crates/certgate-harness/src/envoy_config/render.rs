@@ -250,8 +250,8 @@ impl Cluster {
                 "grpc_health_check": {},
             });
             fields.insert("health_checks".to_owned(), json!([check]));
-            // Half of the authorizers away is no reason to ask those that are not ready. And Envoy gathers changes of
-            // health for a second before it heeds them, unless told otherwise: a drain delay must outlast that.
+            // Without this, Envoy would use unready authorizers when half of them are absent, and would batch changes
+            // of health for a second by default, which a drain delay would have to exceed.
             let balance = json!({"healthy_panic_threshold": {"value": 0}, "update_merge_window": "0s"});
             fields.insert("common_lb_config".to_owned(), balance);
         }

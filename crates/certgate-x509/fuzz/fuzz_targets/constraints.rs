@@ -11,12 +11,12 @@ mod program;
 
 use std::sync::{Arc, LazyLock};
 
-use der::{Draft, Key, NOW, context, directory, dns, email, ext, implicit, ip, name, other, upn, uri};
+use der::{Draft, NOW, SigningKey, context, directory, dns, email, ext, implicit, ip, name, other, upn, uri};
 use libfuzzer_sys::fuzz_target;
 use program::Program;
 
-static ROOT: LazyLock<Key> = LazyLock::new(Key::ed25519);
-static ICA: LazyLock<Key> = LazyLock::new(Key::ed25519);
+static ROOT: LazyLock<SigningKey> = LazyLock::new(SigningKey::ed25519);
+static ICA: LazyLock<SigningKey> = LazyLock::new(SigningKey::ed25519);
 
 /// Labels that make names meet.
 const PARTS: [&str; 16] = [
@@ -136,7 +136,7 @@ fn accepts(anchor: &Arc<Certificate>, ica: &Arc<Certificate>, leaf: &Arc<Certifi
     find_path(leaf, &[], &pool, &parameters, NOW, &mut NoTrace, |_, _| Ok(())).is_ok()
 }
 
-fn parsed(draft: &Draft, signer: &Key) -> Option<Arc<Certificate>> {
+fn parsed(draft: &Draft, signer: &SigningKey) -> Option<Arc<Certificate>> {
     Certificate::from_der(draft.der(signer)).ok().map(Arc::new)
 }
 

@@ -14,7 +14,7 @@ mod program;
 use std::collections::HashMap;
 use std::sync::{Arc, LazyLock};
 
-use der::{Draft, Key, NOW, dns, ext};
+use der::{Draft, NOW, SigningKey, dns, ext};
 use libfuzzer_sys::fuzz_target;
 use program::Program;
 
@@ -27,8 +27,8 @@ const NAMES: [&str; 6] = ["CN=A", "CN=B", "CN=C", "CN=a", "CN=D", "CN=E"];
 /// Which of the names are equal (RFC 5280 section 7.1: case does not count).
 const SAME: [usize; 6] = [0, 1, 2, 0, 4, 5];
 
-static KEYS: LazyLock<[Key; 5]> =
-    LazyLock::new(|| [Key::ed25519(), Key::ed25519(), Key::ed25519(), Key::ed25519(), Key::p256()]);
+static KEYS: LazyLock<[SigningKey; 5]> =
+    LazyLock::new(|| [SigningKey::ed25519(), SigningKey::ed25519(), SigningKey::ed25519(), SigningKey::ed25519(), SigningKey::p256()]);
 
 fuzz_target!(|input: &[u8]| run(input));
 

@@ -263,8 +263,8 @@ impl Extensions {
     }
 }
 
-/// Whether an extension is processed.
-enum Processed {
+/// Whether a type of extension is processed, in certificates and in OCSP responses.
+pub(crate) enum Processed {
     Yes,
     No,
 }

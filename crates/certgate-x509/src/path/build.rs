@@ -90,7 +90,7 @@ struct Search<'a> {
     signatures: HashMap<(Node, u32), Result<(), SignatureError>, RandomState>,
     /// Whether `accept` was called for a path.
     offered: bool,
-    best: Option<Failure>,
+    best: Option<FarthestFailure>,
 }
 
 /// A certificate of the path being built, and what is left to try above it.
@@ -101,7 +101,7 @@ struct Frame {
     candidates: Range<usize>,
 }
 
-struct Failure {
+struct FarthestFailure {
     rank: Rank,
     error: PathError,
     position: usize,
@@ -355,14 +355,14 @@ impl<'a> Search<'a> {
     ) {
         let path = || frames.iter().map(|frame| frame.node).chain(top).collect::<Vec<_>>();
         trace.step("path", Verdict::Skip, || {
-            self.resolve(&Failure { rank, error: error(), position, path: path() }).explain()
+            self.resolve(&FarthestFailure { rank, error: error(), position, path: path() }).explain()
         });
         if self.best.as_ref().is_none_or(|best| rank > best.rank) {
-            self.best = Some(Failure { rank, error: error(), position, path: path() });
+            self.best = Some(FarthestFailure { rank, error: error(), position, path: path() });
         }
     }
 
-    fn resolve(&self, failure: &Failure) -> PathFailure {
+    fn resolve(&self, failure: &FarthestFailure) -> PathFailure {
         PathFailure {
             error: failure.error.clone(),
             position: failure.position,
@@ -371,7 +371,7 @@ impl<'a> Search<'a> {
     }
 
     fn failure(mut self) -> PathFailure {
-        let kept = self.best.take().unwrap_or_else(|| Failure {
+        let kept = self.best.take().unwrap_or_else(|| FarthestFailure {
             rank: Rank::DeadEnd,
             error: unknown_issuer(self.leaf),
             position: 0,

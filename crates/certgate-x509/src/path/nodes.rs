@@ -21,7 +21,7 @@ pub(super) type Node = u32;
 
 /// A distinct public key that was met.
 #[derive(Copy, Clone, Debug)]
-struct Key {
+struct KnownKey {
     origin: KeyOrigin,
     /// Whether a certificate of the client was verified with it.
     used: bool,
@@ -46,7 +46,7 @@ pub(super) struct Nodes<'a> {
     others: HashMap<Node, NodeFacts, RandomState>,
     /// The candidates of all nodes that were asked about.
     lists: Vec<Node>,
-    keys: Vec<Key>,
+    keys: Vec<KnownKey>,
     numbers: HashMap<&'a [u8], u32, RandomState>,
     /// The least number of intermediates between one of the client's certificates and an anchor, by names; the inner
     /// `None`: there is no path. Computed late.
@@ -118,7 +118,7 @@ impl<'a> Nodes<'a> {
         if number == fresh {
             let configured = self.pool_position(node).is_some() || self.pool.has_key(certificate.public_key());
             let origin = if configured { KeyOrigin::Configured } else { KeyOrigin::Presented };
-            self.keys.push(Key { origin, used: false });
+            self.keys.push(KnownKey { origin, used: false });
         }
         self.facts(node).key = Some(number);
         Some(number)

@@ -150,12 +150,12 @@ pub struct PublicKey<'a> {
 
 /// aws-lc's algorithm to verify with, by how it takes its key.
 #[derive(Copy, Clone)]
-enum Verification {
+enum VerificationMethod {
     Rsa(&'static lc::RsaParameters),
     Other(&'static dyn lc::VerificationAlgorithm),
 }
 
-impl Verification {
+impl VerificationMethod {
     fn algorithm(self) -> &'static dyn lc::VerificationAlgorithm {
         match self {
             Self::Rsa(parameters) => parameters,
@@ -250,8 +250,8 @@ impl<'a> PublicKey<'a> {
         let outcome = match self.verification(algorithm, policy)? {
             // From its two numbers the key is made without a second parse, and without the attempts to read it as a
             // SubjectPublicKeyInfo that aws-lc-rs makes of every RSAPublicKey.
-            Verification::Rsa(parameters) => self.rsa.verify(parameters, message, signature),
-            Verification::Other(algorithm) => {
+            VerificationMethod::Rsa(parameters) => self.rsa.verify(parameters, message, signature),
+            VerificationMethod::Other(algorithm) => {
                 lc::UnparsedPublicKey::new(algorithm, self.octets).verify(message, signature)
             }
         };
@@ -272,7 +272,7 @@ impl<'a> PublicKey<'a> {
     }
 
     /// aws-lc's algorithm for a DER AlgorithmIdentifier and this key, once both count.
-    fn verification(&self, algorithm: &[u8], policy: &SignaturePolicy) -> Result<Verification, SignatureError> {
+    fn verification(&self, algorithm: &[u8], policy: &SignaturePolicy) -> Result<VerificationMethod, SignatureError> {
         self.check_strength(policy)?;
         self.check_cost(KeyOrigin::Configured)?;
         let mut reader = Reader::new(der::exactly(algorithm, tag::SEQUENCE).map_err(SignatureError::Key)?.content);
@@ -292,7 +292,7 @@ impl<'a> PublicKey<'a> {
         oid: &[u8],
         parameters: &[u8],
         policy: &SignaturePolicy,
-    ) -> Result<Verification, SignatureError> {
+    ) -> Result<VerificationMethod, SignatureError> {
         let name = || Oid::from_content(oid);
         let mismatch = || SignatureError::KeyMismatch { key: self.kind, algorithm: name() };
         // Regardless of the policy: aws-lc verifies PSS, and SHA-384, with keys of that length only.
@@ -312,7 +312,7 @@ impl<'a> PublicKey<'a> {
                 if self.pss.is_some() {
                     return Err(mismatch());
                 }
-                Verification::Rsa(match (oid, bits) {
+                VerificationMethod::Rsa(match (oid, bits) {
                     (RSA_SHA1, _) => &lc::RSA_PKCS1_1024_8192_SHA1_FOR_LEGACY_USE_ONLY,
                     (RSA_SHA256, 2048..) => &lc::RSA_PKCS1_2048_8192_SHA256,
                     (RSA_SHA256, _) => &lc::RSA_PKCS1_1024_8192_SHA256_FOR_LEGACY_USE_ONLY,
@@ -331,11 +331,11 @@ impl<'a> PublicKey<'a> {
                 }
                 let (_, found) = pss(parameters).ok_or_else(|| SignatureError::UnsupportedParameters(name()))?;
                 needs_2048()?;
-                Verification::Rsa(found)
+                VerificationMethod::Rsa(found)
             }
             (ECDSA_SHA1 | ECDSA_SHA256 | ECDSA_SHA384 | ECDSA_SHA512, KeyKind::Ec(curve)) => {
                 wants(parameters.is_empty())?;
-                Verification::Other(match (curve, oid) {
+                VerificationMethod::Other(match (curve, oid) {
                     (Curve::P256, ECDSA_SHA1) => &lc::ECDSA_P256_SHA1_ASN1,
                     (Curve::P256, ECDSA_SHA256) => &lc::ECDSA_P256_SHA256_ASN1,
                     (Curve::P256, ECDSA_SHA384) => &lc::ECDSA_P256_SHA384_ASN1,
@@ -352,7 +352,7 @@ impl<'a> PublicKey<'a> {
             }
             (ED25519, KeyKind::Ed25519) => {
                 wants(parameters.is_empty())?;
-                Verification::Other(&lc::ED25519)
+                VerificationMethod::Other(&lc::ED25519)
             }
             (
                 RSA_SHA1 | RSA_SHA256 | RSA_SHA384 | RSA_SHA512 | RSASSA_PSS | ECDSA_SHA1 | ECDSA_SHA256 | ECDSA_SHA384

@@ -26,9 +26,9 @@ use super::crl::Crl;
 use super::crl_with_signer::CrlWithSigner;
 use super::data::RevocationData;
 use super::reason::{CrlReason, ReasonFlags};
-use super::scope::{CoveredReasons, Points};
+use super::scope::{CoveredReasons, StatusPoints};
 use super::serials::RevocationEntry;
-use super::signer::{Authority, Pending};
+use super::signer::{Pending, SignerRelation};
 use super::{
     BadStatus, MAX_AGE_WITHOUT_NEXT_UPDATE, MaxAge, OnUnknown, RevocationFailure, RevocationMode, RevocationOutcome,
     RevocationPolicy, RevocationScope,
@@ -150,7 +150,7 @@ struct ApplicableCrl<'a> {
     /// The one of the two that has the entry.
     listed_by: &'a Crl,
     reasons: CoveredReasons,
-    authority: Authority,
+    authority: SignerRelation,
     /// The date of its information: thisUpdate of the CRL, or of its delta CRL.
     time: UnixTime,
     /// Until when it is current; `None` when it no longer is.
@@ -193,7 +193,7 @@ impl<'a> Check<'a> {
         let Some(certificate) = path.get(position) else {
             return Err(BadStatus::Unknown { detail: "not on the path".to_owned() });
         };
-        let points = Points::of(certificate);
+        let points = StatusPoints::of(certificate);
         let mut lists = self.lists(&points, certificate);
         match (lists.next(), lists.next()) {
             // The usual case: nothing to compare or collect.
@@ -212,7 +212,7 @@ impl<'a> Check<'a> {
     fn by_several<T: Trace>(
         &self,
         mut lists: Vec<&'a CrlWithSigner>,
-        points: &Points<'_>,
+        points: &StatusPoints<'_>,
         path: &[Arc<Certificate>],
         position: usize,
         pending: Option<&Pending<'_>>,
@@ -225,7 +225,7 @@ impl<'a> Check<'a> {
             let crl = held.crl();
             // A CRL that is superseded below need not be verified.
             let superseded_by = |new: &ApplicableCrl<'_>| {
-                new.authority == Authority::Independent
+                new.authority == SignerRelation::Independent
                     && new.crl.number() > crl.number()
                     && crl.number().is_some()
                     && new.crl.has_scope_of(crl)
@@ -255,13 +255,13 @@ impl<'a> Check<'a> {
     /// The status by the CRLs that apply to a certificate, in order of precedence.
     fn conclude<T: Trace>(
         &self,
-        points: &Points<'_>,
+        points: &StatusPoints<'_>,
         order: &[&ApplicableCrl<'_>],
         not_applicable: &[(&Crl, NotApplicable)],
         trace: &mut T,
     ) -> Result<Option<UnixTime>, BadStatus> {
         let certificate = points.certificate;
-        let independent = || order.iter().copied().filter(|applied| applied.authority == Authority::Independent);
+        let independent = || order.iter().copied().filter(|applied| applied.authority == SignerRelation::Independent);
         let mut verdict = self.judge(independent());
         if matches!(verdict, Err(NotGood::Unknown)) && order.len() > independent().count() {
             verdict = self.judge(order.iter().copied());
@@ -295,7 +295,7 @@ impl<'a> Check<'a> {
     }
 
     /// The complete and delta CRLs that could apply to a certificate, by their issuers' names.
-    fn lists(&self, points: &Points<'_>, certificate: &Certificate) -> impl Iterator<Item = &'a CrlWithSigner> {
+    fn lists(&self, points: &StatusPoints<'_>, certificate: &Certificate) -> impl Iterator<Item = &'a CrlWithSigner> {
         let data = self.data;
         let own = if points.own_issuer { data.of(certificate.issuer()) } else { &[] };
         let others = points.other_issuers.iter().filter(|name| !points.own_issuer || *name != certificate.issuer());
@@ -307,7 +307,7 @@ impl<'a> Check<'a> {
     fn evaluate<T: Trace>(
         &self,
         held: &'a CrlWithSigner,
-        points: &Points<'_>,
+        points: &StatusPoints<'_>,
         path: &[Arc<Certificate>],
         position: usize,
         pending: Option<&Pending<'_>>,

@@ -59,14 +59,14 @@ pub struct Crl {
     issuer: Name,
     this_update: UnixTime,
     next_update: Option<UnixTime>,
-    extensions: Extensions,
+    extensions: CrlExtensions,
     entries: Entries,
     signed: Signed,
 }
 
 /// The extensions of a CRL.
 #[derive(Debug, Default)]
-struct Extensions {
+struct CrlExtensions {
     number: Option<CrlNumber>,
     base: Option<CrlNumber>,
     issuing_point: Option<IssuingDistributionPoint>,
@@ -289,7 +289,7 @@ impl fmt::Display for Crl {
 
 /// The version that a CRL declares.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
-enum Version {
+enum CrlVersion {
     V1,
     V2,
 }
@@ -299,13 +299,13 @@ fn at(field: &'static str) -> impl FnOnce(DerError) -> CrlError {
 }
 
 /// One extension of a CRL or of an entry.
-struct Extension<'a> {
+struct CrlExtension<'a> {
     oid: &'a [u8],
     critical: bool,
     value: &'a [u8],
 }
 
-impl<'a> Extension<'a> {
+impl<'a> CrlExtension<'a> {
     fn read(list: &mut Reader<'a>) -> Result<Self, DerError> {
         let mut one = list.nested(tag::SEQUENCE)?;
         let oid = one.oid()?;
@@ -325,7 +325,7 @@ impl<'a> Extension<'a> {
     }
 }
 
-impl Extensions {
+impl CrlExtensions {
     fn parse(explicit: &[u8], issuer: &Name) -> Result<Self, CrlError> {
         let field = at("crlExtensions");
         let mut list = Reader::new(der::exactly(explicit, tag::SEQUENCE).map_err(field)?.content);
@@ -335,7 +335,7 @@ impl Extensions {
         let mut out = Self::default();
         let mut seen: Vec<&[u8]> = Vec::with_capacity(8);
         while !list.is_empty() {
-            let extension = Extension::read(&mut list).map_err(at("crlExtensions"))?;
+            let extension = CrlExtension::read(&mut list).map_err(at("crlExtensions"))?;
             if seen.contains(&extension.oid) {
                 return Err(CrlError::DuplicateExtension(extension.name()));
             }
@@ -353,7 +353,7 @@ impl Extensions {
         }
     }
 
-    fn take(&mut self, extension: &Extension<'_>, issuer: &Name) -> Result<(), CrlError> {
+    fn take(&mut self, extension: &CrlExtension<'_>, issuer: &Name) -> Result<(), CrlError> {
         let never_critical = [id::CRL_NUMBER, id::AUTHORITY_KEY_IDENTIFIER, id::FRESHEST_CRL].contains(&extension.oid);
         if extension.critical && never_critical {
             return Err(CrlError::Critical(extension.name()));

@@ -39,19 +39,19 @@ pub(super) enum PointName<'a> {
 
 /// Reads the points of CRLDistributionPoints, the value of cRLDistributionPoints and freshestCRL. A malformed point
 /// ends the list with its error.
-pub(super) fn points(value: &[u8]) -> Result<Points<'_>, DerError> {
+pub(super) fn points(value: &[u8]) -> Result<DistributionPoints<'_>, DerError> {
     let list = Reader::new(der::exactly(value, tag::SEQUENCE)?.content);
-    if list.is_empty() { Err(DerError::Empty) } else { Ok(Points { list, left: MAX_DISTRIBUTION_POINTS }) }
+    if list.is_empty() { Err(DerError::Empty) } else { Ok(DistributionPoints { list, left: MAX_DISTRIBUTION_POINTS }) }
 }
 
 /// The points of one extension.
 #[derive(Clone, Debug)]
-pub(super) struct Points<'a> {
+pub(super) struct DistributionPoints<'a> {
     list: Reader<'a>,
     left: usize,
 }
 
-impl<'a> Iterator for Points<'a> {
+impl<'a> Iterator for DistributionPoints<'a> {
     type Item = Result<DistributionPoint<'a>, DerError>;
 
     fn next(&mut self) -> Option<Self::Item> {

@@ -10,9 +10,9 @@ use super::reason::ReasonFlags;
 
 /// Where a certificate's status is published, by its own extension.
 #[derive(Debug)]
-pub(super) struct Points<'a> {
+pub(super) struct StatusPoints<'a> {
     pub(super) certificate: &'a Certificate,
-    points: Option<distribution::Points<'a>>,
+    points: Option<distribution::DistributionPoints<'a>>,
     /// The cRLIssuer names of its points: other issuers whose CRLs may apply.
     pub(super) other_issuers: Vec<Name>,
     /// Whether CRLs of its own issuer may apply.
@@ -34,7 +34,7 @@ pub(super) struct CoveredReasons {
     pub(super) absence: ReasonFlags,
 }
 
-impl<'a> Points<'a> {
+impl<'a> StatusPoints<'a> {
     /// Reads cRLDistributionPoints. Without it, the issuer's own CRLs apply (6.3.3, last paragraph).
     pub(super) fn of(certificate: &'a Certificate) -> Self {
         let absent = Self { certificate, points: None, other_issuers: Vec::new(), own_issuer: true, problem: None };

@@ -106,20 +106,20 @@ impl Layout {
 
     /// The bucket of a key.
     #[inline]
-    fn bucket(self, key: &Key) -> usize {
+    fn bucket(self, key: &SerialKey) -> usize {
         let bucket = key.mixed.checked_shr(32_u32.saturating_sub(self.bits)).unwrap_or(0);
         usize::try_from(bucket).unwrap_or(usize::MAX)
     }
 
     /// The remainder of a key's mixed tail.
     #[inline]
-    fn rest(self, key: &Key) -> u32 {
+    fn rest(self, key: &SerialKey) -> u32 {
         key.mixed & u32::MAX.checked_shr(self.bits).unwrap_or(0)
     }
 
     /// The stored part of a key's head; `None` if no key of this layout has such a head.
     #[inline]
-    fn head(self, key: &Key) -> Option<&[u8]> {
+    fn head(self, key: &SerialKey) -> Option<&[u8]> {
         let (zeros, head) = key.head.split_at_checked(HEAD_OCTETS.checked_sub(self.head)?)?;
         zeros.iter().all(|octet| *octet == 0).then_some(head)
     }
@@ -127,12 +127,12 @@ impl Layout {
 
 /// A certificate's key.
 #[derive(Copy, Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Key {
+struct SerialKey {
     mixed: u32,
     head: [u8; HEAD_OCTETS],
 }
 
-impl Key {
+impl SerialKey {
     /// `None` for serial numbers that no certificate has.
     #[inline]
     fn new(issuer: u32, serial: &[u8]) -> Option<Self> {
@@ -253,7 +253,7 @@ impl Serials {
     /// The entry of a serial number, given as a magnitude without leading zero octets.
     #[inline]
     pub(super) fn get(&self, issuer: u32, serial: &[u8]) -> Option<RevocationEntry> {
-        let key = Key::new(issuer, serial)?;
+        let key = SerialKey::new(issuer, serial)?;
         let wanted = self.layout.head(&key)?;
         let (bucket, rest) = (self.layout.bucket(&key), self.layout.rest(&key));
         let start = usize::try_from(*self.starts.get(bucket)?).ok()?;

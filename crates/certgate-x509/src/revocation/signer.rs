@@ -24,7 +24,7 @@ use super::{BadStatus, OnUnknown, RevocationScope};
 
 /// Relationship of the CRL's signer to the certificate in question, the preferred one first.
 #[derive(Copy, Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Authority {
+pub(super) enum SignerRelation {
     /// The signer does not depend on the certificate.
     Independent,
     /// The signer is the certificate or depends on it: a CRL issuer whose own status is in the CRL that it signs
@@ -76,7 +76,7 @@ impl<'a> Check<'a> {
         position: usize,
         pending: Option<&Pending<'_>>,
         trace: &mut T,
-    ) -> Result<(Authority, &'p [u8]), NotApplicable>
+    ) -> Result<(SignerRelation, &'p [u8]), NotApplicable>
     where
         'a: 'p,
     {
@@ -88,8 +88,10 @@ impl<'a> Check<'a> {
         let below = path.iter().enumerate().take(position.saturating_add(1)).rev();
         for (at, candidate) in above.chain(below) {
             match self.signs(held, candidate) {
-                Ok(()) if at > position || at == anchor => return Ok((Authority::Independent, candidate.public_key())),
-                Ok(()) => return Ok((Authority::SelfVouched, candidate.public_key())),
+                Ok(()) if at > position || at == anchor => {
+                    return Ok((SignerRelation::Independent, candidate.public_key()));
+                }
+                Ok(()) => return Ok((SignerRelation::SelfVouched, candidate.public_key())),
                 Err(better) => problem = rank(problem, better),
             }
         }
@@ -147,12 +149,12 @@ impl<'a> Check<'a> {
         position: usize,
         pending: Option<&Pending<'_>>,
         trace: &mut T,
-    ) -> Result<Authority, NotApplicable> {
+    ) -> Result<SignerRelation, NotApplicable> {
         let (Some(certificate), Some(anchor)) = (path.get(position), path.last()) else {
             return Err(NotApplicable::NoSigner);
         };
         if pending.is_some_and(|pending| pending.holds(signer)) {
-            return Ok(Authority::SelfVouched);
+            return Ok(SignerRelation::SelfVouched);
         }
         let is_own = crl.issuer() == certificate.issuer();
         let above = path.get(position.saturating_add(1)..).filter(|above| !above.is_empty());
@@ -197,7 +199,7 @@ impl<'a> Check<'a> {
             },
         );
         match found {
-            Ok(_) => Ok(Authority::Independent),
+            Ok(_) => Ok(SignerRelation::Independent),
             Err(failure) => Err(NotApplicable::Signer(failure.to_string())),
         }
     }

@@ -8,7 +8,7 @@ use std::sync::{Mutex, OnceLock, PoisonError};
 
 use aws_lc_rs::signature as lc;
 
-use crate::der::{Draft, Key};
+use crate::der::{Draft, SigningKey};
 use crate::status::CrlDraft;
 
 /// Keys of each algorithm. RSA has one: it is slow to make.
@@ -36,8 +36,8 @@ pub struct KeyId {
 
 impl KeyId {
     /// The key.
-    pub fn key(self) -> &'static Key {
-        static POOL: OnceLock<HashMap<KeyId, Key>> = OnceLock::new();
+    pub fn key(self) -> &'static SigningKey {
+        static POOL: OnceLock<HashMap<KeyId, SigningKey>> = OnceLock::new();
         let id = Self { number: if self.algorithm == Algorithm::Rsa { 0 } else { self.number }, ..self };
         let pool = POOL.get_or_init(|| {
             let all = Algorithm::ALL.into_iter().flat_map(|algorithm| {
@@ -49,12 +49,14 @@ impl KeyId {
         &pool[&id]
     }
 
-    fn generate(self) -> Key {
+    fn generate(self) -> SigningKey {
         match self.algorithm {
-            Algorithm::Ed25519 => Key::ed25519(),
-            Algorithm::P256 => Key::p256(),
-            Algorithm::P384 => Key::ec(&lc::ECDSA_P384_SHA384_ASN1_SIGNING, "1.3.132.0.34", "1.2.840.10045.4.3.3"),
-            Algorithm::Rsa => Key::rsa(),
+            Algorithm::Ed25519 => SigningKey::ed25519(),
+            Algorithm::P256 => SigningKey::p256(),
+            Algorithm::P384 => {
+                SigningKey::ec(&lc::ECDSA_P384_SHA384_ASN1_SIGNING, "1.3.132.0.34", "1.2.840.10045.4.3.3")
+            }
+            Algorithm::Rsa => SigningKey::rsa(),
         }
     }
 

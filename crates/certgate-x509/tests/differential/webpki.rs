@@ -8,7 +8,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::chain::{Chain, bmp_name, critical_access, critical_names, rsa_spki};
-use crate::support::{self, Key, NOW, context, directory, dns, email, ext, int, ip, name, oid, seq, tlv, upn, uri};
+use crate::support::{
+    self, NOW, SigningKey, context, directory, dns, email, ext, int, ip, name, oid, seq, tlv, upn, uri,
+};
 use rustls_pki_types::{CertificateDer, UnixTime};
 
 /// A change to the good chain.
@@ -25,10 +27,10 @@ const AGREED: &[Change] = &[
     ("anchor expired", |c| c.root.valid(NOW.minus(9), NOW.minus(1))),
     ("leaf forged", |c| c.leaf.forged = true),
     ("intermediate forged", |c| c.ica.forged = true),
-    ("leaf by another key", |c| c.ica.spki = Key::ed25519().spki()),
+    ("leaf by another key", |c| c.ica.spki = SigningKey::ed25519().spki()),
     ("other issuer name", |c| c.leaf.issuer = name("CN=Other")),
     ("anchor of another name", |c| c.root.subject = name("CN=Other")),
-    ("anchor of another key", |c| c.root.spki = Key::ed25519().spki()),
+    ("anchor of another key", |c| c.root.spki = SigningKey::ed25519().spki()),
     ("unknown critical extension in the leaf", |c| c.leaf.set(ext::any("1.2.3", true, vec![]))),
     ("unknown critical extension in the intermediate", |c| c.ica.set(ext::any("1.2.3", true, vec![]))),
     ("unknown extension", |c| c.leaf.set(ext::any("1.2.3", false, vec![]))),
@@ -54,8 +56,8 @@ const AGREED: &[Change] = &[
     ("address permitted", |c| { c.leaf.set(ext::names(&[ip(&[192, 0, 2, 1])])); c.ica.set(ext::constraints(&[ip(&[192, 0, 2, 0, 255, 255, 255, 0])], &[])) }),
     ("constraints of the anchor", |c| c.root.set(ext::constraints(&[dns("other.example")], &[]))),
     ("no names", |c| c.leaf.remove(ext::SUBJECT_ALT_NAME)),
-    ("RSA", |c| c.set_ica_key(Key::rsa())),
-    ("P-256", |c| c.set_ica_key(Key::p256())),
+    ("RSA", |c| c.set_ica_key(SigningKey::rsa())),
+    ("P-256", |c| c.set_ica_key(SigningKey::p256())),
     ("dates reversed", |c| c.ica.valid(NOW.plus(1), NOW.minus(1))),
     ("empty subject, names critical", |c| { c.leaf.subject = name(""); c.leaf.set(critical_names()) }),
     ("explicit policy wanted", |c| c.ica.set(ext::policy_constraints(Some(0), None))),

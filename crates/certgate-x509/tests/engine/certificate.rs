@@ -5,15 +5,17 @@
 use certgate_testing::der as support;
 
 use certgate_x509::{Certificate, CertificateError, GeneralName, Sha256, der::tag};
-use support::{Draft, Key, NOW, bits, context, dns, email, ext, implicit, int, ip, name, oid, seq, tlv, upn, uri, yes};
+use support::{
+    Draft, NOW, SigningKey, bits, context, dns, email, ext, implicit, int, ip, name, oid, seq, tlv, upn, uri, yes,
+};
 
-fn draft(key: &Key) -> Draft {
+fn draft(key: &SigningKey) -> Draft {
     Draft::client("CN=client,O=Contoso", "CN=CA,O=Contoso", key)
 }
 
 #[test]
 fn the_fields_are_read() {
-    let key = Key::p256();
+    let key = SigningKey::p256();
     let names = [
         dns("a.example"),
         email("a@b.example"),
@@ -169,7 +171,7 @@ fn one_thing_wrong_is_enough() {
             "2.5.29.14: tag",
         ),
     ];
-    let key = Key::p256();
+    let key = SigningKey::p256();
     let mut problems = Vec::new();
     for (row, change, want) in rows {
         let mut draft = draft(&key);
@@ -242,7 +244,7 @@ fn half_authority_key() -> support::Extension {
 
 #[test]
 fn tolerated_on_purpose() {
-    let key = Key::p256();
+    let key = SigningKey::p256();
     let rows: &[Row] = &[
         ("cA FALSE written out", |d| d.set(constraints(seq(&[tlv(1, [0])]))), ""),
         ("GeneralizedTime before 2050", |d| d.validity = dates(tag::GENERALIZED_TIME, b"20260101000000Z"), ""),
@@ -268,7 +270,7 @@ fn tolerated_on_purpose() {
 
 #[test]
 fn numbers_of_certificates() {
-    let key = Key::p256();
+    let key = SigningKey::p256();
     let read = |change: &dyn Fn(&mut Draft)| {
         let mut draft = draft(&key);
         change(&mut draft);
@@ -296,7 +298,7 @@ fn numbers_of_certificates() {
 /// What may be critical: extensions that path validation or revocation processes, and no others.
 #[test]
 fn critical_extensions_that_are_known() {
-    let key = Key::p256();
+    let key = SigningKey::p256();
     for (oid, known) in [
         ("2.5.29.31", true),
         ("2.5.29.46", true),
@@ -316,7 +318,7 @@ fn critical_extensions_that_are_known() {
 
 #[test]
 fn encodings_that_are_ber_only_are_refused() {
-    let key = Key::p256();
+    let key = SigningKey::p256();
     let good = draft(&key).der(&key);
     assert!(Certificate::from_der(good.clone()).is_ok());
     let trailing = [&good[..], &[0]].concat();
@@ -352,7 +354,7 @@ proptest::proptest! {
         use std::sync::OnceLock;
         static GOOD: OnceLock<Vec<u8>> = OnceLock::new();
         let good = GOOD.get_or_init(|| {
-            let key = Key::p256();
+            let key = SigningKey::p256();
             draft(&key)
                 .with(ext::ca(Some(1)))
                 .with(ext::constraints(&[dns("a"), ip(&[10, 0, 0, 0, 255, 0, 0, 0])], &[upn("@x")]))

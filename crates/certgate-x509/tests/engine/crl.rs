@@ -6,12 +6,12 @@ use certgate_testing::status;
 use aws_lc_rs::signature as lc;
 use certgate_x509::{Crl, CrlError, CrlParser, CrlReason, Name, SignaturePolicy, der::Reader, der::tag};
 
-use der::{Key, NOW, context, implicit, int, name, oid, seq, tlv, uri};
+use der::{NOW, SigningKey, context, implicit, int, name, oid, seq, tlv, uri};
 use status::*;
 
 const CA: &str = "CN=CA";
 
-fn parse(draft: &CrlDraft, key: &Key) -> Result<Crl, String> {
+fn parse(draft: &CrlDraft, key: &SigningKey) -> Result<Crl, String> {
     let der = draft.der(key);
     for size in [1, 100] {
         assert_alike(&Crl::from_der(&der), &in_pieces(&der, size));
@@ -33,7 +33,7 @@ fn assert_alike(whole: &Result<Crl, CrlError>, pieces: &Result<Crl, CrlError>) {
 
 #[test]
 fn what_a_crl_says_is_kept() {
-    let key = Key::p256();
+    let key = SigningKey::p256();
     let big = [&[0x00, 0xff][..], &[7; 18]].concat();
     let crl = CrlDraft::new(CA).lists(&[5], None).lists(&big, Some(reason::HOLD)).lists(&[0x80, 1], None);
     let crl = parse(&crl.lists(&[1; 21], Some(reason::KEY_COMPROMISE)), &key).unwrap();
@@ -54,10 +54,10 @@ fn what_a_crl_says_is_kept() {
 
 #[test]
 fn signatures_of_every_kind_are_verified_and_remembered() {
-    for key in [Key::p256(), Key::rsa(), Key::ed25519()] {
+    for key in [SigningKey::p256(), SigningKey::rsa(), SigningKey::ed25519()] {
         let policy = SignaturePolicy::default();
         let crl = parse(&CrlDraft::new(CA), &key).unwrap();
-        assert!(crl.verify(&Key::p256().spki(), &policy).is_err());
+        assert!(crl.verify(&SigningKey::p256().spki(), &policy).is_err());
         for _ in 0..2 {
             crl.verify(&key.spki(), &policy).unwrap();
         }
@@ -78,15 +78,23 @@ fn the_signed_part_is_not_kept_where_its_digest_will_do() {
         let hash = seq(&[oid(&sha2(n)), null()]);
         let generator = seq(&[oid("1.2.840.113549.1.1.8"), hash.clone()]);
         let parameters = seq(&[context(0, hash), context(1, generator), context(2, int(salt))]);
-        Key::rsa_with(encoding, seq(&[oid("1.2.840.113549.1.1.10"), parameters]))
+        SigningKey::rsa_with(encoding, seq(&[oid("1.2.840.113549.1.1.10"), parameters]))
     };
     let pkcs1 = |encoding: &'static dyn lc::RsaEncoding, n: u8| {
-        Key::rsa_with(encoding, seq(&[oid(&format!("1.2.840.113549.1.1.{n}")), null()]))
+        SigningKey::rsa_with(encoding, seq(&[oid(&format!("1.2.840.113549.1.1.{n}")), null()]))
     };
     let rows = [
-        ("ECDSA, SHA-256", Key::p256(), true),
-        ("ECDSA, SHA-384", Key::ec(&lc::ECDSA_P384_SHA384_ASN1_SIGNING, "1.3.132.0.34", "1.2.840.10045.4.3.3"), true),
-        ("ECDSA, SHA-512", Key::ec(&lc::ECDSA_P521_SHA512_ASN1_SIGNING, "1.3.132.0.35", "1.2.840.10045.4.3.4"), true),
+        ("ECDSA, SHA-256", SigningKey::p256(), true),
+        (
+            "ECDSA, SHA-384",
+            SigningKey::ec(&lc::ECDSA_P384_SHA384_ASN1_SIGNING, "1.3.132.0.34", "1.2.840.10045.4.3.3"),
+            true,
+        ),
+        (
+            "ECDSA, SHA-512",
+            SigningKey::ec(&lc::ECDSA_P521_SHA512_ASN1_SIGNING, "1.3.132.0.35", "1.2.840.10045.4.3.4"),
+            true,
+        ),
         ("RSA, SHA-256", pkcs1(&lc::RSA_PKCS1_SHA256, 11), true),
         ("RSA, SHA-384", pkcs1(&lc::RSA_PKCS1_SHA384, 12), true),
         ("RSA, SHA-512", pkcs1(&lc::RSA_PKCS1_SHA512, 13), true),
@@ -222,7 +230,7 @@ fn malformed_lists_are_refused() {
             "certificateIssuer",
         ),
     ];
-    let key = Key::ed25519();
+    let key = SigningKey::ed25519();
     assert!(parse(&CrlDraft::new(CA), &key).is_ok());
     let mut problems = Vec::new();
     for (row, edit, want) in rows {
@@ -261,7 +269,7 @@ fn what_other_tools_write_is_taken() {
             d.entries.push(entry(&[8], &[]));
         }),
     ];
-    let key = Key::ed25519();
+    let key = SigningKey::ed25519();
     for (row, edit) in rows {
         let mut draft = CrlDraft::new(CA);
         edit(&mut draft);
@@ -283,7 +291,7 @@ fn indirect_entries_belong_to_the_issuer_named_last() {
         entry(&[1], &[certificate_issuer("cn=b")]),
         entry(&[9], &[certificate_issuer(CA)]),
     ];
-    let crl = parse(&draft, &Key::ed25519()).unwrap();
+    let crl = parse(&draft, &SigningKey::ed25519()).unwrap();
     let listed = |issuer: &str, serial: u8| crl.entry(&Name::parse_rfc4514(issuer).unwrap(), &[serial]).is_some();
     for (issuer, serials) in [(CA, vec![1, 9]), ("CN=A", vec![1]), ("CN=B", vec![1, 2, 3]), ("CN=C", vec![])] {
         for serial in 1..10 {
@@ -297,7 +305,7 @@ proptest::proptest! {
     fn no_input_panics(edits in proptest::collection::vec((0_usize..600, 0_u8..), 1..6)) {
         let mut draft = CrlDraft::new(CA).with(idp(&[full_name(&[uri("http://a.example")]), flag(4)]));
         draft.entries = vec![entry(&[1], &[reason_code(1), certificate_issuer("CN=A")]), entry(&[2], &[])];
-        thread_local!(static KEY: Key = Key::ed25519());
+        thread_local!(static KEY: SigningKey = SigningKey::ed25519());
         let mut der = KEY.with(|key| draft.der(key));
         for (at, octet) in edits {
             let at = at % der.len();
@@ -309,7 +317,7 @@ proptest::proptest! {
 
 #[test]
 fn numbers_are_shown_as_cas_count() {
-    let key = Key::ed25519();
+    let key = SigningKey::ed25519();
     for (octets, want) in [
         (vec![0], "0".to_owned()),
         (vec![1, 2], "258".to_owned()),
@@ -351,7 +359,7 @@ fn header(tag: u8, length: usize) -> Vec<u8> {
 #[test]
 fn an_element_ends_within_what_holds_it() {
     let draft = CrlDraft::new(CA).lists(&[5], Some(reason::HOLD)).lists(&[6], None);
-    let der = draft.der(&Key::ed25519());
+    let der = draft.der(&SigningKey::ed25519());
     let (from, end) = content(&der, 0);
     let outer = starts(&der, from, end);
     let (from, signed_end) = content(&der, outer[0]);
@@ -390,7 +398,7 @@ fn an_element_ends_within_what_holds_it() {
 /// Whichever optional fields are there, the signed part may end after them.
 #[test]
 fn the_signed_part_may_end_after_any_optional_field() {
-    let key = Key::ed25519();
+    let key = SigningKey::ed25519();
     for row in 0..8_u8 {
         let mut draft = CrlDraft::new(CA).lists(&[5], None);
         if row & 1 != 0 {
@@ -411,7 +419,7 @@ fn the_signed_part_may_end_after_any_optional_field() {
 /// What was not a CRL does not become one by what follows, and nothing is read after the end.
 #[test]
 fn what_has_failed_stays_so() {
-    let der = CrlDraft::new(CA).der(&Key::ed25519());
+    let der = CrlDraft::new(CA).der(&SigningKey::ed25519());
     let mut parser = CrlParser::default();
     assert!(parser.push(&[0x31]).is_err());
     assert!(parser.push(&der).is_err());
@@ -429,7 +437,7 @@ fn what_has_failed_stays_so() {
 
 #[test]
 fn a_long_name_is_told_in_part() {
-    let long = parse(&CrlDraft::new(&format!("CN={}", "a".repeat(10_000))), &Key::ed25519()).unwrap();
+    let long = parse(&CrlDraft::new(&format!("CN={}", "a".repeat(10_000))), &SigningKey::ed25519()).unwrap();
     let shown = long.to_string();
     assert!(shown.starts_with("CRL of [CN=aa") && shown.contains("a…] number 10"), "{shown}");
     assert!(shown.chars().count() < 400, "{shown}");
@@ -437,7 +445,7 @@ fn a_long_name_is_told_in_part() {
 
 #[test]
 fn lists_have_a_size() {
-    let key = Key::ed25519();
+    let key = SigningKey::ed25519();
     let list = parse(&CrlDraft::new(CA), &key).unwrap();
     assert!(list.is_empty());
     let list = parse(&CrlDraft::new(CA).lists(&[7], None), &key).unwrap();

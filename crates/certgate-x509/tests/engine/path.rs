@@ -18,8 +18,8 @@ use std::sync::Arc;
 use aws_lc_rs::signature as lc;
 use chain::{Chain, DAY, any_leaf, bmp_name, critical_access, critical_names, rsa_spki};
 use support::{
-    Extension, Key, NOW, bits, context, directory, dns, email, ext, implicit, int, ip, name, oid, other, seq, tlv, upn,
-    uri,
+    Extension, NOW, SigningKey, bits, context, directory, dns, email, ext, implicit, int, ip, name, oid, other, seq,
+    tlv, upn, uri,
 };
 
 /// The otherName type of user principal names.
@@ -192,7 +192,7 @@ fn anchors_are_names_and_keys() {
         ("policies with an unknown qualifier, critical", |c| c.root.set(qualified("1.2.3.4", true)), Ok(())),
         ("server usage", |c| c.root.set(ext::purposes(&[ext::SERVER_AUTH])), Ok(())),
         ("bad self-signature", |c| c.root.forged = true, Ok(())),
-        ("other key", |c| c.root.spki = Key::ed25519().spki(), Err(ErrorKind::Signature)),
+        ("other key", |c| c.root.spki = SigningKey::ed25519().spki(), Err(ErrorKind::Signature)),
         ("other name", |c| c.root.subject = name("CN=Toor"), Err(ErrorKind::Untrusted)),
         ("name in other case and type", |c| c.root.subject = bmp_name("rOOT"), Ok(())),
         ("its name constraints hold", |c| c.root.set(ext::constraints(&[dns("other.example")], &[])), Err(ErrorKind::NameConstraint)),
@@ -207,21 +207,21 @@ fn signatures_and_keys() {
     check(&[
         ("leaf forged", |c| c.leaf.forged = true, Err(ErrorKind::Signature)),
         ("intermediate forged", |c| c.ica.forged = true, Err(ErrorKind::Signature)),
-        ("leaf by another key", |c| c.ica.spki = Key::ed25519().spki(), Err(ErrorKind::Signature)),
+        ("leaf by another key", |c| c.ica.spki = SigningKey::ed25519().spki(), Err(ErrorKind::Signature)),
         ("other issuer name", |c| c.leaf.issuer = name("CN=Other"), Err(ErrorKind::Untrusted)),
-        ("RSA", |c| { c.set_ica_key(Key::rsa()) }, Ok(())),
-        ("RSA forged", |c| { c.set_ica_key(Key::rsa()); c.leaf.forged = true }, Err(ErrorKind::Signature)),
-        ("RSA without NULL", |c| { c.set_ica_key(Key::rsa_with(&lc::RSA_PKCS1_SHA512, seq(&[oid("1.2.840.113549.1.1.13")]))) }, Ok(())),
+        ("RSA", |c| { c.set_ica_key(SigningKey::rsa()) }, Ok(())),
+        ("RSA forged", |c| { c.set_ica_key(SigningKey::rsa()); c.leaf.forged = true }, Err(ErrorKind::Signature)),
+        ("RSA without NULL", |c| { c.set_ica_key(SigningKey::rsa_with(&lc::RSA_PKCS1_SHA512, seq(&[oid("1.2.840.113549.1.1.13")]))) }, Ok(())),
         ("RSA-PSS", |c| { c.set_ica_key(pss(SHA256, 32)) }, Ok(())),
         ("RSA-PSS, short salt", |c| { c.set_ica_key(pss(SHA256, 20)) }, Err(ErrorKind::Signature)),
         ("RSA-PSS, other hash", |c| { c.set_ica_key(pss(SHA384, 48)) }, Err(ErrorKind::Signature)),
-        ("RSA with SHA-1", |c| { c.set_ica_key(Key::rsa_with(&lc::RSA_PKCS1_SHA256, seq(&[oid(SHA1_RSA), tlv(tag::NULL, [])]))) }, Err(ErrorKind::Signature)),
-        ("P-256", |c| { c.set_ica_key(Key::p256()) }, Ok(())),
-        ("P-384 with SHA-384", |c| { c.set_ica_key(Key::ec(&lc::ECDSA_P384_SHA384_ASN1_SIGNING, "1.3.132.0.34", "1.2.840.10045.4.3.3")) }, Ok(())),
-        ("P-521 with SHA-256", |c| { c.set_ica_key(Key::ec(&lc::ECDSA_P521_SHA256_ASN1_SIGNING, "1.3.132.0.35", "1.2.840.10045.4.3.2")) }, Ok(())),
-        ("P-521 with SHA-512", |c| { c.set_ica_key(Key::ec(&lc::ECDSA_P521_SHA512_ASN1_SIGNING, "1.3.132.0.35", "1.2.840.10045.4.3.4")) }, Ok(())),
+        ("RSA with SHA-1", |c| { c.set_ica_key(SigningKey::rsa_with(&lc::RSA_PKCS1_SHA256, seq(&[oid(SHA1_RSA), tlv(tag::NULL, [])]))) }, Err(ErrorKind::Signature)),
+        ("P-256", |c| { c.set_ica_key(SigningKey::p256()) }, Ok(())),
+        ("P-384 with SHA-384", |c| { c.set_ica_key(SigningKey::ec(&lc::ECDSA_P384_SHA384_ASN1_SIGNING, "1.3.132.0.34", "1.2.840.10045.4.3.3")) }, Ok(())),
+        ("P-521 with SHA-256", |c| { c.set_ica_key(SigningKey::ec(&lc::ECDSA_P521_SHA256_ASN1_SIGNING, "1.3.132.0.35", "1.2.840.10045.4.3.2")) }, Ok(())),
+        ("P-521 with SHA-512", |c| { c.set_ica_key(SigningKey::ec(&lc::ECDSA_P521_SHA512_ASN1_SIGNING, "1.3.132.0.35", "1.2.840.10045.4.3.4")) }, Ok(())),
         ("secp256k1", |c| c.leaf.spki = ec_spki("1.3.132.0.10", 65), Err(ErrorKind::Signature)),
-        ("P-256 for SHA-256 named Ed25519", |c| { c.ica_key = Key::p256(); c.ica.spki = Key::ed25519().spki() }, Err(ErrorKind::Signature)),
+        ("P-256 for SHA-256 named Ed25519", |c| { c.ica_key = SigningKey::p256(); c.ica.spki = SigningKey::ed25519().spki() }, Err(ErrorKind::Signature)),
         ("unknown algorithm", |c| { c.leaf.inner_algorithm = Some(seq(&[oid("1.2.3")])); c.leaf.outer_algorithm = c.leaf.inner_algorithm.clone() }, Err(ErrorKind::Signature)),
         ("Ed25519 with NULL", |c| { c.leaf.inner_algorithm = Some(seq(&[oid("1.3.101.112"), tlv(5, [])])); c.leaf.outer_algorithm = c.leaf.inner_algorithm.clone() }, Err(ErrorKind::Signature)),
         ("leaf of RSA-1024", |c| c.leaf.spki = rsa_spki(1024), Err(ErrorKind::Signature)),
@@ -229,12 +229,12 @@ fn signatures_and_keys() {
         ("leaf of RSA-2040", |c| c.leaf.spki = rsa_spki(2040), Err(ErrorKind::Signature)),
         ("leaf of RSA-2048", |c| c.leaf.spki = rsa_spki(2048), Ok(())),
         ("RSA-2048 below the minimum", |c| { c.leaf.spki = rsa_spki(2048); c.parameters.signatures.minimum_rsa_bits = 3072 }, Err(ErrorKind::Signature)),
-        ("P-256 below the minimum", |c| { c.leaf.spki = Key::p256().spki(); c.parameters.signatures.minimum_ec_bits = 384 }, Err(ErrorKind::Signature)),
+        ("P-256 below the minimum", |c| { c.leaf.spki = SigningKey::p256().spki(); c.parameters.signatures.minimum_ec_bits = 384 }, Err(ErrorKind::Signature)),
         ("Ed25519 key of 31 octets", |c| c.leaf.spki = seq(&[seq(&[oid("1.3.101.112")]), bits(&[1; 31])]), Err(ErrorKind::Signature)),
         ("RSA-PSS key", |c| { c.set_ica_key(pss(SHA256, 32)); c.ica.spki = pss_spki(None) }, Ok(())),
         ("RSA-PSS key bound to what is used", |c| { c.set_ica_key(pss(SHA256, 32)); c.ica.spki = pss_spki(Some((SHA256, 32))) }, Ok(())),
         ("RSA-PSS key bound to another hash", |c| { c.set_ica_key(pss(SHA256, 32)); c.ica.spki = pss_spki(Some((SHA384, 48))) }, Err(ErrorKind::Signature)),
-        ("RSA-PSS key, PKCS #1 signature", |c| { c.set_ica_key(Key::rsa()); c.ica.spki = pss_spki(None) }, Err(ErrorKind::Signature)),
+        ("RSA-PSS key, PKCS #1 signature", |c| { c.set_ica_key(SigningKey::rsa()); c.ica.spki = pss_spki(None) }, Err(ErrorKind::Signature)),
         ("RSA-PSS key of 1024 bits", |c| c.leaf.spki = pss_key(&rsa_spki(1024), None), Err(ErrorKind::Signature)),
         ("RSA-PSS with SHA-384", |c| { c.set_ica_key(pss_with(&lc::RSA_PSS_SHA384, MGF1, SHA384, SHA384, 48)) }, Ok(())),
         ("RSA-PSS with SHA-512", |c| { c.set_ica_key(pss_with(&lc::RSA_PSS_SHA512, MGF1, SHA512, SHA512, 64)) }, Ok(())),
@@ -269,17 +269,17 @@ fn pss_algorithm(generator: &str, hash: &str, inner: &str, salt: u8) -> Vec<u8> 
 }
 
 /// The RSA key, signing with PSS and SHA-256, whatever its algorithm identifier says.
-fn pss(hash: &str, salt: u8) -> Key {
+fn pss(hash: &str, salt: u8) -> SigningKey {
     pss_with(&lc::RSA_PSS_SHA256, MGF1, hash, hash, salt)
 }
 
-fn pss_with(encoding: &'static dyn lc::RsaEncoding, generator: &str, hash: &str, inner: &str, salt: u8) -> Key {
-    Key::rsa_with(encoding, pss_algorithm(generator, hash, inner, salt))
+fn pss_with(encoding: &'static dyn lc::RsaEncoding, generator: &str, hash: &str, inner: &str, salt: u8) -> SigningKey {
+    SigningKey::rsa_with(encoding, pss_algorithm(generator, hash, inner, salt))
 }
 
 /// The RSA key as one for PSS alone, bound to a hash and salt if there are any.
 fn pss_spki(bound: Option<(&str, u8)>) -> Vec<u8> {
-    pss_key(&Key::rsa().spki(), bound)
+    pss_key(&SigningKey::rsa().spki(), bound)
 }
 
 fn pss_key(spki: &[u8], bound: Option<(&str, u8)>) -> Vec<u8> {
@@ -305,7 +305,7 @@ fn rsa_parts(modulus: &[u8], exponent: &[u8]) -> Vec<u8> {
 fn algorithms_of_other_keys_are_told_from_unknown_ones() {
     let verify = |dotted: &str| {
         let algorithm = seq(&[oid(dotted)]);
-        certgate_x509::verify_signature(&Key::rsa().spki(), &algorithm, b"", &[], &SignaturePolicy::default())
+        certgate_x509::verify_signature(&SigningKey::rsa().spki(), &algorithm, b"", &[], &SignaturePolicy::default())
     };
     assert!(matches!(verify("1.3.101.112"), Err(SignatureError::KeyMismatch { .. })));
     assert!(matches!(verify("1.2.840.10045.4.3.2"), Err(SignatureError::KeyMismatch { .. })));
@@ -334,7 +334,7 @@ fn algorithms_are_those_that_are_listed() {
         Name::EcdsaSha512 => ecdsa("1.2.840.10045.4.3.4"),
         Name::Ed25519 => ecdsa("1.3.101.112"),
     };
-    let (rsa, p256, ed25519) = (Key::rsa().spki(), Key::p256().spki(), Key::ed25519().spki());
+    let (rsa, p256, ed25519) = (SigningKey::rsa().spki(), SigningKey::p256().spki(), SigningKey::ed25519().spki());
     for name in SignatureAlgorithm::ALL {
         let spki = match algorithm(name) {
             ed if ed == algorithm(Name::Ed25519) => &ed25519,
@@ -390,7 +390,7 @@ fn short_keys_count_with_some_algorithms() {
 #[test]
 fn sha1_counts_only_where_it_is_asked_for() {
     let allowed = SignaturePolicy { sha1: Sha1::Allowed, ..Default::default() };
-    let key = Key::rsa();
+    let key = SigningKey::rsa();
     let algorithm = seq(&[oid("1.2.840.113549.1.1.5"), tlv(tag::NULL, [])]);
     let verify =
         |policy: &SignaturePolicy| certgate_x509::verify_signature(&key.spki(), &algorithm, b"m", &[0; 256], policy);
@@ -576,7 +576,7 @@ proptest::proptest! {
         static GOOD: OnceLock<[Arc<Certificate>; 3]> = OnceLock::new();
         let good = GOOD.get_or_init(|| {
             let mut chain = Chain::new();
-            chain.ica_key = Key::p256();
+            chain.ica_key = SigningKey::p256();
             chain.ica.spki = chain.ica_key.spki();
             chain.signed()
         });

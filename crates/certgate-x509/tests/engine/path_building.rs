@@ -11,7 +11,7 @@ use certgate_x509::{
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use support::{Draft, Key, NOW, dns, email, ext, uri};
+use support::{Draft, NOW, SigningKey, dns, email, ext, uri};
 
 /// A search over hostile certificates takes at most 20 ms; without optimization it may take longer.
 const LIMIT: Duration = Duration::from_millis(if cfg!(debug_assertions) { 1500 } else { 20 });
@@ -49,8 +49,8 @@ fn subjects(path: &ValidPath) -> Vec<String> {
 
 /// A root, an intermediate below it, and a leaf below that, with their keys.
 struct Pki {
-    root_key: Key,
-    ica_key: Key,
+    root_key: SigningKey,
+    ica_key: SigningKey,
     root: Arc<Certificate>,
     ica: Arc<Certificate>,
     leaf: Arc<Certificate>,
@@ -58,7 +58,7 @@ struct Pki {
 
 impl Pki {
     fn new() -> Self {
-        let (root_key, ica_key, leaf_key) = (Key::p256(), Key::p256(), Key::p256());
+        let (root_key, ica_key, leaf_key) = (SigningKey::p256(), SigningKey::p256(), SigningKey::p256());
         Self {
             root: Draft::ca("CN=Root", "CN=Root", &root_key).sign(&root_key),
             ica: Draft::ca("CN=ICA", "CN=Root", &ica_key).sign(&root_key),
@@ -112,7 +112,7 @@ fn configured_intermediates_are_verified_too() {
 #[test]
 fn decoys_of_the_same_name() {
     let pki = Pki::new();
-    let keys: Vec<Key> = (0..300).map(|_| Key::ed25519()).collect();
+    let keys: Vec<SigningKey> = (0..300).map(|_| SigningKey::ed25519()).collect();
     let self_signed: Vec<_> = keys.iter().map(|key| Draft::ca("CN=ICA", "CN=ICA", key).sign(key)).collect();
     let presented = [&self_signed[..], std::slice::from_ref(&pki.ica)].concat();
     assert!(find(&pki.leaf, &presented, &[&pki.root]).is_ok(), "self-signed decoys before the right one");
@@ -128,11 +128,11 @@ fn decoys_of_the_same_name() {
 
 #[test]
 fn key_identifiers_are_hints() {
-    let (root_key, key, leaf_key) = (Key::p256(), Key::p256(), Key::p256());
+    let (root_key, key, leaf_key) = (SigningKey::p256(), SigningKey::p256(), SigningKey::p256());
     let root = Draft::ca("CN=Root", "CN=Root", &root_key).sign(&root_key);
     let right = Draft::ca("CN=ICA", "CN=Root", &key).with(ext::subject_key(b"right")).sign(&root_key);
     let decoys: Vec<_> = (0..400)
-        .map(|_| Key::ed25519())
+        .map(|_| SigningKey::ed25519())
         .map(|key| Draft::ca("CN=ICA", "CN=Root", &key).with(ext::subject_key(b"wrong")).sign(&root_key))
         .collect();
     let leaf = |id: &[u8]| Draft::client("CN=leaf", "CN=ICA", &leaf_key).with(ext::authority_key(id)).sign(&key);
@@ -146,7 +146,8 @@ fn key_identifiers_are_hints() {
 #[test]
 fn a_thousand_cross_signs() {
     let pki = Pki::new();
-    let strangers: Vec<(String, Key)> = (0..1000).map(|n| (format!("CN=Stranger {n}"), Key::ed25519())).collect();
+    let strangers: Vec<(String, SigningKey)> =
+        (0..1000).map(|n| (format!("CN=Stranger {n}"), SigningKey::ed25519())).collect();
     let mut presented: Vec<_> = strangers
         .iter()
         .flat_map(|(name, key)| {
@@ -160,8 +161,8 @@ fn a_thousand_cross_signs() {
 }
 
 /// Every CA of the mesh signs every other one; each certificate is named by its subject.
-fn mesh(size: usize) -> (Vec<Key>, Vec<Arc<Certificate>>) {
-    let keys: Vec<Key> = (0..size).map(|_| Key::ed25519()).collect();
+fn mesh(size: usize) -> (Vec<SigningKey>, Vec<Arc<Certificate>>) {
+    let keys: Vec<SigningKey> = (0..size).map(|_| SigningKey::ed25519()).collect();
     let name = |n: usize| format!("CN=Mesh {n}");
     let pairs = (0..size).flat_map(|a| (0..size).filter(move |b| a != *b).map(move |b| (a, b)));
     let certificates = pairs.map(|(a, b)| Draft::ca(&name(a), &name(b), &keys[a]).sign(&keys[b])).collect();
@@ -171,7 +172,7 @@ fn mesh(size: usize) -> (Vec<Key>, Vec<Arc<Certificate>>) {
 #[test]
 fn loops_end() {
     let (keys, mut presented) = mesh(12);
-    let root_key = Key::p256();
+    let root_key = SigningKey::p256();
     let root = Draft::ca("CN=Root", "CN=Root", &root_key).sign(&root_key);
     let leaf = Draft::client("CN=leaf", "CN=Mesh 0", &root_key).sign(&keys[0]);
     let failure = find(&leaf, &presented, &[&root]).unwrap_err();
@@ -191,7 +192,7 @@ fn loops_end() {
 #[test]
 fn every_valid_path_is_offered_until_one_is_taken() {
     let (keys, mut presented) = mesh(4);
-    let root_key = Key::p256();
+    let root_key = SigningKey::p256();
     let root = Draft::ca("CN=Root", "CN=Root", &root_key).sign(&root_key);
     presented.push(Draft::ca("CN=Mesh 3", "CN=Root", &keys[3]).sign(&root_key));
     let leaf = Draft::client("CN=leaf", "CN=Mesh 0", &root_key).sign(&keys[0]);
@@ -257,8 +258,8 @@ fn the_failure_kept_is_the_one_that_got_farthest() {
 #[test]
 fn a_changed_key_under_the_same_name() {
     // RFC 4210 4.4: the old root signs the new key and the new one the old key, both self-issued.
-    let (old, new, leaf_key) = (Key::p256(), Key::p256(), Key::p256());
-    let ca = |key: &Key, signer: &Key| Draft::ca("CN=Root", "CN=Root", key).sign(signer);
+    let (old, new, leaf_key) = (SigningKey::p256(), SigningKey::p256(), SigningKey::p256());
+    let ca = |key: &SigningKey, signer: &SigningKey| Draft::ca("CN=Root", "CN=Root", key).sign(signer);
     let (old_root, new_root) = (ca(&old, &old), ca(&new, &new));
     let (new_with_old, old_with_new) = (ca(&new, &old), ca(&old, &new));
     let by_new = Draft::client("CN=leaf", "CN=Root", &leaf_key).sign(&new);
@@ -272,7 +273,7 @@ fn a_changed_key_under_the_same_name() {
 /// Only an anchor's own next key is let off basicConstraints, and only where it is certified under the anchor's name.
 #[test]
 fn next_keys_are_those_of_anchors() {
-    let keys: Vec<Key> = (0..4).map(|_| Key::ed25519()).collect();
+    let keys: Vec<SigningKey> = (0..4).map(|_| SigningKey::ed25519()).collect();
     let root = Draft::ca("CN=Root", "CN=Root", &keys[0]).sign(&keys[0]);
     let ica = Draft::ca("CN=ICA", "CN=Root", &keys[1]).sign(&keys[0]);
     let judge = |subject: &str, rollover| {
@@ -300,7 +301,7 @@ enum Place {
 
 /// As many certificates of one CA key are as many paths, each of which the caller refuses; how many it is asked about.
 fn offered_of(leaf: impl Fn(Draft) -> Draft, most: usize, place: Place) -> usize {
-    let [root_key, key, leaf_key] = [(); 3].map(|()| Key::ed25519());
+    let [root_key, key, leaf_key] = [(); 3].map(|()| SigningKey::ed25519());
     let root = Draft::ca("CN=Root", "CN=Root", &root_key).sign(&root_key);
     let twins = (1..=most).map(|n| {
         let mut twin = Draft::ca("CN=ICA", "CN=Root", &key);
@@ -337,7 +338,7 @@ fn whole_paths_and_their_policies_have_a_budget() {
 /// The certificate at which no policy is left is the one that is named.
 #[test]
 fn the_certificate_without_a_valid_policy_is_named() {
-    let keys: Vec<Key> = (0..4).map(|_| Key::ed25519()).collect();
+    let keys: Vec<SigningKey> = (0..4).map(|_| SigningKey::ed25519()).collect();
     let root = Draft::ca("CN=Root", "CN=Root", &keys[0]).sign(&keys[0]);
     let ca = |subject: &str, issuer: &str, at: usize, policy: &str| {
         Draft::ca(subject, issuer, &keys[at]).with(ext::policies(&[policy])).sign(&keys[at - 1])
@@ -355,7 +356,7 @@ fn the_certificate_without_a_valid_policy_is_named() {
 #[test]
 fn long_chains() {
     let chain = |length: usize, path_len: fn(usize) -> Option<u8>| {
-        let keys: Vec<Key> = (0..=length).map(|_| Key::ed25519()).collect();
+        let keys: Vec<SigningKey> = (0..=length).map(|_| SigningKey::ed25519()).collect();
         let name = |n: usize| format!("CN=CA {n}");
         let root = Draft::ca(&name(0), &name(0), &keys[0]).sign(&keys[0]);
         let presented: Vec<_> = (1..=length)
@@ -372,7 +373,7 @@ fn long_chains() {
 
 #[test]
 fn self_issued_intermediates_do_not_count_for_path_length() {
-    let keys: Vec<Key> = (0..3).map(|_| Key::ed25519()).collect();
+    let keys: Vec<SigningKey> = (0..3).map(|_| SigningKey::ed25519()).collect();
     let root = Draft::ca("CN=Root", "CN=Root", &keys[0]).sign(&keys[0]);
     let ica = Draft::ca("CN=ICA", "CN=Root", &keys[1]).with(ext::ca(Some(0))).sign(&keys[0]);
     let next = Draft::ca("CN=ICA", "CN=ICA", &keys[2]).with(ext::ca(Some(0))).sign(&keys[1]);
@@ -382,7 +383,7 @@ fn self_issued_intermediates_do_not_count_for_path_length() {
 
 #[test]
 fn name_constraints_hold_for_all_below_but_self_issued_intermediates() {
-    let keys: Vec<Key> = (0..4).map(|_| Key::ed25519()).collect();
+    let keys: Vec<SigningKey> = (0..4).map(|_| SigningKey::ed25519()).collect();
     let root = Draft::ca("CN=Root", "CN=Root", &keys[0]).sign(&keys[0]);
     let judge = |own: &[&str], next: Draft, leaf: &str| {
         let permitted: Vec<_> = own.iter().map(|base| dns(base)).collect();
@@ -406,7 +407,7 @@ fn name_constraints_hold_for_all_below_but_self_issued_intermediates() {
 
 #[test]
 fn thousands_of_names_and_subtrees_run_out_of_budget() {
-    let (root_key, key, leaf_key) = (Key::p256(), Key::p256(), Key::p256());
+    let (root_key, key, leaf_key) = (SigningKey::p256(), SigningKey::p256(), SigningKey::p256());
     let root = Draft::ca("CN=Root", "CN=Root", &root_key).sign(&root_key);
     let judge = |subtrees: usize, names: usize| {
         let permitted: Vec<_> = (0..subtrees).map(|n| dns(&format!("h{n}.example"))).collect();
@@ -422,7 +423,7 @@ fn thousands_of_names_and_subtrees_run_out_of_budget() {
 /// A name of 14 KiB costs more than one of 20 octets, before thousands of subtrees.
 #[test]
 fn long_names_run_out_of_budget_sooner() {
-    let keys: Vec<Key> = (0..5).map(|_| Key::p256()).collect();
+    let keys: Vec<SigningKey> = (0..5).map(|_| SigningKey::p256()).collect();
     let root = Draft::ca("CN=0", "CN=0", &keys[0]).sign(&keys[0]);
     let judge = |name: Vec<u8>, subtree: Vec<u8>| {
         let many = vec![subtree; 2500];
@@ -447,7 +448,7 @@ fn hostile_policy_mappings_do_not_explode() {
     let policies: Vec<String> = (0..40).map(|n| format!("1.2.3.{n}")).collect();
     let policies: Vec<&str> = policies.iter().map(String::as_str).collect();
     let pairs: Vec<_> = policies.iter().flat_map(|a| policies.iter().map(move |b| (*a, *b))).collect();
-    let keys: Vec<Key> = (0..10).map(|_| Key::ed25519()).collect();
+    let keys: Vec<SigningKey> = (0..10).map(|_| SigningKey::ed25519()).collect();
     let name = |n: usize| format!("CN=CA {n}");
     let root = Draft::ca(&name(0), &name(0), &keys[0]).sign(&keys[0]);
     let presented: Vec<_> = (1..10)
@@ -463,7 +464,7 @@ fn hostile_policy_mappings_do_not_explode() {
 
 #[test]
 fn equal_certificates_are_kept_once() {
-    let key = Key::ed25519();
+    let key = SigningKey::ed25519();
     let make = |name: &str| Draft::ca(name, name, &key).sign(&key);
     let (a, b) = (make("CN=a"), make("CN=b"));
     for count in 1..4 {

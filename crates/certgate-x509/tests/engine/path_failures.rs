@@ -1,7 +1,7 @@
 //! What a failure costs, and whether it may be remembered: only one that follows from the certificates alone is the same a
 //! moment later.
 
-use certgate_testing::der::{Draft, Key, NOW};
+use certgate_testing::der::{Draft, NOW, SigningKey};
 use certgate_x509::{
     Budget, Certificate, ErrorKind, KeyOrigin, NoTrace, PathError, PathParameters, Pool, PublicKey, Rejection,
     SignatureError, SignaturePolicy, UnixTime, check_links, find_path_within,
@@ -22,14 +22,14 @@ fn search(budget: &Budget, leaf: &Arc<Certificate>, along: &[Arc<Certificate>], 
 
 #[test]
 fn a_failure_lasts_as_long_as_nothing_but_the_certificates_decides() {
-    let [root, ca, thief, client] = [(); 4].map(|()| Key::p256());
+    let [root, ca, thief, client] = [(); 4].map(|()| SigningKey::p256());
     let pool = Pool::new([Draft::ca("CN=Root", "CN=Root", &root).sign(&root)], []);
     let dated = |mut draft: Draft, from: i64, to: i64| {
         draft.valid(NOW.plus(from), NOW.plus(to));
         draft
     };
     let issuing = || Draft::ca("CN=CA", "CN=Root", &ca);
-    let leaf = |by: &Key| dated(Draft::client("CN=leaf", "CN=CA", &client), -9, 90).sign(by);
+    let leaf = |by: &SigningKey| dated(Draft::client("CN=leaf", "CN=CA", &client), -9, 90).sign(by);
     let (honest, forged) = (leaf(&ca), leaf(&thief));
     let along = dated(issuing(), -9, 900).sign(&root);
     let soon = dated(issuing(), 7, 900).sign(&root);
@@ -61,9 +61,9 @@ fn a_failure_lasts_as_long_as_nothing_but_the_certificates_decides() {
 /// What the configuration costs is remembered by its pool, and may be less the next time.
 #[test]
 fn what_the_configuration_costs_is_no_lasting_failure() {
-    let keys: Vec<Key> = (0..40).map(|_| Key::p521()).collect();
+    let keys: Vec<SigningKey> = (0..40).map(|_| SigningKey::p521()).collect();
     let pool = Pool::new(keys.iter().map(|key| Draft::ca("CN=Root", "CN=Root", key).sign(key)), []);
-    let leaf = Draft::client("CN=leaf", "CN=Root", &Key::p256()).sign(&Key::p521());
+    let leaf = Draft::client("CN=leaf", "CN=Root", &SigningKey::p256()).sign(&SigningKey::p521());
     let budget = Budget::default();
     assert!(!search(&budget, &leaf, &[], &pool, true));
     assert!(budget.is_exhausted());
@@ -73,12 +73,12 @@ fn what_the_configuration_costs_is_no_lasting_failure() {
 /// Nobody gets an answer out of a budget in which something was left out.
 #[test]
 fn what_has_run_out_stays_so() {
-    let root = Key::p256();
+    let root = SigningKey::p256();
     let pool = Pool::new([Draft::ca("CN=Root", "CN=Root", &root).sign(&root)], []);
-    let keys: Vec<Key> = (0..10).map(|_| Key::p521()).collect();
+    let keys: Vec<SigningKey> = (0..10).map(|_| SigningKey::p521()).collect();
     let namesakes: Vec<_> = keys.iter().map(|key| Draft::ca("CN=Root", "CN=Root", key).sign(key)).collect();
-    let stranger = Draft::client("CN=stranger", "CN=Root", &root).sign(&Key::p521());
-    let honest = Draft::client("CN=leaf", "CN=Root", &Key::p256()).sign(&root);
+    let stranger = Draft::client("CN=stranger", "CN=Root", &root).sign(&SigningKey::p521());
+    let honest = Draft::client("CN=leaf", "CN=Root", &SigningKey::p256()).sign(&root);
     let budget = Budget::default();
     assert!(search(&budget, &honest, &[], &pool, true));
     assert!(!search(&budget, &stranger, &namesakes, &pool, true));
@@ -90,9 +90,11 @@ fn what_has_run_out_stays_so() {
 /// A key that is too dear is not tried for a link either; hashing is paid for, too.
 #[test]
 fn links_and_long_messages_are_paid_for() {
-    let root = Key::p256();
+    let root = SigningKey::p256();
     let pool = Pool::new([Draft::ca("CN=Root", "CN=Root", &root).sign(&root)], []);
-    for key in [Key::hollow_rsa(8192, &[1, 0, 1], 1), Key::hollow_rsa(4096, &[1, 0xff, 0xff, 0xff, 0xff], 1)] {
+    for key in
+        [SigningKey::hollow_rsa(8192, &[1, 0, 1], 1), SigningKey::hollow_rsa(4096, &[1, 0xff, 0xff, 0xff, 0xff], 1)]
+    {
         let issuer = Draft::ca("CN=Root", "CN=Root", &key).sign(&key);
         let leaf = Draft::client("CN=leaf", "CN=Root", &root).sign(&key);
         let budget = Budget::default();
@@ -104,7 +106,7 @@ fn links_and_long_messages_are_paid_for() {
         assert!(oversized, "{broken}");
         assert_eq!((budget.spent().signatures, budget.fails_until()), (0, Some(FOREVER)));
     }
-    let spki = Key::p256().spki();
+    let spki = SigningKey::p256().spki();
     let key = PublicKey::parse(&spki).unwrap();
     assert_eq!(key.cost(1 << 20) - key.cost(0), 2048, "two microseconds a kilobyte");
 }

@@ -11,7 +11,7 @@ use crate::revocation::reason::CrlReason;
 use crate::revocation::serials::{Duplicate, Records, RevocationEntry, Serials, magnitude};
 use crate::time::UnixTime;
 
-use super::{CrlError, Extension, Version, at};
+use super::{CrlError, CrlExtension, CrlVersion, at};
 
 /// The name of the list in messages.
 pub(super) const FIELD: &str = "revokedCertificates";
@@ -71,7 +71,7 @@ struct Parsed<'a> {
 
 impl Collected {
     /// Reads the next entry of the CRL that `issuer` made.
-    pub(super) fn take(&mut self, entry: &Tlv<'_>, issuer: &Name, version: Version) -> Result<(), CrlError> {
+    pub(super) fn take(&mut self, entry: &Tlv<'_>, issuer: &Name, version: CrlVersion) -> Result<(), CrlError> {
         let entry = Parsed::read(entry, version)?;
         if let Some(names) = entry.certificate_issuer {
             let name = certificate_issuer(names)?;
@@ -131,7 +131,7 @@ impl Entries {
 }
 
 impl<'a> Parsed<'a> {
-    fn read(whole: &Tlv<'a>, version: Version) -> Result<Self, CrlError> {
+    fn read(whole: &Tlv<'a>, version: CrlVersion) -> Result<Self, CrlError> {
         let mut fields = Reader::new(whole.content);
         let serial = fields.integer().map_err(at(FIELD))?;
         let date = fields.any().and_then(der::time).map_err(at("revocationDate"))?;
@@ -140,7 +140,7 @@ impl<'a> Parsed<'a> {
             let mut extensions = fields.nested(tag::SEQUENCE).map_err(at("crlEntryExtensions"))?;
             fields.finish().map_err(at(FIELD))?;
             // 5.1.2.6: entry extensions only in v2.
-            if version == Version::V1 {
+            if version == CrlVersion::V1 {
                 return Err(CrlError::NotInVersion1("crlEntryExtensions"));
             }
             if extensions.is_empty() {
@@ -156,7 +156,7 @@ impl<'a> Parsed<'a> {
         let mut seen: [&[u8]; MAX_ENTRY_EXTENSIONS] = [&[]; MAX_ENTRY_EXTENSIONS];
         let mut count = 0_usize;
         while !list.is_empty() {
-            let extension = Extension::read(list).map_err(at("crlEntryExtensions"))?;
+            let extension = CrlExtension::read(list).map_err(at("crlEntryExtensions"))?;
             if seen.iter().take(count).any(|oid| *oid == extension.oid) {
                 return Err(CrlError::DuplicateExtension(extension.name()));
             }

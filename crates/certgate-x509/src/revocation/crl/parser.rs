@@ -12,7 +12,7 @@ use crate::revocation::signed::{Signed, SignedPieces};
 use crate::time::UnixTime;
 
 use super::entries::{self, Collected};
-use super::{Crl, CrlError, Extensions, MAX_CRL, Version, at};
+use super::{Crl, CrlError, CrlExtensions, CrlVersion, MAX_CRL, at};
 
 /// The name of the whole in messages.
 const WHOLE: &str = "certificateList";
@@ -39,13 +39,13 @@ pub struct CrlParser {
     /// Octets of the signed part before its algorithm is known.
     unhashed: Vec<u8>,
     pieces: Option<SignedPieces>,
-    version: Option<Version>,
+    version: Option<CrlVersion>,
     algorithm: Vec<u8>,
     issuer: Option<Name>,
     this_update: Option<UnixTime>,
     next_update: Option<UnixTime>,
     collected: Collected,
-    extensions: Extensions,
+    extensions: CrlExtensions,
     signature: Vec<u8>,
 }
 
@@ -153,9 +153,9 @@ impl CrlParser {
             }
             Stage::Version => self.optional(here, &[tag::INTEGER], "version", Stage::Signature, |parser, tlv| {
                 parser.version = Some(match tlv {
-                    None => Version::V1,
+                    None => CrlVersion::V1,
                     Some(tlv) => match der::small_unsigned(tlv.content).map_err(at("version"))? {
-                        1 => Version::V2,
+                        1 => CrlVersion::V2,
                         other => return Err(CrlError::Version(other)),
                     },
                 });
@@ -213,8 +213,8 @@ impl CrlParser {
                 self.optional(here, &explicit, "crlExtensions", Stage::SignatureAlgorithm, |parser, tlv| {
                     match (tlv, parser.version, &parser.issuer) {
                         (None, ..) => Ok(()),
-                        (Some(tlv), Some(Version::V2), Some(issuer)) => {
-                            parser.extensions = Extensions::parse(tlv.content, issuer)?;
+                        (Some(tlv), Some(CrlVersion::V2), Some(issuer)) => {
+                            parser.extensions = CrlExtensions::parse(tlv.content, issuer)?;
                             Ok(())
                         }
                         (Some(_), ..) => Err(CrlError::NotInVersion1("crlExtensions")),

@@ -5,6 +5,7 @@
 use bytes::Bytes;
 use thiserror::Error;
 
+use crate::certificate::Processed;
 use crate::der::{self, DerError, Reader, Span, tag};
 use crate::limits::{MAX_OCSP_NONCE, MAX_OCSP_RESPONSE};
 use crate::name::{Name, NameError};
@@ -364,12 +365,6 @@ fn status(fields: &mut Reader<'_>) -> Result<CertStatus, OcspError> {
         }
         found => Err(at("certStatus")(DerError::UnexpectedTag { wanted: 0x80, found })),
     }
-}
-
-/// Whether a type of extension is processed.
-enum Processed {
-    Yes,
-    No,
 }
 
 /// Walks Extensions; `take` returns which types it processes.

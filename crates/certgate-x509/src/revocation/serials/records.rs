@@ -1,6 +1,6 @@
 //! Entries of a CRL as they arrive, and the table built from them.
 
-use super::{DATE_OCTETS, HEAD_OCTETS, Key, Layout, Remainders, Serials, half};
+use super::{DATE_OCTETS, HEAD_OCTETS, Layout, Remainders, SerialKey, Serials, half};
 use crate::revocation::reason::CrlReason;
 use crate::revocation::serials::RevocationEntry;
 
@@ -10,7 +10,7 @@ const CHUNK_RECORDS: usize = 4096;
 /// An entry, ready to be sorted.
 #[derive(Copy, Clone, Debug)]
 struct Record {
-    key: Key,
+    key: SerialKey,
     date: u32,
     /// As [`CrlReason::to_nibble`] gives it.
     reason: u8,
@@ -30,7 +30,7 @@ pub(in crate::revocation) struct Duplicate(pub(in crate::revocation) Vec<u8>);
 impl Records {
     /// Adds an entry. `serial` is a magnitude without leading zero octets; one of more than 20 octets is skipped.
     pub(in crate::revocation) fn push(&mut self, issuer: u32, serial: &[u8], entry: RevocationEntry) {
-        let Some(key) = Key::new(issuer, serial) else { return };
+        let Some(key) = SerialKey::new(issuer, serial) else { return };
         let date = u32::try_from(entry.date.as_secs().clamp(0, i64::from(u32::MAX))).unwrap_or(0);
         let record = Record { key, date, reason: CrlReason::to_nibble(entry.reason) };
         match self.chunks.last_mut() {

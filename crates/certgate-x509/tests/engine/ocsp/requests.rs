@@ -4,7 +4,7 @@ use certgate_x509::ocsp::{self, CertIdHash};
 
 use super::world::*;
 use certgate_testing::der;
-use certgate_testing::der::{Key, context};
+use certgate_testing::der::{SigningKey, context};
 use certgate_testing::status::*;
 
 /// RFC 6960 4.1.1, written out: hashes and the shape are made by other code than the one under test.
@@ -27,9 +27,9 @@ fn requests_are_as_the_standard_wants() {
     assert_eq!(ocsp::request(&pair, CertIdHash::Sha1, Some(&[7; 32])), with_nonce);
     assert_eq!(ocsp::request(&pair, CertIdHash::Sha1, Some(&[7; 129])), plain, "no nonce beyond RFC 9654");
     for (serial, integer) in [(&[0][..], &[2, 1, 0][..]), (&[0x7f], &[2, 1, 0x7f]), (&[0, 0x80], &[2, 2, 0, 0x80])] {
-        let mut draft = der::Draft::client("CN=client", "CN=CA", &Key::ed25519());
+        let mut draft = der::Draft::client("CN=client", "CN=CA", &SigningKey::ed25519());
         draft.serial = serial.to_vec();
-        let request = ocsp::request(&[(&*draft.sign(&Key::ed25519()), &*world.ca)], CertIdHash::Sha1, None);
+        let request = ocsp::request(&[(&*draft.sign(&SigningKey::ed25519()), &*world.ca)], CertIdHash::Sha1, None);
         assert!(request.ends_with(integer), "{request:02x?}");
     }
     assert!(ocsp::request(&pair, CertIdHash::Sha512, None).len() > plain.len() + 80);

@@ -7,7 +7,7 @@ use certgate_x509::{
 
 use super::world::*;
 use certgate_testing::der;
-use certgate_testing::der::{Draft, Key, NOW, context, ext, int};
+use certgate_testing::der::{Draft, NOW, SigningKey, context, ext, int};
 use certgate_testing::status::*;
 
 #[test]
@@ -242,7 +242,7 @@ fn answers_of_a_delegate() {
         (
             "with a key that is too dear",
             |w| {
-                w.delegate_key = Key::hollow_rsa(8192, &[1, 0, 1], 1);
+                w.delegate_key = SigningKey::hollow_rsa(8192, &[1, 0, 1], 1);
                 let dear = Draft::new("CN=Responder", "CN=CA", &w.delegate_key);
                 w.delegate = dear.with(ext::purposes(&[OCSP_SIGNING])).with(no_check());
             },

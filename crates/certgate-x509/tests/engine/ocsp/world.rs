@@ -8,15 +8,15 @@ use certgate_x509::{
 };
 
 use certgate_testing::der;
-use certgate_testing::der::{Draft, Key, NOW, ext};
+use certgate_testing::der::{Draft, NOW, SigningKey, ext};
 use certgate_testing::status::*;
 
 pub const OCSP_SIGNING: &str = "1.3.6.1.5.5.7.3.9";
 
 /// A CA, a leaf, a delegate, and a good response by the CA.
 pub struct World {
-    pub ca_key: Key,
-    pub delegate_key: Key,
+    pub ca_key: SigningKey,
+    pub delegate_key: SigningKey,
     pub ca: Arc<Certificate>,
     pub leaf: Arc<Certificate>,
     pub delegate: Draft,
@@ -29,9 +29,9 @@ pub struct World {
 
 impl World {
     pub fn new() -> Self {
-        let (ca_key, delegate_key) = (Key::p256(), Key::p256());
-        let ca = Draft::ca("CN=CA", "CN=Root", &ca_key).sign(&Key::p256());
-        let mut leaf = Draft::client("CN=client", "CN=CA", &Key::ed25519());
+        let (ca_key, delegate_key) = (SigningKey::p256(), SigningKey::p256());
+        let ca = Draft::ca("CN=CA", "CN=Root", &ca_key).sign(&SigningKey::p256());
+        let mut leaf = Draft::client("CN=client", "CN=CA", &SigningKey::ed25519());
         leaf.serial = vec![0, 0x91, 7];
         let leaf = leaf.sign(&ca_key);
         let delegate = Draft::new("CN=Responder", "CN=CA", &delegate_key)

@@ -8,16 +8,16 @@ use certgate_x509::{
 };
 
 use super::world::*;
-use certgate_testing::der::{self, Draft, Key, ext, uri};
+use certgate_testing::der::{self, Draft, SigningKey, ext, uri};
 use certgate_testing::status::*;
 
 /// The same CRL stands in other profiles, whose authors may be others: what they make of it changes nothing here.
 #[test]
 fn what_other_profiles_make_of_a_crl_counts_for_nothing() {
-    let (key, stranger) = (Key::p256(), Key::p256());
+    let (key, stranger) = (SigningKey::p256(), SigningKey::p256());
     let policy = RevocationPolicy::default().signatures;
     let (ca, false_ca) = ([Draft::ca(CA, CA, &key).sign(&key)], [Draft::ca(CA, CA, &stranger).sign(&stranger)]);
-    let crl = |n: u8, key: &Key| Arc::new(Crl::from_der(CrlDraft::new(CA).with(number(n)).der(key)).unwrap());
+    let crl = |n: u8, key: &SigningKey| Arc::new(Crl::from_der(CrlDraft::new(CA).with(number(n)).der(key)).unwrap());
     let verified = |crl: &Arc<Crl>, by: &[Arc<Certificate>]| {
         let data = RevocationData::new([Arc::clone(crl)]);
         data.verify_by(by, &policy);
@@ -89,13 +89,13 @@ fn points_that_cannot_be_read_do_not_hide_a_revocation() {
 #[test]
 fn namesakes_that_come_along_have_a_budget() {
     let mut world = World::rooted();
-    let unknown = Key::p256();
+    let unknown = SigningKey::p256();
     for n in 20..120 {
         world.crls.push(CrlDraft::new(CA).with(number(n)).der(&unknown));
     }
     world.by_ca(CrlDraft::new(CA));
     world.answer().map_err(|(_, detail)| detail).unwrap();
-    let namesakes: Vec<_> = (0..9).map(|_| Key::p256()).collect();
+    let namesakes: Vec<_> = (0..9).map(|_| SigningKey::p256()).collect();
     let namesakes = namesakes.iter().map(|key| Draft::new(CA, ROOT, key).with(ext::key_usage(&[6])).sign(key));
     world.presented = namesakes.collect();
     let (_, detail) = world.answer().unwrap_err();
@@ -108,7 +108,7 @@ fn many_lists_of_another_signer_do_not_hide_the_newest() {
     for scope in [RevocationScope::EndEntity, RevocationScope::ExcludeRoot] {
         let mut world = World::rooted();
         world.policy.scope = scope;
-        let signer = Key::ed25519();
+        let signer = SigningKey::ed25519();
         world.presented = vec![Draft::new(CA, ROOT, &signer).with(ext::key_usage(&[6])).sign(&world.root)];
         for n in 20..40 {
             world.crls.push(CrlDraft::new(CA).with(number(n)).der(&signer));
@@ -123,7 +123,7 @@ fn many_lists_of_another_signer_do_not_hide_the_newest() {
 #[test]
 fn searches_that_run_out_leave_nothing_good() {
     let mut world = World::rooted();
-    let signer = Key::ed25519();
+    let signer = SigningKey::ed25519();
     let genuine = Draft::new(CA, ROOT, &signer).with(ext::key_usage(&[6])).sign(&world.root);
     world.crls.push(CrlDraft::new(CA).with(number(20)).der(&signer));
     world.by_ca(CrlDraft::new(CA));
@@ -141,13 +141,13 @@ fn searches_that_run_out_leave_nothing_good() {
 #[test]
 fn a_search_that_is_too_dear_leaves_nothing_good() {
     let mut world = World::rooted();
-    let signer = Key::p256();
+    let signer = SigningKey::p256();
     let genuine = Draft::new(CA, ROOT, &signer).with(ext::key_usage(&[6])).with(ext::authority_key(b"root"));
     world.crls.push(CrlDraft::new(CA).lists(LEAF_SERIAL, None).with(number(20)).der(&signer));
     world.by_ca(CrlDraft::new(CA));
     world.presented = vec![genuine.sign(&world.root)];
     assert_eq!(world.answer().map_err(|(reason, _)| reason).unwrap_err(), ErrorKind::Revoked);
-    let namesakes = (0..9).map(|_| Key::p521());
+    let namesakes = (0..9).map(|_| SigningKey::p521());
     world.presented.extend(namesakes.map(|key| Draft::ca(ROOT, ROOT, &key).with(ext::subject_key(b"root")).sign(&key)));
     assert_eq!(world.answer().map_err(|(reason, _)| reason).unwrap_err(), ErrorKind::StatusUnknown);
 }
@@ -158,8 +158,8 @@ fn a_list_is_verified_for_one_key_and_policy() {
     let policy = RevocationPolicy { scope: RevocationScope::EndEntity, ..RevocationPolicy::default() };
     let signatures = policy.signatures;
     let strict = SignaturePolicy { minimum_ec_bits: 384, ..signatures };
-    let (root, key, other) = (Key::p256(), Key::p256(), Key::p256());
-    let ask = |by: &Key, signatures: SignaturePolicy| {
+    let (root, key, other) = (SigningKey::p256(), SigningKey::p256(), SigningKey::p256());
+    let ask = |by: &SigningKey, signatures: SignaturePolicy| {
         let data = RevocationData::new([Arc::new(Crl::from_der(CrlDraft::new(CA).der(by)).unwrap())]);
         data.verify_by(&[Draft::ca(CA, ROOT, by).sign(by)], &policy.signatures);
         assert_eq!(data.unverified(&policy.signatures).count(), 0);

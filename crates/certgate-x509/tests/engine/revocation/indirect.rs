@@ -6,7 +6,7 @@ use aws_lc_rs::signature as lc;
 use certgate_x509::{Certificate, OnUnknown, RevocationScope};
 
 use super::world::*;
-use certgate_testing::der::{Draft, Key, NOW, ext, name, uri};
+use certgate_testing::der::{Draft, NOW, SigningKey, ext, name, uri};
 use certgate_testing::status::*;
 
 /// A CRL issuer beside the CA, certified by the root.
@@ -21,7 +21,7 @@ pub fn crl_authority(w: &mut World) -> Draft {
 /// A CRL issuer with a P-384 key, which the root has certified with a key of 256 bits. Only the leaf's status is asked.
 fn weakly_certified(w: &mut World) {
     crl_authority(w);
-    let key = Key::ec(&lc::ECDSA_P384_SHA384_ASN1_SIGNING, "1.3.132.0.34", "1.2.840.10045.4.3.3");
+    let key = SigningKey::ec(&lc::ECDSA_P384_SHA384_ASN1_SIGNING, "1.3.132.0.34", "1.2.840.10045.4.3.3");
     w.presented = vec![Draft::new("CN=Lists", ROOT, &key).with(ext::key_usage(&[6])).sign(&w.root)];
     w.crls.push(indirect("CN=CA 2").der(&key));
     w.policy.scope = RevocationScope::EndEntity;
@@ -33,7 +33,7 @@ fn signers(w: &mut World, count: usize, about_last: Option<usize>) {
     let name = |n: usize| format!("CN=Lists {n}");
     w.leaf.set(points(&[vec![crl_issuer(&name(0))]]));
     for n in 0..count {
-        let key = Key::ed25519();
+        let key = SigningKey::ed25519();
         let mut signer = Draft::new(&name(n), ROOT, &key).with(ext::key_usage(&[6]));
         signer.serial = vec![0x60, u8::try_from(n).unwrap()];
         if let Some(next) = Some(n + 1).filter(|next| *next < count).or(about_last) {
@@ -171,7 +171,7 @@ fn indirect_lists() {
         (
             "of a signer under another anchor",
             |w| {
-                let (key, draft) = (Key::ed25519(), crl_authority(w));
+                let (key, draft) = (SigningKey::ed25519(), crl_authority(w));
                 w.anchors = vec![Draft::ca("CN=Root 2", "CN=Root 2", &key).sign(&key)];
                 let draft = Draft { issuer: certgate_testing::der::name("CN=Root 2"), ..draft };
                 w.presented = vec![draft.sign(&key)];
@@ -296,7 +296,7 @@ fn signers_beside_the_issuer() {
         (
             "a namesake below another CA",
             |w| {
-                let key = Key::ed25519();
+                let key = SigningKey::ed25519();
                 let mut between = Draft::ca("CN=CA 2", ROOT, &key);
                 between.serial = vec![0x51];
                 let namesake = Draft::new(CA, "CN=CA 2", &w.other).with(ext::key_usage(&[6]));
@@ -309,7 +309,7 @@ fn signers_beside_the_issuer() {
         (
             "a namesake, certified by a namesake of the root that another CA certified",
             |w| {
-                let (evil, false_root) = (Key::ed25519(), Key::ed25519());
+                let (evil, false_root) = (SigningKey::ed25519(), SigningKey::ed25519());
                 w.presented = vec![
                     Draft::ca("CN=Evil", ROOT, &evil).sign(&w.root),
                     Draft::ca(ROOT, "CN=Evil", &false_root).sign(&evil),
@@ -324,7 +324,7 @@ fn signers_beside_the_issuer() {
         (
             "a key for CRLs, certified by the root's next key",
             |w| {
-                let next = Key::ed25519();
+                let next = SigningKey::ed25519();
                 w.presented = vec![
                     Draft::ca(ROOT, ROOT, &next).sign(&w.root),
                     Draft::new(CA, ROOT, &w.other).with(ext::key_usage(&[6])).sign(&next),
@@ -377,7 +377,7 @@ fn signers_beside_the_issuer() {
 /// Above a certificate are its CA, the one that certified that, and others; those vouch for no other key of the CA.
 #[test]
 fn a_ca_above_the_next_one_vouches_for_no_key() {
-    let (upper, next) = (Key::ed25519(), Key::ed25519());
+    let (upper, next) = (SigningKey::ed25519(), SigningKey::ed25519());
     let signed_by = |certifier: &str| {
         let mut world = World::rooted();
         let mut between = Draft::ca("CN=Upper", ROOT, &upper);

@@ -7,7 +7,7 @@ use certgate_x509::{Crl, MaxAge, OnUnknown, RevocationData, RevocationMode, Revo
 use super::delta::delta;
 use super::indirect::{crl_authority, indirect};
 use super::world::*;
-use certgate_testing::der::{Draft, Key, NOW, ext};
+use certgate_testing::der::{Draft, NOW, SigningKey, ext};
 use certgate_testing::status::*;
 
 #[test]
@@ -157,7 +157,7 @@ fn a_denial_says_when_why_and_by_what() {
 /// A list is believed once one key has verified it, whichever keys were tried before.
 #[test]
 fn lists_are_verified_ahead_of_requests() {
-    let (key, other) = (Key::ed25519(), Key::ed25519());
+    let (key, other) = (SigningKey::ed25519(), SigningKey::ed25519());
     let policy = RevocationPolicy::default().signatures;
     let numbered = |n: u8| Arc::new(Crl::from_der(CrlDraft::new(CA).with(number(n)).der(&key)).unwrap());
     let certificates = [&other, &key].map(|key| Draft::ca(CA, ROOT, key).sign(&other));

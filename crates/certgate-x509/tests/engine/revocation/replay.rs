@@ -5,12 +5,12 @@ use std::sync::Arc;
 use certgate_x509::{Crl, RevocationData, RevocationPolicy, Rollback, RollbackReason};
 
 use super::world::*;
-use certgate_testing::der::{Draft, Key, ext};
+use certgate_testing::der::{Draft, SigningKey, ext};
 use certgate_testing::status::*;
 
 #[test]
 fn numbers_never_go_back() {
-    let key = Key::ed25519();
+    let key = SigningKey::ed25519();
     let policy = RevocationPolicy::default().signatures;
     let ca = [Draft::ca(CA, CA, &key).sign(&key)];
     let data = |drafts: Vec<CrlDraft>| {
@@ -58,13 +58,13 @@ fn numbers_never_go_back() {
 
 /// A CA, and what becomes of its lists.
 struct Replay {
-    key: Key,
+    key: SigningKey,
     ca: [Arc<certgate_x509::Certificate>; 1],
 }
 
 impl Replay {
     fn new() -> Self {
-        let key = Key::ed25519();
+        let key = SigningKey::ed25519();
         Self { ca: [Draft::ca(CA, CA, &key).sign(&key)], key }
     }
 

@@ -7,7 +7,7 @@ use certgate_x509::{
     RevocationPolicy, UsageRule, Verification, Verified,
 };
 
-use certgate_testing::der::{Draft, Key, NOW};
+use certgate_testing::der::{Draft, NOW, SigningKey};
 use certgate_testing::status::*;
 
 pub const ROOT: &str = "CN=Root";
@@ -18,10 +18,10 @@ pub const CA_SERIAL: &[u8] = &[0x21];
 
 /// A root, a CA and a leaf; further certificates; CRLs.
 pub struct World {
-    pub root: Key,
-    pub ca: Key,
+    pub root: SigningKey,
+    pub ca: SigningKey,
     /// For whatever a case needs a third key for.
-    pub other: Key,
+    pub other: SigningKey,
     pub root_cert: Draft,
     pub ca_cert: Draft,
     pub leaf: Draft,
@@ -34,7 +34,7 @@ pub struct World {
 impl World {
     /// A valid path and no CRL; no clock skew.
     pub fn new() -> Self {
-        let (root, ca, other) = (Key::ed25519(), Key::ed25519(), Key::ed25519());
+        let (root, ca, other) = (SigningKey::ed25519(), SigningKey::ed25519(), SigningKey::ed25519());
         let mut ca_cert = Draft::ca(CA, ROOT, &ca);
         ca_cert.serial = CA_SERIAL.to_vec();
         let mut leaf = Draft::client(LEAF, CA, &other);
