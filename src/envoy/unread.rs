@@ -9,7 +9,6 @@
 //! Other memory that a caller can occupy counts as stuck, too: the received part of an unfinished message, frame or
 //! block of headers; encrypted octets that TLS cannot send; stream slots, which the HTTP/2 stack keeps for the lifetime
 //! of a connection once it has needed them; the possible content of the header table.
-//! keeps for as long as a connection lives, once it has needed them; what its table of headers may hold.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
