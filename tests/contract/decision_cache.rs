@@ -79,7 +79,7 @@ impl Pki {
             "intermediates": cas.iter().map(inline).collect::<Vec<_>>(),
         });
         if variant < 12 {
-            let on_unknown = if variant % 2 == 0 { "Deny" } else { "Allow" };
+            let on_unknown = if variant.is_multiple_of(2) { "Deny" } else { "Allow" };
             spec["revocation"] = json!({
                 "mode": "Offline", "crls": [{"file": "ca.crl"}], "scope": "EndEntity", "onUnknown": on_unknown,
             });
@@ -277,7 +277,7 @@ proptest! {
         for step in steps {
             match step {
                 Step::Mapping(some) => world.index.apply(mapping(&world.pki, some)),
-                Step::NoMapping(some) => _ = world.index.delete(&mapping(&world.pki, some).id()),
+                Step::NoMapping(some) => world.index.delete(&mapping(&world.pki, some).id()),
                 Step::Policy(host, variant) => world.index.apply(policy(HOSTS[usize::from(host)], variant)),
                 Step::Profile(variant) => world.index.apply(world.pki.profile(variant)),
                 Step::Crl(some) => world.pki.crl(&mut world.index, some),

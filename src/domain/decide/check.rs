@@ -195,7 +195,7 @@ impl Check<'_> {
     /// The last second at which the same certificates verify alike.
     fn constant_until(&self, verified: &Verified, chain: &[Arc<Certificate>]) -> UnixTime {
         let changes = chain.iter().flat_map(|certificate| validity_changes(certificate));
-        let next = changes.filter(|change| *change > self.now).map(|change| change.plus(-1)).min();
+        let next = changes.filter(|change| *change > self.now).map(|change| change.minus(1)).min();
         let until = verified.valid_until().min(self.profile.constant_until(self.now));
         next.map_or(until, |next| next.min(until))
     }

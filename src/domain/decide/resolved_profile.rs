@@ -102,7 +102,7 @@ impl ResolvedProfile {
     /// certificates fail and pass alike, but for the ends that [`Verified::valid_until`] knows.
     pub fn constant_until(&self, now: UnixTime) -> UnixTime {
         let next = self.changes.partition_point(|change| *change <= now);
-        self.changes.get(next).map_or(UnixTime::from_secs(i64::MAX), |change| change.plus(-1))
+        self.changes.get(next).map_or(UnixTime::from_secs(i64::MAX), |change| change.minus(1))
     }
 
     /// What verifies certificates, revocation apart.
@@ -203,7 +203,7 @@ impl ResolvedProfile {
 fn changes(verifier: &CertificateVerifier, policy: &RevocationPolicy, data: &RevocationData) -> Box<[UnixTime]> {
     let certificates = verifier.anchors().iter().chain(verifier.intermediates());
     let ends = certificates.flat_map(|certificate| validity_changes(certificate));
-    let begins = data.crls().iter().map(|crl| crl.this_update().plus(-policy.freshness.clock_skew));
+    let begins = data.crls().iter().map(|crl| crl.this_update().minus(policy.freshness.clock_skew));
     let mut changes: Vec<UnixTime> = ends.chain(begins).collect();
     changes.sort_unstable();
     changes.dedup();

@@ -85,8 +85,11 @@ impl MappingsRead {
     }
 }
 
+/// The bucket of a look-up. There are as many buckets as a mask has values.
 fn bucket(hash: u64) -> u16 {
-    u16::try_from(hash % u64::from(BUCKETS)).unwrap_or_default()
+    const MASK: u16 = BUCKETS - 1;
+    let [.., high, low] = hash.to_be_bytes();
+    u16::from_be_bytes([high, low]) & MASK
 }
 
 #[cfg(test)]
