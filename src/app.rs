@@ -22,7 +22,7 @@ use self::policies::{LastLoadError, LoadError, Loaded};
 use crate::admin::{Admin, Explain, NoAnswer};
 use crate::clock;
 use crate::config::{PolicySource, ServeConfig};
-use crate::domain::decide::failures::Failures;
+use crate::domain::decide::cache::DecisionCache;
 use crate::envoy::server::{self, Ended, ServerOptions, Transport};
 use crate::envoy::service::Authorizer;
 use crate::explain::{self, Explanation, Question, QuestionError, RemoteError};
@@ -34,7 +34,7 @@ use crate::kubernetes::read::ReadError;
 use crate::kubernetes::shutdown::ClusterShutdown;
 use crate::lifecycle::{Lifecycle, Phase, Signals};
 use crate::listeners::{Bound, ListenAddress};
-use crate::metrics::{Metrics, failures as remembered};
+use crate::metrics::{Metrics, cache};
 use crate::telemetry::{self, TelemetryError};
 use crate::tls::accept::Acceptor;
 use crate::tls::health::{self, TlsHealth};
@@ -79,12 +79,12 @@ pub fn serve(config: &ServeConfig) -> Result<(), ServeError> {
     if config.admission.is_some() {
         metrics.register(Box::new(admission::Exported(reviews.clone())));
     }
-    let failures = Arc::new(Failures::default());
-    metrics.register(Box::new(remembered::FailureMetrics(failures.clone())));
+    let decisions = Arc::new(DecisionCache::default());
+    metrics.register(Box::new(cache::CacheMetrics(decisions.clone())));
     let metrics = Arc::new(metrics);
     let _log = telemetry::init(config.log_format, &config.log_filter, metrics.log_lines_dropped())?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let ended = runtime.block_on(run(config, &metrics, &health, &tls, &reviews, failures));
+    let ended = runtime.block_on(run(config, &metrics, &health, &tls, &reviews, decisions));
     // Work that still runs after the deadline is abandoned.
     runtime.shutdown_background();
     ended
@@ -96,7 +96,7 @@ async fn run(
     health: &Arc<Health>,
     tls: &TlsHealth,
     reviews: &Arc<AdmissionMetrics>,
-    failures: Arc<Failures>,
+    decisions: Arc<DecisionCache>,
 ) -> Result<(), ServeError> {
     let mut signals = Signals::install()?;
     let transport = match &config.tls {
@@ -117,7 +117,7 @@ async fn run(
     }
     let lifecycle = Lifecycle::new();
     let authorizer = Authorizer::new(metrics.clone(), clock::now, config.denials_per_second);
-    let authorizer = Arc::new(authorizer.remembering(failures));
+    let authorizer = Arc::new(authorizer.caching(decisions));
 
     let admin_port = bind(&config.admin_listen)?;
     // Bound now, so that a port that is taken ends the process at once; connections are accepted after the first load,

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use clap::Args;
 
 use certgate_x509::{
-    Certificate, UnixTime, encoding::container, encoding::container::Found, encoding::container::NameForm,
+    Certificate, UnixTime, encoding::container, encoding::container::Form, encoding::container::Found,
     limits::MAX_CERTIFICATE_TEXT,
 };
 
@@ -83,7 +83,7 @@ pub fn certificates(path: &Path) -> Result<Found, InputError> {
 
 /// Puts the first certificate that issued no other one first, for forms whose order has no meaning.
 fn leaf_first(mut found: Found) -> Found {
-    if found.form == NameForm::Pkcs7
+    if found.form == Form::Pkcs7
         && let Some((at, _)) = leaf(&found)
     {
         found.certificates[..=at].rotate_right(1);

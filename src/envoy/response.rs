@@ -14,7 +14,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::wire::Writer;
-use crate::domain::decide::decision::{Decision, Denial, Effect, Mode, Reveal};
+use crate::domain::decide::decision::{Decision, Denial, Effect, MetadataLevel, Mode, Reveal};
 use crate::domain::decide::reason::Reason;
 use crate::domain::evidence::EvidenceSource;
 
@@ -111,7 +111,13 @@ impl Reply {
         frame.extend_from_slice(&[0; PREFIX]);
         let mut writer = Writer::new(&mut frame);
         outcome(&mut writer);
-        writer.message(field::RESPONSE_METADATA, |w| write_metadata(&mut Struct(w), decision));
+        match decision.metadata() {
+            MetadataLevel::None => {}
+            MetadataLevel::Summary => writer.message(field::RESPONSE_METADATA, |w| summarize(&mut Struct(w), decision)),
+            MetadataLevel::Full => {
+                writer.message(field::RESPONSE_METADATA, |w| write_metadata(&mut Struct(w), decision))
+            }
+        }
         let len =
             u32::try_from(frame.len() - PREFIX).expect("a response holds a few headers, each capped by its policy");
         frame[1..PREFIX].copy_from_slice(&len.to_be_bytes());
@@ -277,6 +283,32 @@ impl Struct<'_, '_> {
     }
 }
 
+/// What access logs show of a decision.
+fn summarize(metadata: &mut Struct<'_, '_>, decision: &Decision) {
+    if let Some(policy) = decision.policy() {
+        metadata.text("policy", policy);
+    }
+    if decision.mode() == Mode::Audit {
+        metadata.text("mode", mode_word(Mode::Audit));
+    }
+    match decision.verdict() {
+        Ok(grant) => {
+            if let Some(identity) = grant.identity() {
+                metadata.nested("identity", |w| {
+                    w.text("user", &identity.user);
+                    if !identity.groups.is_empty() {
+                        w.list("groups", &identity.groups);
+                    }
+                });
+            }
+        }
+        Err(denial) => metadata.text("reason", denial.reason.code()),
+    }
+    if let Some(presented) = decision.presented() {
+        metadata.nested("certificate", |w| w.text("sha256", &presented.sha256.to_string()));
+    }
+}
+
 /// The metadata of the decision for access logs and later filters. The compared values of a denial are left out: they
 /// hold text that the client chose.
 fn write_metadata(metadata: &mut Struct<'_, '_>, decision: &Decision) {
@@ -315,9 +347,11 @@ fn write_metadata(metadata: &mut Struct<'_, '_>, decision: &Decision) {
         metadata.nested("certificate", |w| {
             w.text("source", source_word(presented.source));
             w.text("sha256", &presented.sha256.to_string());
-            w.text("subject", &capped(&presented.subject));
-            w.text("issuer", &capped(&presented.issuer));
-            w.text("serial", &capped(&presented.serial_number));
+            if let Some(names) = &presented.names {
+                w.text("subject", &capped(&names.subject));
+                w.text("issuer", &capped(&names.issuer));
+                w.text("serial", &capped(&names.serial_number));
+            }
         });
     }
 }

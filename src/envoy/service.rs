@@ -12,8 +12,8 @@ use arc_swap::ArcSwapOption;
 use super::request::CheckRequest;
 use super::response::{Reply, Sent, mode_word, source_word};
 use crate::domain::decide::Snapshot;
+use crate::domain::decide::cache::DecisionCache;
 use crate::domain::decide::decision::{Decision, Denial, Mode};
-use crate::domain::decide::failures::Failures;
 use crate::domain::decide::reason::Reason;
 use crate::domain::request::{Headers, Request};
 use crate::metrics::Metrics;
@@ -28,10 +28,10 @@ const LOGGED: usize = 256;
 /// Limit of characters of a denial's compared values in a log line.
 const LOGGED_DETAIL: usize = 1024;
 
-/// Decides a request by the current policies: [`Snapshot::decide_recalling`], unless a test replaces it.
+/// Decides a request by the current policies: [`Snapshot::decide_cached`], unless a test replaces it.
 struct Decider(Box<DecideFn>);
 
-type DecideFn = dyn Fn(&Snapshot, &Request<'_>, UnixTime, &Failures) -> Decision + Send + Sync;
+type DecideFn = dyn Fn(&Snapshot, &Request<'_>, UnixTime, &DecisionCache) -> Decision + Send + Sync;
 
 impl std::fmt::Debug for Decider {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -46,7 +46,7 @@ pub struct Authorizer {
     metrics: Arc<Metrics>,
     clock: fn() -> UnixTime,
     denial_log: LogLimit,
-    failures: Arc<Failures>,
+    cache: Arc<DecisionCache>,
     decider: Decider,
 }
 
@@ -54,14 +54,14 @@ impl Authorizer {
     /// An authorizer without policies, which denies everything until [`Authorizer::publish`]. It logs at most
     /// `denials_per_second` denials.
     pub fn new(metrics: Arc<Metrics>, clock: fn() -> UnixTime, denials_per_second: u32) -> Self {
-        let (current, failures) = (ArcSwapOption::empty(), Arc::default());
-        let decider = Decider(Box::new(Snapshot::decide_recalling));
+        let (current, cache) = (ArcSwapOption::empty(), Arc::default());
+        let decider = Decider(Box::new(Snapshot::decide_cached));
         Self {
             current,
             metrics,
             clock,
             denial_log: LogLimit::new(denials_per_second, Duration::from_secs(1)),
-            failures,
+            cache,
             decider,
         }
     }
@@ -72,10 +72,10 @@ impl Authorizer {
         Self { decider: Decider(Box::new(move |_, request, _, _| decide(request))), ..self }
     }
 
-    /// The same, with a failure memory that the caller shares.
+    /// The same, with a cache that the caller shares.
     #[must_use]
-    pub fn remembering(self, failures: Arc<Failures>) -> Self {
-        Self { failures, ..self }
+    pub fn caching(self, cache: Arc<DecisionCache>) -> Self {
+        Self { cache, ..self }
     }
 
     /// Makes `snapshot` current, and returns the one before it. Requests in flight keep theirs.
@@ -104,7 +104,7 @@ impl Authorizer {
             let request = CheckRequest::parse(message);
             let decision = match (&request, snapshot) {
                 (Ok(request), Some(snapshot)) => {
-                    let decision = (self.decider.0)(snapshot, &request.request(), now, &self.failures);
+                    let decision = (self.decider.0)(snapshot, &request.request(), now, &self.cache);
                     request.headers_were_readable().map_or_else(|error| self.unreadable(&error), |()| decision)
                 }
                 (Ok(_), None) => Decision::refused(Reason::TrustUnavailable, "the policies are not loaded yet"),
@@ -168,6 +168,7 @@ fn log_denial(decision: &Decision, denial: &Denial, request: Option<&CheckReques
     let http = request.and_then(|request| request.http);
     let text = |bytes: &[u8]| clean(bytes, LOGGED);
     let presented = decision.presented();
+    let names = presented.and_then(|presented| presented.names.as_ref());
     tracing::info!(
         target: "certgate::denial",
         reason = denial.reason.code(),
@@ -183,9 +184,9 @@ fn log_denial(decision: &Decision, denial: &Denial, request: Option<&CheckReques
         source = request.and_then(|request| request.source_address).map(|address| address.to_string()),
         certificate.source = presented.map(|presented| source_word(presented.source)),
         certificate.sha256 = presented.map(|presented| presented.sha256.to_string()),
-        certificate.subject = presented.map(|presented| text(presented.subject.as_bytes())),
-        certificate.issuer = presented.map(|presented| text(presented.issuer.as_bytes())),
-        certificate.serial = presented.map(|presented| text(presented.serial_number.as_bytes())),
+        certificate.subject = names.map(|names| text(names.subject.as_bytes())),
+        certificate.issuer = names.map(|names| text(names.issuer.as_bytes())),
+        certificate.serial = names.map(|names| text(names.serial_number.as_bytes())),
         "{}",
         match decision.mode() {
             Mode::Enforce => "denied",

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::question::HeaderLine;
 use crate::domain::decide::Snapshot;
-use crate::domain::decide::decision::{Decision, Effect, Reveal};
+use crate::domain::decide::decision::{Decision, Effect, Presented, PresentedNames, Reveal};
 use crate::domain::decide::reason::Reason;
 use crate::envoy::response::{PassResponse, REASON_HEADER, mode_word, source_word};
 use crate::telemetry::clean;
@@ -265,13 +265,17 @@ pub(super) fn explained_decision(decision: &Decision) -> ExplainedDecision {
         certificate: decision.presented().map(|presented| ExplainedCertificate {
             source: source_word(presented.source).to_owned(),
             sha256: presented.sha256.to_string(),
-            subject: presented.subject.clone(),
-            issuer: presented.issuer.clone(),
-            serial_number: presented.serial_number.clone(),
+            subject: name(presented, |names| &names.subject),
+            issuer: name(presented, |names| &names.issuer),
+            serial_number: name(presented, |names| &names.serial_number),
         }),
     }
 }
 
 pub(super) fn line(name: &str, value: &str) -> HeaderLine {
     HeaderLine { name: name.to_owned(), value: value.to_owned() }
+}
+
+fn name(presented: &Presented, which: fn(&PresentedNames) -> &String) -> String {
+    presented.names.as_ref().map(which).cloned().unwrap_or_default()
 }

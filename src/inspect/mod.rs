@@ -23,7 +23,7 @@ use crate::domain::decide::reason::Reason;
 use crate::explain::ExplainedReason;
 use crate::panics;
 use crate::terminal::clipped;
-use certgate_x509::{Certificate, PublicKey, Sha256, UnixTime, Version, der::Reader, encoding::container::NameForm};
+use certgate_x509::{Certificate, PublicKey, Sha256, UnixTime, Version, der::Reader, encoding::container::Form};
 use directory::AltSecurityIdentity;
 use names::PolicyName;
 
@@ -176,7 +176,7 @@ impl Default for NamedOid {
 }
 
 /// Describes the certificates of a file, as of `now`.
-pub fn inspect(form: NameForm, certificates: &[Bytes], now: UnixTime) -> Inspection {
+pub fn inspect(form: Form, certificates: &[Bytes], now: UnixTime) -> Inspection {
     let mut reports = certificates.iter().take(MAX_CHAIN + 1).map(|der| report(der, now));
     let certificate = reports.next().map(Box::new);
     let chain: Vec<_> = reports.collect();

@@ -2,9 +2,9 @@
 //!
 //! Owns what is counted and when; `encode` has the names and help of plain numbers. The request path takes no lock.
 
+pub mod cache;
 mod decisions;
 mod encode;
-pub mod failures;
 mod histogram;
 mod profiles;
 

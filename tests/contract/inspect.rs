@@ -18,7 +18,7 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use certgate::app::policies;
 use certgate::domain::api::ObjectMeta;
-use certgate::domain::decide::mapping::key::{Forms, keys_of};
+use certgate::domain::decide::mapping::key::{NameForms, keys_of};
 use certgate::domain::policy::compile::certificate_mapping;
 use certgate::explain::{ExplainedOutcome, Question, explain, to_pem};
 use certgate::file::check::check;
@@ -106,7 +106,7 @@ fn every_name_and_mapping_that_is_offered_means_its_certificate() {
         assert_eq!(compiled.errors, [], "{mapping}");
         let key = compiled.key.unwrap();
         let mut means = false;
-        keys_of(&certificate, Forms::default().with(key.form), |_, bytes| means |= bytes == key.bytes);
+        keys_of(&certificate, NameForms::default().with(key.form), |_, bytes| means |= bytes == key.bytes);
         assert!(means, "{mapping}");
         number += 1;
         // Two certificates of the suites may have one subject and so one proposed name but for the fingerprint.

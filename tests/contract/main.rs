@@ -7,6 +7,7 @@ mod batch;
 mod check;
 mod cli;
 mod crl_source;
+mod decision_cache;
 mod directory;
 mod docs;
 mod inspect;

@@ -20,7 +20,7 @@ use certgate::domain::decide::Counts;
 use certgate::file::loader::{Loader, ReloadOutcome};
 use certgate::kubernetes::admission::metrics as admission;
 use certgate::kubernetes::health::{Exported, Health};
-use certgate::metrics::{Load, Metrics, failures};
+use certgate::metrics::{Load, Metrics, cache};
 use certgate::tls::health as tls_health;
 use certgate_x509::UnixTime;
 
@@ -43,7 +43,7 @@ fn metrics() -> BTreeSet<(String, String)> {
     let _ = tls.server("grpc");
     metrics.register(Box::new(tls_health::Exported(Arc::new(tls))));
     metrics.register(Box::new(admission::Exported(Arc::default())));
-    metrics.register(Box::new(failures::FailureMetrics(Arc::default())));
+    metrics.register(Box::new(cache::CacheMetrics(Arc::default())));
     // Ages are told from the first load on.
     metrics.loaded(Load::Applied { problems: 0 });
     metrics.published(1, Counts::default());

@@ -35,7 +35,7 @@ fn claiming(call: Call) -> Call {
 /// Policies with every kind of outcome and two sets of header names.
 fn outcomes(pki: &Pki) -> String {
     let full = "mapping: {selector: {matchLabels: {api: test}}}\n\
-                response: {headers: {user: X-Account, groups: x-account-groups, uid: x-account-uid, extra: {tier: x-tier, region: x-regions}}}\n";
+                response: {metadata: Full, headers: {user: X-Account, groups: x-account-groups, uid: x-account-uid, extra: {tier: x-tier, region: x-regions}}}\n";
     let texts = [
         profile(pki),
         at("full", full),
@@ -209,6 +209,11 @@ fn metadata_for_access_logs_and_later_filters() {
         assert_eq!(told("/certificate/subject"), Some("CN=acme"));
         assert_eq!(told("/certificate/issuer"), Some("CN=Clients Issuing,O=Certgate Test"));
         assert_eq!(told("/certificate/serial"), Some("0abc"));
+
+        let summary = world.get(&acme, "/subject").await.access;
+        assert_eq!((summary.told("/policy"), summary.told("/identity/user")), (Some("test/subject"), Some("CN=acme")));
+        assert_eq!(summary.told("/certificate/sha256"), Some(acme.sha256().as_str()));
+        assert_eq!((summary.told("/mode"), summary.told("/certificate/subject")), (None, None));
 
         let denied = world.get(None, "/full").await.access;
         assert_eq!(denied.told("/policy"), Some("test/full"));

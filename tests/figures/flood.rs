@@ -15,8 +15,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use certgate::domain::api::{Object, ObjectMeta};
 use certgate::domain::decide::Snapshot;
+use certgate::domain::decide::cache::DecisionCache;
 use certgate::domain::decide::decision::Decision;
-use certgate::domain::decide::failures::Failures;
 use certgate::domain::decide::reason::Reason;
 use certgate::domain::decide::verifier::{CertificateVerifier, VerifierParameters};
 use certgate::domain::request::{Headers, Http, Request};
@@ -232,22 +232,22 @@ fn p256() -> Duration {
 fn a_stranger_costs_so_much_and_the_second_time_nothing() {
     for graph in worst() {
         let snapshot = snapshot(&graph.anchor);
-        let failures = Failures::default();
+        let failures = DecisionCache::default();
         let headers = forwarded(&graph.leaf, &graph.chain);
         let request = request("api", &headers);
-        let first = snapshot.decide_recalling(&request, NOW, &failures);
+        let first = snapshot.decide_cached(&request, NOW, &failures);
         let spent = first.spent();
         println!("{}: {} signatures, {} µs by the model", graph.name, spent.signatures, spent.microseconds);
         assert!(first.verdict().is_err(), "{}", graph.name);
         // The anchor's key once, which is the configuration's, and what a client can multiply.
         assert!(spent.microseconds <= WORK + 50, "{}: {spent:?}", graph.name);
-        let again = snapshot.decide_recalling(&request, NOW.plus(1), &failures);
+        let again = snapshot.decide_cached(&request, NOW.plus(1), &failures);
         if spent.signatures > 1 {
             assert_eq!(again.spent().signatures, 0, "{}", graph.name);
         }
         assert_eq!(outcome(&again), outcome(&first), "{}", graph.name);
         assert_eq!(again.presented(), first.presented(), "{}", graph.name);
-        let later = snapshot.decide_recalling(&request, NOW.plus(60), &failures);
+        let later = snapshot.decide_cached(&request, NOW.plus(60), &failures);
         assert_eq!(later.spent(), spent, "{}: it is not remembered for long", graph.name);
     }
 }
@@ -332,7 +332,7 @@ fn honest_chains_find_their_path() {
             let leaf = Draft::client("CN=leaf", &name(length), &SigningKey::p256()).sign(&keys[length]);
             let snapshot = snapshot(&anchor);
             let headers = forwarded(&leaf, &chain);
-            let decision = snapshot.decide_recalling(&request("api", &headers), NOW, &Failures::default());
+            let decision = snapshot.decide_cached(&request("api", &headers), NOW, &DecisionCache::default());
             assert_eq!(outcome(&decision), Ok(()), "{kind}, {length} intermediates");
             println!("{kind}, {length} intermediates: {:?}", decision.spent());
         }
@@ -387,24 +387,25 @@ fn an_edit_forgets() {
     let evidence = json!([{"header": {"format": "RFC9440", "chainName": "client-cert-chain"}}]);
     let spec = json!({"match": [{"hosts": ["api"]}], "trustRef": {"name": "partners"}, "evidence": evidence});
     index.apply(Object::CertificatePolicy { meta: meta("api"), spec: serde_json::from_value(spec).unwrap() });
-    let failures = Failures::default();
+    let failures = DecisionCache::default();
     let key = SigningKey::p256();
     let right = Draft::ca("CN=Root", "CN=Root", &key).sign(&key);
     let leaf = Draft::client("CN=leaf", "CN=Root", &SigningKey::p256()).sign(&key);
     let headers = forwarded(&leaf, &graph.chain);
     let before = index.publish().unwrap();
     let ask = |snapshot: &Snapshot, headers: &Lines, now: UnixTime| {
-        let decision = snapshot.decide_recalling(&request("api", headers), now, &failures);
+        let decision = snapshot.decide_cached(&request("api", headers), now, &failures);
         (decision.verdict().is_ok(), decision.spent().signatures > 0)
     };
     assert_eq!(ask(&before, &headers, NOW), (false, true));
     assert_eq!(ask(&before, &headers, NOW), (false, false));
-    assert_eq!((failures.recalled(), failures.len()), (1, 1));
+    let counts = failures.counts().denials;
+    assert_eq!((counts.hits, counts.entries), (1, 1));
     let fewer = forwarded(&leaf, &graph.chain[1..]);
     assert_eq!(ask(&before, &fewer, NOW), (false, true), "another chain");
     assert_eq!(ask(&before, &headers, NOW.minus(1)), (false, true), "the clock was set back");
     trust(&mut index, &right);
     let after = index.publish().unwrap();
     assert_eq!(ask(&after, &headers, NOW), (true, true));
-    assert_eq!(ask(&after, &headers, NOW), (true, true), "a grant is never remembered");
+    assert_eq!(ask(&after, &headers, NOW), (true, false), "the grant is remembered");
 }

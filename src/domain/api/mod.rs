@@ -24,9 +24,9 @@ pub use object::{
 };
 pub use policy::{
     Case, CertificatePolicySpec, CertificateRequirement, ChainFrom, DenialSpec, EvidenceSpec, HeaderEvidence,
-    HeaderFormat, MappingSpec, ModeSpec, OneToOne, PathCase, PathMatch, PeerCertificateEvidence, Precedence,
-    RequestMatch, ResponseHeaders, ResponseSpec, RevealSpec, Rule, RuleAction, RuleField, RulePart, TrustRef, Values,
-    XfccEvidence,
+    HeaderFormat, MappingSpec, MetadataSpec, ModeSpec, OneToOne, PathCase, PathMatch, PeerCertificateEvidence,
+    Precedence, RequestMatch, ResponseHeaders, ResponseSpec, RevealSpec, Rule, RuleAction, RuleField, RulePart,
+    TrustRef, Values, XfccEvidence,
 };
 pub use schema::schema_of;
 pub use shape::{Schema, SchemaError};

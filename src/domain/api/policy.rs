@@ -334,9 +334,25 @@ pub struct ResponseSpec {
     /// The request headers that carry the identity to the upstream.
     #[serde(default)]
     pub headers: ResponseHeaders,
+    /// How much of a decision Envoy gets as dynamic metadata, for access logs and later filters: None, Summary (default)
+    /// or Full.
+    #[serde(default)]
+    pub metadata: MetadataSpec,
     /// How a denied client is answered.
     #[serde(default)]
     pub denial: DenialSpec,
+}
+
+/// How much of a decision Envoy gets as dynamic metadata.
+#[derive(Copy, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum MetadataSpec {
+    /// Nothing.
+    None,
+    /// What access logs show: the policy, the reason of a denial, the user and the groups, the certificate's SHA-256.
+    #[default]
+    Summary,
+    /// Also mode and verdict, the rest of the identity, and the certificate's names and serial number.
+    Full,
 }
 
 /// The request headers that carry the identity to the upstream. Copies that a client sends are removed.

@@ -4,23 +4,26 @@
 //! the next one what it needs or ends in a denial; there is no other way to a [`Grant`]. What the steps mean is decided
 //! where they live; here is only their order, and what a policy says about denials.
 
+mod remembered;
+
 use std::sync::Arc;
 
 use super::{Policy, PolicyState, Snapshot};
 use crate::domain::api::CertificateRequirement;
+use crate::domain::decide::cache::DecisionCache;
 use crate::domain::decide::compiled::{HeaderNames, PolicyBody, Statuses};
-use crate::domain::decide::decision::{Decision, Denial, Grant, Mode, Presented};
-use crate::domain::decide::failures::{Failures, VerificationKey};
+use crate::domain::decide::decision::{Decision, Denial, Grant, MetadataLevel, Mode, Presented, PresentedNames};
 use crate::domain::decide::identity::Identity;
 use crate::domain::decide::mapping::issuer::PathIssuer;
 use crate::domain::decide::mapping::table::MappingTable;
 use crate::domain::decide::mapping::{Unmapped, identify, identify_by_key, subject_identity};
 use crate::domain::decide::reason::Reason;
-use crate::domain::decide::resolved_profile::ResolvedProfile;
+use crate::domain::decide::resolved_profile::{ResolvedProfile, validity_changes};
 use crate::domain::decide::verifier::{TrustedBy, Verified};
 use crate::domain::evidence::{self, ChainSource, Evidence, EvidenceRule, EvidenceSource, Links};
 use crate::domain::request::Request;
-use certgate_x509::{Budget, Certificate, NoTrace, Sha256, Trace, UnixTime, Verdict};
+use certgate_x509::{Budget, Certificate, NoTrace, Sha256, Trace, UnixTime, ValidPolicies, Verdict};
+use remembered::is_worth_keeping;
 
 impl Snapshot {
     /// Decides one request, from nothing but the request and the time.
@@ -28,16 +31,17 @@ impl Snapshot {
         self.decide_by(request, now, None, trace)
     }
 
-    /// [`Snapshot::decide`], with the same outcome, but for what has failed a short time ago and is remembered.
-    pub fn decide_recalling(&self, request: &Request<'_>, now: UnixTime, failures: &Failures) -> Decision {
-        self.decide_by(request, now, Some(failures), &mut NoTrace)
+    /// [`Snapshot::decide`], with the same outcome. What was decided a moment ago is taken from `cache`, as long as
+    /// nothing that it rests on has changed.
+    pub fn decide_cached(&self, request: &Request<'_>, now: UnixTime, cache: &DecisionCache) -> Decision {
+        self.decide_by(request, now, Some(cache), &mut NoTrace)
     }
 
     fn decide_by<T: Trace>(
         &self,
         request: &Request<'_>,
         now: UnixTime,
-        failures: Option<&Failures>,
+        cache: Option<&DecisionCache>,
         trace: &mut T,
     ) -> Decision {
         let selected = self.selection.select(request, trace).map(|at| self.policies.get(at));
@@ -57,23 +61,35 @@ impl Snapshot {
             (_, None) => return refused(Denial::new(Reason::Internal, "a policy without body is not invalid"), None),
             (PolicyState::Ready(_) | PolicyState::Unavailable(_), Some(body)) => body,
         };
-        let (mut presented, budget) = (None, Budget::default());
-        let verdict = match &policy.state {
+        match &policy.state {
             PolicyState::Ready(profile) => {
                 let mappings = &self.mappings;
-                let check = Check { policy, body, profile, mappings, request, now, failures, budget: &budget };
-                check.run(&mut presented, trace)
+                let budget = Budget::default();
+                Check { policy, body, profile, mappings, request, now, budget: &budget }.decide(cache, trace)
             }
             PolicyState::Unavailable(problem) | PolicyState::Invalid(problem) => {
-                presented = carried(request, trace);
-                Err(fail("trust", Reason::TrustUnavailable, problem.clone(), trace))
+                let presented = carried(request, trace);
+                let denial = fail("trust", Reason::TrustUnavailable, problem.clone(), trace);
+                body.decision(&policy.name, presented, Err(denial), trace)
             }
-        };
-        let verdict = verdict.map_err(|denial| body.statuses.apply(denial));
-        if let (Err(denial), Mode::Audit) = (&verdict, body.mode) {
+        }
+    }
+}
+
+impl PolicyBody {
+    /// The decision of this policy, called `name`, on a verdict.
+    fn decision<T: Trace>(
+        &self,
+        name: &Arc<str>,
+        presented: Option<Arc<Presented>>,
+        verdict: Result<Grant, Denial>,
+        trace: &mut T,
+    ) -> Decision {
+        let verdict = verdict.map_err(|denial| self.statuses.apply(denial));
+        if let (Err(denial), Mode::Audit) = (&verdict, self.mode) {
             trace.step("answer", Verdict::Note, || format!("mode Audit: {} is recorded, not enforced", denial.reason));
         }
-        Decision::new(Some(Arc::clone(&policy.name)), body.mode, presented, verdict).with_spent(budget.spent())
+        Decision::new(Some(Arc::clone(name)), self.mode, presented, verdict).with_metadata(self.metadata)
     }
 }
 
@@ -99,15 +115,59 @@ struct Check<'a> {
     mappings: &'a MappingTable,
     request: &'a Request<'a>,
     now: UnixTime,
-    failures: Option<&'a Failures>,
     budget: &'a Budget,
 }
 
+/// What a Check found on its way to the verdict.
+#[derive(Default)]
+struct Findings {
+    /// Where the certificate was, and the certificate.
+    leaf: Option<(EvidenceSource, Leaf)>,
+    /// The last second at which the verdict holds, the mappings apart; `None` when it may be another one any time.
+    until: Option<UnixTime>,
+    /// Whether mappings were looked up.
+    is_mapped: bool,
+}
+
+/// A certificate that was presented.
+enum Leaf {
+    Parsed(Arc<Certificate>),
+    /// SHA-256 of what is no certificate.
+    Unreadable(Sha256),
+}
+
 impl Check<'_> {
-    fn run<T: Trace>(&self, presented: &mut Option<Arc<Presented>>, trace: &mut T) -> Result<Grant, Denial> {
+    /// Takes the decision from `cache`, or makes it and leaves it there.
+    fn decide<T: Trace>(&self, cache: Option<&DecisionCache>, trace: &mut T) -> Decision {
+        let name = &self.policy.name;
+        let cache = cache.and_then(|cache| Some((cache, self.key(cache)?)));
+        if let Some((cache, key)) = cache
+            && let Some((presented, verdict)) =
+                cache.recall(key, self.now, self.mappings).and_then(|entry| self.restore(&entry))
+        {
+            return self.body.decision(name, presented, verdict, trace);
+        }
+        let mut findings = Findings::default();
+        let verdict = self.run(&mut findings, trace);
+        let names_are_read = T::KEEPS || verdict.is_err() || self.body.metadata == MetadataLevel::Full;
+        let presented = findings.leaf.as_ref().map(|(source, leaf)| Arc::new(leaf.about(*source, names_are_read)));
+        if let Some((cache, key)) = cache
+            && let Some(entry) = self.entry(&verdict, presented.as_ref(), &findings)
+        {
+            cache.remember(key, entry);
+        }
+        self.body.decision(name, presented, verdict, trace).with_spent(self.budget.spent())
+    }
+
+    fn run<T: Trace>(&self, findings: &mut Findings, trace: &mut T) -> Result<Grant, Denial> {
         let Some(evidence) = self.evidence(trace)? else { return self.anonymous(trace) };
-        let leaf = self.parse(&evidence, presented, trace)?;
-        let (verified, chain) = self.verify(&leaf, &evidence, trace)?;
+        let leaf = self.parse(&evidence, findings, trace)?;
+        let (verified, chain) = self.verify(&leaf, &evidence, trace).inspect_err(|denial| {
+            let cost = self.budget.spent().microseconds;
+            findings.until = self.budget.fails_until().filter(|_| is_worth_keeping(denial, cost));
+        })?;
+        findings.until = Some(self.constant_until(&verified, &chain));
+        findings.is_mapped = true;
         let (mapping, namespace) = (self.body.mapping.as_ref(), &self.policy.namespace);
         let identity = match (mapping, verified.trusted_by()) {
             (_, TrustedBy::PeerKey) => identify_by_key(mapping, namespace, self.mappings, &leaf, trace),
@@ -118,34 +178,30 @@ impl Check<'_> {
             (None, _) => subject_identity(&leaf, trace),
         };
         let identity = identity.map_err(|Unmapped { reason, detail }| Denial::new(reason, detail))?;
-        let headers = headers(&self.body.headers, &identity);
+        let grant = self.grant(identity, verified.into_policies());
         trace.step("answer", Verdict::Pass, || {
-            let shown: Vec<_> = headers.iter().map(|(name, value)| format!("{name}: {value:?}")).collect();
-            format!("allowed as {:?}, with {}", identity.user, shown.join(", "))
+            let shown: Vec<_> = grant.headers().iter().map(|(name, value)| format!("{name}: {value:?}")).collect();
+            let user = grant.identity().map(|identity| &identity.user);
+            format!("allowed as {:?}, with {}", user.map_or("", |user| user), shown.join(", "))
         });
-        Ok(Grant::new(Some(identity), headers).with_policies(verified.into_policies()))
+        Ok(grant)
     }
 
-    /// Verifies the certificate, unless the same was refused a short time ago; gives what came along with it too.
+    fn grant(&self, identity: Arc<Identity>, policies: ValidPolicies) -> Grant {
+        let headers = headers(&self.body.headers, &identity);
+        Grant::new(Some(identity), headers).with_policies(policies)
+    }
+
+    /// The last second at which the same certificates verify alike.
+    fn constant_until(&self, verified: &Verified, chain: &[Arc<Certificate>]) -> UnixTime {
+        let changes = chain.iter().flat_map(|certificate| validity_changes(certificate));
+        let next = changes.filter(|change| *change > self.now).map(|change| change.minus(1)).min();
+        let until = verified.valid_until().min(self.profile.constant_until(self.now));
+        next.map_or(until, |next| next.min(until))
+    }
+
+    /// Verifies the certificate, and gives what came along with it too.
     fn verify<T: Trace>(
-        &self,
-        leaf: &Arc<Certificate>,
-        evidence: &Evidence,
-        trace: &mut T,
-    ) -> Result<(Verified, Vec<Arc<Certificate>>), Denial> {
-        let profile = self.profile.verifier().id();
-        let asked = VerificationKey { profile, leaf: leaf.sha256(), chain: &evidence.chain, links: evidence.links };
-        if let Some(denial) = self.failures.and_then(|failures| failures.recall(&asked, self.now)) {
-            return Err(denial);
-        }
-        let verified = self.verify_anew(leaf, evidence, trace);
-        if let (Err(denial), Some(failures), Some(until)) = (&verified, self.failures, self.budget.fails_until()) {
-            failures.remember(&asked, self.now, until, self.budget.spent().microseconds, denial);
-        }
-        verified
-    }
-
-    fn verify_anew<T: Trace>(
         &self,
         leaf: &Arc<Certificate>,
         evidence: &Evidence,
@@ -233,31 +289,41 @@ impl Check<'_> {
     fn parse<T: Trace>(
         &self,
         evidence: &Evidence,
-        presented: &mut Option<Arc<Presented>>,
+        findings: &mut Findings,
         trace: &mut T,
     ) -> Result<Arc<Certificate>, Denial> {
         match Certificate::from_der(evidence.leaf.clone()) {
             Ok(leaf) => {
-                let about = about(evidence.source, &leaf);
                 trace.step("certificate", Verdict::Note, || {
+                    let PresentedNames { subject, issuer, serial_number } = names(&leaf);
                     format!(
-                        "subject {:?}, issuer {:?}, serial number {}, valid {} to {} (now {}), sha256 {}",
-                        about.subject,
-                        about.issuer,
-                        about.serial_number,
+                        "subject {subject:?}, issuer {issuer:?}, serial number {serial_number}, valid {} to {} (now {}), \
+                         sha256 {}",
                         leaf.not_before(),
                         leaf.not_after(),
                         self.now,
-                        about.sha256
+                        leaf.sha256()
                     )
                 });
-                *presented = Some(Arc::new(about));
-                Ok(Arc::new(leaf))
+                let leaf = Arc::new(leaf);
+                findings.leaf = Some((evidence.source, Leaf::Parsed(Arc::clone(&leaf))));
+                Ok(leaf)
             }
             Err(error) => {
-                *presented = Some(Arc::new(unreadable(evidence.source, &evidence.leaf)));
+                findings.leaf = Some((evidence.source, Leaf::Unreadable(Sha256::of(&evidence.leaf))));
                 Err(fail("certificate", Reason::CertMalformed, error.to_string(), trace))
             }
+        }
+    }
+}
+
+impl Leaf {
+    fn about(&self, source: EvidenceSource, names_are_read: bool) -> Presented {
+        match self {
+            Self::Parsed(leaf) => {
+                Presented { source, sha256: leaf.sha256(), names: names_are_read.then(|| names(leaf)) }
+            }
+            Self::Unreadable(sha256) => Presented { source, sha256: *sha256, names: Some(PresentedNames::default()) },
         }
     }
 }
@@ -271,34 +337,28 @@ fn carried<T: Trace>(request: &Request<'_>, trace: &mut T) -> Option<Arc<Present
         }
     }
     let (source, der) = evidence::carried(request)?;
-    let about = match Certificate::from_der(der.clone()) {
-        Ok(leaf) => about(source, &leaf),
-        Err(_) => unreadable(source, &der),
+    let leaf = match Certificate::from_der(der.clone()) {
+        Ok(leaf) => Leaf::Parsed(Arc::new(leaf)),
+        Err(_) => Leaf::Unreadable(Sha256::of(&der)),
     };
+    let about = leaf.about(source, true);
     trace.step("certificate", Verdict::Note, || {
-        let Presented { subject, issuer, serial_number, sha256, .. } = &about;
+        let PresentedNames { subject, issuer, serial_number } = about.names.clone().unwrap_or_default();
         format!(
-            "{}: subject {subject:?}, issuer {issuer:?}, serial number {serial_number}, sha256 {sha256}; not validated",
-            source_name(source)
+            "{}: subject {subject:?}, issuer {issuer:?}, serial number {serial_number}, sha256 {}; not validated",
+            source_name(source),
+            about.sha256
         )
     });
     Some(Arc::new(about))
 }
 
-fn about(source: EvidenceSource, leaf: &Certificate) -> Presented {
-    Presented {
-        source,
-        sha256: leaf.sha256(),
+fn names(leaf: &Certificate) -> PresentedNames {
+    PresentedNames {
         subject: leaf.subject().to_rfc4514(),
         issuer: leaf.issuer().to_rfc4514(),
         serial_number: hexadecimal(leaf.serial_number()),
     }
-}
-
-/// The same of what is no certificate.
-fn unreadable(source: EvidenceSource, der: &[u8]) -> Presented {
-    let (subject, issuer, serial_number) = Default::default();
-    Presented { source, sha256: Sha256::of(der), subject, issuer, serial_number }
 }
 
 /// What came along with the leaf, as far as it can be read. It is only help, so what cannot be read is left out.

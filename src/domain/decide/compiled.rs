@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
-use super::decision::{Mode, Reveal};
+use super::decision::{MetadataLevel, Mode, Reveal};
 use super::mapping::rules::MappingSection;
 use super::selection::Route;
+use super::unique::UniqueId;
 use crate::domain::api::{CertificateRequirement, Report};
 use crate::domain::evidence::EvidenceRule;
 
@@ -30,6 +31,8 @@ pub struct CompiledPolicy {
 /// What a valid policy does with the requests that it decides.
 #[derive(Debug)]
 pub struct PolicyBody {
+    /// Identifies it to the decision cache.
+    pub id: UniqueId,
     /// Whether denials bind.
     pub mode: Mode,
     /// Where the certificate is looked for.
@@ -42,6 +45,8 @@ pub struct PolicyBody {
     pub mapping: Option<MappingSection>,
     /// The headers that carry the identity.
     pub headers: HeaderNames,
+    /// How much of a decision the proxy gets as metadata.
+    pub metadata: MetadataLevel,
     /// How denials are answered.
     pub statuses: Statuses,
 }

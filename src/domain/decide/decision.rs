@@ -17,6 +17,7 @@ pub struct Decision {
     mode: Mode,
     presented: Option<Arc<Presented>>,
     verdict: Result<Grant, Denial>,
+    metadata: MetadataLevel,
     spent: Spent,
 }
 
@@ -29,6 +30,18 @@ pub enum Mode {
     Audit,
 }
 
+/// How much of a decision the proxy gets for its access logs and later filters.
+#[derive(Copy, Clone, Debug, Default, PartialEq, Eq)]
+pub enum MetadataLevel {
+    /// Nothing.
+    None,
+    /// What access logs show: policy, reason, user, groups, SHA-256 of the certificate.
+    #[default]
+    Summary,
+    /// Everything.
+    Full,
+}
+
 /// The certificate that a request presented, as logs and metadata report it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Presented {
@@ -36,12 +49,27 @@ pub struct Presented {
     pub source: EvidenceSource,
     /// SHA-256 of the leaf's DER.
     pub sha256: Sha256,
-    /// The subject in RFC 4514 form, printable ASCII; empty when the leaf could not be parsed.
+    /// Its names as text; `None` where nobody reads them: of grants without full metadata.
+    pub names: Option<PresentedNames>,
+}
+
+/// The names of a certificate as text; all empty when it could not be parsed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PresentedNames {
+    /// The subject in RFC 4514 form, printable ASCII.
     pub subject: String,
     /// The issuer in the same form.
     pub issuer: String,
     /// The serial number, lower-case hexadecimal.
     pub serial_number: String,
+}
+
+impl Presented {
+    /// The memory beside the value itself, in octets.
+    pub(super) fn heap_size(&self) -> usize {
+        let texts = self.names.iter().flat_map(|names| [&names.subject, &names.issuer, &names.serial_number]);
+        texts.map(|text| text.capacity()).fold(0, usize::saturating_add)
+    }
 }
 
 /// Permission to pass, with the headers for the upstream.
@@ -95,6 +123,11 @@ impl Grant {
         self.identity.as_deref()
     }
 
+    /// The same, to share it.
+    pub(super) fn shared_identity(&self) -> Option<&Arc<Identity>> {
+        self.identity.as_ref()
+    }
+
     /// The upstream request headers to set: lower-case name and value.
     pub fn headers(&self) -> &[(Arc<str>, Arc<str>)] {
         &self.headers
@@ -116,7 +149,7 @@ impl Decision {
         presented: Option<Arc<Presented>>,
         verdict: Result<Grant, Denial>,
     ) -> Self {
-        Self { policy, mode, presented, verdict, spent: Spent::default() }
+        Self { policy, mode, presented, verdict, metadata: MetadataLevel::default(), spent: Spent::default() }
     }
 
     /// A denial that no policy made: the request could not be read, or deciding failed.
@@ -124,12 +157,22 @@ impl Decision {
         Self::new(None, Mode::Enforce, None, Err(Denial::new(reason, detail)))
     }
 
+    /// The same, with as much metadata as its policy wants.
+    pub(crate) fn with_metadata(self, metadata: MetadataLevel) -> Self {
+        Self { metadata, ..self }
+    }
+
+    /// How much of it the proxy gets as metadata.
+    pub fn metadata(&self) -> MetadataLevel {
+        self.metadata
+    }
+
     /// The same, with what it has cost to verify the certificate.
     pub(in crate::domain) fn with_spent(self, spent: Spent) -> Self {
         Self { spent, ..self }
     }
 
-    /// What it has cost to verify the certificate; nothing when that failed a short time ago and was remembered.
+    /// What it has cost to verify the certificate; nothing when the decision was remembered.
     pub fn spent(&self) -> Spent {
         self.spent
     }

@@ -12,12 +12,16 @@ use std::sync::Arc;
 
 use crate::domain::decide::decision::Denial;
 use crate::domain::decide::reason::Reason;
+use crate::domain::decide::unique::UniqueId;
 use crate::domain::decide::verifier::{CertificateVerifier, Verified};
 use crate::domain::evidence::Links;
 
 /// A resolved trust profile, ready to verify certificates. Made by [`crate::domain::policy::compile`] alone.
 #[derive(Debug)]
 pub struct ResolvedProfile {
+    id: UniqueId,
+    /// When something that the profile holds begins or ends, sorted.
+    changes: Box<[UnixTime]>,
     name: Arc<str>,
     verifier: Arc<CertificateVerifier>,
     policy: RevocationPolicy,
@@ -85,7 +89,20 @@ impl ResolvedProfile {
         policy: RevocationPolicy,
         data: Arc<RevocationData>,
     ) -> Self {
-        Self { name, verifier, policy, data }
+        let changes = changes(&verifier, &policy, &data);
+        Self { id: UniqueId::next(), changes, name, verifier, policy, data }
+    }
+
+    /// Identifies it to the decision cache.
+    pub fn id(&self) -> UniqueId {
+        self.id
+    }
+
+    /// The last second until which nothing that the profile holds begins or ends after `now`: until then the same
+    /// certificates fail and pass alike, but for the ends that [`Verified::valid_until`] knows.
+    pub fn constant_until(&self, now: UnixTime) -> UnixTime {
+        let next = self.changes.partition_point(|change| *change <= now);
+        self.changes.get(next).map_or(UnixTime::from_secs(i64::MAX), |change| change.minus(1))
     }
 
     /// What verifies certificates, revocation apart.
@@ -179,6 +196,23 @@ impl ResolvedProfile {
             }
         }
     }
+}
+
+/// When certificates of the profile begin to be valid or no longer are, and when CRLs begin to count. When a CRL ends is
+/// known where it is used.
+fn changes(verifier: &CertificateVerifier, policy: &RevocationPolicy, data: &RevocationData) -> Box<[UnixTime]> {
+    let certificates = verifier.anchors().iter().chain(verifier.intermediates());
+    let ends = certificates.flat_map(|certificate| validity_changes(certificate));
+    let begins = data.crls().iter().map(|crl| crl.this_update().minus(policy.freshness.clock_skew));
+    let mut changes: Vec<UnixTime> = ends.chain(begins).collect();
+    changes.sort_unstable();
+    changes.dedup();
+    changes.into()
+}
+
+/// The first second at which a certificate is valid, and the first at which it no longer is.
+pub fn validity_changes(certificate: &Certificate) -> [UnixTime; 2] {
+    [certificate.not_before(), certificate.not_after().plus(1)]
 }
 
 /// The scope of a CRL in words that are the same for the next CRL of that scope.

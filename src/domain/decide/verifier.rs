@@ -11,7 +11,6 @@ mod issuers;
 
 use std::collections::HashSet;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use certgate_x509::{
     BrokenLink, Budget, Certificate, PathParameters, Pool, Rejection, Sha256, Subtree, Trace, UnixTime, Unvouched,
@@ -68,7 +67,6 @@ pub struct VerifierParameters {
 /// Verifies certificates under one profile; made once and shared.
 #[derive(Debug)]
 pub struct CertificateVerifier {
-    id: VerifierId,
     mode: TrustMode,
     pool: Pool,
     /// The certificates of the pool that may sign CRLs; `None` when nothing is disallowed, so that all of them may.
@@ -81,17 +79,6 @@ pub struct CertificateVerifier {
     trust_list: Option<HashSet<Sha256>>,
     disallowed: Disallowed,
     requirements: PathParameters,
-}
-
-/// Identifies one verifier within the process. A profile that is resolved again gets another one.
-#[derive(Copy, Clone, Debug, PartialEq, Eq, Hash)]
-pub struct VerifierId(u64);
-
-impl VerifierId {
-    fn next() -> Self {
-        static NEXT: AtomicU64 = AtomicU64::new(0);
-        Self(NEXT.fetch_add(1, Ordering::Relaxed))
-    }
 }
 
 /// What made a certificate trusted.
@@ -166,7 +153,6 @@ impl CertificateVerifier {
             nameless_authorities.remove(&known.sha256());
         }
         Self {
-            id: VerifierId::next(),
             mode: parameters.mode,
             pool,
             signers,
@@ -180,14 +166,14 @@ impl CertificateVerifier {
         }
     }
 
-    /// Which one it is.
-    pub fn id(&self) -> VerifierId {
-        self.id
-    }
-
     /// The trust anchors, doubles removed.
     pub fn anchors(&self) -> &[Arc<Certificate>] {
         self.pool.anchors()
+    }
+
+    /// The certificates that help to build paths.
+    pub fn intermediates(&self) -> &[Arc<Certificate>] {
+        self.pool.intermediates()
     }
 
     /// When the first of the anchors in use expires. Nothing is rejected then: an anchor is a name

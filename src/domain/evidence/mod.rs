@@ -215,6 +215,41 @@ pub fn gather(rules: &[EvidenceRule], request: &Request<'_>) -> Result<Option<Ev
     Ok(None)
 }
 
+/// Calls `visit` with each text of `request` that [`gather`] reads under `rules`, in their order, and returns whether
+/// there is any. Places number what a text is: requests with the same texts at the same places have the same evidence.
+pub fn inputs(rules: &[EvidenceRule], request: &Request<'_>, mut visit: impl FnMut(u8, &[u8])) -> bool {
+    let mut found = Vec::new();
+    let mut lines = |place: u8, name: &str, visit: &mut dyn FnMut(u8, &[u8])| {
+        found.clear();
+        request.headers.lines(name, &mut found);
+        found.iter().for_each(|line| visit(place, line));
+        !matches!(found.as_slice(), [] | [[]])
+    };
+    for (rule, place) in rules.iter().zip((0_u8..).step_by(2)) {
+        let is_present = match rule {
+            EvidenceRule::PeerCertificate { .. } if request.peer_certificate.is_empty() => false,
+            EvidenceRule::PeerCertificate { chain_from } => {
+                if *chain_from == ChainSource::Xfcc {
+                    lines(place.saturating_add(1), xfcc::HEADER, &mut visit);
+                }
+                visit(place, request.peer_certificate);
+                true
+            }
+            EvidenceRule::Xfcc { .. } => lines(place, xfcc::HEADER, &mut visit),
+            EvidenceRule::Header { name, chain_name, .. } => {
+                let leaf = lines(place, name, &mut visit);
+                let chain = chain_name.as_ref().is_some_and(|name| lines(place.saturating_add(1), name, &mut visit));
+                leaf || chain
+            }
+        };
+        // Neither does `gather` look further: what is present is evidence or an error.
+        if is_present {
+            return true;
+        }
+    }
+    false
+}
+
 /// Names the place of a problem.
 fn at<P: Into<EvidenceProblem>>(place: &str) -> impl FnOnce(P) -> EvidenceError {
     move |problem| EvidenceError { place: place.to_owned(), problem: problem.into() }

@@ -6,7 +6,7 @@ use prost_types::value::Kind;
 use prost_types::{Struct as ProstStruct, Value};
 
 use super::*;
-use crate::domain::decide::decision::{Mode, Presented};
+use crate::domain::decide::decision::{MetadataLevel, Mode, Presented, PresentedNames};
 use crate::domain::decide::identity::Identity;
 use crate::envoy::proto::auth::check_response::HttpResponse;
 use crate::envoy::proto::auth::{CheckResponse, DeniedHttpResponse, OkHttpResponse};
@@ -30,9 +30,7 @@ fn presented() -> Presented {
     Presented {
         source: EvidenceSource::PeerCertificate,
         sha256: Sha256::of(b""),
-        subject: "CN=acme".into(),
-        issuer: "CN=ca".into(),
-        serial_number: "0a".into(),
+        names: Some(PresentedNames { subject: "CN=acme".into(), issuer: "CN=ca".into(), serial_number: "0a".into() }),
     }
 }
 
@@ -119,7 +117,6 @@ fn an_audited_denial_passes_without_identity() {
     assert!(ok(&response).headers.is_empty());
     assert_eq!(ok(&response).headers_to_remove, ["x-certgate-groups", "x-certgate-user"]);
     let metadata = response.dynamic_metadata.unwrap();
-    assert_eq!(text(&metadata, &["verdict"]), Some("Deny"));
     assert_eq!(text(&metadata, &["mode"]), Some("Audit"));
     assert_eq!(text(&metadata, &["reason"]), Some("CERT_EXPIRED"));
 }
@@ -147,8 +144,8 @@ fn a_status_that_envoy_would_pass_through_becomes_403() {
 }
 
 #[test]
-fn metadata_tells_identity_and_certificate() {
-    let (response, _) = decode(&granted(&[]), &[]);
+fn full_metadata_has_identity_and_certificate() {
+    let (response, _) = decode(&granted(&[]).with_metadata(MetadataLevel::Full), &[]);
     let metadata = response.dynamic_metadata.unwrap();
     for (path, want) in [
         (&["policy"][..], Some("ns/api")),
@@ -178,11 +175,35 @@ fn metadata_tells_identity_and_certificate() {
 
 #[test]
 fn metadata_of_a_denial_has_the_reason_and_not_the_compared_values() {
-    let (response, _) = decode(&denied(Mode::Enforce, 403, Reveal::Nothing), &[]);
+    for (level, iis) in [(MetadataLevel::Summary, None), (MetadataLevel::Full, Some("403.17"))] {
+        let (response, _) = decode(&denied(Mode::Enforce, 403, Reveal::Nothing).with_metadata(level), &[]);
+        let metadata = response.dynamic_metadata.unwrap();
+        assert_eq!(text(&metadata, &["reason"]), Some("CERT_EXPIRED"));
+        assert_eq!(text(&metadata, &["iis"]), iis);
+        assert!(!format!("{metadata:?}").contains("notAfter"));
+    }
+}
+
+#[test]
+fn a_policy_chooses_how_much_metadata_there_is() {
+    let (response, full) = decode(&granted(&[]).with_metadata(MetadataLevel::Full), &[]);
+    assert!(response.dynamic_metadata.is_some());
+    let (response, summary) = decode(&granted(&[]), &[]);
     let metadata = response.dynamic_metadata.unwrap();
-    assert_eq!(text(&metadata, &["reason"]), Some("CERT_EXPIRED"));
-    assert_eq!(text(&metadata, &["iis"]), Some("403.17"));
-    assert!(!format!("{metadata:?}").contains("notAfter"));
+    for (path, want) in [
+        (&["policy"][..], Some("ns/api")),
+        (&["mode"], None),
+        (&["verdict"], None),
+        (&["identity", "user"], Some("svc-acme")),
+        (&["identity", "uid"], None),
+        (&["certificate", "sha256"], Some("e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855")),
+        (&["certificate", "subject"], None),
+    ] {
+        assert_eq!(text(&metadata, path), want, "{path:?}");
+    }
+    let (response, none) = decode(&granted(&[]).with_metadata(MetadataLevel::None), &[]);
+    assert!(response.dynamic_metadata.is_none());
+    assert_eq!((full, summary, none), (Sent::AsDecided, Sent::AsDecided, Sent::AsDecided));
 }
 
 #[test]
@@ -260,9 +281,11 @@ proptest! {
 #[test]
 fn texts_of_a_certificate_are_cut_in_the_metadata() {
     let long = "CN=".to_owned() + &"a".repeat(60_000);
-    let presented = Presented { subject: long.clone(), issuer: long.clone(), serial_number: long, ..presented() };
+    let names = PresentedNames { subject: long.clone(), issuer: long.clone(), serial_number: long };
+    let presented = Presented { names: Some(names), ..presented() };
     let denial = Denial::new(crate::domain::decide::reason::Reason::CertExpired, "");
-    let (reply, _) = Reply::to(&Decision::unchecked("ns/api", Mode::Enforce, Some(presented), Err(denial)), &[]);
+    let decision = Decision::unchecked("ns/api", Mode::Enforce, Some(presented), Err(denial));
+    let (reply, _) = Reply::to(&decision.with_metadata(MetadataLevel::Full), &[]);
     assert!(reply.message().len() < 2_500, "{}", reply.message().len());
     assert!(String::from_utf8_lossy(reply.message()).contains("aaa…"));
 }

@@ -7,7 +7,7 @@ use tracing_subscriber::fmt::MakeWriter;
 
 use super::*;
 use crate::clock;
-use crate::domain::decide::decision::Presented;
+use crate::domain::decide::decision::{Presented, PresentedNames};
 use crate::domain::decide::identity::Identity;
 use crate::domain::evidence::EvidenceSource;
 use crate::domain::store::Index;
@@ -97,9 +97,11 @@ fn a_denial_is_one_line_without_secrets() {
         let presented = Presented {
             source: EvidenceSource::PeerCertificate,
             sha256: Sha256::of(b""),
-            subject: "CN=acme".into(),
-            issuer: "CN=ca".into(),
-            serial_number: "0a".into(),
+            names: Some(PresentedNames {
+                subject: "CN=acme".into(),
+                issuer: "CN=ca".into(),
+                serial_number: "0a".into(),
+            }),
         };
         let denial = Denial::new(Reason::CertExpired, "notAfter 1\nnow 2");
         Decision::unchecked("ns/api", Mode::Enforce, Some(presented), Err(denial))
@@ -130,7 +132,8 @@ fn what_a_client_chose_is_cut_in_the_log() {
     let authorizer = authorizer(move |_| {
         let [subject, issuer, serial_number] = [(); 3].map(|()| long.clone());
         let (source, sha256) = (EvidenceSource::PeerCertificate, Sha256::of(b""));
-        let presented = Presented { source, sha256, subject, issuer, serial_number };
+        let names = Some(PresentedNames { subject, issuer, serial_number });
+        let presented = Presented { source, sha256, names };
         let denial = Denial::new(Reason::CertUntrusted, long.clone());
         Decision::unchecked("ns/api", Mode::Enforce, Some(presented), Err(denial))
     });

@@ -147,13 +147,14 @@ fn who_gets_in() {
 #[test]
 fn a_decision_tells_about_the_certificate() {
     let pki = Pki::new();
-    let decision = decide(&with_policy(&pki, json!({})), &pki.client);
-    let presented = decision.presented().unwrap();
-    assert_eq!(presented.sha256, Sha256::of(&pki.client));
-    assert_eq!(presented.subject, "CN=client,O=Contoso,C=DE");
-    assert_eq!(presented.issuer, "CN=Acme CA,O=Acme");
-    assert_eq!(presented.serial_number, "2a");
-    assert_eq!(presented.source, EvidenceSource::PeerCertificate);
+    for (level, has_names) in [("None", false), ("Summary", false), ("Full", true)] {
+        let decision = decide(&with_policy(&pki, json!({"response": {"metadata": level}})), &pki.client);
+        let presented = decision.presented().unwrap();
+        assert_eq!(presented.sha256, Sha256::of(&pki.client));
+        assert_eq!(presented.source, EvidenceSource::PeerCertificate);
+        let names = presented.names.as_ref().map(|names| [&*names.subject, &*names.issuer, &*names.serial_number]);
+        assert_eq!(names, has_names.then_some(["CN=client,O=Contoso,C=DE", "CN=Acme CA,O=Acme", "2a"]), "{level}");
+    }
 }
 
 #[test]

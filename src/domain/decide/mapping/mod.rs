@@ -5,6 +5,7 @@
 //! comparison of names.
 
 mod by_key;
+pub mod changes;
 pub mod compiled;
 mod interner;
 pub mod issuer;

@@ -71,6 +71,7 @@ impl MappingStore {
     /// Stores a mapping in place of the former one of the same name and origin.
     pub fn apply(&mut self, meta: ObjectMeta, mapping: CompiledMapping) -> EditOutcome {
         let former = self.find(&meta.namespace, &meta.name, &meta.origin);
+        let forms = self.table.forms;
         let ObjectMeta { name, namespace, labels, origin, .. } = meta;
         let hash = self.id_hash(&namespace, &name);
         let group = self.groups.acquire(LabelGroup { namespace, labels });
@@ -109,6 +110,10 @@ impl MappingStore {
         let at = self.insert(hash, record, errors);
         if let Some(sha256) = public_key {
             self.public_keys.insert(at, sha256);
+        }
+        // A form that no mapping used is one that no decision has looked up.
+        if self.table.forms != forms {
+            self.table.changes.begin_epoch();
         }
         EditOutcome::Changed
     }
@@ -287,7 +292,7 @@ impl MappingStore {
             None => self.table.records.push(record),
         };
         let Self { table, shared_parts, groups, ids, .. } = self;
-        let MappingTable { records, keys, hasher, .. } = table;
+        let MappingTable { records, keys, hasher, changes, .. } = table;
         let stored = |at: u32| {
             let record = records.get(at)?;
             let shape = shared_parts.get(record.head.shape)?;
@@ -302,6 +307,7 @@ impl MappingStore {
         };
         if let Some(hash) = by_key(at) {
             Arc::make_mut(keys).insert_unique(hash, at, |&at| by_key(at).unwrap_or_default());
+            changes.note(hash);
         }
         self.table.len = self.table.len.saturating_add(1);
         if let Some(form) = form {
@@ -336,10 +342,11 @@ impl MappingStore {
         if let Ok(entry) = self.ids.find_entry(hash, |&stored| stored == at) {
             entry.remove();
         }
-        if let Some(key_hash) = key_hash
-            && let Ok(entry) = Arc::make_mut(&mut self.table.keys).find_entry(key_hash, |&stored| stored == at)
-        {
-            entry.remove();
+        if let Some(key_hash) = key_hash {
+            if let Ok(entry) = Arc::make_mut(&mut self.table.keys).find_entry(key_hash, |&stored| stored == at) {
+                entry.remove();
+            }
+            self.table.changes.note(key_hash);
         }
         self.errors.remove(&at);
         self.duplicates.remove(&at);
@@ -358,7 +365,7 @@ impl MappingStore {
         {
             let compiles = !self.errors.contains_key(&only);
             if compiles {
-                self.table.records.change_status(only, |status| match status {
+                self.change_status(only, |status| match status {
                     MappingStatus::Invalid => MappingStatus::Enabled,
                     MappingStatus::InvalidDisabled => MappingStatus::Disabled,
                     other => other,
@@ -382,7 +389,14 @@ impl MappingStore {
         }
         for at in all {
             self.duplicates.insert(at);
-            self.table.records.change_status(at, as_duplicate);
+            self.change_status(at, as_duplicate);
+        }
+    }
+
+    fn change_status(&mut self, at: u32, change: impl FnOnce(MappingStatus) -> MappingStatus) {
+        self.table.records.change_status(at, change);
+        if let Some((_, Some(key_hash))) = self.hashes(at) {
+            self.table.changes.note(key_hash);
         }
     }
 

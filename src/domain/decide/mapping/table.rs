@@ -11,11 +11,13 @@ use std::sync::Arc;
 use foldhash::fast::RandomState;
 use hashbrown::HashTable;
 
+use super::changes::{Changes, MappingsRead};
 use super::interner::InternedValues;
 use super::key::{self, IssuerPin, NameForm, NameForms};
 use super::records::{Record, Records};
 use crate::domain::api::LabelSelector;
 use crate::domain::decide::identity::Identity;
+use certgate_x509::Certificate;
 
 /// The namespace and labels of a mapping, which select it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -61,6 +63,7 @@ pub struct MappingTable {
     pub(super) groups: InternedValues<LabelGroup>,
     pub(super) attributes: InternedValues<Attributes>,
     pub(super) forms: NameForms,
+    pub(super) changes: Changes,
     pub(super) len: usize,
     pub(super) hasher: RandomState,
 }
@@ -129,6 +132,21 @@ impl MappingTable {
     /// The forms that any mapping uses.
     pub fn forms(&self) -> NameForms {
         self.forms
+    }
+
+    /// Which look-ups have changed.
+    pub fn changes(&self) -> &Changes {
+        &self.changes
+    }
+
+    /// The look-ups that a decision about `certificate` rests on under a policy of `namespace` that selects mappings;
+    /// `None` when they are too many.
+    pub fn read_for(&self, namespace: &str, certificate: &Certificate) -> Option<MappingsRead> {
+        let mut hashes = Vec::with_capacity(4);
+        key::keys_of(certificate, self.forms, |form, key| {
+            hashes.push(key_hash(&self.hasher, namespace, form, key));
+        });
+        self.changes.record(&hashes)
     }
 
     /// The number of mappings, including invalid ones.

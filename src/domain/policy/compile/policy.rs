@@ -6,8 +6,9 @@ use super::matches::{everything, matches, unreadable_hosts};
 use super::metadata::{check_name, check_namespace, metadata};
 use super::response::{denial, headers};
 use super::{Field, Report, evidence::evidence, mapping::mapping};
-use crate::domain::api::{CertificatePolicySpec, FieldError, Kind, ModeSpec, ObjectMeta};
-use crate::domain::decide::decision::Mode;
+use crate::domain::api::{CertificatePolicySpec, FieldError, Kind, MetadataSpec, ModeSpec, ObjectMeta};
+use crate::domain::decide::decision::{MetadataLevel, Mode};
+use crate::domain::decide::unique::UniqueId;
 
 /// Compiles a `CertificatePolicy`.
 pub fn certificate_policy(meta: &ObjectMeta, spec: &CertificatePolicySpec) -> CompiledPolicy {
@@ -32,6 +33,7 @@ pub fn certificate_policy(meta: &ObjectMeta, spec: &CertificatePolicySpec) -> Co
     let statuses = denial(&response.child("denial"), &spec.response.denial, &mut report);
     let identity_headers = headers.all().cloned().collect();
     let body = report.errors.is_empty().then(|| PolicyBody {
+        id: UniqueId::next(),
         mode: match spec.mode {
             ModeSpec::Enforce => Mode::Enforce,
             ModeSpec::Audit => Mode::Audit,
@@ -44,6 +46,11 @@ pub fn certificate_policy(meta: &ObjectMeta, spec: &CertificatePolicySpec) -> Co
         certificate: spec.certificate,
         mapping,
         headers,
+        metadata: match spec.response.metadata {
+            MetadataSpec::None => MetadataLevel::None,
+            MetadataSpec::Summary => MetadataLevel::Summary,
+            MetadataSpec::Full => MetadataLevel::Full,
+        },
         statuses,
     });
     CompiledPolicy { routes, identity_headers, body, report }

@@ -46,7 +46,8 @@ fn a_denial_before_any_evidence_tells_who_came() {
         let mut recorder = Recorder::default();
         let decision = decide_traced(&snapshot, &pki.client, &mut recorder);
         assert_eq!(outcome(&decision), Err(reason));
-        assert_eq!(decision.presented().map(|found| &*found.subject), Some("CN=client,O=Contoso,C=DE"), "{reason}");
+        let names = decision.presented().and_then(|found| found.names.as_ref());
+        assert_eq!(names.map(|names| &*names.subject), Some("CN=client,O=Contoso,C=DE"), "{reason}");
         assert_eq!(decide(&snapshot, &pki.client).presented(), decision.presented(), "{reason}, without a trace");
         let told: Vec<_> = recorder.steps().iter().map(|step| &*step.detail).collect();
         assert!(told.contains(&"source.certificate is present; no policy has looked at it"), "{reason}: {told:#?}");
