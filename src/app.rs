@@ -29,7 +29,7 @@ use crate::explain::{self, Explanation, Question, QuestionError, RemoteError};
 use crate::file::report::ProblemClass;
 use crate::kubernetes::admission::metrics::AdmissionMetrics;
 use crate::kubernetes::cluster::ClusterError;
-use crate::kubernetes::health::{Exported, Health};
+use crate::kubernetes::health::{Health, WatchMetrics};
 use crate::kubernetes::read::ReadError;
 use crate::kubernetes::shutdown::ClusterShutdown;
 use crate::lifecycle::{Lifecycle, Phase, Signals};
@@ -71,13 +71,13 @@ pub fn serve(config: &ServeConfig) -> Result<(), ServeError> {
     let mut metrics = Metrics::new();
     let health = Arc::new(Health::new());
     if matches!(config.policies, PolicySource::Cluster(_)) {
-        metrics.register(Box::new(Exported(health.clone())));
+        metrics.register(Box::new(WatchMetrics(health.clone())));
     }
     let tls = Arc::new(TlsHealth::default());
-    metrics.register(Box::new(health::Exported(tls.clone())));
+    metrics.register(Box::new(health::TlsMetrics(tls.clone())));
     let reviews = Arc::new(AdmissionMetrics::default());
     if config.admission.is_some() {
-        metrics.register(Box::new(admission::Exported(reviews.clone())));
+        metrics.register(Box::new(admission::ReviewMetrics(reviews.clone())));
     }
     let decisions = Arc::new(DecisionCache::default());
     metrics.register(Box::new(cache::CacheMetrics(decisions.clone())));
@@ -102,7 +102,7 @@ async fn run(
     let transport = match &config.tls {
         None => Transport::Plaintext,
         Some(files) => {
-            let server = watch::follow(files.clone(), &[b"h2"], tls.server("grpc"), watch::WatchOptions::default())?;
+            let server = watch::follow(files.clone(), &[b"h2"], tls.server("grpc"), watch::TlsWatchOptions::default())?;
             Transport::Tls(Arc::new(Acceptor::new(server)))
         }
     };

@@ -12,7 +12,7 @@ use crate::clock;
 use crate::config::AdmissionConfig;
 use crate::kubernetes::admission::issuer::ServedCertificate;
 use crate::kubernetes::admission::metrics::AdmissionMetrics;
-pub use crate::kubernetes::admission::metrics::Exported;
+pub use crate::kubernetes::admission::metrics::ReviewMetrics;
 use crate::kubernetes::admission::review::Reviewer;
 use crate::kubernetes::admission::server::{ALPN, Webhook};
 use crate::kubernetes::admission::sources;
@@ -22,7 +22,7 @@ use crate::kubernetes::selector::PolicySelector;
 use crate::listeners::Bound;
 use crate::tls::accept::Acceptor;
 use crate::tls::health::TlsHealth;
-use crate::tls::watch::{FollowError, WatchOptions, follow};
+use crate::tls::watch::{FollowError, TlsWatchOptions, follow};
 
 /// Serves the webhook on a thread of its own for the lifetime of the process. `feed` delivers the objects that reviews
 /// are compared with.
@@ -39,7 +39,7 @@ pub fn start(
     let health = health.server("admission");
     let feed = match &config.files {
         Some(files) => {
-            let server = follow(files.clone(), ALPN, health, WatchOptions::default())?;
+            let server = follow(files.clone(), ALPN, health, TlsWatchOptions::default())?;
             served.send_replace(Some(Arc::new(Acceptor::new(server))));
             AdmissionFeed { views, served: None, questions }
         }

@@ -29,7 +29,7 @@ const FAILURE_BACKOFF: Duration = Duration::from_secs(5);
 const MAX_RETRY_AFTER: Duration = Duration::from_secs(30);
 
 #[derive(Deserialize)]
-struct Event {
+struct DefinitionEvent {
     #[serde(rename = "type")]
     kind: String,
     object: Definition,
@@ -98,7 +98,7 @@ async fn watch(
             return Some(error);
         }
         while let Some(line) = lines.next() {
-            let event: Event = match serde_json::from_slice(line) {
+            let event: DefinitionEvent = match serde_json::from_slice(line) {
                 Ok(event) => event,
                 Err(error) => return Some(ApiError::Unreadable(error.to_string())),
             };

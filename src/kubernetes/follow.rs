@@ -11,7 +11,7 @@ use http_body_util::BodyExt;
 use kube::client::Body;
 
 use super::api::{Api, ApiError, Target, WatchStart};
-use super::wire::{self, Event, Received};
+use super::wire::{self, Received, WatchEvent};
 use crate::domain::api::NamespacedName;
 
 /// How long the server keeps a watch open. It ends the watch by itself then, and a new one shows that credentials and
@@ -177,10 +177,10 @@ impl Follower<'_> {
             while let Some(line) = lines.next() {
                 let (event, version) = wire::event(self.target, line)?;
                 match event {
-                    Event::Changed(received) => handler.changed(received),
-                    Event::Deleted(key) => handler.deleted(&key),
-                    Event::Bookmark => {}
-                    Event::InitialEventsEnd => {
+                    WatchEvent::Changed(received) => handler.changed(received),
+                    WatchEvent::Deleted(key) => handler.deleted(&key),
+                    WatchEvent::Bookmark => {}
+                    WatchEvent::InitialEventsEnd => {
                         listing = false;
                         handler.listed();
                     }

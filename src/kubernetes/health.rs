@@ -91,9 +91,9 @@ impl Health {
 
 /// The metrics over shared numbers.
 #[derive(Clone, Debug)]
-pub struct Exported(pub std::sync::Arc<Health>);
+pub struct WatchMetrics(pub std::sync::Arc<Health>);
 
-impl Collector for Exported {
+impl Collector for WatchMetrics {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
         let health = &self.0;
         let mut ages = encoder.encode_descriptor(

@@ -21,7 +21,7 @@ use certgate_x509::UnixTime;
 
 /// A watch event.
 #[derive(Debug)]
-pub enum Event {
+pub enum WatchEvent {
     /// An object was added or modified.
     Changed(Box<Received>),
     /// An object was deleted.
@@ -119,7 +119,7 @@ pub struct Page {
 }
 
 /// Decodes a line of a watch: the event and the version that it is of.
-pub fn event(target: &Target, line: &[u8]) -> Result<(Event, String), ApiError> {
+pub fn event(target: &Target, line: &[u8]) -> Result<(WatchEvent, String), ApiError> {
     let event: WireEvent<'_> = serde_json::from_slice(line).map_err(unreadable)?;
     if event.kind == "ERROR" {
         let status: StatusAnswer = serde_json::from_str(event.object.get()).map_err(unreadable)?;
@@ -132,14 +132,14 @@ pub fn event(target: &Target, line: &[u8]) -> Result<(Event, String), ApiError> 
         }
         let Only { metadata } = serde_json::from_str(event.object.get()).map_err(unreadable)?;
         let seen = match event.kind.as_ref() {
-            "DELETED" => Event::Deleted(key(target.kind, &metadata)),
-            _ if metadata.annotations.initial_events_end.as_deref() == Some("true") => Event::InitialEventsEnd,
-            _ => Event::Bookmark,
+            "DELETED" => WatchEvent::Deleted(key(target.kind, &metadata)),
+            _ if metadata.annotations.initial_events_end.as_deref() == Some("true") => WatchEvent::InitialEventsEnd,
+            _ => WatchEvent::Bookmark,
         };
         return Ok((seen, metadata.resource_version));
     }
     let (received, version) = object(target.kind, event.object.get())?;
-    Ok((Event::Changed(received), version))
+    Ok((WatchEvent::Changed(received), version))
 }
 
 /// Decodes a page of a list.

@@ -11,7 +11,7 @@ use aws_lc_rs::digest::{Context, SHA256};
 use thiserror::Error;
 
 use super::clients::{CallerName, Clients, read_callers};
-use super::identity::{Identity, MAX_KEY_TEXT, Part};
+use super::identity::{MAX_KEY_TEXT, Part, ServerIdentity};
 use super::server::Material;
 use certgate_x509::limits::MAX_CERTIFICATE_TEXT;
 
@@ -119,7 +119,7 @@ impl TlsFiles {
 
     fn make(&self, texts: &[Vec<u8>]) -> Result<Material, FilesError> {
         let text = |at: usize| texts.get(at).map(Vec::as_slice).unwrap_or_default();
-        let identity = Identity::from_pem(text(0), text(1)).map_err(|source| match source.part() {
+        let identity = ServerIdentity::from_pem(text(0), text(1)).map_err(|source| match source.part() {
             Part::Certificate => unfit(&self.certificate, source),
             Part::Key => unfit(&self.key, source),
             Part::Both => FilesError::Apart {

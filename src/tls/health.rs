@@ -90,9 +90,9 @@ impl ServerHealth {
 
 /// The metrics over shared numbers.
 #[derive(Clone, Debug)]
-pub struct Exported(pub Arc<TlsHealth>);
+pub struct TlsMetrics(pub Arc<TlsHealth>);
 
-impl Collector for Exported {
+impl Collector for TlsMetrics {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
         let servers = self.0.servers.lock().unwrap_or_else(PoisonError::into_inner).clone();
         if servers.is_empty() {

@@ -1,6 +1,6 @@
 //! What a server presents: a certificate chain, and the key of its first certificate.
 //!
-//! An [`Identity`] can be made only of a chain and a key that fit each other. Whether clients will believe it is theirs to
+//! An [`ServerIdentity`] can be made only of a chain and a key that fit each other. Whether clients will believe it is theirs to
 //! judge: an expired certificate is one that a server can present.
 
 use std::fmt;
@@ -19,12 +19,12 @@ pub const MAX_KEY_TEXT: usize = 64 * 1024;
 
 /// A certificate chain and its key.
 #[derive(Clone)]
-pub struct Identity {
+pub struct ServerIdentity {
     key: Arc<CertifiedKey>,
     certificate: Arc<Certificate>,
 }
 
-/// Why a certificate and a key are not an [`Identity`].
+/// Why a certificate and a key are not an [`ServerIdentity`].
 #[derive(Debug, Error)]
 pub enum IdentityError {
     /// The chain is not PEM.
@@ -90,7 +90,7 @@ impl IdentityError {
     }
 }
 
-impl Identity {
+impl ServerIdentity {
     /// Reads PEM: a chain that begins with the server's own certificate, and its key in PKCS#8, SEC1 or PKCS#1.
     pub fn from_pem(chain: &[u8], key: &[u8]) -> Result<Self, IdentityError> {
         let chain = bundle::certificates(chain)?;
@@ -128,9 +128,9 @@ impl Identity {
     }
 }
 
-impl fmt::Debug for Identity {
+impl fmt::Debug for ServerIdentity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Identity").field(&self.certificate.sha256()).finish()
+        f.debug_tuple("ServerIdentity").field(&self.certificate.sha256()).finish()
     }
 }
 

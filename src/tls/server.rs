@@ -13,19 +13,19 @@ use rustls::sign::SingleCertAndKey;
 
 use super::clients::Clients;
 use super::health::ServerHealth;
-use super::identity::{Identity, provider};
+use super::identity::{ServerIdentity, provider};
 
 /// What a server presents and whom it accepts.
 #[derive(Clone, Debug)]
 pub struct Material {
     /// What it presents.
-    pub identity: Identity,
+    pub identity: ServerIdentity,
     /// Whom it accepts; `None`: anybody, without asking for a certificate.
     pub clients: Option<Clients>,
 }
 
-impl From<&Identity> for Material {
-    fn from(identity: &Identity) -> Self {
+impl From<&ServerIdentity> for Material {
+    fn from(identity: &ServerIdentity) -> Self {
         Self { identity: identity.clone(), clients: None }
     }
 }

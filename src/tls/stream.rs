@@ -140,7 +140,7 @@ mod tests {
 
     use super::super::accept::Acceptor;
     use super::super::health::TlsHealth;
-    use super::super::identity::Identity;
+    use super::super::identity::ServerIdentity;
     use super::super::server::TlsServer;
     use super::super::testing::{NAME, Pair, client};
     use super::*;
@@ -151,7 +151,7 @@ mod tests {
         version: &'static rustls::SupportedProtocolVersion,
     ) -> (ClientStream<DuplexStream>, Secured<DuplexStream>) {
         let pair = Pair::new("server");
-        let identity = Identity::from_pem(pair.certificate.as_bytes(), pair.key.as_bytes()).unwrap();
+        let identity = ServerIdentity::from_pem(pair.certificate.as_bytes(), pair.key.as_bytes()).unwrap();
         let health = Arc::new(TlsHealth::default());
         let acceptor = Acceptor::new(Arc::new(TlsServer::new(&identity, &[b"h2"], health.server("test"))));
         let (near, far) = tokio::io::duplex(room);

@@ -9,15 +9,15 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use super::accept::Acceptor;
 use super::clients::Clients;
 use super::files::ClientFiles;
-use super::health::{Exported, TlsHealth};
-use super::identity::{Identity, Part};
+use super::health::{TlsHealth, TlsMetrics};
+use super::identity::{Part, ServerIdentity};
 use super::server::{Material, TlsServer};
 use super::testing::{Mount, Pair, client, shake, until};
-use super::watch::{WatchMode, WatchOptions, follow};
+use super::watch::{TlsWatchOptions, WatchMode, follow};
 use certgate_x509::{der::Reader, der::tag};
 
-fn identity(pair: &Pair) -> Identity {
-    Identity::from_pem(pair.certificate.as_bytes(), pair.key.as_bytes()).unwrap()
+fn identity(pair: &Pair) -> ServerIdentity {
+    ServerIdentity::from_pem(pair.certificate.as_bytes(), pair.key.as_bytes()).unwrap()
 }
 
 fn server(pair: &Pair) -> TlsServer {
@@ -56,7 +56,7 @@ fn keys_of_every_kind_and_form_are_read() {
         ("Ed25519, PKCS#8", &ed25519, ed25519.serialize_pem()),
     ] {
         let pair = Pair::of("server", key);
-        let read = Identity::from_pem(pair.certificate.as_bytes(), text.as_bytes());
+        let read = ServerIdentity::from_pem(pair.certificate.as_bytes(), text.as_bytes());
         let read = read.unwrap_or_else(|error| panic!("{name}: {error}"));
         assert_eq!(read.certificate().der(), &*pair.der, "{name}");
     }
@@ -84,7 +84,7 @@ fn what_is_no_certificate_with_its_key_is_refused() {
         ("a long text", &one.certificate, &long, Part::Key, "too many"),
         ("another one's key", &one.certificate, &other.key, Part::Both, "CN=one"),
     ] {
-        let error = Identity::from_pem(certificate.as_bytes(), key.as_bytes()).unwrap_err();
+        let error = ServerIdentity::from_pem(certificate.as_bytes(), key.as_bytes()).unwrap_err();
         assert_eq!(error.part(), part, "{name}: {error}");
         assert!(error.to_string().contains(want), "{name}: {error}");
         assert!(!error.to_string().contains(&one.key[40..60]), "{name} quotes the key: {error}");
@@ -134,7 +134,7 @@ async fn a_replaced_certificate_serves_the_next_handshake_and_connections_go_on(
 
 fn metrics(health: Arc<TlsHealth>) -> String {
     let mut registry = Registry::with_prefix("certgate");
-    registry.register_collector(Box::new(Exported(health)));
+    registry.register_collector(Box::new(TlsMetrics(health)));
     let mut text = String::new();
     prometheus_client::encoding::text::encode(&mut text, &registry).unwrap();
     text
@@ -160,7 +160,7 @@ fn shown(server: &TlsServer, pairs: &[&Pair]) -> Vec<u8> {
     near.unwrap().get_ref().1.peer_certificates().unwrap()[0].to_vec()
 }
 
-fn a_mounted_secret_is_followed(options: WatchOptions) {
+fn a_mounted_secret_is_followed(options: TlsWatchOptions) {
     let (one, two, three) = (Pair::new("one"), Pair::new("two"), Pair::new("three"));
     let all = [&one, &two, &three];
     let both = |pair: &Pair| [("tls.crt", pair.certificate.clone()), ("tls.key", pair.key.clone())];
@@ -196,12 +196,12 @@ fn a_mounted_secret_is_followed(options: WatchOptions) {
 
 #[test]
 fn a_mounted_secret_is_followed_by_events() {
-    a_mounted_secret_is_followed(WatchOptions { mode: WatchMode::Events, poll: Duration::from_secs(3600) });
+    a_mounted_secret_is_followed(TlsWatchOptions { mode: WatchMode::Events, poll: Duration::from_secs(3600) });
 }
 
 #[test]
 fn a_mounted_secret_is_followed_without_events() {
-    a_mounted_secret_is_followed(WatchOptions { mode: WatchMode::Poll, poll: Duration::from_millis(20) });
+    a_mounted_secret_is_followed(TlsWatchOptions { mode: WatchMode::Poll, poll: Duration::from_millis(20) });
 }
 
 #[test]
@@ -215,7 +215,7 @@ fn certificate_and_key_may_be_written_one_after_the_other() {
     std::fs::write(&files.certificate, &one.certificate).unwrap();
     std::fs::write(&files.key, &one.key).unwrap();
     let health = Arc::new(TlsHealth::default());
-    let options = WatchOptions { mode: WatchMode::Events, poll: Duration::from_secs(3600) };
+    let options = TlsWatchOptions { mode: WatchMode::Events, poll: Duration::from_secs(3600) };
     let server = follow(files.clone(), &[b"h2"], health.server("test"), options).unwrap();
     std::fs::write(&files.certificate, &two.certificate).unwrap();
     std::fs::write(&files.key, &two.key).unwrap();
@@ -229,7 +229,7 @@ fn files_that_cannot_be_used_are_named() {
     let mut mount = Mount::new(&[("tls.crt", &one.certificate), ("tls.key", &one.key)]);
     let load = |files: super::files::TlsFiles| {
         let health = TlsHealth::default().server("test");
-        follow(files, &[], health, WatchOptions::default()).unwrap_err().to_string()
+        follow(files, &[], health, TlsWatchOptions::default()).unwrap_err().to_string()
     };
     let mut files = mount.files();
     files.key = mount.path("absent.key");
@@ -352,7 +352,7 @@ fn authorities_and_lists_are_followed_too() {
     tls.clients =
         Some(ClientFiles { authorities: mount.path("ca.crt"), allowed: Vec::new(), list: Some(mount.path("callers")) });
     let health = Arc::new(TlsHealth::default());
-    let options = WatchOptions { mode: WatchMode::Events, poll: Duration::from_secs(3600) };
+    let options = TlsWatchOptions { mode: WatchMode::Events, poll: Duration::from_secs(3600) };
     let _server = follow(tls, &[b"h2"], health.server("test"), options).unwrap();
     swap(&mut mount, files(&caller.certificate, "a.example\nb.example\n"));
     until("the longer list", || value(&health, APPLIED) == 1);

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use super::files::{Digest, FilesError, Found, TlsFiles};
 use super::health::ServerHealth;
-use super::identity::Identity;
+use super::identity::ServerIdentity;
 use super::server::TlsServer;
 use crate::clock;
 use crate::telemetry::limit::LogLimit;
@@ -44,14 +44,14 @@ const EXPIRES_SOON_SHARE: i64 = 5;
 
 /// How files are followed.
 #[derive(Copy, Clone, Debug)]
-pub struct WatchOptions {
+pub struct TlsWatchOptions {
     /// How changes are noticed.
     pub mode: WatchMode,
     /// How often the files are read though no event came.
     pub poll: Duration,
 }
 
-impl Default for WatchOptions {
+impl Default for TlsWatchOptions {
     fn default() -> Self {
         Self { mode: WatchMode::Events, poll: Duration::from_secs(5) }
     }
@@ -62,13 +62,13 @@ pub fn follow(
     files: TlsFiles,
     alpn: &[&[u8]],
     health: Arc<ServerHealth>,
-    options: WatchOptions,
+    options: TlsWatchOptions,
 ) -> Result<Arc<TlsServer>, FollowError> {
     let Found { digest, result } = files.look(None).expect("nothing is judged yet, so all is news");
     let material = result?;
     let server = Arc::new(TlsServer::new(&material, alpn, health));
     log_identity(&server, &material.identity, "serving TLS");
-    let follower = Follower {
+    let follower = FileFollower {
         files,
         server: Arc::downgrade(&server),
         watcher: DirectoryWatcher::new(options.mode, DEBOUNCE, |_, _| true),
@@ -92,10 +92,10 @@ pub enum FollowError {
     Thread(#[from] io::Error),
 }
 
-struct Follower {
+struct FileFollower {
     files: TlsFiles,
     server: Weak<TlsServer>,
-    options: WatchOptions,
+    options: TlsWatchOptions,
     watcher: DirectoryWatcher,
     /// What is served.
     serves: Digest,
@@ -104,7 +104,7 @@ struct Follower {
     validity: Validity,
 }
 
-impl Follower {
+impl FileFollower {
     fn run(mut self) {
         loop {
             // Watches first: a change after them is an event, a change before them is seen by the look.
@@ -164,7 +164,7 @@ impl Follower {
     }
 }
 
-fn log_identity(server: &TlsServer, identity: &Identity, message: &str) {
+fn log_identity(server: &TlsServer, identity: &ServerIdentity, message: &str) {
     let certificate = identity.certificate();
     tracing::info!(
         server = server.health().name(),
@@ -204,7 +204,7 @@ enum Remaining {
 }
 
 impl Validity {
-    fn of(identity: &Identity) -> Self {
+    fn of(identity: &ServerIdentity) -> Self {
         let certificate = identity.certificate();
         Self::between(certificate.not_before(), certificate.not_after())
     }

@@ -19,7 +19,7 @@ use base64::engine::general_purpose::STANDARD;
 use certgate::domain::decide::Counts;
 use certgate::file::loader::{Loader, ReloadOutcome};
 use certgate::kubernetes::admission::metrics as admission;
-use certgate::kubernetes::health::{Exported, Health};
+use certgate::kubernetes::health::{Health, WatchMetrics};
 use certgate::metrics::{Load, Metrics, cache};
 use certgate::tls::health as tls_health;
 use certgate_x509::UnixTime;
@@ -38,11 +38,11 @@ fn read(path: &str) -> String {
 /// All metrics that the code registers, as (name of a sample without a histogram's suffix, type).
 fn metrics() -> BTreeSet<(String, String)> {
     let mut metrics = Metrics::new();
-    metrics.register(Box::new(Exported(Arc::new(Health::new()))));
+    metrics.register(Box::new(WatchMetrics(Arc::new(Health::new()))));
     let tls = tls_health::TlsHealth::default();
     let _ = tls.server("grpc");
-    metrics.register(Box::new(tls_health::Exported(Arc::new(tls))));
-    metrics.register(Box::new(admission::Exported(Arc::default())));
+    metrics.register(Box::new(tls_health::TlsMetrics(Arc::new(tls))));
+    metrics.register(Box::new(admission::ReviewMetrics(Arc::default())));
     metrics.register(Box::new(cache::CacheMetrics(Arc::default())));
     // Ages are told from the first load on.
     metrics.loaded(Load::Applied { problems: 0 });

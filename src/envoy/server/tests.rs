@@ -533,7 +533,8 @@ async fn calls_without_a_message_give_way_to_later_ones() {
 async fn handshakes_that_nobody_ends_keep_no_proxy_out() {
     use crate::tls::testing::{NAME, Pair, client};
     let pair = Pair::new("one");
-    let identity = crate::tls::identity::Identity::from_pem(pair.certificate.as_bytes(), pair.key.as_bytes()).unwrap();
+    let identity =
+        crate::tls::identity::ServerIdentity::from_pem(pair.certificate.as_bytes(), pair.key.as_bytes()).unwrap();
     let health = Arc::new(crate::tls::health::TlsHealth::default());
     let server = crate::tls::server::TlsServer::new(&identity, &[b"h2"], health.server("grpc"));
     let server = Arc::new(server);

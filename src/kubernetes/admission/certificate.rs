@@ -15,7 +15,7 @@ use rcgen::{
     KeyUsagePurpose, SanType,
 };
 
-use crate::tls::identity::Identity;
+use crate::tls::identity::ServerIdentity;
 use certgate_x509::{GeneralName, UnixTime, encoding::bundle};
 
 /// The keys of the Secret.
@@ -63,7 +63,7 @@ pub enum RotationStep {
 
 /// What is to be done. `is_known` says that the API server has had time to learn the next authority.
 pub fn plan(data: &Data, terms: &CertificateOptions, is_known: bool, now: UnixTime) -> RotationStep {
-    let usable = |identity: &Identity| identity.not_after() > now && covers(identity, &terms.hosts);
+    let usable = |identity: &ServerIdentity| identity.not_after() > now && covers(identity, &terms.hosts);
     let Some(current) = identity(data).filter(usable).filter(|_| !authorities(data).is_empty()) else {
         return RotationStep::Begin;
     };
@@ -113,7 +113,7 @@ pub fn take(
 }
 
 /// What is to be served to the API server.
-pub fn identity(data: &Data) -> Option<Identity> {
+pub fn identity(data: &Data) -> Option<ServerIdentity> {
     read(data, CERTIFICATE, KEY)
 }
 
@@ -128,8 +128,8 @@ pub fn next_authority(data: &Data) -> Option<&Bytes> {
     data.get(NEXT_AUTHORITY).filter(|_| has_certificates(data, NEXT_AUTHORITY))
 }
 
-fn read(data: &Data, certificate: &str, key: &str) -> Option<Identity> {
-    Identity::from_pem(data.get(certificate)?, data.get(key)?).ok()
+fn read(data: &Data, certificate: &str, key: &str) -> Option<ServerIdentity> {
+    ServerIdentity::from_pem(data.get(certificate)?, data.get(key)?).ok()
 }
 
 fn has_certificates(data: &Data, key: &str) -> bool {
@@ -144,7 +144,7 @@ fn first_authority(data: &Data) -> String {
     text.find(END).map_or_else(String::new, |at| format!("{}\n", &text[..at + END.len()]))
 }
 
-fn covers(identity: &Identity, hosts: &[String]) -> bool {
+fn covers(identity: &ServerIdentity, hosts: &[String]) -> bool {
     let names = identity.certificate().subject_alt_names();
     hosts.iter().all(|host| {
         names.iter().any(|name| match (name, host.parse::<IpAddr>()) {

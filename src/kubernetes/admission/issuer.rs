@@ -28,7 +28,7 @@ use crate::domain::api::{Kind, NamespacedName, Object};
 use crate::telemetry::limit::LogLimit;
 use crate::tls::accept::Acceptor;
 use crate::tls::health::ServerHealth;
-use crate::tls::identity::Identity;
+use crate::tls::identity::ServerIdentity;
 use crate::tls::server::TlsServer;
 use certgate_x509::{Sha256, UnixTime};
 
@@ -83,7 +83,7 @@ impl ServedCertificate {
         Self { acceptor, health }
     }
 
-    fn show(&self, identity: &Identity) {
+    fn show(&self, identity: &ServerIdentity) {
         let present = self.acceptor.borrow().clone();
         match present {
             Some(acceptor) => acceptor.server().replace(identity),

@@ -77,9 +77,9 @@ impl AdmissionMetrics {
 
 /// The metrics over shared numbers.
 #[derive(Clone, Debug)]
-pub struct Exported(pub Arc<AdmissionMetrics>);
+pub struct ReviewMetrics(pub Arc<AdmissionMetrics>);
 
-impl Collector for Exported {
+impl Collector for ReviewMetrics {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
         let mut reviews = encoder.encode_descriptor(
             "admission_reviews",
@@ -110,7 +110,7 @@ mod tests {
     fn counters_are_there_before_the_first_review() {
         let reviews = Arc::new(AdmissionMetrics::default());
         let mut metrics = Metrics::new();
-        metrics.register(Box::new(Exported(reviews.clone())));
+        metrics.register(Box::new(ReviewMetrics(reviews.clone())));
         let has = |line: &str| metrics.render().lines().any(|found| found == line);
         assert!(
             has(r#"certgate_admission_reviews_total{kind="TrustProfile",result="failed"} 0"#),

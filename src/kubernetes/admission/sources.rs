@@ -93,10 +93,10 @@ async fn look(api: &Api, target: &Target) -> Result<SourceState, ApiError> {
 }
 
 /// A source of a profile: its field, the object, and the key in its data.
-type Wanted = (String, Target, Option<String>);
+type NamedSource = (String, Target, Option<String>);
 
 /// The objects that a profile of `namespace` names.
-fn wanted(namespace: &str, spec: &TrustProfileSpec) -> Vec<Wanted> {
+fn wanted(namespace: &str, spec: &TrustProfileSpec) -> Vec<NamedSource> {
     let mut wanted = Vec::new();
     let mut add = |field: String, kind: Kind, name: &str, key: Option<&str>| {
         let namespace = kind.is_namespaced().then_some(namespace);
@@ -152,8 +152,9 @@ impl SourceClient {
                 found.insert(target, answer);
             }
         }
-        let problem =
-            |(field, target, key): &Wanted| Some(FieldError::new(field, problem(target, key, found.get(target)?)?));
+        let problem = |(field, target, key): &NamedSource| {
+            Some(FieldError::new(field, problem(target, key, found.get(target)?)?))
+        };
         wanted.iter().filter_map(problem).collect()
     }
 }

@@ -33,7 +33,7 @@ pub struct Due {
 
 /// What the objects' status should say, as of the last publication.
 #[derive(Debug)]
-pub struct Wanted {
+pub struct WantedStatuses {
     /// Whether it has to be asked anew.
     stale: bool,
     /// Whether anything may differ from what it should be.
@@ -52,7 +52,7 @@ pub struct Wanted {
     turn: Option<UnixTime>,
 }
 
-impl Default for Wanted {
+impl Default for WantedStatuses {
     fn default() -> Self {
         Self {
             stale: false,
@@ -68,7 +68,7 @@ impl Default for Wanted {
     }
 }
 
-impl Wanted {
+impl WantedStatuses {
     /// Time has passed, and with it perhaps what a profile's status should say.
     fn tick(&mut self, now: UnixTime) {
         self.now = now;
@@ -241,7 +241,7 @@ mod tests {
             trust: None,
             crls: vec![crl],
         };
-        let mut wanted = Wanted::default();
+        let mut wanted = WantedStatuses::default();
         wanted.profiles.insert(report.id.namespaced_name(), report);
         wanted.tick(at(1000));
         wanted.note_turn();

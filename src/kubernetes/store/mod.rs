@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 use serde_json::value::RawValue;
 use tokio::sync::Notify;
 
-use self::due::Wanted;
+use self::due::WantedStatuses;
 use super::api::{ApiError, Target};
 use super::follow::EventHandler;
 use super::health::Health;
@@ -94,7 +94,7 @@ pub struct Store {
     /// The sources of each trust profile, and whether it asks for labels of namespaces.
     references: BTreeMap<NamespacedName, BTreeSet<Target>>,
     references_changed: bool,
-    wanted: Wanted,
+    wanted: WantedStatuses,
     /// Since when something has changed that is not published.
     dirty: Option<Instant>,
     published: bool,
@@ -112,7 +112,7 @@ impl Store {
             sets: BTreeMap::new(),
             references: BTreeMap::new(),
             references_changed: false,
-            wanted: Wanted::default(),
+            wanted: WantedStatuses::default(),
             dirty: None,
             published: false,
             notify,

@@ -22,7 +22,7 @@ const BUFFER: usize = 256;
 /// What a tag is for. Each use has a nonce of its own.
 #[derive(Copy, Clone)]
 #[repr(u8)]
-enum Use {
+enum TagPurpose {
     Text = 1,
     Fold = 2,
     Key = 3,
@@ -76,7 +76,7 @@ impl KeyMaker {
         builder
     }
 
-    fn tag(&self, purpose: Use, text: &[u8]) -> [u8; TAG] {
+    fn tag(&self, purpose: TagPurpose, text: &[u8]) -> [u8; TAG] {
         let mut nonce = [0; NONCE_LEN];
         nonce[0] = purpose as u8;
         let nonce = Nonce::assume_unique_for_key(nonce);
@@ -90,11 +90,11 @@ impl KeyBuilder<'_> {
     /// Adds a text. The places of the texts, in their order, say which text is what.
     pub fn text(&mut self, place: u8, text: &[u8]) {
         if self.used.saturating_add(PART) > BUFFER {
-            let folded = self.maker.tag(Use::Fold, self.collected());
+            let folded = self.maker.tag(TagPurpose::Fold, self.collected());
             self.used = 0;
             self.push(&folded);
         }
-        let tag = self.maker.tag(Use::Text, text);
+        let tag = self.maker.tag(TagPurpose::Text, text);
         self.push(&[place]);
         self.push(&u64::try_from(text.len()).unwrap_or(u64::MAX).to_be_bytes());
         self.push(&tag);
@@ -102,7 +102,7 @@ impl KeyBuilder<'_> {
 
     /// The key.
     pub fn finish(self) -> CacheKey {
-        CacheKey(u128::from_ne_bytes(self.maker.tag(Use::Key, self.collected())))
+        CacheKey(u128::from_ne_bytes(self.maker.tag(TagPurpose::Key, self.collected())))
     }
 
     fn collected(&self) -> &[u8] {

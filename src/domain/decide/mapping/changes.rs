@@ -17,7 +17,7 @@ const MAX_LOOKUPS: usize = 64;
 
 /// When each look-up last changed. A clone shares unchanged pages.
 #[derive(Clone, Debug)]
-pub struct Changes {
+pub struct LookupChanges {
     epoch: UniqueId,
     version: u64,
     buckets: Paged<u64>,
@@ -30,7 +30,7 @@ pub struct MappingsRead {
     buckets: Box<[u16]>,
 }
 
-impl Default for Changes {
+impl Default for LookupChanges {
     fn default() -> Self {
         let mut buckets = Paged::default();
         for _ in 0..BUCKETS {
@@ -40,7 +40,7 @@ impl Default for Changes {
     }
 }
 
-impl Changes {
+impl LookupChanges {
     /// Identifies the store and the forms that its mappings use. Decisions of different epochs cannot be compared.
     pub fn epoch(&self) -> UniqueId {
         self.epoch
@@ -98,11 +98,11 @@ mod tests {
 
     #[test]
     fn an_edit_invalidates_the_look_ups_of_its_bucket() {
-        let mut changes = Changes::default();
+        let mut changes = LookupChanges::default();
         let (mine, other, none) = (changes.record(&[7, 9]), changes.record(&[8]), changes.record(&[]));
         let before = changes.clone();
         changes.note(9);
-        let holds = |changes: &Changes, read: &Option<MappingsRead>| changes.is_unchanged(read.as_ref().unwrap());
+        let holds = |changes: &LookupChanges, read: &Option<MappingsRead>| changes.is_unchanged(read.as_ref().unwrap());
         assert!(!holds(&changes, &mine) && holds(&changes, &other) && holds(&changes, &none));
         assert!(holds(&before, &mine), "a clone keeps its state");
         let later = changes.record(&[9]);

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use foldhash::fast::RandomState;
 use hashbrown::HashTable;
 
-use super::changes::{Changes, MappingsRead};
+use super::changes::{LookupChanges, MappingsRead};
 use super::interner::InternedValues;
 use super::key::{self, IssuerPin, NameForm, NameForms};
 use super::records::{Record, Records};
@@ -63,7 +63,7 @@ pub struct MappingTable {
     pub(super) groups: InternedValues<LabelGroup>,
     pub(super) attributes: InternedValues<Attributes>,
     pub(super) forms: NameForms,
-    pub(super) changes: Changes,
+    pub(super) changes: LookupChanges,
     pub(super) len: usize,
     pub(super) hasher: RandomState,
 }
@@ -135,7 +135,7 @@ impl MappingTable {
     }
 
     /// Which look-ups have changed.
-    pub fn changes(&self) -> &Changes {
+    pub fn changes(&self) -> &LookupChanges {
         &self.changes
     }
 

@@ -85,7 +85,7 @@ impl Running {
 /// The webhook's handshakes that ended so, as the metrics tell it.
 fn handshakes(running: &Running, outcome: &str) -> u64 {
     let mut metrics = crate::metrics::Metrics::new();
-    metrics.register(Box::new(health::Exported(running.health.clone())));
+    metrics.register(Box::new(health::TlsMetrics(running.health.clone())));
     let series = format!(r#"certgate_tls_handshakes_total{{server="admission",outcome="{outcome}"}} "#);
     let text = metrics.render();
     text.lines().find_map(|line| line.strip_prefix(&series)?.parse().ok()).unwrap_or_else(|| panic!("{text}"))
