@@ -360,6 +360,18 @@ fn denials_are_remembered_for_seconds_and_grants_for_longer() {
 }
 
 #[test]
+fn a_crl_that_begins_to_count_ends_the_decisions_before_it() {
+    let mut world = World::new();
+    let cache = DecisionCache::default();
+    world.index.apply(world.pki.profile(5));
+    world.pki.crl(&mut world.index, 0x0107);
+    world.publish();
+    assert_eq!(ask(&world, &cache, "plain", 0, NOW), (true, true), "the profile allows what is unknown");
+    assert_eq!(ask(&world, &cache, "plain", 0, NOW.plus(14)), (true, false));
+    assert!(!ask(&world, &cache, "plain", 0, NOW.plus(15)).0, "revoked by a CRL of that second");
+}
+
+#[test]
 fn what_is_not_decided_by_the_certificate_is_not_remembered() {
     let mut world = World::new();
     let cache = DecisionCache::default();
