@@ -22,25 +22,22 @@ impl Collector for CacheMetrics {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
         let counts = self.0.counts();
         let tables = [("Allow", counts.grants), ("Deny", counts.denials)];
-        let counters: [(&str, &str, Of); 2] = [
-            ("decision_cache_hits", "Decisions that were taken from memory", |table| table.hits),
-            ("decision_cache_evictions", "Decisions that gave way to others in memory", |table| table.evicted),
+        let families: [(&str, &str, MetricType, Of); 4] = [
+            ("hits", "Decisions that were taken from memory", MetricType::Counter, |table| table.hits),
+            ("evictions", "Decisions that gave way to others in memory", MetricType::Counter, |table| table.evicted),
+            ("entries", "Decisions in memory", MetricType::Gauge, |table| table.entries),
+            ("bytes", "Memory of these decisions, in octets", MetricType::Gauge, |table| table.bytes),
         ];
-        for (name, help, value) in counters {
-            let mut family = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
+        for (name, help, kind, value) in families {
+            let name = format!("decision_cache_{name}");
+            let mut family = encoder.encode_descriptor(&name, help, None, kind)?;
             for (verdict, table) in &tables {
-                ConstCounter::new(value(table)).encode(family.encode_family(&[("verdict", *verdict)])?)?;
-            }
-        }
-        let gauges: [(&str, &str, Of); 2] = [
-            ("decision_cache_entries", "Decisions in memory", |table| table.entries),
-            ("decision_cache_bytes", "Memory of these decisions, in octets", |table| table.bytes),
-        ];
-        for (name, help, value) in gauges {
-            let mut family = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
-            for (verdict, table) in &tables {
-                let value = i64::try_from(value(table)).unwrap_or(i64::MAX);
-                ConstGauge::new(value).encode(family.encode_family(&[("verdict", *verdict)])?)?;
+                let labels = [("verdict", *verdict)];
+                let sample = family.encode_family(&labels)?;
+                match kind {
+                    MetricType::Counter => ConstCounter::new(value(table)).encode(sample)?,
+                    _ => ConstGauge::new(i64::try_from(value(table)).unwrap_or(i64::MAX)).encode(sample)?,
+                }
             }
         }
         ConstCounter::new(counts.misses).encode(encoder.encode_descriptor(

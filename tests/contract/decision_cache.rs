@@ -5,7 +5,7 @@
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::cell::Cell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use certgate::domain::api::{Object, ObjectMeta, Origin};
@@ -298,6 +298,50 @@ proptest! {
             }
             world.publish();
         }
+    }
+}
+
+/// Asked every second, so that no beginning or end of a certificate or a CRL is passed over.
+#[test]
+fn a_cached_decision_is_the_decision_at_every_second() {
+    let (mut seen, cache) = (BTreeSet::new(), DecisionCache::default());
+    for profile in 0..6 {
+        for crl in [0x0100, 0x0102, 0x0006, 0x0106, 0x0107, 0x0107 | 8] {
+            let mut world = World::new();
+            world.index.apply(world.pki.profile(profile));
+            world.pki.crl(&mut world.index, crl);
+            world.publish();
+            for (host, client, chain) in [("plain", 0, 0), ("plain", 2, 0), ("forwarded", 0, 3)] {
+                for now in (-5..65).map(|second| NOW.plus(second)) {
+                    with_request(&world.pki, host, client, chain, |request| {
+                        let plain = world.now().decide(request, now, &mut NoTrace);
+                        let cached = world.now().decide_cached(request, now, &cache);
+                        assert_eq!(told(&cached), told(&plain), "{profile} {crl:x} {host} {client} {now}");
+                        seen.insert(plain.verdict().map_or_else(|denial| denial.reason.code(), |_| "allowed"));
+                    });
+                }
+            }
+        }
+    }
+    for reason in ["allowed", "CERT_EXPIRED", "CERT_REVOKED", "REVOCATION_STALE", "REVOCATION_UNKNOWN"] {
+        assert!(seen.contains(reason), "{reason} is not among {seen:?}");
+    }
+}
+
+#[test]
+fn a_request_with_very_many_lines_is_decided_and_not_remembered() {
+    let (world, cache) = (World::new(), DecisionCache::default());
+    for (lines, misses) in [(16, 1), (17, 1), (50_000, 1)] {
+        let request = Request {
+            named_policy: None,
+            http: Some(Http { host: b"forwarded", method: b"GET", path: b"/" }),
+            peer_certificate: b"",
+            headers: &Lines(vec![("x-leaf", String::new()); lines]),
+            source_address: None,
+        };
+        let decision = world.now().decide_cached(&request, NOW, &cache);
+        let reason = decision.verdict().map_err(|denial| denial.reason.code()).unwrap_err();
+        assert_eq!((reason, cache.counts().misses), ("FORWARDED_INVALID", misses), "{lines} lines");
     }
 }
 

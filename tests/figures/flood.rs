@@ -232,22 +232,22 @@ fn p256() -> Duration {
 fn a_stranger_costs_so_much_and_the_second_time_nothing() {
     for graph in worst() {
         let snapshot = snapshot(&graph.anchor);
-        let failures = DecisionCache::default();
+        let cache = DecisionCache::default();
         let headers = forwarded(&graph.leaf, &graph.chain);
         let request = request("api", &headers);
-        let first = snapshot.decide_cached(&request, NOW, &failures);
+        let first = snapshot.decide_cached(&request, NOW, &cache);
         let spent = first.spent();
         println!("{}: {} signatures, {} µs by the model", graph.name, spent.signatures, spent.microseconds);
         assert!(first.verdict().is_err(), "{}", graph.name);
         // The anchor's key once, which is the configuration's, and what a client can multiply.
         assert!(spent.microseconds <= WORK + 50, "{}: {spent:?}", graph.name);
-        let again = snapshot.decide_cached(&request, NOW.plus(1), &failures);
+        let again = snapshot.decide_cached(&request, NOW.plus(1), &cache);
         if spent.signatures > 1 {
             assert_eq!(again.spent().signatures, 0, "{}", graph.name);
         }
         assert_eq!(outcome(&again), outcome(&first), "{}", graph.name);
         assert_eq!(again.presented(), first.presented(), "{}", graph.name);
-        let later = snapshot.decide_cached(&request, NOW.plus(60), &failures);
+        let later = snapshot.decide_cached(&request, NOW.plus(60), &cache);
         assert_eq!(later.spent(), spent, "{}: it is not remembered for long", graph.name);
     }
 }
@@ -387,19 +387,19 @@ fn an_edit_forgets() {
     let evidence = json!([{"header": {"format": "RFC9440", "chainName": "client-cert-chain"}}]);
     let spec = json!({"match": [{"hosts": ["api"]}], "trustRef": {"name": "partners"}, "evidence": evidence});
     index.apply(Object::CertificatePolicy { meta: meta("api"), spec: serde_json::from_value(spec).unwrap() });
-    let failures = DecisionCache::default();
+    let cache = DecisionCache::default();
     let key = SigningKey::p256();
     let right = Draft::ca("CN=Root", "CN=Root", &key).sign(&key);
     let leaf = Draft::client("CN=leaf", "CN=Root", &SigningKey::p256()).sign(&key);
     let headers = forwarded(&leaf, &graph.chain);
     let before = index.publish().unwrap();
     let ask = |snapshot: &Snapshot, headers: &Lines, now: UnixTime| {
-        let decision = snapshot.decide_cached(&request("api", headers), now, &failures);
+        let decision = snapshot.decide_cached(&request("api", headers), now, &cache);
         (decision.verdict().is_ok(), decision.spent().signatures > 0)
     };
     assert_eq!(ask(&before, &headers, NOW), (false, true));
     assert_eq!(ask(&before, &headers, NOW), (false, false));
-    let counts = failures.counts().denials;
+    let counts = cache.counts().denials;
     assert_eq!((counts.hits, counts.entries), (1, 1));
     let fewer = forwarded(&leaf, &graph.chain[1..]);
     assert_eq!(ask(&before, &fewer, NOW), (false, true), "another chain");

@@ -142,10 +142,10 @@ impl Check<'_> {
         let name = &self.policy.name;
         let cache = cache.and_then(|cache| Some((cache, self.key(cache)?)));
         if let Some((cache, key)) = cache
-            && let Some((presented, verdict)) =
-                cache.recall(key, self.now, self.mappings).and_then(|entry| self.restore(&entry))
+            && let Some(entry) = cache.recall(key, self.now, self.mappings)
+            && let Some(verdict) = self.restore(&entry.outcome)
         {
-            return self.body.decision(name, presented, verdict, trace);
+            return self.body.decision(name, Some(Arc::clone(&entry.presented)), verdict, trace);
         }
         let mut findings = Findings::default();
         let verdict = self.run(&mut findings, trace);

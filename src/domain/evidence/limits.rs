@@ -11,3 +11,7 @@ pub const MAX_CHAIN: usize = 10;
 /// than 60 KiB of headers by default, but does not count what it adds itself: a client can pad the chain in XFCC. A
 /// leaf with [`MAX_CHAIN`] certificates of usual size has half of this.
 pub const MAX_HEADER: usize = 64 * 1024;
+
+/// The most lines of one header that a remembered decision may rest on. Every line costs a MAC. The formats of several
+/// lines have at most [`MAX_CHAIN`] certificates or 16 elements; requests with more lines are decided anew.
+pub const MAX_KEYED_LINES: usize = 16;

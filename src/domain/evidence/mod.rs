@@ -27,7 +27,7 @@ use certgate_x509::{encoding::pem, encoding::pem::PemError};
 use certificate_header::HeaderCertError;
 use client_cert::ClientCertError;
 pub use elsewhere::{carried, not_named};
-pub use limits::{MAX_CHAIN, MAX_FORWARDED_CERTIFICATE, MAX_HEADER};
+pub use limits::{MAX_CHAIN, MAX_FORWARDED_CERTIFICATE, MAX_HEADER, MAX_KEYED_LINES};
 use xfcc::XfccError;
 
 /// Where a forwarded certificate was found.
@@ -215,39 +215,62 @@ pub fn gather(rules: &[EvidenceRule], request: &Request<'_>) -> Result<Option<Ev
     Ok(None)
 }
 
-/// Calls `visit` with each text of `request` that [`gather`] reads under `rules`, in their order, and returns whether
-/// there is any. Places number what a text is: requests with the same texts at the same places have the same evidence.
+/// Calls `visit` with each text of `request` that [`gather`] reads under `rules`, in their order. Places number what a
+/// text is: requests with the same texts at the same places have the same evidence.
+///
+/// Returns whether such a request is worth remembering: there is evidence, and no more of it than [`MAX_HEADER`] octets
+/// and [`MAX_KEYED_LINES`] lines of one header. What is beyond these limits is not visited.
 pub fn inputs(rules: &[EvidenceRule], request: &Request<'_>, mut visit: impl FnMut(u8, &[u8])) -> bool {
-    let mut found = Vec::new();
-    let mut lines = |place: u8, name: &str, visit: &mut dyn FnMut(u8, &[u8])| {
-        found.clear();
-        request.headers.lines(name, &mut found);
-        found.iter().for_each(|line| visit(place, line));
-        !matches!(found.as_slice(), [] | [[]])
-    };
     for (rule, place) in rules.iter().zip((0_u8..).step_by(2)) {
-        let is_present = match rule {
-            EvidenceRule::PeerCertificate { .. } if request.peer_certificate.is_empty() => false,
+        let next = place.saturating_add(1);
+        let presence = match rule {
+            EvidenceRule::PeerCertificate { .. } if request.peer_certificate.is_empty() => Presence::Absent,
+            EvidenceRule::PeerCertificate { .. } if request.peer_certificate.len() > MAX_HEADER => Presence::TooMuch,
             EvidenceRule::PeerCertificate { chain_from } => {
-                if *chain_from == ChainSource::Xfcc {
-                    lines(place.saturating_add(1), xfcc::HEADER, &mut visit);
-                }
                 visit(place, request.peer_certificate);
-                true
+                match chain_from {
+                    ChainSource::None => Presence::Present,
+                    ChainSource::Xfcc => visit_lines(next, xfcc::HEADER, request, &mut visit).max(Presence::Present),
+                }
             }
-            EvidenceRule::Xfcc { .. } => lines(place, xfcc::HEADER, &mut visit),
+            EvidenceRule::Xfcc { .. } => visit_lines(place, xfcc::HEADER, request, &mut visit),
             EvidenceRule::Header { name, chain_name, .. } => {
-                let leaf = lines(place, name, &mut visit);
-                let chain = chain_name.as_ref().is_some_and(|name| lines(place.saturating_add(1), name, &mut visit));
-                leaf || chain
+                let leaf = visit_lines(place, name, request, &mut visit);
+                let chain = chain_name.as_ref().map(|name| visit_lines(next, name, request, &mut visit));
+                leaf.max(chain.unwrap_or(Presence::Absent))
             }
         };
-        // Neither does `gather` look further: what is present is evidence or an error.
-        if is_present {
-            return true;
+        match presence {
+            Presence::Absent => {}
+            // Neither does `gather` look further: what is present is evidence or an error.
+            Presence::Present => return true,
+            Presence::TooMuch => return false,
         }
     }
     false
+}
+
+/// Whether a rule finds something in a request.
+#[derive(Copy, Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Presence {
+    Absent,
+    Present,
+    /// More than is worth remembering.
+    TooMuch,
+}
+
+fn visit_lines(place: u8, name: &str, request: &Request<'_>, visit: &mut impl FnMut(u8, &[u8])) -> Presence {
+    let mut lines = Vec::new();
+    request.headers.lines(name, &mut lines);
+    let length = lines.iter().fold(0, |sum: usize, line| sum.saturating_add(line.len()));
+    if lines.len() > MAX_KEYED_LINES || length > MAX_HEADER {
+        return Presence::TooMuch;
+    }
+    lines.iter().for_each(|line| visit(place, line));
+    match lines.as_slice() {
+        [] | [[]] => Presence::Absent,
+        _ => Presence::Present,
+    }
 }
 
 /// Names the place of a problem.

@@ -13,7 +13,7 @@ fn joined_lines_are_one_chain_by_signature() {
     let own_ca = Draft::ca("CN=CA", "CN=CA", &thief).sign(&thief);
     let own_root = Draft::client("CN=Root", "CN=Root", &thief).sign(&thief);
     let snapshot = snapshot(&anchor);
-    let failures = DecisionCache::default();
+    let cache = DecisionCache::default();
     for (row, list, want) in [
         ("alone", vec![&victim], Err(Reason::CertUntrusted)),
         ("with its CA", vec![&victim, &issuing], Ok(())),
@@ -25,7 +25,7 @@ fn joined_lines_are_one_chain_by_signature() {
     ] {
         let headers = joined(&list);
         for _ in 0..2 {
-            let decision = snapshot.decide_cached(&request("traefik", &headers), NOW, &failures);
+            let decision = snapshot.decide_cached(&request("traefik", &headers), NOW, &cache);
             assert_eq!(outcome(&decision).map_err(|(reason, _)| reason), want, "{row}: {:?}", decision.verdict());
         }
     }
@@ -145,10 +145,10 @@ fn links_have_the_same_budget() {
     let leaf = Draft::client("CN=leaf", &name(0), &root).sign(&keys[0]);
     let headers = joined(&[&[&leaf][..], &chain.iter().collect::<Vec<_>>()].concat());
     let snapshot = snapshot(&anchor);
-    let failures = DecisionCache::default();
-    let first = snapshot.decide_cached(&request("traefik", &headers), NOW, &failures);
+    let cache = DecisionCache::default();
+    let first = snapshot.decide_cached(&request("traefik", &headers), NOW, &cache);
     assert_eq!(first.verdict().unwrap_err().reason, Reason::ForwardedInvalid);
     assert!(first.spent().microseconds <= WORK, "{:?}", first.spent());
-    let again = snapshot.decide_cached(&request("traefik", &headers), NOW, &failures);
+    let again = snapshot.decide_cached(&request("traefik", &headers), NOW, &cache);
     assert_eq!((outcome(&again), again.spent().signatures), (outcome(&first), 0));
 }

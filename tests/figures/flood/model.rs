@@ -1,4 +1,4 @@
-//! The memory of failures changes no decision.
+//! The decision cache changes no decision about hostile chains. `tests/contract/decision_cache.rs` has edits and CRLs.
 
 use super::*;
 
@@ -61,7 +61,7 @@ proptest::proptest! {
         steps in proptest::collection::vec((0_u8..10, 0_usize..5, 0_usize..64, 0_i64..4), 1..60)
     ) {
         let mut world = World::new();
-        let failures = DecisionCache::default();
+        let cache = DecisionCache::default();
         let mut now = NOW;
         for (what, leaf, some, seconds) in steps {
             match what {
@@ -84,7 +84,7 @@ proptest::proptest! {
                     let request = request(host, &headers);
                     for snapshot in world.snapshots.iter().rev().take(2) {
                         let plain = snapshot.decide(&request, now, &mut NoTrace);
-                        let recalling = snapshot.decide_cached(&request, now, &failures);
+                        let recalling = snapshot.decide_cached(&request, now, &cache);
                         proptest::prop_assert_eq!(outcome(&recalling), outcome(&plain));
                         proptest::prop_assert_eq!(recalling.presented(), plain.presented());
                     }

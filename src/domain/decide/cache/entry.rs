@@ -20,6 +20,8 @@ pub struct Entry {
     pub until: UnixTime,
     /// The mappings that it rests on.
     pub mappings: MappingsRead,
+    /// The certificate that was presented.
+    pub presented: Arc<Presented>,
     /// What was decided.
     pub outcome: Outcome,
 }
@@ -29,20 +31,13 @@ pub struct Entry {
 pub enum Outcome {
     /// The certificate is valid and mapped.
     Granted {
-        /// The certificate.
-        presented: Box<Presented>,
         /// Who it is.
         identity: KeptIdentity,
         /// The certificate policies that its path is valid for, if any.
         policies: Option<Box<ValidPolicies>>,
     },
     /// It was denied, as it was before the policy's statuses were applied.
-    Denied {
-        /// The certificate.
-        presented: Option<Arc<Presented>>,
-        /// Why.
-        denial: Box<Denial>,
-    },
+    Denied(Box<Denial>),
 }
 
 /// An identity in one piece of memory.
@@ -54,6 +49,9 @@ pub enum KeptIdentity {
     Packed(Box<[u8]>),
 }
 
+/// What an entry takes beside its parts: the counts of two Arcs, and the table's own fields.
+const OVERHEAD: usize = 2 * 16 + 64;
+
 impl Entry {
     /// Whether it holds at `now`.
     pub fn holds(&self, now: UnixTime) -> bool {
@@ -62,20 +60,15 @@ impl Entry {
 
     /// The memory that it takes, in octets, allocations included.
     pub fn size(&self) -> usize {
-        let of_presented = |presented: &Presented| size_of::<Presented>().saturating_add(presented.heap_size());
         let outcome = match &self.outcome {
-            Outcome::Granted { presented, identity, policies } => {
-                let policies = policies.as_ref().map_or(0, |policies| policies.policies.len().saturating_mul(64));
-                [of_presented(presented), identity.heap_size(), policies]
-            }
-            Outcome::Denied { presented, denial } => {
-                let presented = presented.as_deref().map_or(0, of_presented);
-                [presented, size_of::<Denial>(), denial.detail.len()]
-            }
+            Outcome::Granted { identity, policies } => [
+                identity.heap_size(),
+                policies.as_ref().map_or(0, |policies| policies.policies.len().saturating_mul(64)),
+            ],
+            Outcome::Denied(denial) => [size_of::<Denial>(), denial.detail.len()],
         };
-        // Two counts of an Arc, and the table's own fields.
-        let fixed = size_of::<Self>().saturating_add(16).saturating_add(64);
-        outcome.into_iter().fold(fixed.saturating_add(self.mappings.heap_size()), usize::saturating_add)
+        let parts = [size_of::<Self>(), self.mappings.heap_size(), size_of::<Presented>(), self.presented.heap_size()];
+        parts.into_iter().chain(outcome).fold(OVERHEAD, usize::saturating_add)
     }
 }
 

@@ -163,7 +163,7 @@ impl DecisionCache {
     pub fn remember(&self, key: CacheKey, entry: Entry) {
         let (table, other) = match entry.outcome {
             Outcome::Granted { .. } => (&self.grants, &self.denials),
-            Outcome::Denied { .. } => (&self.denials, &self.grants),
+            Outcome::Denied(_) => (&self.denials, &self.grants),
         };
         table.entries.insert(key, Arc::new(entry));
         // A certificate whose decision changed has one place.

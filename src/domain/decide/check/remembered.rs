@@ -44,29 +44,24 @@ impl Check<'_> {
             Ok(grant) => {
                 let policies = grant.policies();
                 let outcome = Outcome::Granted {
-                    presented: Box::new(Presented::clone(presented?)),
                     identity: KeptIdentity::new(grant.shared_identity()?),
                     policies: (!policies.is_empty()).then(|| Box::new(policies.clone())),
                 };
                 (until, outcome)
             }
-            Err(denial) => {
-                let outcome = Outcome::Denied { presented: presented.cloned(), denial: Box::new(denial.clone()) };
-                (until.min(self.now.plus(DENIAL_LIFETIME)), outcome)
-            }
+            Err(denial) => (until.min(self.now.plus(DENIAL_LIFETIME)), Outcome::Denied(Box::new(denial.clone()))),
         };
-        Some(Entry { from: self.now, until, mappings: self.mappings_read(findings)?, outcome })
+        let (mappings, presented) = (self.mappings_read(findings)?, Arc::clone(presented?));
+        Some(Entry { from: self.now, until, mappings, presented, outcome })
     }
 
     /// What [`Check::run`] would return.
-    pub(super) fn restore(&self, entry: &Entry) -> Option<(Option<Arc<Presented>>, Result<Grant, Denial>)> {
-        match &entry.outcome {
-            Outcome::Granted { presented, identity, policies } => {
-                let policies = policies.as_deref().cloned().unwrap_or_default();
-                let grant = self.grant(identity.restore()?, policies);
-                Some((Some(Arc::new(Presented::clone(presented))), Ok(grant)))
+    pub(super) fn restore(&self, outcome: &Outcome) -> Option<Result<Grant, Denial>> {
+        match outcome {
+            Outcome::Granted { identity, policies } => {
+                Some(Ok(self.grant(identity.restore()?, policies.as_deref().cloned().unwrap_or_default())))
             }
-            Outcome::Denied { presented, denial } => Some((presented.clone(), Err(Denial::clone(denial)))),
+            Outcome::Denied(denial) => Some(Err(Denial::clone(denial))),
         }
     }
 
